@@ -1,0 +1,53 @@
+# make demo   sets up .venv and runs the whole method on a generated set
+# make test   sets up .venv and passes the tests
+# Both work on a bare machine with Python >= 3.10 and a C++17 compiler, and again afterwards.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# MMCV comes as source; without debug information its build takes minutes, once, and pip keeps it.
+MMCV_BUILD := CFLAGS="-g0 -O2" MAX_JOBS=$(shell nproc)
+TORCH ?= torch==2.13.0
+export NO_ALBUMENTATIONS_UPDATE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test setup lint clean
+
+demo: setup
+	$(BIN)/python tools/prepare_data.py shapes --out data/shapes
+	$(BIN)/python tools/train.py configs/shapes/demo.py --work-dir work_dirs/demo --resume
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: $(VENV)/.compiler $(VENV)/.packages $(VENV)/.native
+
+$(VENV)/.compiler:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "nbseg needs Python 3.10 or newer; make PYTHON=/path/to/python3.11"; exit 1; }
+	@command -v $${CXX:-c++} >/dev/null || { echo "nbseg needs a C++17 compiler and found none;" \
+	  "install one (Debian/Ubuntu: apt install g++) or name it in CXX"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch first: MMCV and nbseg are built against it, without pip's isolated environments.
+$(VENV)/.packages: $(VENV)/.compiler pyproject.toml
+	$(BIN)/pip install "setuptools>=77,<81" wheel cmake ninja numpy pybind11 "$(TORCH)"
+	$(MMCV_BUILD) $(BIN)/pip install --no-build-isolation onedl-mmcv==2.3.6
+	$(BIN)/python tools/extras.py train test dev | $(BIN)/pip install --no-build-isolation -r /dev/stdin
+	@# MMDetection brings the OpenCV that needs a display's libraries; the headless one takes its place.
+	$(BIN)/pip uninstall -q -y opencv-python
+	$(BIN)/pip install --force-reinstall --no-deps opencv-python-headless==4.12.0.88
+	@touch $@
+
+$(VENV)/.native: $(VENV)/.packages setup.py CMakeLists.txt $(shell find csrc -type f)
+	$(BIN)/pip install --no-build-isolation --no-deps -e .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build nbseg/*.so *.egg-info

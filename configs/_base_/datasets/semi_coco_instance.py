@@ -1,0 +1,93 @@
+# A COCO-format data set whose training images are partly labelled.
+#
+# A config on top of this sets: data_root, classes, percent, train_pipeline and the other pipelines.
+# Names in braces are resolved last (nbseg/engine/stage_config.py), so every one of them is an option
+# on the command line: --cfg-options data_root=data/nuclei percent=5 seed=1
+
+data_root = 'data/coco'
+train_name = 'instances_train'
+train_json = '{data_root}/annotations/{train_name}.json'
+train_images = '{data_root}/train/'
+val_json = '{data_root}/annotations/instances_val.json'
+val_images = '{data_root}/val/'
+
+# The seed of the run also chooses which images are labelled.
+split = dict(ann_file='{train_json}', percent='{percent}', seed='{seed}')
+split_name = '{train_name}.{seed}@{percent}'
+labelled_json = '{work_dir}/splits/{split_name}.json'
+unlabelled_json = '{work_dir}/splits/{split_name}-unlabeled.json'
+
+metainfo = dict(classes='{classes}')
+labelled_dataset = dict(
+    type='CocoDataset',
+    ann_file='{labelled_json}',
+    data_prefix=dict(img='{train_images}'),
+    metainfo='{metainfo}',
+    filter_cfg=dict(filter_empty_gt=True),
+    pipeline='{train_pipeline}')
+pseudo_dataset = dict(
+    type='CocoDataset',
+    ann_file='{pseudo_labels}',
+    data_prefix=dict(img='{train_images}'),
+    metainfo='{metainfo}',
+    filter_cfg=dict(filter_empty_gt=True),
+    pipeline='{train_pipeline}')
+val_dataset = dict(
+    type='CocoDataset',
+    ann_file='{val_json}',
+    data_prefix=dict(img='{val_images}'),
+    metainfo='{metainfo}',
+    test_mode=True,
+    pipeline='{test_pipeline}')
+
+# Labelled and pseudo-labelled images come about 2 : 1 (paper, section 4.1), whatever the sets' sizes.
+batch_size = 6
+num_workers = 2
+persistent_workers = True
+train_dataloader = dict(
+    batch_size='{batch_size}',
+    num_workers='{num_workers}',
+    persistent_workers='{persistent_workers}',
+    sampler=dict(type='MultiSourceSampler', batch_size='{batch_size}', source_ratio=[2, 1]),
+    dataset=dict(
+        type='ConcatDataset', datasets=['{labelled_dataset}', '{pseudo_dataset}']))
+val_dataloader = dict(
+    batch_size=1,
+    num_workers='{num_workers}',
+    persistent_workers='{persistent_workers}',
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset='{val_dataset}')
+val_evaluator = dict(
+    type='InstanceMetric', ann_file='{val_json}', metric=['bbox', 'segm', 'boundary'])
+test_dataloader = '{val_dataloader}'
+test_evaluator = '{val_evaluator}'
+
+# Teacher and control arm have a plain mask head and see the labelled images alone, weakly augmented.
+train_pipeline = '{strong_pipeline}'
+teacher = dict(
+    mask_head='{plain_mask_head}',
+    mask_loss='{plain_mask_loss}',
+    train_pipeline='{weak_pipeline}',
+    train_dataloader=dict(
+        sampler=dict(_delete_=True, type='InfiniteSampler'),
+        dataset=dict(_delete_=True, type='RepeatDataset', times=1, dataset='{labelled_dataset}')))
+# The student trained with the labels that the pseudo-labels stand for: the head-room.
+oracle = dict(ann_file='{unlabelled_json}')
+
+pseudo = dict(
+    test_dataloader=dict(
+        _delete_=True,
+        batch_size=1,
+        num_workers='{num_workers}',
+        drop_last=False,
+        sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+        dataset=dict(
+            type='CocoDataset',
+            ann_file='{unlabelled_json}',
+            data_prefix=dict(img='{train_images}'),
+            metainfo='{metainfo}',
+            test_mode=True)),
+    test_cfg=dict(_delete_=True, type='PseudoLabelLoop'))
+labels = dict(labelled_json='{labelled_json}', classes='{classes}')
+report = dict(hidden_truth='{unlabelled_json}', image_folder='{train_images}')

@@ -1,0 +1,21 @@
+_base_ = 'mmdet::_base_/default_runtime.py'
+
+custom_imports = dict(
+    imports=[
+        'nbseg.datasets.image_folder',
+        'nbseg.datasets.transforms',
+        'nbseg.engine.pseudo_label_loop',
+        'nbseg.evaluation.instance_metric',
+        'nbseg.models.boundary_preserving_loss',
+        'nbseg.models.mask_tta',
+        'nbseg.models.noise_tolerant_mask_head',
+    ],
+    allow_failed_imports=False)
+
+default_hooks = dict(
+    logger=dict(interval=20),
+    checkpoint=dict(by_epoch=False, interval=100, max_keep_ckpts=2))
+log_processor = dict(by_epoch=False)
+
+seed = 0
+randomness = dict(seed='{seed}')

@@ -1,0 +1,24 @@
+# Training by iterations: linear warm-up, then a cosine to nearly zero. A config on top sets
+# `iterations` and, in the teacher's section, the teacher's; the control arm's follow from them.
+iterations = 1000
+warmup_iterations = 50
+val_interval = 1_000_000_000  # the test after training is the evaluation
+
+train_cfg = dict(
+    type='IterBasedTrainLoop', max_iters='{iterations}', val_interval='{val_interval}')
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end='{warmup_iterations}'),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=False,
+        begin=0,
+        end='{iterations}',
+        T_max='{iterations}',
+        eta_min_ratio=0.02),
+]
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
+    clip_grad=dict(max_norm=10.0))

@@ -1,0 +1,52 @@
+# The generated set (tools/prepare_data.py shapes), from scratch, on two CPU cores.
+_base_ = [
+    '../_base_/models/mask-rcnn_r18-small_fpn.py',
+    '../_base_/datasets/semi_coco_instance.py',
+    '../_base_/schedules/iterations.py',
+    '../_base_/tta.py',
+    '../_base_/default_runtime.py',
+]
+
+data_root = 'data/shapes'
+classes = ['star', 'gear', 'crescent', 'cross', 'leaf']
+num_classes = 5
+percent = 10
+max_per_img = 50
+batch_size = 8
+num_workers = 1
+
+load_annotations = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+weak_pipeline = [
+    dict(type='LoadImageFromFile'),
+    '{load_annotations}',
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs'),
+]
+strong_pipeline = [
+    dict(type='LoadImageFromFile'),
+    '{load_annotations}',
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='StrongColorAugmentation'),
+    # The paper's holes for 2048 x 1024, scaled to 128 x 128.
+    dict(
+        type='CutOut',
+        n_holes=(1, 5),
+        cutout_shape=[(0, 0), (4, 6), (8, 10), (12, 16), (18, 24)],
+        fill_in=(103.53, 116.28, 123.675)),
+    dict(type='PackDetInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale_factor=1.0, keep_ratio=True),
+    dict(
+        type='PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+]
+val_dataloader = dict(batch_size=4)
+
+train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
+optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01))
+iterations = 1200
+load_from = '{teacher_checkpoint}'
+teacher = dict(iterations=800, load_from=None)
+pseudo = dict(test_dataloader=dict(batch_size=4))

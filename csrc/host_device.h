@@ -1,0 +1,15 @@
+#pragma once
+
+// Forced, so that a caller compiled for a wider instruction set takes its callees along with it.
+#if defined(__GNUC__)
+#define NBSEG_INLINE inline __attribute__((always_inline))
+#else
+#define NBSEG_INLINE inline
+#endif
+
+// Marks the maths that CPU and CUDA kernels share.
+#if defined(__CUDACC__)
+#define NBSEG_HOST_DEVICE __host__ __device__ __forceinline__
+#else
+#define NBSEG_HOST_DEVICE NBSEG_INLINE
+#endif

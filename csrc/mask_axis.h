@@ -1,0 +1,63 @@
+// One image axis of a pasted mask: the pixels a box can touch and where they sample its mask.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+namespace nbseg {
+
+// The image rows (or columns) that a box can touch: MMDetection pastes the box rounded outwards
+// and one pixel more on each side.
+struct Window {
+  int begin, end;
+};
+
+inline Window window_of(float first, float last, std::int64_t size) {
+  const float begin = std::max(std::floor(first) - 1.0f, 0.0f);
+  const float end = std::min(std::ceil(last) + 1.0f, static_cast<float>(size));
+  if (!(begin < end)) return {0, 0};
+  return {static_cast<int>(begin), static_cast<int>(std::min<std::int64_t>(end, size))};
+}
+
+// Where each pixel of a window falls on the grid of S probabilities. Cell k lies between grid
+// points k - 2 and k - 1; points outside [0, S) are zero, so cells 0 and S + 2 are zero throughout
+// and stand for everything further out. `undefined` is a pixel without a coordinate (0 / 0 in a box
+// of no width), which is never foreground.
+constexpr int undefined = -1;
+
+struct MaskAxis {
+  Window window;
+  float pixels_per_cell;
+  std::vector<int> cell;
+  std::vector<float> fraction;  // of the way from point k - 2 to k - 1
+
+  void sample(float first, float last, std::int64_t size, std::int64_t side, bool fused) {
+    window = window_of(first, last, size);
+    const int count = window.end - window.begin;
+    cell.resize(count);
+    fraction.resize(count);
+    const float extent = last - first;
+    pixels_per_cell = extent / static_cast<float>(side);
+    const float half = 0.5f * static_cast<float>(side);
+    for (int i = 0; i < count; ++i) {
+      const float centre = static_cast<float>(window.begin + i) + 0.5f;
+      float coordinate = (centre - first) / extent * 2.0f - 1.0f;
+      if (std::isinf(coordinate)) coordinate = 0.0f;
+      const float shifted = coordinate + 1.0f;
+      // In double the product and the difference are exact wherever the point is near the grid, so
+      // that rounding to float gives the fused result.
+      const float point = fused ? static_cast<float>(static_cast<double>(shifted) * half - 0.5)
+                                : shifted * half - 0.5f;
+      // In this order of arguments NaN becomes -2.
+      const float bounded = std::min(std::max(-2.0f, point), static_cast<float>(side));
+      const int truncated = static_cast<int>(bounded);
+      const int floor = truncated - (static_cast<float>(truncated) > bounded);
+      cell[i] = std::isfinite(point) ? floor + 2 : undefined;
+      fraction[i] = bounded - static_cast<float>(floor);
+    }
+  }
+};
+
+}  // namespace nbseg

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "host_device.h"
+
+// RoIAlign (average, aligned, sampling_ratio 0, scale 1) along one image axis.
+//
+// Coordinates are rounded to float after each operation and in the order of MMCV's RoIAlign, so
+// that samples fall on the same positions. A multiply-add contracted into one rounding would move
+// them: compile with -ffp-contract=off and -fmad=false.
+
+namespace nbseg {
+
+struct AxisBins {
+  float start;  // first coordinate, where pixel k has its centre at k
+  float bin;    // length of a bin in pixels
+  int samples;  // samples a bin; 0 for an empty box
+};
+
+// The bins of the interval [low, high] after clipping it to an axis of that many pixels.
+NBSEG_HOST_DEVICE AxisBins axis_bins(float low, float high, int64_t pixels, int64_t bins) {
+  const float limit = static_cast<float>(pixels);
+  low = std::fmin(std::fmax(low, 0.0f), limit) - 0.5f;
+  high = std::fmin(std::fmax(high, 0.0f), limit) - 0.5f;
+  const float bin = (high - low) / static_cast<float>(bins);
+  return {low, bin, static_cast<int>(std::ceil(bin))};
+}
+
+// One sample of a bin: the two pixels it lies between, and their weights.
+struct AxisSample {
+  int64_t pixel;      // the second one is pixel + 1
+  float weight;       // of pixel
+  float next_weight;  // of pixel + 1; 0 at the axis's end, where there is no such pixel
+};
+
+NBSEG_HOST_DEVICE AxisSample axis_sample(const AxisBins& bins, int64_t bin, int sample,
+                                         int64_t pixels) {
+  const float step = (static_cast<float>(sample) + 0.5f) * bins.bin;
+  const float position =
+      bins.start + static_cast<float>(bin) * bins.bin + step / static_cast<float>(bins.samples);
+  if (position <= 0.0f) return {0, 1.0f, 0.0f};
+  const int64_t pixel = static_cast<int64_t>(position);
+  if (pixel >= pixels - 1) return {pixels - 1, 1.0f, 0.0f};
+  const float fraction = position - static_cast<float>(pixel);
+  return {pixel, 1.0f - fraction, fraction};
+}
+
+}  // namespace nbseg

@@ -1,0 +1,31 @@
+// Pasting of soft masks into an image, straight to COCO run lengths.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace nbseg {
+
+struct PasteRleParams {
+  const float* probs_float;         // (count, side, side), or null if the probabilities are bytes
+  const std::uint8_t* probs_uint8;  // (count, side, side), value / 255, or null
+  const float* boxes;               // (count, 4) x0, y0, x1, y1 in image pixels
+  std::int64_t count;
+  std::int64_t side;
+  std::int64_t height;
+  std::int64_t width;
+  float threshold;  // a pixel is foreground where its interpolated probability >= threshold
+  int num_threads;  // 0: as many as pay off on this machine
+  bool fused;       // fused multiply-adds, as in torch's vectorised kernels
+};
+
+// The compressed `counts` of one COCO RLE per instance. Throws std::invalid_argument, naming the
+// instance, if a box or a probability has no meaning.
+std::vector<std::string> paste_rle(const PasteRleParams& params);
+
+// Whether torch's CPU kernels use fused multiply-adds in this process: what the CPU offers, unless
+// the environment variable ATEN_CPU_CAPABILITY (default, avx2 or avx512) says otherwise.
+bool torch_uses_fma();
+
+}  // namespace nbseg

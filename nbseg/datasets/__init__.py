@@ -1,0 +1,5 @@
+"""Data sets, splits and transforms; importing this package loads none of its modules.
+
+``shapes``, ``splits`` and ``coco_rle`` need numpy and OpenCV only. ``image_folder`` and
+``transforms`` register themselves with MMDetection when a config's ``custom_imports`` names them.
+"""

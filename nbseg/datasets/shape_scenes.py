@@ -1,0 +1,185 @@
+"""Pictures of the procedural set ``shapes``: textured grounds, objects that hide one another."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from nbseg.datasets.shape_outlines import CLASSES, random_outline
+
+SUPERSAMPLING = 4  # sub-pixels per pixel and axis when coverage is measured
+SUBPIXEL_BITS = 4  # OpenCV takes polygon points as fixed-point numbers with these binary digits
+OBJECTS_PER_IMAGE = (4, 10)
+RELATIVE_DIAMETER = (0.15, 0.5)  # of the picture's side
+MIN_VISIBLE = 0.35  # of an object's pixels, those beyond the picture's border included
+MIN_AREA = 20  # visible pixels
+MIN_CONTRAST = 70  # distance in RGB from nine tenths of the pixels around, of 0-255 each
+TRIES = 40
+
+
+@dataclass
+class SceneObject:
+    """One object of a picture: its class, its visible mask (H, W) bool, and its whole area."""
+
+    label: int
+    mask: np.ndarray
+    whole_area: int
+
+    def stays_visible(self, mask: np.ndarray) -> bool:
+        area = int(mask.sum())
+        return area >= MIN_AREA and area >= MIN_VISIBLE * self.whole_area
+
+
+def _smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int) -> np.ndarray:
+    """Noise (height, width) in [0, 1]: a random grid of cells x cells, linearly interpolated."""
+    grid = rng.random((cells + 1, cells + 1))
+    rows, columns = (np.linspace(0, cells, n, endpoint=False) for n in (height, width))
+    top, left = rows.astype(int), columns.astype(int)
+    down, right = (rows - top)[:, None], (columns - left)[None]
+    upper = grid[top][:, left] * (1 - right) + grid[top][:, left + 1] * right
+    lower = grid[top + 1][:, left] * (1 - right) + grid[top + 1][:, left + 1] * right
+    return upper * (1 - down) + lower * down
+
+
+def _stripes(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """A plane wave (height, width) in [0, 1], its period 4 to 14 pixels."""
+    angle, period = rng.uniform(0, np.pi), rng.uniform(4, 14)
+    y, x = np.mgrid[:height, :width]
+    phase = (x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period
+    return 0.5 + 0.5 * np.sin(phase + rng.uniform(0, 2 * np.pi))
+
+
+def _gradient(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    angle = rng.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[:height, :width]
+    ramp = x / width * np.cos(angle) + y / height * np.sin(angle)
+    return (ramp - ramp.min()) / max(np.ptp(ramp), 1e-9)
+
+
+def _texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Brightness offsets (height, width, 1) around 0, of a kind drawn at random."""
+    kind = rng.integers(4)
+    if kind == 0:
+        pattern = _stripes(rng, height, width)
+    elif kind == 1:
+        pattern = _gradient(rng, height, width)
+    elif kind == 2:
+        pattern = _smooth_noise(rng, height, width, cells=int(rng.integers(3, 9)))
+    else:
+        pattern = np.full((height, width), 0.5)
+    grain = rng.normal(0, rng.uniform(2, 9), (height, width))
+    return (rng.uniform(10, 40) * (pattern - 0.5) + grain)[..., None]
+
+
+def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A background (size, size, 3) float64: two blended colours, stripes, grain, fine lines."""
+    first, second = rng.uniform(40, 215, 3), rng.normal(0, 35, 3)
+    blend = _smooth_noise(rng, size, size, cells=int(rng.integers(2, 6)))[..., None]
+    canvas = first + second * blend + _texture(rng, size, size)
+    canvas = np.ascontiguousarray(np.clip(canvas, 0, 255), dtype=np.uint8)
+    for _ in range(rng.integers(2, 6)):
+        count = int(rng.integers(2, 5))
+        line = rng.uniform(-0.1, 1.1, (count, 2)) * size * (1 << SUBPIXEL_BITS)
+        colour = np.clip(first + rng.normal(0, 45, 3), 0, 255)
+        cv2.polylines(
+            canvas, [line.astype(np.int32)], False, colour.tolist(), 1, cv2.LINE_AA, SUBPIXEL_BITS
+        )
+    return canvas.astype(np.float64)
+
+
+def _coverage(contours: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Rasterise contours: how much of each pixel they cover, and how much lies inside the rim.
+
+    Returns:
+        coverage and interior (h, w) in [0, 1] of the smallest window that holds the figure,
+        then the window's left and top pixel, which may be negative.
+    """
+    joined = np.concatenate(contours)
+    left, top = (np.floor(joined.min(axis=0)).astype(int) - 1).tolist()
+    right, bottom = (np.ceil(joined.max(axis=0)).astype(int) + 1).tolist()
+    height, width = bottom - top, right - left
+    fine = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING), np.uint8)
+    # OpenCV's point (0, 0) is the middle of the first sub-pixel, ours is its corner.
+    scaled = [(c - [left, top]) * SUPERSAMPLING - 0.5 for c in contours]
+    fixed = [np.rint(c * (1 << SUBPIXEL_BITS)).astype(np.int32) for c in scaled]
+    cv2.fillPoly(fine, fixed, 1, shift=SUBPIXEL_BITS)
+    rim = np.ones((SUPERSAMPLING + 1, SUPERSAMPLING + 1), np.uint8)
+
+    def average(values: np.ndarray) -> np.ndarray:
+        blocks = values.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING)
+        return blocks.mean(axis=(1, 3))
+
+    return average(fine), average(cv2.erode(fine, rim)), left, top
+
+
+def _contrasting_colour(rng: np.random.Generator, around: np.ndarray) -> np.ndarray | None:
+    """A random colour (3,) that stands out from the pixels around (N, 3), or None."""
+    for _ in range(TRIES):
+        colour = rng.uniform(20, 235, 3)
+        distances = np.sqrt(((around - colour) ** 2).sum(axis=1))
+        if np.quantile(distances, 0.1) >= MIN_CONTRAST:
+            return colour
+    return None
+
+
+def _centre(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> np.ndarray:
+    """A place for the next object: anywhere, or near an earlier one so that they overlap."""
+    if objects and rng.random() < 0.4:
+        rows, columns = np.nonzero(objects[rng.integers(len(objects))].mask)
+        pick = rng.integers(len(rows))
+        return np.array([columns[pick], rows[pick]]) + rng.normal(0, 0.06 * size, 2)
+    return rng.uniform(0.05, 0.95, 2) * size
+
+
+def _add_object(rng: np.random.Generator, canvas: np.ndarray, objects: list[SceneObject]) -> bool:
+    """Draw one more object, unless it, or one that it covers, would be too little visible."""
+    size = canvas.shape[0]
+    label = int(rng.integers(len(CLASSES)))
+    diameter = size * np.exp(rng.uniform(*np.log(RELATIVE_DIAMETER)))
+    centre = _centre(rng, size, objects)
+    contours = [c + centre for c in random_outline(label, diameter, rng)]
+    coverage, interior, left, top = _coverage(contours)
+    whole_area = int((coverage >= 0.5).sum())
+
+    height, width = coverage.shape
+    rows = slice(*np.clip([top, top + height], 0, size).tolist())
+    columns = slice(*np.clip([left, left + width], 0, size).tolist())
+    inside = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    mask = np.zeros((size, size), bool)
+    mask[rows, columns] = coverage[inside] >= 0.5
+    new = SceneObject(label, mask, whole_area)
+    if not new.stays_visible(mask):
+        return False
+    if not all(o.stays_visible(o.mask & ~mask) for o in objects):
+        return False
+    window = canvas[rows, columns]
+    colour = _contrasting_colour(rng, window.reshape(-1, 3))
+    if colour is None:
+        return False
+
+    shaded = (colour + _texture(rng, height, width)) * (0.7 + 0.3 * interior[..., None])
+    opacity = coverage[inside][..., None]
+    canvas[rows, columns] = window * (1 - opacity) + np.clip(shaded[inside], 0, 255) * opacity
+    for earlier in objects:
+        earlier.mask &= ~mask
+    objects.append(new)
+    return True
+
+
+def draw_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[SceneObject]]:
+    """Draw one picture.
+
+    Colours and textures are drawn independently of the class. A pixel belongs to the topmost
+    object that covers at least half of it, so visible masks are disjoint.
+
+    Returns:
+        The image (size, size, 3) uint8, BGR, and its objects, the hindmost first.
+    """
+    canvas = _ground(rng, size)
+    objects: list[SceneObject] = []
+    wanted = rng.integers(OBJECTS_PER_IMAGE[0], OBJECTS_PER_IMAGE[1] + 1)
+    for _ in range(TRIES):
+        if len(objects) == wanted:
+            break
+        _add_object(rng, canvas, objects)
+    return np.rint(canvas).astype(np.uint8), objects

@@ -1,0 +1,135 @@
+"""The procedural set ``shapes``: COCO annotations and PNG images, made from a seed."""
+
+import json
+import os
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from nbseg.datasets.coco_rle import encode_rle
+from nbseg.datasets.shape_outlines import CLASSES
+from nbseg.datasets.shape_scenes import draw_scene
+
+GENERATOR_VERSION = 1  # raise it whenever the same options give other pictures
+SPLITS = ("train", "val")
+RECORD = "shapes.json"
+
+
+@dataclass(frozen=True)
+class ShapesOptions:
+    """What a set is made from: the side of an image in pixels, image counts, and a seed."""
+
+    size: int = 128
+    train: int = 600
+    val: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size < 64:
+            raise ValueError(f"size must be at least 64 pixels, found {self.size}")
+        if self.train < 1 or self.val < 1:
+            raise ValueError(
+                f"train and val must be at least 1 image, found {self.train} and {self.val}"
+            )
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, found {self.seed}")
+
+
+def _record(options: ShapesOptions) -> dict:
+    return {
+        "description": "nbseg shapes: procedural instance segmentation",
+        "generator_version": GENERATOR_VERSION,
+        "options": asdict(options),
+    }
+
+
+def _annotation(annotation_id: int, image_id: int, label: int, mask: np.ndarray) -> dict:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    left, top = int(columns[0]), int(rows[0])
+    return {
+        "id": annotation_id,
+        "image_id": image_id,
+        "category_id": label + 1,
+        "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
+        "area": int(mask.sum()),
+        "iscrowd": 0,
+        "segmentation": encode_rle(mask),
+    }
+
+
+def _write_split(folder: Path, split: str, count: int, options: ShapesOptions) -> None:
+    (folder / split).mkdir()
+    images: list[dict] = []
+    annotations: list[dict] = []
+    for index in range(count):
+        # Each image has its own stream: a larger set begins with the images of a smaller one.
+        rng = np.random.default_rng([options.seed, SPLITS.index(split), index])
+        pixels, objects = draw_scene(rng, options.size)
+        name, image_id = f"{index:06d}.png", index + 1
+        if not cv2.imwrite(str(folder / split / name), pixels):
+            raise OSError(f"cannot write {folder / split / name}")
+        images.append(
+            {"id": image_id, "file_name": name, "height": options.size, "width": options.size}
+        )
+        for o in objects:
+            annotations.append(_annotation(len(annotations) + 1, image_id, o.label, o.mask))
+        if sys.stderr.isatty() or index + 1 == count:
+            end = "\n" if index + 1 == count else ""
+            print(f"\rshapes {split}: {index + 1}/{count} images", end=end, file=sys.stderr)
+    content = {
+        "info": _record(options),
+        "licenses": [],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(CLASSES, start=1)],
+        "images": images,
+        "annotations": annotations,
+    }
+    path = folder / "annotations" / f"instances_{split}.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False) -> bool:
+    """Make the set in the folder ``out``: train/, val/, annotations/ and shapes.json.
+
+    The folder appears whole or not at all. One that already holds the same set is left alone.
+
+    Args:
+        out: the folder to make; its parents are made too.
+        options: what to make it from. The same options give the same images and annotations.
+        force: replace a set that was made from other options.
+
+    Returns:
+        True if the set was made, False if it was there already.
+
+    Raises:
+        FileExistsError: ``out`` holds another set and not force, or something else.
+    """
+    out = Path(out).resolve()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not (out / RECORD).is_file():
+            raise FileExistsError(
+                f"{out} exists and is not a shapes set (it has no {RECORD}): choose another folder"
+            )
+        found = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        if found == _record(options) and not force:
+            return False
+        if not force:
+            raise FileExistsError(
+                f"{out} holds a set made from other options, {found.get('options')} by version "
+                f"{found.get('generator_version')}: choose another folder, or replace it by --force"
+            )
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
+        folder = Path(temporary) / "new"
+        (folder / "annotations").mkdir(parents=True)
+        for split, count in zip(SPLITS, (options.train, options.val), strict=True):
+            _write_split(folder, split, count, options)
+        (folder / RECORD).write_text(json.dumps(_record(options), indent=2), encoding="utf-8")
+        if out.exists():
+            os.rename(out, Path(temporary) / "old")
+        os.rename(folder, out)
+    return True

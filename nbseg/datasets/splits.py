@@ -1,0 +1,123 @@
+"""Labelled and unlabelled parts of a COCO annotation file, by percent and seed."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+
+def split_indices(count: int, percent: float, seed: int) -> np.ndarray:
+    """Choose which of ``count`` images are labelled, as the paper's released code does.
+
+    It seeds numpy's global generator, shuffles the image indices and takes the first
+    ``int(percent / 100 * count)``, with exactly this rounding. A private generator of the
+    same kind gives the same order here, so the global state stays untouched.
+
+    Args:
+        count: number of images.
+        percent: how much of them to label, in (0, 100).
+        seed: of the shuffle, 0 to 2**32 - 1.
+
+    Returns:
+        Indices of the labelled images, int64, in shuffled order.
+
+    Raises:
+        ValueError: an argument is out of range, or no image, or every image, would be labelled.
+    """
+    if not 0 < percent < 100:
+        raise ValueError(f"percent must lie between 0 and 100, found {percent}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must lie in 0 to 2**32 - 1, found {seed}")
+    labelled = int(percent / 100 * count)
+    if not 0 < labelled < count:
+        raise ValueError(
+            f"{percent}% of {count} images are {labelled}: both parts need at least one image, "
+            "choose another percent"
+        )
+    indices = np.arange(count)
+    np.random.RandomState(seed).shuffle(indices)
+    return indices[:labelled]
+
+
+def _read_coco(ann_file: Path) -> dict:
+    if not ann_file.is_file():
+        raise FileNotFoundError(f"no annotation file {ann_file}")
+    try:
+        content = json.loads(ann_file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{ann_file} is not a json file: {error}") from error
+    keys = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in keys):
+        raise ValueError(f"{ann_file} is not a COCO annotation file: it needs the lists {keys}")
+    try:
+        ids = {image["id"] for image in content["images"]}
+        strays = [a["id"] for a in content["annotations"] if a["image_id"] not in ids]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{ann_file} is not a COCO annotation file: an image or annotation lacks {error}"
+        ) from error
+    if len(ids) < len(content["images"]):
+        raise ValueError(
+            f"{ann_file}: image ids must be unique, found {len(content['images'])} images with "
+            f"{len(ids)} ids"
+        )
+    if strays:
+        raise ValueError(
+            f"{ann_file}: {len(strays)} annotations, the first with id {strays[0]}, are of images "
+            "that the file does not list"
+        )
+    return content
+
+
+def _write_json(path: Path, content: dict) -> None:
+    """Write json so that the file at ``path`` is never half-written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_split(
+    ann_file: str | Path, percent: float, seed: int, out_dir: str | Path | None = None
+) -> tuple[Path, Path]:
+    """Split a COCO annotation file into a labelled and an unlabelled one.
+
+    Images and annotations keep the order that they have in ``ann_file``, as in the released
+    code's splits; all other keys are copied. The unlabelled file keeps its annotations: they are
+    the hidden truth that noise analysis and a fully supervised upper bound need. Training on
+    pseudo-labels never reads them.
+
+    Args:
+        ann_file: a COCO json.
+        percent: how much of its images to label, in (0, 100).
+        seed: of the shuffle, see :func:`split_indices`.
+        out_dir: where to write; beside ``ann_file`` by default.
+
+    Returns:
+        Paths of ``{stem}.{seed}@{percent}.json`` and ``{stem}.{seed}@{percent}-unlabeled.json``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a COCO json, or see :func:`split_indices`.
+    """
+    ann_file = Path(ann_file)
+    content = _read_coco(ann_file)
+    images = content["images"]
+    chosen = set(split_indices(len(images), percent, seed).tolist())
+    labelled_ids = {images[i]["id"] for i in chosen}
+
+    out_dir = ann_file.parent if out_dir is None else Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    name = f"{ann_file.stem}.{seed}@{int(percent) if percent == int(percent) else percent}"
+    paths = out_dir / f"{name}.json", out_dir / f"{name}-unlabeled.json"
+    for path, labelled in zip(paths, (True, False), strict=True):
+        part = dict(content)
+        part["images"] = [i for i in images if (i["id"] in labelled_ids) == labelled]
+        part["annotations"] = [
+            a for a in content["annotations"] if (a["image_id"] in labelled_ids) == labelled
+        ]
+        _write_json(path, part)
+    return paths

@@ -1,0 +1,1 @@
+"""The stages of semi-supervised training, each an MMEngine runner."""

@@ -1,0 +1,136 @@
+"""What a stage ran with and whether it finished, so that a finished stage is kept or refused."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+# The keys of a plain config that decide what a stage makes.
+TRAINING_KEYS = (
+    "model",
+    "data_preprocessor",
+    "train_dataloader",
+    "train_cfg",
+    "optim_wrapper",
+    "param_scheduler",
+    "custom_hooks",
+    "randomness",
+    "load_from",
+)
+PREDICTION_KEYS = ("model", "test_dataloader", "test_cfg")
+# Parts of them that change how a stage runs or is watched, but not what it makes.
+IRRELEVANT_PARTS = {
+    "num_workers",
+    "persistent_workers",
+    "pin_memory",
+    "prefetch_factor",
+    "val_interval",
+    "val_begin",
+    "dynamic_intervals",
+    "feature_budget",
+    "images_per_part",
+}
+MISSING = "(absent)"
+
+
+class Manifest:
+    """The record of a stage: its keys, its inputs, and whether it finished.
+
+    Args:
+        path: json file of the record; absent before the stage first starts.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the stage ran to its end."""
+        return bool(self.content.get("finished"))
+
+    @property
+    def started(self) -> bool:
+        """Whether the stage ever started."""
+        return bool(self.content)
+
+    def changes(self, keys: dict[str, Any]) -> list[str]:
+        """Return a line for each key whose value is not the recorded one."""
+        recorded = self.content.get("keys", {})
+        keys = json.loads(json.dumps(keys, default=str))
+        return [
+            f"{key}: was {recorded.get(key, MISSING)!r}, is {keys.get(key, MISSING)!r}"
+            for key in sorted(recorded.keys() | keys.keys())
+            if recorded.get(key, MISSING) != keys.get(key, MISSING)
+        ]
+
+    def changed_inputs(self, inputs: dict[str, Path]) -> list[str]:
+        """Return the names of the inputs whose content is not what the stage read."""
+        recorded = self.content.get("inputs", {})
+        return [
+            f"{name} ({path})"
+            for name, path in inputs.items()
+            if recorded.get(name) != (file_hash(path) if path.exists() else MISSING)
+        ]
+
+    def start(self, stage: str, keys: dict[str, Any], inputs: dict[str, Path]) -> None:
+        """Record that the stage starts; it is not finished."""
+        text = json.dumps(keys, sort_keys=True, default=str)
+        self.content = {
+            "stage": stage,
+            "finished": False,
+            "hash": hashlib.sha256(text.encode()).hexdigest(),
+            "keys": json.loads(text),
+            "inputs": {name: file_hash(path) for name, path in inputs.items()},
+        }
+        self._write()
+
+    def finish(self, **results: Any) -> None:
+        """Record that the stage finished, and its results."""
+        self.content.update(finished=True, **results)
+        self._write()
+
+    def _write(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self.content, indent=1))
+        os.replace(temporary, self.path)
+
+
+def relevant_keys(content: Config | dict, keys: Sequence[str], work_dir: Path) -> dict[str, Any]:
+    """Return a config's values below ``keys``, by dotted path.
+
+    The work directory's own path is left out of the values, so that a moved folder still matches.
+    """
+    flat: dict[str, Any] = {}
+
+    def visit(value: Any, path: tuple[str, ...]) -> None:
+        if IRRELEVANT_PARTS & set(path):
+            return
+        if isinstance(value, dict):
+            for key, entry in value.items():
+                visit(entry, (*path, str(key)))
+        elif isinstance(value, (list, tuple)) and any(isinstance(v, (dict, list)) for v in value):
+            for index, entry in enumerate(value):
+                visit(entry, (*path, str(index)))
+        elif isinstance(value, str):
+            flat[".".join(path)] = value.replace(str(work_dir), "{work_dir}")
+        else:
+            flat[".".join(path)] = value
+
+    for key in keys:
+        visit(content.get(key), (key,))
+    return flat
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

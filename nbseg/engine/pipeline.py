@@ -1,0 +1,283 @@
+"""Runs the stages: control, teacher, pseudo-labels, student; keeps what is finished."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner, load_state_dict
+from mmengine.runner.checkpoint import find_latest_checkpoint
+
+import nbseg
+from nbseg.datasets.splits import write_split
+from nbseg.engine.manifest import PREDICTION_KEYS, TRAINING_KEYS, Manifest, relevant_keys
+from nbseg.engine.stage_config import STAGES, TRAINING_STAGES, resolve, stage_config
+from nbseg.pseudo.labels import make_pseudo_labels
+from nbseg.pseudo.predictions import PredictionStore
+
+# What each stage reads of the others; --redo goes down these edges.
+NEEDS = {
+    "supervised": (),
+    "teacher": (),
+    "pseudo": ("teacher",),
+    "labels": ("pseudo",),
+    "student": ("labels",),
+    "oracle": (),
+}
+
+
+class Pipeline:
+    """The stages of one work directory.
+
+    Args:
+        config: the user's config, with sections (see ``stage_config``).
+        work_dir: holds a folder a stage, ``metrics.json`` and ``splits/``.
+        stages: which to run, in the order of ``STAGES``.
+        resume: ``"auto"`` continues an unfinished training from its last checkpoint, a path from that
+            one; None starts it again.
+        redo: stages to run again though finished; what depends on them follows.
+        launcher: of MMEngine.
+        amp: train with mixed precision.
+        auto_scale_lr: scale the learning rate with the batch size.
+
+    Raises:
+        ValueError: a key of a finished stage changed, an unknown stage, or a bad config; all of them
+            before anything runs.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        work_dir: str | Path,
+        stages: Sequence[str],
+        resume: str | None = None,
+        redo: Sequence[str] = (),
+        launcher: str = "none",
+        amp: bool = False,
+        auto_scale_lr: bool = False,
+    ) -> None:
+        unknown = sorted({*stages, *redo} - set(STAGES))
+        if unknown:
+            raise ValueError(f"unknown stages {unknown}; there are {', '.join(STAGES)}")
+        self.config = config
+        self.work_dir = Path(work_dir)
+        self.resume = resume
+        self.launcher = launcher
+        self.stages = [stage for stage in STAGES if stage in stages and not self._replaced(stage)]
+        self.redo = set(redo)
+        for stage in STAGES:
+            if self.redo & set(NEEDS[stage]):
+                self.redo.add(stage)
+        self.configs: dict[str, Config] = {}
+        for stage in self.stages:
+            if stage != "labels":
+                plain = stage_config(config, stage, self.work_dir)
+                plain.launcher = launcher
+                if stage in TRAINING_STAGES:
+                    self._set_options(plain, amp, auto_scale_lr)
+                self.configs[stage] = plain
+        for stage in self.stages:
+            manifest = self._manifest(stage)
+            if manifest.finished and stage not in self.redo:
+                self._refuse(stage, manifest.changes(self._keys(stage)))
+
+    def run(self) -> dict[str, dict[str, float]]:
+        """Run the stages that are not finished; return the metrics of every trained stage."""
+        if is_main_process():
+            self._split()
+        barrier()
+        for stage in self.stages:
+            manifest = self._manifest(stage)
+            inputs = self._inputs(stage)
+            if manifest.finished and stage not in self.redo:
+                self._refuse(stage, manifest.changed_inputs(inputs))
+                print(f"[{stage}] finished before, kept ({manifest.path.parent})")
+                continue
+            absent = [f"{name}: {path}" for name, path in inputs.items() if not path.exists()]
+            if absent:
+                raise FileNotFoundError(
+                    f"stage {stage} needs what is not there ({'; '.join(absent)}); run the stage that "
+                    "makes it, or correct the path"
+                )
+            if is_main_process():
+                continued = manifest.started and not manifest.finished
+                if stage == "pseudo" and not (
+                    continued and self.resume and not manifest.changes(self._keys(stage))
+                ):
+                    self._clear_store()
+                manifest.start(stage, self._keys(stage), inputs)
+            barrier()
+            print(f"[{stage}] starts in {manifest.path.parent}")
+            results = self._run_stage(stage)
+            if is_main_process():
+                manifest.finish(**results)
+                self._write_metrics()
+            barrier()
+        return self.metrics()
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Return the test metrics of the stages trained so far."""
+        found = {}
+        for stage in TRAINING_STAGES:
+            manifest = self._manifest(stage)
+            if manifest.finished:
+                found[stage] = manifest.content["metrics"]
+        return found
+
+    def _run_stage(self, stage: str) -> dict[str, Any]:
+        if stage == "labels":
+            return self._make_labels() if is_main_process() else {}
+        plain = self.configs[stage]
+        folder = self.work_dir / stage
+        folder.mkdir(parents=True, exist_ok=True)
+        if is_main_process():
+            plain.dump(folder / "config.py")
+        if stage == "pseudo":
+            runner = Runner.from_cfg(plain)
+            _load_strictly(runner.model.module, self._teacher_checkpoint())
+            runner.test()
+            return {}
+        if self.resume:
+            latest = find_latest_checkpoint(str(folder)) if self.resume == "auto" else self.resume
+            plain.load_from = latest or plain.load_from
+            plain.resume = latest is not None
+        runner = Runner.from_cfg(plain)
+        runner.train()
+        metrics = {name.split("/", 1)[-1]: float(v) for name, v in runner.test().items()}
+        if is_main_process():
+            _publish(find_latest_checkpoint(str(folder)), folder / f"{stage}.pth")
+        return {"metrics": metrics}
+
+    def _make_labels(self) -> dict[str, Any]:
+        arguments = dict(resolve(self.config, "labels", self.work_dir).labels)
+        info = make_pseudo_labels(
+            PredictionStore(self.work_dir / "pseudo" / "predictions"),
+            out=self.work_dir / "pseudo" / "pseudo_labels.json",
+            **{k: v for k, v in arguments.items() if k != "ann_file"},
+        )
+        return {"info": info}
+
+    def _split(self) -> None:
+        """Split the annotations into labelled and unlabelled, if the config asks for it."""
+        split = resolve(self.config, "student", self.work_dir).get("split")
+        if split:
+            write_split(**split, out_dir=self.work_dir / "splits")
+
+    def _replaced(self, stage: str) -> bool:
+        """Whether the user brought what the stage would make."""
+        own_labels = bool(self.config.get("labels", {}).get("ann_file"))
+        own_teacher = bool(self.config.get("teacher", {}).get("checkpoint"))
+        return (
+            (stage == "teacher" and own_teacher)
+            or (stage in ("teacher", "pseudo", "labels") and own_labels)
+        )
+
+    def _teacher_checkpoint(self) -> Path:
+        return Path(
+            self.config.get("teacher", {}).get("checkpoint")
+            or self.work_dir / "teacher" / "teacher.pth"
+        )
+
+    def _manifest(self, stage: str) -> Manifest:
+        folder = "pseudo" if stage == "labels" else stage
+        return Manifest(self.work_dir / folder / f"{stage}.manifest.json")
+
+    def _keys(self, stage: str) -> dict[str, Any]:
+        if stage == "labels":
+            return relevant_keys(resolve(self.config, stage, self.work_dir), ["labels"], self.work_dir)
+        keys = PREDICTION_KEYS if stage == "pseudo" else TRAINING_KEYS
+        return relevant_keys(self.configs[stage], keys, self.work_dir)
+
+    def _inputs(self, stage: str) -> dict[str, Path]:
+        """Return the files that a stage reads, by name."""
+        if stage == "pseudo":
+            return {"teacher checkpoint": self._teacher_checkpoint()}
+        if stage == "labels":
+            labels = resolve(self.config, "labels", self.work_dir).labels
+            return {
+                "labelled annotations": Path(labels.labelled_json),
+                "pseudo stage": self._manifest("pseudo").path,
+            }
+        plain = self.configs[stage]
+        inputs = {
+            f"annotations {i}": path
+            for i, path in enumerate(_annotation_files(plain.train_dataloader.dataset))
+        }
+        if plain.get("load_from") and str(plain.load_from) == str(self._teacher_checkpoint()):
+            inputs["teacher checkpoint"] = self._teacher_checkpoint()
+        return inputs
+
+    def _refuse(self, stage: str, changes: list[str]) -> None:
+        if changes:
+            more = f" (and {len(changes) - 5} more)" if len(changes) > 5 else ""
+            raise ValueError(
+                f"stage {stage} in {self.work_dir} is finished, but was made with something else: "
+                f"{'; '.join(changes[:5])}{more}. Pass --redo {stage} to make it again, or another "
+                "--work-dir"
+            )
+
+    def _clear_store(self) -> None:
+        for part in (self.work_dir / "pseudo" / "predictions").glob("part-*.npz"):
+            part.unlink()
+
+    def _write_metrics(self) -> None:
+        path = self.work_dir / "metrics.json"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self.metrics(), indent=1))
+        os.replace(temporary, path)
+
+    @staticmethod
+    def _set_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
+        if amp:
+            if not torch.cuda.is_available():
+                raise ValueError("--amp needs a GPU, and torch finds none; leave it out")
+            plain.optim_wrapper.type = "AmpOptimWrapper"
+            plain.optim_wrapper.loss_scale = "dynamic"
+        if auto_scale_lr:
+            if "base_batch_size" not in plain.get("auto_scale_lr", {}):
+                raise ValueError(
+                    "--auto-scale-lr needs auto_scale_lr.base_batch_size in the config; add it"
+                )
+            plain.auto_scale_lr.enable = True
+
+
+def _annotation_files(dataset: dict) -> list[Path]:
+    """Return the annotation files of a data set config, wrapped ones included."""
+    files = []
+    if isinstance(dataset.get("ann_file"), str) and dataset["ann_file"]:
+        files.append(Path(dataset.get("data_root") or "") / dataset["ann_file"])
+    for inner in (dataset.get("dataset"), *(dataset.get("datasets") or ())):
+        if inner:
+            files.extend(_annotation_files(inner))
+    return files
+
+
+def _load_strictly(model: torch.nn.Module, checkpoint: Path) -> None:
+    """Load a teacher; a checkpoint of another model is refused rather than half loaded."""
+    content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    state = content.get("state_dict", content)
+    expected = model.state_dict()
+    wrong = [k for k in expected if k not in state or state[k].shape != expected[k].shape]
+    unknown = [k for k in state if k not in expected]
+    if wrong or unknown:
+        raise ValueError(
+            f"{checkpoint} is not a checkpoint of the teacher's model: {len(wrong)} parameters are "
+            f"missing or of another shape {wrong[:3]}, {len(unknown)} unknown {unknown[:3]}; set "
+            "teacher.model to the model it was trained with"
+        )
+    load_state_dict(model, state, strict=True, logger=MMLogger.get_current_instance())
+
+
+def _publish(checkpoint: str, out: Path) -> None:
+    """Write the weights of a checkpoint, with its config, without the optimiser's state."""
+    # The history buffers that MMEngine stores are no weights, so weights_only cannot read them.
+    content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    meta = {**content["meta"], "nbseg_version": nbseg.__version__}
+    temporary = out.with_suffix(".tmp")
+    torch.save({"state_dict": content["state_dict"], "meta": meta}, temporary)
+    os.replace(temporary, out)

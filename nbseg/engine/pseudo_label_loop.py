@@ -1,0 +1,93 @@
+"""The loop that predicts on unlabelled images and streams what it finds to disk."""
+
+import os
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.dist import barrier, get_rank
+from mmengine.evaluator import Evaluator
+from mmengine.runner import BaseLoop, Runner
+
+from nbseg.pseudo.predictions import ImagePredictions, PredictionStore, PredictionWriter
+from nbseg.registry import DATASETS, LOOPS
+
+
+@LOOPS.register_module()
+class PseudoLabelLoop(BaseLoop):
+    """Predicts with a ``MaskTTAModel`` on images that have no labels.
+
+    Use it as the ``test_cfg`` of a runner. Images that the store already holds are not predicted
+    again, so a killed run goes on where it stopped, also with another number of processes.
+
+    Args:
+        runner: the runner.
+        dataloader: config of the unlabelled images' loader.
+        evaluator: ignored; a runner gives one to every test loop.
+        store: folder of the prediction store; default ``{runner.work_dir}/predictions``.
+        images_per_part: images between two writes to the store.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: dict,
+        evaluator: Evaluator | dict | list | None = None,
+        store: str | None = None,
+        images_per_part: int = 64,
+    ) -> None:
+        self.store = store or os.path.join(runner.work_dir, "predictions")
+        self.images_per_part = images_per_part
+        dataset = DATASETS.build(dataloader["dataset"])
+        dataset.full_init()
+        finished = PredictionStore(self.store).image_ids() if os.path.isdir(self.store) else set()
+        missing = [
+            i for i in range(len(dataset)) if dataset.get_data_info(i)["img_id"] not in finished
+        ]
+        if finished:
+            runner.logger.info(f"{len(finished)} images are predicted, {len(missing)} are missing")
+        self.num_missing = len(missing)
+        dataset.get_subset_(missing)
+        # Every process lists what is finished before any of them writes more.
+        barrier()
+        super().__init__(runner, {**dataloader, "dataset": dataset})
+
+    @torch.no_grad()
+    def run(self) -> dict:
+        """Predict all missing images."""
+        runner = self.runner
+        runner.call_hook("before_test")
+        runner.call_hook("before_test_epoch")
+        runner.model.eval()
+        writer = PredictionWriter(self.store, self.images_per_part, get_rank())
+        image_folder = self.dataloader.dataset.data_prefix["img"]
+        for index, batch in enumerate(self.dataloader if self.num_missing else ()):
+            runner.call_hook("before_test_iter", batch_idx=index, data_batch=batch)
+            samples = runner.model.test_step(batch)
+            for sample in samples:
+                writer.append(image_predictions(sample, image_folder))
+            runner.call_hook(
+                "after_test_iter", batch_idx=index, data_batch=batch, outputs=samples
+            )
+        writer.flush()
+        barrier()
+        runner.call_hook("after_test_epoch", metrics={})
+        runner.call_hook("after_test")
+        return {}
+
+
+def image_predictions(sample: DetDataSample, image_folder: str) -> ImagePredictions:
+    """Return what the store keeps of a prediction of ``MaskTTAModel``."""
+    instances = sample.pred_instances
+    height, width = sample.ori_shape[:2]
+    soft_masks = (instances.soft_masks.float() * 255).round().to(torch.uint8)
+    return ImagePredictions(
+        image_id=int(sample.img_id),
+        file_name=os.path.relpath(sample.img_path, image_folder),
+        height=int(height),
+        width=int(width),
+        boxes=instances.bboxes.float().cpu().numpy(),
+        scores=instances.scores.float().cpu().numpy(),
+        labels=instances.labels.cpu().numpy().astype(np.int64),
+        soft_masks=soft_masks.cpu().numpy(),
+    )

@@ -1,0 +1,59 @@
+"""What a person looks at after a run: the table of metrics, and pictures beside the ground truth."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+from nbseg.engine.pipeline import Pipeline
+from nbseg.engine.stage_config import TRAINING_STAGES, resolve
+from nbseg.evaluation.pictures import draw_results
+
+COLUMNS = {"segm_mAP": "mask AP", "segm_mAP_50": "AP50", "segm_mAP_75": "AP75"}
+
+
+def print_metrics(metrics: dict[str, dict[str, float]], work_dir: Path) -> None:
+    """Print one line for each trained stage; values in percent, as papers give them."""
+    if not metrics:
+        return
+    names = {"supervised": "supervised (control)"}
+    print(f"\n{'stage':22}" + "".join(f"{title:>10}" for title in COLUMNS.values()))
+    for stage, values in metrics.items():
+        cells = "".join(f"{100 * values.get(key, float('nan')):10.1f}" for key in COLUMNS)
+        print(f"{names.get(stage, stage):22}{cells}")
+    print(f"\nmetrics: {work_dir / 'metrics.json'}\npictures: {work_dir / 'report'}")
+
+
+def write_pictures(pipeline: Pipeline, limit: int = 12) -> None:
+    """Draw the pseudo-labels, and the predictions of each trained stage, beside the ground truth.
+
+    Pseudo-labels are drawn where the config names the hidden truth (``report.hidden_truth``, a COCO
+    json of the unlabelled images).
+    """
+    work_dir = pipeline.work_dir
+    report = work_dir / "report"
+    settings = resolve(pipeline.config, "student", work_dir).get("report") or Config()
+    pseudo_labels = work_dir / "pseudo" / "pseudo_labels.json"
+    hidden_truth = settings.get("hidden_truth")
+    if pseudo_labels.exists() and hidden_truth and Path(hidden_truth).exists():
+        draw_results(
+            hidden_truth,
+            pseudo_labels,
+            settings["image_folder"],
+            report / "pseudo_labels",
+            "pseudo-labels",
+            limit,
+        )
+    for stage in TRAINING_STAGES:
+        results = work_dir / stage / "predictions.segm.json"
+        if stage in pipeline.configs and results.exists():
+            plain = pipeline.configs[stage]
+            dataset = plain.test_dataloader.dataset
+            draw_results(
+                plain.test_evaluator.ann_file,
+                results,
+                Path(dataset.get("data_root") or "") / dataset.data_prefix["img"],
+                report / f"{stage}_predictions",
+                stage,
+                limit,
+                min_score=0.5,
+            )

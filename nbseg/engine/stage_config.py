@@ -1,0 +1,180 @@
+"""One config for the whole method, one plain MMDetection config for each stage.
+
+The user's config describes the student, what is tested and shipped. Sections override what differs in
+another stage: ``teacher``, ``supervised`` (the control arm, over ``teacher``), ``pseudo`` (over
+``teacher``), ``oracle``. ``labels`` holds the arguments of the labelling step, ``split`` those of the
+labelled/unlabelled split.
+
+A string may name any top-level key in braces. Names are resolved last, after the sections and the
+command line, so that one option reaches every place::
+
+    data_root = "data/coco"
+    weak_pipeline = [...]
+    labelled_dataset = dict(
+        ann_file="{data_root}/annotations/instances_train.{seed}@{percent}.json",
+        pipeline="{train_pipeline}")
+    teacher = dict(train_pipeline="{weak_pipeline}")
+
+A string that is nothing but a name becomes the key's value, whatever its type. Besides the config's
+own keys there are ``{work_dir}``, ``{pseudo_labels}`` and ``{teacher_checkpoint}``.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+TRAINING_STAGES = ("supervised", "teacher", "student", "oracle")
+STAGES = ("supervised", "teacher", "pseudo", "labels", "student", "oracle")
+DEFAULT_STAGES = STAGES[:-1]
+SECTIONS = (*STAGES, "split", "report")
+
+# The sections a stage's config is made of, in the order they override.
+LAYERS = {
+    "supervised": ("teacher", "supervised"),
+    "teacher": ("teacher",),
+    "pseudo": ("teacher", "pseudo"),
+    "labels": (),
+    "student": ("student",),
+    "oracle": ("student", "oracle"),
+}
+# What a plain config may hold: MMEngine's and MMDetection's keys.
+PLAIN_KEYS = {
+    *("auto_scale_lr", "backend_args", "custom_hooks", "custom_imports", "data_preprocessor"),
+    *("default_hooks", "default_scope", "env_cfg", "experiment_name", "launcher", "load_from"),
+    *("log_level", "log_processor", "model", "optim_wrapper", "param_scheduler", "randomness"),
+    *("resume", "test_cfg", "test_dataloader", "test_evaluator", "train_cfg"),
+    *("train_dataloader", "tta_model", "tta_pipeline", "val_cfg", "val_dataloader"),
+    *("val_evaluator", "vis_backends", "visualizer", "work_dir"),
+}
+NAME = re.compile(r"\{(\w+)\}")
+
+
+def stage_config(config: Config, stage: str, work_dir: str | Path) -> Config:
+    """Return the plain MMDetection config of a stage.
+
+    Args:
+        config: the user's, with sections.
+        stage: ``supervised``, ``teacher``, ``pseudo``, ``student`` or ``oracle``.
+        work_dir: of the whole run; the stage's own is the folder of its name below it.
+
+    Raises:
+        ValueError: a name in braces is no key, or the control arm's schedule cannot be derived.
+    """
+    resolved = resolve(config, stage, work_dir)
+    plain = Config({k: v for k, v in resolved.items() if k in PLAIN_KEYS})
+    plain.work_dir = str(Path(work_dir) / stage)
+    plain.experiment_name = stage
+    if stage == "supervised" and "train_cfg" not in config.get("supervised", {}):
+        total = sum(_iterations(config, other, work_dir) for other in ("teacher", "student"))
+        _stretch_schedule(plain, total)
+    if stage == "pseudo":
+        _predict_with_tta(plain)
+    return plain
+
+
+def resolve(config: Config, stage: str, work_dir: str | Path) -> Config:
+    """Return a stage's config with its sections merged and names in braces replaced.
+
+    Sections are still there, for ``labels``, ``split`` and ``report``.
+    """
+    merged = Config(config.to_dict())
+    for section in LAYERS[stage]:
+        overrides = dict(config.to_dict().get(section) or {})
+        for own_file in ("checkpoint", "ann_file"):
+            overrides.pop(own_file, None)
+        merged.merge_from_dict(overrides)
+    content = _without_delete_keys(merged.to_dict())
+
+    def section(name: str) -> dict:
+        return content.get(name) or {}
+
+    work_dir = Path(work_dir)
+    own_labels = section("oracle" if stage == "oracle" else "labels").get("ann_file")
+    names = {
+        **content,
+        "work_dir": str(work_dir),
+        "teacher_checkpoint": section("teacher").get("checkpoint")
+        or str(work_dir / "teacher" / "teacher.pth"),
+        "pseudo_labels": own_labels or str(work_dir / "pseudo" / "pseudo_labels.json"),
+    }
+    wanted = PLAIN_KEYS | {"labels", "split", "report"}
+    try:
+        return Config(_replace_names({k: v for k, v in content.items() if k in wanted}, names))
+    except RecursionError:
+        raise ValueError("a name in braces refers to itself, directly or through others") from None
+
+
+def _replace_names(value: Any, names: Mapping[str, Any]) -> Any:
+    if isinstance(value, dict):
+        return {k: _replace_names(v, names) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_replace_names(v, names) for v in value)
+    if not isinstance(value, str):
+        return value
+
+    def lookup(name: str) -> Any:
+        if names.get(name) is None:
+            raise ValueError(
+                f"the config says {value!r}, but has no top-level key {name!r}; set it with "
+                f"--cfg-options {name}=..."
+            )
+        return _replace_names(names[name], names)
+
+    def embedded(match: re.Match) -> str:
+        found = lookup(match[1])
+        if not isinstance(found, (str, int, float)):
+            raise ValueError(
+                f"the config says {value!r}, but {match[1]!r} is a {type(found).__name__}; only a "
+                "string or a number can be part of a string"
+            )
+        return str(int(found) if isinstance(found, float) and found.is_integer() else found)
+
+    whole = NAME.fullmatch(value)
+    return lookup(whole[1]) if whole else NAME.sub(embedded, value)
+
+
+def _without_delete_keys(value: Any) -> Any:
+    """Drop the ``_delete_`` marks of dictionaries that replaced nothing."""
+    if isinstance(value, dict):
+        return {k: _without_delete_keys(v) for k, v in value.items() if k != "_delete_"}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_delete_keys(v) for v in value)
+    return value
+
+
+def _predict_with_tta(plain: Config) -> None:
+    """Turn a training config into one that predicts; as MMDetection's tools/test.py --tta does."""
+    plain.model = ConfigDict(**plain.tta_model, module=plain.model)
+    plain.test_dataloader.dataset.pipeline = plain.tta_pipeline
+    plain.test_evaluator = []
+    for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"):
+        plain[key] = None
+    for key in ("val_dataloader", "val_cfg", "val_evaluator", "load_from"):
+        plain[key] = None
+
+
+def _iterations(config: Config, stage: str, work_dir: str | Path) -> int:
+    schedule = stage_config(config, stage, work_dir).train_cfg
+    if "max_iters" not in schedule:
+        raise ValueError(
+            f"the {stage} is not trained by iterations, so the control arm's schedule cannot be "
+            "derived; use IterBasedTrainLoop, or set supervised.train_cfg and its schedule"
+        )
+    return schedule.max_iters
+
+
+def _stretch_schedule(plain: Config, iterations: int) -> None:
+    """Train for ``iterations`` with a learning-rate curve of the same shape; warm-up stays as long."""
+    factor = iterations / plain.train_cfg.max_iters
+    plain.train_cfg.max_iters = iterations
+    for scheduler in plain.get("param_scheduler") or []:
+        if scheduler.type == "LinearLR":
+            continue
+        for key in ("end", "T_max", "step_size"):
+            if key in scheduler:
+                scheduler[key] = round(scheduler[key] * factor)
+        if "milestones" in scheduler:
+            scheduler.milestones = [round(m * factor) for m in scheduler.milestones]

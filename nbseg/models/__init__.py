@@ -1,0 +1,1 @@
+"""Model components of the noisy-boundaries method, registered with MMDetection."""

@@ -1,0 +1,152 @@
+"""Test-time augmentation for instance segmentation: merged boxes, averaged soft masks."""
+
+import torch
+from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
+from mmdet.models.test_time_augs import DetTTAModel
+from mmdet.structures import DetDataSample, SampleList
+from mmdet.structures.bbox import bbox2roi, bbox_flip
+from mmengine.config import ConfigDict
+from torch import Tensor
+
+from nbseg.ops import paste_rle
+from nbseg.registry import MODELS
+
+# Dimensions of a (N, S, S) soft mask that each of MMDetection's flips reverses.
+FLIPPED_DIMS = {"horizontal": (-1,), "vertical": (-2,), "diagonal": (-2, -1)}
+
+
+@MODELS.register_module()
+class MaskTTAModel(DetTTAModel):
+    """Predicts instances from several views (scales, flips) of each image, in two passes.
+
+    First every view proposes boxes, which are brought back to the image and merged by NMS. Then every
+    view predicts a soft mask for each merged box; these are flipped back and averaged (the paper's
+    pseudo-labels, section 4.1). MMDetection's ``DetTTAModel``, whose box merging this uses, has no
+    second pass.
+
+    Predictions carry ``bboxes``, ``scores``, ``labels``, ``soft_masks`` (N, S, S) float in [0, 1] and
+    ``masks``, COCO RLE at the image's size and the detector's ``mask_thr_binary``.
+
+    Args:
+        module: a two-stage detector with a mask head, or its config.
+        tta_cfg: ``nms`` and ``max_per_img`` of the merged boxes.
+        feature_budget: bytes of feature maps kept between the passes; the features of views beyond it
+            are computed twice.
+    """
+
+    def __init__(self, *args, feature_budget: int = 1 << 30, tta_cfg: dict, **kwargs) -> None:
+        super().__init__(*args, tta_cfg=ConfigDict(tta_cfg), **kwargs)
+        self.feature_budget = feature_budget
+        roi_head = getattr(self.module, "roi_head", None)
+        supported = (StandardRoIHead._mask_forward, CascadeRoIHead._mask_forward)
+        if roi_head is None or getattr(type(roi_head), "_mask_forward", None) not in supported:
+            raise TypeError(
+                "MaskTTAModel needs a two-stage detector whose RoI head predicts masks as "
+                f"StandardRoIHead or CascadeRoIHead do, found {type(roi_head).__name__} in "
+                f"{type(self.module).__name__}"
+            )
+
+    def test_step(self, data: dict) -> SampleList:
+        """Return one sample an image.
+
+        Args:
+            data: ``inputs`` and ``data_samples``, each a list over views of lists over images, as
+                ``TestTimeAug`` and ``pseudo_collate`` give them.
+        """
+        views = [
+            {"inputs": inputs, "data_samples": samples}
+            for inputs, samples in zip(data["inputs"], data["data_samples"], strict=True)
+        ]
+        features: list[tuple[Tensor, ...] | None] = []
+        boxes_of_views = []
+        budget = self.feature_budget
+        for view in views:
+            view_features, samples = self._extract(view)
+            boxes_of_views.append(self._predict_boxes(view_features, samples))
+            size = sum(level.numel() * level.element_size() for level in view_features)
+            keep = size <= budget
+            budget -= size if keep else 0
+            features.append(view_features if keep else None)
+            del view_features
+
+        merged = self.merge_preds([list(views_of_one) for views_of_one in zip(*boxes_of_views, strict=True)])
+        boxes = [sample.pred_instances.bboxes for sample in merged]
+        labels = torch.cat([sample.pred_instances.labels for sample in merged])
+        total = None
+        for view, kept in zip(views, features, strict=True):
+            view_features = kept if kept is not None else self._extract(view)[0]
+            soft_masks = self._predict_soft_masks(
+                view_features, view["data_samples"], boxes, labels
+            )
+            total = soft_masks if total is None else total + soft_masks
+        soft_masks_of_images = (total / len(views)).split([len(b) for b in boxes])
+        threshold = float(self.module.roi_head.test_cfg.mask_thr_binary)
+        for sample, soft_masks in zip(merged, soft_masks_of_images, strict=True):
+            instances = sample.pred_instances
+            instances.soft_masks = soft_masks
+            height, width = sample.ori_shape[:2]
+            instances.masks = paste_rle(
+                soft_masks.float().cpu().numpy(),
+                instances.bboxes.float().cpu().numpy(),
+                height,
+                width,
+                threshold,
+            )
+        return merged
+
+    def _extract(self, view: dict) -> tuple[tuple[Tensor, ...], SampleList]:
+        processed = self.module.data_preprocessor(dict(view), training=False)
+        return self.module.extract_feat(processed["inputs"]), processed["data_samples"]
+
+    def _predict_boxes(
+        self, features: tuple[Tensor, ...], samples: SampleList
+    ) -> list[DetDataSample]:
+        """Fill ``pred_instances`` with the boxes of one view, at the image's scale, still flipped."""
+        proposals = self.module.rpn_head.predict(features, samples, rescale=False)
+        roi_head = self.module.roi_head
+        results = roi_head.predict_bbox(
+            features,
+            [sample.metainfo for sample in samples],
+            proposals,
+            roi_head.test_cfg,
+            rescale=True,
+        )
+        for sample, instances in zip(samples, results, strict=True):
+            sample.pred_instances = instances
+        return samples
+
+    def _predict_soft_masks(
+        self,
+        features: tuple[Tensor, ...],
+        samples: SampleList,
+        boxes: list[Tensor],
+        labels: Tensor,
+    ) -> Tensor:
+        """Return soft masks (N, S, S), upright, of all merged boxes of the batch as one view sees them."""
+        boxes_in_view = []
+        for image_boxes, sample in zip(boxes, samples, strict=True):
+            scale = image_boxes.new_tensor(sample.scale_factor).repeat(2)
+            view_boxes = image_boxes * scale
+            if sample.flip:
+                view_boxes = bbox_flip(view_boxes, sample.img_shape, sample.flip_direction)
+            boxes_in_view.append(view_boxes)
+        roi_head = self.module.roi_head
+        rois = bbox2roi(boxes_in_view)
+        if isinstance(roi_head, CascadeRoIHead):
+            logits = [
+                roi_head._mask_forward(stage, features, rois)["mask_preds"]
+                for stage in range(roi_head.num_stages)
+            ]
+            probabilities = torch.stack([level.sigmoid() for level in logits]).mean(0)
+        else:
+            probabilities = roi_head._mask_forward(features, rois)["mask_preds"].sigmoid()
+        if probabilities.shape[1] == 1:
+            labels = torch.zeros_like(labels)
+        soft_masks = probabilities[torch.arange(len(labels)), labels]
+        upright = [
+            image_masks.flip(FLIPPED_DIMS[sample.flip_direction]) if sample.flip else image_masks
+            for image_masks, sample in zip(
+                soft_masks.split([len(b) for b in boxes]), samples, strict=True
+            )
+        ]
+        return torch.cat(upright)

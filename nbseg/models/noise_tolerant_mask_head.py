@@ -1,0 +1,167 @@
+"""The noise-tolerant mask head (paper, section 3.2).
+
+    RoI features (R, K, 14, 14) ── shared convs ─┬─ fine: conv, deconv x2, 3x3 ──► (R, C, 28, 28) ─┐
+                                                 │                                       concat, 1x1 ──► fused (R, C, 28, 28)
+                                                 └─ coarse: conv, conv, 1x1 ──► (R, C, 14, 14) ─ deconv x2 ─┘
+                                                                                  └► coarse logits
+
+R RoIs, K feature channels, C classes (1 if class-agnostic). The fused logits are supervised at 28x28
+and the coarse logits at 14x14, where one cell averages out the noise of a pseudo-label's boundary.
+"""
+
+import torch
+from mmcv.cnn import ConvModule, build_conv_layer
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+from mmdet.models.task_modules.samplers import SamplingResult
+from mmdet.utils import ConfigType, InstanceList
+from torch import Tensor, nn
+
+from nbseg.ops import multires_mask_targets
+from nbseg.registry import MODELS
+from nbseg.structures import CroppedMasks
+
+
+@MODELS.register_module()
+class NoiseTolerantMaskHead(FCNMaskHead):
+    """Mask head with a fine and a coarse branch whose logits are fused.
+
+    Works wherever ``FCNMaskHead`` does. In training ``forward`` returns ``(fused, coarse)`` logits and
+    the loss has the entries ``loss_mask`` and ``loss_mask_coarse``; at test time it returns the fused
+    logits alone, so prediction is ``FCNMaskHead``'s.
+
+    Args:
+        num_convs: convolutions shared by the two branches.
+        loss_mask: loss on both resolutions, e.g. ``CrossEntropyLoss(use_mask=True)`` or
+            ``BoundaryPreservingLoss``.
+        **kwargs: of ``FCNMaskHead``. The upsampling is always a stride-2 deconvolution.
+    """
+
+    def __init__(self, num_convs: int = 3, **kwargs) -> None:
+        super().__init__(num_convs=num_convs, **kwargs)
+        if self.upsample_method != "deconv" or self.scale_factor != 2:
+            raise ValueError(
+                "NoiseTolerantMaskHead: upsample_cfg must be dict(type='deconv', scale_factor=2), "
+                f"found type {self.upsample_method!r} and scale_factor {self.scale_factor}"
+            )
+        classes = 1 if self.class_agnostic else self.num_classes
+        channels = self.conv_out_channels if num_convs else self.in_channels
+
+        def conv(in_channels: int) -> ConvModule:
+            return ConvModule(
+                in_channels,
+                self.conv_out_channels,
+                self.conv_kernel_size,
+                padding=(self.conv_kernel_size - 1) // 2,
+                conv_cfg=self.conv_cfg,
+                norm_cfg=self.norm_cfg,
+            )
+
+        self.fine_conv = conv(channels)
+        self.upsample = nn.ConvTranspose2d(self.conv_out_channels, self.conv_out_channels, 2, 2)
+        self.conv_logits = build_conv_layer(
+            self.predictor_cfg, self.conv_out_channels, classes, 3, padding=1
+        )
+        self.coarse_convs = nn.Sequential(conv(channels), conv(self.conv_out_channels))
+        self.coarse_logits = build_conv_layer(
+            self.predictor_cfg, self.conv_out_channels, classes, 1
+        )
+        self.coarse_upsample = nn.ConvTranspose2d(classes, classes, 2, 2)
+        self.fusion = nn.Conv2d(2 * classes, classes, 1)
+
+    def init_weights(self) -> None:
+        """Initialise as ``FCNMaskHead`` does; the fused logits start as the mean of the branches'.
+
+        A random fusion would first have to learn which channel is which class.
+        """
+        super().init_weights()
+        nn.init.kaiming_normal_(self.coarse_logits.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.coarse_logits.bias)
+        classes = self.coarse_upsample.in_channels
+        identity = torch.eye(classes)
+        with torch.no_grad():
+            self.coarse_upsample.weight.copy_(identity[:, :, None, None].expand(-1, -1, 2, 2))
+            self.fusion.weight.copy_(torch.cat([identity, identity], 1)[:, :, None, None] / 2)
+        nn.init.zeros_(self.coarse_upsample.bias)
+        nn.init.zeros_(self.fusion.bias)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return mask logits.
+
+        Args:
+            x: RoI features, shape (R, K, s, s).
+
+        Returns:
+            Fused logits (R, C, 2s, 2s); in training a tuple of them and the coarse logits
+            (R, C, s, s).
+        """
+        for shared_conv in self.convs:
+            x = shared_conv(x)
+        fine = self.conv_logits(self.relu(self.upsample(self.fine_conv(x))))
+        coarse = self.coarse_logits(self.coarse_convs(x))
+        fused = self.fusion(torch.cat([fine, self.coarse_upsample(coarse)], dim=1))
+        return (fused, coarse) if self.training else fused
+
+    def get_targets(
+        self,
+        sampling_results: list[SamplingResult],
+        batch_gt_instances: InstanceList,
+        rcnn_train_cfg: ConfigType,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the targets of the fused and of the coarse logits.
+
+        Args:
+            sampling_results: one per image.
+            batch_gt_instances: one per image, with ``masks``.
+            rcnn_train_cfg: its ``mask_size`` is the side s of the fused logits.
+
+        Returns:
+            uint8 tensors of shape (R, s, s) and (R, s/2, s/2), R the positive proposals of all images.
+        """
+        size = int(rcnn_train_cfg["mask_size"])
+        per_image = [
+            multires_mask_targets(
+                CroppedMasks.from_instance_masks(instances.masks).to(sampling.pos_priors.device),
+                sampling.pos_priors,
+                sampling.pos_assigned_gt_inds,
+                sizes=(size, size // 2),
+            )
+            for sampling, instances in zip(sampling_results, batch_gt_instances, strict=True)
+        ]
+        fine, coarse = zip(*per_image, strict=True)
+        return torch.cat(fine), torch.cat(coarse)
+
+    def loss_and_target(
+        self,
+        mask_preds: tuple[Tensor, Tensor],
+        sampling_results: list[SamplingResult],
+        batch_gt_instances: InstanceList,
+        rcnn_train_cfg: ConfigType,
+    ) -> dict:
+        """Return ``dict(loss_mask=dict(loss_mask, loss_mask_coarse), mask_targets)``.
+
+        Arguments as in ``FCNMaskHead.loss_and_target``, ``mask_preds`` being the training output of
+        ``forward``.
+        """
+        fused, coarse = mask_preds
+        targets = self.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
+        for name, logits, target in zip(("fused", "coarse"), mask_preds, targets, strict=True):
+            if logits.shape[-2:] != target.shape[-2:]:
+                raise ValueError(
+                    f"NoiseTolerantMaskHead: {name} logits are {tuple(logits.shape[-2:])} but their "
+                    f"targets {tuple(target.shape[-2:])}; set train_cfg.rcnn.mask_size to "
+                    f"{fused.shape[-1]}"
+                )
+        labels = torch.cat([sampling.pos_gt_labels for sampling in sampling_results])
+        if self.class_agnostic:
+            labels = torch.zeros_like(labels)
+        losses = {}
+        for name, logits, target in zip(
+            ("loss_mask", "loss_mask_coarse"), mask_preds, targets, strict=True
+        ):
+            # MMDetection's cross-entropy wants targets of the logits' dtype; the sum keeps the graph.
+            losses[name] = (
+                self.loss_mask(logits, target.to(logits.dtype), labels)
+                if len(labels)
+                else logits.sum()
+            )
+        return dict(loss_mask=losses, mask_targets=targets)

@@ -1,0 +1,67 @@
+"""Mask targets of several sizes from cropped masks."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nbseg.ops._checks import check_tensor
+from nbseg.structures import CroppedMasks
+
+
+def multires_mask_targets(
+    masks: CroppedMasks, boxes: Tensor, gt_inds: Tensor, sizes: Sequence[int] = (28, 14)
+) -> tuple[Tensor, ...]:
+    """Crop each box out of its instance mask and resize it, to all sizes at once.
+
+    The values are those of MMDetection's ``mask_target`` on ``BitmapMasks``: boxes are clipped to
+    the image, then RoIAlign (average, aligned, as many samples as a bin has pixels), then
+    ``>= 0.5``. ``boxes`` itself is not changed.
+
+    Args:
+        masks: G instance masks of one image, on the device of ``boxes``.
+        boxes: proposals (x0, y0, x1, y1) in image pixels, shape (R, 4), float32.
+        gt_inds: instance of each proposal, shape (R,), int64 in [0, G).
+        sizes: side lengths s of the targets.
+
+    Returns:
+        One tensor a size, shape (R, s, s), uint8 of 0 and 1.
+
+    Raises:
+        TypeError: an argument has another type or dtype.
+        ValueError: shapes or devices do not fit, a size is not positive, or a box is inverted or
+            NaN (on CUDA a device-side assertion).
+        IndexError: an index lies outside [0, G) (on CUDA a device-side assertion).
+    """
+    if not isinstance(masks, CroppedMasks):
+        raise TypeError(
+            f"masks must be CroppedMasks, found {type(masks).__name__}; "
+            "CroppedMasks.from_instance_masks converts MMDetection's masks"
+        )
+    check_tensor("boxes", boxes, ("R", 4), (torch.float32,))
+    check_tensor("gt_inds", gt_inds, (boxes.shape[0],), (torch.int64,), boxes.device)
+    check_tensor("masks.bits", masks.bits, ("B",), (torch.uint8,), boxes.device)
+    check_tensor("masks.starts", masks.starts, ("G",), (torch.int64,), boxes.device)
+    check_tensor("masks.crops", masks.crops, (len(masks.starts), 4), (torch.int32,), boxes.device)
+    if len(sizes) == 0 or any(size < 1 for size in sizes):
+        raise ValueError(f"sizes must be one or more positive integers, found {tuple(sizes)}")
+    targets: list[Tensor] = torch.ops.nbseg.multires_mask_targets(
+        masks.bits, masks.starts, masks.crops, masks.height, masks.width, boxes, gt_inds, sizes
+    )
+    return tuple(targets)
+
+
+def _fake(
+    bits: Tensor,
+    starts: Tensor,
+    crops: Tensor,
+    height: int,
+    width: int,
+    boxes: Tensor,
+    gt_inds: Tensor,
+    sizes: Sequence[int],
+) -> list[Tensor]:
+    return [boxes.new_empty((boxes.shape[0], size, size), dtype=torch.uint8) for size in sizes]
+
+
+torch.library.register_fake("nbseg::multires_mask_targets", _fake)

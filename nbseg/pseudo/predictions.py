@@ -1,0 +1,135 @@
+"""The store of raw predictions: written while the loop runs, read for thresholds and labels.
+
+A store is a folder of parts, each an ``.npz`` with the predictions of some images:
+
+    image_id, height, width, count   (I,)        one row an image; ``count`` predictions belong to it
+    file_name                        (I,)        path below the data set's image folder
+    boxes      (N, 4) float32 xyxy, image pixels    N = sum of count, images in order
+    scores     (N,)   float32
+    labels     (N,)   int64
+    soft_masks (N, S, S) uint8, value / 255 is the probability
+
+A part appears by a rename once it is whole, so whatever is there can be read, and a run that died
+is continued with the images that no part holds.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class ImagePredictions(NamedTuple):
+    """Raw predictions of one image; shapes and units as in the store."""
+
+    image_id: int
+    file_name: str
+    height: int
+    width: int
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    soft_masks: np.ndarray
+
+
+class PredictionWriter:
+    """Collects predictions and writes a part whenever ``images_per_part`` images are together.
+
+    Args:
+        folder: of the store; made if absent.
+        images_per_part: what a killed run can lose, and what memory holds.
+        rank: of this process; parts of different ranks never share a name.
+    """
+
+    def __init__(self, folder: str | Path, images_per_part: int = 64, rank: int = 0) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.images_per_part = images_per_part
+        self.rank = rank
+        self._pending: list[ImagePredictions] = []
+        self._next_part = len(list(self.folder.glob(f"part-{rank:03d}-*.npz")))
+
+    def append(self, predictions: ImagePredictions) -> None:
+        """Add one image."""
+        self._pending.append(predictions)
+        if len(self._pending) >= self.images_per_part:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending as a part."""
+        if not self._pending:
+            return
+        images = self._pending
+        path = self.folder / f"part-{self.rank:03d}-{self._next_part:06d}.npz"
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            np.savez_compressed(
+                file,
+                image_id=np.array([image.image_id for image in images], np.int64),
+                file_name=np.array([image.file_name for image in images], np.str_),
+                height=np.array([image.height for image in images], np.int64),
+                width=np.array([image.width for image in images], np.int64),
+                count=np.array([len(image.scores) for image in images], np.int64),
+                boxes=np.concatenate([image.boxes for image in images]).astype(np.float32),
+                scores=np.concatenate([image.scores for image in images]).astype(np.float32),
+                labels=np.concatenate([image.labels for image in images]).astype(np.int64),
+                soft_masks=np.concatenate([image.soft_masks for image in images]),
+            )
+        os.replace(temporary, path)
+        self._next_part += 1
+        self._pending = []
+
+
+class PredictionStore:
+    """Reads a store image by image; an image that two parts hold counts once, the first time.
+
+    Args:
+        folder: of the store.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise FileNotFoundError(
+                f"no prediction store at {folder}; run the pseudo stage first "
+                "(tools/train.py CONFIG --stages pseudo)"
+            )
+
+    def image_ids(self) -> set[int]:
+        """Return the ids of the images that the store holds."""
+        ids: set[int] = set()
+        for path in self._parts():
+            with np.load(path) as part:
+                ids.update(part["image_id"].tolist())
+        return ids
+
+    def __iter__(self) -> Iterator[ImagePredictions]:
+        seen: set[int] = set()
+        for path in self._parts():
+            with np.load(path) as part:
+                arrays = dict(part)
+            ends = np.cumsum(arrays["count"])
+            starts = ends - arrays["count"]
+            for i, image_id in enumerate(arrays["image_id"].tolist()):
+                if image_id in seen:
+                    continue
+                seen.add(image_id)
+                rows = slice(starts[i], ends[i])
+                yield ImagePredictions(
+                    image_id,
+                    str(arrays["file_name"][i]),
+                    int(arrays["height"][i]),
+                    int(arrays["width"][i]),
+                    arrays["boxes"][rows],
+                    arrays["scores"][rows],
+                    arrays["labels"][rows],
+                    arrays["soft_masks"][rows],
+                )
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.folder.glob("part-*.npz"))

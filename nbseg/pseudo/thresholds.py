@@ -1,0 +1,133 @@
+"""Thresholds that give the pseudo-labels the labelled set's distribution (paper, section 4.1)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+LEVELS = 256  # values of a stored soft mask
+
+
+def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> np.ndarray:
+    """Return the labelled instances of each class per labelled image, crowds left out.
+
+    Args:
+        truth: labelled set; images without instances count.
+        category_ids: the category of each label.
+
+    Returns:
+        float64, shape (C,).
+    """
+    label_of = {category: label for label, category in enumerate(category_ids)}
+    counts = np.zeros(len(category_ids))
+    for annotation in truth.anns.values():
+        if annotation["category_id"] in label_of and not annotation.get("iscrowd", 0):
+            counts[label_of[annotation["category_id"]]] += 1
+    return counts / max(len(truth.imgs), 1)
+
+
+def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
+    """Return foreground pixels over all pixels inside the labelled boxes, crowds left out.
+
+    Args:
+        truth: labelled set.
+        category_ids: categories that count.
+
+    Raises:
+        ValueError: the labelled set has no box with an area.
+    """
+    wanted = set(category_ids)
+    foreground = inside = 0.0
+    for annotation in truth.anns.values():
+        if annotation["category_id"] not in wanted or annotation.get("iscrowd", 0):
+            continue
+        image = truth.imgs[annotation["image_id"]]
+        x, y, w, h = annotation["bbox"]
+        left, top = max(x, 0.0), max(y, 0.0)
+        right, bottom = min(x + w, image["width"]), min(y + h, image["height"])
+        foreground += float(coco_mask.area(truth.annToRLE(annotation)))
+        inside += max(right - left, 0.0) * max(bottom - top, 0.0)
+    if inside == 0:
+        raise ValueError(
+            "the labelled set has no box with an area, so there is no ratio of foreground to match; "
+            "give pixel_threshold a number"
+        )
+    return min(foreground / inside, 1.0)
+
+
+def match_box_thresholds(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    num_images: int,
+    per_image: np.ndarray,
+    floor: float = 0.1,
+) -> np.ndarray:
+    """Return the score threshold of each class that keeps as many boxes an image as are labelled.
+
+    Exact by rank over the whole set: of class c the ``round(per_image[c] * num_images)`` best boxes are
+    kept, fewer where fewer reach ``floor``, more only where scores tie at the threshold.
+
+    Args:
+        scores: all predictions' scores, shape (N,).
+        labels: their labels, shape (N,).
+        num_images: unlabelled images, those without predictions included.
+        per_image: labelled instances per image, shape (C,).
+        floor: no box with a lower score is ever kept.
+
+    Returns:
+        float64, shape (C,): keep where ``score >= threshold``; ``inf`` for a class to keep nothing of.
+    """
+    thresholds = np.full(len(per_image), np.inf)
+    for label, mean in enumerate(per_image):
+        wanted = int(np.floor(mean * num_images + 0.5))
+        if wanted == 0:
+            continue
+        candidates = scores[(labels == label) & (scores >= floor)]
+        if len(candidates) <= wanted:
+            thresholds[label] = floor
+        else:
+            thresholds[label] = np.partition(candidates, -wanted)[-wanted]
+    return thresholds
+
+
+def soft_mask_histogram(soft_masks: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Return the image pixels that each of the 256 soft-mask values covers.
+
+    Args:
+        soft_masks: uint8, shape (N, S, S).
+        boxes: xyxy in image pixels, shape (N, 4); a cell weighs the box's area over S * S.
+
+    Returns:
+        float64, shape (256,).
+    """
+    histogram = np.zeros(LEVELS)
+    if len(soft_masks) == 0:
+        return histogram
+    cells = soft_masks.shape[1] * soft_masks.shape[2]
+    area = (boxes[:, 2] - boxes[:, 0]).clip(0) * (boxes[:, 3] - boxes[:, 1]).clip(0)
+    weights = np.repeat(area.astype(np.float64) / cells, cells)
+    return np.bincount(soft_masks.reshape(-1), weights=weights, minlength=LEVELS)
+
+
+def match_pixel_threshold(histogram: np.ndarray, fraction: float) -> float:
+    """Return the threshold at which the foreground inside the kept boxes is nearest to ``fraction``.
+
+    Args:
+        histogram: pixels of each soft-mask value, shape (256,).
+        fraction: foreground over all pixels inside the labelled boxes.
+
+    Returns:
+        v / 255 with v in 1 ... 255; foreground is ``soft mask >= v / 255``.
+
+    Raises:
+        ValueError: the histogram is empty.
+    """
+    total = histogram.sum()
+    if total <= 0:
+        raise ValueError(
+            "no pseudo-label box with an area remains, so the pixel threshold cannot be matched"
+        )
+    at_least = histogram[::-1].cumsum()[::-1] / total
+    value = 1 + int(np.argmin(np.abs(at_least[1:] - fraction)))
+    return value / (LEVELS - 1)

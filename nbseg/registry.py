@@ -1,0 +1,28 @@
+"""MMDetection's own registries: nbseg's components are built by the same config keys as MMDetection's.
+
+Every nbseg module that registers something imports the registry from here, so the scope is decided
+in this one place. Configs make the modules known through ``custom_imports``
+(``configs/_base_/default_runtime.py``).
+"""
+
+from mmdet.registry import (
+    DATASETS,
+    HOOKS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    TASK_UTILS,
+    TRANSFORMS,
+    VISUALIZERS,
+)
+
+__all__ = [
+    "DATASETS",
+    "HOOKS",
+    "LOOPS",
+    "METRICS",
+    "MODELS",
+    "TASK_UTILS",
+    "TRANSFORMS",
+    "VISUALIZERS",
+]

@@ -1,0 +1,3 @@
+from nbseg.structures.cropped_masks import CroppedMasks
+
+__all__ = ["CroppedMasks"]

@@ -1,0 +1,136 @@
+"""Splits equal those of the paper's released code."""
+
+import json
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from nbseg.datasets.splits import split_indices, write_split
+
+
+def _coco(count, per_image=2):
+    images = [{"id": 10 * i + 7, "file_name": f"{i}.jpg"} for i in range(count)]
+    annotations = [
+        {"id": n, "image_id": images[n % count]["id"], "category_id": 1, "bbox": [0, 0, 2, 2]}
+        for n in range(per_image * count)
+    ]
+    categories = [{"id": 1, "name": "thing"}]
+    info = {"year": 2022}
+    return {"info": info, "images": images, "annotations": annotations, "categories": categories}
+
+
+def _write(path, content):
+    path.write_text(json.dumps(content))
+    return path
+
+
+def _released(count, percent, seed):
+    """The released code's draw, on numpy's global generator; its state is put back."""
+    state = np.random.get_state()
+    np.random.seed(seed)
+    indices = np.arange(count)
+    np.random.shuffle(indices)
+    np.random.set_state(state)
+    return indices[: int(percent * count / 100)]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 42])
+@pytest.mark.parametrize(
+    ("count", "percents"), [(2975, (5, 10, 20, 30, 40)), (118287, (1, 2, 5, 10))]
+)
+def test_indices_equal_the_released_shuffle(count, percents, seed):
+    for percent in percents:
+        found = split_indices(count, percent, seed)
+        np.testing.assert_array_equal(found, _released(count, percent, seed))
+
+
+def test_released_numbers_of_labelled_images():
+    assert [len(split_indices(2975, p, 1)) for p in (5, 10, 20, 30, 40)] == [
+        148, 297, 595, 892, 1190,
+    ]  # fmt: skip
+    assert [len(split_indices(118287, p, 1)) for p in (1, 2, 5, 10)] == [1182, 2365, 5914, 11828]
+
+
+def test_rounding_is_that_of_the_released_code():
+    """It divides by 100 first, in floating point: 29 / 100 * 100 is just below 29."""
+    assert len(split_indices(100, 29, 0)) == 28
+
+
+def test_global_generator_is_left_alone():
+    np.random.seed(5)
+    expected = np.random.random(3)
+    np.random.seed(5)
+    split_indices(100, 10, 1)
+    np.testing.assert_array_equal(np.random.random(3), expected)
+
+
+def test_files_partition_images_and_annotations_in_their_order(tmp_path):
+    content = _coco(40)
+    source = _write(tmp_path / "instances_train.json", content)
+    labelled_path, unlabelled_path = write_split(source, 20, 3)
+    assert labelled_path == tmp_path / "instances_train.3@20.json"
+    assert unlabelled_path == tmp_path / "instances_train.3@20-unlabeled.json"
+    labelled, unlabelled = (json.loads(p.read_text()) for p in (labelled_path, unlabelled_path))
+
+    chosen = sorted(_released(40, 20, 3))
+    assert labelled["images"] == [content["images"][i] for i in chosen]
+    assert unlabelled["images"] == [i for i in content["images"] if i not in labelled["images"]]
+    ids = {i["id"] for i in labelled["images"]}
+    assert labelled["annotations"] == [a for a in content["annotations"] if a["image_id"] in ids]
+    assert len(unlabelled["annotations"]) == 2 * 32
+    for part in (labelled, unlabelled):
+        assert part["categories"] == content["categories"]
+        assert part["info"] == content["info"]
+    assert len(COCO(unlabelled_path).imgs) == 32
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_fractional_percent_and_other_folder(tmp_path):
+    source = _write(tmp_path / "a.json", _coco(400, per_image=1))
+    labelled, unlabelled = write_split(source, 0.5, 0, tmp_path / "splits")
+    assert labelled == tmp_path / "splits" / "a.0@0.5.json"
+    assert unlabelled == tmp_path / "splits" / "a.0@0.5-unlabeled.json"
+    assert len(json.loads(labelled.read_text())["images"]) == 2
+    assert write_split(source, 5.0, 0)[0].name == "a.0@5.json"
+
+
+@pytest.mark.parametrize(
+    ("percent", "seed", "message"),
+    [
+        (0, 0, "between 0 and 100, found 0"),
+        (100, 0, "between 0 and 100, found 100"),
+        (float("nan"), 0, "found nan"),
+        (1, 0, "1% of 10 images are 0"),
+        (50, -1, "seed"),
+        (50, 2**32, "seed"),
+    ],
+)
+def test_wrong_arguments_are_named_and_nothing_is_written(tmp_path, percent, seed, message):
+    source = _write(tmp_path / "a.json", _coco(10))
+    with pytest.raises(ValueError, match=message):
+        write_split(source, percent, seed)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_wrong_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no annotation file .*missing\.json"):
+        write_split(tmp_path / "missing.json", 10, 0)
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    with pytest.raises(ValueError, match=r"broken\.json is not a json file"):
+        write_split(broken, 10, 0)
+    with pytest.raises(ValueError, match="not a COCO annotation file"):
+        write_split(_write(tmp_path / "list.json", [1]), 10, 0)
+    twice = _coco(10)
+    twice["images"][1]["id"] = twice["images"][0]["id"]
+    with pytest.raises(ValueError, match="unique, found 10 images with 9 ids"):
+        write_split(_write(tmp_path / "twice.json", twice), 10, 0)
+    stray = _coco(10)
+    stray["annotations"][4]["image_id"] = 5
+    with pytest.raises(ValueError, match="1 annotations, the first with id 4"):
+        write_split(_write(tmp_path / "stray.json", stray), 10, 0)
+    nameless = _coco(10)
+    del nameless["images"][3]["id"]
+    with pytest.raises(ValueError, match="an image or annotation lacks 'id'"):
+        write_split(_write(tmp_path / "nameless.json", nameless), 10, 0)

@@ -1,0 +1,93 @@
+"""Train teacher and student: control, teacher, pseudo-labels and student, each resumable.
+
+    python tools/train.py configs/shapes/demo.py
+    python tools/train.py CONFIG --stages teacher,pseudo,labels --resume
+    python tools/train.py CONFIG --cfg-options data_root=data/nuclei percent=5 seed=1
+    python tools/train.py CONFIG --stages labels --redo labels --cfg-options labels.floor=0.2
+    tools/dist_train.sh CONFIG 8
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+
+from nbseg.engine.pipeline import Pipeline
+from nbseg.engine.report import print_metrics, write_pictures
+from nbseg.engine.stage_config import DEFAULT_STAGES, STAGES
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="config with the student's model and the stages' sections")
+    parser.add_argument("--work-dir", help="default: work_dir of the config, or work_dirs/CONFIG")
+    parser.add_argument(
+        "--stages",
+        type=lambda text: text.split(","),
+        default=list(DEFAULT_STAGES),
+        metavar="STAGE,...",
+        help=f"of {', '.join(STAGES)}; default: all but oracle",
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        help="continue an unfinished stage from its last checkpoint, or from this one",
+    )
+    parser.add_argument(
+        "--redo",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="STAGE,...",
+        help="run a finished stage again, and what depends on it",
+    )
+    parser.add_argument("--amp", action="store_true", help="train with mixed precision")
+    parser.add_argument(
+        "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size"
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm"], default="none")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="override the config"
+    )
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
+    return arguments
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    try:
+        config = Config.fromfile(arguments.config)
+        if arguments.cfg_options:
+            config.merge_from_dict(arguments.cfg_options)
+        work_dir = Path(
+            arguments.work_dir
+            or config.get("work_dir")
+            or Path("work_dirs") / Path(arguments.config).stem
+        )
+        pipeline = Pipeline(
+            config,
+            work_dir,
+            arguments.stages,
+            resume=arguments.resume,
+            redo=arguments.redo,
+            launcher=arguments.launcher,
+            amp=arguments.amp,
+            auto_scale_lr=arguments.auto_scale_lr,
+        )
+        metrics = pipeline.run()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{Path(__file__).name}: {error}")
+    if is_main_process():
+        write_pictures(pipeline)
+        print_metrics(metrics, work_dir)
+
+
+if __name__ == "__main__":
+    main()
