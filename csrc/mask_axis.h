@@ -29,7 +29,6 @@ constexpr int undefined = -1;
 
 struct MaskAxis {
   Window window;
-  float pixels_per_cell;
   std::vector<int> cell;
   std::vector<float> fraction;  // of the way from point k - 2 to k - 1
 
@@ -39,7 +38,6 @@ struct MaskAxis {
     cell.resize(count);
     fraction.resize(count);
     const float extent = last - first;
-    pixels_per_cell = extent / static_cast<float>(side);
     const float half = 0.5f * static_cast<float>(side);
     for (int i = 0; i < count; ++i) {
       const float centre = static_cast<float>(window.begin + i) + 0.5f;

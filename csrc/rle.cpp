@@ -1,8 +1,7 @@
-// A mask of S x S probabilities is bilinearly interpolated inside its box. Between four
-// neighbouring probabilities (a cell) the interpolated surface is linear along each image column,
-// so it crosses the threshold at most once per cell and column, and that place is found without
-// visiting every pixel. Cells whose corners all lie on one side of the threshold need no arithmetic
-// at all.
+// A mask of S x S probabilities is bilinearly interpolated inside its box, one image column after
+// another, as COCO orders pixels. Cells between four neighbouring probabilities that all lie on one
+// side of the threshold need no arithmetic; the others' rows are compared one by one, and where the
+// comparison changes, a run ends.
 //
 // The result must equal torch's float32 arithmetic in every pixel. Plain interpolation decides
 // whatever is further from the threshold than rounding errors can reach; the few pixels nearer than
@@ -104,23 +103,30 @@ class Paster {
   // closer look are interpolated down the cells' two sides.
   void select_rows(int column_cell) {
     stretches_.clear();
+    Stretch open{0, 0, false};
+    const auto close = [&] {
+      if (open.begin < open.end) stretches_.push_back(open);
+    };
     for (const Segment& segment : segments_) {
-      const std::int64_t corner = segment.cell * stride_ + column_cell;
-      if (cells_[corner] == -4) continue;
-      const bool sure = cells_[corner] == 4;
-      if (!stretches_.empty() && stretches_.back().sure == sure &&
-          stretches_.back().end == segment.begin) {
-        stretches_.back().end = segment.end;
+      const int sum = cells_[segment.cell * stride_ + column_cell];
+      if (sum == -4) continue;
+      if (segment.begin == open.end && (sum == 4) == open.sure) {
+        open.end = segment.end;
       } else {
-        stretches_.push_back({segment.begin, segment.end, sure});
+        close();
+        open = {segment.begin, segment.end, sum == 4};
       }
-      if (sure) continue;
-      const float* top = probs_.data() + corner;
-      const float* bottom = top + stride_;
-      for (int row = segment.begin; row < segment.end; ++row) {
+    }
+    close();
+    float *left = left_.data(), *rise = rise_.data();
+    for (const Stretch& stretch : stretches_) {
+      if (stretch.sure) continue;
+      for (int row = stretch.begin; row < stretch.end; ++row) {
+        const float* top = probs_.data() + rows_.cell[row] * stride_ + column_cell;
+        const float* bottom = top + stride_;
         const float down = rows_.fraction[row];
-        left_[row] = top[0] + (bottom[0] - top[0]) * down;
-        rise_[row] = top[1] + (bottom[1] - top[1]) * down - left_[row];
+        left[row] = top[0] + (bottom[0] - top[0]) * down;
+        rise[row] = top[1] + (bottom[1] - top[1]) * down - left[row];
       }
     }
   }
@@ -128,7 +134,7 @@ class Paster {
   void paste_columns(RleWriter& writer) {
     left_.resize(rows_.cell.size());
     rise_.resize(rows_.cell.size());
-    foreground_.resize(rows_.cell.size() + 8);
+    foreground_.resize(rows_.cell.size() + RleWriter::padding);
     int cell = undefined;
     for (std::size_t i = 0; i < columns_.cell.size(); ++i) {
       if (columns_.cell[i] == undefined) continue;
@@ -140,8 +146,12 @@ class Paster {
           (columns_.window.begin + static_cast<std::int64_t>(i)) * params_.height +
           rows_.window.begin;
       for (const Stretch& stretch : stretches_) {
-        if (!stretch.sure) classify(stretch, cell, columns_.fraction[i]);
-        write(writer, origin, stretch);
+        if (stretch.sure) {
+          writer.foreground(origin + stretch.begin, origin + stretch.end);
+        } else {
+          classify(stretch, cell, columns_.fraction[i]);
+          writer.foreground_where(foreground_.data(), origin + stretch.begin, origin + stretch.end);
+        }
       }
     }
   }
@@ -163,37 +173,9 @@ class Paster {
       if (side_of(left[i] + rise[i] * across) != 0) continue;
       const int row = stretch.begin + i;
       const float* top = probs_.data() + rows_.cell[row] * stride_ + column_cell;
-      foreground[i] = interpolate(top, top + stride_, across, rows_.fraction[row]) >=
-                      params_.threshold;
+      foreground[i] =
+          interpolate(top, top + stride_, across, rows_.fraction[row]) >= params_.threshold;
     }
-  }
-
-  // Writes the runs of foreground_, eight rows at a time.
-  void write(RleWriter& writer, std::int64_t origin, const Stretch& stretch) {
-    origin += stretch.begin;
-    const int count = stretch.end - stretch.begin;
-    if (stretch.sure) {
-      writer.foreground(origin, origin + count);
-      return;
-    }
-    for (int i = count; i % 8; ++i) foreground_[i] = 0;
-    std::uint64_t before = 0;
-    std::int64_t begin = -1;
-    for (int i = 0; i < count; i += 8) {
-      std::uint64_t word = 0;
-      for (int k = 0; k < 8; ++k) word |= std::uint64_t{foreground_[i + k]} << (8 * k);
-      for (std::uint64_t changes = word ^ (word << 8 | before); changes; changes &= changes - 1) {
-        const std::int64_t row = origin + i + __builtin_ctzll(changes) / 8;
-        if (begin < 0) {
-          begin = row;
-        } else {
-          writer.foreground(begin, row);
-          begin = -1;
-        }
-      }
-      before = word >> 56;
-    }
-    if (begin >= 0) writer.foreground(begin, origin + count);
   }
 
   // Bilinear interpolation with torch.nn.functional.grid_sample's operations, in its order.
@@ -219,7 +201,7 @@ class Paster {
   std::vector<Segment> segments_;
   std::vector<Stretch> stretches_;
   std::vector<float> left_, rise_;  // of each row between the sides of the current column of cells
-  std::vector<std::uint8_t> foreground_;
+  std::vector<std::uint8_t> foreground_;  // of the rows of a stretch
 };
 
 // Probabilities a little outside [0, 1] come from averaging in float32.

@@ -1,6 +1,7 @@
 // COCO's compressed run lengths, written run by run.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -23,6 +24,32 @@ class RleWriter {
     end_ = end;
   }
 
+  // Those of pixels [begin, end) whose flag is 1, not 0. The flags are read eight at a time and
+  // `padding` bytes after them are overwritten.
+  static constexpr int padding = 7;
+  void foreground_where(std::uint8_t* flags, std::int64_t begin, std::int64_t end) {
+    const std::int64_t count = end - begin;
+    std::fill_n(flags + count, padding, std::uint8_t{0});
+    std::uint64_t before = 0;
+    std::int64_t run = -1;  // where the run began that has not ended yet
+    for (std::int64_t i = 0; i < count; i += 8) {
+      std::uint64_t word = 0;
+      for (int k = 0; k < 8; ++k) word |= std::uint64_t{flags[i + k]} << (8 * k);
+      for (std::uint64_t changes = word ^ (word << 8 | before); changes; changes &= changes - 1) {
+        const std::int64_t pixel = begin + i + __builtin_ctzll(changes) / 8;
+        if (run < 0) {
+          run = pixel;
+        } else {
+          foreground(run, pixel);
+          run = -1;
+        }
+      }
+      before = word >> 56;
+    }
+    if (run >= 0) foreground(run, end);
+  }
+
+  // Call it once, with the image's size.
   void finish(std::int64_t pixels) {
     flush();
     if (written_ < pixels || index_ == 0) push(pixels - written_);

@@ -1,4 +1,4 @@
-"""MMDetection's own registries: nbseg's components are built by the same config keys as MMDetection's.
+"""MMDetection's own registries: configs name nbseg's components as they name MMDetection's.
 
 Every nbseg module that registers something imports the registry from here, so the scope is decided
 in this one place. Configs make the modules known through ``custom_imports``

@@ -1,16 +1,18 @@
 """Train teacher and student: control, teacher, pseudo-labels and student, each resumable.
 
-    python tools/train.py configs/shapes/demo.py
-    python tools/train.py CONFIG --stages teacher,pseudo,labels --resume
-    python tools/train.py CONFIG --cfg-options data_root=data/nuclei percent=5 seed=1
-    python tools/train.py CONFIG --stages labels --redo labels --cfg-options labels.floor=0.2
-    tools/dist_train.sh CONFIG 8
+python tools/train.py configs/shapes/demo.py
+python tools/train.py CONFIG --stages teacher,pseudo,labels --resume
+python tools/train.py CONFIG --cfg-options data_root=data/nuclei percent=5 seed=1
+python tools/train.py CONFIG --stages labels --redo labels --cfg-options labels.floor=0.2
+tools/dist_train.sh CONFIG 8
 """
 
 import argparse
 import os
 import sys
 from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
 
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
@@ -52,7 +54,11 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm"], default="none")
     parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="override the config"
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override the config",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -1,4 +1,5 @@
-# How pseudo-labels are predicted, and what tools/test.py --tta does: every scale with and without flip.
+# How pseudo-labels are predicted, and what tools/test.py --tta does: every scale, with and
+# without flip.
 tta_model = dict(
     type='MaskTTAModel',
     tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img='{max_per_img}'))

@@ -10,22 +10,25 @@ _base_ = [
 data_root = 'data/shapes'
 classes = ['star', 'gear', 'crescent', 'cross', 'leaf']
 num_classes = 5
-percent = 10
+percent = 5
 max_per_img = 50
-batch_size = 8
+batch_size = 4
 num_workers = 1
 
 load_annotations = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+# The shapes have no upright position.
+random_flip = dict(
+    type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal'])
 weak_pipeline = [
     dict(type='LoadImageFromFile'),
     '{load_annotations}',
-    dict(type='RandomFlip', prob=0.5),
+    '{random_flip}',
     dict(type='PackDetInputs'),
 ]
 strong_pipeline = [
     dict(type='LoadImageFromFile'),
     '{load_annotations}',
-    dict(type='RandomFlip', prob=0.5),
+    '{random_flip}',
     dict(type='StrongColorAugmentation'),
     # The paper's holes for 2048 x 1024, scaled to 128 x 128.
     dict(
@@ -45,8 +48,8 @@ test_pipeline = [
 val_dataloader = dict(batch_size=4)
 
 train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
-optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01))
-iterations = 1200
+optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01))
+iterations = 900
 load_from = '{teacher_checkpoint}'
-teacher = dict(iterations=800, load_from=None)
+teacher = dict(iterations=500, load_from=None)
 pseudo = dict(test_dataloader=dict(batch_size=4))

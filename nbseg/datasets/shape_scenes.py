@@ -13,7 +13,7 @@ OBJECTS_PER_IMAGE = (4, 10)
 RELATIVE_DIAMETER = (0.15, 0.5)  # of the picture's side
 MIN_VISIBLE = 0.35  # of an object's pixels, those beyond the picture's border included
 MIN_AREA = 20  # visible pixels
-MIN_CONTRAST = 70  # distance in RGB from nine tenths of the pixels around, of 0-255 each
+MIN_CONTRAST = 60  # distance in RGB from nine tenths of the pixels around, of 0-255 each
 TRIES = 40
 
 
@@ -73,14 +73,14 @@ def _texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
     """A background (size, size, 3) float64: two blended colours, stripes, grain, fine lines."""
-    first, second = rng.uniform(40, 215, 3), rng.normal(0, 35, 3)
+    first, second = rng.uniform(10, 110, 3), rng.normal(0, 25, 3)
     blend = _smooth_noise(rng, size, size, cells=int(rng.integers(2, 6)))[..., None]
     canvas = first + second * blend + _texture(rng, size, size)
     canvas = np.ascontiguousarray(np.clip(canvas, 0, 255), dtype=np.uint8)
     for _ in range(rng.integers(2, 6)):
         count = int(rng.integers(2, 5))
         line = rng.uniform(-0.1, 1.1, (count, 2)) * size * (1 << SUBPIXEL_BITS)
-        colour = np.clip(first + rng.normal(0, 45, 3), 0, 255)
+        colour = np.clip(first + rng.normal(0, 35, 3), 0, 255)
         cv2.polylines(
             canvas, [line.astype(np.int32)], False, colour.tolist(), 1, cv2.LINE_AA, SUBPIXEL_BITS
         )
@@ -115,7 +115,7 @@ def _coverage(contours: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, int, 
 def _contrasting_colour(rng: np.random.Generator, around: np.ndarray) -> np.ndarray | None:
     """A random colour (3,) that stands out from the pixels around (N, 3), or None."""
     for _ in range(TRIES):
-        colour = rng.uniform(20, 235, 3)
+        colour = rng.uniform(110, 255, 3)
         distances = np.sqrt(((around - colour) ** 2).sum(axis=1))
         if np.quantile(distances, 0.1) >= MIN_CONTRAST:
             return colour
@@ -124,7 +124,7 @@ def _contrasting_colour(rng: np.random.Generator, around: np.ndarray) -> np.ndar
 
 def _centre(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> np.ndarray:
     """A place for the next object: anywhere, or near an earlier one so that they overlap."""
-    if objects and rng.random() < 0.4:
+    if objects and rng.random() < 0.25:
         rows, columns = np.nonzero(objects[rng.integers(len(objects))].mask)
         pick = rng.integers(len(rows))
         return np.array([columns[pick], rows[pick]]) + rng.normal(0, 0.06 * size, 2)

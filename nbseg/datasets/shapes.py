@@ -24,7 +24,7 @@ class ShapesOptions:
     """What a set is made from: the side of an image in pixels, image counts, and a seed."""
 
     size: int = 128
-    train: int = 600
+    train: int = 800
     val: int = 100
     seed: int = 0
 

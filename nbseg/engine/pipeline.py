@@ -2,19 +2,18 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
-from mmengine.logging import MMLogger
-from mmengine.runner import Runner, load_state_dict
+from mmengine.runner import Runner
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
-import nbseg
 from nbseg.datasets.splits import write_split
+from nbseg.engine.checkpoint import load_strictly, publish
 from nbseg.engine.manifest import PREDICTION_KEYS, TRAINING_KEYS, Manifest, relevant_keys
 from nbseg.engine.stage_config import STAGES, TRAINING_STAGES, resolve, stage_config
 from nbseg.pseudo.labels import make_pseudo_labels
@@ -38,16 +37,16 @@ class Pipeline:
         config: the user's config, with sections (see ``stage_config``).
         work_dir: holds a folder a stage, ``metrics.json`` and ``splits/``.
         stages: which to run, in the order of ``STAGES``.
-        resume: ``"auto"`` continues an unfinished training from its last checkpoint, a path from that
-            one; None starts it again.
+        resume: ``"auto"`` continues an unfinished training from its last checkpoint, a path from
+            that one; None starts it again.
         redo: stages to run again though finished; what depends on them follows.
         launcher: of MMEngine.
         amp: train with mixed precision.
         auto_scale_lr: scale the learning rate with the batch size.
 
     Raises:
-        ValueError: a key of a finished stage changed, an unknown stage, or a bad config; all of them
-            before anything runs.
+        ValueError: a key of a finished stage changed, an unknown stage, or a bad config; all of
+            them before anything runs.
     """
 
     def __init__(
@@ -80,6 +79,7 @@ class Pipeline:
                 plain.launcher = launcher
                 if stage in TRAINING_STAGES:
                     self._set_options(plain, amp, auto_scale_lr)
+                    plain.test_evaluator.outfile_prefix = f"{plain.work_dir}/predictions"
                 self.configs[stage] = plain
         for stage in self.stages:
             manifest = self._manifest(stage)
@@ -91,6 +91,7 @@ class Pipeline:
         if is_main_process():
             self._split()
         barrier()
+        self._check_data()
         for stage in self.stages:
             manifest = self._manifest(stage)
             inputs = self._inputs(stage)
@@ -101,15 +102,14 @@ class Pipeline:
             absent = [f"{name}: {path}" for name, path in inputs.items() if not path.exists()]
             if absent:
                 raise FileNotFoundError(
-                    f"stage {stage} needs what is not there ({'; '.join(absent)}); run the stage that "
-                    "makes it, or correct the path"
+                    f"stage {stage} needs what is not there ({'; '.join(absent)}); run the stage "
+                    "that makes it, or correct the path"
                 )
+            if manifest.started and self.resume and stage not in self.redo:
+                self._refuse(stage, manifest.changes(self._keys(stage)))
+            elif is_main_process():
+                self._clear(stage)
             if is_main_process():
-                continued = manifest.started and not manifest.finished
-                if stage == "pseudo" and not (
-                    continued and self.resume and not manifest.changes(self._keys(stage))
-                ):
-                    self._clear_store()
                 manifest.start(stage, self._keys(stage), inputs)
             barrier()
             print(f"[{stage}] starts in {manifest.path.parent}")
@@ -139,25 +139,26 @@ class Pipeline:
             plain.dump(folder / "config.py")
         if stage == "pseudo":
             runner = Runner.from_cfg(plain)
-            _load_strictly(runner.model.module, self._teacher_checkpoint())
+            load_strictly(runner.model.module, self._teacher_checkpoint())
             runner.test()
             return {}
         if self.resume:
             latest = find_latest_checkpoint(str(folder)) if self.resume == "auto" else self.resume
+            self.resume = "auto"  # a path is of the first training that goes on, not of the next
             plain.load_from = latest or plain.load_from
             plain.resume = latest is not None
         runner = Runner.from_cfg(plain)
         runner.train()
         metrics = {name.split("/", 1)[-1]: float(v) for name, v in runner.test().items()}
         if is_main_process():
-            _publish(find_latest_checkpoint(str(folder)), folder / f"{stage}.pth")
+            publish(find_latest_checkpoint(str(folder)), folder / f"{stage}.pth")
         return {"metrics": metrics}
 
     def _make_labels(self) -> dict[str, Any]:
         arguments = dict(resolve(self.config, "labels", self.work_dir).labels)
         info = make_pseudo_labels(
             PredictionStore(self.work_dir / "pseudo" / "predictions"),
-            out=self.work_dir / "pseudo" / "pseudo_labels.json",
+            out=self._pseudo_labels(),
             **{k: v for k, v in arguments.items() if k != "ann_file"},
         )
         return {"info": info}
@@ -168,13 +169,27 @@ class Pipeline:
         if split:
             write_split(**split, out_dir=self.work_dir / "splits")
 
+    def _check_data(self) -> None:
+        """Refuse to start while a file or folder that no stage makes is absent."""
+        absent = []
+        for stage, plain in self.configs.items():
+            for key in ("train_dataloader", "test_dataloader"):
+                for path in _data_paths((plain.get(key) or {}).get("dataset") or {}):
+                    made = path in (self._pseudo_labels(), self._teacher_checkpoint())
+                    if not made and not path.exists():
+                        absent.append(f"{path} ({key} of stage {stage})")
+        if absent:
+            raise FileNotFoundError(
+                f"data that the config names is not there: {'; '.join(absent[:3])}; correct "
+                "data_root or the paths (--cfg-options data_root=DIR)"
+            )
+
     def _replaced(self, stage: str) -> bool:
         """Whether the user brought what the stage would make."""
         own_labels = bool(self.config.get("labels", {}).get("ann_file"))
         own_teacher = bool(self.config.get("teacher", {}).get("checkpoint"))
-        return (
-            (stage == "teacher" and own_teacher)
-            or (stage in ("teacher", "pseudo", "labels") and own_labels)
+        return (stage == "teacher" and own_teacher) or (
+            stage in ("teacher", "pseudo", "labels") and own_labels
         )
 
     def _teacher_checkpoint(self) -> Path:
@@ -183,13 +198,18 @@ class Pipeline:
             or self.work_dir / "teacher" / "teacher.pth"
         )
 
+    def _pseudo_labels(self) -> Path:
+        return self.work_dir / "pseudo" / "pseudo_labels.json"
+
     def _manifest(self, stage: str) -> Manifest:
         folder = "pseudo" if stage == "labels" else stage
         return Manifest(self.work_dir / folder / f"{stage}.manifest.json")
 
     def _keys(self, stage: str) -> dict[str, Any]:
         if stage == "labels":
-            return relevant_keys(resolve(self.config, stage, self.work_dir), ["labels"], self.work_dir)
+            return relevant_keys(
+                resolve(self.config, stage, self.work_dir), ["labels"], self.work_dir
+            )
         keys = PREDICTION_KEYS if stage == "pseudo" else TRAINING_KEYS
         return relevant_keys(self.configs[stage], keys, self.work_dir)
 
@@ -216,14 +236,17 @@ class Pipeline:
         if changes:
             more = f" (and {len(changes) - 5} more)" if len(changes) > 5 else ""
             raise ValueError(
-                f"stage {stage} in {self.work_dir} is finished, but was made with something else: "
+                f"stage {stage} in {self.work_dir} was made with something else: "
                 f"{'; '.join(changes[:5])}{more}. Pass --redo {stage} to make it again, or another "
                 "--work-dir"
             )
 
-    def _clear_store(self) -> None:
-        for part in (self.work_dir / "pseudo" / "predictions").glob("part-*.npz"):
-            part.unlink()
+    def _clear(self, stage: str) -> None:
+        """Remove what an earlier attempt left to go on from, so that a later one cannot."""
+        folder = self.work_dir / stage
+        for pattern in ("iter_*.pth", "epoch_*.pth", "last_checkpoint", "predictions/part-*"):
+            for file in folder.glob(pattern):
+                file.unlink()
 
     def _write_metrics(self) -> None:
         path = self.work_dir / "metrics.json"
@@ -247,37 +270,28 @@ class Pipeline:
 
 
 def _annotation_files(dataset: dict) -> list[Path]:
-    """Return the annotation files of a data set config, wrapped ones included."""
-    files = []
-    if isinstance(dataset.get("ann_file"), str) and dataset["ann_file"]:
-        files.append(Path(dataset.get("data_root") or "") / dataset["ann_file"])
-    for inner in (dataset.get("dataset"), *(dataset.get("datasets") or ())):
-        if inner:
-            files.extend(_annotation_files(inner))
-    return files
+    """Return the annotation files of a data set config."""
+    return [
+        Path(leaf.get("data_root") or "") / leaf["ann_file"]
+        for leaf in _leaves(dataset)
+        if leaf.get("ann_file")
+    ]
 
 
-def _load_strictly(model: torch.nn.Module, checkpoint: Path) -> None:
-    """Load a teacher; a checkpoint of another model is refused rather than half loaded."""
-    content = torch.load(checkpoint, map_location="cpu", weights_only=False)
-    state = content.get("state_dict", content)
-    expected = model.state_dict()
-    wrong = [k for k in expected if k not in state or state[k].shape != expected[k].shape]
-    unknown = [k for k in state if k not in expected]
-    if wrong or unknown:
-        raise ValueError(
-            f"{checkpoint} is not a checkpoint of the teacher's model: {len(wrong)} parameters are "
-            f"missing or of another shape {wrong[:3]}, {len(unknown)} unknown {unknown[:3]}; set "
-            "teacher.model to the model it was trained with"
-        )
-    load_state_dict(model, state, strict=True, logger=MMLogger.get_current_instance())
+def _data_paths(dataset: dict) -> list[Path]:
+    """Return the annotation files and image folders of a data set config."""
+    folders = [
+        Path(leaf.get("data_root") or "") / folder
+        for leaf in _leaves(dataset)
+        for folder in (leaf.get("data_prefix") or {}).values()
+    ]
+    return _annotation_files(dataset) + folders
 
 
-def _publish(checkpoint: str, out: Path) -> None:
-    """Write the weights of a checkpoint, with its config, without the optimiser's state."""
-    # The history buffers that MMEngine stores are no weights, so weights_only cannot read them.
-    content = torch.load(checkpoint, map_location="cpu", weights_only=False)
-    meta = {**content["meta"], "nbseg_version": nbseg.__version__}
-    temporary = out.with_suffix(".tmp")
-    torch.save({"state_dict": content["state_dict"], "meta": meta}, temporary)
-    os.replace(temporary, out)
+def _leaves(dataset: dict) -> Iterator[dict]:
+    """Yield the data sets inside concatenations and repetitions."""
+    inner = [dataset.get("dataset"), *(dataset.get("datasets") or ())]
+    if not any(inner):
+        yield dataset
+    for wrapped in filter(None, inner):
+        yield from _leaves(wrapped)

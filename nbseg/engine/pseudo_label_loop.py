@@ -66,9 +66,7 @@ class PseudoLabelLoop(BaseLoop):
             samples = runner.model.test_step(batch)
             for sample in samples:
                 writer.append(image_predictions(sample, image_folder))
-            runner.call_hook(
-                "after_test_iter", batch_idx=index, data_batch=batch, outputs=samples
-            )
+            runner.call_hook("after_test_iter", batch_idx=index, data_batch=batch, outputs=samples)
         writer.flush()
         barrier()
         runner.call_hook("after_test_epoch", metrics={})

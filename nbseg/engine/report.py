@@ -1,4 +1,4 @@
-"""What a person looks at after a run: the table of metrics, and pictures beside the ground truth."""
+"""What a person looks at after a run: a table of metrics, pictures beside the ground truth."""
 
 from pathlib import Path
 
@@ -46,14 +46,29 @@ def write_pictures(pipeline: Pipeline, limit: int = 12) -> None:
     for stage in TRAINING_STAGES:
         results = work_dir / stage / "predictions.segm.json"
         if stage in pipeline.configs and results.exists():
-            plain = pipeline.configs[stage]
-            dataset = plain.test_dataloader.dataset
-            draw_results(
-                plain.test_evaluator.ann_file,
-                results,
-                Path(dataset.get("data_root") or "") / dataset.data_prefix["img"],
-                report / f"{stage}_predictions",
-                stage,
-                limit,
-                min_score=0.5,
-            )
+            out = report / f"{stage}_predictions"
+            draw_test_results(pipeline.configs[stage], results, out, stage, limit)
+
+
+def draw_test_results(
+    plain: Config, results: str | Path, out: str | Path, caption: str, limit: int = 12
+) -> None:
+    """Draw the predictions of a test, those with a score of at least 0.5, beside the ground truth.
+
+    Args:
+        plain: the config that was tested.
+        results: COCO result file of the test.
+        out: folder of the pictures.
+        caption: of the predicted panel.
+        limit: images.
+    """
+    dataset = plain.test_dataloader.dataset
+    draw_results(
+        plain.test_evaluator.ann_file,
+        results,
+        Path(dataset.get("data_root") or "") / dataset.data_prefix["img"],
+        out,
+        caption,
+        limit,
+        min_score=0.5,
+    )

@@ -1,9 +1,9 @@
 """One config for the whole method, one plain MMDetection config for each stage.
 
-The user's config describes the student, what is tested and shipped. Sections override what differs in
-another stage: ``teacher``, ``supervised`` (the control arm, over ``teacher``), ``pseudo`` (over
-``teacher``), ``oracle``. ``labels`` holds the arguments of the labelling step, ``split`` those of the
-labelled/unlabelled split.
+The user's config describes the student, what is tested and shipped. Sections override what differs
+in another stage: ``teacher``, ``supervised`` (the control arm, over ``teacher``), ``pseudo`` (over
+``teacher``), ``oracle``. ``labels`` holds the arguments of the labelling step, ``split`` those of
+the labelled/unlabelled split.
 
 A string may name any top-level key in braces. Names are resolved last, after the sections and the
 command line, so that one option reaches every place::
@@ -167,7 +167,7 @@ def _iterations(config: Config, stage: str, work_dir: str | Path) -> int:
 
 
 def _stretch_schedule(plain: Config, iterations: int) -> None:
-    """Train for ``iterations`` with a learning-rate curve of the same shape; warm-up stays as long."""
+    """Train for ``iterations``: a learning-rate curve of the same shape, as long a warm-up."""
     factor = iterations / plain.train_cfg.max_iters
     plain.train_cfg.max_iters = iterations
     for scheduler in plain.get("param_scheduler") or []:

@@ -12,7 +12,10 @@ from pycocotools import mask as coco_mask
 
 # Distinct hues, BGR; classes take them in turn.
 PALETTE = np.array(
-    [cv2.cvtColor(np.uint8([[[hue, 220, 255]]]), cv2.COLOR_HSV2BGR)[0, 0] for hue in range(0, 180, 23)]
+    [
+        cv2.cvtColor(np.uint8([[[hue, 220, 255]]]), cv2.COLOR_HSV2BGR)[0, 0]
+        for hue in range(0, 180, 23)
+    ]
 )
 
 

@@ -19,27 +19,31 @@ FLIPPED_DIMS = {"horizontal": (-1,), "vertical": (-2,), "diagonal": (-2, -1)}
 class MaskTTAModel(DetTTAModel):
     """Predicts instances from several views (scales, flips) of each image, in two passes.
 
-    First every view proposes boxes, which are brought back to the image and merged by NMS. Then every
-    view predicts a soft mask for each merged box; these are flipped back and averaged (the paper's
-    pseudo-labels, section 4.1). MMDetection's ``DetTTAModel``, whose box merging this uses, has no
+    First every view proposes boxes, which are brought back to the image and merged by NMS. Then
+    every view predicts a soft mask for each merged box; these are flipped back and averaged, as for
+    the paper's pseudo-labels. MMDetection's ``DetTTAModel``, whose box merging this uses, has no
     second pass.
 
-    Predictions carry ``bboxes``, ``scores``, ``labels``, ``soft_masks`` (N, S, S) float in [0, 1] and
-    ``masks``, COCO RLE at the image's size and the detector's ``mask_thr_binary``.
+    Predictions carry ``bboxes``, ``scores``, ``labels``, ``soft_masks`` (N, S, S) float in [0, 1]
+    and ``masks``, COCO RLE at the image's size and the detector's ``mask_thr_binary``.
 
     Args:
         module: a two-stage detector with a mask head, or its config.
         tta_cfg: ``nms`` and ``max_per_img`` of the merged boxes.
-        feature_budget: bytes of feature maps kept between the passes; the features of views beyond it
-            are computed twice.
+        feature_budget: bytes of feature maps kept between the passes; the features of views beyond
+            it are computed twice.
     """
 
     def __init__(self, *args, feature_budget: int = 1 << 30, tta_cfg: dict, **kwargs) -> None:
         super().__init__(*args, tta_cfg=ConfigDict(tta_cfg), **kwargs)
         self.feature_budget = feature_budget
         roi_head = getattr(self.module, "roi_head", None)
-        supported = (StandardRoIHead._mask_forward, CascadeRoIHead._mask_forward)
-        if roi_head is None or getattr(type(roi_head), "_mask_forward", None) not in supported:
+        supported = any(
+            getattr(type(roi_head), "_mask_forward", None) is base._mask_forward
+            and type(roi_head).predict_mask is base.predict_mask
+            for base in (StandardRoIHead, CascadeRoIHead)
+        )
+        if not supported or not roi_head.with_mask:
             raise TypeError(
                 "MaskTTAModel needs a two-stage detector whose RoI head predicts masks as "
                 f"StandardRoIHead or CascadeRoIHead do, found {type(roi_head).__name__} in "
@@ -69,7 +73,9 @@ class MaskTTAModel(DetTTAModel):
             features.append(view_features if keep else None)
             del view_features
 
-        merged = self.merge_preds([list(views_of_one) for views_of_one in zip(*boxes_of_views, strict=True)])
+        merged = self.merge_preds(
+            [list(views_of_one) for views_of_one in zip(*boxes_of_views, strict=True)]
+        )
         boxes = [sample.pred_instances.bboxes for sample in merged]
         labels = torch.cat([sample.pred_instances.labels for sample in merged])
         total = None
@@ -101,7 +107,7 @@ class MaskTTAModel(DetTTAModel):
     def _predict_boxes(
         self, features: tuple[Tensor, ...], samples: SampleList
     ) -> list[DetDataSample]:
-        """Fill ``pred_instances`` with the boxes of one view, at the image's scale, still flipped."""
+        """Fill ``pred_instances`` with the boxes of a view, at the image's scale, still flipped."""
         proposals = self.module.rpn_head.predict(features, samples, rescale=False)
         roi_head = self.module.roi_head
         results = roi_head.predict_bbox(
@@ -122,7 +128,7 @@ class MaskTTAModel(DetTTAModel):
         boxes: list[Tensor],
         labels: Tensor,
     ) -> Tensor:
-        """Return soft masks (N, S, S), upright, of all merged boxes of the batch as one view sees them."""
+        """Return upright soft masks (N, S, S) of the batch's merged boxes as one view sees them."""
         boxes_in_view = []
         for image_boxes, sample in zip(boxes, samples, strict=True):
             scale = image_boxes.new_tensor(sample.scale_factor).repeat(2)

@@ -1,12 +1,14 @@
 """The noise-tolerant mask head (paper, section 3.2).
 
-    RoI features (R, K, 14, 14) ── shared convs ─┬─ fine: conv, deconv x2, 3x3 ──► (R, C, 28, 28) ─┐
-                                                 │                                       concat, 1x1 ──► fused (R, C, 28, 28)
-                                                 └─ coarse: conv, conv, 1x1 ──► (R, C, 14, 14) ─ deconv x2 ─┘
-                                                                                  └► coarse logits
+    RoI features (R, K, 14, 14) ─ shared convs ─┬─ fine: conv, deconv x2, 3x3 ─► (R, C, 28, 28)
+                                                └─ coarse: conv, conv, 1x1 ─► (R, C, 14, 14)
 
-R RoIs, K feature channels, C classes (1 if class-agnostic). The fused logits are supervised at 28x28
-and the coarse logits at 14x14, where one cell averages out the noise of a pseudo-label's boundary.
+    coarse logits ─ deconv x2 ─┐
+    fine logits ───────────────┴─ concat, 1x1 ─► fused logits (R, C, 28, 28)
+
+R RoIs, K feature channels, C classes (1 if class-agnostic). The fused logits are supervised at
+28x28 and the coarse logits at 14x14, where a cell averages out the noise of a pseudo-label's
+boundary.
 """
 
 import torch
@@ -25,9 +27,9 @@ from nbseg.structures import CroppedMasks
 class NoiseTolerantMaskHead(FCNMaskHead):
     """Mask head with a fine and a coarse branch whose logits are fused.
 
-    Works wherever ``FCNMaskHead`` does. In training ``forward`` returns ``(fused, coarse)`` logits and
-    the loss has the entries ``loss_mask`` and ``loss_mask_coarse``; at test time it returns the fused
-    logits alone, so prediction is ``FCNMaskHead``'s.
+    Works wherever ``FCNMaskHead`` does. In training ``forward`` returns ``(fused, coarse)`` logits
+    and the loss has the entries ``loss_mask`` and ``loss_mask_coarse``; at test time it returns the
+    fused logits alone, so prediction is ``FCNMaskHead``'s.
 
     Args:
         num_convs: convolutions shared by the two branches.
@@ -115,7 +117,7 @@ class NoiseTolerantMaskHead(FCNMaskHead):
             rcnn_train_cfg: its ``mask_size`` is the side s of the fused logits.
 
         Returns:
-            uint8 tensors of shape (R, s, s) and (R, s/2, s/2), R the positive proposals of all images.
+            uint8 tensors of shape (R, s, s) and (R, s/2, s/2), R all images' positive proposals.
         """
         size = int(rcnn_train_cfg["mask_size"])
         per_image = [
@@ -147,8 +149,8 @@ class NoiseTolerantMaskHead(FCNMaskHead):
         for name, logits, target in zip(("fused", "coarse"), mask_preds, targets, strict=True):
             if logits.shape[-2:] != target.shape[-2:]:
                 raise ValueError(
-                    f"NoiseTolerantMaskHead: {name} logits are {tuple(logits.shape[-2:])} but their "
-                    f"targets {tuple(target.shape[-2:])}; set train_cfg.rcnn.mask_size to "
+                    f"NoiseTolerantMaskHead: {name} logits are {tuple(logits.shape[-2:])} but "
+                    f"their targets {tuple(target.shape[-2:])}; set train_cfg.rcnn.mask_size to "
                     f"{fused.shape[-1]}"
                 )
         labels = torch.cat([sampling.pos_gt_labels for sampling in sampling_results])
@@ -158,10 +160,8 @@ class NoiseTolerantMaskHead(FCNMaskHead):
         for name, logits, target in zip(
             ("loss_mask", "loss_mask_coarse"), mask_preds, targets, strict=True
         ):
-            # MMDetection's cross-entropy wants targets of the logits' dtype; the sum keeps the graph.
+            # MMDetection's cross-entropy wants floating targets; the sum keeps the graph.
             losses[name] = (
-                self.loss_mask(logits, target.to(logits.dtype), labels)
-                if len(labels)
-                else logits.sum()
+                self.loss_mask(logits, target.float(), labels) if len(labels) else logits.sum()
             )
         return dict(loss_mask=losses, mask_targets=targets)

@@ -63,7 +63,9 @@ def make_pseudo_labels(
     per_image = instances_per_image(truth, category_ids)
     for name, mean in zip(classes, per_image, strict=True):
         if mean == 0:
-            logger.warning(f"class {name!r} has no labelled instance: none of its predictions is kept")
+            logger.warning(
+                f"class {name!r} has no labelled instance: none of its predictions is kept"
+            )
 
     if box_threshold == "match":
         thresholds = match_box_thresholds(all_scores, all_labels, num_images, per_image, floor)
@@ -140,7 +142,7 @@ def make_pseudo_labels(
 def _annotations(
     store: PredictionStore, thresholds: np.ndarray, pixel: float, category_ids: list[int]
 ) -> tuple[list[dict], list[dict]]:
-    """Return the COCO images and annotations of what the thresholds keep; empty masks are dropped."""
+    """Return the COCO images and annotations that the thresholds keep; empty masks are dropped."""
     images: list[dict] = []
     annotations: list[dict] = []
     for image in store:
@@ -204,7 +206,7 @@ def _category_ids(truth: COCO, classes: Sequence[str], path: str | Path) -> list
     if names != list(classes):
         raise ValueError(
             f"metainfo.classes is {list(classes)}, but {path} has the categories "
-            f"{[entry['name'] for entry in truth.cats.values()]}; name them in the order of the json"
+            f"{[entry['name'] for entry in truth.cats.values()]}; name them in its order"
         )
     return ids
 

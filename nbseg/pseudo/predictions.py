@@ -2,8 +2,8 @@
 
 A store is a folder of parts, each an ``.npz`` with the predictions of some images:
 
-    image_id, height, width, count   (I,)        one row an image; ``count`` predictions belong to it
-    file_name                        (I,)        path below the data set's image folder
+    image_id, height, width, count   (I,)      one row an image, to which count predictions belong
+    file_name                        (I,)      path below the data set's image folder
     boxes      (N, 4) float32 xyxy, image pixels    N = sum of count, images in order
     scores     (N,)   float32
     labels     (N,)   int64

@@ -50,8 +50,8 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
         inside += max(right - left, 0.0) * max(bottom - top, 0.0)
     if inside == 0:
         raise ValueError(
-            "the labelled set has no box with an area, so there is no ratio of foreground to match; "
-            "give pixel_threshold a number"
+            "the labelled set has no box with an area, so there is no ratio of foreground to "
+            "match; give pixel_threshold a number"
         )
     return min(foreground / inside, 1.0)
 
@@ -65,8 +65,8 @@ def match_box_thresholds(
 ) -> np.ndarray:
     """Return the score threshold of each class that keeps as many boxes an image as are labelled.
 
-    Exact by rank over the whole set: of class c the ``round(per_image[c] * num_images)`` best boxes are
-    kept, fewer where fewer reach ``floor``, more only where scores tie at the threshold.
+    Exact by rank over the whole set: of class c the ``round(per_image[c] * num_images)`` best boxes
+    are kept, fewer where fewer reach ``floor``, more only where scores tie at the threshold.
 
     Args:
         scores: all predictions' scores, shape (N,).
@@ -76,7 +76,7 @@ def match_box_thresholds(
         floor: no box with a lower score is ever kept.
 
     Returns:
-        float64, shape (C,): keep where ``score >= threshold``; ``inf`` for a class to keep nothing of.
+        float64, shape (C,): keep where ``score >= threshold``; ``inf`` keeps nothing of a class.
     """
     thresholds = np.full(len(per_image), np.inf)
     for label, mean in enumerate(per_image):
@@ -111,7 +111,7 @@ def soft_mask_histogram(soft_masks: np.ndarray, boxes: np.ndarray) -> np.ndarray
 
 
 def match_pixel_threshold(histogram: np.ndarray, fraction: float) -> float:
-    """Return the threshold at which the foreground inside the kept boxes is nearest to ``fraction``.
+    """Return the threshold at which the foreground inside kept boxes is nearest to ``fraction``.
 
     Args:
         histogram: pixels of each soft-mask value, shape (256,).

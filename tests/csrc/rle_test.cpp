@@ -31,6 +31,23 @@ void counts_are_written_as_coco_writes_them() {
   CHECK(written({{5, 8}, {10, 11}}, 11) == "532N");
 }
 
+void flags_become_runs() {
+  std::mt19937 random(0);
+  for (int count = 0; count < 200; ++count) {
+    std::string from_flags, pixel_by_pixel;
+    RleWriter flags_writer(from_flags), pixel_writer(pixel_by_pixel);
+    std::vector<std::uint8_t> flags(count + RleWriter::padding, 1);
+    for (int i = 0; i < count; ++i) {
+      flags[i] = random() % 3 == 0;
+      if (flags[i]) pixel_writer.foreground(10 + i, 11 + i);
+    }
+    flags_writer.foreground_where(flags.data(), 10, 10 + count);
+    flags_writer.finish(300);
+    pixel_writer.finish(300);
+    CHECK(from_flags == pixel_by_pixel);
+  }
+}
+
 std::vector<bool> decode(const std::string& bytes) {
   std::vector<bool> pixels;
   std::vector<std::int64_t> counts;
@@ -163,6 +180,7 @@ void meaningless_values_are_refused_by_index() {
 
 int main() {
   counts_are_written_as_coco_writes_them();
+  flags_become_runs();
   a_box_of_the_masks_size_keeps_the_mask();
   pixels_agree_with_double_precision();
   meaningless_values_are_refused_by_index();

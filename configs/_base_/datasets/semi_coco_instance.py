@@ -1,8 +1,8 @@
 # A COCO-format data set whose training images are partly labelled.
 #
 # A config on top of this sets: data_root, classes, percent, train_pipeline and the other pipelines.
-# Names in braces are resolved last (nbseg/engine/stage_config.py), so every one of them is an option
-# on the command line: --cfg-options data_root=data/nuclei percent=5 seed=1
+# Names in braces are resolved last (nbseg/engine/stage_config.py), so each of them is an option on
+# the command line: --cfg-options data_root=data/nuclei percent=5 seed=1
 
 data_root = 'data/coco'
 train_name = 'instances_train'
@@ -40,7 +40,7 @@ val_dataset = dict(
     test_mode=True,
     pipeline='{test_pipeline}')
 
-# Labelled and pseudo-labelled images come about 2 : 1 (paper, section 4.1), whatever the sets' sizes.
+# Labelled and pseudo-labelled images are drawn about 2 : 1, whatever the sets' sizes.
 batch_size = 6
 num_workers = 2
 persistent_workers = True
@@ -63,7 +63,7 @@ val_evaluator = dict(
 test_dataloader = '{val_dataloader}'
 test_evaluator = '{val_evaluator}'
 
-# Teacher and control arm have a plain mask head and see the labelled images alone, weakly augmented.
+# Teacher and control arm: a plain mask head, the labelled images alone, weak augmentation.
 train_pipeline = '{strong_pipeline}'
 teacher = dict(
     mask_head='{plain_mask_head}',

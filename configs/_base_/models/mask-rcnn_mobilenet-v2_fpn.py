@@ -3,10 +3,12 @@ _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
 anchor_scales = [4]
 backbone_weights = 'open-mmlab://mobilenet_v2'
-roi_extractor = dict(out_channels=64, featmap_strides=[4, 8, 16, 32], roi_layer=dict(sampling_ratio=2))
+roi_extractor = dict(
+    out_channels=64, featmap_strides=[4, 8, 16, 32], roi_layer=dict(sampling_ratio=2))
 
 # The method's mask head and loss, and the plain ones they replace; either can be switched alone:
-# --cfg-options mask_head='{plain_mask_head}' is without NTM, mask_loss='{plain_mask_loss}' without BPM.
+# --cfg-options mask_head='{plain_mask_head}' is without NTM,
+# --cfg-options mask_loss='{plain_mask_loss}' without BPM.
 mask_loss = dict(type='BoundaryPreservingLoss', gain=1.0)
 plain_mask_loss = dict(type='CrossEntropyLoss', use_mask=True)
 mask_head_cfg = dict(
@@ -35,8 +37,8 @@ model = dict(
         mask_roi_extractor=roi_extractor,
         mask_head='{mask_head}'),
     train_cfg=dict(
-        rpn_proposal=dict(nms_pre=500, max_per_img=300),
-        rcnn=dict(sampler=dict(num=128))),
+        rpn_proposal=dict(nms_pre=400, max_per_img=200),
+        rcnn=dict(sampler=dict(num=96))),
     test_cfg=dict(
         rpn=dict(nms_pre=500, max_per_img='{max_per_img}'),
         rcnn=dict(max_per_img='{max_per_img}')))

@@ -10,7 +10,8 @@ roi_extractor = dict(
     roi_layer=dict(sampling_ratio=1))
 
 # The method's mask head and loss, and the plain ones they replace; either can be switched alone:
-# --cfg-options mask_head='{plain_mask_head}' is without NTM, mask_loss='{plain_mask_loss}' without BPM.
+# --cfg-options mask_head='{plain_mask_head}' is without NTM,
+# --cfg-options mask_loss='{plain_mask_loss}' without BPM.
 mask_loss = dict(type='BoundaryPreservingLoss', gain=1.0)
 plain_mask_loss = dict(type='CrossEntropyLoss', use_mask=True)
 mask_head_cfg = dict(
@@ -30,6 +31,7 @@ model = dict(
         stem_channels=32,
         frozen_stages=-1,
         norm_eval=False,
+        zero_init_residual=False,
         init_cfg=None),
     neck=dict(in_channels=[32, 64, 128, 256], out_channels=48, num_outs=4, norm_cfg=norm_cfg),
     rpn_head=dict(
@@ -47,6 +49,8 @@ model = dict(
             fc_out_channels=256,
             norm_cfg=norm_cfg,
             reg_class_agnostic=True,
+            # From scratch the constant gradient of an L1 loss drowns the classifier's.
+            loss_bbox=dict(_delete_=True, type='SmoothL1Loss', beta=1.0, loss_weight=1.0),
             num_classes='{num_classes}'),
         mask_roi_extractor=roi_extractor,
         mask_head='{mask_head}'),

@@ -1,0 +1,61 @@
+# A small street-scene part of COCO: seven classes, images beside their json in one folder.
+#   tools/train.py CONFIG --cfg-options data_root=DIR percent=30 backbone_weights=FILE
+_base_ = [
+    '../_base_/models/mask-rcnn_mobilenet-v2_fpn.py',
+    '../_base_/datasets/semi_coco_instance.py',
+    '../_base_/schedules/iterations.py',
+    '../_base_/tta.py',
+    '../_base_/default_runtime.py',
+]
+
+data_root = 'data/coco-street7'
+train_name = 'instances_train_street7'
+train_images = '{data_root}/images/'
+val_json = '{data_root}/annotations/instances_val_street7.json'
+val_images = '{data_root}/images/'
+classes = ['person', 'bicycle', 'car', 'motorcycle', 'bus', 'train', 'truck']
+num_classes = 7
+percent = 30
+max_per_img = 100
+batch_size = 4
+anchor_scales = [4, 8]
+
+load_annotations = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+weak_pipeline = [
+    dict(type='LoadImageFromFile'),
+    '{load_annotations}',
+    dict(type='Resize', scale=(320, 320), keep_ratio=True),
+    dict(type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs'),
+]
+strong_pipeline = [
+    dict(type='LoadImageFromFile'),
+    '{load_annotations}',
+    dict(type='RandomResize', scale=(320, 320), ratio_range=(0.75, 1.25), keep_ratio=True),
+    dict(type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='StrongColorAugmentation'),
+    dict(
+        type='CutOut',
+        n_holes=(1, 5),
+        cutout_shape=[(0, 0), (10, 6), (20, 12), (40, 24), (60, 36), (80, 48)],
+        fill_in=(103.53, 116.28, 123.675)),
+    dict(type='PackDetInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(320, 320), keep_ratio=True),
+    dict(
+        type='PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+]
+tta_scales = [
+    dict(type='Resize', scale=(320, 320), keep_ratio=True),
+    dict(type='Resize', scale=(448, 448), keep_ratio=True),
+]
+
+train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
+iterations = 200
+load_from = '{teacher_checkpoint}'
+teacher = dict(iterations=150, load_from=None)

@@ -1,0 +1,60 @@
+# Nuclei in microscope images (Data Science Bowl 2018, stage 1) as COCO json beside images/.
+#   tools/train.py CONFIG --cfg-options data_root=DIR percent=5 seed=0 backbone_weights=FILE
+_base_ = [
+    '../_base_/models/mask-rcnn_mobilenet-v2_fpn.py',
+    '../_base_/datasets/semi_coco_instance.py',
+    '../_base_/schedules/iterations.py',
+    '../_base_/tta.py',
+    '../_base_/default_runtime.py',
+]
+
+data_root = 'data/nuclei'
+train_images = '{data_root}/images/'
+val_images = '{data_root}/images/'
+classes = ['nucleus']
+num_classes = 1
+percent = 5
+anchor_scales = [2, 4]
+# An image may hold hundreds of nuclei.
+max_per_img = 300
+val_evaluator = dict(max_detections=300)
+batch_size = 2
+
+load_annotations = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+# Crops can cut an object down to nothing; what is left of it must not become a box without width.
+filter_annotations = dict(
+    type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False)
+weak_pipeline = [
+    dict(type='LoadImageFromFile'),
+    '{load_annotations}',
+    dict(type='RandomCrop', crop_size=(256, 256), allow_negative_crop=False, recompute_bbox=True),
+    '{filter_annotations}',
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs'),
+]
+strong_pipeline = [
+    dict(type='LoadImageFromFile'),
+    '{load_annotations}',
+    dict(type='RandomCrop', crop_size=(256, 256), allow_negative_crop=False, recompute_bbox=True),
+    '{filter_annotations}',
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='StrongColorAugmentation'),
+    dict(
+        type='CutOut',
+        n_holes=(1, 5),
+        cutout_shape=[(0, 0), (8, 12), (16, 20), (24, 32), (36, 48)],
+        fill_in=(103.53, 116.28, 123.675)),
+    dict(type='PackDetInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale_factor=1.0, keep_ratio=True),
+    dict(
+        type='PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+]
+
+train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
+iterations = 300
+load_from = '{teacher_checkpoint}'
+teacher = dict(iterations=200, load_from=None)

@@ -1,0 +1,5 @@
+# What `make demo` runs: all stages in minutes on two CPU cores.
+_base_ = './noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py'
+
+iterations = 350
+teacher = dict(iterations=250)

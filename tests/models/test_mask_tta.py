@@ -1,0 +1,320 @@
+"""Views merged by hand-computed soft masks, and by MMDetection's own prediction."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmdet.models import DetDataPreprocessor
+from mmdet.models.roi_heads import (
+    HybridTaskCascadeRoIHead,
+    MaskScoringRoIHead,
+    PointRendRoIHead,
+    SparseRoIHead,
+    StandardRoIHead,
+)
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+from pycocotools import mask as coco_mask
+from torch import nn
+
+from nbseg.models.mask_tta import MaskTTAModel
+from nbseg.ops import reference
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+HEIGHT, WIDTH, CELLS = 24, 32, 7
+TTA_CFG = {"nms": {"type": "nms", "iou_threshold": 0.5}, "max_per_img": 100}
+
+
+def ramp(x, y, image):
+    """Mask logits at a point of an image; linear, so that RoIAlign gives its value exactly."""
+    return 0.35 * x - 0.25 * y - 2 + image
+
+
+class KnownBoxes(StandardRoIHead):
+    """Sees the given boxes; the logits of class 0 are the features and of class 1 their negative.
+
+    ``boxes[img_id]`` are (box, label, score, views), by view which of them see it.
+    """
+
+    def __init__(self, boxes):
+        super().__init__(test_cfg=ConfigDict(mask_thr_binary=0.5))
+        align = {"type": "RoIAlign", "output_size": CELLS, "sampling_ratio": 0}
+        self.mask_roi_extractor = SingleRoIExtractor(align, out_channels=1, featmap_strides=[1])
+        self.share_roi_extractor = False
+        self.mask_head = ClassesOfOpposedLogits()
+        self.boxes = boxes
+
+    def predict_bbox(self, x, batch_img_metas, rpn_results_list, rcnn_test_cfg, rescale=False):
+        assert rescale
+        results = []
+        for meta in batch_img_metas:
+            seen = [b for b in self.boxes[meta["img_id"]] if meta["view"] in b[3]]
+            flipped = meta["flip_direction"] if meta["flip"] else None
+            boxes = [flip_by_hand(box, flipped) for box, *_ in seen]
+            results.append(
+                InstanceData(
+                    bboxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+                    labels=torch.tensor([b[1] for b in seen], dtype=torch.int64),
+                    scores=torch.tensor([b[2] - 0.01 * meta["view"] for b in seen]),
+                )
+            )
+        return results
+
+
+class ClassesOfOpposedLogits(nn.Module):
+    def forward(self, features):
+        return torch.cat([features, -features], dim=1)
+
+
+class KnownDetector(nn.Module):
+    """Its features are the image itself."""
+
+    def __init__(self, boxes):
+        super().__init__()
+        self.data_preprocessor = DetDataPreprocessor(pad_size_divisor=16)
+        self.rpn_head = SimpleNamespace(predict=lambda x, samples, rescale: [None] * len(samples))
+        self.roi_head = KnownBoxes(boxes)
+        self.extractions = 0
+
+    def extract_feat(self, inputs):
+        self.extractions += 1
+        return (inputs,)
+
+    def test_step(self, data):
+        raise NotImplementedError
+
+
+def flip_by_hand(box, direction):
+    x1, y1, x2, y2 = box
+    if direction in ("horizontal", "diagonal"):
+        x1, x2 = WIDTH - x2, WIDTH - x1
+    if direction in ("vertical", "diagonal"):
+        y1, y2 = HEIGHT - y2, HEIGHT - y1
+    return [x1, y1, x2, y2]
+
+
+def make_views(views, images=1):
+    """Data of (scale, flip direction or None, added to the logits) views."""
+    inputs, samples = [], []
+    for view, (scale, direction, added) in enumerate(views):
+        inputs.append([])
+        samples.append([])
+        for image in range(images):
+            x = (torch.arange(WIDTH * scale) + 0.5) / scale
+            y = (torch.arange(HEIGHT * scale) + 0.5) / scale
+            pixels = ramp(x[None], y[:, None], image) + added
+            if direction in ("horizontal", "diagonal"):
+                pixels = pixels.flip(1)
+            if direction in ("vertical", "diagonal"):
+                pixels = pixels.flip(0)
+            inputs[-1].append(pixels[None])
+            samples[-1].append(
+                DetDataSample(
+                    metainfo={
+                        "img_id": image,
+                        "view": view,
+                        "ori_shape": (HEIGHT, WIDTH),
+                        "img_shape": (HEIGHT * scale, WIDTH * scale),
+                        "scale_factor": (float(scale), float(scale)),
+                        "flip": direction is not None,
+                        "flip_direction": direction,
+                    }
+                )
+            )
+    return {"inputs": inputs, "data_samples": samples}
+
+
+def soft_mask_by_hand(box, label, views, image=0):
+    x1, y1, x2, y2 = box
+    x = x1 + (np.arange(CELLS) + 0.5) * (x2 - x1) / CELLS
+    y = y1 + (np.arange(CELLS) + 0.5) * (y2 - y1) / CELLS
+    sign = -1 if label else 1
+    logits = [sign * (ramp(x[None], y[:, None], image) + added) for _, _, added in views]
+    return np.mean([1 / (1 + np.exp(-level)) for level in logits], axis=0)
+
+
+VIEWS = {
+    "plain": [(1, None, 0.0)],
+    "horizontal": [(1, None, 0.0), (1, "horizontal", 0.7)],
+    "flipped first": [(1, "horizontal", 0.7), (1, None, 0.0)],
+    "vertical": [(1, None, 0.0), (1, "vertical", 0.7)],
+    "diagonal": [(1, None, 0.0), (1, "diagonal", 0.7)],
+    "scales": [(1, None, 0.0), (2, None, -0.5), (2, "horizontal", 0.9), (1, "vertical", 0.2)],
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_soft_masks_are_turned_upright_and_averaged(name):
+    views = VIEWS[name]
+    everywhere, last = range(len(views)), [len(views) - 1]
+    known = {
+        0: [
+            ((3, 4, 17, 18), 0, 0.9, everywhere),
+            ((14, 2, 30, 16), 1, 0.8, everywhere),
+            ((2, 12, 9, 21), 0, 0.6, last),
+        ],
+        1: [],
+        2: [((5, 5, 26, 20), 1, 0.7, everywhere)],
+    }
+    model = MaskTTAModel(module=KnownDetector(known), tta_cfg=TTA_CFG)
+    samples = model.test_step(make_views(views, images=3))
+    assert [sample.img_id for sample in samples] == [0, 1, 2]
+    for image, sample in enumerate(samples):
+        predicted = sample.pred_instances
+        boxes = [b[0] for b in known[image]]
+        labels = [b[1] for b in known[image]]
+        assert predicted.bboxes.shape == (len(boxes), 4)
+        torch.testing.assert_close(
+            predicted.bboxes, torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+        )
+        assert predicted.labels.tolist() == labels
+        scores = [b[2] - 0.01 * min(b[3]) for b in known[image]]
+        np.testing.assert_allclose(predicted.scores, scores, atol=1e-6)
+        assert predicted.soft_masks.shape == (len(boxes), CELLS, CELLS)
+        for box, label, soft in zip(boxes, labels, predicted.soft_masks, strict=True):
+            expected = soft_mask_by_hand(box, label, views, image)
+            np.testing.assert_allclose(soft, expected, atol=1e-5)
+        pasted = reference.paste_rle(
+            predicted.soft_masks.numpy(), predicted.bboxes.numpy(), HEIGHT, WIDTH, 0.5
+        )
+        assert predicted.masks == pasted
+
+
+def test_boxes_of_the_views_are_merged_and_limited():
+    known = {
+        0: [
+            ((3, 4, 17, 18), 0, 0.9, [0, 1]),
+            ((3, 4, 17, 19), 0, 0.7, [1]),  # the first box again, nearly
+            ((3, 4, 17, 18), 1, 0.6, [1]),  # the same place, another class
+            ((20, 2, 30, 12), 1, 0.3, [0]),
+        ]
+    }
+    model = MaskTTAModel(module=KnownDetector(known), tta_cfg={**TTA_CFG, "max_per_img": 2})
+    (sample,) = model.test_step(make_views(VIEWS["horizontal"]))
+    predicted = sample.pred_instances
+    assert predicted.bboxes.tolist() == [[3, 4, 17, 18], [3, 4, 17, 18]]
+    assert predicted.labels.tolist() == [0, 1]
+    np.testing.assert_allclose(predicted.scores, [0.9, 0.59], atol=1e-6)
+
+
+def test_one_mask_serves_all_classes_of_a_class_agnostic_head():
+    box = (3, 4, 17, 18)
+    detector = KnownDetector({0: [(box, 1, 0.9, [0, 1])]})
+    detector.roi_head.mask_head = nn.Identity()
+    model = MaskTTAModel(module=detector, tta_cfg=TTA_CFG)
+    (sample,) = model.test_step(make_views(VIEWS["horizontal"]))
+    expected = soft_mask_by_hand(box, 0, VIEWS["horizontal"])
+    np.testing.assert_allclose(sample.pred_instances.soft_masks[0], expected, atol=1e-5)
+
+
+def test_an_image_without_any_box():
+    model = MaskTTAModel(module=KnownDetector({0: []}), tta_cfg=TTA_CFG)
+    (sample,) = model.test_step(make_views(VIEWS["scales"]))
+    assert len(sample.pred_instances.bboxes) == 0
+    assert sample.pred_instances.soft_masks.shape == (0, CELLS, CELLS)
+    assert sample.pred_instances.masks == []
+
+
+def test_the_feature_budget_changes_the_work_but_not_the_result():
+    views = VIEWS["scales"]
+    known = {0: [((3, 4, 17, 18), 0, 0.9, range(4)), ((14, 2, 30, 16), 1, 0.8, range(4))]}
+    one_view = 4 * 32 * 32  # float32, padded to a multiple of 16
+    results = {}
+    for budget, extractions in ((1 << 30, 4), (0, 8), (one_view, 7)):
+        detector = KnownDetector(known)
+        model = MaskTTAModel(module=detector, tta_cfg=TTA_CFG, feature_budget=budget)
+        (sample,) = model.test_step(make_views(views))
+        results[budget] = sample.pred_instances
+        assert detector.extractions == extractions
+    first, *others = results.values()
+    for other in others:
+        assert torch.equal(other.soft_masks, first.soft_masks)
+        assert torch.equal(other.bboxes, first.bboxes)
+        assert other.masks == first.masks
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("head", ["NoiseTolerantMaskHead", "FCNMaskHead"])
+@pytest.mark.parametrize("base", ["mask-rcnn_r50_fpn", "cascade-mask-rcnn_r50_fpn"])
+def test_one_view_equals_the_detectors_own_prediction(make_detector, batch, base, head, scale):
+    detector = make_detector(base, {"type": head, "num_convs": 1}).eval()
+    for sample in batch["data_samples"]:
+        side = 64 // scale
+        sample.set_metainfo({"ori_shape": (side, side), "scale_factor": (float(scale),) * 2})
+    with torch.no_grad():
+        expected = detector.test_step(batch)
+        model = MaskTTAModel(module=detector, tta_cfg=TTA_CFG)
+        merged = model.test_step({key: [value] for key, value in batch.items()})
+    for ours, theirs in zip(merged, expected, strict=True):
+        ours, theirs = ours.pred_instances, theirs.pred_instances
+        assert len(ours.bboxes) > 3
+        assert torch.equal(ours.bboxes, theirs.bboxes)
+        assert torch.equal(ours.scores, theirs.scores)
+        assert torch.equal(ours.labels, theirs.labels)
+        bitmaps = theirs.masks.numpy().astype(np.uint8).transpose(1, 2, 0)
+        assert ours.masks == coco_mask.encode(np.asfortranarray(bitmaps))
+        assert 0 < bitmaps.mean() < 1
+
+
+def test_a_symmetric_image_has_a_symmetric_prediction(make_detector, batch):
+    """An image beside its mirror image, seen with a flip: what is left is there right as well."""
+    detector = make_detector("mask-rcnn_r50_fpn", {"type": "FCNMaskHead", "num_convs": 1}).eval()
+    pixels = batch["inputs"][0]
+    pixels = torch.cat([pixels, pixels.flip(-1)], dim=-1)
+    plain, flipped = DetDataSample(), DetDataSample()
+    for sample, flip in ((plain, False), (flipped, True)):
+        sample.set_metainfo(
+            {
+                "img_id": 0,
+                "ori_shape": (64, 128),
+                "img_shape": (64, 128),
+                "scale_factor": (1.0, 1.0),
+                "flip": flip,
+                "flip_direction": "horizontal" if flip else None,
+            }
+        )
+    model = MaskTTAModel(module=detector, tta_cfg={**TTA_CFG, "nms": {"iou_threshold": 1.0}})
+    data = {"inputs": [[pixels], [pixels.flip(-1)]], "data_samples": [[plain], [flipped]]}
+    with torch.no_grad():
+        (sample,) = model.test_step(data)
+    predicted = sample.pred_instances
+    mirrored = torch.stack(
+        [
+            128 - predicted.bboxes[:, 2],
+            predicted.bboxes[:, 1],
+            128 - predicted.bboxes[:, 0],
+            predicted.bboxes[:, 3],
+        ],
+        dim=1,
+    )
+    for box, soft_mask in zip(mirrored, predicted.soft_masks, strict=True):
+        distance = (predicted.bboxes - box).abs().amax(1)
+        partner = int(distance.argmin())
+        assert distance[partner] < 1e-3
+        torch.testing.assert_close(
+            predicted.soft_masks[partner], soft_mask.flip(-1), atol=1e-4, rtol=0
+        )
+
+
+@pytest.mark.parametrize(
+    "roi_head", [HybridTaskCascadeRoIHead, SparseRoIHead, MaskScoringRoIHead, PointRendRoIHead]
+)
+def test_roi_heads_that_predict_masks_in_another_way_are_refused(roi_head):
+    detector = KnownDetector({})
+    detector.roi_head.__class__ = roi_head
+    with pytest.raises(TypeError, match=f"RoI head predicts masks .* found {roi_head.__name__}"):
+        MaskTTAModel(module=detector, tta_cfg=TTA_CFG)
+
+
+def test_detectors_without_masks_are_refused():
+    detector = KnownDetector({})
+    del detector.roi_head.mask_head
+    with pytest.raises(TypeError, match="RoI head predicts masks"):
+        MaskTTAModel(module=detector, tta_cfg=TTA_CFG)
+    detector.roi_head = None
+    with pytest.raises(TypeError, match="found NoneType in KnownDetector"):
+        MaskTTAModel(module=detector, tta_cfg=TTA_CFG)

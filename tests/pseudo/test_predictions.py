@@ -1,0 +1,110 @@
+"""The store of raw predictions: round trip, interruption, resumption."""
+
+import numpy as np
+import pytest
+
+from nbseg.pseudo.predictions import ImagePredictions, PredictionStore, PredictionWriter
+
+
+def predictions(image_id, count=2, seed=None):
+    rng = np.random.default_rng(image_id if seed is None else seed)
+    return ImagePredictions(
+        image_id=image_id,
+        file_name=f"folder/ünïcode {image_id}.png",
+        height=40 + image_id,
+        width=60,
+        boxes=rng.uniform(0, 60, (count, 4)).astype(np.float32),
+        scores=rng.random(count, np.float32),
+        labels=rng.integers(0, 5, count),
+        soft_masks=rng.integers(0, 256, (count, 28, 28), dtype=np.uint8),
+    )
+
+
+def write(folder, images, **options):
+    writer = PredictionWriter(folder, **options)
+    for one in images:
+        writer.append(one)
+    writer.flush()
+
+
+def assert_same(actual, expected):
+    for name, one, other in zip(ImagePredictions._fields, actual, expected, strict=True):
+        if isinstance(other, np.ndarray):
+            assert one.dtype == other.dtype and np.array_equal(one, other), name
+        else:
+            assert one == other and type(one) is type(other), name
+
+
+def parts(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_round_trip(tmp_path):
+    images = [predictions(i, count) for i, count in ((3, 2), (1, 0), (2, 5), (9, 0), (4, 1))]
+    write(tmp_path / "new" / "store", images, images_per_part=2)
+    store = PredictionStore(tmp_path / "new" / "store")
+    assert store.image_ids() == {1, 2, 3, 4, 9}
+    for actual, expected in zip(store, images, strict=True):
+        assert_same(actual, expected)
+    assert len(list(store)) == len(list(store)) == 5
+
+
+def test_parts_are_bounded(tmp_path):
+    writer = PredictionWriter(tmp_path, images_per_part=3)
+    sizes = []
+    for i in range(8):
+        writer.append(predictions(i))
+        sizes.append(len(parts(tmp_path)))
+    assert sizes == [0, 0, 1, 1, 1, 2, 2, 2]
+    writer.flush()
+    writer.flush()
+    assert parts(tmp_path) == [f"part-000-{i:06d}.npz" for i in range(3)]
+    counts = [len(np.load(tmp_path / name)["image_id"]) for name in parts(tmp_path)]
+    assert counts == [3, 3, 2]
+
+
+def test_unfinished_parts_are_not_read(tmp_path):
+    write(tmp_path, [predictions(1)])
+    (tmp_path / "part-000-000001.tmp").write_bytes(b"half of a part")
+    store = PredictionStore(tmp_path)
+    assert store.image_ids() == {1}
+    assert len(list(store)) == 1
+    write(tmp_path, [predictions(2)])
+    assert store.image_ids() == {1, 2}
+
+
+def test_an_image_counts_once_the_first_time(tmp_path):
+    write(tmp_path, [predictions(1), predictions(2)])
+    write(tmp_path, [predictions(2, seed=77), predictions(3)])
+    images = list(PredictionStore(tmp_path))
+    assert [one.image_id for one in images] == [1, 2, 3]
+    assert_same(images[1], predictions(2))
+
+
+def test_a_later_writer_adds_parts(tmp_path):
+    write(tmp_path, [predictions(i) for i in range(3)], images_per_part=1)
+    write(tmp_path, [predictions(i) for i in range(3, 5)], images_per_part=1)
+    assert parts(tmp_path) == [f"part-000-{i:06d}.npz" for i in range(5)]
+    assert PredictionStore(tmp_path).image_ids() == set(range(5))
+
+
+def test_a_later_writer_overwrites_nothing_where_a_part_was_removed(tmp_path):
+    write(tmp_path, [predictions(i) for i in range(3)], images_per_part=1)
+    (tmp_path / "part-000-000000.npz").unlink()
+    write(tmp_path, [predictions(7)])
+    assert PredictionStore(tmp_path).image_ids() == {1, 2, 7}
+
+
+def test_processes_do_not_share_parts(tmp_path):
+    writers = [PredictionWriter(tmp_path, rank=rank) for rank in range(2)]
+    for writer in writers:
+        writer.append(predictions(writer.rank))
+        writer.flush()
+    assert parts(tmp_path) == ["part-000-000000.npz", "part-001-000000.npz"]
+    assert PredictionStore(tmp_path).image_ids() == {0, 1}
+
+
+def test_a_missing_store_says_what_to_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no prediction store at .*pseudo stage first"):
+        PredictionStore(tmp_path / "missing")
+    assert list(PredictionStore(tmp_path)) == []

@@ -1,0 +1,16 @@
+"""Print the packages of pyproject.toml's extras, one a line: what to install beside nbseg itself.
+
+python tools/extras.py train test dev | pip install --no-build-isolation -r /dev/stdin
+"""
+
+import sys
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    from pip._vendor import tomli as tomllib
+
+project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())["project"]
+for extra in sys.argv[1:]:
+    print(*project["optional-dependencies"][extra], sep="\n")

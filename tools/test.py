@@ -1,0 +1,75 @@
+"""Test a checkpoint: box, mask and boundary AP, optionally with test-time augmentation.
+
+    python tools/test.py configs/shapes/demo.py work_dirs/demo/student/student.pth
+    python tools/test.py work_dirs/demo/teacher/config.py work_dirs/demo/teacher/teacher.pth
+    python tools/test.py CONFIG CHECKPOINT --tta --out results/ --show-dir pictures/
+
+CONFIG is the user's, then it means the student, or the plain config in a stage's folder.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
+
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.runner import Runner
+
+from nbseg.engine.checkpoint import load_strictly
+from nbseg.engine.report import draw_test_results
+from nbseg.engine.stage_config import stage_config
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="the user's config, or a stage's plain one")
+    parser.add_argument("checkpoint", help="a .pth file of the model that the config describes")
+    parser.add_argument("--work-dir", default="work_dirs/test", help="for logs")
+    parser.add_argument("--tta", action="store_true", help="average the views of tta_pipeline")
+    parser.add_argument(
+        "--out", help="prefix of COCO result files: PREFIX.segm.json, PREFIX.bbox.json"
+    )
+    parser.add_argument(
+        "--show-dir", help="draw predictions beside the ground truth into this folder"
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm"], default="none")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
+    return arguments
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    try:
+        config = Config.fromfile(arguments.config)
+        if arguments.cfg_options:
+            config.merge_from_dict(arguments.cfg_options)
+        plain = stage_config(config, "student", arguments.work_dir)
+        plain.load_from = None
+        plain.launcher = arguments.launcher
+        results = arguments.out or str(Path(arguments.work_dir) / "predictions")
+        plain.test_evaluator.outfile_prefix = results
+        if arguments.tta:
+            plain.model = ConfigDict(**plain.tta_model, module=plain.model)
+            plain.test_dataloader.dataset.pipeline = plain.tta_pipeline
+        if not Path(arguments.checkpoint).is_file():
+            raise FileNotFoundError(f"there is no checkpoint {arguments.checkpoint}")
+        runner = Runner.from_cfg(plain)
+        load_strictly(runner.model.module if arguments.tta else runner.model, arguments.checkpoint)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{Path(__file__).name}: {error}")
+    metrics = runner.test()
+    for name, value in metrics.items():
+        print(f"{name}: {value:.6f}")
+    if arguments.show_dir:
+        draw_test_results(plain, f"{results}.segm.json", arguments.show_dir, "prediction")
+
+
+if __name__ == "__main__":
+    main()
