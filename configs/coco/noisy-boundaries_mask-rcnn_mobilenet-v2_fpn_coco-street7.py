@@ -17,7 +17,7 @@ classes = ['person', 'bicycle', 'car', 'motorcycle', 'bus', 'train', 'truck']
 num_classes = 7
 percent = 30
 max_per_img = 100
-batch_size = 4
+batch_size = 2
 anchor_scales = [4, 8]
 
 load_annotations = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
@@ -56,6 +56,7 @@ tta_scales = [
 ]
 
 train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
-iterations = 200
+optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight_decay=0.01))
+iterations = 180
 load_from = '{teacher_checkpoint}'
-teacher = dict(iterations=150, load_from=None)
+teacher = dict(iterations=120, load_from=None)

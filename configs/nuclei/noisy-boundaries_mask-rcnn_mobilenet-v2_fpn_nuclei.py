@@ -55,6 +55,7 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
+optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight_decay=0.01))
 iterations = 300
 load_from = '{teacher_checkpoint}'
 teacher = dict(iterations=200, load_from=None)

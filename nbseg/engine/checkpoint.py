@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import torch
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 import nbseg
@@ -23,12 +24,14 @@ def publish(checkpoint: str | Path, out: str | Path) -> None:
 
 
 def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:
-    """Load a checkpoint into ``model``.
+    """Load a checkpoint into ``model``, or into the model that a wrapper of MMEngine's holds.
 
     Raises:
         ValueError: it is another model's; MMEngine's loading would leave half of the parameters as
             they were.
     """
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
     content = torch.load(checkpoint, map_location="cpu", weights_only=False)
     state = content.get("state_dict", content)
     expected = model.state_dict()

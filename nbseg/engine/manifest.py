@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,7 @@ def relevant_keys(content: Config | dict, keys: Sequence[str], work_dir: Path) -
     The work directory's own path is left out of the values, so that a moved folder still matches.
     """
     flat: dict[str, Any] = {}
+    inside_work_dir = re.compile(rf"^{re.escape(str(work_dir))}(?=/|$)")
 
     def visit(value: Any, path: tuple[str, ...]) -> None:
         if IRRELEVANT_PARTS & set(path):
@@ -118,7 +120,7 @@ def relevant_keys(content: Config | dict, keys: Sequence[str], work_dir: Path) -
             for index, entry in enumerate(value):
                 visit(entry, (*path, str(index)))
         elif isinstance(value, str):
-            flat[".".join(path)] = value.replace(str(work_dir), "{work_dir}")
+            flat[".".join(path)] = inside_work_dir.sub("{work_dir}", value)
         else:
             flat[".".join(path)] = value
 

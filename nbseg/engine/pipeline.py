@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
@@ -88,6 +88,9 @@ class Pipeline:
 
     def run(self) -> dict[str, dict[str, float]]:
         """Run the stages that are not finished; return the metrics of every trained stage."""
+        if self.launcher != "none" and not is_distributed():
+            # A runner would do it too late: until then every process takes itself for the main one.
+            init_dist(self.launcher, **self.config.get("env_cfg", {}).get("dist_cfg", {}))
         if is_main_process():
             self._split()
         barrier()
@@ -105,8 +108,9 @@ class Pipeline:
                     f"stage {stage} needs what is not there ({'; '.join(absent)}); run the stage "
                     "that makes it, or correct the path"
                 )
-            if manifest.started and self.resume and stage not in self.redo:
-                self._refuse(stage, manifest.changes(self._keys(stage)))
+            if manifest.started and self.resume and stage not in {*self.redo, "labels"}:
+                changes = manifest.changes(self._keys(stage)) + manifest.changed_inputs(inputs)
+                self._refuse(stage, changes)
             elif is_main_process():
                 self._clear(stage)
             if is_main_process():
@@ -122,12 +126,8 @@ class Pipeline:
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """Return the test metrics of the stages trained so far."""
-        found = {}
-        for stage in TRAINING_STAGES:
-            manifest = self._manifest(stage)
-            if manifest.finished:
-                found[stage] = manifest.content["metrics"]
-        return found
+        manifests = {stage: self._manifest(stage) for stage in TRAINING_STAGES}
+        return {s: m.content["metrics"] for s, m in manifests.items() if m.finished}
 
     def _run_stage(self, stage: str) -> dict[str, Any]:
         if stage == "labels":
@@ -139,7 +139,7 @@ class Pipeline:
             plain.dump(folder / "config.py")
         if stage == "pseudo":
             runner = Runner.from_cfg(plain)
-            load_strictly(runner.model.module, self._teacher_checkpoint())
+            load_strictly(runner.model, self._teacher_checkpoint())
             runner.test()
             return {}
         if self.resume:

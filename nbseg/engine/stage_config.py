@@ -67,6 +67,9 @@ def stage_config(config: Config, stage: str, work_dir: str | Path) -> Config:
     plain = Config({k: v for k, v in resolved.items() if k in PLAIN_KEYS})
     plain.work_dir = str(Path(work_dir) / stage)
     plain.experiment_name = stage
+    if plain.get("visualizer"):
+        # MMEngine keeps one of each name: all curves would go to the first stage's folder.
+        plain.visualizer.name = plain.work_dir
     if stage == "supervised" and "train_cfg" not in config.get("supervised", {}):
         total = sum(_iterations(config, other, work_dir) for other in ("teacher", "student"))
         _stretch_schedule(plain, total)
@@ -168,13 +171,23 @@ def _iterations(config: Config, stage: str, work_dir: str | Path) -> int:
 
 def _stretch_schedule(plain: Config, iterations: int) -> None:
     """Train for ``iterations``: a learning-rate curve of the same shape, as long a warm-up."""
-    factor = iterations / plain.train_cfg.max_iters
+    length = plain.train_cfg.max_iters
     plain.train_cfg.max_iters = iterations
-    for scheduler in plain.get("param_scheduler") or []:
-        if scheduler.type == "LinearLR":
-            continue
-        for key in ("end", "T_max", "step_size"):
-            if key in scheduler:
-                scheduler[key] = round(scheduler[key] * factor)
+    schedulers = plain.get("param_scheduler") or []
+    warmups = [s.end for s in schedulers if s.type == "LinearLR" and s.get("end", length) < length]
+    warmup = max(warmups, default=0)
+
+    def stretched(iteration: int) -> int:
+        return iteration if iteration <= warmup else round(iteration * iterations / length)
+
+    for scheduler in schedulers:
+        begin = scheduler.get("begin", 0)
+        if "T_max" in scheduler:
+            scheduler.T_max = stretched(begin + scheduler.T_max) - stretched(begin)
+        if "step_size" in scheduler:
+            scheduler.step_size = round(scheduler.step_size * iterations / length)
         if "milestones" in scheduler:
-            scheduler.milestones = [round(m * factor) for m in scheduler.milestones]
+            scheduler.milestones = [stretched(m) for m in scheduler.milestones]
+        for key in ("begin", "end"):
+            if key in scheduler:
+                scheduler[key] = stretched(scheduler[key])

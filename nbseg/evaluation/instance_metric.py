@@ -84,15 +84,17 @@ class InstanceMetric(CocoMetric):
                 boundary_dilation_ratio=self.boundary_dilation_ratio,
             )
             evaluation.params.catIds = self.cat_ids
-            evaluation.params.maxDets = sorted({1, 10, self.max_detections})
+            evaluation.params.maxDets = [self.max_detections]
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
             values.update({f"{metric}_{k}": float(evaluation.stats[i]) for k, i in SUMMARY.items()})
             if self.classwise:
-                # precision: (IoU thresholds, recalls, classes, area ranges, detection limits)
+                # precision: (IoU thresholds, recalls, classes, area ranges, detection limits),
+                # the classes by ascending category id.
                 precision = evaluation.eval["precision"][:, :, :, 0, -1]
-                for index, name in enumerate(self.dataset_meta["classes"]):
+                by_id = sorted(zip(self.cat_ids, self.dataset_meta["classes"], strict=True))
+                for index, (_, name) in enumerate(by_id):
                     known = precision[:, :, index][precision[:, :, index] > -1]
                     values[f"{metric}_mAP/{name}"] = float(known.mean()) if known.size else -1.0
         return values

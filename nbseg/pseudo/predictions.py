@@ -49,7 +49,8 @@ class PredictionWriter:
         self.images_per_part = images_per_part
         self.rank = rank
         self._pending: list[ImagePredictions] = []
-        self._next_part = len(list(self.folder.glob(f"part-{rank:03d}-*.npz")))
+        numbers = [int(path.stem[-6:]) for path in self.folder.glob(f"part-{rank:03d}-*.npz")]
+        self._next_part = max(numbers, default=-1) + 1
 
     def append(self, predictions: ImagePredictions) -> None:
         """Add one image."""

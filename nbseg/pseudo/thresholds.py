@@ -78,6 +78,8 @@ def match_box_thresholds(
     Returns:
         float64, shape (C,): keep where ``score >= threshold``; ``inf`` keeps nothing of a class.
     """
+    # The labels are chosen in float64; a float32 score is not compared with the floor in float32.
+    scores = scores.astype(np.float64)
     thresholds = np.full(len(per_image), np.inf)
     for label, mean in enumerate(per_image):
         wanted = int(np.floor(mean * num_images + 0.5))

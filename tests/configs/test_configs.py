@@ -1,0 +1,121 @@
+"""Every config that a user may name: it parses, and each of its stages can be built."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmcv.transforms import Compose
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from nbseg.engine.stage_config import STAGES, TRAINING_STAGES, resolve, stage_config
+from nbseg.models.boundary_preserving_loss import BoundaryPreservingLoss
+from nbseg.models.mask_tta import MaskTTAModel
+from nbseg.models.noise_tolerant_mask_head import NoiseTolerantMaskHead
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+FOLDER = Path(__file__).resolve().parents[2] / "configs"
+LEAVES = [
+    path.relative_to(FOLDER)
+    for path in sorted(FOLDER.rglob("*.py"))
+    if FOLDER / "_base_" not in path.parents
+]
+
+
+@pytest.fixture(scope="module")
+def load():
+    """Parse each config once."""
+    loaded = {}
+
+    def load(leaf):
+        if leaf not in loaded:
+            loaded[leaf] = Config.fromfile(FOLDER / leaf)
+        return Config(loaded[leaf].to_dict())
+
+    return load
+
+
+def build(plain):
+    init_default_scope("mmdet")
+    torch.manual_seed(0)
+    return MODELS.build(plain.model)
+
+
+def mask_heads(model):
+    heads = model.roi_head.mask_head
+    return list(heads) if isinstance(heads, torch.nn.ModuleList) else [heads]
+
+
+def test_there_are_configs():
+    assert {leaf.parts[0] for leaf in LEAVES} >= {"shapes", "coco", "nuclei"}
+    assert Path("shapes/demo.py") in LEAVES
+
+
+@pytest.mark.parametrize("stage", [*TRAINING_STAGES, "pseudo"])
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_every_stage_builds_its_model(load, leaf, stage):
+    config = load(leaf)
+    plain = stage_config(config, stage, "work_dirs/test")
+    model = build(plain)
+    detector = model.module if stage == "pseudo" else model
+    assert isinstance(model, MaskTTAModel) == (stage == "pseudo")
+    noise_tolerant = stage in ("student", "oracle")
+    for head in mask_heads(detector):
+        assert isinstance(head, NoiseTolerantMaskHead) == noise_tolerant
+        assert isinstance(head.loss_mask, BoundaryPreservingLoss) == noise_tolerant
+        assert head.num_classes == len(config.classes) == config.num_classes
+    if stage != "pseudo":
+        assert plain.train_cfg.max_iters > 0
+        Compose(plain.test_dataloader.dataset.pipeline)
+        dataset = plain.train_dataloader.dataset
+        for part in dataset.get("datasets") or [dataset.dataset]:
+            Compose(part.pipeline)
+            assert part.metainfo.classes == config.classes
+    else:
+        Compose(plain.test_dataloader.dataset.pipeline)
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_the_control_arm_trains_as_long_as_teacher_and_student(load, leaf):
+    iterations = {
+        stage: stage_config(load(leaf), stage, "work_dirs/test").train_cfg.max_iters
+        for stage in ("supervised", "teacher", "student")
+    }
+    assert iterations["supervised"] == iterations["teacher"] + iterations["student"]
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_command_line_options_reach_every_place(load, leaf):
+    config = load(leaf)
+    config.merge_from_dict({"data_root": "elsewhere", "percent": 7, "seed": 5, "max_per_img": 13})
+    split = resolve(config, "student", "run").split
+    assert split.percent == 7 and split.seed == 5 and split.ann_file.startswith("elsewhere/")
+    for stage in STAGES:
+        if stage == "labels":
+            labels = resolve(config, stage, "run").labels
+            assert labels.labelled_json.startswith("run/splits/")
+            assert labels.labelled_json.endswith(".5@7.json")
+            continue
+        plain = stage_config(config, stage, "run")
+        assert plain.randomness.seed == 5
+        assert plain.test_dataloader.dataset.data_prefix.img.startswith("elsewhere/")
+    tta_cfg = stage_config(config, "pseudo", "run").model.tta_cfg
+    assert tta_cfg.max_per_img == 13
+
+
+@pytest.mark.parametrize("head", ["{mask_head}", "{plain_mask_head}"])
+@pytest.mark.parametrize("loss", ["{mask_loss}", "{plain_mask_loss}"])
+def test_head_and_loss_switch_alone(load, head, loss):
+    """The four combinations of the paper's ablation, switched as on the command line."""
+    config = load(Path("shapes/demo.py"))
+    switches = {"mask_head": head, "mask_loss": loss}
+    config.merge_from_dict({k: v for k, v in switches.items() if v.startswith("{plain_")})
+    (built,) = mask_heads(build(stage_config(config, "student", "run")))
+    assert isinstance(built, NoiseTolerantMaskHead) == (head == "{mask_head}")
+    assert isinstance(built.loss_mask, BoundaryPreservingLoss) == (loss == "{mask_loss}")
+    # The teacher stays as it is.
+    (of_teacher,) = mask_heads(build(stage_config(config, "teacher", "run")))
+    assert not isinstance(of_teacher, NoiseTolerantMaskHead)
+    assert not isinstance(of_teacher.loss_mask, BoundaryPreservingLoss)

@@ -1,0 +1,314 @@
+"""Average precision against pycocotools, and boundary AP against its definition."""
+
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from nbseg.evaluation.instance_metric import InstanceMetric
+
+HEIGHT, WIDTH = 130, 170
+CLASSES = ("cat", "dog", "cow")
+CATEGORIES = [{"id": 30, "name": "cat"}, {"id": 4, "name": "dog"}, {"id": 12, "name": "cow"}]
+SUMMARY = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
+
+
+def encode(bitmap):
+    return coco_mask.encode(np.asfortranarray(bitmap.astype(np.uint8)))
+
+
+def ellipse(x, y, w, h, rng=None):
+    """The bitmap of an ellipse, with a rough edge if there is a generator."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    radius = np.hypot((columns - x - w / 2) / (w / 2), (rows - y - h / 2) / (h / 2))
+    if rng is not None:
+        radius += rng.normal(0, 0.05, radius.shape)
+    return radius < 1
+
+
+def tight_box(bitmap):
+    rows, columns = np.flatnonzero(bitmap.any(1)), np.flatnonzero(bitmap.any(0))
+    x, y = int(columns[0]), int(rows[0])
+    return [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y]
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Four images, the last with 200 small objects of one class; noisy and missed detections."""
+    rng = np.random.default_rng(0)
+    annotations, samples = [], []
+    for image_id in range(1, 5):
+        crowded = image_id == 4
+        boxes, labels, scores, bitmaps = [], [], [], []
+        for _ in range(200 if crowded else 12):
+            label = 0 if crowded else int(rng.integers(3))
+            size = (
+                rng.uniform(4, 8, 2)
+                if crowded
+                else rng.choice([8, 40, 100]) * rng.uniform(0.7, 1.2, 2)
+            )
+            corner = rng.uniform(0, np.array([WIDTH, HEIGHT]) - size)
+            bitmap = ellipse(*corner, *size)
+            if not bitmap.any():
+                continue
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": CATEGORIES[label]["id"],
+                    "bbox": tight_box(bitmap),
+                    "area": int(bitmap.sum()),
+                    "iscrowd": int(rng.random() < 0.05),
+                    "segmentation": {
+                        **encode(bitmap),
+                        "counts": encode(bitmap)["counts"].decode(),
+                    },
+                }
+            )
+            for _ in range(rng.choice([0, 1, 1, 1, 2])):
+                moved = np.concatenate([corner, size]) + rng.normal(0, 0.07, 4) * size.mean()
+                bitmap = ellipse(*moved, rng=rng)
+                if not bitmap.any():
+                    continue
+                x, y, w, h = tight_box(bitmap)
+                boxes.append([x, y, x + w + 0.25, y + h - 0.25])
+                labels.append(label if crowded or rng.random() < 0.9 else int(rng.integers(3)))
+                scores.append(rng.random())
+                bitmaps.append(bitmap)
+        samples.append(
+            {
+                "img_id": image_id,
+                "ori_shape": (HEIGHT, WIDTH),
+                "pred_instances": {
+                    "bboxes": torch.tensor(boxes),
+                    "labels": torch.tensor(labels),
+                    "scores": torch.tensor(scores),
+                    "masks": torch.from_numpy(np.stack(bitmaps)),
+                },
+            }
+        )
+    images = [
+        {"id": i, "file_name": f"{i}.png", "height": HEIGHT, "width": WIDTH} for i in range(1, 5)
+    ]
+    truth = {"images": images, "annotations": annotations, "categories": CATEGORIES}
+    assert len(samples[-1]["pred_instances"]["scores"]) > 150
+    return truth, samples
+
+
+def evaluate(truth, samples, folder, **options):
+    path = folder / "truth.json"
+    path.write_text(json.dumps(truth))
+    metric = InstanceMetric(ann_file=str(path), **options)
+    metric.dataset_meta = {"classes": options.pop("classes", CLASSES)}
+    metric.process({}, samples)
+    return metric.evaluate(len(samples))
+
+
+def pycocotools(truth, samples, kind, max_detections, categories=None):
+    """COCOeval's precision, averaged here, since its own summary is fixed to 100 detections."""
+    coco, results = COCO(), []
+    for sample in samples:
+        predicted = sample["pred_instances"]
+        for i in range(len(predicted["scores"])):
+            x1, y1, x2, y2 = predicted["bboxes"][i].tolist()
+            results.append(
+                {
+                    "image_id": sample["img_id"],
+                    "category_id": CATEGORIES[int(predicted["labels"][i])]["id"],
+                    "score": float(predicted["scores"][i]),
+                    **(
+                        {"bbox": [x1, y1, x2 - x1, y2 - y1]}
+                        if kind == "bbox"
+                        else {"segmentation": encode(predicted["masks"][i].numpy())}
+                    ),
+                }
+            )
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.dataset = json.loads(json.dumps(truth))
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(results), kind)
+        evaluation.params.maxDets = [max_detections]
+        evaluation.params.catIds = categories or [c["id"] for c in CATEGORIES]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = evaluation.eval["precision"][..., 0]  # IoU, recall, class, area
+
+    def mean(values):
+        known = values[values > -1]
+        return known.mean() if known.size else -1
+
+    return {
+        "mAP": mean(precision[..., 0]),
+        "mAP_50": mean(precision[0, ..., 0]),
+        "mAP_75": mean(precision[5, ..., 0]),
+        **{f"mAP_{'sml'[i]}": mean(precision[..., i + 1]) for i in range(3)},
+    }
+
+
+@pytest.mark.parametrize("max_detections", [5, 100, 300])
+def test_equals_pycocotools_unrounded(scene, tmp_path, max_detections):
+    values = evaluate(*scene, tmp_path, max_detections=max_detections)
+    assert set(values) == {f"coco/{kind}_{name}" for kind in ("bbox", "segm") for name in SUMMARY}
+    for kind in ("bbox", "segm"):
+        expected = pycocotools(*scene, kind, max_detections)
+        assert 0.05 < expected["mAP"] < 0.95
+        for name in SUMMARY:
+            assert values[f"coco/{kind}_{name}"] == pytest.approx(expected[name], abs=1e-9)
+
+
+def test_the_limit_of_detections_matters(scene, tmp_path):
+    few, many = (
+        evaluate(*scene, tmp_path, metric="segm", max_detections=limit)["coco/segm_mAP"]
+        for limit in (100, 300)
+    )
+    assert many > few + 0.01
+
+
+def test_classwise(scene, tmp_path):
+    values = evaluate(*scene, tmp_path, metric=["segm"], classwise=True)
+    for name, category in zip(CLASSES, CATEGORIES, strict=True):
+        expected = pycocotools(*scene, "segm", 100, [category["id"]])["mAP"]
+        assert values[f"coco/segm_mAP/{name}"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_masks_as_rle_count_the_same(scene, tmp_path):
+    truth, samples = scene
+    encoded = [
+        {
+            **sample,
+            "pred_instances": {
+                **sample["pred_instances"],
+                "masks": [encode(mask.numpy()) for mask in sample["pred_instances"]["masks"]],
+            },
+        }
+        for sample in samples
+    ]
+    kinds = ["bbox", "segm", "boundary"]
+    assert evaluate(truth, encoded, tmp_path, metric=kinds) == evaluate(
+        truth, samples, tmp_path, metric=kinds
+    )
+
+
+def test_the_results_can_be_kept(scene, tmp_path):
+    truth, samples = scene
+    prefix = tmp_path / "predictions"
+    evaluate(truth, samples, tmp_path, metric="segm", outfile_prefix=str(prefix))
+    results = json.loads((tmp_path / "predictions.segm.json").read_text())
+    assert len(results) == sum(len(sample["pred_instances"]["scores"]) for sample in samples)
+    first = samples[0]["pred_instances"]
+    assert results[0]["segmentation"] == {
+        "size": [HEIGHT, WIDTH],
+        "counts": encode(first["masks"][0].numpy())["counts"].decode(),
+    }
+    assert results[0]["score"] == pytest.approx(float(first["scores"][0]))
+
+
+def as_detections(truth):
+    samples = []
+    for image in truth["images"]:
+        own = [a for a in truth["annotations"] if a["image_id"] == image["id"]]
+        samples.append(
+            {
+                "img_id": image["id"],
+                "ori_shape": (HEIGHT, WIDTH),
+                "pred_instances": {
+                    "bboxes": torch.tensor(
+                        [[x, y, x + w, y + h] for x, y, w, h in (a["bbox"] for a in own)]
+                    ),
+                    "labels": torch.tensor(
+                        [[c["id"] for c in CATEGORIES].index(a["category_id"]) for a in own]
+                    ),
+                    "scores": torch.linspace(0.9, 0.5, len(own)),
+                    "masks": [a["segmentation"] for a in own],
+                },
+            }
+        )
+    return samples
+
+
+def test_perfect_predictions_have_an_ap_of_one(scene, tmp_path):
+    truth = {**scene[0], "annotations": [a for a in scene[0]["annotations"] if not a["iscrowd"]]}
+    kinds = ["bbox", "segm", "boundary"]
+    values = evaluate(truth, as_detections(truth), tmp_path, metric=kinds, max_detections=300)
+    for name, value in values.items():
+        assert value == pytest.approx(1.0, abs=1e-9), name
+
+
+def boundary(bitmap, width):
+    """Pixels with the background, or the outside of the image, within ``width`` (Chebyshev)."""
+    padded = np.pad(bitmap, width)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * width + 1, 2 * width + 1))
+    return bitmap & ~windows.all(axis=(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "width", "corner"),
+    [(0.02, 4, (20, 20)), (0.005, 1, (20, 20)), (0.02, 4, (0, 0)), (0.1, 21, (20, 20))],
+)
+def test_boundary_ap_follows_from_the_boundary_iou(tmp_path, ratio, width, corner):
+    assert round(ratio * np.hypot(HEIGHT, WIDTH)) == width
+    x, y = corner
+    true = np.zeros((HEIGHT, WIDTH), bool)
+    true[y : y + 60, x : x + 80] = True
+    found = np.zeros_like(true)
+    found[y : y + 61, x : x + 81] = True
+    annotation = {
+        "id": 1,
+        "image_id": 1,
+        "category_id": 4,
+        "bbox": [x, y, 80, 60],
+        "area": 4800,
+        "iscrowd": 0,
+        "segmentation": {**encode(true), "counts": encode(true)["counts"].decode()},
+    }
+    truth = {
+        "images": [{"id": 1, "file_name": "1.png", "height": HEIGHT, "width": WIDTH}],
+        "annotations": [annotation],
+        "categories": CATEGORIES,
+    }
+    (sample,) = as_detections(truth)
+    sample["pred_instances"]["masks"] = [encode(found)]
+    ours, theirs = boundary(found, width), boundary(true, width)
+    iou = (ours & theirs).sum() / (ours | theirs).sum()
+    thresholds = np.linspace(0.5, 0.95, 10)
+    assert np.abs(thresholds - iou).min() > 1e-3
+    mask_iou = (found & true).sum() / (found | true).sum()
+    expected = (thresholds <= min(iou, mask_iou)).mean()
+    values = evaluate(
+        truth, [sample], tmp_path, metric=["boundary", "segm"], boundary_dilation_ratio=ratio
+    )
+    assert values["coco/boundary_mAP"] == pytest.approx(expected, abs=1e-9)
+    assert values["coco/segm_mAP"] == 1.0
+    assert iou < mask_iou
+
+
+def test_no_prediction_at_all(scene, tmp_path, log):
+    truth, samples = scene
+    nothing = [
+        {
+            **sample,
+            "pred_instances": {key: value[:0] for key, value in sample["pred_instances"].items()},
+        }
+        for sample in samples
+    ]
+    values = evaluate(truth, nothing, tmp_path, metric=["bbox", "segm", "boundary"])
+    assert len(values) == 18 and set(values.values()) == {0.0}
+    assert any("no prediction at all" in record.message for record in log.records)
+
+
+def test_a_size_without_truth_is_minus_one(scene, tmp_path):
+    truth = {**scene[0], "annotations": [a for a in scene[0]["annotations"] if a["area"] < 32**2]}
+    values = evaluate(truth, scene[1], tmp_path, metric="segm")
+    assert values["coco/segm_mAP_l"] == -1
+    assert values["coco/segm_mAP_s"] > 0
+
+
+def test_an_unknown_metric_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"bbox, segm and boundary, found \['proposal'\]"):
+        InstanceMetric(ann_file=str(tmp_path / "absent.json"), metric=["segm", "proposal"])

@@ -1,0 +1,254 @@
+"""From a handmade store to a COCO json."""
+
+import json
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from nbseg.ops import reference
+from nbseg.pseudo.labels import make_pseudo_labels
+from nbseg.pseudo.predictions import ImagePredictions, PredictionStore, PredictionWriter
+
+CLASSES = ["cat", "dog", "cow"]
+HEIGHT, WIDTH = 40, 60
+
+
+def disc(radius):
+    """A soft mask, 1 in the middle, falling to 0 at ``radius`` of half the box."""
+    axis = (np.arange(28) + 0.5) / 14 - 1
+    distance = np.hypot(axis[None], axis[:, None])
+    return (255 * np.clip(2 - 2 * distance / radius, 0, 1)).round().astype(np.uint8)
+
+
+def images():
+    """Scores per image: cats .9 .8 .2 | .7 .05 | -, dogs .6 | .6 | .3; cows only in the first."""
+    boxes = np.array([[4, 4, 24, 20], [30, 5, 58, 35], [10.5, 18, 30, 38.25]], np.float32)
+    soft = np.stack([disc(1.0), disc(0.8), disc(1.2)])
+    first = ImagePredictions(
+        11,
+        "a/1.png",
+        HEIGHT,
+        WIDTH,
+        np.concatenate([boxes, boxes[:2]]),
+        np.array([0.9, 0.8, 0.2, 0.6, 0.99], np.float32),
+        np.array([0, 0, 0, 1, 2]),
+        np.concatenate([soft, soft[:2]]),
+    )
+    second = ImagePredictions(
+        12,
+        "a/2.png",
+        HEIGHT,
+        WIDTH,
+        boxes,
+        np.array([0.7, 0.05, 0.6], np.float32),
+        np.array([0, 0, 1]),
+        soft,
+    )
+    third = ImagePredictions(
+        13,
+        "b/1.png",
+        HEIGHT,
+        WIDTH,
+        boxes[:1],
+        np.array([0.3], np.float32),
+        np.array([1]),
+        soft[:1],
+    )
+    fourth = ImagePredictions(
+        14,
+        "b/2.png",
+        HEIGHT,
+        WIDTH,
+        boxes[:0],
+        np.zeros(0, np.float32),
+        np.zeros(0, np.int64),
+        soft[:0],
+    )
+    return [first, second, third, fourth]
+
+
+@pytest.fixture
+def store(tmp_path):
+    writer = PredictionWriter(tmp_path / "predictions", images_per_part=3)
+    for image in images():
+        writer.append(image)
+    writer.flush()
+    return PredictionStore(tmp_path / "predictions")
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Two images with one cat and one dog (0.5 of each an image) that fill half of their boxes."""
+    half = np.zeros((HEIGHT, WIDTH), np.uint8)
+    half[10:20, 10:30] = np.tile([1, 0], 10)
+    rle = coco_mask.encode(np.asfortranarray(half))
+    rle["counts"] = rle["counts"].decode()
+    content = {
+        "images": [
+            {"id": i, "file_name": f"{i}.png", "height": HEIGHT, "width": WIDTH} for i in (1, 2)
+        ],
+        "annotations": [
+            {
+                "id": i,
+                "image_id": 1,
+                "category_id": category,
+                "bbox": [10, 10, 20, 10],
+                "area": 100,
+                "iscrowd": 0,
+                "segmentation": rle,
+            }
+            for i, category in enumerate((30, 10), start=1)
+        ],
+        # Neither sorted nor contiguous, and one more than the classes.
+        "categories": [
+            {"id": 30, "name": "cat"},
+            {"id": 5, "name": "unused"},
+            {"id": 10, "name": "dog"},
+            {"id": 20, "name": "cow"},
+        ],
+    }
+    path = tmp_path / "labelled.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def kept(path):
+    content = json.loads(path.read_text())
+    return sorted(
+        (a["image_id"], a["category_id"], round(a["score"], 6)) for a in content["annotations"]
+    )
+
+
+def test_pseudo_labels_match_the_labelled_set(store, labelled, tmp_path, log):
+    out = tmp_path / "new" / "pseudo_labels.json"
+    info = make_pseudo_labels(store, labelled, CLASSES, out)
+    # Two cats and two dogs (a tie) for four images; cows are not labelled, so none is kept.
+    assert kept(out) == [(11, 10, 0.6), (11, 30, 0.8), (11, 30, 0.9), (12, 10, 0.6)]
+    assert [r.message for r in log.records if "cow" in r.message] == [
+        "class 'cow' has no labelled instance: none of its predictions is kept"
+    ]
+    content = json.loads(out.read_text())
+    assert content["info"] == info
+    classes = info["classes"]
+    assert [classes[name]["box_threshold"] for name in CLASSES] == [
+        float(np.float32(0.8)),
+        float(np.float32(0.6)),
+        None,
+    ]
+    assert [classes[name]["labelled_per_image"] for name in CLASSES] == [0.5, 0.5, 0]
+    assert [classes[name]["pseudo_per_image"] for name in CLASSES] == [0.5, 0.5, 0]
+    assert info["labelled_foreground_fraction"] == 0.5
+    assert list(out.parent.iterdir()) == [out]
+
+    # The pixel threshold by brute force over what is kept.
+    predictions = images()
+    some = [(predictions[0], [0, 1, 3]), (predictions[1], [2])]
+    boxes = np.concatenate([p.boxes[i] for p, i in some]).astype(np.float64)
+    soft = np.concatenate([p.soft_masks[i] for p, i in some])
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+    def error(level):
+        foreground = ((soft >= level).mean(axis=(1, 2)) * areas).sum()
+        return abs(foreground / areas.sum() - 0.5)
+
+    assert info["pixel_threshold"] == min(range(1, 256), key=error) / 255
+
+
+def test_the_json_is_valid_coco(store, labelled, tmp_path):
+    out = tmp_path / "pseudo_labels.json"
+    info = make_pseudo_labels(store, labelled, CLASSES, out)
+    coco = COCO(str(out))
+    assert sorted(coco.imgs) == [11, 12, 13, 14]
+    assert coco.imgs[13] == {"id": 13, "file_name": "b/1.png", "height": HEIGHT, "width": WIDTH}
+    # As MMDetection maps them: in the order of the json, which the labelled one gives.
+    assert [coco.cats[c]["name"] for c in coco.getCatIds()] == CLASSES
+    assert coco.getCatIds() == [30, 10, 20]
+    by_score = {}
+    for image in images():
+        for i, score in enumerate(image.scores):
+            by_score[image.image_id, float(score)] = image, i
+    assert len(set(coco.anns)) == len(coco.dataset["annotations"]) == 4
+    for annotation in coco.anns.values():
+        image, i = by_score[annotation["image_id"], annotation["score"]]
+        x1, y1, x2, y2 = image.boxes[i].tolist()
+        assert annotation["bbox"] == [x1, y1, x2 - x1, y2 - y1]
+        assert annotation["iscrowd"] == 0
+        (rle,) = reference.paste_rle(
+            image.soft_masks[i : i + 1],
+            image.boxes[i : i + 1],
+            HEIGHT,
+            WIDTH,
+            info["pixel_threshold"],
+        )
+        assert annotation["segmentation"]["counts"] == rle["counts"].decode()
+        assert annotation["area"] == coco.annToMask(annotation).sum() > 0
+
+
+def test_fixed_thresholds(store, labelled, tmp_path):
+    out = tmp_path / "out.json"
+    info = make_pseudo_labels(
+        store, labelled, CLASSES, out, box_threshold=0.65, pixel_threshold=0.4
+    )
+    assert kept(out) == [(11, 20, 0.99), (11, 30, 0.8), (11, 30, 0.9), (12, 30, 0.7)]
+    assert info["pixel_threshold"] == 0.4
+    larger = json.loads(out.read_text())["annotations"][0]["area"]
+
+    per_class = {"cat": 0.85, "dog": 0.3, "cow": 1.1}
+    make_pseudo_labels(store, labelled, CLASSES, out, per_class, pixel_threshold=0.7)
+    # 0.3 as float32 is more than 0.3.
+    assert kept(out) == [(11, 10, 0.6), (11, 30, 0.9), (12, 10, 0.6), (13, 10, 0.3)]
+    assert json.loads(out.read_text())["annotations"][0]["area"] < larger
+
+
+def test_the_floor(store, labelled, tmp_path):
+    out = tmp_path / "out.json"
+    make_pseudo_labels(store, labelled, CLASSES, out, floor=0.85)
+    assert kept(out) == [(11, 30, 0.9)]
+
+
+def test_a_distribution_that_differs_is_pointed_out(store, labelled, tmp_path, log):
+    make_pseudo_labels(store, labelled, CLASSES, tmp_path / "out.json")
+    assert not any("differ" in record.message for record in log.records)
+    make_pseudo_labels(store, labelled, CLASSES, tmp_path / "out.json", floor=0.85)
+    assert any(
+        "0.25 pseudo-labels an image but 1.00 labelled" in record.message for record in log.records
+    )
+
+
+def test_masks_without_a_pixel_are_left_out(store, labelled, tmp_path):
+    out = tmp_path / "out.json"
+    writer = PredictionWriter(store.folder)
+    first = images()[0]
+    writer.append(first._replace(image_id=15, soft_masks=first.soft_masks // 3))
+    writer.flush()
+    make_pseudo_labels(store, labelled, CLASSES, out, box_threshold=0.85, pixel_threshold=0.5)
+    assert kept(out) == [(11, 20, 0.99), (11, 30, 0.9)]
+    assert [image["id"] for image in json.loads(out.read_text())["images"]] == [11, 12, 13, 14, 15]
+
+
+def test_no_pseudo_label_remains(store, labelled, tmp_path):
+    out = tmp_path / "out.json"
+    with pytest.raises(
+        ValueError, match="no pseudo-label remains of 9 predictions on 4 images.*0.99"
+    ):
+        make_pseudo_labels(store, labelled, CLASSES, out, box_threshold=0.995)
+    with pytest.raises(ValueError, match="all 4 pseudo-labels are empty masks.*pixel_threshold"):
+        make_pseudo_labels(store, labelled, CLASSES, out, pixel_threshold=1.5)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ValueError, match="no pseudo-label remains of 0 predictions on 0 images"):
+        make_pseudo_labels(PredictionStore(empty), labelled, CLASSES, out)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("classes", [["dog", "cat", "cow"], ["cat", "dog", "cow", "horse"]])
+def test_other_classes_than_the_jsons_are_refused(store, labelled, tmp_path, classes):
+    with pytest.raises(ValueError, match="metainfo.classes is .* has the categories .*unused"):
+        make_pseudo_labels(store, labelled, classes, tmp_path / "out.json")
+
+
+def test_a_class_without_a_threshold_is_named(store, labelled, tmp_path):
+    with pytest.raises(ValueError, match=r"no score for the classes \['cow', 'dog'\]"):
+        make_pseudo_labels(store, labelled, CLASSES, tmp_path / "out.json", {"cat": 0.5})
