@@ -20,11 +20,10 @@ max_per_img = 100
 batch_size = 2
 anchor_scales = [4, 8]
 
-load_annotations = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
 weak_pipeline = [
     dict(type='LoadImageFromFile'),
     '{load_annotations}',
-    dict(type='Resize', scale=(320, 320), keep_ratio=True),
+    '{test_resize}',
     dict(type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
@@ -43,15 +42,9 @@ strong_pipeline = [
         fill_in=(103.53, 116.28, 123.675)),
     dict(type='PackDetInputs'),
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(320, 320), keep_ratio=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
-]
+test_resize = dict(_delete_=True, type='Resize', scale=(320, 320), keep_ratio=True)
 tta_scales = [
-    dict(type='Resize', scale=(320, 320), keep_ratio=True),
+    '{test_resize}',
     dict(type='Resize', scale=(448, 448), keep_ratio=True),
 ]
 

@@ -20,7 +20,6 @@ max_per_img = 300
 val_evaluator = dict(max_detections=300)
 batch_size = 2
 
-load_annotations = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
 # Crops can cut an object down to nothing; what is left of it must not become a box without width.
 filter_annotations = dict(
     type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False)
@@ -45,13 +44,6 @@ strong_pipeline = [
         cutout_shape=[(0, 0), (8, 12), (16, 20), (24, 32), (36, 48)],
         fill_in=(103.53, 116.28, 123.675)),
     dict(type='PackDetInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale_factor=1.0, keep_ratio=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 
 train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))

@@ -10,12 +10,11 @@ _base_ = [
 data_root = 'data/shapes'
 classes = ['star', 'gear', 'crescent', 'cross', 'leaf']
 num_classes = 5
-percent = 5
+percent = 2
 max_per_img = 50
 batch_size = 4
 num_workers = 1
 
-load_annotations = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
 # The shapes have no upright position.
 random_flip = dict(
     type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal'])
@@ -38,18 +37,13 @@ strong_pipeline = [
         fill_in=(103.53, 116.28, 123.675)),
     dict(type='PackDetInputs'),
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale_factor=1.0, keep_ratio=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
-]
 val_dataloader = dict(batch_size=4)
 
 train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
-optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01))
-iterations = 900
+# The student goes on from the teacher, at half its learning rate.
+optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01))
+iterations = 700
 load_from = '{teacher_checkpoint}'
-teacher = dict(iterations=500, load_from=None)
+teacher = dict(
+    iterations=400, load_from=None, optim_wrapper=dict(optimizer=dict(lr=2e-3)))
 pseudo = dict(test_dataloader=dict(batch_size=4))

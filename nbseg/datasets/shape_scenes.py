@@ -9,9 +9,9 @@ from nbseg.datasets.shape_outlines import CLASSES, random_outline
 
 SUPERSAMPLING = 4  # sub-pixels per pixel and axis when coverage is measured
 SUBPIXEL_BITS = 4  # OpenCV takes polygon points as fixed-point numbers with these binary digits
-OBJECTS_PER_IMAGE = (4, 10)
+OBJECTS_PER_IMAGE = (3, 8)
 RELATIVE_DIAMETER = (0.15, 0.5)  # of the picture's side
-MIN_VISIBLE = 0.35  # of an object's pixels, those beyond the picture's border included
+MIN_VISIBLE = 0.5  # of an object's pixels, those beyond the picture's border included
 MIN_AREA = 20  # visible pixels
 MIN_CONTRAST = 60  # distance in RGB from nine tenths of the pixels around, of 0-255 each
 TRIES = 40
@@ -124,7 +124,7 @@ def _contrasting_colour(rng: np.random.Generator, around: np.ndarray) -> np.ndar
 
 def _centre(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> np.ndarray:
     """A place for the next object: anywhere, or near an earlier one so that they overlap."""
-    if objects and rng.random() < 0.25:
+    if objects and rng.random() < 0.2:
         rows, columns = np.nonzero(objects[rng.integers(len(objects))].mask)
         pick = rng.integers(len(rows))
         return np.array([columns[pick], rows[pick]]) + rng.normal(0, 0.06 * size, 2)

@@ -4,7 +4,11 @@ import json
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = [
+    pytest.mark.usefixtures("quick"),
+    # MMEngine names a run by the second; two tests may share one.
+    pytest.mark.filterwarnings("ignore:.*instance named of"),
+]
 
 
 def printed_metrics(printed):

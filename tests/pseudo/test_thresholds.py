@@ -64,6 +64,13 @@ def test_foreground_fraction_equals_the_decoded_masks():
                 "bbox": [-5, 0, 10, 10],
                 "segmentation": [[-5, 0, 5, 0, 5, 10, -5, 10]],
             },
+            # Of another, a quarter remains in the lower right corner.
+            {
+                "image_id": 1,
+                "category_id": 2,
+                "bbox": [26, 17, 8, 6],
+                "segmentation": [[26, 17, 34, 17, 34, 23, 26, 23]],
+            },
             # A crowd, and a category that does not count.
             {
                 "image_id": 2,
@@ -81,7 +88,7 @@ def test_foreground_fraction_equals_the_decoded_masks():
         ],
         categories=(1, 2, 9),
     )
-    expected = (bitmap.sum() + 50) / (15 * 8 + 50)
+    expected = (bitmap.sum() + 50 + 12) / (15 * 8 + 50 + 12)
     assert foreground_fraction(truth, [1, 2]) == pytest.approx(expected, abs=1e-12)
 
 

@@ -17,6 +17,16 @@ split_name = '{train_name}.{seed}@{percent}'
 labelled_json = '{work_dir}/splits/{split_name}.json'
 unlabelled_json = '{work_dir}/splits/{split_name}-unlabeled.json'
 
+load_annotations = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+test_resize = dict(type='Resize', scale_factor=1.0, keep_ratio=True)
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    '{test_resize}',
+    dict(
+        type='PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+]
+
 metainfo = dict(classes='{classes}')
 labelled_dataset = dict(
     type='CocoDataset',
