@@ -68,7 +68,7 @@ def test_coco_file_describes_the_images(folder, coco):
     for image in coco.imgs.values():
         pixels = cv2.imread(str(folder / "train" / image["file_name"]))
         assert pixels.shape == (image["height"], image["width"], 3) == (128, 128, 3)
-        assert 2 <= len(coco.imgToAnns[image["id"]]) <= 6
+        assert 3 <= len(coco.imgToAnns[image["id"]]) <= 8
 
 
 def test_boxes_and_areas_are_those_of_the_masks(coco):

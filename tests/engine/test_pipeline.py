@@ -174,7 +174,7 @@ def test_a_changed_key_is_refused_by_name_before_anything_runs(finished, train):
         )
     message = str(refusal.value)
     assert "train.py: stage teacher in" in message
-    assert "optim_wrapper.optimizer.lr: was 0.0001, is 0.5" in message
+    assert "optim_wrapper.optimizer.lr: was 0.002, is 0.5" in message
     assert "Pass --redo teacher" in message
     assert content_of(finished.work_dir) == before
 
@@ -184,7 +184,7 @@ def test_a_changed_key_is_refused_by_name_before_anything_runs(finished, train):
     [
         (
             "supervised",
-            {"supervised": {"lr": 1}, "optim_wrapper.optimizer.lr": 1.0},
+            {"teacher.optim_wrapper.optimizer.lr": 1.0},
             "optimizer.lr",
         ),
         ("pseudo", {"tta_model.tta_cfg.max_per_img": 3}, "model.tta_cfg.max_per_img"),
