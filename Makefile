@@ -32,6 +32,9 @@ $(VENV)/.compiler:
 	  { echo "nbseg needs Python 3.10 or newer; make PYTHON=/path/to/python3.11"; exit 1; }
 	@command -v $${CXX:-c++} >/dev/null || { echo "nbseg needs a C++17 compiler and found none;" \
 	  "install one (Debian/Ubuntu: apt install g++) or name it in CXX"; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig; open(os.path.join(sysconfig.get_paths()["include"], "Python.h"))' \
+	  2>/dev/null || { echo "nbseg needs Python's headers; install them (Debian/Ubuntu: apt install" \
+	  "python3-dev)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 

@@ -2,7 +2,7 @@
 
     python tools/test.py configs/shapes/demo.py work_dirs/demo/student/student.pth
     python tools/test.py work_dirs/demo/teacher/config.py work_dirs/demo/teacher/teacher.pth
-    python tools/test.py CONFIG CHECKPOINT --tta --out results/ --show-dir pictures/
+    python tools/test.py CONFIG CHECKPOINT --tta --out results/student --show-dir pictures/
 
 CONFIG is the user's, then it means the student, or the plain config in a stage's folder.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
 
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from nbseg.engine.checkpoint import load_strictly
@@ -65,6 +66,8 @@ def main() -> None:
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
     metrics = runner.test()
+    if not is_main_process():
+        return
     for name, value in metrics.items():
         print(f"{name}: {value:.6f}")
     if arguments.show_dir:

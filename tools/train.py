@@ -17,6 +17,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at imp
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 
+from nbseg.engine.errors import StageError
 from nbseg.engine.pipeline import Pipeline
 from nbseg.engine.report import print_metrics, write_pictures
 from nbseg.engine.stage_config import DEFAULT_STAGES, STAGES
@@ -87,8 +88,11 @@ def main() -> None:
             amp=arguments.amp,
             auto_scale_lr=arguments.auto_scale_lr,
         )
-        metrics = pipeline.run()
     except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{Path(__file__).name}: {error}")
+    try:
+        metrics = pipeline.run()
+    except (StageError, FileNotFoundError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
     if is_main_process():
         write_pictures(pipeline)

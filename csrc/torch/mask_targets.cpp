@@ -32,6 +32,7 @@ std::vector<Tensor> multires_mask_targets(const Tensor& bits, const Tensor& star
   params.sizes = sizes;
   std::vector<Tensor> targets;
   for (const int64_t size : sizes) {
+    if (size < 1) throw std::invalid_argument("sizes must be positive");
     const int64_t shape[] = {params.rois, size, size};
     targets.push_back(new_empty(corners, {shape, 3}, ScalarType::Byte));
     params.targets.push_back(static_cast<uint8_t*>(targets.back().mutable_data_ptr()));

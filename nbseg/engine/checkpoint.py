@@ -8,6 +8,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 import nbseg
+from nbseg.engine.errors import StageError
 
 
 def publish(checkpoint: str | Path, out: str | Path) -> None:
@@ -27,7 +28,7 @@ def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:
     """Load a checkpoint into ``model``, or into the model that a wrapper of MMEngine's holds.
 
     Raises:
-        ValueError: it is another model's; MMEngine's loading would leave half of the parameters as
+        StageError: it is another model's; MMEngine's loading would leave half of the parameters as
             they were.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
@@ -38,7 +39,7 @@ def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:
     wrong = [k for k in expected if k not in state or state[k].shape != expected[k].shape]
     unknown = [k for k in state if k not in expected]
     if wrong or unknown:
-        raise ValueError(
+        raise StageError(
             f"{checkpoint} is not a checkpoint of the config's model: {len(wrong)} parameters are "
             f"missing or of another shape {wrong[:3]}, {len(unknown)} are unknown {unknown[:3]}; "
             "use the config.py that lies beside the checkpoint"

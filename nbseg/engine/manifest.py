@@ -16,6 +16,7 @@ TRAINING_KEYS = (
     "data_preprocessor",
     "train_dataloader",
     "train_cfg",
+    "auto_scale_lr",
     "optim_wrapper",
     "param_scheduler",
     "custom_hooks",

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,13 @@ from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from nbseg.datasets.splits import write_split
 from nbseg.engine.checkpoint import load_strictly, publish
+from nbseg.engine.data_checks import (
+    annotation_files,
+    check_batches,
+    check_data,
+    check_labelled,
+)
+from nbseg.engine.errors import StageError
 from nbseg.engine.manifest import PREDICTION_KEYS, TRAINING_KEYS, Manifest, relevant_keys
 from nbseg.engine.stage_config import STAGES, TRAINING_STAGES, resolve, stage_config
 from nbseg.pseudo.labels import make_pseudo_labels
@@ -26,7 +33,7 @@ NEEDS = {
     "pseudo": ("teacher",),
     "labels": ("pseudo",),
     "student": ("labels",),
-    "oracle": (),
+    "oracle": ("teacher",),
 }
 
 
@@ -81,6 +88,7 @@ class Pipeline:
                     self._set_options(plain, amp, auto_scale_lr)
                     plain.test_evaluator.outfile_prefix = f"{plain.work_dir}/predictions"
                 self.configs[stage] = plain
+                check_batches(stage, plain)
         for stage in self.stages:
             manifest = self._manifest(stage)
             if manifest.finished and stage not in self.redo:
@@ -94,7 +102,11 @@ class Pipeline:
         if is_main_process():
             self._split()
         barrier()
-        self._check_data()
+        check_data(self.configs, {self._pseudo_labels(), self.work_dir / "teacher/teacher.pth"})
+        if "labels" in self.stages:
+            check_labelled(resolve(self.config, "labels", self.work_dir).labels)
+        if self._brings("teacher", "checkpoint") and not self._teacher_checkpoint().is_file():
+            raise FileNotFoundError(f"there is no teacher.checkpoint {self._teacher_checkpoint()}")
         for stage in self.stages:
             manifest = self._manifest(stage)
             inputs = self._inputs(stage)
@@ -143,7 +155,7 @@ class Pipeline:
             runner.test()
             return {}
         if self.resume:
-            latest = find_latest_checkpoint(str(folder)) if self.resume == "auto" else self.resume
+            latest = _latest_checkpoint(folder) if self.resume == "auto" else self.resume
             self.resume = "auto"  # a path is of the first training that goes on, not of the next
             plain.load_from = latest or plain.load_from
             plain.resume = latest is not None
@@ -151,46 +163,36 @@ class Pipeline:
         runner.train()
         metrics = {name.split("/", 1)[-1]: float(v) for name, v in runner.test().items()}
         if is_main_process():
-            publish(find_latest_checkpoint(str(folder)), folder / f"{stage}.pth")
+            publish(_latest_checkpoint(folder), folder / f"{stage}.pth")
         return {"metrics": metrics}
 
     def _make_labels(self) -> dict[str, Any]:
         arguments = dict(resolve(self.config, "labels", self.work_dir).labels)
-        info = make_pseudo_labels(
-            PredictionStore(self.work_dir / "pseudo" / "predictions"),
-            out=self._pseudo_labels(),
-            **{k: v for k, v in arguments.items() if k != "ann_file"},
-        )
+        arguments.pop("ann_file", None)
+        store = PredictionStore(self.work_dir / "pseudo" / "predictions")
+        try:
+            info = make_pseudo_labels(store, out=self._pseudo_labels(), **arguments)
+        except ValueError as error:
+            raise StageError(str(error)) from error
         return {"info": info}
 
     def _split(self) -> None:
         """Split the annotations into labelled and unlabelled, if the config asks for it."""
         split = resolve(self.config, "student", self.work_dir).get("split")
         if split:
-            write_split(**split, out_dir=self.work_dir / "splits")
+            try:
+                write_split(**split, out_dir=self.work_dir / "splits")
+            except ValueError as error:
+                raise StageError(str(error)) from error
 
-    def _check_data(self) -> None:
-        """Refuse to start while a file or folder that no stage makes is absent."""
-        absent = []
-        for stage, plain in self.configs.items():
-            for key in ("train_dataloader", "test_dataloader"):
-                for path in _data_paths((plain.get(key) or {}).get("dataset") or {}):
-                    made = path in (self._pseudo_labels(), self._teacher_checkpoint())
-                    if not made and not path.exists():
-                        absent.append(f"{path} ({key} of stage {stage})")
-        if absent:
-            raise FileNotFoundError(
-                f"data that the config names is not there: {'; '.join(absent[:3])}; correct "
-                "data_root or the paths (--cfg-options data_root=DIR)"
-            )
+    def _brings(self, section: str, key: str) -> bool:
+        return bool((self.config.get(section) or {}).get(key))
 
     def _replaced(self, stage: str) -> bool:
         """Whether the user brought what the stage would make."""
-        own_labels = bool(self.config.get("labels", {}).get("ann_file"))
-        own_teacher = bool(self.config.get("teacher", {}).get("checkpoint"))
-        return (stage == "teacher" and own_teacher) or (
-            stage in ("teacher", "pseudo", "labels") and own_labels
-        )
+        if stage == "teacher":
+            return self._brings("teacher", "checkpoint")
+        return stage in ("pseudo", "labels") and self._brings("labels", "ann_file")
 
     def _teacher_checkpoint(self) -> Path:
         return Path(
@@ -216,7 +218,9 @@ class Pipeline:
     def _inputs(self, stage: str) -> dict[str, Path]:
         """Return the files that a stage reads, by name."""
         if stage == "pseudo":
-            return {"teacher checkpoint": self._teacher_checkpoint()}
+            images = annotation_files(self.configs[stage].test_dataloader.dataset)
+            inputs = {f"unlabelled images {i}": path for i, path in enumerate(images)}
+            return {"teacher checkpoint": self._teacher_checkpoint(), **inputs}
         if stage == "labels":
             labels = resolve(self.config, "labels", self.work_dir).labels
             return {
@@ -226,16 +230,16 @@ class Pipeline:
         plain = self.configs[stage]
         inputs = {
             f"annotations {i}": path
-            for i, path in enumerate(_annotation_files(plain.train_dataloader.dataset))
+            for i, path in enumerate(annotation_files(plain.train_dataloader.dataset))
         }
-        if plain.get("load_from") and str(plain.load_from) == str(self._teacher_checkpoint()):
+        if plain.get("load_from") and Path(plain.load_from) == self._teacher_checkpoint():
             inputs["teacher checkpoint"] = self._teacher_checkpoint()
         return inputs
 
     def _refuse(self, stage: str, changes: list[str]) -> None:
         if changes:
             more = f" (and {len(changes) - 5} more)" if len(changes) > 5 else ""
-            raise ValueError(
+            raise StageError(
                 f"stage {stage} in {self.work_dir} was made with something else: "
                 f"{'; '.join(changes[:5])}{more}. Pass --redo {stage} to make it again, or another "
                 "--work-dir"
@@ -269,29 +273,7 @@ class Pipeline:
             plain.auto_scale_lr.enable = True
 
 
-def _annotation_files(dataset: dict) -> list[Path]:
-    """Return the annotation files of a data set config."""
-    return [
-        Path(leaf.get("data_root") or "") / leaf["ann_file"]
-        for leaf in _leaves(dataset)
-        if leaf.get("ann_file")
-    ]
-
-
-def _data_paths(dataset: dict) -> list[Path]:
-    """Return the annotation files and image folders of a data set config."""
-    folders = [
-        Path(leaf.get("data_root") or "") / folder
-        for leaf in _leaves(dataset)
-        for folder in (leaf.get("data_prefix") or {}).values()
-    ]
-    return _annotation_files(dataset) + folders
-
-
-def _leaves(dataset: dict) -> Iterator[dict]:
-    """Yield the data sets inside concatenations and repetitions."""
-    inner = [dataset.get("dataset"), *(dataset.get("datasets") or ())]
-    if not any(inner):
-        yield dataset
-    for wrapped in filter(None, inner):
-        yield from _leaves(wrapped)
+def _latest_checkpoint(folder: Path) -> str | None:
+    """Return the checkpoint that MMEngine wrote last, also in a folder that has been moved."""
+    latest = find_latest_checkpoint(str(folder))
+    return str(folder / Path(latest).name) if latest else None

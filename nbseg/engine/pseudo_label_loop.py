@@ -9,6 +9,7 @@ from mmengine.dist import barrier, get_rank
 from mmengine.evaluator import Evaluator
 from mmengine.runner import BaseLoop, Runner
 
+from nbseg.engine.errors import StageError
 from nbseg.pseudo.predictions import ImagePredictions, PredictionStore, PredictionWriter
 from nbseg.registry import DATASETS, LOOPS
 
@@ -40,10 +41,19 @@ class PseudoLabelLoop(BaseLoop):
         self.images_per_part = images_per_part
         dataset = DATASETS.build(dataloader["dataset"])
         dataset.full_init()
-        finished = PredictionStore(self.store).image_ids() if os.path.isdir(self.store) else set()
-        missing = [
-            i for i in range(len(dataset)) if dataset.get_data_info(i)["img_id"] not in finished
-        ]
+        finished = PredictionStore(self.store).file_names() if os.path.isdir(self.store) else {}
+        missing = []
+        for i in range(len(dataset)):
+            info = dataset.get_data_info(i)
+            name = os.path.relpath(info["img_path"], dataset.data_prefix["img"])
+            if info["img_id"] not in finished:
+                missing.append(i)
+            elif finished[info["img_id"]] != name:
+                raise StageError(
+                    f"image {info['img_id']} is {name}, but {self.store} has predictions of "
+                    f"{finished[info['img_id']]} under that id: the unlabelled images have "
+                    "changed; run the pseudo stage again (--redo pseudo)"
+                )
         if finished:
             runner.logger.info(f"{len(finished)} images are predicted, {len(missing)} are missing")
         self.num_missing = len(missing)

@@ -70,7 +70,8 @@ def stage_config(config: Config, stage: str, work_dir: str | Path) -> Config:
     if plain.get("visualizer"):
         # MMEngine keeps one of each name: all curves would go to the first stage's folder.
         plain.visualizer.name = plain.work_dir
-    if stage == "supervised" and "train_cfg" not in config.get("supervised", {}):
+    own_schedule = {"train_cfg", "iterations"} & set(config.get("supervised") or {})
+    if stage == "supervised" and not own_schedule:
         total = sum(_iterations(config, other, work_dir) for other in ("teacher", "student"))
         _stretch_schedule(plain, total)
     if stage == "pseudo":

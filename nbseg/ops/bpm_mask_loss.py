@@ -34,7 +34,9 @@ def bpm_mask_loss(
     Raises:
         TypeError: an argument has another dtype.
         ValueError: shapes or devices do not fit, or ``border`` is unknown.
-        IndexError: a label lies outside [0, C) (on CUDA a device-side assertion).
+        IndexError: a label lies outside [0, C).
+
+    The kernel is the CPU's: tensors on a GPU are copied there and the loss is copied back.
     """
     check_tensor(
         "logits", logits, ("R", "C", "S", "S"), (torch.float32, torch.float16, torch.bfloat16)
@@ -47,20 +49,22 @@ def bpm_mask_loss(
     check_tensor("labels", labels, (rois,), (torch.int64,), logits.device)
     if border not in ("replicate", "zeros"):
         raise ValueError(f'border must be "replicate" or "zeros", found {border!r}')
+    if logits.is_cuda:
+        on_cpu = bpm_mask_loss(logits.cpu(), targets.cpu(), labels.cpu(), gain=gain, border=border)
+        return on_cpu.to(logits.device)
     loss, _ = torch.ops.nbseg.bpm_mask_loss(logits, targets, labels, float(gain), border)
     result: Tensor = loss
     return result
 
 
-# There is no autocast rule: the kernel reads float16 as it is and computes wider, while a cast
-# would copy all C channels to use one.
+# There is no autocast rule: the op takes float16 as it comes and computes wider.
 
 
 def _fake(
     logits: Tensor, targets: Tensor, labels: Tensor, gain: float, border: str
 ) -> tuple[Tensor, Tensor]:
     loss = logits.new_empty((), dtype=torch.float32)
-    return loss, torch.empty_like(targets, dtype=torch.float32)
+    return loss, targets.new_empty(targets.shape, dtype=torch.float32)
 
 
 def _fake_backward(

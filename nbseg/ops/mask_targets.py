@@ -30,8 +30,10 @@ def multires_mask_targets(
     Raises:
         TypeError: an argument has another type or dtype.
         ValueError: shapes or devices do not fit, a size is not positive, or a box is inverted or
-            NaN (on CUDA a device-side assertion).
-        IndexError: an index lies outside [0, G) (on CUDA a device-side assertion).
+            NaN.
+        IndexError: an index lies outside [0, G).
+
+    The kernel is the CPU's: tensors on a GPU are copied there and the targets are copied back.
     """
     if not isinstance(masks, CroppedMasks):
         raise TypeError(
@@ -45,6 +47,9 @@ def multires_mask_targets(
     check_tensor("masks.crops", masks.crops, (len(masks.starts), 4), (torch.int32,), boxes.device)
     if len(sizes) == 0 or any(size < 1 for size in sizes):
         raise ValueError(f"sizes must be one or more positive integers, found {tuple(sizes)}")
+    if boxes.is_cuda:
+        on_cpu = multires_mask_targets(masks.to("cpu"), boxes.cpu(), gt_inds.cpu(), sizes)
+        return tuple(target.to(boxes.device) for target in on_cpu)
     targets: list[Tensor] = torch.ops.nbseg.multires_mask_targets(
         masks.bits, masks.starts, masks.crops, masks.height, masks.width, boxes, gt_inds, sizes
     )

@@ -50,8 +50,8 @@ def make_pseudo_labels(
         ValueError: no pseudo-label remains, or the classes are not those of the labelled json.
     """
     logger = MMLogger.get_current_instance()
-    truth = _load_coco(labelled_json)
-    category_ids = _category_ids(truth, classes, labelled_json)
+    truth = load_coco(labelled_json)
+    categories = category_ids(truth, classes, labelled_json)
     num_images = 0
     scores: list[np.ndarray] = [np.zeros(0, np.float32)]
     labels: list[np.ndarray] = [np.zeros(0, np.int64)]
@@ -60,7 +60,7 @@ def make_pseudo_labels(
         scores.append(image.scores)
         labels.append(image.labels)
     all_scores, all_labels = np.concatenate(scores), np.concatenate(labels)
-    per_image = instances_per_image(truth, category_ids)
+    per_image = instances_per_image(truth, categories)
     for name, mean in zip(classes, per_image, strict=True):
         if mean == 0:
             logger.warning(
@@ -85,7 +85,7 @@ def make_pseudo_labels(
             "labels.floor or labels.box_threshold"
         )
 
-    fraction = foreground_fraction(truth, category_ids)
+    fraction = foreground_fraction(truth, categories)
     if pixel_threshold == "match":
         histogram = np.zeros(256)
         for image in store:
@@ -95,14 +95,14 @@ def make_pseudo_labels(
     else:
         pixel = float(pixel_threshold)
 
-    images, annotations = _annotations(store, thresholds, pixel, category_ids)
+    images, annotations = _annotations(store, thresholds, pixel, categories)
     if not annotations:
         raise ValueError(
             f"all {kept} pseudo-labels are empty masks at the pixel threshold {pixel:.3f}; lower "
             "labels.pixel_threshold"
         )
     count = np.bincount(
-        [category_ids.index(a["category_id"]) for a in annotations], minlength=len(classes)
+        [categories.index(a["category_id"]) for a in annotations], minlength=len(classes)
     )
     info = {
         "description": "pseudo-labels made by nbseg",
@@ -132,7 +132,7 @@ def make_pseudo_labels(
             "info": info,
             "images": images,
             "annotations": annotations,
-            "categories": [truth.cats[category] for category in category_ids],
+            "categories": [truth.cats[category] for category in categories],
         },
         Path(out),
     )
@@ -183,7 +183,7 @@ def _annotations(
     return images, annotations
 
 
-def _load_coco(path: str | Path) -> COCO:
+def load_coco(path: str | Path) -> COCO:
     """Load a COCO json without pycocotools' prints."""
     coco = COCO()
     with Path(path).open() as file:
@@ -195,7 +195,7 @@ def _load_coco(path: str | Path) -> COCO:
     return coco
 
 
-def _category_ids(truth: COCO, classes: Sequence[str], path: str | Path) -> list[int]:
+def category_ids(truth: COCO, classes: Sequence[str], path: str | Path) -> list[int]:
     """Return the category id of each label.
 
     MMDetection's ``CocoDataset`` numbers labels in the order of the json, whatever the order of

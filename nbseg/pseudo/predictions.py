@@ -101,13 +101,14 @@ class PredictionStore:
                 "(tools/train.py CONFIG --stages pseudo)"
             )
 
-    def image_ids(self) -> set[int]:
-        """Return the ids of the images that the store holds."""
-        ids: set[int] = set()
+    def file_names(self) -> dict[int, str]:
+        """Return the file name of each image that the store holds, by its id."""
+        names: dict[int, str] = {}
         for path in self._parts():
             with np.load(path) as part:
-                ids.update(part["image_id"].tolist())
-        return ids
+                pairs = zip(part["image_id"].tolist(), part["file_name"].tolist(), strict=True)
+                names.update(pairs)
+        return names
 
     def __iter__(self) -> Iterator[ImagePredictions]:
         seen: set[int] = set()

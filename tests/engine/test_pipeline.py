@@ -238,7 +238,8 @@ def test_redo_runs_a_stage_and_what_depends_on_it(moved, train):
 
 
 def test_redo_goes_down_the_chain(moved, make_pipeline):
-    assert make_pipeline(moved, redo=["teacher"]).redo == {"teacher", "pseudo", "labels", "student"}
+    chain = {"teacher", "pseudo", "labels", "student", "oracle"}
+    assert make_pipeline(moved, redo=["teacher"]).redo == chain
     assert make_pipeline(moved, redo=["supervised"]).redo == {"supervised"}
     assert make_pipeline(moved, redo=["pseudo"]).redo == {"pseudo", "labels", "student"}
 
@@ -258,7 +259,7 @@ def keep_one_image(run):
 
 def marked_images(run):
     store = PredictionStore(run.work_dir / "pseudo" / "predictions")
-    assert len(store.image_ids()) == len(list(store)) == 3
+    assert len(store.file_names()) == len(list(store)) == 3
     return [image.image_id for image in store if (image.scores == 2).any()]
 
 
@@ -273,6 +274,19 @@ def test_a_killed_prediction_goes_on_with_the_missing_images(moved, make_pipelin
     assert manifest(moved, "pseudo").finished
     assert marked_images(moved) == [image_id]
     assert set(original) == {image_id}
+
+
+def test_other_images_under_known_ids_are_refused(moved, make_pipeline):
+    as_if_killed(moved, "pseudo")
+    folder = moved.work_dir / "pseudo" / "predictions"
+    first = next(iter(PredictionStore(folder)))
+    for part in folder.glob("part-*"):
+        part.unlink()
+    writer = PredictionWriter(folder)
+    writer.append(first._replace(file_name="another.png"))
+    writer.flush()
+    with pytest.raises(ValueError, match="has predictions of another.png under that id"):
+        make_pipeline(moved, stages=["pseudo"], resume="auto").run()
 
 
 def test_without_resume_prediction_starts_again(moved, make_pipeline):
@@ -345,7 +359,7 @@ def test_own_files_skip_the_stages_that_would_make_them(finished, tmp_path, make
     own = {"teacher.checkpoint": str(finished.work_dir / "teacher" / "teacher.pth")}
     assert make_pipeline(finished, own).stages == ["supervised", "pseudo", "labels", "student"]
     own = {"labels.ann_file": str(finished.work_dir / "pseudo" / "pseudo_labels.json")}
-    assert make_pipeline(finished, own).stages == ["supervised", "student"]
+    assert make_pipeline(finished, own).stages == ["supervised", "teacher", "student"]
 
 
 def test_a_bare_folder_of_images_and_an_own_teacher(finished, tmp_path, train):

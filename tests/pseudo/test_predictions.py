@@ -43,7 +43,7 @@ def test_round_trip(tmp_path):
     images = [predictions(i, count) for i, count in ((3, 2), (1, 0), (2, 5), (9, 0), (4, 1))]
     write(tmp_path / "new" / "store", images, images_per_part=2)
     store = PredictionStore(tmp_path / "new" / "store")
-    assert store.image_ids() == {1, 2, 3, 4, 9}
+    assert set(store.file_names()) == {1, 2, 3, 4, 9}
     for actual, expected in zip(store, images, strict=True):
         assert_same(actual, expected)
     assert len(list(store)) == len(list(store)) == 5
@@ -67,10 +67,10 @@ def test_unfinished_parts_are_not_read(tmp_path):
     write(tmp_path, [predictions(1)])
     (tmp_path / "part-000-000001.tmp").write_bytes(b"half of a part")
     store = PredictionStore(tmp_path)
-    assert store.image_ids() == {1}
+    assert set(store.file_names()) == {1}
     assert len(list(store)) == 1
     write(tmp_path, [predictions(2)])
-    assert store.image_ids() == {1, 2}
+    assert set(store.file_names()) == {1, 2}
 
 
 def test_an_image_counts_once_the_first_time(tmp_path):
@@ -85,14 +85,14 @@ def test_a_later_writer_adds_parts(tmp_path):
     write(tmp_path, [predictions(i) for i in range(3)], images_per_part=1)
     write(tmp_path, [predictions(i) for i in range(3, 5)], images_per_part=1)
     assert parts(tmp_path) == [f"part-000-{i:06d}.npz" for i in range(5)]
-    assert PredictionStore(tmp_path).image_ids() == set(range(5))
+    assert set(PredictionStore(tmp_path).file_names()) == set(range(5))
 
 
 def test_a_later_writer_overwrites_nothing_where_a_part_was_removed(tmp_path):
     write(tmp_path, [predictions(i) for i in range(3)], images_per_part=1)
     (tmp_path / "part-000-000000.npz").unlink()
     write(tmp_path, [predictions(7)])
-    assert PredictionStore(tmp_path).image_ids() == {1, 2, 7}
+    assert set(PredictionStore(tmp_path).file_names()) == {1, 2, 7}
 
 
 def test_processes_do_not_share_parts(tmp_path):
@@ -101,7 +101,7 @@ def test_processes_do_not_share_parts(tmp_path):
         writer.append(predictions(writer.rank))
         writer.flush()
     assert parts(tmp_path) == ["part-000-000000.npz", "part-001-000000.npz"]
-    assert PredictionStore(tmp_path).image_ids() == {0, 1}
+    assert set(PredictionStore(tmp_path).file_names()) == {0, 1}
 
 
 def test_a_missing_store_says_what_to_run(tmp_path):

@@ -1,0 +1,94 @@
+"""What can be known to be wrong before any stage runs."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from mmengine.config import Config
+
+from nbseg.engine.errors import StageError
+from nbseg.pseudo.labels import category_ids, load_coco
+
+
+def annotation_files(dataset: dict) -> list[Path]:
+    """Return the annotation files of a data set config, wrapped data sets included."""
+    return [
+        Path(leaf.get("data_root") or "") / leaf["ann_file"]
+        for leaf in _leaves(dataset)
+        if leaf.get("ann_file")
+    ]
+
+
+def check_data(configs: dict[str, Config], made: Collection[Path]) -> None:
+    """Refuse data that is not there.
+
+    Args:
+        configs: the plain config of each stage.
+        made: files that stages make, which may still be absent.
+
+    Raises:
+        FileNotFoundError: an annotation file or an image folder is absent.
+    """
+    absent = [
+        f"{path} ({key} of stage {stage})"
+        for stage, plain in configs.items()
+        for key in ("train_dataloader", "test_dataloader")
+        for path in _data_paths((plain.get(key) or {}).get("dataset") or {})
+        if path not in made and not path.exists()
+    ]
+    if absent:
+        raise FileNotFoundError(
+            f"data that the config names is not there: {'; '.join(absent[:3])}; correct data_root "
+            "or the paths (--cfg-options data_root=DIR)"
+        )
+
+
+def check_labelled(labels: dict) -> None:
+    """Refuse classes that are not the labelled json's, before a teacher is trained with them.
+
+    Raises:
+        StageError: names or their order differ.
+    """
+    path = Path(labels["labelled_json"])
+    if path.exists():
+        try:
+            category_ids(load_coco(path), labels["classes"], path)
+        except ValueError as error:
+            raise StageError(str(error)) from error
+
+
+def check_batches(stage: str, plain: Config) -> None:
+    """Refuse a batch in which a source has no image: MMDetection's sampler would wait for ever.
+
+    Raises:
+        ValueError: the batch size is too small for the sampler's ``source_ratio``.
+    """
+    sampler = (plain.get("train_dataloader") or {}).get("sampler") or {}
+    ratio = sampler.get("source_ratio")
+    if not ratio:
+        return
+    size = sampler["batch_size"]
+    counts = [int(size * part / sum(ratio)) for part in ratio]
+    counts[0] = size - sum(counts[1:])
+    if min(counts) < 1:
+        raise ValueError(
+            f"stage {stage}: a batch of {size} at source_ratio {list(ratio)} would hold {counts} "
+            "labelled and pseudo-labelled images; raise batch_size until each is at least 1"
+        )
+
+
+def _data_paths(dataset: dict) -> list[Path]:
+    folders = [
+        Path(leaf.get("data_root") or "") / folder
+        for leaf in _leaves(dataset)
+        for folder in (leaf.get("data_prefix") or {}).values()
+    ]
+    return annotation_files(dataset) + folders
+
+
+def _leaves(dataset: dict) -> Iterator[dict]:
+    """Yield the data sets inside concatenations and repetitions."""
+    inner = [dataset.get("dataset"), *(dataset.get("datasets") or ())]
+    if not any(inner):
+        yield dataset
+    for wrapped in filter(None, inner):
+        yield from _leaves(wrapped)
