@@ -10,7 +10,7 @@ _base_ = [
 data_root = 'data/shapes'
 classes = ['star', 'gear', 'crescent', 'cross', 'leaf']
 num_classes = 5
-percent = 2
+percent = 5
 max_per_img = 50
 batch_size = 4
 num_workers = 1
@@ -42,8 +42,8 @@ val_dataloader = dict(batch_size=4)
 train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
 # The student goes on from the teacher, at half its learning rate.
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01))
-iterations = 700
+iterations = 1400
 load_from = '{teacher_checkpoint}'
 teacher = dict(
-    iterations=400, load_from=None, optim_wrapper=dict(optimizer=dict(lr=2e-3)))
+    iterations=1400, load_from=None, optim_wrapper=dict(optimizer=dict(lr=2e-3)))
 pseudo = dict(test_dataloader=dict(batch_size=4))
