@@ -1,10 +1,11 @@
 """Labelled and unlabelled parts of a COCO annotation file, by percent and seed."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
+
+from nbseg.files import write_json
 
 
 def split_indices(count: int, percent: float, seed: int) -> np.ndarray:
@@ -70,16 +71,6 @@ def _read_coco(ann_file: Path) -> dict:
     return content
 
 
-def _write_json(path: Path, content: dict) -> None:
-    """Write json so that the file at ``path`` is never half-written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_split(
     ann_file: str | Path, percent: float, seed: int, out_dir: str | Path | None = None
 ) -> tuple[Path, Path]:
@@ -110,7 +101,6 @@ def write_split(
     labelled_ids = {images[i]["id"] for i in chosen}
 
     out_dir = ann_file.parent if out_dir is None else Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
     name = f"{ann_file.stem}.{seed}@{int(percent) if percent == int(percent) else percent}"
     paths = out_dir / f"{name}.json", out_dir / f"{name}-unlabeled.json"
     for path, labelled in zip(paths, (True, False), strict=True):
@@ -119,5 +109,5 @@ def write_split(
         part["annotations"] = [
             a for a in content["annotations"] if (a["image_id"] in labelled_ids) == labelled
         ]
-        _write_json(path, part)
+        write_json(path, part)
     return paths

@@ -1,6 +1,5 @@
 """Checkpoints: published without the optimiser's state, loaded whole or not at all."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from torch import nn
 
 import nbseg
 from nbseg.engine.errors import StageError
+from nbseg.files import replacing
 
 
 def publish(checkpoint: str | Path, out: str | Path) -> None:
@@ -19,9 +19,8 @@ def publish(checkpoint: str | Path, out: str | Path) -> None:
     # MMEngine's meta and history buffers are no tensors, so weights_only cannot read the file.
     content = torch.load(checkpoint, map_location="cpu", weights_only=False)
     meta = {**content["meta"], "nbseg_version": nbseg.__version__}
-    temporary = Path(out).with_suffix(".tmp")
-    torch.save({"state_dict": content["state_dict"], "meta": meta}, temporary)
-    os.replace(temporary, out)
+    with replacing(out) as temporary:
+        torch.save({"state_dict": content["state_dict"], "meta": meta}, temporary)
 
 
 def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+
+from nbseg.files import write_json
 
 # The keys of a plain config that decide what a stage makes.
 TRAINING_KEYS = (
@@ -89,18 +90,12 @@ class Manifest:
             "keys": json.loads(text),
             "inputs": {name: file_hash(path) for name, path in inputs.items()},
         }
-        self._write()
+        write_json(self.path, self.content, indent=1)
 
     def finish(self, **results: Any) -> None:
         """Record that the stage finished, and its results."""
         self.content.update(finished=True, **results)
-        self._write()
-
-    def _write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self.content, indent=1))
-        os.replace(temporary, self.path)
+        write_json(self.path, self.content, indent=1)
 
 
 def relevant_keys(content: Config | dict, keys: Sequence[str], work_dir: Path) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Runs the stages: control, teacher, pseudo-labels, student; keeps what is finished."""
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from nbseg.engine.data_checks import (
 from nbseg.engine.errors import StageError
 from nbseg.engine.manifest import PREDICTION_KEYS, TRAINING_KEYS, Manifest, relevant_keys
 from nbseg.engine.stage_config import STAGES, TRAINING_STAGES, resolve, stage_config
+from nbseg.files import write_json
 from nbseg.pseudo.labels import make_pseudo_labels
 from nbseg.pseudo.predictions import PredictionStore
 
@@ -132,7 +131,7 @@ class Pipeline:
             results = self._run_stage(stage)
             if is_main_process():
                 manifest.finish(**results)
-                self._write_metrics()
+                write_json(self.work_dir / "metrics.json", self.metrics(), indent=1)
             barrier()
         return self.metrics()
 
@@ -251,12 +250,6 @@ class Pipeline:
         for pattern in ("iter_*.pth", "epoch_*.pth", "last_checkpoint", "predictions/part-*"):
             for file in folder.glob(pattern):
                 file.unlink()
-
-    def _write_metrics(self) -> None:
-        path = self.work_dir / "metrics.json"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self.metrics(), indent=1))
-        os.replace(temporary, path)
 
     @staticmethod
     def _set_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:

@@ -1,7 +1,6 @@
 """Pictures of annotations: an image, its true masks and the predicted or pseudo-labelled ones."""
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
+
+from nbseg.files import replacing
 
 # Distinct hues, BGR; classes take them in turn.
 PALETTE = np.array(
@@ -59,9 +60,8 @@ def draw_comparison(
             drawn = _overlay(pixels, annotations[image["id"]], names, colours, enlarge)
             tiles.append(_captioned(drawn, f"{caption} ({len(annotations[image['id']])})"))
         path = out / f"{Path(image['file_name']).stem}.png"
-        temporary = path.with_suffix(".tmp.png")
-        cv2.imwrite(str(temporary), np.hstack(tiles))
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            cv2.imwrite(str(temporary), np.hstack(tiles))
         written.append(path)
     return written
 

@@ -31,6 +31,9 @@ class NoiseTolerantMaskHead(FCNMaskHead):
     and the loss has the entries ``loss_mask`` and ``loss_mask_coarse``; at test time it returns the
     fused logits alone, so prediction is ``FCNMaskHead``'s.
 
+    Weights of a plain ``FCNMaskHead`` with one convolution more, a teacher's, load into the shared
+    convolutions and the fine branch; the head then predicts what the plain one does.
+
     Args:
         num_convs: convolutions shared by the two branches.
         loss_mask: loss on both resolutions, e.g. ``CrossEntropyLoss(use_mask=True)`` or
@@ -69,6 +72,7 @@ class NoiseTolerantMaskHead(FCNMaskHead):
         )
         self.coarse_upsample = nn.ConvTranspose2d(classes, classes, 2, 2)
         self.fusion = nn.Conv2d(2 * classes, classes, 1)
+        self.register_load_state_dict_pre_hook(_continue_plain_head)
 
     def init_weights(self) -> None:
         """Initialise as ``FCNMaskHead`` does; the fused logits start as the mean of the branches'.
@@ -76,7 +80,8 @@ class NoiseTolerantMaskHead(FCNMaskHead):
         A random fusion would first have to learn which channel is which class.
         """
         super().init_weights()
-        nn.init.kaiming_normal_(self.coarse_logits.weight, mode="fan_out", nonlinearity="relu")
+        # Small: in a student that starts from its teacher the other layers are trained already.
+        nn.init.normal_(self.coarse_logits.weight, std=0.01)
         nn.init.zeros_(self.coarse_logits.bias)
         classes = self.coarse_upsample.in_channels
         identity = torch.eye(classes)
@@ -165,3 +170,25 @@ class NoiseTolerantMaskHead(FCNMaskHead):
                 self.loss_mask(logits, target.float(), labels) if len(labels) else logits.sum()
             )
         return dict(loss_mask=losses, mask_targets=targets)
+
+
+def _continue_plain_head(
+    head: NoiseTolerantMaskHead, state_dict: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Let a checkpoint of a plain head with one convolution more become the fine branch.
+
+    The fused logits then start as the plain head's, instead of shaking the features that a student
+    takes over from its teacher by a loss on fresh weights.
+    """
+    last_conv = f"{prefix}convs.{len(head.convs)}."
+    logits = state_dict.get(f"{prefix}conv_logits.weight")
+    if logits is None or not any(key.startswith(last_conv) for key in state_dict):
+        return
+    for key in [key for key in state_dict if key.startswith(last_conv)]:
+        state_dict[f"{prefix}fine_conv.{key.removeprefix(last_conv)}"] = state_dict.pop(key)
+    classes = len(logits)
+    # The centre of a 3x3 kernel does what the plain head's 1x1 does.
+    state_dict[f"{prefix}conv_logits.weight"] = nn.functional.pad(logits, (1, 1, 1, 1))
+    identity = torch.eye(classes)[:, :, None, None].to(logits)
+    state_dict[f"{prefix}fusion.weight"] = torch.cat([identity, 0 * identity], dim=1)
+    state_dict[f"{prefix}fusion.bias"] = logits.new_zeros(classes)

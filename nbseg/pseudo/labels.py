@@ -1,7 +1,6 @@
 """From the prediction store to ``pseudo_labels.json``."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from nbseg.files import write_json
 from nbseg.ops import paste_rle
 from nbseg.pseudo.predictions import PredictionStore
 from nbseg.pseudo.thresholds import (
@@ -127,14 +127,14 @@ def make_pseudo_labels(
             f"there are {pseudo_mean:.2f} pseudo-labels an image but {labelled_mean:.2f} labelled "
             "instances: the unlabelled images differ from the labelled ones, or the teacher is weak"
         )
-    _write_json(
+    write_json(
+        out,
         {
             "info": info,
             "images": images,
             "annotations": annotations,
             "categories": [truth.cats[category] for category in categories],
         },
-        Path(out),
     )
     return info
 
@@ -209,10 +209,3 @@ def category_ids(truth: COCO, classes: Sequence[str], path: str | Path) -> list[
             f"{[entry['name'] for entry in truth.cats.values()]}; name them in its order"
         )
     return ids
-
-
-def _write_json(content: dict, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content))
-    os.replace(temporary, path)

@@ -13,12 +13,13 @@ A part appears by a rename once it is whole, so whatever is there can be read, a
 is continued with the images that no part holds.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from nbseg.files import replacing
 
 
 class ImagePredictions(NamedTuple):
@@ -64,10 +65,9 @@ class PredictionWriter:
             return
         images = self._pending
         path = self.folder / f"part-{self.rank:03d}-{self._next_part:06d}.npz"
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
+        with replacing(path) as temporary:
             np.savez_compressed(
-                file,
+                temporary,
                 image_id=np.array([image.image_id for image in images], np.int64),
                 file_name=np.array([image.file_name for image in images], np.str_),
                 height=np.array([image.height for image in images], np.int64),
@@ -78,7 +78,6 @@ class PredictionWriter:
                 labels=np.concatenate([image.labels for image in images]).astype(np.int64),
                 soft_masks=np.concatenate([image.soft_masks for image in images]),
             )
-        os.replace(temporary, path)
         self._next_part += 1
         self._pending = []
 

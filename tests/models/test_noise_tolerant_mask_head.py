@@ -7,8 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmdet.models.losses import CrossEntropyLoss
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.structures.mask import BitmapMasks, PolygonMasks, mask_target
 from mmengine.config import ConfigDict
+from mmengine.runner.checkpoint import load_state_dict
 from mmengine.structures import InstanceData
 
 from nbseg.models.boundary_preserving_loss import BoundaryPreservingLoss
@@ -75,6 +77,35 @@ def test_shapes(class_agnostic, norm_cfg):
     assert prediction.shape == (5, channels, 28, 28)
     assert head(features[:0]).shape == (0, channels, 28, 28)
     assert make_head(num_convs=0).train()(torch.randn(2, 8, 7, 7))[0].shape == (2, CLASSES, 14, 14)
+
+
+@pytest.mark.parametrize("class_agnostic", [False, True])
+@pytest.mark.parametrize("norm_cfg", [None, {"type": "BN"}])
+def test_a_plain_heads_weights_give_its_predictions(class_agnostic, norm_cfg):
+    options = {"class_agnostic": class_agnostic, "norm_cfg": norm_cfg}
+    head = make_head(**options)
+    plain = FCNMaskHead(
+        num_convs=3,
+        in_channels=8,
+        conv_out_channels=12,
+        num_classes=CLASSES,
+        loss_mask=CROSS_ENTROPY,
+        **options,
+    )
+    plain.init_weights()
+    torch.nn.init.normal_(plain.conv_logits.bias)
+    features = torch.randn(5, 8, 14, 14)
+    plain.train()(features)  # moves the running statistics of the normalisation
+    checkpoint = {f"mask_head.{name}": value for name, value in plain.state_dict().items()}
+
+    detector = torch.nn.ModuleDict({"mask_head": head})
+    load_state_dict(detector, checkpoint, strict=False)  # MMEngine's, which load_from calls
+    torch.testing.assert_close(head.eval()(features), plain.eval()(features))
+    assert set(checkpoint) == {f"mask_head.{name}" for name in plain.state_dict()}
+
+    again = make_head(**options)
+    again.load_state_dict(head.state_dict())
+    torch.testing.assert_close(again.eval()(features), head(features))
 
 
 def test_the_layers_are_those_of_the_paper():
