@@ -18,6 +18,12 @@ num_workers = 1
 # The shapes have no upright position.
 random_flip = dict(
     type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal'])
+tta_flips = [
+    dict(type='RandomFlip', prob=0.0),
+    dict(type='RandomFlip', prob=1.0, direction='horizontal'),
+    dict(type='RandomFlip', prob=1.0, direction='vertical'),
+    dict(type='RandomFlip', prob=1.0, direction='diagonal'),
+]
 weak_pipeline = [
     dict(type='LoadImageFromFile'),
     '{load_annotations}',

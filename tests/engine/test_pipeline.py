@@ -10,6 +10,7 @@ from pycocotools.coco import COCO
 
 from nbseg.engine.manifest import Manifest, file_hash
 from nbseg.engine.stage_config import STAGES, stage_config
+from nbseg.files import write_json
 from nbseg.pseudo.predictions import PredictionStore, PredictionWriter
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -26,7 +27,7 @@ def as_if_killed(run, stage):
     """Make a finished stage look as if it had been killed before its end."""
     record = manifest(run, stage)
     record.content["finished"] = False
-    record._write()
+    write_json(record.path, record.content)
     for file in run.work_dir.glob(f"{stage}/{stage}.pth"):
         file.unlink()
 
