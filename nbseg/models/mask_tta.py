@@ -4,8 +4,9 @@ import torch
 from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
 from mmdet.models.test_time_augs import DetTTAModel
 from mmdet.structures import DetDataSample, SampleList
-from mmdet.structures.bbox import bbox2roi, bbox_flip
+from mmdet.structures.bbox import bbox2roi, bbox_flip, bbox_overlaps
 from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from nbseg.ops import paste_rle
@@ -19,10 +20,12 @@ FLIPPED_DIMS = {"horizontal": (-1,), "vertical": (-2,), "diagonal": (-2, -1)}
 class MaskTTAModel(DetTTAModel):
     """Predicts instances from several views (scales, flips) of each image, in two passes.
 
-    First every view proposes boxes, which are brought back to the image and merged by NMS. Then
-    every view predicts a soft mask for each merged box; these are flipped back and averaged, as for
-    the paper's pseudo-labels. MMDetection's ``DetTTAModel``, whose box merging this uses, has no
-    second pass.
+    First every view predicts boxes, which are brought back to the image and merged: NMS chooses
+    them; then each becomes the mean, weighted by score, of the views' boxes it stands for, and its
+    score the mean of theirs, 0 from a view without such a box, as in weighted boxes fusion
+    (Solovyev et al., 2021). NMS alone, what MMDetection's ``DetTTAModel`` does, keeps the most
+    confident view's mistakes. Second, every view predicts a soft mask for each merged box; these
+    are flipped back and averaged, as for the paper's pseudo-labels.
 
     Predictions carry ``bboxes``, ``scores``, ``labels``, ``soft_masks`` (N, S, S) float in [0, 1]
     and ``masks``, COCO RLE at the image's size and the detector's ``mask_thr_binary``.
@@ -98,6 +101,41 @@ class MaskTTAModel(DetTTAModel):
                 width,
                 threshold,
             )
+        return merged
+
+    def _merge_single_sample(self, data_samples: list[DetDataSample]) -> DetDataSample:
+        """Merge one image's views; ``DetTTAModel`` calls and returns what NMS alone keeps."""
+        boxes_of_views = [
+            bbox_flip(view.pred_instances.bboxes, view.ori_shape, view.flip_direction)
+            if view.flip
+            else view.pred_instances.bboxes
+            for view in data_samples
+        ]
+        instances_of_views = [view.pred_instances for view in data_samples]
+        merged = super()._merge_single_sample(data_samples)
+        chosen = merged.pred_instances
+        if len(chosen.bboxes) == 0:
+            return merged
+        boxes, scores = [], []
+        for view_boxes, instances in zip(boxes_of_views, instances_of_views, strict=True):
+            if len(view_boxes) == 0:
+                boxes.append(torch.zeros_like(chosen.bboxes))
+                scores.append(torch.zeros_like(chosen.scores))
+                continue
+            same = bbox_overlaps(chosen.bboxes, view_boxes) >= self.tta_cfg.nms.iou_threshold
+            same &= chosen.labels[:, None] == instances.labels
+            view_scores, best = torch.where(same, instances.scores, 0.0).max(dim=1)
+            boxes.append(view_boxes[best])
+            scores.append(view_scores)
+        total = torch.stack(scores).sum(0)
+        # A box without area overlaps nothing, not even itself.
+        weights = torch.stack(scores) / total.clamp(min=torch.finfo(total.dtype).tiny)
+        fused = (weights[:, :, None] * torch.stack(boxes)).sum(0)
+        fused = torch.where(total[:, None] > 0, fused, chosen.bboxes)
+        mean_scores, order = (total / len(scores)).sort(descending=True, stable=True)
+        merged.pred_instances = InstanceData(
+            bboxes=fused[order], scores=mean_scores, labels=chosen.labels[order]
+        )
         return merged
 
     def _extract(self, view: dict) -> tuple[tuple[Tensor, ...], SampleList]:

@@ -172,7 +172,7 @@ def test_soft_masks_are_turned_upright_and_averaged(name):
             predicted.bboxes, torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
         )
         assert predicted.labels.tolist() == labels
-        scores = [b[2] - 0.01 * min(b[3]) for b in known[image]]
+        scores = [sum(b[2] - 0.01 * view for view in b[3]) / len(views) for b in known[image]]
         np.testing.assert_allclose(predicted.scores, scores, atol=1e-6)
         assert predicted.soft_masks.shape == (len(boxes), CELLS, CELLS)
         for box, label, soft in zip(boxes, labels, predicted.soft_masks, strict=True):
@@ -187,18 +187,37 @@ def test_soft_masks_are_turned_upright_and_averaged(name):
 def test_boxes_of_the_views_are_merged_and_limited():
     known = {
         0: [
-            ((3, 4, 17, 18), 0, 0.9, [0, 1]),
-            ((3, 4, 17, 19), 0, 0.7, [1]),  # the first box again, nearly
-            ((3, 4, 17, 18), 1, 0.6, [1]),  # the same place, another class
-            ((20, 2, 30, 12), 1, 0.3, [0]),
+            ((3, 4, 17, 18), 0, 0.8, [0]),
+            ((3, 4, 17, 20), 0, 0.41, [1]),  # the first box again, nearly; 0.4 in the second view
+            ((3, 4, 17, 18), 1, 0.71, [1]),  # the same place, another class, in one view only
+            ((20, 2, 30, 12), 1, 0.5, [0]),
+            ((2, 14, 9, 22), 1, 0.3, [0]),  # beyond max_per_img
         ]
     }
-    model = MaskTTAModel(module=KnownDetector(known), tta_cfg={**TTA_CFG, "max_per_img": 2})
+    model = MaskTTAModel(module=KnownDetector(known), tta_cfg={**TTA_CFG, "max_per_img": 3})
     (sample,) = model.test_step(make_views(VIEWS["horizontal"]))
     predicted = sample.pred_instances
-    assert predicted.bboxes.tolist() == [[3, 4, 17, 18], [3, 4, 17, 18]]
-    assert predicted.labels.tolist() == [0, 1]
-    np.testing.assert_allclose(predicted.scores, [0.9, 0.59], atol=1e-6)
+    assert predicted.labels.tolist() == [0, 1, 1]
+    np.testing.assert_allclose(predicted.scores, [0.6, 0.35, 0.25], atol=1e-6)
+    lower = (0.8 * 18 + 0.4 * 20) / 1.2
+    expected = [[3, 4, 17, lower], [3, 4, 17, 18], [20, 2, 30, 12]]
+    np.testing.assert_allclose(predicted.bboxes, expected, atol=1e-4)
+    soft = soft_mask_by_hand(expected[0], 0, VIEWS["horizontal"])
+    np.testing.assert_allclose(predicted.soft_masks[0], soft, atol=1e-5)
+
+
+def test_what_most_views_see_comes_before_what_one_is_sure_of():
+    known = {0: [((3, 4, 17, 18), 0, 0.99, [1]), ((20, 2, 30, 12), 1, 0.6, range(4))]}
+    model = MaskTTAModel(module=KnownDetector(known), tta_cfg=TTA_CFG)
+    (sample,) = model.test_step(make_views(VIEWS["scales"]))
+    assert sample.pred_instances.labels.tolist() == [1, 0]
+
+
+def test_a_box_without_area_is_kept_without_a_score():
+    model = MaskTTAModel(module=KnownDetector({0: [((5, 5, 5, 9), 0, 0.9, [0])]}), tta_cfg=TTA_CFG)
+    (sample,) = model.test_step(make_views(VIEWS["plain"]))
+    assert sample.pred_instances.bboxes.tolist() == [[5, 5, 5, 9]]
+    assert sample.pred_instances.scores.tolist() == [0]
 
 
 def test_one_mask_serves_all_classes_of_a_class_agnostic_head():
