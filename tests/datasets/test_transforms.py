@@ -35,15 +35,15 @@ def test_albumentations_takes_every_argument():
     """It only warns of an argument that it ignores."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        operations = transforms._colour_operations()
+        operations = transforms._colour_operations(7)
     expected = {
-        "GaussianBlur": {"blur_limit": (3, 7), "sigma_limit": (0, 3)},
-        "Blur": {"blur_limit": (3, 7)},
         "Sharpen": {"alpha": (0, 1), "lightness": (0.75, 1.5)},
         "GaussNoise": {"std_range": (0, 0.014)},
         "InvertImg": {},
         "MultiplicativeNoise": {"multiplier": (0.5, 1.5)},
         "RandomBrightnessContrast": {"brightness_limit": (0.1, 0.3), "contrast_limit": (0.1, 0.3)},
+        "GaussianBlur": {"blur_limit": (3, 7), "sigma_limit": (0, 3)},
+        "Blur": {"blur_limit": (3, 7)},
     }
     assert [type(o).__name__ for _, o in operations] == list(expected)
     for _, operation in operations:
@@ -60,6 +60,21 @@ def test_every_operation_keeps_shape_and_type_and_changes_the_image():
             assert output.dtype == np.uint8
             changed |= not np.array_equal(output, image)
         assert changed, operation
+
+
+def test_the_blur_can_be_limited_or_left_out():
+    kernels = StrongColorAugmentation(max_blur=3).operations[-2:]
+    assert [o.blur_limit for o in kernels] == [(3, 3), (3, 3)]
+    without = StrongColorAugmentation(max_blur=0)
+    assert not any("Blur" in type(o).__name__ for o in without.operations)
+    assert len(without.weights) == len(without.operations) == 5
+    assert without.weights.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("max_blur", [-1, 1, 2, 4])
+def test_a_blur_kernel_that_cannot_be_is_refused(max_blur):
+    with pytest.raises(ValueError, match=f"max_blur must be 0 or an odd .* found {max_blur}"):
+        StrongColorAugmentation(max_blur=max_blur)
 
 
 def test_gaussian_noise_has_the_released_strength():
