@@ -14,13 +14,13 @@ from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
 
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from nbseg.engine.checkpoint import load_strictly
 from nbseg.engine.report import draw_test_results
-from nbseg.engine.stage_config import stage_config
+from nbseg.engine.stage_config import predict_with_tta, stage_config
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -57,8 +57,7 @@ def main() -> None:
         results = arguments.out or str(Path(arguments.work_dir) / "predictions")
         plain.test_evaluator.outfile_prefix = results
         if arguments.tta:
-            plain.model = ConfigDict(**plain.tta_model, module=plain.model)
-            plain.test_dataloader.dataset.pipeline = plain.tta_pipeline
+            predict_with_tta(plain)
         if not Path(arguments.checkpoint).is_file():
             raise FileNotFoundError(f"there is no checkpoint {arguments.checkpoint}")
         runner = Runner.from_cfg(plain)

@@ -20,24 +20,29 @@ max_per_img = 300
 val_evaluator = dict(max_detections=300)
 batch_size = 2
 
+# Nuclei have no upright position.
+tta_flips = [
+    dict(type='RandomFlip', prob=0.0),
+    dict(type='RandomFlip', prob=1.0, direction='horizontal'),
+    dict(type='RandomFlip', prob=1.0, direction='vertical'),
+    dict(type='RandomFlip', prob=1.0, direction='diagonal'),
+]
+
 # Crops can cut an object down to nothing; what is left of it must not become a box without width.
 filter_annotations = dict(
     type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False)
-weak_pipeline = [
+load_crop_and_flip = [
     dict(type='LoadImageFromFile'),
     '{load_annotations}',
     dict(type='RandomCrop', crop_size=(256, 256), allow_negative_crop=False, recompute_bbox=True),
     '{filter_annotations}',
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
 ]
+weak_pipeline = [*load_crop_and_flip, dict(type='PackDetInputs')]
 strong_pipeline = [
-    dict(type='LoadImageFromFile'),
-    '{load_annotations}',
-    dict(type='RandomCrop', crop_size=(256, 256), allow_negative_crop=False, recompute_bbox=True),
-    '{filter_annotations}',
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='StrongColorAugmentation'),
+    *load_crop_and_flip,
+    # Nuclei are ten to thirty pixels wide.
+    dict(type='StrongColorAugmentation', max_blur=3),
     dict(
         type='CutOut',
         n_holes=(1, 5),

@@ -111,7 +111,7 @@ class Pipeline:
             inputs = self._inputs(stage)
             if manifest.finished and stage not in self.redo:
                 self._refuse(stage, manifest.changed_inputs(inputs))
-                print(f"[{stage}] finished before, kept ({manifest.path.parent})")
+                _announce(f"[{stage}] finished before, kept ({manifest.path.parent})")
                 continue
             absent = [f"{name}: {path}" for name, path in inputs.items() if not path.exists()]
             if absent:
@@ -127,7 +127,7 @@ class Pipeline:
             if is_main_process():
                 manifest.start(stage, self._keys(stage), inputs)
             barrier()
-            print(f"[{stage}] starts in {manifest.path.parent}")
+            _announce(f"[{stage}] starts in {manifest.path.parent}")
             results = self._run_stage(stage)
             if is_main_process():
                 manifest.finish(**results)
@@ -183,6 +183,10 @@ class Pipeline:
                 write_split(**split, out_dir=self.work_dir / "splits")
             except ValueError as error:
                 raise StageError(str(error)) from error
+            except FileNotFoundError as error:
+                raise StageError(
+                    f"{error}; correct data_root or split.ann_file (--cfg-options data_root=DIR)"
+                ) from error
 
     def _brings(self, section: str, key: str) -> bool:
         return bool((self.config.get(section) or {}).get(key))
@@ -264,6 +268,11 @@ class Pipeline:
                     "--auto-scale-lr needs auto_scale_lr.base_batch_size in the config; add it"
                 )
             plain.auto_scale_lr.enable = True
+
+
+def _announce(line: str) -> None:
+    if is_main_process():
+        print(line, flush=True)
 
 
 def _latest_checkpoint(folder: Path) -> str | None:

@@ -75,8 +75,15 @@ def stage_config(config: Config, stage: str, work_dir: str | Path) -> Config:
         total = sum(_iterations(config, other, work_dir) for other in ("teacher", "student"))
         _stretch_schedule(plain, total)
     if stage == "pseudo":
-        _predict_with_tta(plain)
+        predict_with_tta(plain)
+        _drop_training(plain)
     return plain
+
+
+def predict_with_tta(plain: Config) -> None:
+    """Let a plain config test with ``tta_model`` on the views of ``tta_pipeline``, in place."""
+    plain.model = ConfigDict(**plain.tta_model, module=plain.model)
+    plain.test_dataloader.dataset.pipeline = plain.tta_pipeline
 
 
 def resolve(config: Config, stage: str, work_dir: str | Path) -> Config:
@@ -149,10 +156,7 @@ def _without_delete_keys(value: Any) -> Any:
     return value
 
 
-def _predict_with_tta(plain: Config) -> None:
-    """Turn a training config into one that predicts; as MMDetection's tools/test.py --tta does."""
-    plain.model = ConfigDict(**plain.tta_model, module=plain.model)
-    plain.test_dataloader.dataset.pipeline = plain.tta_pipeline
+def _drop_training(plain: Config) -> None:
     plain.test_evaluator = []
     for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"):
         plain[key] = None

@@ -59,7 +59,9 @@ def draw_comparison(
         for caption, annotations in grouped.items():
             drawn = _overlay(pixels, annotations[image["id"]], names, colours, enlarge)
             tiles.append(_captioned(drawn, f"{caption} ({len(annotations[image['id']])})"))
-        path = out / f"{Path(image['file_name']).stem}.png"
+        # Images of two folders may have the same name.
+        name = Path(image["file_name"]).with_suffix(".png").as_posix()
+        path = out / name.replace("/", "_")
         with replacing(path) as temporary:
             cv2.imwrite(str(temporary), np.hstack(tiles))
         written.append(path)
@@ -83,7 +85,7 @@ def draw_results(
         image_folder: of the truth's file names.
         out: folder of the PNG files.
         caption: of the predicted panel.
-        limit: images, the first of the json that have a file.
+        limit: of the json's images; one without a file is passed over.
         min_score: predictions below it are left out.
     """
     truth = json.loads(Path(truth_json).read_text())

@@ -18,7 +18,7 @@ from nbseg.engine.stage_config import DEFAULT_STAGES
 # The config of the generated set with everything that takes time made small. What a network says
 # after three steps hardly differs from chance, so boxes of low scores become pseudo-labels.
 CONFIG = """
-_base_ = '{repository}/configs/shapes/noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py'
+_base_ = '{repository}/configs/shapes/demo.py'
 data_root = '{data}'
 percent = 50
 batch_size = 2

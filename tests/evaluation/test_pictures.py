@@ -55,7 +55,7 @@ def test_one_png_an_image_with_the_panels_side_by_side(folder, tmp_path):
     panels = {"truth": [own["rle"], own["runs"]], "found": [own["polygon"]], "nothing": []}
     out = tmp_path / "new" / "pictures"
     written = draw_comparison(folder, IMAGES, panels, CATEGORIES, out, min_side=120)
-    assert written == [out / "1.png", out / "2.png"]
+    assert written == [out / "a_1.png", out / "2.png"]
     assert sorted(out.iterdir()) == written
     small, large = (cv2.imread(str(path)) for path in written)
     assert small.shape == (CAPTION_HEIGHT + 3 * 40, 4 * 3 * 60, 3)
@@ -96,7 +96,7 @@ def test_results_are_drawn_beside_the_truth(folder, tmp_path):
                 limit=1,
                 min_score=min_score,
             )
-            assert written == [out / "1.png"]
+            assert written == [out / "a_1.png"]
             image, true, found = np.split(cv2.imread(str(written[0]))[CAPTION_HEIGHT:], 3, axis=1)
             assert (true != image).any()
             pictures[min_score] = found
