@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config
 from pycocotools.coco import COCO
 
+from nbseg.engine.errors import StageError
 from nbseg.engine.manifest import Manifest, file_hash
 from nbseg.engine.stage_config import STAGES, stage_config
 from nbseg.files import write_json
@@ -413,7 +414,7 @@ def test_what_another_stage_makes_must_be_there(finished, tmp_path, make_pipelin
 
 def test_missing_data_is_refused_before_a_stage_starts(finished, tmp_path, make_pipeline):
     run = type(finished)(**{**vars(finished), "work_dir": tmp_path / "run"})
-    with pytest.raises(FileNotFoundError, match="annotation"):
+    with pytest.raises(StageError, match="no annotation file .*nowhere.*correct data_root"):
         make_pipeline(run, {"data_root": str(tmp_path / "nowhere")}).run()
     with pytest.raises(FileNotFoundError, match="nowhere.*test_dataloader of stage supervised"):
         make_pipeline(run, {"val_images": str(tmp_path / "nowhere")}).run()
