@@ -18,7 +18,7 @@ anchor_scales = [2, 4]
 # An image may hold hundreds of nuclei.
 max_per_img = 300
 val_evaluator = dict(max_detections=300)
-batch_size = 2
+batch_size = 4
 
 # Nuclei have no upright position.
 tta_flips = [
@@ -51,8 +51,9 @@ strong_pipeline = [
     dict(type='PackDetInputs'),
 ]
 
-train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
+# Nine labelled images are soon known by heart. And a student that starts where the teacher started
+# averages the errors of its teacher instead of inheriting them.
+train_dataloader = dict(sampler=dict(source_ratio=[1, 3]))
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight_decay=0.01))
-iterations = 300
-load_from = '{teacher_checkpoint}'
-teacher = dict(iterations=200, load_from=None)
+iterations = 500
+teacher = dict(iterations=250)

@@ -255,7 +255,7 @@ def keep_one_image(run):
     writer = PredictionWriter(folder)
     writer.append(first._replace(scores=np.full_like(first.scores, 2)))
     writer.flush()
-    (folder / "part-000-000001.tmp").write_bytes(b"half of a part")
+    (folder / ".part-000-000001.4321.npz").write_bytes(b"half of a part")
     return first.image_id
 
 

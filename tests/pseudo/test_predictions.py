@@ -65,7 +65,7 @@ def test_parts_are_bounded(tmp_path):
 
 def test_unfinished_parts_are_not_read(tmp_path):
     write(tmp_path, [predictions(1)])
-    (tmp_path / "part-000-000001.tmp").write_bytes(b"half of a part")
+    (tmp_path / ".part-000-000001.4321.npz").write_bytes(b"half of a part")
     store = PredictionStore(tmp_path)
     assert set(store.file_names()) == {1}
     assert len(list(store)) == 1
