@@ -1,7 +1,7 @@
 """From the prediction store to ``pseudo_labels.json``."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from pycocotools.coco import COCO
 
 from nbseg.files import write_json
 from nbseg.ops import paste_rle
-from nbseg.pseudo.predictions import PredictionStore
+from nbseg.pseudo.mask_nms import mask_nms
+from nbseg.pseudo.predictions import ImagePredictions, PredictionStore
 from nbseg.pseudo.thresholds import (
     foreground_fraction,
     instances_per_image,
@@ -30,6 +31,7 @@ def make_pseudo_labels(
     box_threshold: str | float | dict[str, float] = "match",
     pixel_threshold: str | float = "match",
     floor: float = 0.1,
+    mask_nms_iou: float | None = 0.5,
 ) -> dict[str, Any]:
     """Turn raw predictions into pseudo-labels whose distribution is the labelled set's.
 
@@ -42,6 +44,8 @@ def make_pseudo_labels(
             name.
         pixel_threshold: ``"match"``, or a probability.
         floor: with ``"match"``, the lowest score that may become a pseudo-label.
+        mask_nms_iou: of predictions whose masks overlap by this IoU, whatever their classes, only
+            the most confident may become a pseudo-label (``mask_nms``); None keeps all.
 
     Returns:
         The ``info`` of the json: thresholds, targets and counts.
@@ -52,13 +56,17 @@ def make_pseudo_labels(
     logger = MMLogger.get_current_instance()
     truth = load_coco(labelled_json)
     categories = category_ids(truth, classes, labelled_json)
-    num_images = 0
+    candidates: list[np.ndarray] = []  # of each image, which predictions may become labels
     scores: list[np.ndarray] = [np.zeros(0, np.float32)]
     labels: list[np.ndarray] = [np.zeros(0, np.int64)]
     for image in store:
-        num_images += 1
-        scores.append(image.scores)
-        labels.append(image.labels)
+        candidate = np.ones(len(image.scores), bool)
+        if mask_nms_iou is not None:
+            candidate = mask_nms(image, mask_nms_iou)
+        candidates.append(candidate)
+        scores.append(image.scores[candidate])
+        labels.append(image.labels[candidate])
+    num_images = len(candidates)
     all_scores, all_labels = np.concatenate(scores), np.concatenate(labels)
     per_image = instances_per_image(truth, categories)
     for name, mean in zip(classes, per_image, strict=True):
@@ -88,14 +96,13 @@ def make_pseudo_labels(
     fraction = foreground_fraction(truth, categories)
     if pixel_threshold == "match":
         histogram = np.zeros(256)
-        for image in store:
-            keep = image.scores >= thresholds[image.labels]
-            histogram += soft_mask_histogram(image.soft_masks[keep], image.boxes[keep])
+        for image in _kept(store, candidates, thresholds):
+            histogram += soft_mask_histogram(image.soft_masks, image.boxes)
         pixel = match_pixel_threshold(histogram, fraction)
     else:
         pixel = float(pixel_threshold)
 
-    images, annotations = _annotations(store, thresholds, pixel, categories)
+    images, annotations = _annotations(_kept(store, candidates, thresholds), pixel, categories)
     if not annotations:
         raise ValueError(
             f"all {kept} pseudo-labels are empty masks at the pixel threshold {pixel:.3f}; lower "
@@ -139,13 +146,21 @@ def make_pseudo_labels(
     return info
 
 
+def _kept(
+    store: PredictionStore, candidates: list[np.ndarray], thresholds: np.ndarray
+) -> Iterator[ImagePredictions]:
+    """Yield each image with what becomes its pseudo-labels."""
+    for image, candidate in zip(store, candidates, strict=True):
+        yield image.select(candidate & (image.scores >= thresholds[image.labels]))
+
+
 def _annotations(
-    store: PredictionStore, thresholds: np.ndarray, pixel: float, category_ids: list[int]
+    predictions: Iterable[ImagePredictions], pixel: float, category_ids: list[int]
 ) -> tuple[list[dict], list[dict]]:
-    """Return the COCO images and annotations that the thresholds keep; empty masks are dropped."""
+    """Return the COCO images and annotations; empty masks are dropped."""
     images: list[dict] = []
     annotations: list[dict] = []
-    for image in store:
+    for image in predictions:
         images.append(
             {
                 "id": image.image_id,
@@ -154,13 +169,11 @@ def _annotations(
                 "width": image.width,
             }
         )
-        keep = image.scores >= thresholds[image.labels]
-        boxes = image.boxes[keep]
-        rles = paste_rle(image.soft_masks[keep], boxes, image.height, image.width, pixel)
+        rles = paste_rle(image.soft_masks, image.boxes, image.height, image.width, pixel)
         for box, score, label, rle in zip(
-            boxes.tolist(),
-            image.scores[keep].tolist(),
-            image.labels[keep].tolist(),
+            image.boxes.tolist(),
+            image.scores.tolist(),
+            image.labels.tolist(),
             rles,
             strict=True,
         ):

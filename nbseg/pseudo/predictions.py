@@ -34,6 +34,15 @@ class ImagePredictions(NamedTuple):
     labels: np.ndarray
     soft_masks: np.ndarray
 
+    def select(self, keep: np.ndarray) -> "ImagePredictions":
+        """Return the image with the predictions where ``keep``, bool of shape (N,), is True."""
+        return self._replace(
+            boxes=self.boxes[keep],
+            scores=self.scores[keep],
+            labels=self.labels[keep],
+            soft_masks=self.soft_masks[keep],
+        )
+
 
 class PredictionWriter:
     """Collects predictions and writes a part whenever ``images_per_part`` images are together.

@@ -31,7 +31,7 @@ def images():
         "a/1.png",
         HEIGHT,
         WIDTH,
-        np.concatenate([boxes, boxes[:2]]),
+        np.concatenate([boxes, np.array([[1, 22, 10, 38], [32, 36, 44, 40]], np.float32)]),
         np.array([0.9, 0.8, 0.2, 0.6, 0.99], np.float32),
         np.array([0, 0, 0, 1, 2]),
         np.concatenate([soft, soft[:2]]),
@@ -200,6 +200,33 @@ def test_fixed_thresholds(store, labelled, tmp_path):
     # 0.3 as float32 is more than 0.3.
     assert kept(out) == [(11, 10, 0.6), (11, 30, 0.9), (12, 10, 0.6), (13, 10, 0.3)]
     assert json.loads(out.read_text())["annotations"][0]["area"] < larger
+
+
+def test_an_object_gets_one_label(store, labelled, tmp_path):
+    first = images()[0]
+    # Image 11 shows its best cat as a dog too, better than all other dogs.
+    as_dog = first._replace(
+        image_id=15,
+        boxes=first.boxes[[0, 0, 3]],
+        scores=np.array([0.95, 0.92, 0.7], np.float32),
+        labels=np.array([0, 1, 1]),
+        soft_masks=first.soft_masks[[0, 0, 3]],
+    )
+    writer = PredictionWriter(store.folder)
+    writer.append(as_dog)
+    writer.flush()
+    out = tmp_path / "out.json"
+    # Three of each class for five images: rounded up.
+    make_pseudo_labels(store, labelled, CLASSES, out, mask_nms_iou=None)
+    both = [(15, 10, 0.7), (15, 10, 0.92), (15, 30, 0.95)]
+    assert [row for row in kept(out) if row[0] == 15] == both
+    assert [row for row in kept(out) if row[1] == 10][:1] == [(11, 10, 0.6)]
+    info = make_pseudo_labels(store, labelled, CLASSES, out)
+    assert kept(out) == [
+        *[(11, 10, 0.6), (11, 30, 0.8), (11, 30, 0.9)],
+        *[(12, 10, 0.6), (15, 10, 0.7), (15, 30, 0.95)],
+    ]
+    assert info["classes"]["dog"]["pseudo_per_image"] == 3 / 5
 
 
 def test_the_floor(store, labelled, tmp_path):
