@@ -1,4 +1,4 @@
-# The generated set from scratch on two CPU cores: 40 labelled, 3960 unlabelled images.
+# The generated set from scratch on two CPU cores: 20 labelled, 3980 unlabelled images.
 #   tools/prepare_data.py shapes --out data/shapes-large --train 4000
 _base_ = [
     '../_base_/models/mask-rcnn_r18-small_fpn.py',
@@ -11,7 +11,7 @@ _base_ = [
 data_root = 'data/shapes-large'
 classes = ['star', 'gear', 'crescent', 'cross', 'leaf']
 num_classes = 5
-percent = 1
+percent = 0.5
 max_per_img = 50
 batch_size = 4
 num_workers = 1
