@@ -5,7 +5,7 @@ import os
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.dist import barrier, get_rank
+from mmengine.dist import barrier, get_rank, get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.runner import BaseLoop, Runner
 
@@ -19,11 +19,13 @@ class PseudoLabelLoop(BaseLoop):
     """Predicts with a ``MaskTTAModel`` on images that have no labels.
 
     Use it as the ``test_cfg`` of a runner. Images that the store already holds are not predicted
-    again, so a killed run goes on where it stopped, also with another number of processes.
+    again, so a killed run goes on where it stopped, also with another number of processes. A batch
+    always holds the same images, whatever is missing and however many processes there are: in
+    another batch an image would be padded differently, and predicted differently in the last digit.
 
     Args:
         runner: the runner.
-        dataloader: config of the unlabelled images' loader.
+        dataloader: config of the unlabelled images' loader; it has no sampler.
         evaluator: ignored; a runner gives one to every test loop.
         store: folder of the prediction store; default ``{runner.work_dir}/predictions``.
         images_per_part: images between two writes to the store.
@@ -42,25 +44,29 @@ class PseudoLabelLoop(BaseLoop):
         dataset = DATASETS.build(dataloader["dataset"])
         dataset.full_init()
         finished = PredictionStore(self.store).file_names() if os.path.isdir(self.store) else {}
-        missing = []
+        image_ids = []
         for i in range(len(dataset)):
             info = dataset.get_data_info(i)
             name = os.path.relpath(info["img_path"], dataset.data_prefix["img"])
-            if info["img_id"] not in finished:
-                missing.append(i)
-            elif finished[info["img_id"]] != name:
+            if finished.get(info["img_id"], name) != name:
                 raise StageError(
                     f"image {info['img_id']} is {name}, but {self.store} has predictions of "
                     f"{finished[info['img_id']]} under that id: the unlabelled images have "
                     "changed; run the pseudo stage again (--redo pseudo)"
                 )
+            image_ids.append(info["img_id"])
         if finished:
-            runner.logger.info(f"{len(finished)} images are predicted, {len(missing)} are missing")
-        self.num_missing = len(missing)
-        dataset.get_subset_(missing)
+            left = len(set(image_ids) - set(finished))
+            runner.logger.info(f"{len(finished)} images are predicted, {left} are missing")
+        missing = [
+            indices
+            for indices in _batches(len(dataset), dataloader["batch_size"])
+            if not all(image_ids[i] in finished for i in indices)
+        ]
+        own = [i for indices in missing[get_rank() :: get_world_size()] for i in indices]
         # Every process lists what is finished before any of them writes more.
         barrier()
-        super().__init__(runner, {**dataloader, "dataset": dataset})
+        super().__init__(runner, {**dataloader, "dataset": dataset, "sampler": own})
 
     @torch.no_grad()
     def run(self) -> dict:
@@ -71,17 +77,23 @@ class PseudoLabelLoop(BaseLoop):
         runner.model.eval()
         writer = PredictionWriter(self.store, self.images_per_part, get_rank())
         image_folder = self.dataloader.dataset.data_prefix["img"]
-        for index, batch in enumerate(self.dataloader if self.num_missing else ()):
+        for index, batch in enumerate(self.dataloader):
             runner.call_hook("before_test_iter", batch_idx=index, data_batch=batch)
             samples = runner.model.test_step(batch)
-            for sample in samples:
-                writer.append(image_predictions(sample, image_folder))
+            writer.append([image_predictions(sample, image_folder) for sample in samples])
             runner.call_hook("after_test_iter", batch_idx=index, data_batch=batch, outputs=samples)
         writer.flush()
         barrier()
         runner.call_hook("after_test_epoch", metrics={})
         runner.call_hook("after_test")
         return {}
+
+
+def _batches(num_images: int, batch_size: int) -> list[range]:
+    return [
+        range(first, min(first + batch_size, num_images))
+        for first in range(0, num_images, batch_size)
+    ]
 
 
 def image_predictions(sample: DetDataSample, image_folder: str) -> ImagePredictions:

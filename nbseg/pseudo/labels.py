@@ -3,18 +3,20 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+from rich.progress import track
 
-from nbseg.files import write_json
+from nbseg.files import replacing
 from nbseg.ops import paste_rle
 from nbseg.pseudo.mask_nms import mask_nms
 from nbseg.pseudo.predictions import ImagePredictions, PredictionStore
 from nbseg.pseudo.thresholds import (
+    foreground_at_threshold,
     foreground_fraction,
     instances_per_image,
     match_box_thresholds,
@@ -48,7 +50,11 @@ def make_pseudo_labels(
             the most confident may become a pseudo-label (``mask_nms``); None keeps all.
 
     Returns:
-        The ``info`` of the json: thresholds, targets and counts.
+        The ``info`` of the json: thresholds, targets and counts, and what they were chosen from:
+        ``foreground_at_threshold``, by pixel threshold v / 255, and the classes'
+        ``score_histogram`` of 100 bins from 0 to 1.
+
+    The json is written annotation by annotation, so memory is bounded by the scores, not the masks.
 
     Raises:
         ValueError: no pseudo-label remains, or the classes are not those of the labelled json.
@@ -56,77 +62,87 @@ def make_pseudo_labels(
     logger = MMLogger.get_current_instance()
     truth = load_coco(labelled_json)
     categories = category_ids(truth, classes, labelled_json)
-    candidates: list[np.ndarray] = []  # of each image, which predictions may become labels
-    scores: list[np.ndarray] = [np.zeros(0, np.float32)]
-    labels: list[np.ndarray] = [np.zeros(0, np.int64)]
-    for image in store:
-        candidate = np.ones(len(image.scores), bool)
-        if mask_nms_iou is not None:
-            candidate = mask_nms(image, mask_nms_iou)
-        candidates.append(candidate)
-        scores.append(image.scores[candidate])
-        labels.append(image.labels[candidate])
-    num_images = len(candidates)
-    all_scores, all_labels = np.concatenate(scores), np.concatenate(labels)
     per_image = instances_per_image(truth, categories)
+    fraction = foreground_fraction(truth, categories)
     for name, mean in zip(classes, per_image, strict=True):
         if mean == 0:
             logger.warning(
                 f"class {name!r} has no labelled instance: none of its predictions is kept"
             )
 
-    if box_threshold == "match":
-        thresholds = match_box_thresholds(all_scores, all_labels, num_images, per_image, floor)
-    elif isinstance(box_threshold, dict):
-        missing = sorted(set(classes) - set(box_threshold))
-        if missing:
-            raise ValueError(f"box_threshold has no score for the classes {missing}")
-        thresholds = np.array([float(box_threshold[name]) for name in classes])
-    else:
-        thresholds = np.full(len(classes), float(box_threshold))
-
-    kept = int((all_scores >= thresholds[all_labels]).sum())
+    fixed = None if box_threshold == "match" else _fixed_thresholds(box_threshold, classes)
+    lowest = floor if fixed is None else fixed.min()
+    candidates, num_predictions, best_score = [], 0, 0.0
+    for image in _progress(store, "overlapping masks"):
+        candidates.append(_candidates(image, lowest, mask_nms_iou))
+        num_predictions += len(image.scores)
+        best_score = max(best_score, float(image.scores.max(initial=0)))
+    scores = np.concatenate([np.zeros(0, np.float32), *(image.scores for image in candidates)])
+    labels = np.concatenate([np.zeros(0, np.int64), *(image.labels for image in candidates)])
+    thresholds = fixed
+    if thresholds is None:
+        thresholds = match_box_thresholds(scores, labels, len(candidates), per_image, floor)
+    kept = int((scores >= thresholds[labels]).sum())
     if kept == 0:
         raise ValueError(
-            f"no pseudo-label remains of {len(all_scores)} predictions on {num_images} images "
-            f"(best score {all_scores.max(initial=0):.3f}); train the teacher longer, or lower "
-            "labels.floor or labels.box_threshold"
+            f"no pseudo-label remains of {num_predictions} predictions on {len(candidates)} images "
+            f"(best score {best_score:.3f}); train the teacher longer, or lower labels.floor or "
+            "labels.box_threshold"
         )
 
-    fraction = foreground_fraction(truth, categories)
-    if pixel_threshold == "match":
-        histogram = np.zeros(256)
-        for image in _kept(store, candidates, thresholds):
-            histogram += soft_mask_histogram(image.soft_masks, image.boxes)
-        pixel = match_pixel_threshold(histogram, fraction)
-    else:
-        pixel = float(pixel_threshold)
+    def pseudo_labelled(activity: str) -> Iterator[ImagePredictions]:
+        for image, chosen in zip(_progress(store, activity), candidates, strict=True):
+            yield image.select(chosen.indices[chosen.scores >= thresholds[chosen.labels]])
 
-    images, annotations = _annotations(_kept(store, candidates, thresholds), pixel, categories)
-    if not annotations:
-        raise ValueError(
-            f"all {kept} pseudo-labels are empty masks at the pixel threshold {pixel:.3f}; lower "
-            "labels.pixel_threshold"
+    foreground = foreground_at_threshold(
+        sum(
+            soft_mask_histogram(image.soft_masks, image.boxes)
+            for image in pseudo_labelled("pixel threshold")
         )
-    count = np.bincount(
-        [categories.index(a["category_id"]) for a in annotations], minlength=len(classes)
     )
-    info = {
+    pixel = pixel_threshold
+    if pixel == "match":
+        pixel = match_pixel_threshold(foreground, fraction)
+    info: dict[str, Any] = {
         "description": "pseudo-labels made by nbseg",
-        "pixel_threshold": pixel,
+        "pixel_threshold": float(pixel),
         "labelled_foreground_fraction": fraction,
+        "foreground_at_threshold": foreground.tolist(),
         "classes": {
             name: {
                 "box_threshold": float(thresholds[i]) if np.isfinite(thresholds[i]) else None,
                 "labelled_per_image": float(per_image[i]),
-                "pseudo_per_image": float(count[i] / num_images),
+                "pseudo_per_image": 0.0,
+                "score_histogram": np.histogram(scores[labels == i], 100, (0, 1))[0].tolist(),
             }
             for i, name in enumerate(classes)
         },
     }
-    labelled_mean, pseudo_mean = float(per_image.sum()), len(annotations) / num_images
+    annotations = (
+        annotation
+        for image in pseudo_labelled("pseudo-labels")
+        for annotation in _annotations(image, float(pixel), categories)
+    )
+    count = np.zeros(len(classes), int)
+    with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(f'{{"images": {json.dumps([image.description for image in candidates])},\n')
+        file.write(f'"categories": {json.dumps([truth.cats[c] for c in categories])},\n')
+        file.write('"annotations": [')
+        for index, annotation in enumerate(annotations):
+            file.write((",\n" if index else "\n") + json.dumps({"id": index + 1, **annotation}))
+            count[categories.index(annotation["category_id"])] += 1
+        if not count.any():
+            raise ValueError(
+                f"all {kept} pseudo-labels are empty masks at the pixel threshold {pixel:.3f}; "
+                "lower labels.pixel_threshold"
+            )
+        for name, mean in zip(classes, count / len(candidates), strict=True):
+            info["classes"][name]["pseudo_per_image"] = float(mean)
+        file.write(f'\n],\n"info": {json.dumps(info)}}}\n')
+
+    labelled_mean, pseudo_mean = float(per_image.sum()), float(count.sum() / len(candidates))
     logger.info(
-        f"pseudo-labels: {len(annotations)} instances on {num_images} images "
+        f"pseudo-labels: {count.sum()} instances on {len(candidates)} images "
         f"({pseudo_mean:.2f} an image, labelled {labelled_mean:.2f}), pixel threshold {pixel:.3f}"
     )
     if abs(pseudo_mean - labelled_mean) > 0.2 * labelled_mean:
@@ -134,66 +150,70 @@ def make_pseudo_labels(
             f"there are {pseudo_mean:.2f} pseudo-labels an image but {labelled_mean:.2f} labelled "
             "instances: the unlabelled images differ from the labelled ones, or the teacher is weak"
         )
-    write_json(
-        out,
-        {
-            "info": info,
-            "images": images,
-            "annotations": annotations,
-            "categories": [truth.cats[category] for category in categories],
-        },
-    )
     return info
 
 
-def _kept(
-    store: PredictionStore, candidates: list[np.ndarray], thresholds: np.ndarray
-) -> Iterator[ImagePredictions]:
-    """Yield each image with what becomes its pseudo-labels."""
-    for image, candidate in zip(store, candidates, strict=True):
-        yield image.select(candidate & (image.scores >= thresholds[image.labels]))
+class _Candidates(NamedTuple):
+    """The predictions of one image that may become pseudo-labels, without their soft masks."""
+
+    description: dict[str, Any]  # of the image, as COCO has it
+    indices: np.ndarray  # (N,) int64, among the image's predictions
+    scores: np.ndarray  # (N,) float32
+    labels: np.ndarray  # (N,) int64
+
+
+def _candidates(
+    image: ImagePredictions, lowest_score: float, mask_nms_iou: float | None
+) -> _Candidates:
+    # In this order: what overlaps a prediction and is less confident cannot suppress it.
+    indices = np.flatnonzero(image.scores >= lowest_score)
+    if mask_nms_iou is not None:
+        indices = indices[mask_nms(image.select(indices), mask_nms_iou)]
+    description = {
+        "id": image.image_id,
+        "file_name": image.file_name,
+        "height": image.height,
+        "width": image.width,
+    }
+    return _Candidates(description, indices, image.scores[indices], image.labels[indices])
+
+
+def _fixed_thresholds(
+    box_threshold: float | dict[str, float], classes: Sequence[str]
+) -> np.ndarray:
+    if not isinstance(box_threshold, dict):
+        return np.full(len(classes), float(box_threshold))
+    missing = sorted(set(classes) - set(box_threshold))
+    if missing:
+        raise ValueError(f"box_threshold has no score for the classes {missing}")
+    return np.array([float(box_threshold[name]) for name in classes])
+
+
+def _progress(store: PredictionStore, activity: str) -> Iterable[ImagePredictions]:
+    return track(store, activity, total=len(store), transient=True)
 
 
 def _annotations(
-    predictions: Iterable[ImagePredictions], pixel: float, category_ids: list[int]
-) -> tuple[list[dict], list[dict]]:
-    """Return the COCO images and annotations; empty masks are dropped."""
-    images: list[dict] = []
-    annotations: list[dict] = []
-    for image in predictions:
-        images.append(
-            {
-                "id": image.image_id,
-                "file_name": image.file_name,
-                "height": image.height,
-                "width": image.width,
-            }
-        )
-        rles = paste_rle(image.soft_masks, image.boxes, image.height, image.width, pixel)
-        for box, score, label, rle in zip(
-            image.boxes.tolist(),
-            image.scores.tolist(),
-            image.labels.tolist(),
-            rles,
-            strict=True,
-        ):
-            area = int(coco_mask.area(rle))
-            if area == 0:
-                continue
-            x1, y1, x2, y2 = box
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image.image_id,
-                    "category_id": category_ids[label],
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": area,
-                    "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},
-                    "iscrowd": 0,
-                    "score": score,
-                }
-            )
-    return images, annotations
+    image: ImagePredictions, pixel_threshold: float, category_ids: list[int]
+) -> Iterator[dict[str, Any]]:
+    """Yield the COCO annotation, yet without an id, of each mask that is not empty."""
+    rles = paste_rle(image.soft_masks, image.boxes, image.height, image.width, pixel_threshold)
+    areas = coco_mask.area(rles).tolist() if rles else []
+    for box, score, label, rle, area in zip(
+        image.boxes.tolist(), image.scores.tolist(), image.labels.tolist(), rles, areas, strict=True
+    ):
+        if area == 0:
+            continue
+        x1, y1, x2, y2 = box
+        yield {
+            "image_id": image.image_id,
+            "category_id": category_ids[label],
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": area,
+            "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},
+            "iscrowd": 0,
+            "score": score,
+        }
 
 
 def load_coco(path: str | Path) -> COCO:

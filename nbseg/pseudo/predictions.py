@@ -10,10 +10,12 @@ A store is a folder of parts, each an ``.npz`` with the predictions of some imag
     soft_masks (N, S, S) uint8, value / 255 is the probability
 
 A part appears by a rename once it is whole, so whatever is there can be read, and a run that died
-is continued with the images that no part holds.
+is continued with the images that no part holds. Readers see images by ascending id, so it does not
+matter which process predicted an image, or when.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +37,7 @@ class ImagePredictions(NamedTuple):
     soft_masks: np.ndarray
 
     def select(self, keep: np.ndarray) -> "ImagePredictions":
-        """Return the image with the predictions where ``keep``, bool of shape (N,), is True."""
+        """Return the image with the chosen predictions, a bool mask (N,) or indices."""
         return self._replace(
             boxes=self.boxes[keep],
             scores=self.scores[keep],
@@ -62,9 +64,9 @@ class PredictionWriter:
         numbers = [int(path.stem[-6:]) for path in self.folder.glob(f"part-{rank:03d}-*.npz")]
         self._next_part = max(numbers, default=-1) + 1
 
-    def append(self, predictions: ImagePredictions) -> None:
-        """Add one image."""
-        self._pending.append(predictions)
+    def append(self, batch: Iterable[ImagePredictions]) -> None:
+        """Add the images of a batch; all of them go into the same part."""
+        self._pending.extend(batch)
         if len(self._pending) >= self.images_per_part:
             self.flush()
 
@@ -101,6 +103,10 @@ class PredictionStore:
         FileNotFoundError: the folder does not exist.
     """
 
+    # Parts held in memory while images are read by id: those that the processes of one run, each
+    # with every so-manieth batch, wrote at about the same time.
+    PARTS_IN_MEMORY = 16
+
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
@@ -114,32 +120,36 @@ class PredictionStore:
         names: dict[int, str] = {}
         for path in self._parts():
             with np.load(path) as part:
-                pairs = zip(part["image_id"].tolist(), part["file_name"].tolist(), strict=True)
-                names.update(pairs)
+                for image_id, name in zip(
+                    part["image_id"].tolist(), part["file_name"].tolist(), strict=True
+                ):
+                    names.setdefault(image_id, name)
         return names
 
+    def __len__(self) -> int:
+        return len(self.file_names())
+
     def __iter__(self) -> Iterator[ImagePredictions]:
-        seen: set[int] = set()
+        places: dict[int, tuple[Path, int]] = {}
         for path in self._parts():
             with np.load(path) as part:
-                arrays = dict(part)
-            ends = np.cumsum(arrays["count"])
-            starts = ends - arrays["count"]
-            for i, image_id in enumerate(arrays["image_id"].tolist()):
-                if image_id in seen:
-                    continue
-                seen.add(image_id)
-                rows = slice(starts[i], ends[i])
-                yield ImagePredictions(
-                    image_id,
-                    str(arrays["file_name"][i]),
-                    int(arrays["height"][i]),
-                    int(arrays["width"][i]),
-                    arrays["boxes"][rows],
-                    arrays["scores"][rows],
-                    arrays["labels"][rows],
-                    arrays["soft_masks"][rows],
-                )
+                for row, image_id in enumerate(part["image_id"].tolist()):
+                    places.setdefault(image_id, (path, row))
+        read = lru_cache(self.PARTS_IN_MEMORY)(_read_part)
+        for image_id in sorted(places):
+            path, row = places[image_id]
+            yield read(path)[row]
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob("part-*.npz"))
+
+
+def _read_part(path: Path) -> list[ImagePredictions]:
+    with np.load(path) as part:
+        arrays = dict(part)
+    ends = np.cumsum(arrays["count"])
+    per_instance = [
+        np.split(arrays[name], ends[:-1]) for name in ("boxes", "scores", "labels", "soft_masks")
+    ]
+    per_image = [arrays[name].tolist() for name in ("image_id", "file_name", "height", "width")]
+    return [ImagePredictions(*row) for row in zip(*per_image, *per_instance, strict=True)]

@@ -112,15 +112,14 @@ def soft_mask_histogram(soft_masks: np.ndarray, boxes: np.ndarray) -> np.ndarray
     return np.bincount(soft_masks.reshape(-1), weights=weights, minlength=LEVELS)
 
 
-def match_pixel_threshold(histogram: np.ndarray, fraction: float) -> float:
-    """Return the threshold at which the foreground inside kept boxes is nearest to ``fraction``.
+def foreground_at_threshold(histogram: np.ndarray) -> np.ndarray:
+    """Return the fraction of the boxes' pixels that is foreground at each pixel threshold.
 
     Args:
         histogram: pixels of each soft-mask value, shape (256,).
-        fraction: foreground over all pixels inside the labelled boxes.
 
     Returns:
-        v / 255 with v in 1 ... 255; foreground is ``soft mask >= v / 255``.
+        float64, shape (256,); entry v is for ``soft mask >= v / 255``.
 
     Raises:
         ValueError: the histogram is empty.
@@ -128,8 +127,21 @@ def match_pixel_threshold(histogram: np.ndarray, fraction: float) -> float:
     total = histogram.sum()
     if total <= 0:
         raise ValueError(
-            "no pseudo-label box with an area remains, so the pixel threshold cannot be matched"
+            "no pseudo-label box with an area remains, so there are no pixels to threshold"
         )
-    at_least = histogram[::-1].cumsum()[::-1] / total
-    value = 1 + int(np.argmin(np.abs(at_least[1:] - fraction)))
+    fractions: np.ndarray = histogram[::-1].cumsum()[::-1] / total
+    return fractions
+
+
+def match_pixel_threshold(foreground: np.ndarray, fraction: float) -> float:
+    """Return the threshold at which the foreground inside kept boxes is nearest to ``fraction``.
+
+    Args:
+        foreground: of :func:`foreground_at_threshold`, shape (256,).
+        fraction: foreground over all pixels inside the labelled boxes.
+
+    Returns:
+        v / 255 with v in 1 ... 255; foreground is ``soft mask >= v / 255``.
+    """
+    value = 1 + int(np.argmin(np.abs(foreground[1:] - fraction)))
     return value / (LEVELS - 1)

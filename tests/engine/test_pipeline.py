@@ -253,7 +253,7 @@ def keep_one_image(run):
     for part in folder.glob("part-*"):
         part.unlink()
     writer = PredictionWriter(folder)
-    writer.append(first._replace(scores=np.full_like(first.scores, 2)))
+    writer.append([first._replace(scores=np.full_like(first.scores, 2))])
     writer.flush()
     (folder / ".part-000-000001.4321.npz").write_bytes(b"half of a part")
     return first.image_id
@@ -285,7 +285,7 @@ def test_other_images_under_known_ids_are_refused(moved, make_pipeline):
     for part in folder.glob("part-*"):
         part.unlink()
     writer = PredictionWriter(folder)
-    writer.append(first._replace(file_name="another.png"))
+    writer.append([first._replace(file_name="another.png")])
     writer.flush()
     with pytest.raises(ValueError, match="has predictions of another.png under that id"):
         make_pipeline(moved, stages=["pseudo"], resume="auto").run()

@@ -73,7 +73,7 @@ def images():
 def store(tmp_path):
     writer = PredictionWriter(tmp_path / "predictions", images_per_part=3)
     for image in images():
-        writer.append(image)
+        writer.append([image])
     writer.flush()
     return PredictionStore(tmp_path / "predictions")
 
@@ -142,6 +142,11 @@ def test_pseudo_labels_match_the_labelled_set(store, labelled, tmp_path, log):
     assert info["labelled_foreground_fraction"] == 0.5
     assert list(out.parent.iterdir()) == [out]
 
+    # Candidates of 0.1 or more: cats 0.9, 0.8, 0.2, 0.7; dogs 0.6, 0.6, 0.3; a cow, 0.99.
+    histograms = [np.flatnonzero(classes[name]["score_histogram"]).tolist() for name in CLASSES]
+    assert histograms == [[20, 70, 80, 90], [30, 60], [99]]
+    assert classes["dog"]["score_histogram"][60] == 2
+
     # The pixel threshold by brute force over what is kept.
     predictions = images()
     some = [(predictions[0], [0, 1, 3]), (predictions[1], [2])]
@@ -149,11 +154,12 @@ def test_pseudo_labels_match_the_labelled_set(store, labelled, tmp_path, log):
     soft = np.concatenate([p.soft_masks[i] for p, i in some])
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
-    def error(level):
-        foreground = ((soft >= level).mean(axis=(1, 2)) * areas).sum()
-        return abs(foreground / areas.sum() - 0.5)
-
-    assert info["pixel_threshold"] == min(range(1, 256), key=error) / 255
+    foreground = [
+        ((soft >= level).mean(axis=(1, 2)) * areas).sum() / areas.sum() for level in range(256)
+    ]
+    assert info["foreground_at_threshold"] == pytest.approx(foreground, abs=1e-12)
+    nearest = min(range(1, 256), key=lambda level: abs(foreground[level] - 0.5))
+    assert info["pixel_threshold"] == nearest / 255
 
 
 def test_the_json_is_valid_coco(store, labelled, tmp_path):
@@ -213,7 +219,7 @@ def test_an_object_gets_one_label(store, labelled, tmp_path):
         soft_masks=first.soft_masks[[0, 0, 3]],
     )
     writer = PredictionWriter(store.folder)
-    writer.append(as_dog)
+    writer.append([as_dog])
     writer.flush()
     out = tmp_path / "out.json"
     # Three of each class for five images: rounded up.
@@ -248,7 +254,7 @@ def test_masks_without_a_pixel_are_left_out(store, labelled, tmp_path):
     out = tmp_path / "out.json"
     writer = PredictionWriter(store.folder)
     first = images()[0]
-    writer.append(first._replace(image_id=15, soft_masks=first.soft_masks // 3))
+    writer.append([first._replace(image_id=15, soft_masks=first.soft_masks // 3)])
     writer.flush()
     make_pseudo_labels(store, labelled, CLASSES, out, box_threshold=0.85, pixel_threshold=0.5)
     assert kept(out) == [(11, 20, 0.99), (11, 30, 0.9)]

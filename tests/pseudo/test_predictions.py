@@ -23,7 +23,7 @@ def predictions(image_id, count=2, seed=None):
 def write(folder, images, **options):
     writer = PredictionWriter(folder, **options)
     for one in images:
-        writer.append(one)
+        writer.append([one])
     writer.flush()
 
 
@@ -44,6 +44,7 @@ def test_round_trip(tmp_path):
     write(tmp_path / "new" / "store", images, images_per_part=2)
     store = PredictionStore(tmp_path / "new" / "store")
     assert set(store.file_names()) == {1, 2, 3, 4, 9}
+    images.sort(key=lambda image: image.image_id)
     for actual, expected in zip(store, images, strict=True):
         assert_same(actual, expected)
     assert len(list(store)) == len(list(store)) == 5
@@ -53,7 +54,7 @@ def test_parts_are_bounded(tmp_path):
     writer = PredictionWriter(tmp_path, images_per_part=3)
     sizes = []
     for i in range(8):
-        writer.append(predictions(i))
+        writer.append([predictions(i)])
         sizes.append(len(parts(tmp_path)))
     assert sizes == [0, 0, 1, 1, 1, 2, 2, 2]
     writer.flush()
@@ -61,6 +62,24 @@ def test_parts_are_bounded(tmp_path):
     assert parts(tmp_path) == [f"part-000-{i:06d}.npz" for i in range(3)]
     counts = [len(np.load(tmp_path / name)["image_id"]) for name in parts(tmp_path)]
     assert counts == [3, 3, 2]
+
+
+def test_a_batch_stays_in_one_part(tmp_path):
+    writer = PredictionWriter(tmp_path, images_per_part=3)
+    for first in (0, 2, 4, 6):
+        writer.append([predictions(first), predictions(first + 1)])
+    assert [len(np.load(tmp_path / name)["image_id"]) for name in parts(tmp_path)] == [4, 4]
+
+
+def test_the_order_is_the_images_whoever_predicted_them(tmp_path):
+    writers = [PredictionWriter(tmp_path, images_per_part=2, rank=rank) for rank in range(3)]
+    for image_id in range(50, 0, -1):
+        writers[image_id % 3].append([predictions(image_id)])
+    for writer in writers:
+        writer.flush()
+    store = PredictionStore(tmp_path)
+    for image, image_id in zip(store, range(1, 51), strict=True):
+        assert_same(image, predictions(image_id))
 
 
 def test_unfinished_parts_are_not_read(tmp_path):
@@ -98,7 +117,7 @@ def test_a_later_writer_overwrites_nothing_where_a_part_was_removed(tmp_path):
 def test_processes_do_not_share_parts(tmp_path):
     writers = [PredictionWriter(tmp_path, rank=rank) for rank in range(2)]
     for writer in writers:
-        writer.append(predictions(writer.rank))
+        writer.append([predictions(writer.rank)])
         writer.flush()
     assert parts(tmp_path) == ["part-000-000000.npz", "part-001-000000.npz"]
     assert set(PredictionStore(tmp_path).file_names()) == {0, 1}

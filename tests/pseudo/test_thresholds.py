@@ -8,6 +8,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from nbseg.pseudo.thresholds import (
+    foreground_at_threshold,
     foreground_fraction,
     instances_per_image,
     match_box_thresholds,
@@ -185,7 +186,8 @@ def test_the_pixel_threshold_is_the_nearest_of_all(seed, fraction):
     soft_masks = rng.choice(levels, (3, 5, 5)).astype(np.uint8)
     corner = rng.uniform(0, 20, (3, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(1, 20, (3, 2))], 1).astype(np.float32)
-    threshold = match_pixel_threshold(soft_mask_histogram(soft_masks, boxes), fraction)
+    foreground = foreground_at_threshold(soft_mask_histogram(soft_masks, boxes))
+    threshold = match_pixel_threshold(foreground, fraction)
 
     value = threshold * 255
     assert abs(value - round(value)) < 1e-9 and 1 <= round(value) <= 255
@@ -202,12 +204,14 @@ def test_the_pixel_threshold_is_the_nearest_of_all(seed, fraction):
 def test_the_pixel_threshold_by_hand():
     histogram = np.zeros(256)
     histogram[[0, 100, 200]] = [50, 30, 20]
-    assert match_pixel_threshold(histogram, 0.2) == 101 / 255
-    assert match_pixel_threshold(histogram, 0.0) == 201 / 255
-    assert match_pixel_threshold(histogram, 0.45) == 1 / 255
-    assert match_pixel_threshold(histogram, 1.0) == 1 / 255
+    foreground = foreground_at_threshold(histogram)
+    assert foreground.tolist() == [1.0] + 100 * [0.5] + 100 * [0.2] + 55 * [0.0]
+    assert match_pixel_threshold(foreground, 0.2) == 101 / 255
+    assert match_pixel_threshold(foreground, 0.0) == 201 / 255
+    assert match_pixel_threshold(foreground, 0.45) == 1 / 255
+    assert match_pixel_threshold(foreground, 1.0) == 1 / 255
 
 
 def test_the_pixel_threshold_needs_pixels():
     with pytest.raises(ValueError, match="no pseudo-label box with an area remains"):
-        match_pixel_threshold(np.zeros(256), 0.5)
+        foreground_at_threshold(np.zeros(256))

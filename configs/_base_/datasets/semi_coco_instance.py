@@ -91,7 +91,6 @@ pseudo = dict(
         batch_size=1,
         num_workers='{num_workers}',
         drop_last=False,
-        sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
         dataset=dict(
             type='CocoDataset',
             ann_file='{unlabelled_json}',
