@@ -9,6 +9,7 @@ custom_imports = dict(
         'nbseg.models.boundary_preserving_loss',
         'nbseg.models.mask_tta',
         'nbseg.models.noise_tolerant_mask_head',
+        'nbseg.models.rle_mask_head',
     ],
     allow_failed_imports=False)
 

@@ -13,23 +13,23 @@ boundary.
 
 import torch
 from mmcv.cnn import ConvModule, build_conv_layer
-from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.utils import ConfigType, InstanceList
 from torch import Tensor, nn
 
+from nbseg.models.rle_mask_head import RLEMaskHead
 from nbseg.ops import multires_mask_targets
 from nbseg.registry import MODELS
 from nbseg.structures import CroppedMasks
 
 
 @MODELS.register_module()
-class NoiseTolerantMaskHead(FCNMaskHead):
+class NoiseTolerantMaskHead(RLEMaskHead):
     """Mask head with a fine and a coarse branch whose logits are fused.
 
     Works wherever ``FCNMaskHead`` does. In training ``forward`` returns ``(fused, coarse)`` logits
     and the loss has the entries ``loss_mask`` and ``loss_mask_coarse``; at test time it returns the
-    fused logits alone, so prediction is ``FCNMaskHead``'s.
+    fused logits alone, so prediction is ``RLEMaskHead``'s.
 
     Weights of a plain ``FCNMaskHead`` with one convolution more, a teacher's, load into the shared
     convolutions and the fine branch; the head then predicts what the plain one does.
@@ -38,7 +38,7 @@ class NoiseTolerantMaskHead(FCNMaskHead):
         num_convs: convolutions shared by the two branches.
         loss_mask: loss on both resolutions, e.g. ``CrossEntropyLoss(use_mask=True)`` or
             ``BoundaryPreservingLoss``.
-        **kwargs: of ``FCNMaskHead``. The upsampling is always a stride-2 deconvolution.
+        **kwargs: of ``RLEMaskHead``. The upsampling is always a stride-2 deconvolution.
     """
 
     def __init__(self, num_convs: int = 3, **kwargs) -> None:

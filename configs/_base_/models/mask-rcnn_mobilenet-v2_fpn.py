@@ -17,7 +17,7 @@ mask_head_cfg = dict(
     num_classes='{num_classes}',
     loss_mask='{mask_loss}')
 mask_head = dict(type='NoiseTolerantMaskHead', num_convs=3, **mask_head_cfg)
-plain_mask_head = dict(type='FCNMaskHead', num_convs=4, **mask_head_cfg)
+plain_mask_head = dict(type='RLEMaskHead', num_convs=4, **mask_head_cfg)
 
 model = dict(
     backbone=dict(
@@ -41,4 +41,4 @@ model = dict(
         rcnn=dict(sampler=dict(num=96))),
     test_cfg=dict(
         rpn=dict(nms_pre=500, max_per_img='{max_per_img}'),
-        rcnn=dict(max_per_img='{max_per_img}')))
+        rcnn=dict(max_per_img='{max_per_img}', mask_format='rle')))

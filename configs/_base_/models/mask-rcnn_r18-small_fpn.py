@@ -22,7 +22,7 @@ mask_head_cfg = dict(
     num_classes='{num_classes}',
     loss_mask='{mask_loss}')
 mask_head = dict(type='NoiseTolerantMaskHead', num_convs=3, **mask_head_cfg)
-plain_mask_head = dict(type='FCNMaskHead', num_convs=4, **mask_head_cfg)
+plain_mask_head = dict(type='RLEMaskHead', num_convs=4, **mask_head_cfg)
 
 model = dict(
     backbone=dict(
@@ -59,4 +59,4 @@ model = dict(
         rpn_proposal=dict(nms_pre=200, max_per_img=128),
         rcnn=dict(sampler=dict(num=48, pos_fraction=0.33))),
     test_cfg=dict(
-        rpn=dict(nms_pre=200, max_per_img=100), rcnn=dict(max_per_img=50)))
+        rpn=dict(nms_pre=200, max_per_img=100), rcnn=dict(max_per_img=50, mask_format='rle')))

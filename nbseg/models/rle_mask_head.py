@@ -1,0 +1,64 @@
+"""A mask head whose predictions leave as run lengths."""
+
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+from mmdet.utils import ConfigType
+from torch import Tensor
+
+from nbseg.ops import paste_rle
+from nbseg.registry import MODELS
+
+
+@MODELS.register_module()
+class RLEMaskHead(FCNMaskHead):
+    """``FCNMaskHead`` that predicts COCO run lengths where the test config asks for them.
+
+    ``test_cfg.rcnn.mask_format`` is ``"bitmap"``, MMDetection's boolean tensors of the image's size
+    (N, H, W), the default, or ``"rle"``, a list of N compressed COCO RLE, which MMDetection's
+    metrics take as well. Run lengths are made from each mask's box, so evaluation never holds a
+    mask of the image's size; they are those of the bitmaps that MMDetection pastes on a CPU.
+    MMDetection's own visualizer draws bitmaps only.
+
+    Raises:
+        ValueError: in prediction, ``mask_format`` is unknown.
+    """
+
+    def _predict_by_feat_single(
+        self,
+        mask_preds: Tensor,
+        bboxes: Tensor,
+        labels: Tensor,
+        img_meta: dict,
+        rcnn_test_cfg: ConfigType,
+        rescale: bool = False,
+        activate_map: bool = False,
+    ) -> Tensor | list[dict]:
+        mask_format = rcnn_test_cfg.get("mask_format", "bitmap")
+        if mask_format == "bitmap":
+            return super()._predict_by_feat_single(
+                mask_preds, bboxes, labels, img_meta, rcnn_test_cfg, rescale, activate_map
+            )
+        if mask_format != "rle":
+            raise ValueError(
+                f'test_cfg.rcnn.mask_format must be "bitmap" or "rle", found {mask_format!r}'
+            )
+        height, width = img_meta["ori_shape"][:2]
+        scale = bboxes.new_tensor(img_meta["scale_factor"])
+        if rescale:
+            # In place, as MMDetection does: the caller's boxes become the image's.
+            bboxes /= scale.repeat(2)
+        else:
+            scale_x, scale_y = scale.tolist()
+            height, width = round(height * scale_y), round(width * scale_x)
+        if self.class_agnostic:
+            soft_masks = mask_preds[:, 0]
+        else:
+            soft_masks = mask_preds[range(len(labels)), labels]
+        # MMDetection has already applied the sigmoid where it merged the stages of a cascade.
+        soft_masks = soft_masks if activate_map else soft_masks.sigmoid()
+        return paste_rle(
+            soft_masks.detach().float().cpu().numpy(),
+            bboxes.detach().float().cpu().numpy(),
+            height,
+            width,
+            rcnn_test_cfg.mask_thr_binary,
+        )
