@@ -1,5 +1,6 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what tells their contents apart."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -28,3 +29,12 @@ def write_json(path: str | Path, content: Any, indent: int | None = None) -> Non
     """Write ``content`` as json by way of :func:`replacing`."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent), encoding="utf-8")
+
+
+def file_hash(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

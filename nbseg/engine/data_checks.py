@@ -5,8 +5,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from nbseg.datasets.overlap import overlapping_images
 from nbseg.engine.errors import StageError
 from nbseg.pseudo.labels import category_ids, load_coco
+from nbseg.registry import DATASETS
 
 
 def annotation_files(dataset: dict) -> list[Path]:
@@ -54,6 +56,37 @@ def check_labelled(labels: dict) -> None:
             category_ids(load_coco(path), labels["classes"], path)
         except ValueError as error:
             raise StageError(str(error)) from error
+
+
+def check_overlap(labelled: dict, unlabelled: dict) -> None:
+    """Refuse unlabelled images that are labelled: their pseudo-labels would contradict the labels.
+
+    Args:
+        labelled: data set config of the teacher.
+        unlabelled: data set config of the images to predict.
+
+    Raises:
+        StageError: some images are in both, by file or by content.
+    """
+    pairs = overlapping_images(_image_paths(labelled), _image_paths(unlabelled))
+    if pairs:
+        first = "; ".join(
+            str(twin) if twin == path else f"{twin} = {path}" for twin, path in pairs[:5]
+        )
+        raise StageError(
+            f"{len(pairs)} unlabelled images are labelled ones: {first}"
+            f"{'; ...' if len(pairs) > 5 else ''}. Leave them out of the unlabelled set, or accept "
+            "them with --cfg-options allow_overlap=True"
+        )
+
+
+def _image_paths(dataset: dict) -> Iterator[str]:
+    for leaf in _leaves(dataset):
+        if leaf.get("ann_file") and not all(map(Path.exists, annotation_files(leaf))):
+            continue
+        images = DATASETS.build({**leaf, "pipeline": [], "filter_cfg": None, "test_mode": True})
+        for index in range(len(images)):
+            yield images.get_data_info(index)["img_path"]
 
 
 def check_batches(stage: str, plain: Config) -> None:

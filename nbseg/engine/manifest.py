@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from nbseg.files import write_json
+from nbseg.files import file_hash, write_json
 
 # The keys of a plain config that decide what a stage makes.
 TRAINING_KEYS = (
@@ -123,12 +123,3 @@ def relevant_keys(content: Config | dict, keys: Sequence[str], work_dir: Path) -
     for key in keys:
         visit(content.get(key), (key,))
     return flat
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -17,6 +17,7 @@ from nbseg.engine.data_checks import (
     check_batches,
     check_data,
     check_labelled,
+    check_overlap,
 )
 from nbseg.engine.errors import StageError
 from nbseg.engine.manifest import PREDICTION_KEYS, TRAINING_KEYS, Manifest, relevant_keys
@@ -89,9 +90,8 @@ class Pipeline:
                 self.configs[stage] = plain
                 check_batches(stage, plain)
         for stage in self.stages:
-            manifest = self._manifest(stage)
-            if manifest.finished and stage not in self.redo:
-                self._refuse(stage, manifest.changes(self._keys(stage)))
+            if self._kept(stage):
+                self._refuse(stage, self._manifest(stage).changes(self._keys(stage)))
 
     def run(self) -> dict[str, dict[str, float]]:
         """Run the stages that are not finished; return the metrics of every trained stage."""
@@ -104,12 +104,14 @@ class Pipeline:
         check_data(self.configs, {self._pseudo_labels(), self.work_dir / "teacher/teacher.pth"})
         if "labels" in self.stages:
             check_labelled(resolve(self.config, "labels", self.work_dir).labels)
+        if "pseudo" in self.stages and not self._kept("pseudo") and is_main_process():
+            self._check_overlap()
         if self._brings("teacher", "checkpoint") and not self._teacher_checkpoint().is_file():
             raise FileNotFoundError(f"there is no teacher.checkpoint {self._teacher_checkpoint()}")
         for stage in self.stages:
             manifest = self._manifest(stage)
             inputs = self._inputs(stage)
-            if manifest.finished and stage not in self.redo:
+            if self._kept(stage):
                 self._refuse(stage, manifest.changed_inputs(inputs))
                 _announce(f"[{stage}] finished before, kept ({manifest.path.parent})")
                 continue
@@ -187,6 +189,17 @@ class Pipeline:
                 raise StageError(
                     f"{error}; correct data_root or split.ann_file (--cfg-options data_root=DIR)"
                 ) from error
+
+    def _check_overlap(self) -> None:
+        if self.config.get("allow_overlap"):
+            return
+        teacher = stage_config(self.config, "teacher", self.work_dir)
+        check_overlap(
+            teacher.train_dataloader.dataset, self.configs["pseudo"].test_dataloader.dataset
+        )
+
+    def _kept(self, stage: str) -> bool:
+        return self._manifest(stage).finished and stage not in self.redo
 
     def _brings(self, section: str, key: str) -> bool:
         return bool((self.config.get(section) or {}).get(key))

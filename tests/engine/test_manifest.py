@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from nbseg.engine.manifest import Manifest, file_hash, relevant_keys
+from nbseg.engine.manifest import Manifest, relevant_keys
+from nbseg.files import file_hash
 
 KEYS = ("model", "train_dataloader", "optim_wrapper", "load_from", "param_scheduler")
 

@@ -1,6 +1,9 @@
 """The stages end to end: artefacts, what is kept, refused, redone and resumed."""
 
 import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +12,9 @@ from mmengine.config import Config
 from pycocotools.coco import COCO
 
 from nbseg.engine.errors import StageError
-from nbseg.engine.manifest import Manifest, file_hash
+from nbseg.engine.manifest import Manifest
 from nbseg.engine.stage_config import STAGES, stage_config
-from nbseg.files import write_json
+from nbseg.files import file_hash, write_json
 from nbseg.pseudo.predictions import PredictionStore, PredictionWriter
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -385,6 +388,31 @@ def test_a_bare_folder_of_images_and_an_own_teacher(finished, tmp_path, train):
     assert coco.anns
     assert list(json.loads((work_dir / "metrics.json").read_text())) == ["student"]
     assert not (work_dir / "splits").exists()
+
+
+def test_unlabelled_images_that_are_labelled_are_refused(finished, tmp_path, make_pipeline):
+    run = SimpleNamespace(**{**vars(finished), "work_dir": tmp_path / "run"})
+    labelled = f"{finished.work_dir}/splits/instances_train.0@50.json"
+    folder = tmp_path / "images"
+    folder.mkdir()
+    images = json.loads(Path(labelled).read_text())["images"]
+    shutil.copy(finished.data / "train" / images[0]["file_name"], folder / "a_copy.png")
+    shutil.copy(finished.data / "val" / "000000.png", folder / "another.png")
+    changes = {
+        "split": None,
+        "report": None,
+        "labelled_json": labelled,
+        "teacher.checkpoint": f"{finished.work_dir}/teacher/teacher.pth",
+        "pseudo.test_dataloader.dataset.type": "ImageFolderDataset",
+        "pseudo.test_dataloader.dataset.data_prefix.img": f"{folder}/",
+        "pseudo.test_dataloader.dataset.ann_file": "",
+    }
+    message = rf"1 unlabelled images are labelled ones: .*{images[0]['file_name']} = .*a_copy.png"
+    with pytest.raises(StageError, match=message):
+        make_pipeline(run, changes, stages=["pseudo"]).run()
+    assert not (run.work_dir / "pseudo").exists()
+    make_pipeline(run, {**changes, "allow_overlap": True}, stages=["pseudo"]).run()
+    assert len(list(PredictionStore(run.work_dir / "pseudo" / "predictions"))) == 2
 
 
 def test_the_oracle_trains_with_the_hidden_labels(moved, make_pipeline):

@@ -42,6 +42,8 @@ pseudo_dataset = dict(
     metainfo='{metainfo}',
     filter_cfg=dict(filter_empty_gt=True),
     pipeline='{train_pipeline}')
+# Whether unlabelled images may be labelled ones; they are refused by name and by content.
+allow_overlap = False
 val_dataset = dict(
     type='CocoDataset',
     ann_file='{val_json}',

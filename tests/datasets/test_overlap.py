@@ -1,0 +1,37 @@
+"""Images of the labelled set that lie in the unlabelled one too."""
+
+from nbseg.datasets.overlap import overlapping_images
+
+
+def written(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_the_same_file_and_copies_of_it(tmp_path):
+    first = written(tmp_path / "labelled" / "1.png", b"first")
+    second = written(tmp_path / "labelled" / "2.png", b"second")
+    link = tmp_path / "link.png"
+    link.symlink_to(first)
+    copy = written(tmp_path / "unlabelled" / "x.png", b"second")
+    same_size = written(tmp_path / "unlabelled" / "1.png", b"other")
+    unlabelled = [link, copy, same_size, first, tmp_path / "absent.png"]
+    assert overlapping_images([first, str(second), tmp_path / "no.png"], unlabelled) == [
+        (first, link),
+        (second, copy),
+        (first, first),
+    ]
+    assert overlapping_images([], unlabelled) == []
+    assert overlapping_images([first], [copy, same_size]) == []
+
+
+def test_files_are_read_only_where_sizes_agree(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        "nbseg.datasets.overlap.file_hash", lambda path: read.append(path.name) or path.read_bytes()
+    )
+    labelled = [written(tmp_path / f"l{size}.png", bytes(size)) for size in (1, 2, 3)]
+    unlabelled = [written(tmp_path / f"u{size}.png", bytes([7] * size)) for size in (3, 4, 5)]
+    assert overlapping_images(labelled, unlabelled) == []
+    assert sorted(read) == ["l3.png", "u3.png"]
