@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmcv.transforms import Compose
@@ -119,3 +121,24 @@ def test_head_and_loss_switch_alone(load, head, loss):
     (of_teacher,) = mask_heads(build(stage_config(config, "teacher", "run")))
     assert not isinstance(of_teacher, NoiseTolerantMaskHead)
     assert not isinstance(of_teacher.loss_mask, BoundaryPreservingLoss)
+
+
+@pytest.mark.parametrize(
+    ("views", "image", "smallest", "largest"),
+    [
+        ("tta_cityscapes", (1024, 2048), (624, 1248), (1424, 2848)),
+        ("tta_coco", (480, 640), (400, 533), (1200, 1600)),
+    ],
+)
+def test_the_views_of_the_released_code(load, tmp_path, views, image, smallest, largest):
+    config = load(Path("coco/noisy-boundaries_mask-rcnn_mobilenet-v2_fpn_coco-street7.py"))
+    config.tta_scales = Config.fromfile(FOLDER / "_base_" / f"{views}.py").tta_scales
+    pipeline = stage_config(config, "pseudo", "run").test_dataloader.dataset.pipeline
+    path = tmp_path / "image.png"
+    cv2.imwrite(str(path), np.zeros((*image, 3), np.uint8))
+    packed = Compose(pipeline)({"img_path": str(path), "img_id": 1})
+    metas = [sample.metainfo for sample in packed["data_samples"]]
+    assert [meta["flip"] for meta in metas] == 9 * [False, True]
+    shapes = [meta["img_shape"][:2] for meta in metas[::2]]
+    assert shapes[0] == smallest and shapes[-1] == largest
+    assert shapes == sorted(shapes) and len(set(shapes)) == 9
