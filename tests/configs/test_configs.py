@@ -136,6 +136,7 @@ def test_the_views_of_the_released_code(load, tmp_path, views, image, smallest, 
     pipeline = stage_config(config, "pseudo", "run").test_dataloader.dataset.pipeline
     path = tmp_path / "image.png"
     cv2.imwrite(str(path), np.zeros((*image, 3), np.uint8))
+    init_default_scope("mmdet")
     packed = Compose(pipeline)({"img_path": str(path), "img_id": 1})
     metas = [sample.metainfo for sample in packed["data_samples"]]
     assert [meta["flip"] for meta in metas] == 9 * [False, True]

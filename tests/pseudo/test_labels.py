@@ -162,6 +162,17 @@ def test_pseudo_labels_match_the_labelled_set(store, labelled, tmp_path, log):
     assert info["pixel_threshold"] == nearest / 255
 
 
+def test_the_json_does_not_depend_on_who_predicted_an_image_and_when(store, labelled, tmp_path):
+    out = tmp_path / "pseudo_labels.json"
+    make_pseudo_labels(store, labelled, CLASSES, out)
+    writers = [PredictionWriter(tmp_path / "other", images_per_part=1, rank=r) for r in (0, 1)]
+    for rank, image in zip((1, 0, 0, 1, 1), [*images()[::-1], images()[0]], strict=True):
+        writers[rank].append([image])
+    other = tmp_path / "other.json"
+    make_pseudo_labels(PredictionStore(tmp_path / "other"), labelled, CLASSES, other)
+    assert other.read_bytes() == out.read_bytes()
+
+
 def test_the_json_is_valid_coco(store, labelled, tmp_path):
     out = tmp_path / "pseudo_labels.json"
     info = make_pseudo_labels(store, labelled, CLASSES, out)
