@@ -11,12 +11,18 @@ from pycocotools import mask as coco_mask
 
 from nbseg.files import replacing
 
-# Distinct hues, BGR; classes take them in turn.
+# Okabe and Ito's colours, which colour-blind people can tell apart, BGR; classes take them in turn.
 PALETTE = np.array(
     [
-        cv2.cvtColor(np.uint8([[[hue, 220, 255]]]), cv2.COLOR_HSV2BGR)[0, 0]
-        for hue in range(0, 180, 23)
-    ]
+        [0, 159, 230],
+        [233, 180, 86],
+        [115, 158, 0],
+        [66, 228, 240],
+        [167, 121, 204],
+        [0, 94, 213],
+        [178, 114, 0],
+    ],
+    np.uint8,
 )
 
 
@@ -47,17 +53,17 @@ def draw_comparison(
         caption: _by_image(annotations, {image["id"] for image in images})
         for caption, annotations in panels.items()
     }
-    names = {category["id"]: category["name"] for category in categories}
-    colours = {c["id"]: PALETTE[i % len(PALETTE)] for i, c in enumerate(categories)}
     written = []
     for image in images:
         pixels = cv2.imread(str(Path(image_folder) / image["file_name"]))
         if pixels is None:
             continue
-        enlarge = max(1, round(min_side / min(pixels.shape[:2])))
-        tiles = [_captioned(_enlarged(pixels, enlarge), "image")]
+        height, width = pixels.shape[:2]
+        enlarge = max(1, round(min_side / min(height, width)))
+        size = (enlarge * width, enlarge * height)
+        tiles = [_captioned(_resized(pixels, size), "image")]
         for caption, annotations in grouped.items():
-            drawn = _overlay(pixels, annotations[image["id"]], names, colours, enlarge)
+            drawn = draw_annotations(pixels, annotations[image["id"]], categories, size)
             tiles.append(_captioned(drawn, f"{caption} ({len(annotations[image['id']])})"))
         # Images of two folders may have the same name.
         name = Path(image["file_name"]).with_suffix(".png").as_posix()
@@ -104,6 +110,55 @@ def draw_results(
     )
 
 
+def draw_annotations(
+    pixels: np.ndarray,
+    annotations: Sequence[dict],
+    categories: Sequence[dict],
+    size: tuple[int, int],
+    tint: float = 0.4,
+    thickness: int = 1,
+) -> np.ndarray:
+    """Resize an image, tint the masks on it, draw their outlines and name up to 20 of them.
+
+    Args:
+        pixels: BGR, uint8, shape (H, W, 3).
+        annotations: COCO annotations (RLE or polygons) of the image; ``score`` is shown.
+        categories: COCO categories, for names and colours.
+        size: width w and height h of the result.
+        tint: opacity of the colour inside the masks.
+        thickness: of the outlines, in pixels of the result.
+
+    Returns:
+        BGR, uint8, shape (h, w, 3).
+    """
+    names = {category["id"]: category["name"] for category in categories}
+    colours = {c["id"]: PALETTE[i % len(PALETTE)] for i, c in enumerate(categories)}
+    height, width = pixels.shape[:2]
+    canvas = _resized(pixels, size)
+    for annotation in annotations:
+        mask = cv2.resize(
+            _decode(annotation["segmentation"], height, width),
+            size,
+            interpolation=cv2.INTER_NEAREST,
+        )
+        colour = colours[annotation["category_id"]]
+        if tint:
+            inside = mask > 0
+            canvas[inside] = ((1 - tint) * canvas[inside] + tint * colour).astype(np.uint8)
+        outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(canvas, outlines, -1, colour.tolist(), thickness)
+    font = (cv2.FONT_HERSHEY_SIMPLEX, 0.35 if thickness == 1 else 0.5)
+    for annotation in annotations if len(annotations) <= 20 else ():
+        text = names[annotation["category_id"]]
+        if "score" in annotation:
+            text += f" {annotation['score']:.2f}"
+        x = round(annotation["bbox"][0] * size[0] / width)
+        y = max(round(annotation["bbox"][1] * size[1] / height), 10)
+        cv2.putText(canvas, text, (x, y), *font, (0, 0, 0), 3, cv2.LINE_AA)
+        cv2.putText(canvas, text, (x, y), *font, (255,) * 3, 1, cv2.LINE_AA)
+    return canvas
+
+
 def _by_image(annotations: Iterable[dict], wanted: set[int]) -> dict[int, list[dict]]:
     grouped: dict[int, list[dict]] = defaultdict(list)
     for annotation in annotations:
@@ -112,35 +167,10 @@ def _by_image(annotations: Iterable[dict], wanted: set[int]) -> dict[int, list[d
     return grouped
 
 
-def _enlarged(pixels: np.ndarray, factor: int) -> np.ndarray:
-    return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
-
-
-def _overlay(
-    pixels: np.ndarray,
-    annotations: list[dict],
-    names: dict[int, str],
-    colours: dict[int, np.ndarray],
-    enlarge: int,
-) -> np.ndarray:
-    """Tint the masks, draw their outlines at the enlarged size, and name them."""
-    height, width = pixels.shape[:2]
-    canvas = _enlarged(pixels, enlarge)
-    for annotation in annotations:
-        mask = _enlarged(_decode(annotation["segmentation"], height, width), enlarge)
-        colour = colours[annotation["category_id"]]
-        inside = mask > 0
-        canvas[inside] = (0.6 * canvas[inside] + 0.4 * colour).astype(np.uint8)
-        outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, outlines, -1, colour.tolist(), 1)
-    for annotation in annotations if len(annotations) <= 20 else ():
-        text = names[annotation["category_id"]]
-        if "score" in annotation:
-            text += f" {annotation['score']:.2f}"
-        x, y = (round(v * enlarge) for v in annotation["bbox"][:2])
-        cv2.putText(canvas, text, (x, max(y, 10)), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 2)
-        cv2.putText(canvas, text, (x, max(y, 10)), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (255,) * 3, 1)
-    return canvas
+def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Enlarge with sharp pixels, as the masks have them; reduce smoothly."""
+    smaller = size[0] < pixels.shape[1]
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_NEAREST)
 
 
 def _decode(segmentation: dict | list, height: int, width: int) -> np.ndarray:
