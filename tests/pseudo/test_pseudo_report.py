@@ -1,0 +1,323 @@
+"""The report that a person looks at."""
+
+import json
+from collections import Counter
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from nbseg.pseudo.report import read_inputs, write_report
+from nbseg.pseudo.report.gallery import choose_tabs, draw_tiles
+from nbseg.pseudo.report.summary import summarise
+
+HEIGHT, WIDTH = 48, 64
+CATEGORIES = [{"id": 9, "name": "<cat> & co"}, {"id": 4, "name": "dog"}]
+VOID = {"meta", "img"}
+
+
+class Page(HTMLParser):
+    """Checks that tags close in order; keeps ids, links, sources and the text of each tag."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.links, self.sources = [], [], [], []
+        self.text, self.tags = "", Counter()
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags[tag] += 1
+        given = dict(attributes)
+        assert len(given) == len(attributes)
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given["href"]] if "href" in given else []
+        self.sources += [given["src"]] if "src" in given else []
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags[tag] += 1
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.text += data
+
+
+def square(image, category, x, y, side, **more):
+    bitmap = np.zeros((HEIGHT, WIDTH), np.uint8)
+    bitmap[y : y + side, x : x + side] = 1
+    rle = coco_mask.encode(np.asfortranarray(bitmap))
+    return {
+        "image_id": image,
+        "category_id": category,
+        "bbox": [x, y, side, side],
+        "area": side * side,
+        "iscrowd": 0,
+        "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},
+        **more,
+    }
+
+
+def write(path, images, annotations, **more):
+    content = {
+        "images": images,
+        "annotations": [{**a, "id": i} for i, a in enumerate(annotations, start=1)],
+        "categories": CATEGORIES,
+        **more,
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def image(number):
+    return {"id": number, "file_name": f"a/{number}.png", "height": HEIGHT, "width": WIDTH}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Pseudo-labels of six images, the truth of them, a labelled set of two other images."""
+    folder = tmp_path / "images"
+    generator = np.random.default_rng(0)
+    (folder / "a").mkdir(parents=True)
+    for number in range(1, 7):
+        pixels = generator.integers(60, 90, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+        assert cv2.imwrite(str(folder / f"a/{number}.png"), pixels)
+    truth = [square(n, 9, 8, 8, 20) for n in range(1, 6)] + [square(1, 4, 40, 10, 16)]
+    pseudo = [
+        square(1, 9, 8, 8, 20, score=0.95),
+        square(1, 4, 40, 10, 16, score=0.9),
+        square(2, 9, 8, 8, 18, score=0.6),
+        square(3, 9, 9, 9, 20, score=0.8),
+        square(3, 4, 40, 10, 16, score=0.3),
+        square(3, 4, 40, 30, 10, score=0.4),
+        square(4, 9, 36, 20, 20, score=1.0),
+    ]
+    histogram = [0] * 100
+    histogram[30], histogram[95], histogram[99] = 2000, 3, 1
+    known = {"box_threshold": 0.3, "labelled_per_image": 1.0, "pseudo_per_image": 0.5}
+    info = {
+        "pixel_threshold": 0.4,
+        "labelled_foreground_fraction": 0.7,
+        "classes": {c["name"]: {**known, "score_histogram": histogram} for c in CATEGORIES},
+        "foreground_at_threshold": [1 - v / 255 for v in range(256)],
+    }
+    labelled = [square(11, 9, 4, 4, 10), square(11, 9, 20, 4, 10), square(12, 9, 4, 4, 10)]
+    crowd = square(12, 4, 20, 20, 9, iscrowd=1)
+    images = [image(n) for n in range(1, 7)]
+    return {
+        "folder": folder,
+        "pseudo": write(tmp_path / "pseudo.json", images, pseudo, info=info),
+        "truth": write(tmp_path / "truth.json", [*images, image(50)], truth),
+        "labelled": write(tmp_path / "labelled.json", [image(11), image(12)], [*labelled, crowd]),
+        "out": tmp_path / "report",
+    }
+
+
+def inputs_of(files, *names):
+    given = [files[name] if name in names else None for name in ("labelled", "truth")]
+    return read_inputs(files["pseudo"], files["folder"], *given)
+
+
+def page_of(files, *names):
+    write_report(inputs_of(files, *names), files["out"], images_per_tab=3)
+    return (files["out"] / "index.html").read_text(encoding="utf-8")
+
+
+def without_info(path):
+    content = json.loads(path.read_text())
+    del content["info"]
+    path.write_text(json.dumps(content))
+
+
+def test_the_page_is_well_formed_and_needs_nothing_beside_it(files):
+    text = page_of(files, "labelled", "truth")
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    assert {link[1:] for link in page.links} <= set(page.ids)
+    assert all(link.startswith("#") for link in page.links)
+    assert page.sources and all(s.startswith("data:image/jpeg;base64,") for s in page.sources)
+    assert "http" not in text and "url(" not in text and "@import" not in text
+    assert "<cat> & co" in page.text
+    assert sorted(path.name for path in files["out"].iterdir()) == ["analysis.json", "index.html"]
+
+
+def test_everything_is_there_with_truth_and_labels(files):
+    page = Page(page_of(files, "labelled", "truth"))
+    assert {"gallery", "truth", "scores", "counts", "pixels", "worst", "worst-3"} <= set(page.ids)
+    assert page.tags["svg"] == 2 + 4
+    assert "Not shown" not in page.text
+    # Two pictures in each of the three tiles of five tabs.
+    assert page.tags["img"] == 2 * 3 * 5
+
+
+def test_what_is_not_known_is_left_out_and_the_page_says_how_to_get_it(files):
+    without_info(files["pseudo"])
+    page = Page(page_of(files))
+    assert {"gallery", "scores", "counts", "lowest"} <= set(page.ids)
+    assert not {"truth", "pixels", "worst"} & set(page.ids)
+    assert page.tags["svg"] == 2 + 1
+    assert page.tags["img"] == 3 * 4
+    for hint in ("--truth", "--labelled", "foreground_at_threshold"):
+        assert hint in page.text
+
+
+def test_the_same_inputs_give_the_same_bytes(files):
+    first = page_of(files, "labelled", "truth")
+    numbers = (files["out"] / "analysis.json").read_bytes()
+    assert page_of(files, "labelled", "truth") == first
+    assert (files["out"] / "analysis.json").read_bytes() == numbers
+
+
+def test_the_summary_counts(files):
+    summary = summarise(inputs_of(files, "labelled"))
+    assert (summary.images, summary.pseudo_labels, summary.empty_images) == (6, 7, 2)
+    assert summary.pseudo_counts == (2, 2, 1, 1)
+    # The crowd does not count.
+    assert summary.labelled_counts == (0, 1, 1)
+    assert summary.labelled_per_image == 1.5
+    cat, dog = summary.classes
+    assert (cat.pseudo_labels, cat.labelled_per_image, sum(cat.score_histogram)) == (4, 1.5, 2004)
+    assert (dog.pseudo_labels, dog.labelled_per_image, dog.counts_candidates) == (3, 0, True)
+    assert [warning.split(":")[0] for warning in summary.warnings] == [
+        "There are 1.17 pseudo-labels an image but 1.50 labelled instances",
+        "Absent from the labels, so nothing of it is kept",
+        "Fewer than half as many pseudo-labels an image as are labelled",
+        "2 of 6 images have no pseudo-label",
+    ]
+
+
+def test_without_candidates_the_histogram_is_that_of_the_pseudo_labels(files):
+    without_info(files["pseudo"])
+    summary = summarise(inputs_of(files))
+    cat, _ = summary.classes
+    occupied = {i: n for i, n in enumerate(cat.score_histogram) if n}
+    assert occupied == {60: 1, 80: 1, 95: 1, 99: 1}  # the last bin is closed
+    assert not cat.counts_candidates
+    assert cat.box_threshold is cat.labelled_per_image is None
+    assert summary.labelled_per_image is None
+    assert [warning.split(":")[0] for warning in summary.warnings] == [
+        "2 of 6 images have no pseudo-label"
+    ]
+
+
+def test_tabs_hold_the_images_that_their_names_promise(files):
+    inputs = inputs_of(files, "truth")
+    _, noise = write_report(inputs, files["out"])
+    tabs = {tab.name: tab.images for tab in choose_tabs(inputs, noise, 4)}
+    # Nothing of 4 and 5 is right; of 4, one more is wrong. 3 has two wrong, 2 only a smaller mask.
+    assert tabs["worst"] == (4, 5, 3, 2)
+    assert tabs["most"] == (3, 1, 2, 4)
+    assert tabs["fewest"] == (5, 6, 2, 4)
+    assert tabs["lowest"] == (3, 2, 1, 4)
+    assert len(set(tabs["random"])) == 4
+    assert tabs == {tab.name: tab.images for tab in choose_tabs(inputs, noise, 4)}
+    other_seeds = {choose_tabs(inputs, noise, 4, seed)[-1].images for seed in range(5)}
+    assert len(other_seeds) > 1
+    analysis = json.loads((files["out"] / "analysis.json").read_text())
+    assert analysis["gallery"]["worst"] == [4, 5, 3, 2, 1]
+    assert analysis["noise"]["total"]["0.5"]["true_positives"] == 4
+
+
+def test_a_tile_shows_outlines_of_pseudo_labels_and_truth(files):
+    inputs = inputs_of(files, "truth")
+    _, noise = write_report(inputs, files["out"])
+    (tile,) = draw_tiles(inputs, noise, (5,))
+    assert tile.file_name == "a/5.png"
+    assert tile.facts == ("0 pseudo-labels", "0 right, 0 wrong, 1 missed", "F1 0.00")
+    found, true = tile.pictures["pseudo-labels"], tile.pictures["truth"]
+    assert found.shape == true.shape == (480, 640, 3)
+    # The image as it is, and with the outline of the square at (8, 8), enlarged ten times.
+    assert found.max() < 90
+    changed = (true != found).any(axis=2)
+    assert changed[80:280, 80].all() and changed[279, 80:280].all()
+    assert not changed[100:260, 100:260].any()
+
+    (tile,) = draw_tiles(inputs, noise, (2,))
+    assert tile.facts == (
+        "1 pseudo-label",
+        "scores 0.60 – 0.60",
+        "1 right, 0 wrong, 0 missed",
+        "F1 1.00",
+        "mask IoU 0.81",
+    )
+
+
+def test_large_images_are_reduced(files):
+    inputs = inputs_of(files)
+    inputs.pseudo.imgs[5].update(width=2000, height=1000)
+    cv2.imwrite(str(files["folder"] / "a/5.png"), np.full((1000, 2000, 3), 50, np.uint8))
+    (tile,) = draw_tiles(inputs, None, (5,))
+    assert tile.pictures["pseudo-labels"].shape == (320, 640, 3)
+    inputs.pseudo.imgs[5].update(width=1000)
+    with pytest.raises(ValueError, match="2000 x 1000 pixels, but the json says 1000 x 1000"):
+        list(draw_tiles(inputs, None, (5,)))
+    (files["folder"] / "a/5.png").write_text("no image")
+    with pytest.raises(ValueError, match="cannot be read as an image"):
+        list(draw_tiles(inputs, None, (5,)))
+
+
+def test_nothing_but_empty_images(files):
+    content = json.loads(files["pseudo"].read_text())
+    files["pseudo"].write_text(json.dumps({**content, "annotations": []}))
+    page = Page(page_of(files, "labelled", "truth"))
+    assert "0 right, 0 wrong, 2 missed" in page.text
+    assert "No image has a pseudo-label." in page.text
+
+
+def change(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+BAD = {
+    "no file": (lambda f: f["pseudo"].unlink(), "there is no file .*pseudo.json"),
+    "no json": (lambda f: f["pseudo"].write_text("{"), "pseudo.json is not json"),
+    "a list": (lambda f: f["pseudo"].write_text("[]"), "wanted a COCO json"),
+    "no table": (lambda f: f["truth"].write_text('{"images": []}'), "has no 'annotations'"),
+    "no images": (lambda f: change(f["pseudo"], images=[], annotations=[]), "has no image"),
+    "no scores": (
+        lambda f: f["pseudo"].write_text(f["truth"].read_text()),
+        "6 of 6 annotations have no score",
+    ),
+    "lost images": (
+        lambda f: (f["folder"] / "a/3.png").unlink(),
+        "1 of 6 images .* not in .*a/3.png",
+    ),
+    "other classes": (
+        lambda f: change(f["labelled"], categories=[{"id": 9, "name": "cow"}, CATEGORIES[1]]),
+        "category 9 is '<cat> & co' in .*pseudo.json but 'cow' in .*labelled.json",
+    ),
+    "other images": (
+        lambda f: change(f["truth"], images=[image(50)], annotations=[]),
+        "no image id of .*pseudo.json is in .*truth.json",
+    ),
+    "other numbers": (
+        lambda f: change(f["truth"], images=[{**image(n), "id": n - 1} for n in range(2, 8)]),
+        "image 1 has the file_name 'a/1.png' in .*pseudo.json but 'a/2.png' in .*truth.json",
+    ),
+    "twice": (lambda f: change(f["truth"], images=[image(1)] * 2), "the id 1 occurs twice"),
+    "strays": (lambda f: change(f["truth"], images=[image(1)]), "has the image_id 2, which the"),
+    "no mask": (
+        lambda f: change(f["truth"], annotations=[{"id": 1, "image_id": 1, "category_id": 9}]),
+        "an entry of annotations has no 'bbox'",
+    ),
+}
+
+
+@pytest.mark.parametrize("harm, message", BAD.values(), ids=BAD)
+def test_bad_input_is_refused_before_work_starts(files, harm, message):
+    harm(files)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        inputs_of(files, "labelled", "truth")
+
+
+def test_a_gallery_without_images_is_refused(files):
+    with pytest.raises(ValueError, match="images_per_tab must be at least 1, found 0"):
+        write_report(inputs_of(files), files["out"], images_per_tab=0)
+    assert not files["out"].exists()
