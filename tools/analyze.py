@@ -1,0 +1,123 @@
+"""Look at pseudo-labels: a report for a person, numbers for a script."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from nbseg.evaluation.noise_analysis import NoiseAnalysis
+from nbseg.pseudo.report import read_inputs, write_report
+from nbseg.pseudo.report.summary import Summary
+
+PSEUDO_EXAMPLES = """\
+Writes DIR/index.html, one file that needs no network, and DIR/analysis.json. PSEUDO is what a run
+leaves as pseudo/pseudo_labels.json, or any COCO json with scores. With --truth, precision, recall,
+the noise at the boundary and the worst images are there, too.
+
+examples:
+  python tools/analyze.py pseudo work_dirs/demo/pseudo/pseudo_labels.json \\
+      --images data/shapes/train --out work_dirs/demo/analysis
+  python tools/analyze.py pseudo predictions.json --images data/shapes/train --out report \\
+      --truth 'splits/instances_train.0@5-unlabeled.json' \\
+      --labelled 'splits/instances_train.0@5.json'
+"""
+
+
+def pseudo(args: argparse.Namespace) -> None:
+    inputs = read_inputs(args.pseudo, args.images, args.labelled, args.truth)
+    summary, noise = write_report(inputs, args.out, args.images_per_tab, args.seed)
+    print_headline(summary)
+    if noise:
+        print_agreement(noise)
+    print(f"\nreport: {args.out / 'index.html'}\nnumbers: {args.out / 'analysis.json'}")
+
+
+def print_headline(summary: Summary) -> None:
+    line = (
+        f"{summary.pseudo_labels} pseudo-labels on {summary.images} images "
+        f"({summary.pseudo_per_image:.2f} an image"
+    )
+    if summary.labelled_per_image is not None:
+        line += f", labelled {summary.labelled_per_image:.2f}"
+    line += f"; {summary.empty_images} without)"
+    if summary.pixel_threshold is not None:
+        line += f", pixel threshold {summary.pixel_threshold:.3f}"
+    print(line)
+    for warning in summary.warnings:
+        print(f"warning: {warning}")
+
+
+def print_agreement(noise: NoiseAnalysis) -> None:
+    """Print precision, recall and F1 of each class, in percent."""
+    thresholds = list(noise.total)
+    names = list(noise.classes[thresholds[0]])
+    rows = [(name, [noise.classes[t][name] for t in thresholds]) for name in names]
+    rows.append(("all", list(noise.total.values())))
+    width = max(len(name) for name in ["class", *names])
+    print(f"\n{'':{width}}" + "".join(f"{f'mask IoU {t}':>30}" for t in thresholds))
+    print(f"{'class':{width}}" + f"{'precision':>12}{'recall':>9}{'F1':>9}" * len(thresholds))
+    for name, agreements in rows:
+        cells = "".join(
+            f"{_percent(a.precision):>12}{_percent(a.recall):>9}{_percent(a.f1):>9}"
+            for a in agreements
+        )
+        print(f"{name:{width}}{cells}")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser(
+        "pseudo",
+        help="report on pseudo-labels, with or without hidden truth",
+        description="Report on pseudo-labels, with or without hidden truth.",
+        epilog=PSEUDO_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("pseudo", type=Path, metavar="PSEUDO", help="a COCO json with scores")
+    command.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="where its file names begin"
+    )
+    command.add_argument(
+        "--truth", type=Path, metavar="JSON", help="true annotations of the same images"
+    )
+    command.add_argument(
+        "--labelled", type=Path, metavar="JSON", help="the labelled images, to compare with"
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the report"
+    )
+    command.add_argument(
+        "--images-per-tab",
+        type=int,
+        default=12,
+        metavar="N",
+        help="images in each tab of the gallery (default: %(default)s)",
+    )
+    command.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of what is drawn at random (default: %(default)s)",
+    )
+    command.set_defaults(run=pseudo)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        args.run(args)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
