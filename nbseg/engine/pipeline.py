@@ -21,6 +21,7 @@ from nbseg.engine.data_checks import (
 )
 from nbseg.engine.errors import StageError
 from nbseg.engine.manifest import PREDICTION_KEYS, TRAINING_KEYS, Manifest, relevant_keys
+from nbseg.engine.report import write_pseudo_report
 from nbseg.engine.stage_config import STAGES, TRAINING_STAGES, resolve, stage_config
 from nbseg.files import write_json
 from nbseg.pseudo.labels import make_pseudo_labels
@@ -168,13 +169,16 @@ class Pipeline:
         return {"metrics": metrics}
 
     def _make_labels(self) -> dict[str, Any]:
-        arguments = dict(resolve(self.config, "labels", self.work_dir).labels)
+        config = resolve(self.config, "labels", self.work_dir)
+        arguments = dict(config.labels)
         arguments.pop("ann_file", None)
         store = PredictionStore(self.work_dir / "pseudo" / "predictions")
         try:
             info = make_pseudo_labels(store, out=self._pseudo_labels(), **arguments)
         except ValueError as error:
             raise StageError(str(error)) from error
+        # Before the student trains: a person may want to stop here.
+        write_pseudo_report(config, self.work_dir)
         return {"info": info}
 
     def _split(self) -> None:

@@ -1,12 +1,20 @@
-"""What a person looks at after a run: a table of metrics, pictures beside the ground truth."""
+"""What a person looks at: the report on pseudo-labels, a table of metrics, pictures."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
-from nbseg.engine.pipeline import Pipeline
 from nbseg.engine.stage_config import TRAINING_STAGES, resolve
 from nbseg.evaluation.pictures import draw_results
+from nbseg.pseudo.report import read_inputs, write_report
+from nbseg.registry import VISUALIZERS
+
+if TYPE_CHECKING:
+    from nbseg.engine.pipeline import Pipeline
 
 COLUMNS = {"segm_mAP": "mask AP", "segm_mAP_50": "AP50", "segm_mAP_75": "AP75"}
 
@@ -20,7 +28,45 @@ def print_metrics(metrics: dict[str, dict[str, float]], work_dir: Path) -> None:
     for stage, values in metrics.items():
         cells = "".join(f"{100 * values.get(key, float('nan')):10.1f}" for key in COLUMNS)
         print(f"{names.get(stage, stage):22}{cells}")
-    print(f"\nmetrics: {work_dir / 'metrics.json'}\npictures: {work_dir / 'report'}")
+    print(f"\nmetrics: {work_dir / 'metrics.json'}\nreport and pictures: {work_dir / 'report'}")
+
+
+def write_pseudo_report(config: Config, work_dir: Path) -> None:
+    """Write ``report/index.html`` about the pseudo-labels of a run, and log where it is.
+
+    The config's section ``report`` names the ``image_folder`` and, where there is one, the
+    ``hidden_truth``; ``to_visualizer=True`` gives the gallery to the run's visualizer, too. Without
+    the section there is no report; if the images are not there, a warning says so and the run goes
+    on.
+    """
+    logger = MMLogger.get_current_instance()
+    settings = config.get("report") or {}
+    if not settings.get("image_folder"):
+        return
+    out = work_dir / "report"
+    hidden_truth = settings.get("hidden_truth")
+    if hidden_truth and not Path(hidden_truth).exists():
+        hidden_truth = None
+    visualizer = None
+    if settings.get("to_visualizer"):
+        # MMEngine keeps one of each name.
+        own = {"name": str(out), "save_dir": str(out)}
+        visualizer = VISUALIZERS.build({**config.visualizer, **own})
+    try:
+        inputs = read_inputs(
+            work_dir / "pseudo" / "pseudo_labels.json",
+            settings["image_folder"],
+            config.labels.labelled_json,
+            hidden_truth,
+        )
+        write_report(inputs, out, visualizer=visualizer)
+    except (ValueError, OSError) as error:
+        logger.warning(f"no report on the pseudo-labels: {error}")
+        return
+    finally:
+        if visualizer:
+            visualizer.close()
+    logger.info(f"report on the pseudo-labels: {out / 'index.html'}")
 
 
 def write_pictures(pipeline: Pipeline, limit: int = 12) -> None:

@@ -148,6 +148,7 @@ def test_metrics_are_those_of_the_test_unrounded(finished):
 
 def test_pictures_are_drawn(finished):
     report = finished.work_dir / "report"
+    assert {"index.html", "analysis.json"} <= {path.name for path in report.iterdir()}
     pseudo_labels = {path.name for path in (report / "pseudo_labels").iterdir()}
     assert len(pseudo_labels) == 3
     for stage in TRAINED:
@@ -374,7 +375,7 @@ def test_a_bare_folder_of_images_and_an_own_teacher(finished, tmp_path, train):
     printed = train(
         finished.config,
         *("--work-dir", work_dir, "--stages", "teacher,pseudo,labels,student", "--cfg-options"),
-        *("split=None", "report=None"),
+        *("split=None", f"report.image_folder={folder}/"),
         f"labelled_json={finished.work_dir}/splits/instances_train.0@50.json",
         f"teacher.checkpoint={finished.work_dir}/teacher/teacher.pth",
         "pseudo.test_dataloader.dataset.type=ImageFolderDataset",
@@ -388,6 +389,9 @@ def test_a_bare_folder_of_images_and_an_own_teacher(finished, tmp_path, train):
     assert coco.anns
     assert list(json.loads((work_dir / "metrics.json").read_text())) == ["student"]
     assert not (work_dir / "splits").exists()
+    analysis = json.loads((work_dir / "report" / "analysis.json").read_text())
+    assert analysis["summary"]["images"] == 2
+    assert analysis["noise"] is None
 
 
 def test_unlabelled_images_that_are_labelled_are_refused(finished, tmp_path, make_pipeline):
