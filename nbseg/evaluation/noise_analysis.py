@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,10 +93,13 @@ def analyse_noise(predicted: COCO, truth: COCO) -> NoiseAnalysis:
     for image in track(images, "comparing with the truth", console=Console(stderr=True)):
         before = counts[0].sum(axis=0)
         pairs: list[_Pair] = []
+        found, wanted = (_by_category(coco.imgToAnns[image]) for coco in (predicted, truth))
         for index, category in enumerate(categories):
-            found = [a for a in predicted.imgToAnns[image] if a["category_id"] == category]
-            wanted = [a for a in truth.imgToAnns[image] if a["category_id"] == category]
-            class_counts, class_pairs = _compare_class(predicted, truth, found, wanted)
+            if not found[category] and not wanted[category]:
+                continue
+            class_counts, class_pairs = _compare_class(
+                predicted, truth, found[category], wanted[category]
+            )
             counts[:, index] += class_counts
             pairs += class_pairs
         _add_to_curves(pairs, by_size, by_distance)
@@ -117,6 +121,13 @@ def analyse_noise(predicted: COCO, truth: COCO) -> NoiseAnalysis:
         iou_by_size=by_size.points(),
         per_image=tuple(per_image),
     )
+
+
+def _by_category(annotations: list[dict]) -> dict[int, list[dict]]:
+    grouped: dict[int, list[dict]] = defaultdict(list)
+    for annotation in annotations:
+        grouped[annotation["category_id"]].append(annotation)
+    return grouped
 
 
 def _compare_class(

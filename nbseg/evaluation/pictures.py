@@ -147,7 +147,7 @@ def draw_annotations(
             canvas[inside] = ((1 - tint) * canvas[inside] + tint * colour).astype(np.uint8)
         outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, outlines, -1, colour.tolist(), thickness)
-    font = (cv2.FONT_HERSHEY_SIMPLEX, 0.35 if thickness == 1 else 0.5)
+    font = (cv2.FONT_HERSHEY_SIMPLEX, 0.35 if thickness == 1 else 0.42)
     for annotation in annotations if len(annotations) <= 20 else ():
         text = names[annotation["category_id"]]
         if "score" in annotation:

@@ -242,7 +242,7 @@ def test_a_tile_shows_outlines_of_pseudo_labels_and_truth(files):
     (tile,) = draw_tiles(inputs, noise, (2,))
     assert tile.facts == (
         "1 pseudo-label",
-        "scores 0.60 – 0.60",
+        "score 0.60",
         "1 right, 0 wrong, 0 missed",
         "F1 1.00",
         "mask IoU 0.81",

@@ -110,7 +110,9 @@ def draw_tiles(
         facts = [_plural(len(found), "pseudo-label")]
         if found:
             scores = [annotation["score"] for annotation in found]
-            facts.append(f"scores {min(scores):.2f} – {max(scores):.2f}")
+            span = "" if len(found) == 1 else f" – {max(scores):.2f}"
+            facts.append(f"score {min(scores):.2f}{span}")
+        thickness = round(max(size) / 220)
         panels = {"pseudo-labels": found}
         if image_id in agreements:
             known = inputs.pseudo.cats
@@ -118,9 +120,9 @@ def draw_tiles(
             panels["truth"] = true
             facts += _facts(agreements[image_id])
         pictures = {
-            caption: draw_annotations(pixels, annotations, categories, size, tint=0.0, thickness=3)[
-                ..., ::-1
-            ]
+            caption: draw_annotations(
+                pixels, annotations, categories, size, tint=0.0, thickness=thickness
+            )[..., ::-1]
             for caption, annotations in panels.items()
         }
         yield Tile(image_id, entry["file_name"], tuple(facts), pictures)

@@ -108,10 +108,8 @@ def _render(
         summary=summary,
         noise=noise,
         gallery=gallery,
-        colours=[
-            (name, "#{2:02x}{1:02x}{0:02x}".format(*PALETTE[i % len(PALETTE)]))
-            for i, name in enumerate(inputs.class_names)
-        ],
+        aspect=float(np.median([i["width"] / i["height"] for i in inputs.pseudo.imgs.values()])),
+        colours=_colours(inputs.class_names),
         score_figures=[(summary_of, score_figure(summary_of)) for summary_of in summary.classes],
         counts_figure=counts_figure(summary),
         pixel_threshold_figure=pixel_threshold_figure(summary),
@@ -119,6 +117,16 @@ def _render(
         size_figure=size_figure(noise) if noise else None,
         absent=list(_absent(inputs, summary)),
     )
+
+
+def _colours(names: list[str]) -> list[tuple[str, str]]:
+    """Return the classes' colours; none where classes share them, the pictures have names then."""
+    if len(names) > len(PALETTE):
+        return []
+    return [
+        (name, "#{2:02x}{1:02x}{0:02x}".format(*colour))
+        for name, colour in zip(names, PALETTE, strict=False)
+    ]
 
 
 def _absent(inputs: ReportInputs, summary: Summary) -> Iterator[str]:

@@ -14,6 +14,7 @@ HISTOGRAM_BINS = 100
 TOLERATED_DIFFERENCE = 0.2  # as make_pseudo_labels warns
 FEW = 0.5
 MANY_EMPTY = 0.2
+MOST_NAMES = 8
 
 
 @dataclass(frozen=True)
@@ -154,12 +155,17 @@ def _warnings(
             )
     absent = [c.name for c in classes if c.labelled_per_image == 0]
     if absent:
-        yield f"Absent from the labels, so nothing of it is kept: {', '.join(absent)}."
+        yield f"Absent from the labels, so nothing of it is kept: {_names(absent)}."
     few = [c.name for c in classes if c.pseudo_per_image < FEW * (c.labelled_per_image or 0)]
     if few:
         yield (
-            f"Fewer than half as many pseudo-labels an image as are labelled: {', '.join(few)}. "
+            f"Fewer than half as many pseudo-labels an image as are labelled: {_names(few)}. "
             "The teacher hardly finds them."
         )
     if empty > MANY_EMPTY * images:
         yield f"{empty} of {images} images have no pseudo-label: the student never sees them."
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
