@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
 
 from nbseg.evaluation.noise_analysis import NoiseAnalysis
 from nbseg.pseudo.report.plots import Plot
@@ -61,13 +62,13 @@ def counts_figure(summary: Summary) -> Markup:
     for name, counts in images.items():
         padded = np.pad(counts, (0, bins * width - len(counts)))
         shares[name] = padded.reshape(bins, width).sum(1) / padded.sum()
-    step = math.ceil(longest / 12)
+    ticks = MaxNLocator(12, integer=True, steps=[1, 2, 5, 10]).tick_values(0, longest)
     plot = Plot(
         (-0.5, bins * width - 0.5),
         (0, 1.08 * max(share.max() for share in shares.values())),
         "instances in an image",
         "images",
-        x_ticks=[(v, str(v)) for v in range(0, bins * width, step)],
+        x_ticks=[(v, f"{v:g}") for v in ticks if 0 <= v <= bins * width - 1],
         percent=True,
     )
     bar = 0.86 * width / len(shares)
