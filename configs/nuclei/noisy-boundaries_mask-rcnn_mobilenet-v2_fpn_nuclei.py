@@ -58,7 +58,7 @@ optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight
 iterations = 500
 teacher = dict(iterations=250)
 
-# A labelled image may hold eight nuclei or a hundred. Of nine such images the mean says little about
-# the others: seed 2 counts 18.6 nuclei an image where there are 39.6, and thresholds matched to it
-# drop every second one.
+# A labelled image may hold eight nuclei or a hundred. Of nine such images the mean says little
+# about the others: seed 2 counts 18.6 nuclei an image where there are 39.6, and thresholds matched
+# to it drop every second one.
 labels = dict(box_threshold=0.3)
