@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
+
+#include "host_device.h"
 
 namespace nbseg {
 
@@ -14,7 +17,7 @@ struct Window {
   int begin, end;
 };
 
-inline Window window_of(float first, float last, std::int64_t size) {
+NBSEG_INLINE Window window_of(float first, float last, std::int64_t size) {
   const float begin = std::max(std::floor(first) - 1.0f, 0.0f);
   const float end = std::min(std::ceil(last) + 1.0f, static_cast<float>(size));
   if (!(begin < end)) return {0, 0};
@@ -23,24 +26,25 @@ inline Window window_of(float first, float last, std::int64_t size) {
 
 // Where each pixel of a window falls on the grid of S probabilities. Cell k lies between grid
 // points k - 2 and k - 1; points outside [0, S) are zero, so cells 0 and S + 2 are zero throughout
-// and stand for everything further out. `undefined` is a pixel without a coordinate (0 / 0 in a box
-// of no width), which is never foreground.
-constexpr int undefined = -1;
-
+// and stand for everything further out. A pixel without a coordinate (0 / 0 in a box of no width)
+// has NaN for its fraction, and what is interpolated from it is never foreground.
 struct MaskAxis {
   Window window;
   std::vector<int> cell;
   std::vector<float> fraction;  // of the way from point k - 2 to k - 1
 
-  void sample(float first, float last, std::int64_t size, std::int64_t side, bool fused) {
+  NBSEG_INLINE void sample(float first, float last, std::int64_t size, std::int64_t side,
+                           bool fused) {
     window = window_of(first, last, size);
-    const int count = window.end - window.begin;
+    const int begin = window.begin, count = window.end - window.begin;
     cell.resize(count);
     fraction.resize(count);
+    int* __restrict cells = cell.data();
+    float* __restrict fractions = fraction.data();
     const float extent = last - first;
     const float half = 0.5f * static_cast<float>(side);
     for (int i = 0; i < count; ++i) {
-      const float centre = static_cast<float>(window.begin + i) + 0.5f;
+      const float centre = static_cast<float>(begin + i) + 0.5f;
       float coordinate = (centre - first) / extent * 2.0f - 1.0f;
       if (std::isinf(coordinate)) coordinate = 0.0f;
       const float shifted = coordinate + 1.0f;
@@ -52,8 +56,9 @@ struct MaskAxis {
       const float bounded = std::min(std::max(-2.0f, point), static_cast<float>(side));
       const int truncated = static_cast<int>(bounded);
       const int floor = truncated - (static_cast<float>(truncated) > bounded);
-      cell[i] = std::isfinite(point) ? floor + 2 : undefined;
-      fraction[i] = bounded - static_cast<float>(floor);
+      cells[i] = floor + 2;
+      fractions[i] = std::isfinite(point) ? bounded - static_cast<float>(floor)
+                                          : std::numeric_limits<float>::quiet_NaN();
     }
   }
 };

@@ -1,85 +1,99 @@
-// COCO's compressed run lengths, written run by run.
+// COCO's compressed run lengths, written as the runs come.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "host_device.h"
 
 namespace nbseg {
 
-// Writes the foreground runs of a column-major image as COCO's compressed counts: run lengths,
-// background first, from the fourth on as the difference to the last but one, in groups of five
-// bits with a continuation bit, offset to printable characters.
+// Writes the runs of column-major images as COCO's compressed counts: run lengths, background
+// first, from the fourth on as the difference to the last but one, in groups of five bits with a
+// continuation bit, offset to printable characters.
 class RleWriter {
  public:
-  explicit RleWriter(std::string& bytes) : bytes_(bytes) {}
-
-  // Pixels [begin, end); begin must not lie before the end of the last call.
-  void foreground(std::int64_t begin, std::int64_t end) {
-    if (begin != end_) {
-      flush();
-      begin_ = begin;
+  // Adds foreground runs: pixels [origin + ends[0], origin + ends[1]), [origin + ends[2], ...
+  // `count` is even, the ends ascend, and no run begins before the end of an earlier one.
+  NBSEG_INLINE void add(std::int64_t origin, const int* ends, int count) {
+    if (count == 0) return;
+    reserve(count);
+    // Local copies stay in registers: what is written through a char* may be anything else.
+    Counts counts = counts_;
+    char* out = bytes_.data() + size_;
+    int i = 0;
+    if (origin + ends[0] == open_end_) {
+      i = 1;
+    } else if (open_end_ >= 0) {
+      out = counts.write(open_end_, out);
     }
-    end_ = end;
+    for (; i < count - 1; ++i) out = counts.write(origin + ends[i], out);
+    open_end_ = origin + ends[count - 1];
+    size_ = out - bytes_.data();
+    counts_ = counts;
   }
 
-  // Those of pixels [begin, end) whose flag is 1, not 0. The flags are read eight at a time and
-  // `padding` bytes after them are overwritten.
-  static constexpr int padding = 7;
-  void foreground_where(std::uint8_t* flags, std::int64_t begin, std::int64_t end) {
-    const std::int64_t count = end - begin;
-    std::fill_n(flags + count, padding, std::uint8_t{0});
-    std::uint64_t before = 0;
-    std::int64_t run = -1;  // where the run began that has not ended yet
-    for (std::int64_t i = 0; i < count; i += 8) {
-      std::uint64_t word = 0;
-      for (int k = 0; k < 8; ++k) word |= std::uint64_t{flags[i + k]} << (8 * k);
-      for (std::uint64_t changes = word ^ (word << 8 | before); changes; changes &= changes - 1) {
-        const std::int64_t pixel = begin + i + __builtin_ctzll(changes) / 8;
-        if (run < 0) {
-          run = pixel;
-        } else {
-          foreground(run, pixel);
-          run = -1;
-        }
-      }
-      before = word >> 56;
-    }
-    if (run >= 0) foreground(run, end);
-  }
-
-  // Call it once, with the image's size.
-  void finish(std::int64_t pixels) {
-    flush();
-    if (written_ < pixels || index_ == 0) push(pixels - written_);
+  // The counts of an image of so many pixels; the next image may begin.
+  std::string finish(std::int64_t pixels) {
+    reserve(2);
+    char* out = bytes_.data() + size_;
+    if (open_end_ >= 0) out = counts_.write(open_end_, out);
+    if (counts_.written < pixels || counts_.index == 0) out = counts_.write(pixels, out);
+    open_end_ = -1;
+    size_ = 0;
+    counts_ = {};
+    return std::string(bytes_.data(), out);
   }
 
  private:
-  void flush() {
-    if (begin_ == end_) return;
-    push(begin_ - written_);
-    push(end_ - begin_);
-    written_ = end_;
-  }
+  struct Counts {
+    std::int64_t written = 0;  // pixels
+    std::int64_t index = 0, last = 0, last_but_one = 0;
 
-  void push(std::int64_t count) {
-    std::int64_t rest = index_ > 2 ? count - previous_[index_ % 2] : count;
-    previous_[index_ % 2] = count;
-    ++index_;
-    bool more = true;
-    while (more) {
-      const int group = static_cast<int>(rest & 0x1f);
-      rest >>= 5;
-      more = (group & 0x10) ? rest != -1 : rest != 0;
-      bytes_.push_back(static_cast<char>((more ? group | 0x20 : group) + '0'));
+    // Ends the run at this pixel; returns where the next count goes.
+    NBSEG_INLINE char* write(std::int64_t end, char* out) {
+      const std::int64_t count = end - written;
+      std::int64_t rest = index > 2 ? count - last_but_one : count;
+      last_but_one = last;
+      last = count;
+      written = end;
+      ++index;
+      const std::int64_t magnitude = rest ^ (rest >> 63);
+      if (magnitude < 1 << 19) {
+        // Up to four groups at once, for nobody can predict how many it will be.
+        const int more = (magnitude >= 1 << 4) + (magnitude >= 1 << 9) + (magnitude >= 1 << 14);
+        const std::uint32_t bits = static_cast<std::uint32_t>(rest);
+        const std::uint32_t groups =
+            (bits & 0x1f) | (bits & 0x3e0) << 3 | (bits & 0x7c00) << 6 | (bits & 0xf8000) << 9;
+        const std::uint32_t continued = 0x202020u & ((1u << 8 * more) - 1);
+        const std::uint32_t text = (groups | continued) + 0x30303030u;
+        for (int k = 0; k < 4; ++k) out[k] = static_cast<char>(text >> (8 * k));
+        return out + more + 1;
+      }
+      bool more = true;
+      while (more) {
+        const int group = static_cast<int>(rest & 0x1f);
+        rest >>= 5;
+        more = (group & 0x10) ? rest != -1 : rest != 0;
+        *out++ = static_cast<char>((more ? group | 0x20 : group) + '0');
+      }
+      return out;
+    }
+  };
+
+  void reserve(std::size_t counts) {
+    constexpr std::size_t most_bytes = 8;
+    if (bytes_.size() < size_ + counts * most_bytes) {
+      bytes_.resize(2 * (size_ + counts * most_bytes));
     }
   }
 
-  std::string& bytes_;
-  std::int64_t begin_ = 0, end_ = 0, written_ = 0;
-  std::int64_t previous_[2] = {0, 0};
-  std::size_t index_ = 0;
+  std::vector<char> bytes_;
+  std::size_t size_ = 0;
+  Counts counts_;
+  std::int64_t open_end_ = -1;  // of the last run, which the next may continue
 };
 
 }  // namespace nbseg

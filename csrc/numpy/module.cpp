@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -82,15 +83,17 @@ py::list paste_rle(const py::object& probs_object, const py::object& boxes_objec
     py::gil_scoped_release release;
     counts = nbseg::paste_rle(params);
   }
-  py::list rles;
-  for (const std::string& bytes : counts) {
-    py::list size;
-    size.append(height);
-    size.append(width);
+  const py::str size_key("size"), counts_key("counts");
+  py::list rles(counts.size());
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    py::list size(2);
+    size[0] = height;
+    size[1] = width;
     py::dict rle;
-    rle["size"] = size;
-    rle["counts"] = py::bytes(bytes);
-    rles.append(rle);
+    rle[size_key] = size;
+    rle[counts_key] = py::bytes(counts[i]);
+    rles[i] = rle;
+    std::string().swap(counts[i]);  // or else all counts are in memory twice
   }
   return rles;
 }

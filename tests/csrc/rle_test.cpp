@@ -1,9 +1,13 @@
 #include "rle.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
 #include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "check.h"
 #include "rle_writer.h"
@@ -13,38 +17,46 @@ using namespace nbseg;
 namespace {
 
 void counts_are_written_as_coco_writes_them() {
-  const auto written = [](std::vector<std::pair<int, int>> runs, int pixels) {
-    std::string bytes;
-    RleWriter writer(bytes);
-    for (const auto& [begin, end] : runs) writer.foreground(begin, end);
-    writer.finish(pixels);
-    return bytes;
+  const auto written = [](std::vector<int> ends, int pixels) {
+    RleWriter writer;
+    writer.add(0, ends.data(), static_cast<int>(ends.size()));
+    return writer.finish(pixels);
   };
   CHECK(written({}, 0) == "0");
   CHECK(written({}, 7) == "7");
-  CHECK(written({{0, 7}}, 7) == "07");
-  CHECK(written({{2, 4}, {4, 5}}, 5) == "23");
+  CHECK(written({0, 7}, 7) == "07");
   // 16 needs a second group, or its highest bit would be a sign; 32 = 0 + 32 * 1.
   CHECK(written({}, 16) == "`0");
   CHECK(written({}, 32) == "P1");
   // Counts 5, 3, 2, 1: the last stands as 1 - 3 = -2, the five bits 11110.
-  CHECK(written({{5, 8}, {10, 11}}, 11) == "532N");
+  CHECK(written({5, 8, 10, 11}, 11) == "532N");
 }
 
-void flags_become_runs() {
-  std::mt19937 random(0);
-  for (int count = 0; count < 200; ++count) {
-    std::string from_flags, pixel_by_pixel;
-    RleWriter flags_writer(from_flags), pixel_writer(pixel_by_pixel);
-    std::vector<std::uint8_t> flags(count + RleWriter::padding, 1);
-    for (int i = 0; i < count; ++i) {
-      flags[i] = random() % 3 == 0;
-      if (flags[i]) pixel_writer.foreground(10 + i, 11 + i);
+// A count, group by group, as COCO's own rleToString writes it.
+std::string text_of(std::int64_t value) {
+  std::string text;
+  for (bool more = true; more;) {
+    const int group = static_cast<int>(value & 0x1f);
+    value >>= 5;
+    more = (group & 0x10) ? value != -1 : value != 0;
+    text += static_cast<char>((more ? group | 0x20 : group) + 48);
+  }
+  return text;
+}
+
+void counts_of_any_length_are_written() {
+  RleWriter writer;  // of one image after another
+  for (int bits = 0; bits <= 30; ++bits) {
+    for (const int beyond : {-1, 0, 1, 2}) {
+      const int length = std::max((1 << bits) + beyond, 1);
+      for (const auto& [second, fourth] : {std::pair{1, length}, {length, 1}}) {
+        const int run[] = {0, second, second + 5, second + 5 + fourth};
+        writer.add(3, run, 4);
+        CHECK(writer.finish(std::int64_t{3} + run[3] + length) ==
+              text_of(3) + text_of(second) + text_of(5) + text_of(fourth - second) +
+                  text_of(length - 5));
+      }
     }
-    flags_writer.foreground_where(flags.data(), 10, 10 + count);
-    flags_writer.finish(300);
-    pixel_writer.finish(300);
-    CHECK(from_flags == pixel_by_pixel);
   }
 }
 
@@ -65,6 +77,28 @@ std::vector<bool> decode(const std::string& bytes) {
     counts.push_back(value);
   }
   return pixels;
+}
+
+void runs_that_touch_become_one() {
+  std::mt19937 random(0);
+  RleWriter writer;
+  for (int count = 1; count < 200; ++count) {
+    std::vector<bool> pixels(count);
+    for (int begin = 0, end; begin < count; begin = end) {
+      end = std::min<int>(begin + 1 + random() % 4, count);
+      if (random() % 2 == 0) continue;
+      std::fill(pixels.begin() + begin, pixels.begin() + end, true);
+      const int run[] = {0, end - begin};
+      writer.add(begin, run, 2);
+    }
+    const std::string bytes = writer.finish(count);
+    CHECK(decode(bytes) == pixels);
+    int changes = pixels[0] ? 2 : 1;
+    for (int i = 1; i < count; ++i) changes += pixels[i] != pixels[i - 1];
+    // A count ends with the group that no other continues.
+    const auto last = [](char byte) { return ((byte - 48) & 0x20) == 0; };
+    CHECK(std::count_if(bytes.begin(), bytes.end(), last) == changes);
+  }
 }
 
 PasteRleParams params_of(const std::vector<float>& probs, const std::vector<float>& boxes, int side,
@@ -180,7 +214,8 @@ void meaningless_values_are_refused_by_index() {
 
 int main() {
   counts_are_written_as_coco_writes_them();
-  flags_become_runs();
+  counts_of_any_length_are_written();
+  runs_that_touch_become_one();
   a_box_of_the_masks_size_keeps_the_mask();
   pixels_agree_with_double_precision();
   meaningless_values_are_refused_by_index();

@@ -131,6 +131,14 @@ def test_degenerate_boxes_are_pasted_as_mmdetection_does() -> None:
     assert paste_rle(probs, boxes, 40, 40, 0.4) == reference.paste_rle(probs, boxes, 40, 40, 0.4)
 
 
+@pytest.mark.parametrize("threshold", [-np.inf, -5, -1e-7, 0, 1e-7, 1, 2, np.inf])
+def test_thresholds_that_all_or_no_probabilities_reach(threshold: float) -> None:
+    probs = np.random.default_rng(0).random((2, 28, 28), np.float32)
+    boxes = np.float32([[3.3, -2, 17.1, 55], [-4, 5.5, 60, 30]])
+    expected = reference.paste_rle(probs, boxes, 40, 50, threshold)
+    assert paste_rle(probs, boxes, 40, 50, threshold) == expected
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 20), (20, 1)])
 def test_images_of_one_pixel_or_line(size: tuple[int, int]) -> None:
     probs = np.random.default_rng(0).random((4, 1, 1), np.float32)
