@@ -1,0 +1,72 @@
+"""paste_rle beside MMDetection's mask paste and encoding on the CPU."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from benchmarks.case import Case
+
+from nbseg.ops import paste_rle
+
+INSTANCES, SIDE, THRESHOLD = 100, 28, 0.5
+
+
+def typical_boxes(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """(N, 4) inside the image; each side log-uniform from 5% to 50% of the image's side."""
+    image = np.array([width, height])
+    sizes = np.exp(rng.uniform(np.log(0.05), np.log(0.5), (INSTANCES, 2))) * image
+    corners = rng.random((INSTANCES, 2)) * (image - sizes)
+    return np.concatenate([corners, corners + sizes], axis=1).astype(np.float32)
+
+
+def smooth_masks(rng: np.random.Generator) -> np.ndarray:
+    """Blobs as a trained head predicts them: soft only near the edge, for about three cells."""
+    y, x = np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2
+    angle = np.arctan2(y, x)
+    radius = np.full((INSTANCES, SIDE, SIDE), 0.38 * SIDE)
+    for waves in (2, 3, 4):
+        size, phase = rng.normal(0, 0.06 * SIDE, (INSTANCES, 1, 1)), rng.random((INSTANCES, 1, 1))
+        radius += size * np.cos(waves * angle + 2 * np.pi * phase)
+    return (1 / (1 + np.exp(1.5 * (np.hypot(x, y) - radius)))).astype(np.float32)
+
+
+def noise_masks(rng: np.random.Generator) -> np.ndarray:
+    return rng.random((INSTANCES, SIDE, SIDE), np.float32)
+
+
+def mmdetection(probs: torch.Tensor, boxes: torch.Tensor, height: int, width: int) -> list[Any]:
+    """FCNMaskHead's paste as it is on the CPU, then the encoding of MMDetection's metrics."""
+    from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
+    from mmdet.structures.mask import encode_mask_results
+
+    masks = torch.zeros(len(probs), height, width, dtype=torch.bool)
+    for chunk in torch.chunk(torch.arange(len(probs)), len(probs)):
+        pasted, region = _do_paste_mask(
+            probs[chunk, None], boxes[chunk], height, width, skip_empty=True
+        )
+        masks[(chunk, *region)] = pasted >= THRESHOLD
+    return encode_mask_results(masks.numpy())
+
+
+def cases(threads: int) -> Iterator[Case]:
+    torch.set_num_threads(threads)
+    for height, width in ((1024, 2048), (128, 128)):
+        for kind, masks in (("smooth", smooth_masks), ("noise", noise_masks)):
+            rng = np.random.default_rng(0)
+            boxes, probs = typical_boxes(rng, height, width), masks(rng)
+            for given in (probs, np.round(255 * probs).astype(np.uint8)):
+                soft = torch.from_numpy(given)
+                if soft.dtype == torch.uint8:
+                    soft = soft.float() / 255
+                paste = partial(paste_rle, threshold=THRESHOLD, num_threads=threads)
+                yield Case(
+                    name=f"{height}x{width} {kind} {given.dtype}",
+                    nbseg=partial(paste, given, boxes, height, width),
+                    peers={
+                        "MMDetection": partial(
+                            mmdetection, soft, torch.from_numpy(boxes), height, width
+                        )
+                    },
+                )
