@@ -1,11 +1,12 @@
+"""Boundary-preserving mask loss."""
+
 import pytest
 import torch
 import torch.nn.functional as F
+from bpm_examples import BORDERS, assert_accurate, example, loss_and_grad
 from torch import Tensor
 
 from nbseg.ops import bpm_mask_loss, reference
-
-BORDERS = ("replicate", "zeros")
 
 
 def literal_loss(x: Tensor, targets: Tensor, border: str = "replicate", outside: float = 0.0):
@@ -16,28 +17,6 @@ def literal_loss(x: Tensor, targets: Tensor, border: str = "replicate", outside:
     q = F.conv2d(F.pad(p, (1, 1, 1, 1), **mode), kernel).abs()[:, 0]
     weights = 3 * q / q.mean(dim=(1, 2), keepdim=True)
     return (weights * F.binary_cross_entropy_with_logits(x, targets, reduction="none")).mean()
-
-
-def example(rois=6, classes=3, size=28, scale=1.0, shift=0.0, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    logits = scale * torch.randn(rois, classes, size, size, generator=generator) + shift
-    targets = torch.rand(rois, size, size, generator=generator) < 0.4
-    labels = torch.randint(classes, (rois,), generator=generator)
-    return logits.clamp(-50, 50), targets, labels
-
-
-def loss_and_grad(function, logits, *args, **kwargs):
-    logits = logits.detach().clone().requires_grad_()
-    loss = function(logits, *args, **kwargs)
-    (grad,) = torch.autograd.grad(loss, logits)
-    return loss.detach(), grad
-
-
-def assert_accurate(actual, expected):
-    """The loss within 1e-6 and the gradient within 1e-5 (L2), relative to float64."""
-    (loss, grad), (wanted_loss, wanted_grad) = actual, expected
-    assert abs(loss.double() - wanted_loss) <= 1e-6 * abs(wanted_loss)
-    assert (grad.double() - wanted_grad).norm() <= 1e-5 * wanted_grad.norm()
 
 
 @pytest.mark.parametrize("border", BORDERS)
@@ -145,174 +124,3 @@ def test_zeros_border_sees_an_edge_where_the_object_touches_the_crop():
     }
     assert grads["replicate"][0].abs().max() == 0
     assert grads["zeros"][0].abs().min() > grads["zeros"][4, 4].abs()
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_logits_are_computed_in_full(dtype):
-    logits, targets, labels = example(scale=4)
-    logits = logits.to(dtype)
-    loss, grad = loss_and_grad(bpm_mask_loss, logits, targets, labels)
-    wanted_loss, wanted_grad = loss_and_grad(bpm_mask_loss, logits.float(), targets, labels)
-    assert loss.dtype == torch.float32 and loss == wanted_loss
-    assert grad.dtype == dtype
-    torch.testing.assert_close(grad, wanted_grad.to(dtype), rtol=0, atol=0)
-
-
-def test_autocast_computes_in_full():
-    logits, targets, labels = example(scale=4)
-    convolved = F.conv2d(logits, torch.eye(3)[:, :, None, None])
-    with torch.autocast("cpu", torch.bfloat16):
-        half = F.conv2d(logits, torch.eye(3)[:, :, None, None])
-        assert half.dtype == torch.bfloat16
-        loss = bpm_mask_loss(half, targets, labels)
-        exact = bpm_mask_loss(convolved, targets, labels)
-    assert loss.dtype == torch.float32
-    assert exact == bpm_mask_loss(convolved, targets, labels)
-
-
-def test_targets_may_be_bool_uint8_or_float():
-    logits, targets, labels = example()
-    wanted = bpm_mask_loss(logits, targets, labels)
-    assert bpm_mask_loss(logits, targets.to(torch.uint8), labels) == wanted
-    assert bpm_mask_loss(logits, targets.float(), labels) == wanted
-
-
-def test_layout_of_the_arguments_does_not_matter():
-    logits, targets, labels = example()
-    wanted = loss_and_grad(bpm_mask_loss, logits, targets, labels)
-    channels_last = logits.contiguous(memory_format=torch.channels_last)
-    transposed = targets.transpose(1, 2).contiguous().transpose(1, 2)
-    strided = torch.stack([labels, labels], dim=1)[:, 0]
-    for arguments in (
-        (channels_last, targets, labels),
-        (logits, transposed, labels),
-        (logits, targets, strided),
-    ):
-        assert not all(argument.is_contiguous() for argument in arguments)
-        actual = loss_and_grad(bpm_mask_loss, *arguments)
-        assert actual[0] == wanted[0] and torch.equal(actual[1], wanted[1])
-
-
-def test_only_the_labels_channels_get_a_gradient():
-    logits, targets, labels = example()
-    _, grad = loss_and_grad(bpm_mask_loss, logits, targets, labels)
-    others = torch.ones(len(labels), 3, dtype=torch.bool)
-    others[torch.arange(len(labels)), labels] = False
-    assert grad[others].count_nonzero() == 0
-    assert grad[~others].flatten(1).norm(dim=1).min() > 0
-
-
-def test_no_roi_gives_zero_with_a_graph():
-    logits = torch.randn(0, 3, 28, 28, requires_grad=True)
-    targets, labels = torch.zeros(0, 28, 28), torch.zeros(0, dtype=torch.int64)
-    loss = bpm_mask_loss(logits * 2, targets, labels)
-    loss.backward()
-    assert loss == 0 and logits.grad.shape == logits.shape
-
-
-def test_the_number_of_threads_does_not_matter():
-    logits, targets, labels = example(rois=37)
-    threads = torch.get_num_threads()
-    results = []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            results.append(loss_and_grad(bpm_mask_loss, logits, targets, labels))
-    finally:
-        torch.set_num_threads(threads)
-    assert all(loss == results[0][0] for loss, _ in results)
-    assert all(torch.equal(grad, results[0][1]) for _, grad in results)
-
-
-def test_a_nan_is_not_hidden():
-    logits, targets, labels = example()
-    logits[0, labels[0], 3, 3] = torch.nan
-    assert bpm_mask_loss(logits, targets, labels).isnan()
-
-
-@pytest.mark.parametrize("requires_grad", [True, False])
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.float32])
-def test_opcheck(dtype, requires_grad):
-    logits, targets, labels = example(size=7)
-    arguments = (logits.requires_grad_(requires_grad), targets.to(dtype), labels, 3.0, "zeros")
-    torch.library.opcheck(torch.ops.nbseg.bpm_mask_loss.default, arguments)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_opcheck_backward(dtype):
-    arguments = (torch.tensor(2.0), torch.randn(4, 7, 7), torch.tensor([0, 2, 1, 2]), 3, dtype)
-    torch.library.opcheck(torch.ops.nbseg.bpm_mask_loss_backward.default, arguments)
-
-
-def test_compiles_without_a_graph_break():
-    logits, targets, labels = example()
-
-    def loss(x):
-        return 2 * bpm_mask_loss(x.tanh(), targets, labels, border="zeros")
-
-    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
-    actual, expected = loss_and_grad(compiled, logits), loss_and_grad(loss, logits)
-    torch.testing.assert_close(actual, expected)
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"logits": [1.0]}, TypeError, "logits must be a torch.Tensor, found list"),
-        (
-            {"logits": torch.zeros(2, 3, 7, 7, dtype=torch.float64)},
-            TypeError,
-            "logits must be float32 or float16 or bfloat16, found float64",
-        ),
-        (
-            {"logits": torch.zeros(2, 7, 7)},
-            ValueError,
-            r"logits must have shape \(R, C, S, S\), found \(2, 7, 7\)",
-        ),
-        (
-            {"logits": torch.zeros(2, 3, 7, 6)},
-            ValueError,
-            "logits must have square masks, found 7 x 6",
-        ),
-        (
-            {"targets": torch.zeros(2, 7, 7, dtype=torch.int64)},
-            TypeError,
-            "targets must be uint8 or bool or float32, found int64",
-        ),
-        (
-            {"targets": torch.zeros(2, 14, 14)},
-            ValueError,
-            r"targets must have shape \(2, 7, 7\), found \(2, 14, 14\)",
-        ),
-        (
-            {"targets": torch.zeros(2, 7, 7, device="meta")},
-            ValueError,
-            "targets must be on cpu, found meta",
-        ),
-        ({"labels": torch.zeros(2)}, TypeError, "labels must be int64, found float32"),
-        (
-            {"labels": torch.zeros(3, dtype=torch.int64)},
-            ValueError,
-            r"labels must have shape \(2,\), found \(3,\)",
-        ),
-        (
-            {"labels": torch.tensor([0, 3])},
-            IndexError,
-            r"labels\[1\] must be in \[0, 3\), found 3",
-        ),
-        (
-            {"labels": torch.tensor([-1, 0])},
-            IndexError,
-            r"labels\[0\] must be in \[0, 3\), found -1",
-        ),
-        ({"border": "reflect"}, ValueError, 'border must be "replicate" or "zeros", found'),
-    ],
-)
-def test_wrong_arguments_are_named(change, error, message):
-    arguments = {
-        "logits": torch.zeros(2, 3, 7, 7),
-        "targets": torch.zeros(2, 7, 7),
-        "labels": torch.zeros(2, dtype=torch.int64),
-    }
-    with pytest.raises(error, match=message):
-        bpm_mask_loss(**{**arguments, **change})

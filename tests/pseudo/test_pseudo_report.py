@@ -1,53 +1,21 @@
 """The report that a person looks at."""
 
 import json
-from collections import Counter
-from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
+from report_page import Page
 
 from nbseg.pseudo.report import read_inputs, write_report
 from nbseg.pseudo.report.gallery import choose_tabs, draw_tiles
 from nbseg.pseudo.report.summary import summarise
 
 HEIGHT, WIDTH = 48, 64
+
+
 CATEGORIES = [{"id": 9, "name": "<cat> & co"}, {"id": 4, "name": "dog"}]
-VOID = {"meta", "img"}
-
-
-class Page(HTMLParser):
-    """Checks that tags close in order; keeps ids, links, sources and the text of each tag."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.ids, self.links, self.sources = [], [], [], []
-        self.text, self.tags = "", Counter()
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags[tag] += 1
-        given = dict(attributes)
-        assert len(given) == len(attributes)
-        self.ids += [given["id"]] if "id" in given else []
-        self.links += [given["href"]] if "href" in given else []
-        self.sources += [given["src"]] if "src" in given else []
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags[tag] += 1
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not {"style", "script"} & set(self.open):
-            self.text += data
 
 
 def square(image, category, x, y, side, **more):

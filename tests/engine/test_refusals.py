@@ -1,0 +1,77 @@
+"""What a run refuses before it works in vain."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from nbseg.engine.errors import StageError
+from nbseg.pseudo.predictions import PredictionStore
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def test_unlabelled_images_that_are_labelled_are_refused(finished, tmp_path, make_pipeline):
+    run = SimpleNamespace(**{**vars(finished), "work_dir": tmp_path / "run"})
+    labelled = f"{finished.work_dir}/splits/instances_train.0@50.json"
+    folder = tmp_path / "images"
+    folder.mkdir()
+    images = json.loads(Path(labelled).read_text())["images"]
+    shutil.copy(finished.data / "train" / images[0]["file_name"], folder / "a_copy.png")
+    shutil.copy(finished.data / "val" / "000000.png", folder / "another.png")
+    changes = {
+        "split": None,
+        "report": None,
+        "labelled_json": labelled,
+        "teacher.checkpoint": f"{finished.work_dir}/teacher/teacher.pth",
+        "pseudo.test_dataloader.dataset.type": "ImageFolderDataset",
+        "pseudo.test_dataloader.dataset.data_prefix.img": f"{folder}/",
+        "pseudo.test_dataloader.dataset.ann_file": "",
+    }
+    message = rf"1 unlabelled images are labelled ones: .*{images[0]['file_name']} = .*a_copy.png"
+    with pytest.raises(StageError, match=message):
+        make_pipeline(run, changes, stages=["pseudo"]).run()
+    assert not (run.work_dir / "pseudo").exists()
+    make_pipeline(run, {**changes, "allow_overlap": True}, stages=["pseudo"]).run()
+    assert len(list(PredictionStore(run.work_dir / "pseudo" / "predictions"))) == 2
+
+
+def test_another_models_checkpoint_is_no_teacher(finished, tmp_path, make_pipeline):
+    changes = {"teacher.checkpoint": str(finished.work_dir / "student" / "student.pth")}
+    run = type(finished)(**{**vars(finished), "work_dir": tmp_path / "run"})
+    with pytest.raises(ValueError, match="student.pth is not a checkpoint of"):
+        make_pipeline(run, changes, stages=["pseudo"]).run()
+
+
+def test_what_another_stage_makes_must_be_there(finished, tmp_path, make_pipeline):
+    run = type(finished)(**{**vars(finished), "work_dir": tmp_path / "run"})
+    with pytest.raises(FileNotFoundError, match="stage pseudo needs .*teacher.pth.*run the stage"):
+        make_pipeline(run, stages=["pseudo"]).run()
+    with pytest.raises(FileNotFoundError, match="stage student needs .*pseudo_labels.json"):
+        make_pipeline(run, stages=["student"]).run()
+
+
+def test_missing_data_is_refused_before_a_stage_starts(finished, tmp_path, make_pipeline):
+    run = type(finished)(**{**vars(finished), "work_dir": tmp_path / "run"})
+    with pytest.raises(StageError, match="no annotation file .*nowhere.*correct data_root"):
+        make_pipeline(run, {"data_root": str(tmp_path / "nowhere")}).run()
+    with pytest.raises(FileNotFoundError, match="nowhere.*test_dataloader of stage supervised"):
+        make_pipeline(run, {"val_images": str(tmp_path / "nowhere")}).run()
+    assert not (run.work_dir / "supervised").exists()
+
+
+@pytest.mark.parametrize("options", [{"stages": ["student", "test"]}, {"redo": ["test"]}])
+def test_unknown_stages_are_named(finished, make_pipeline, options):
+    with pytest.raises(ValueError, match=r"unknown stages \['test'\]; there are supervised, "):
+        make_pipeline(finished, **options)
+
+
+def test_options_that_cannot_work_are_refused(finished, make_pipeline):
+    with pytest.raises(ValueError, match="auto_scale_lr.base_batch_size"):
+        make_pipeline(finished, auto_scale_lr=True)
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="--amp needs a GPU"):
+            make_pipeline(finished, amp=True)

@@ -1,0 +1,123 @@
+"""Stages that were killed or failed: what goes on where it stopped."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from run_records import as_if_killed, logged_steps, manifest
+
+from nbseg.pseudo.predictions import PredictionStore, PredictionWriter
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def keep_one_image(run):
+    """Leave one image in the store, marked by a score that no model gives."""
+    folder = run.work_dir / "pseudo" / "predictions"
+    first = next(iter(PredictionStore(folder)))
+    for part in folder.glob("part-*"):
+        part.unlink()
+    writer = PredictionWriter(folder)
+    writer.append([first._replace(scores=np.full_like(first.scores, 2))])
+    writer.flush()
+    (folder / ".part-000-000001.4321.npz").write_bytes(b"half of a part")
+    return first.image_id
+
+
+def marked_images(run):
+    store = PredictionStore(run.work_dir / "pseudo" / "predictions")
+    assert len(store.file_names()) == len(list(store)) == 3
+    return [image.image_id for image in store if (image.scores == 2).any()]
+
+
+def test_a_killed_prediction_goes_on_with_the_missing_images(moved, make_pipeline):
+    as_if_killed(moved, "pseudo")
+    image_id = keep_one_image(moved)
+    original = {
+        image.image_id: image
+        for image in PredictionStore(moved.work_dir / "pseudo" / "predictions")
+    }
+    make_pipeline(moved, stages=["pseudo"], resume="auto").run()
+    assert manifest(moved, "pseudo").finished
+    assert marked_images(moved) == [image_id]
+    assert set(original) == {image_id}
+
+
+def test_other_images_under_known_ids_are_refused(moved, make_pipeline):
+    as_if_killed(moved, "pseudo")
+    folder = moved.work_dir / "pseudo" / "predictions"
+    first = next(iter(PredictionStore(folder)))
+    for part in folder.glob("part-*"):
+        part.unlink()
+    writer = PredictionWriter(folder)
+    writer.append([first._replace(file_name="another.png")])
+    writer.flush()
+    with pytest.raises(ValueError, match="has predictions of another.png under that id"):
+        make_pipeline(moved, stages=["pseudo"], resume="auto").run()
+
+
+def test_without_resume_prediction_starts_again(moved, make_pipeline):
+    as_if_killed(moved, "pseudo")
+    keep_one_image(moved)
+    make_pipeline(moved, stages=["pseudo"]).run()
+    assert marked_images(moved) == []
+
+
+def test_predictions_of_another_teacher_are_not_continued(moved, make_pipeline):
+    as_if_killed(moved, "pseudo")
+    keep_one_image(moved)
+    checkpoint = torch.load(moved.work_dir / "teacher" / "teacher.pth", weights_only=False)
+    checkpoint["meta"]["another"] = True
+    torch.save(checkpoint, moved.work_dir / "teacher" / "teacher.pth")
+    with pytest.raises(ValueError, match="stage pseudo in .*teacher checkpoint.*--redo pseudo"):
+        make_pipeline(moved, stages=["pseudo"], resume="auto").run()
+
+
+def unfinished_student(run):
+    """Leave the student after its first iteration."""
+    as_if_killed(run, "student")
+    folder = run.work_dir / "student"
+    for iteration in (2, 3):
+        (folder / f"iter_{iteration}.pth").unlink()
+    (folder / "last_checkpoint").write_text(str(folder / "iter_1.pth"))
+    return folder
+
+
+def test_resume_continues_a_training_from_its_last_checkpoint(moved, make_pipeline):
+    folder = unfinished_student(moved)
+    metrics = make_pipeline(moved, resume="auto").run()
+    assert logged_steps(folder) == [[2, 3], [1, 2, 3]]
+    assert manifest(moved, "student").finished
+    assert torch.load(folder / "student.pth", weights_only=False)["meta"]["iter"] == 3
+    assert metrics == json.loads((moved.work_dir / "metrics.json").read_text())
+
+
+def test_resume_from_a_given_checkpoint(moved, make_pipeline):
+    folder = unfinished_student(moved)
+    checkpoint = folder / "iter_1.pth"
+    checkpoint = checkpoint.rename(moved.work_dir / "somewhere.pth")
+    make_pipeline(moved, resume=str(checkpoint)).run()
+    assert logged_steps(folder)[0] == [2, 3]
+
+
+def test_without_resume_a_training_starts_again(moved, make_pipeline):
+    folder = unfinished_student(moved)
+    make_pipeline(moved).run()
+    assert logged_steps(folder)[0] == [1, 2, 3]
+
+
+def test_a_changed_training_is_not_continued(moved, make_pipeline):
+    unfinished_student(moved)
+    pipeline = make_pipeline(moved, {"mask_loss.gain": 2.0}, resume="auto")
+    with pytest.raises(ValueError, match="stage student in .*loss_mask.gain: was 1.0, is 2.0"):
+        pipeline.run()
+
+
+def test_labels_that_failed_are_made_with_other_settings(moved, make_pipeline):
+    changes = {"labels.floor": 0.99}
+    with pytest.raises(ValueError, match="no pseudo-label remains.*labels.floor"):
+        make_pipeline(moved, changes, stages=["labels"], redo=["labels"]).run()
+    assert not manifest(moved, "labels").finished
+    make_pipeline(moved, stages=["labels"], resume="auto").run()
+    assert manifest(moved, "labels").finished
