@@ -198,10 +198,11 @@ def _annotations(
 ) -> Iterator[dict[str, Any]]:
     """Yield the COCO annotation, yet without an id, of each mask that is not empty."""
     rles = paste_rle(image.soft_masks, image.boxes, image.height, image.width, pixel_threshold)
-    areas = coco_mask.area(rles).tolist() if rles else []
-    for box, score, label, rle, area in zip(
-        image.boxes.tolist(), image.scores.tolist(), image.labels.tolist(), rles, areas, strict=True
+    for box, score, label, rle in zip(
+        image.boxes.tolist(), image.scores.tolist(), image.labels.tolist(), rles, strict=True
     ):
+        # One by one: pycocotools fails on a list of more than 255.
+        area = int(coco_mask.area(rle))
         if area == 0:
             continue
         x1, y1, x2, y2 = box

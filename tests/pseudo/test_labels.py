@@ -272,6 +272,19 @@ def test_masks_without_a_pixel_are_left_out(store, labelled, tmp_path):
     assert [image["id"] for image in json.loads(out.read_text())["images"]] == [11, 12, 13, 14, 15]
 
 
+def test_an_image_of_hundreds_of_pseudo_labels(labelled, tmp_path):
+    first = images()[0].select(np.zeros(300, int))
+    boxes = np.array([0, 0, 4, 4], np.float32) + np.arange(300, dtype=np.float32)[:, None] % 30
+    writer = PredictionWriter(tmp_path / "crowded")
+    writer.append([first._replace(boxes=boxes)])
+    writer.flush()
+    out = tmp_path / "out.json"
+    store = PredictionStore(tmp_path / "crowded")
+    make_pseudo_labels(store, labelled, CLASSES, out, box_threshold=0.5, mask_nms_iou=None)
+    coco = COCO(str(out))
+    assert [a["area"] == coco.annToMask(a).sum() for a in coco.anns.values()] == 300 * [True]
+
+
 def test_no_pseudo_label_remains(store, labelled, tmp_path):
     out = tmp_path / "out.json"
     with pytest.raises(
