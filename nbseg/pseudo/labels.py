@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+from rich.console import Console
 from rich.progress import track
 
 from nbseg.files import replacing
@@ -190,7 +191,8 @@ def _fixed_thresholds(
 
 
 def _progress(store: PredictionStore, activity: str) -> Iterable[ImagePredictions]:
-    return track(store, activity, total=len(store), transient=True)
+    console = Console(stderr=True)
+    return track(store, activity, total=len(store), transient=True, console=console)
 
 
 def _annotations(
