@@ -8,6 +8,7 @@ from mmengine.config import Config
 from nbseg.datasets.overlap import overlapping_images
 from nbseg.engine.errors import StageError
 from nbseg.pseudo.labels import category_ids, load_coco
+from nbseg.pseudo.thresholds import fixed_box_thresholds
 from nbseg.registry import DATASETS
 
 
@@ -45,17 +46,22 @@ def check_data(configs: dict[str, Config], made: Collection[Path]) -> None:
 
 
 def check_labelled(labels: dict) -> None:
-    """Refuse classes that are not the labelled json's, before a teacher is trained with them.
+    """Refuse what would fail after a teacher has been trained: classes, fixed thresholds.
 
     Raises:
-        StageError: names or their order differ.
+        StageError: the classes' names or their order are not the labelled json's, or a threshold is
+            no number.
     """
     path = Path(labels["labelled_json"])
-    if path.exists():
-        try:
+    pixel = labels.get("pixel_threshold", "match")
+    try:
+        fixed_box_thresholds(labels.get("box_threshold", "match"), labels["classes"])
+        if pixel != "match" and not isinstance(pixel, (int, float)):
+            raise ValueError(f'labels.pixel_threshold must be "match" or a number, found {pixel!r}')
+        if path.exists():
             category_ids(load_coco(path), labels["classes"], path)
-        except ValueError as error:
-            raise StageError(str(error)) from error
+    except ValueError as error:
+        raise StageError(str(error)) from error
 
 
 def check_overlap(labelled: dict, unlabelled: dict) -> None:

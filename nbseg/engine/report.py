@@ -48,7 +48,7 @@ def write_pseudo_report(config: Config, work_dir: Path) -> None:
     if hidden_truth and not Path(hidden_truth).exists():
         hidden_truth = None
     visualizer = None
-    if settings.get("to_visualizer"):
+    if settings.get("to_visualizer") and config.get("visualizer"):
         # MMEngine keeps one of each name.
         own = {"name": str(out), "save_dir": str(out)}
         visualizer = VISUALIZERS.build({**config.visualizer, **own})

@@ -13,10 +13,10 @@ class RLEMaskHead(FCNMaskHead):
     """``FCNMaskHead`` that predicts COCO run lengths where the test config asks for them.
 
     ``test_cfg.rcnn.mask_format`` is ``"bitmap"``, MMDetection's boolean tensors of the image's size
-    (N, H, W), the default, or ``"rle"``, a list of N compressed COCO RLE, which MMDetection's
-    metrics take as well. Run lengths are made from each mask's box, so evaluation never holds a
-    mask of the image's size; they are those of the bitmaps that MMDetection pastes on a CPU.
-    MMDetection's own visualizer draws bitmaps only.
+    (N, H, W), the default, or ``"rle"``, a list of N compressed COCO RLE, which ``CocoMetric`` and
+    ``InstanceMetric`` take as well. Run lengths are made from each mask's box, so evaluation never
+    holds a mask of the image's size; they are those of the bitmaps that MMDetection pastes on a
+    CPU. MMDetection's other metrics, its inferencer and its visualizer want bitmaps.
 
     Raises:
         ValueError: in prediction, ``mask_format`` is unknown.

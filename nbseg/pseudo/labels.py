@@ -17,6 +17,7 @@ from nbseg.ops import paste_rle
 from nbseg.pseudo.mask_nms import mask_nms
 from nbseg.pseudo.predictions import ImagePredictions, PredictionStore
 from nbseg.pseudo.thresholds import (
+    fixed_box_thresholds,
     foreground_at_threshold,
     foreground_fraction,
     instances_per_image,
@@ -53,7 +54,8 @@ def make_pseudo_labels(
     Returns:
         The ``info`` of the json: thresholds, targets and counts, and what they were chosen from:
         ``foreground_at_threshold``, by pixel threshold v / 255, and the classes'
-        ``score_histogram`` of 100 bins from 0 to 1.
+        ``score_histogram`` of 100 bins from 0 to 1. ``labelled_foreground_fraction`` is None where
+        the pixel threshold is fixed.
 
     The json is written annotation by annotation, so memory is bounded by the scores, not the masks.
 
@@ -64,14 +66,14 @@ def make_pseudo_labels(
     truth = load_coco(labelled_json)
     categories = category_ids(truth, classes, labelled_json)
     per_image = instances_per_image(truth, categories)
-    fraction = foreground_fraction(truth, categories)
+    fixed = fixed_box_thresholds(box_threshold, classes)
     for name, mean in zip(classes, per_image, strict=True):
-        if mean == 0:
+        if mean == 0 and fixed is None:
             logger.warning(
                 f"class {name!r} has no labelled instance: none of its predictions is kept"
             )
+    fraction = foreground_fraction(truth, categories) if pixel_threshold == "match" else None
 
-    fixed = None if box_threshold == "match" else _fixed_thresholds(box_threshold, classes)
     lowest = floor if fixed is None else fixed.min()
     candidates, num_predictions, best_score = [], 0, 0.0
     for image in _progress(store, "overlapping masks"):
@@ -102,7 +104,7 @@ def make_pseudo_labels(
         )
     )
     pixel = pixel_threshold
-    if pixel == "match":
+    if fraction is not None:
         pixel = match_pixel_threshold(foreground, fraction)
     info: dict[str, Any] = {
         "description": "pseudo-labels made by nbseg",
@@ -177,17 +179,6 @@ def _candidates(
         "width": image.width,
     }
     return _Candidates(description, indices, image.scores[indices], image.labels[indices])
-
-
-def _fixed_thresholds(
-    box_threshold: float | dict[str, float], classes: Sequence[str]
-) -> np.ndarray:
-    if not isinstance(box_threshold, dict):
-        return np.full(len(classes), float(box_threshold))
-    missing = sorted(set(classes) - set(box_threshold))
-    if missing:
-        raise ValueError(f"box_threshold has no score for the classes {missing}")
-    return np.array([float(box_threshold[name]) for name in classes])
 
 
 def _progress(store: PredictionStore, activity: str) -> Iterable[ImagePredictions]:

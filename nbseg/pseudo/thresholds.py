@@ -1,6 +1,6 @@
 """Thresholds that give the pseudo-labels the labelled set's distribution (paper, section 4.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -28,7 +28,9 @@ def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> np.ndarray:
 
 
 def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
-    """Return foreground pixels over all pixels inside the labelled boxes, crowds left out.
+    """Return foreground pixels over all pixels inside the labelled boxes.
+
+    Crowds are left out, and instances without a mask, as MMDetection leaves them out of training.
 
     Args:
         truth: labelled set.
@@ -42,6 +44,8 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
     for annotation in truth.anns.values():
         if annotation["category_id"] not in wanted or annotation.get("iscrowd", 0):
             continue
+        if not annotation.get("segmentation"):
+            continue
         image = truth.imgs[annotation["image_id"]]
         x, y, w, h = annotation["bbox"]
         left, top = max(x, 0.0), max(y, 0.0)
@@ -54,6 +58,38 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
             "match; give pixel_threshold a number"
         )
     return min(foreground / inside, 1.0)
+
+
+def fixed_box_thresholds(
+    box_threshold: str | float | Mapping[str, float], classes: Sequence[str]
+) -> np.ndarray | None:
+    """Return the score threshold of each class, float64 of shape (C,); None for ``"match"``.
+
+    Args:
+        box_threshold: ``"match"``, one score for all classes, or one per class name.
+        classes: class names, in the order of the labels.
+
+    Raises:
+        ValueError: a value is no number, or a class has none or is unknown.
+    """
+    if box_threshold == "match":
+        return None
+    given = box_threshold
+    if not isinstance(given, Mapping):
+        given = dict.fromkeys(classes, given)
+    missing, unknown = sorted(set(classes) - set(given)), sorted(set(given) - set(classes))
+    if missing or unknown:
+        raise ValueError(
+            f"labels.box_threshold has no score for the classes {missing} and names {unknown}, "
+            f"which are none; the classes are {list(classes)}"
+        )
+    for value in given.values():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(
+                f'labels.box_threshold must be "match", a score or a score per class, found '
+                f"{value!r}"
+            )
+    return np.array([float(given[name]) for name in classes])
 
 
 def match_box_thresholds(

@@ -39,12 +39,17 @@ def test_a_batch_with_an_image_of_each_source_is_accepted(size, ratio):
     check_batches("student", Config(dict(train_dataloader=dict(sampler=sampler))))
 
 
-def test_classes_in_another_order_are_refused(tmp_path):
+def test_other_classes_and_thresholds_are_refused(tmp_path):
     path = tmp_path / "labelled.json"
     path.write_text(
         '{"images": [], "annotations": [], "categories": '
         '[{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}'
     )
     check_labelled({"labelled_json": str(path), "classes": ["cat", "dog"]})
+    fixed = {"labelled_json": str(path), "classes": ["cat", "dog"], "pixel_threshold": 0.5}
+    check_labelled({**fixed, "box_threshold": 0.7})
+    for wrong in ({"box_threshold": "mtach"}, {"pixel_threshold": "mtach"}):
+        with pytest.raises(StageError, match="must be \"match\".* found 'mtach'"):
+            check_labelled({**fixed, **wrong})
     with pytest.raises(StageError, match="name them in its order"):
         check_labelled({"labelled_json": str(path), "classes": ["dog", "cat"]})

@@ -4,69 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from handmade_predictions import CLASSES, HEIGHT, WIDTH, images, kept
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from nbseg.ops import reference
 from nbseg.pseudo.labels import make_pseudo_labels
-from nbseg.pseudo.predictions import ImagePredictions, PredictionStore, PredictionWriter
-
-CLASSES = ["cat", "dog", "cow"]
-HEIGHT, WIDTH = 40, 60
-
-
-def disc(radius):
-    """A soft mask, 1 in the middle, falling to 0 at ``radius`` of half the box."""
-    axis = (np.arange(28) + 0.5) / 14 - 1
-    distance = np.hypot(axis[None], axis[:, None])
-    return (255 * np.clip(2 - 2 * distance / radius, 0, 1)).round().astype(np.uint8)
-
-
-def images():
-    """Scores per image: cats .9 .8 .2 | .7 .05 | -, dogs .6 | .6 | .3; cows only in the first."""
-    boxes = np.array([[4, 4, 24, 20], [30, 5, 58, 35], [10.5, 18, 30, 38.25]], np.float32)
-    soft = np.stack([disc(1.0), disc(0.8), disc(1.2)])
-    first = ImagePredictions(
-        11,
-        "a/1.png",
-        HEIGHT,
-        WIDTH,
-        np.concatenate([boxes, np.array([[1, 22, 10, 38], [32, 36, 44, 40]], np.float32)]),
-        np.array([0.9, 0.8, 0.2, 0.6, 0.99], np.float32),
-        np.array([0, 0, 0, 1, 2]),
-        np.concatenate([soft, soft[:2]]),
-    )
-    second = ImagePredictions(
-        12,
-        "a/2.png",
-        HEIGHT,
-        WIDTH,
-        boxes,
-        np.array([0.7, 0.05, 0.6], np.float32),
-        np.array([0, 0, 1]),
-        soft,
-    )
-    third = ImagePredictions(
-        13,
-        "b/1.png",
-        HEIGHT,
-        WIDTH,
-        boxes[:1],
-        np.array([0.3], np.float32),
-        np.array([1]),
-        soft[:1],
-    )
-    fourth = ImagePredictions(
-        14,
-        "b/2.png",
-        HEIGHT,
-        WIDTH,
-        boxes[:0],
-        np.zeros(0, np.float32),
-        np.zeros(0, np.int64),
-        soft[:0],
-    )
-    return [first, second, third, fourth]
+from nbseg.pseudo.predictions import PredictionStore, PredictionWriter
 
 
 @pytest.fixture
@@ -112,13 +56,6 @@ def labelled(tmp_path):
     path = tmp_path / "labelled.json"
     path.write_text(json.dumps(content))
     return path
-
-
-def kept(path):
-    content = json.loads(path.read_text())
-    return sorted(
-        (a["image_id"], a["category_id"], round(a["score"], 6)) for a in content["annotations"]
-    )
 
 
 def test_pseudo_labels_match_the_labelled_set(store, labelled, tmp_path, log):
@@ -304,6 +241,17 @@ def test_no_pseudo_label_remains(store, labelled, tmp_path):
 def test_other_classes_than_the_jsons_are_refused(store, labelled, tmp_path, classes):
     with pytest.raises(ValueError, match="metainfo.classes is .* has the categories .*unused"):
         make_pseudo_labels(store, labelled, classes, tmp_path / "out.json")
+
+
+def test_a_fixed_threshold_needs_no_labelled_box(store, labelled, tmp_path, log):
+    content = json.loads(labelled.read_text())
+    content["annotations"] = []
+    labelled.write_text(json.dumps(content))
+    out = tmp_path / "out.json"
+    info = make_pseudo_labels(store, labelled, CLASSES, out, 0.65, pixel_threshold=0.4)
+    assert kept(out) == [(11, 20, 0.99), (11, 30, 0.8), (11, 30, 0.9), (12, 30, 0.7)]
+    assert info["labelled_foreground_fraction"] is None
+    assert not any("none of its predictions" in record.message for record in log.records)
 
 
 def test_a_class_without_a_threshold_is_named(store, labelled, tmp_path):

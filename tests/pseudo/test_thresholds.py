@@ -8,6 +8,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from nbseg.pseudo.thresholds import (
+    fixed_box_thresholds,
     foreground_at_threshold,
     foreground_fraction,
     instances_per_image,
@@ -80,6 +81,7 @@ def test_foreground_fraction_equals_the_decoded_masks():
                 "bbox": [0, 0, 30, 20],
                 "segmentation": uncompressed,
             },
+            {"image_id": 2, "category_id": 1, "bbox": [0, 0, 30, 20], "segmentation": []},
             {
                 "image_id": 2,
                 "category_id": 9,
@@ -97,6 +99,27 @@ def test_foreground_fraction_needs_a_box():
     truth = coco([image(1)], [])
     with pytest.raises(ValueError, match="no box with an area.*pixel_threshold"):
         foreground_fraction(truth, [1, 2])
+
+
+def test_fixed_box_thresholds():
+    assert fixed_box_thresholds("match", ["cat", "dog"]) is None
+    assert fixed_box_thresholds(0.5, ["cat", "dog"]).tolist() == [0.5, 0.5]
+    assert fixed_box_thresholds({"dog": 0.6, "cat": 1}, ["cat", "dog"]).tolist() == [1, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("mtach", "must be \"match\", a score or a score per class, found 'mtach'"),
+        (None, "found None"),
+        ({"cat": 0.5}, r"no score for the classes \['dog'\]"),
+        ({"cat": 0.5, "dog": 0.5, "cow": 0.5}, r"names \['cow'\], which are none"),
+        ({"cat": 0.5, "dog": "match"}, "found 'match'"),
+    ],
+)
+def test_other_box_thresholds_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        fixed_box_thresholds(given, ["cat", "dog"])
 
 
 def test_box_thresholds_by_hand():

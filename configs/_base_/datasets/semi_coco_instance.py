@@ -42,7 +42,7 @@ pseudo_dataset = dict(
     metainfo='{metainfo}',
     filter_cfg=dict(filter_empty_gt=True),
     pipeline='{train_pipeline}')
-# Whether unlabelled images may be labelled ones; they are refused by name and by content.
+# Whether unlabelled images may be labelled ones, the same files or copies; else they are refused.
 allow_overlap = False
 val_dataset = dict(
     type='CocoDataset',

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ class ReportInputs:
     truth: COCO | None
 
     @property
+    def classes_info(self) -> dict[str, Any]:
+        """What ``info`` says of the classes, by name; nothing in another program's json."""
+        classes = self.info.get("classes")
+        return classes if isinstance(classes, dict) else {}
+
+    @property
     def class_names(self) -> list[str]:
         """In the order of the json."""
         return [category["name"] for category in self.pseudo.cats.values()]
@@ -64,7 +71,7 @@ def read_inputs(
     pseudo = read_coco(pseudo_json)
     if not pseudo.imgs:
         raise ValueError(f"{pseudo_json} has no image; there is nothing to report")
-    scoreless = sum("score" not in annotation for annotation in pseudo.anns.values())
+    scoreless = sum(not _is_number(a.get("score")) for a in pseudo.anns.values())
     if scoreless:
         raise ValueError(
             f"{pseudo_json}: {scoreless} of {len(pseudo.anns)} annotations have no score; pass "
@@ -118,15 +125,35 @@ def read_coco(path: Path) -> COCO:
         if len(index) != len(coco.dataset[table]):
             (twice, _), *_ = Counter(row["id"] for row in coco.dataset[table]).most_common(1)
             raise ValueError(f"{path}: the id {twice} occurs twice in {table}; ids must be unique")
+    if not coco.cats:
+        raise ValueError(f"{path} has no category; {wanted}")
+    # MMDetection leaves instances without a mask out of training.
+    coco.anns = {i: annotation for i, annotation in coco.anns.items() if annotation["segmentation"]}
     for annotation in coco.anns.values():
+        if not all(map(_is_number, annotation["bbox"])):
+            raise ValueError(
+                f"{path}: annotation {annotation['id']} has the bbox {annotation['bbox']}; wanted "
+                "four finite numbers"
+            )
         for key, index in (("image_id", coco.imgs), ("category_id", coco.cats)):
             if annotation[key] not in index:
                 raise ValueError(
                     f"{path}: annotation {annotation['id']} has the {key} {annotation[key]}, which "
                     "the json does not define"
                 )
+        try:
+            coco.annToRLE(annotation)
+        except (TypeError, ValueError, IndexError, KeyError) as error:
+            raise ValueError(
+                f"{path}: annotation {annotation['id']} has a segmentation that is neither "
+                f"polygons of three or more points nor run lengths ({error}); correct or drop it"
+            ) from error
         coco.imgToAnns[annotation["image_id"]].append(annotation)
     return coco
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and isfinite(value)
 
 
 def _check_images(pseudo: COCO, path: Path, folder: Path) -> None:

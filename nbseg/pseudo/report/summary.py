@@ -105,7 +105,7 @@ def _classes(inputs: ReportInputs) -> tuple[ClassSummary, ...]:
             labelled_instances[annotation["category_id"]] += 1
     classes = []
     for category, entry in pseudo.cats.items():
-        known = (inputs.info.get("classes") or {}).get(entry["name"]) or {}
+        known = inputs.classes_info.get(entry["name"]) or {}
         own = scores[category]
         candidates = known.get("score_histogram")
         per_image = known.get("labelled_per_image")
@@ -155,7 +155,7 @@ def _warnings(
             )
     absent = [c.name for c in classes if c.labelled_per_image == 0]
     if absent:
-        yield f"Absent from the labels, so nothing of it is kept: {_names(absent)}."
+        yield f"Absent from the labels: {_names(absent)}."
     few = [c.name for c in classes if c.pseudo_per_image < FEW * (c.labelled_per_image or 0)]
     if few:
         yield (
