@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "mask_crops.h"
 #include "mask_targets.h"
 #include "mask_targets_math.h"
 
@@ -11,11 +12,8 @@ namespace {
 
 void check(const MaskTargetsParams& params) {
   for (int64_t g = 0; g < params.instances; ++g) {
-    const int32_t* crop = params.crops + 4 * g;
-    const int64_t x = crop[0], y = crop[1], w = crop[2], h = crop[3], start = params.starts[g];
-    const bool in_image =
-        x >= 0 && y >= 0 && w >= 0 && h >= 0 && x + w <= params.width && y + h <= params.height;
-    if (!in_image || start < 0 || start > params.bytes - h * ((w + 7) / 8)) {
+    if (!crop_fits(params.crops + 4 * g, params.starts[g], params.bytes, params.height,
+                   params.width)) {
       throw std::invalid_argument("masks: the crop of instance " + std::to_string(g) +
                                   " does not fit its image or its bits");
     }
@@ -110,7 +108,7 @@ void roi_targets(const MaskTargetsParams& params, int64_t r, int64_t size, uint8
   const int64_t instance = params.gt_inds[r];
   const int32_t* crop = params.crops + 4 * instance;
   const uint8_t* bits = params.bits + params.starts[instance];
-  const int64_t stride = (crop[2] + 7) / 8;
+  const int64_t stride = crop_stride(crop[2]);
   AxisWeights& rows = scratch.rows;
   AxisWeights& columns = scratch.columns;
   rows.assign(box[1], box[3], params.height, size, crop[1], crop[3]);

@@ -3,6 +3,7 @@ _base_ = 'mmdet::_base_/default_runtime.py'
 custom_imports = dict(
     imports=[
         'nbseg.datasets.image_folder',
+        'nbseg.datasets.loading',
         'nbseg.datasets.transforms',
         'nbseg.engine.pseudo_label_loop',
         'nbseg.evaluation.instance_metric',

@@ -167,9 +167,10 @@ def _add_to_curves(
         return
     for pair in pairs:
         by_distance.add(coco_mask.decode(pair.predicted), coco_mask.decode(pair.true), pair.box)
+    image_size = pairs[0].true["size"]
     by_size.add(
-        CroppedMasks.from_rle([pair.predicted for pair in pairs]),
-        CroppedMasks.from_rle([pair.true for pair in pairs]),
+        CroppedMasks.from_segmentations([pair.predicted for pair in pairs], *image_size),
+        CroppedMasks.from_segmentations([pair.true for pair in pairs], *image_size),
         torch.tensor([pair.box for pair in pairs], dtype=torch.float32),
     )
 

@@ -17,10 +17,9 @@ from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.utils import ConfigType, InstanceList
 from torch import Tensor, nn
 
+from nbseg.models.mask_targets import batch_mask_targets
 from nbseg.models.rle_mask_head import RLEMaskHead
-from nbseg.ops import multires_mask_targets
 from nbseg.registry import MODELS
-from nbseg.structures import CroppedMasks
 
 
 @MODELS.register_module()
@@ -125,17 +124,10 @@ class NoiseTolerantMaskHead(RLEMaskHead):
             uint8 tensors of shape (R, s, s) and (R, s/2, s/2), R all images' positive proposals.
         """
         size = int(rcnn_train_cfg["mask_size"])
-        per_image = [
-            multires_mask_targets(
-                CroppedMasks.from_instance_masks(instances.masks).to(sampling.pos_priors.device),
-                sampling.pos_priors,
-                sampling.pos_assigned_gt_inds,
-                sizes=(size, size // 2),
-            )
-            for sampling, instances in zip(sampling_results, batch_gt_instances, strict=True)
-        ]
-        fine, coarse = zip(*per_image, strict=True)
-        return torch.cat(fine), torch.cat(coarse)
+        fine, coarse = batch_mask_targets(
+            sampling_results, batch_gt_instances, sizes=(size, size // 2)
+        )
+        return fine, coarse
 
     def loss_and_target(
         self,

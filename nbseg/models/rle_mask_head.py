@@ -1,9 +1,11 @@
-"""A mask head whose predictions leave as run lengths."""
+"""A plain mask head, with masks as crops on their way in and run lengths on their way out."""
 
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
-from mmdet.utils import ConfigType
+from mmdet.models.task_modules.samplers import SamplingResult
+from mmdet.utils import ConfigType, InstanceList
 from torch import Tensor
 
+from nbseg.models.mask_targets import batch_mask_targets
 from nbseg.ops import paste_rle
 from nbseg.registry import MODELS
 
@@ -18,9 +20,31 @@ class RLEMaskHead(FCNMaskHead):
     holds a mask of the image's size; they are those of the bitmaps that MMDetection pastes on a
     CPU. MMDetection's other metrics, its inferencer and its visualizer want bitmaps.
 
+    In training the targets are ``FCNMaskHead``'s, but they stay on the proposals' device and come
+    from the crops of ``CroppedMasks`` instead of one full-size mask a proposal.
+
     Raises:
         ValueError: in prediction, ``mask_format`` is unknown.
     """
+
+    def get_targets(
+        self,
+        sampling_results: list[SamplingResult],
+        batch_gt_instances: InstanceList,
+        rcnn_train_cfg: ConfigType,
+    ) -> Tensor:
+        """Return the targets of all images' R positive proposals, shape (R, s, s), float32.
+
+        Args:
+            sampling_results: one per image.
+            batch_gt_instances: one per image, with ``masks``.
+            rcnn_train_cfg: its ``mask_size`` is s.
+        """
+        size = rcnn_train_cfg["mask_size"]
+        if rcnn_train_cfg.get("soft_mask_target", False) or not isinstance(size, int):
+            return super().get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
+        (targets,) = batch_mask_targets(sampling_results, batch_gt_instances, sizes=(size,))
+        return targets.float()
 
     def _predict_by_feat_single(
         self,

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nbseg._native import crops_from_rle, select_pixels
+
 UInt8Array = npt.NDArray[np.uint8]
+Masks = TypeVar("Masks", bound="CroppedMasks")
 
 
 class CroppedMasks:
     """Binary instance masks of one image, each stored as the bits of its tight bounding box.
 
     G instances of an H x W image take ``G * H * W`` bytes as bitmaps; here an instance takes
-    one bit per pixel of its own box. Everything outside the box is background.
+    one bit per pixel of its own box. Everything outside the box is background. Needs torch and
+    numpy alone; :class:`~nbseg.structures.cropped_bitmap_masks.CroppedBitmapMasks` is the same for
+    MMDetection.
 
     Layout: the crop of instance g has ``h`` rows of ``(w + 7) // 8`` bytes each, the first one at
     ``bits[starts[g]]``. A row begins on a byte boundary, and the pixel in column ``c`` of the crop
     is bit ``c % 8`` (least significant first) of byte ``c // 8``; the spare bits of a row are 0.
-    An instance without foreground has the crop (0, 0, 0, 0).
+    An instance without foreground has the crop (0, 0, 0, 0). Masks are values: no method changes
+    them, so that several may share their bits.
 
     Args:
         bits (Tensor): all crops one after the other, shape (B,), uint8.
@@ -40,87 +46,63 @@ class CroppedMasks:
         self.width = width
 
     @classmethod
-    def from_bitmaps(cls, bitmaps: npt.NDArray[Any] | Tensor) -> CroppedMasks:
+    def from_bitmaps(cls: type[Masks], bitmaps: npt.NDArray[Any] | Tensor) -> Masks:
         """Pack full-size masks.
 
         Args:
             bitmaps: shape (G, H, W), bool or integer; non-zero is foreground.
+
+        Raises:
+            TypeError: another dtype.
+            ValueError: another shape.
         """
         array = bitmaps.detach().cpu().numpy() if isinstance(bitmaps, Tensor) else bitmaps
         if array.ndim != 3:
             raise ValueError(f"bitmaps must have shape (G, H, W), found {tuple(array.shape)}")
         if array.dtype.kind not in "bui":
             raise TypeError(f"bitmaps must be bool or integer, found {array.dtype}")
-        return cls._pack(array, *array.shape[1:])
+        packed = [np.zeros(0, np.uint8)]
+        crops = []
+        for bitmap in array:
+            x0, y0, x1, y1 = _tight_box(bitmap)
+            crops.append((x0, y0, x1 - x0, y1 - y0))
+            crop = bitmap[y0:y1, x0:x1]
+            packed.append(np.packbits(crop != 0, axis=1, bitorder="little").ravel())
+        ends = np.cumsum([part.size for part in packed], dtype=np.int64)
+        rectangles = np.array(crops, np.int32).reshape(-1, 4)
+        return cls._from_arrays(np.concatenate(packed), ends[:-1], rectangles, *array.shape[1:])
 
     @classmethod
-    def from_polygons(
-        cls, polygons: Sequence[Sequence[Sequence[float]]], height: int, width: int
-    ) -> CroppedMasks:
-        """Rasterise COCO polygons with pycocotools.
+    def from_segmentations(
+        cls: type[Masks], segmentations: Sequence[Any], height: int, width: int
+    ) -> Masks:
+        """Unpack the segmentations of COCO annotations, never through a mask of the image's size.
 
         Args:
-            polygons: per instance its polygons, each a flat [x0, y0, x1, y1, ...] in pixels.
+            segmentations: per instance either its polygons, each a flat [x0, y0, x1, y1, ...] in
+                pixels, which pycocotools rasterises; or a run-length encoding, a dict of ``size``
+                [H, W] and ``counts``, compressed (str or bytes) or not (a list).
             height: height of the image.
             width: width of the image.
+
+        Raises:
+            ValueError: a run-length encoding of another size, or that does not make up its size.
         """
-        from pycocotools import mask as mask_utils
-
-        def rasterise(instance: Sequence[Sequence[float]]) -> UInt8Array:
-            if len(instance) == 0:
-                return np.zeros((height, width), np.uint8)
-            parts = [np.asarray(polygon, np.float64).ravel().tolist() for polygon in instance]
-            bitmap: UInt8Array = mask_utils.decode(
-                mask_utils.merge(mask_utils.frPyObjects(parts, height, width))
-            )
-            return bitmap
-
-        return cls._pack(map(rasterise, polygons), height, width)
+        counts = [_compressed_counts(mask, height, width) for mask in segmentations]
+        return cls._from_arrays(*crops_from_rle(counts, height, width), height, width)
 
     @classmethod
-    def from_rle(
-        cls,
-        rles: Sequence[dict[str, Any]],
-        height: int | None = None,
-        width: int | None = None,
-    ) -> CroppedMasks:
-        """Unpack COCO run-length encodings, compressed (counts str or bytes) or not (a list).
-
-        Args:
-            rles: per instance a dict with ``size`` [H, W] and ``counts``.
-            height: height of the image; only needed where ``rles`` is empty.
-            width: width of the image; only needed where ``rles`` is empty.
-        """
-        from pycocotools import mask as mask_utils
-
-        sizes = {tuple(rle["size"]) for rle in rles}
-        if height is not None and width is not None:
-            sizes.add((height, width))
-        if len(sizes) != 1:
-            raise ValueError(
-                "the masks of one image must share one size [H, W], "
-                f"found {sorted(sizes) if sizes else 'no mask, and no height and width given'}"
-            )
-        height, width = sizes.pop()
-
-        def decode(rle: dict[str, Any]) -> UInt8Array:
-            if isinstance(rle["counts"], list):
-                rle = mask_utils.frPyObjects(rle, height, width)
-            bitmap: UInt8Array = mask_utils.decode(rle)
-            return bitmap
-
-        return cls._pack(map(decode, rles), height, width)
-
-    @classmethod
-    def from_instance_masks(cls, masks: Any) -> CroppedMasks:
-        """Convert MMDetection's BitmapMasks or PolygonMasks; CroppedMasks pass unchanged."""
-        if isinstance(masks, CroppedMasks):
+    def from_instance_masks(cls: type[Masks], masks: Any) -> Masks:
+        """Convert MMDetection's BitmapMasks or PolygonMasks; CroppedMasks keep their tensors."""
+        if isinstance(masks, cls):
             return masks
+        if isinstance(masks, CroppedMasks):
+            return cls(masks.bits, masks.starts, masks.crops, masks.height, masks.width)
         content = getattr(masks, "masks", None)
         if isinstance(content, np.ndarray):
             return cls.from_bitmaps(content)
         if isinstance(content, list):
-            return cls.from_polygons(content, masks.height, masks.width)
+            return cls.from_segmentations(content, masks.height, masks.width)
         raise TypeError(
             f"masks must be BitmapMasks, PolygonMasks or CroppedMasks, found {type(masks).__name__}"
         )
@@ -136,15 +118,76 @@ class CroppedMasks:
             bitmap[y : y + h, x : x + w] = np.unpackbits(rows, axis=1, count=w, bitorder="little")
         return bitmaps
 
-    def to(self, device: torch.device | str) -> CroppedMasks:
-        """Copy the three tensors to a device."""
-        return type(self)(
-            self.bits.to(device),
-            self.starts.to(device),
-            self.crops.to(device),
+    def select_pixels(self: Masks, rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> Masks:
+        """The masks of a new image made of rows and columns of this one.
+
+        Args:
+            rows: shape (H',), integers in [-1, H): pixel (i, j) of the new image is this one's
+                pixel ``(rows[i], columns[j])``, or background where either is -1.
+            columns: shape (W',), integers in [-1, W).
+
+        Raises:
+            ValueError: an index lies outside the image.
+        """
+        arrays = select_pixels(
+            self.bits.cpu().numpy(),
+            self.starts.cpu().numpy(),
+            self.crops.cpu().numpy(),
             self.height,
             self.width,
+            rows.astype(np.int32),
+            columns.astype(np.int32),
         )
+        return self._from_arrays(*arrays, len(rows), len(columns))
+
+    def to(self: Masks, device: torch.device | str, non_blocking: bool = False) -> Masks:
+        """Copy to a device.
+
+        From the CPU to a CUDA device the copy is always asynchronous: it goes as one buffer through
+        pinned memory that nobody else writes to.
+        """
+        if self.bits.device.type == "cpu" and torch.device(device).type == "cuda":
+            buffer = self._to_buffer(pin_memory=True).to(device, non_blocking=True)
+            return self._from_buffer(buffer, len(self), self.height, self.width)
+        bits, starts, crops = (
+            tensor.to(device, non_blocking=non_blocking)
+            for tensor in (self.bits, self.starts, self.crops)
+        )
+        return type(self)(bits, starts, crops, self.height, self.width)
+
+    @classmethod
+    def cat(cls: type[Masks], masks: Sequence[Masks]) -> Masks:
+        """The instances of all; their images must have one size.
+
+        Raises:
+            ValueError: nothing to concatenate, or images of different sizes.
+        """
+        sizes = {(part.height, part.width) for part in masks}
+        if len(sizes) != 1:
+            raise ValueError(f"masks must be one or more of one size [H, W], found {sorted(sizes)}")
+        bits, shifts = [masks[0].bits], [0] * len(masks)
+        if any(part.bits is not masks[0].bits for part in masks):
+            bits = [part.bits for part in masks]
+            shifts = np.cumsum([0] + [part.numel() for part in bits[:-1]]).tolist()
+        starts = [part.starts + shift for part, shift in zip(masks, shifts, strict=True)]
+        crops = torch.cat([part.crops for part in masks])
+        return cls(torch.cat(bits), torch.cat(starts), crops, *sizes.pop())
+
+    def __getitem__(self: Masks, index: Any) -> Masks:
+        """Some of the instances: an int, a slice, or integers or booleans as a list or array."""
+        if isinstance(index, int | np.integer):
+            index = [index]
+        if not isinstance(index, slice):
+            index = torch.as_tensor(index, device=self.starts.device)
+            # What comes from an empty list would be floating.
+            index = index if index.dtype in (torch.bool, torch.uint8) else index.long()
+        crops = self.crops[index]
+        return type(self)(self.bits, self.starts[index], crops, self.height, self.width)
+
+    def __iter__(self) -> Iterator[UInt8Array]:
+        """Full-size masks (H, W) one by one."""
+        for g in range(len(self)):
+            yield self[g].to_bitmaps()[0]
 
     def __len__(self) -> int:
         return self.crops.shape[0]
@@ -155,23 +198,73 @@ class CroppedMasks:
             f"width={self.width}, bytes={self.bits.numel()})"
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A loader's worker sends one array through its pipe, instead of three tensors each with a
+        # file descriptor of its own.
+        buffer = self._to_buffer()
+        content = buffer if buffer.is_cuda else buffer.numpy()
+        return self._from_buffer, (content, len(self), self.height, self.width)
+
+    def _to_buffer(self, pin_memory: bool = False) -> Tensor:
+        """Crops, starts and bits in one uint8 tensor."""
+        parts = [self.crops.reshape(-1), self.starts, self.bits]
+        parts = [part.contiguous().view(torch.uint8) for part in parts]
+        size = sum(part.numel() for part in parts)
+        buffer = torch.empty(
+            size, dtype=torch.uint8, device=self.bits.device, pin_memory=pin_memory
+        )
+        return torch.cat(parts, out=buffer)
+
     @classmethod
-    def _pack(cls, bitmaps: Iterable[npt.NDArray[Any]], height: int, width: int) -> CroppedMasks:
-        packed = [np.zeros(0, np.uint8)]
-        crops = []
-        for bitmap in bitmaps:
-            x0, y0, x1, y1 = _tight_box(bitmap)
-            crops.append((x0, y0, x1 - x0, y1 - y0))
-            crop = bitmap[y0:y1, x0:x1]
-            packed.append(np.packbits(crop != 0, axis=1, bitorder="little").ravel())
-        ends = np.cumsum([part.size for part in packed], dtype=np.int64)
+    def _from_buffer(
+        cls: type[Masks], buffer: Tensor | UInt8Array, instances: int, height: int, width: int
+    ) -> Masks:
+        tensor = torch.as_tensor(buffer)
+        crops = tensor[: 16 * instances].view(torch.int32).view(-1, 4)
+        starts = tensor[16 * instances : 24 * instances].view(torch.int64)
+        return cls(tensor[24 * instances :], starts, crops, height, width)
+
+    @classmethod
+    def _from_arrays(
+        cls: type[Masks],
+        bits: UInt8Array,
+        starts: npt.NDArray[np.int64],
+        crops: npt.NDArray[np.int32],
+        height: int,
+        width: int,
+    ) -> Masks:
         return cls(
-            torch.from_numpy(np.concatenate(packed)),
-            torch.from_numpy(ends[:-1].copy()),
-            torch.tensor(crops, dtype=torch.int32).reshape(-1, 4),
+            torch.from_numpy(bits),
+            torch.from_numpy(starts),
+            torch.from_numpy(crops),
             int(height),
             int(width),
         )
+
+
+def _compressed_counts(segmentation: Any, height: int, width: int) -> str | bytes:
+    """The compressed counts of a COCO annotation's segmentation."""
+    from pycocotools import mask as mask_utils
+
+    if isinstance(segmentation, dict):
+        if list(segmentation["size"]) != [height, width]:
+            raise ValueError(
+                f"the masks of this image must have the size [{height}, {width}], "
+                f"found a run-length encoding of {list(segmentation['size'])}"
+            )
+        if not isinstance(segmentation["counts"], list):
+            counts: str | bytes = segmentation["counts"]
+            return counts
+        encoded = mask_utils.frPyObjects(segmentation, height, width)
+    else:
+        polygons = [np.asarray(polygon, np.float64).ravel() for polygon in segmentation]
+        encoded = mask_utils.merge(
+            mask_utils.frPyObjects(polygons, height, width)
+            if polygons
+            else [mask_utils.encode(np.zeros((height, width), np.uint8, order="F"))]
+        )
+    compressed: bytes = encoded["counts"]
+    return compressed
 
 
 def _tight_box(bitmap: npt.NDArray[Any]) -> tuple[int, int, int, int]:

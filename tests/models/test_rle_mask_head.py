@@ -8,6 +8,7 @@ import torch
 from pycocotools import mask as coco_mask
 
 import nbseg.models.rle_mask_head  # noqa: F401  registers the head
+from nbseg.structures.cropped_bitmap_masks import CroppedBitmapMasks
 
 
 def encoded(bitmaps):
@@ -68,3 +69,18 @@ def test_another_format_is_refused(make_detector, batch):
     detector = make_detector("mask-rcnn_r50_fpn", {"type": "RLEMaskHead", "num_convs": 1}).eval()
     with pytest.raises(ValueError, match='mask_format must be "bitmap" or "rle", found \'png\''):
         predict(detector, batch, "png")
+
+
+@pytest.mark.parametrize("cropped", [True, False])
+def test_targets_are_those_of_the_plain_head(make_detector, batch, cropped):
+    losses = []
+    for head in ("RLEMaskHead", "FCNMaskHead"):
+        detector = make_detector("mask-rcnn_r50_fpn", {"type": head, "num_convs": 1})
+        data = detector.data_preprocessor(copy.deepcopy(batch), training=True)
+        for sample in data["data_samples"]:
+            if cropped:
+                masks = CroppedBitmapMasks.from_instance_masks(sample.gt_instances.masks)
+                sample.gt_instances.masks = masks
+        torch.manual_seed(0)
+        losses.append(detector.loss(data["inputs"], data["data_samples"])["loss_mask"])
+    assert torch.equal(*losses)

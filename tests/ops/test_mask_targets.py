@@ -89,10 +89,10 @@ def test_equals_mmdetection_on_1000_boxes(source):
     polygons = random_polygons(12, HEIGHT, WIDTH)
     bitmaps = rasterise(polygons, HEIGHT, WIDTH)
     if source == "polygons":
-        masks = CroppedMasks.from_polygons(polygons, HEIGHT, WIDTH)
+        masks = CroppedMasks.from_segmentations(polygons, HEIGHT, WIDTH)
     else:
         encoded = mask_utils.encode(np.asfortranarray(bitmaps.transpose(1, 2, 0)))
-        masks = CroppedMasks.from_rle(encoded)
+        masks = CroppedMasks.from_segmentations(encoded, HEIGHT, WIDTH)
     boxes, gt_inds = random_boxes(1000, bitmaps)
     targets = multires_mask_targets(masks, boxes, gt_inds)
     assert targets[0].float().mean() > 0.1

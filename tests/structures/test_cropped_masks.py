@@ -1,3 +1,6 @@
+import pickle
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -53,14 +56,14 @@ def test_crops_are_tight(bitmaps):
 
 
 def test_polygons_are_rasterised_by_pycocotools():
-    masks = CroppedMasks.from_polygons(POLYGONS, HEIGHT, WIDTH)
+    masks = CroppedMasks.from_segmentations(POLYGONS, HEIGHT, WIDTH)
     for polygons, bitmap in zip(POLYGONS, masks.to_bitmaps(), strict=True):
         parts = mask_utils.decode(mask_utils.frPyObjects(polygons, HEIGHT, WIDTH))
         np.testing.assert_array_equal(bitmap, parts.any(axis=2))
 
 
 def test_instance_without_polygons_is_empty():
-    masks = CroppedMasks.from_polygons([[], POLYGONS[0]], HEIGHT, WIDTH)
+    masks = CroppedMasks.from_segmentations([[], POLYGONS[0]], HEIGHT, WIDTH)
     assert masks.to_bitmaps().any(axis=(1, 2)).tolist() == [False, True]
 
 
@@ -71,7 +74,9 @@ def test_rle(bitmaps, form):
         rles = [{**rle, "counts": rle["counts"].decode()} for rle in rles]
     elif form == "uncompressed":
         rles = [uncompressed_rle(bitmap) for bitmap in bitmaps]
-    np.testing.assert_array_equal(CroppedMasks.from_rle(rles).to_bitmaps(), bitmaps)
+    np.testing.assert_array_equal(
+        CroppedMasks.from_segmentations(rles, HEIGHT, WIDTH).to_bitmaps(), bitmaps
+    )
 
 
 def uncompressed_rle(bitmap: np.ndarray) -> dict:
@@ -98,12 +103,11 @@ def test_mmdetection_masks(bitmaps):
     "empty",
     [
         CroppedMasks.from_bitmaps(np.zeros((0, HEIGHT, WIDTH), np.uint8)),
-        CroppedMasks.from_polygons([], HEIGHT, WIDTH),
-        CroppedMasks.from_rle([], HEIGHT, WIDTH),
+        CroppedMasks.from_segmentations([], HEIGHT, WIDTH),
         CroppedMasks.from_instance_masks(BitmapMasks([], HEIGHT, WIDTH)),
         CroppedMasks.from_instance_masks(PolygonMasks([], HEIGHT, WIDTH)),
     ],
-    ids=["bitmaps", "polygons", "rle", "BitmapMasks", "PolygonMasks"],
+    ids=["bitmaps", "segmentations", "BitmapMasks", "PolygonMasks"],
 )
 def test_no_instance(empty):
     assert len(empty) == 0
@@ -122,9 +126,44 @@ def test_wrong_input_is_named():
         CroppedMasks.from_bitmaps(np.zeros((4, 5), np.uint8))
     with pytest.raises(TypeError, match="bitmaps must be bool or integer, found float32"):
         CroppedMasks.from_bitmaps(np.zeros((1, 4, 5), np.float32))
-    with pytest.raises(ValueError, match="no mask, and no height and width given"):
-        CroppedMasks.from_rle([])
-    with pytest.raises(ValueError, match=r"one size \[H, W\], found \[\(2, 3\), \(4, 5\)\]"):
-        CroppedMasks.from_rle([{"size": [4, 5], "counts": [20]}, {"size": [2, 3], "counts": [6]}])
+    with pytest.raises(ValueError, match=r"the size \[2, 3\], found .* of \[4, 5\]"):
+        CroppedMasks.from_segmentations([{"size": [4, 5], "counts": [20]}], 2, 3)
+    with pytest.raises(ValueError, match=r"counts\[0\] are not the run lengths of 2 x 3 pixels"):
+        CroppedMasks.from_segmentations([{"size": [2, 3], "counts": "5"}], 2, 3)
     with pytest.raises(TypeError, match="masks must be BitmapMasks, .* found list"):
         CroppedMasks.from_instance_masks([])
+
+
+@pytest.mark.parametrize("copy", [lambda m: pickle.loads(pickle.dumps(m)), deepcopy])
+def test_copies(bitmaps, copy):
+    masks = CroppedMasks.from_bitmaps(bitmaps)
+    for original in (masks, masks[1:4], masks[:0]):
+        copied = copy(original)
+        np.testing.assert_array_equal(copied.to_bitmaps(), original.to_bitmaps())
+        assert copied.crops.is_contiguous() and copied.starts.is_contiguous()
+
+
+def test_pickle_is_little_more_than_the_bits(bitmaps):
+    masks = CroppedMasks.from_bitmaps(bitmaps)
+    assert len(pickle.dumps(masks)) < masks.bits.numel() + 24 * len(masks) + 500
+
+
+def test_selected_pixels(bitmaps):
+    rng = np.random.default_rng(1)
+    rows, columns = rng.integers(-1, HEIGHT, 60), rng.integers(-1, WIDTH, 45)
+    padded = np.pad(bitmaps, ((0, 0), (0, 1), (0, 1)))  # index -1 is background
+    selected = CroppedMasks.from_bitmaps(bitmaps).select_pixels(rows, columns)
+    np.testing.assert_array_equal(selected.to_bitmaps(), padded[:, rows][:, :, columns])
+    with pytest.raises(ValueError, match=r"columns must be in \[-1, 53\), found 53"):
+        CroppedMasks.from_bitmaps(bitmaps).select_pixels(rows, np.array([0, WIDTH]))
+
+
+def test_random_rle_equals_pycocotools():
+    rng = np.random.default_rng(2)
+    for _ in range(300):
+        height, width = rng.integers(1, 80, 2)
+        bitmap = rng.random((height, width)) < rng.choice([0.02, 0.5, 0.98])
+        rle = mask_utils.encode(np.asfortranarray(bitmap.astype(np.uint8)))
+        masks = CroppedMasks.from_segmentations([rle], int(height), int(width))
+        np.testing.assert_array_equal(masks.to_bitmaps()[0], bitmap)
+        np.testing.assert_array_equal(masks.crops[0], mask_utils.toBbox(rle))

@@ -17,7 +17,7 @@ split_name = '{train_name}.{seed}@{percent}'
 labelled_json = '{work_dir}/splits/{split_name}.json'
 unlabelled_json = '{work_dir}/splits/{split_name}-unlabeled.json'
 
-load_annotations = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+load_annotations = dict(type='LoadCroppedAnnotations', with_bbox=True, with_mask=True)
 test_resize = dict(type='Resize', scale_factor=1.0, keep_ratio=True)
 test_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -1,0 +1,51 @@
+// Instance masks of one image as the bits of their tight crops: made from run lengths, and seen
+// through the pixel-choosing transforms of a data pipeline.
+//
+// A crop of h x w pixels has h rows of (w + 7) / 8 bytes; column c is bit c % 8, lowest first, of
+// byte c / 8; spare bits are 0. A mask without foreground has the crop (0, 0, 0, 0).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace nbseg {
+
+struct MaskCrops {
+  std::vector<uint8_t> bits;    // (B,), all crops
+  std::vector<int64_t> starts;  // (G,), first byte of each crop
+  std::vector<int32_t> crops;   // (G, 4), x0, y0, w, h in image pixels
+};
+
+struct MaskCropsView {
+  const uint8_t* bits;    // (B,)
+  const int64_t* starts;  // (G,)
+  const int32_t* crops;   // (G, 4)
+  int64_t bytes;          // B
+  int64_t instances;      // G
+  int64_t height;         // of the image
+  int64_t width;
+};
+
+inline int64_t crop_stride(int64_t width) { return (width + 7) / 8; }
+
+// Whether a crop lies inside an image of height x width, and its bits inside their array.
+inline bool crop_fits(const int32_t* crop, int64_t start, int64_t bytes, int64_t height,
+                      int64_t width) {
+  const int64_t x = crop[0], y = crop[1], w = crop[2], h = crop[3];
+  return x >= 0 && y >= 0 && w >= 0 && h >= 0 && x + w <= width && y + h <= height && start >= 0 &&
+         start <= bytes - h * crop_stride(w);
+}
+
+// From COCO's compressed counts, one string an instance. Throws std::invalid_argument, naming the
+// instance, where they are not the run lengths of height x width pixels.
+MaskCrops crops_from_rle(const std::vector<std::string_view>& counts, int64_t height,
+                         int64_t width);
+
+// The masks of a new image whose pixel (i, j) is the old one's pixel (rows[i], columns[j]), or
+// background where either is -1. Throws std::invalid_argument for an index beyond the old image,
+// or a crop that does not fit the image or the bits.
+MaskCrops select_pixels(const MaskCropsView& masks, const std::vector<int32_t>& rows,
+                        const std::vector<int32_t>& columns);
+
+}  // namespace nbseg

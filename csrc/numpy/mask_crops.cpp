@@ -1,0 +1,103 @@
+#include "../mask_crops.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include "module.h"
+
+namespace py = pybind11;
+
+namespace nbseg {
+namespace {
+
+template <typename T>
+using Array = py::array_t<T, py::array::c_style>;
+
+template <typename T>
+Array<T> as_array(const std::vector<T>& values, const std::vector<py::ssize_t>& shape) {
+  return Array<T>(shape, values.data());
+}
+
+py::tuple as_arrays(const MaskCrops& masks) {
+  const auto instances = static_cast<py::ssize_t>(masks.starts.size());
+  return py::make_tuple(as_array(masks.bits, {static_cast<py::ssize_t>(masks.bits.size())}),
+                        as_array(masks.starts, {instances}), as_array(masks.crops, {instances, 4}));
+}
+
+std::vector<int32_t> indices_of(const Array<int32_t>& array) {
+  return {array.data(), array.data() + array.size()};
+}
+
+// The views point into the strings, which the caller's list keeps.
+py::tuple from_rle(const std::vector<std::string_view>& counts, int64_t height, int64_t width) {
+  MaskCrops masks;
+  {
+    py::gil_scoped_release release;
+    masks = crops_from_rle(counts, height, width);
+  }
+  return as_arrays(masks);
+}
+
+py::tuple select(const Array<uint8_t>& bits, const Array<int64_t>& starts,
+                 const Array<int32_t>& crops, int64_t height, int64_t width,
+                 const Array<int32_t>& rows, const Array<int32_t>& columns) {
+  if (bits.ndim() != 1 || starts.ndim() != 1 || crops.ndim() != 2 || crops.shape(1) != 4 ||
+      crops.shape(0) != starts.shape(0) || rows.ndim() != 1 || columns.ndim() != 1) {
+    throw py::value_error(
+        "bits, starts, crops, rows and columns must have shapes (B,), (G,), (G, 4), (H,) and (W,)");
+  }
+  const MaskCropsView view{bits.data(),   starts.data(), crops.data(), bits.size(),
+                           starts.size(), height,        width};
+  MaskCrops selected;
+  {
+    py::gil_scoped_release release;
+    selected = select_pixels(view, indices_of(rows), indices_of(columns));
+  }
+  return as_arrays(selected);
+}
+
+constexpr const char* crops_from_rle_doc =
+    R"(Unpack COCO's compressed run lengths to bit-packed crops.
+
+No mask of the image's size is made. The layout is that of ``nbseg.structures.CroppedMasks``.
+
+Args:
+    counts: the compressed counts of G instances, str or bytes.
+    height, width: of the image, in pixels.
+
+Returns:
+    bits (B,) uint8, starts (G,) int64 and crops (G, 4) int32.
+
+Raises:
+    ValueError: counts are not the run lengths of height * width pixels.
+)";
+
+constexpr const char* select_pixels_doc =
+    R"(The masks of a new image made of rows and columns of an old one.
+
+Pixel (i, j) of the new image is the old one's pixel (rows[i], columns[j]), or background where
+either is -1: nearest resizing, flips, crops and padding alike.
+
+Args:
+    bits, starts, crops, height, width: masks as in ``nbseg.structures.CroppedMasks``.
+    rows: (H,) int32, in [-1, height).
+    columns: (W,) int32, in [-1, width).
+
+Returns:
+    bits, starts and crops of the new masks, tight again.
+
+Raises:
+    ValueError: an index or a crop lies outside the image, or a shape is wrong.
+)";
+
+}  // namespace
+
+void bind_mask_crops(py::module_& module) {
+  module.def("crops_from_rle", &from_rle, py::arg("counts"), py::arg("height"), py::arg("width"),
+             crops_from_rle_doc);
+  module.def("select_pixels", &select, py::arg("bits"), py::arg("starts"), py::arg("crops"),
+             py::arg("height"), py::arg("width"), py::arg("rows"), py::arg("columns"),
+             select_pixels_doc);
+}
+
+}  // namespace nbseg

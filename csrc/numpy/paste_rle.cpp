@@ -1,0 +1,141 @@
+#include <pybind11/numpy.h>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "../rle.h"
+#include "module.h"
+
+namespace py = pybind11;
+
+namespace nbseg {
+namespace {
+
+// Tensors in CPU memory become arrays without a copy.
+py::array as_array(const py::object& values) {
+  return py::module_::import("numpy").attr("asarray")(values);
+}
+
+std::string text_of(const py::handle& value) { return py::str(value).cast<std::string>(); }
+
+// The same values in C order; a copy only where they are not.
+template <typename T>
+py::array_t<T, py::array::c_style> c_ordered(const py::array& array) {
+  return py::array_t<T, py::array::c_style | py::array::forcecast>(array);
+}
+
+py::list paste(const py::object& probs_object, const py::object& boxes_object, std::int64_t height,
+               std::int64_t width, double threshold, int num_threads) {
+  const py::array probs = as_array(probs_object), boxes = as_array(boxes_object);
+  const bool is_float = py::isinstance<py::array_t<float>>(probs);
+  if (!is_float && !py::isinstance<py::array_t<std::uint8_t>>(probs)) {
+    throw py::type_error("probs must be float32 or uint8, found " + text_of(probs.dtype()));
+  }
+  if (!py::isinstance<py::array_t<float>>(boxes)) {
+    throw py::type_error("boxes must be float32, found " + text_of(boxes.dtype()));
+  }
+  if (probs.ndim() != 3 || probs.shape(1) != probs.shape(2) || probs.shape(1) < 1) {
+    throw py::value_error("probs must have shape (N, S, S), found " + text_of(probs.attr("shape")));
+  }
+  if (boxes.ndim() != 2 || boxes.shape(0) != probs.shape(0) || boxes.shape(1) != 4) {
+    throw py::value_error(
+        "boxes must have shape (N, 4) with N = " + std::to_string(probs.shape(0)) +
+        " as in probs, found " + text_of(boxes.attr("shape")));
+  }
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  // COCO counts pixels in 32 bits.
+  if (height < 0 || width < 0 || height > most || width > most || height * width > 0xffffffff) {
+    throw py::value_error(
+        "height and width must be at least 0 and make fewer than 2**32 pixels, "
+        "found " +
+        std::to_string(height) + " and " + std::to_string(width));
+  }
+  if (std::isnan(threshold)) throw py::value_error("threshold must be a number, found NaN");
+  if (num_threads < 0) {
+    throw py::value_error("num_threads must be at least 1, or 0 for as many as pay off, found " +
+                          std::to_string(num_threads));
+  }
+
+  const auto ordered_boxes = c_ordered<float>(boxes);
+  const py::array ordered_probs =
+      is_float ? py::array(c_ordered<float>(probs)) : py::array(c_ordered<std::uint8_t>(probs));
+  PasteRleParams params{};
+  if (is_float) {
+    params.probs_float = static_cast<const float*>(ordered_probs.data());
+  } else {
+    params.probs_uint8 = static_cast<const std::uint8_t*>(ordered_probs.data());
+  }
+  params.boxes = ordered_boxes.data();
+  params.count = probs.shape(0);
+  params.side = probs.shape(1);
+  params.height = height;
+  params.width = width;
+  params.threshold = static_cast<float>(threshold);
+  params.num_threads = num_threads;
+  params.fused = torch_uses_fma();
+
+  std::vector<std::string> counts;
+  {
+    py::gil_scoped_release release;
+    counts = paste_rle(params);
+  }
+  const py::str size_key("size"), counts_key("counts");
+  py::list rles(counts.size());
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    py::list size(2);
+    size[0] = height;
+    size[1] = width;
+    py::dict rle;
+    rle[size_key] = size;
+    rle[counts_key] = py::bytes(counts[i]);
+    rles[i] = rle;
+    std::string().swap(counts[i]);  // or else all counts are in memory twice
+  }
+  return rles;
+}
+
+constexpr const char* paste_rle_doc =
+    R"(Paste soft masks into an image and encode them as COCO run lengths.
+
+The bytes equal those of MMDetection's mask paste on the CPU (bilinear, ``align_corners=False``,
+each mask in the window of its own box), ``>= threshold`` and ``pycocotools.mask.encode``, but no
+mask of the image's size is ever made. Equal to the byte means torch's own rounding: like torch, the
+function uses fused multiply-adds where the CPU has AVX2 and FMA, unless the environment variable
+``ATEN_CPU_CAPABILITY`` was ``default`` at its first call.
+
+Args:
+    probs: (N, S, S) probabilities, float32 in [0, 1], or uint8 where v means v / 255. Arrays, or
+        tensors in CPU memory.
+    boxes: (N, 4) float32, x0, y0, x1, y1 in image pixels; they may reach outside the image.
+    height, width: of the image, in pixels.
+    threshold: a pixel is foreground where its interpolated probability, float32, is at least this
+        (rounded to float32).
+    num_threads: threads to share the instances; 0 takes as many as pay off.
+
+Returns:
+    One ``{"size": [height, width], "counts": bytes}`` per instance. A box wholly outside the image
+    gives an empty mask. A box of no width or height gives what MMDetection makes of it: a strip of
+    at most three pixels.
+
+Raises:
+    TypeError: another dtype.
+    ValueError: another shape, a size below 0 or of 2**32 pixels or more, a threshold of NaN, a box
+        with NaN or inverted, a probability outside [0, 1] by more than 0.001. (A box inverted by a
+        pixel or two is pasted as MMDetection does.)
+)";
+
+}  // namespace
+
+void bind_paste_rle(py::module_& module) {
+  module.def("paste_rle", &paste, py::arg("probs"), py::arg("boxes"), py::arg("height"),
+             py::arg("width"), py::arg("threshold") = 0.5, py::kw_only(),
+             py::arg("num_threads") = 0, paste_rle_doc);
+  module.def("torch_uses_fma", &torch_uses_fma,
+             "Whether paste_rle rounds as torch's AVX2 and AVX512 kernels do, or as its others.");
+}
+
+}  // namespace nbseg

@@ -1,0 +1,32 @@
+"""Loading of annotations with cropped masks."""
+
+from mmdet.datasets.transforms import LoadAnnotations
+
+from nbseg.registry import TRANSFORMS
+from nbseg.structures.cropped_bitmap_masks import CroppedBitmapMasks
+
+
+@TRANSFORMS.register_module()
+class LoadCroppedAnnotations(LoadAnnotations):
+    """MMDetection's ``LoadAnnotations`` whose ``gt_masks`` are :class:`CroppedBitmapMasks`.
+
+    The masks are the same, pixel by pixel, but polygons and run lengths become tight bit-packed
+    crops without ever being bitmaps of the image's size.
+
+    Args:
+        **kwargs: of ``LoadAnnotations``.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if not self.poly2mask:
+            raise ValueError(
+                "LoadCroppedAnnotations: poly2mask must be True, for crops hold pixels; "
+                "MMDetection's LoadAnnotations(poly2mask=False) keeps polygons"
+            )
+
+    def _load_masks(self, results: dict) -> None:
+        segmentations = self._process_masks(results)
+        results["gt_masks"] = CroppedBitmapMasks.from_segmentations(
+            segmentations, *results["ori_shape"]
+        )

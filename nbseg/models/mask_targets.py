@@ -1,0 +1,39 @@
+"""Mask targets of a batch's positive proposals."""
+
+from collections.abc import Sequence
+
+import torch
+from mmdet.models.task_modules.samplers import SamplingResult
+from mmdet.utils import InstanceList
+from torch import Tensor
+
+from nbseg.ops import multires_mask_targets
+from nbseg.structures import CroppedMasks
+
+
+def batch_mask_targets(
+    sampling_results: Sequence[SamplingResult],
+    batch_gt_instances: InstanceList,
+    sizes: Sequence[int],
+) -> tuple[Tensor, ...]:
+    """Return the targets of all positive proposals, image after image.
+
+    Args:
+        sampling_results: one per image.
+        batch_gt_instances: one per image, with ``masks``, best ``CroppedMasks``: MMDetection's
+            other masks are converted on each call.
+        sizes: side lengths s of the targets.
+
+    Returns:
+        One tensor a size, shape (R, s, s), uint8 of 0 and 1.
+    """
+    per_image = [
+        multires_mask_targets(
+            CroppedMasks.from_instance_masks(instances.masks).to(sampling.pos_priors.device),
+            sampling.pos_priors,
+            sampling.pos_assigned_gt_inds,
+            sizes,
+        )
+        for sampling, instances in zip(sampling_results, batch_gt_instances, strict=True)
+    ]
+    return tuple(torch.cat(targets) for targets in zip(*per_image, strict=True))

@@ -1,0 +1,145 @@
+"""Cropped masks in MMDetection's data pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mmcv
+import numpy as np
+import numpy.typing as npt
+import torch
+from mmdet.structures.bbox import BaseBoxes, get_box_type
+from mmdet.structures.mask import BitmapMasks
+from torch import Tensor
+
+from nbseg.structures.cropped_masks import CroppedMasks
+
+
+class CroppedBitmapMasks(CroppedMasks, BitmapMasks):  # type: ignore[misc]
+    """``CroppedMasks`` that stand wherever MMDetection takes ``BitmapMasks``.
+
+    Whatever leaves pixels on their grid works on the crops alone: resizing, flips, crops, padding,
+    indexing, areas and boxes. Everything else, rotations for instance, and all code that reads
+    ``masks`` gets the full-size bitmaps, made for the occasion. Results equal ``BitmapMasks``'s.
+    """
+
+    @property
+    def masks(self) -> npt.NDArray[np.uint8]:
+        """Full-size masks, shape (G, H, W), uint8 of 0 and 1; writing to them changes nothing."""
+        return self.to_bitmaps()
+
+    def rescale(
+        self, scale: float | tuple[int, int], interpolation: str = "nearest"
+    ) -> CroppedBitmapMasks:
+        width, height = mmcv.rescale_size((self.width, self.height), scale)
+        return self.resize((height, width), interpolation)
+
+    def resize(
+        self, out_shape: tuple[int, int], interpolation: str = "nearest"
+    ) -> CroppedBitmapMasks:
+        if interpolation != "nearest":
+            return self._by_bitmaps("resize", out_shape, interpolation)
+        rows, columns = (
+            _nearest_indices(size, new_size)
+            for size, new_size in zip((self.height, self.width), out_shape, strict=True)
+        )
+        return self.select_pixels(rows, columns)
+
+    def flip(self, flip_direction: str = "horizontal") -> CroppedBitmapMasks:
+        if flip_direction not in ("horizontal", "vertical", "diagonal"):
+            raise ValueError(
+                'flip_direction must be "horizontal", "vertical" or "diagonal", '
+                f"found {flip_direction!r}"
+            )
+        rows, columns = np.arange(self.height), np.arange(self.width)
+        return self.select_pixels(
+            rows if flip_direction == "horizontal" else rows[::-1],
+            columns if flip_direction == "vertical" else columns[::-1],
+        )
+
+    def pad(self, out_shape: tuple[int, int], pad_val: int = 0) -> CroppedBitmapMasks:
+        height, width = out_shape
+        if pad_val or height < self.height or width < self.width:
+            return self._by_bitmaps("pad", out_shape, pad_val)
+        return type(self)(self.bits, self.starts, self.crops, int(height), int(width))
+
+    def crop(self, bbox: npt.NDArray[Any]) -> CroppedBitmapMasks:
+        x0, x1 = np.clip(bbox[0::2], 0, self.width).astype(int)
+        y0, y1 = np.clip(bbox[1::2], 0, self.height).astype(int)
+        rows = np.arange(y0, max(y1, y0 + 1))
+        columns = np.arange(x0, max(x1, x0 + 1))
+        return self.select_pixels(
+            np.where(rows < self.height, rows, -1), np.where(columns < self.width, columns, -1)
+        )
+
+    def expand(self, expanded_h: int, expanded_w: int, top: int, left: int) -> CroppedBitmapMasks:
+        rows, columns = np.full(expanded_h, -1), np.full(expanded_w, -1)
+        rows[top : top + self.height] = np.arange(self.height)
+        columns[left : left + self.width] = np.arange(self.width)
+        return self.select_pixels(rows, columns)
+
+    def crop_and_resize(
+        self,
+        bboxes: npt.NDArray[Any] | Tensor,
+        out_shape: tuple[int, int],
+        inds: npt.NDArray[Any] | Tensor,
+        device: torch.device | str = "cpu",
+        interpolation: str = "bilinear",
+        binarize: bool = True,
+    ) -> BitmapMasks:
+        if not binarize or out_shape[0] != out_shape[1] or len(self) == 0:
+            return self.to_bitmap_masks().crop_and_resize(
+                bboxes, out_shape, inds, device, interpolation, binarize
+            )
+        from nbseg.ops import multires_mask_targets
+
+        boxes = torch.as_tensor(bboxes, dtype=torch.float32, device=device)
+        gt_inds = torch.as_tensor(inds, dtype=torch.int64, device=device)
+        (targets,) = multires_mask_targets(self.to(device), boxes, gt_inds, sizes=out_shape[:1])
+        return BitmapMasks(targets.cpu().numpy(), *out_shape)
+
+    def translate(self, *args: Any, **kwargs: Any) -> CroppedBitmapMasks:
+        return self._by_bitmaps("translate", *args, **kwargs)
+
+    def shear(self, *args: Any, **kwargs: Any) -> CroppedBitmapMasks:
+        return self._by_bitmaps("shear", *args, **kwargs)
+
+    def rotate(self, *args: Any, **kwargs: Any) -> CroppedBitmapMasks:
+        return self._by_bitmaps("rotate", *args, **kwargs)
+
+    @property
+    def areas(self) -> npt.NDArray[np.int64]:
+        """Foreground pixels of each instance, shape (G,)."""
+        sizes = (self.crops[:, 2].long() + 7) // 8 * self.crops[:, 3]
+        counts = np.unpackbits(self.bits.cpu().numpy()).reshape(-1, 8).sum(axis=1)
+        sums = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        areas: npt.NDArray[np.int64] = (
+            sums[(self.starts + sizes).cpu().numpy()] - sums[self.starts.cpu().numpy()]
+        )
+        return areas
+
+    def get_bboxes(self, dst_type: str = "hbox") -> BaseBoxes:
+        _, box_type = get_box_type(dst_type)
+        boxes = self.crops.float()
+        boxes[:, 2:] += boxes[:, :2]
+        return box_type(boxes)
+
+    def to_bitmap_masks(self) -> BitmapMasks:
+        """MMDetection's own class, with full-size bitmaps."""
+        return BitmapMasks(self.to_bitmaps(), self.height, self.width)
+
+    @classmethod
+    def random(cls, *args: Any, **kwargs: Any) -> CroppedBitmapMasks:
+        return cls.from_instance_masks(BitmapMasks.random(*args, **kwargs))
+
+    def _by_bitmaps(self, method: str, *args: Any, **kwargs: Any) -> CroppedBitmapMasks:
+        bitmap_masks = getattr(self.to_bitmap_masks(), method)(*args, **kwargs)
+        return self.from_instance_masks(bitmap_masks)
+
+
+def _nearest_indices(size: int, new_size: int) -> npt.NDArray[np.int64]:
+    """Which of an axis's pixels OpenCV's nearest resizing takes, shape (new_size,)."""
+    # OpenCV divides twice, and so now and then arrives at another pixel than size / new_size would.
+    scale = 1.0 / (new_size / size)
+    indices: npt.NDArray[np.int64] = np.floor(np.arange(new_size) * scale).astype(np.int64)
+    return np.minimum(indices, size - 1)
