@@ -1,8 +1,12 @@
-"""Measure nbseg's ops beside what they replace: same process, same inputs, same results.
+"""Measure nbseg beside what it replaces: same process, same inputs, same results.
 
-A case's module lies in tools/benchmarks and lists its cases as `cases(threads)`; BENCHMARKS names
-it. For each case this program checks that all contenders agree, then times one after another,
-repeatedly, and prints medians and how many times longer the others take.
+A benchmark is a module in tools/benchmarks; it lists its cases as `cases(threads, device)`. For
+each case this program checks that all contenders agree, then times one after another, repeatedly,
+and prints medians and how many times longer the others take. On a GPU each contender that can be
+captured runs once more as the replay of a CUDA graph, so that the cost of launches does not decide.
+
+The share of the copy bandwidth compares the bytes that a call must move with what copying a large
+tensor moves in the same time.
 
 The peak memory is that of one call in a fresh process: the kernel's highest count of resident pages
 during the call, less the count after it, when only the result is still held. Before either, the
@@ -11,82 +15,83 @@ allocator gives its free pages back. The kernel counts in batches, so that it is
 """
 
 import argparse
-import ctypes
+import datetime
+import importlib
 import json
-import multiprocessing
 import os
 import platform
 import statistics
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import paste_rle
-from benchmarks.case import Case
+import torch
+from benchmarks.case import Case, Measured
+from benchmarks.measure import (
+    Timing,
+    copy_bandwidth,
+    graph_replay,
+    in_fresh_processes,
+    measure,
+    measure_in_turns,
+    peak_memory,
+)
 
-BENCHMARKS: dict[str, Callable[[int], Iterator[Case]]] = {"paste_rle": paste_rle.cases}
+BENCHMARKS = (
+    "paste_rle",
+    "bpm_mask_loss",
+    "mask_targets",
+    "mask_branch",
+    "data_pipeline",
+    "student_iteration",
+)
+ON_A_GPU = ("bpm_mask_loss", "mask_targets")
 SPREAD_OF_AN_IDLE_MACHINE = 0.1
 LOAD_OF_AN_IDLE_MACHINE = 0.3
-MEMORY_PROCESSES = 3
 
 
-@dataclass
-class Timing:
-    """Of repeated calls, in seconds."""
-
-    median: float
-    fastest: float
-    spread: float  # between the quartiles, as a part of the median
-    repeats: int
+def cases_of(benchmark: str, threads: int, device: str) -> Iterator[Case]:
+    torch.set_num_threads(threads)
+    module = importlib.import_module(f"benchmarks.{benchmark}")
+    yield from module.cases(threads, device)
 
 
-def measure(function: Callable[[], Any], seconds: float) -> Timing:
-    function()
-    times: list[float] = []
-    stop = time.perf_counter() + seconds
-    while len(times) < 5 or (time.perf_counter() < stop and len(times) < 2000):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    low, median, high = statistics.quantiles(times, n=4)
-    return Timing(median, min(times), (high - low) / median, len(times))
+def peak_memory_of(benchmark: str, name: str, contender: str, threads: int) -> int:
+    case = next(case for case in cases_of(benchmark, threads, "cpu") if case.name == name)
+    return peak_memory(case.nbseg if contender == "nbseg" else case.peers[contender])
 
 
-def resident(field: str) -> int:
-    """VmRSS (now) or VmHWM (the highest so far) of this process, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return 1024 * int(line.split()[1])
-    raise RuntimeError(f"/proc/self/status has no {field}. Next: run with --no-memory.")
+def time_contenders(
+    case: Case, args: argparse.Namespace
+) -> tuple[dict[str, Timing], dict[str, float]]:
+    """Timings of all contenders, and ratios of the peers' to nbseg's."""
+    contenders = {"nbseg": case.nbseg, **case.peers}
+    if case.rounds:
+        turns = measure_in_turns(contenders, args.device, case.rounds)
+        timings = {name: Timing.of(times) for name, times in turns.items()}
+        ratios = {
+            peer: statistics.median(
+                theirs / ours for ours, theirs in zip(turns["nbseg"], turns[peer], strict=True)
+            )
+            for peer in case.peers
+        }
+        return timings, ratios
+    timings = {name: measure(f, args.device, args.seconds) for name, f in contenders.items()}
+    ratios = {peer: timings[peer].median / timings["nbseg"].median for peer in case.peers}
+    if args.device == "cuda":
+        for name, function in contenders.items():
+            if (replay := graph_replay(function)) is not None:
+                timings[f"{name} (graph)"] = measure(replay, args.device, args.seconds)
+        own = timings.get("nbseg (graph)")
+        for peer in case.peers:
+            if own is not None and (theirs := timings.get(f"{peer} (graph)")) is not None:
+                ratios[f"{peer} (graph)"] = theirs.median / own.median
+    return timings, ratios
 
 
-def peak_memory(benchmark: str, name: str, threads: int) -> int:
-    """Bytes that a call of nbseg takes beyond its result. Call it in a fresh process."""
-    case = next(case for case in BENCHMARKS[benchmark](threads) if case.name == name)
-    give_back = ctypes.CDLL(None).malloc_trim
-    give_back(0)
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the highest value
-    result = case.nbseg()
-    highest = resident("VmHWM")
-    give_back(0)
-    after = resident("VmRSS")
-    del result
-    return max(0, highest - after)
-
-
-def peak_memory_in_fresh_processes(benchmark: str, name: str, threads: int) -> int:
-    spawn = multiprocessing.get_context("spawn")
-    peaks = []
-    for _ in range(MEMORY_PROCESSES):
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            peaks.append(pool.submit(peak_memory, benchmark, name, threads).result())
-    return max(peaks)
-
-
-def report(case: Case, benchmark: str, args: argparse.Namespace) -> dict[str, Any]:
+def report(case: Case, benchmark: str, bandwidth: float, args: argparse.Namespace) -> dict:
     expected = case.nbseg()
     for peer, function in case.peers.items():
         if not case.agree(expected, function()):
@@ -94,19 +99,29 @@ def report(case: Case, benchmark: str, args: argparse.Namespace) -> dict[str, An
                 f"{benchmark}, {case.name}: nbseg and {peer} do not agree, so that their times "
                 f"mean nothing. Next: run the op's tests."
             )
-    timings = {"nbseg": measure(case.nbseg, args.seconds)}
-    timings |= {peer: measure(function, args.seconds) for peer, function in case.peers.items()}
-    own = timings["nbseg"].median
-    ratios = {peer: timings[peer].median / own for peer in case.peers}
-    memory = None
-    if args.memory:
-        memory = peak_memory_in_fresh_processes(benchmark, case.name, args.threads)
-
-    texts = [f"{own * 1e3:9.3f} ms"]
-    texts += [f"{p} {timings[p].median * 1e3:9.3f} ms, {r:6.1f}x" for p, r in ratios.items()]
-    if memory is not None:
-        texts.append(f"{memory / 1e6:.2f} MB beyond the result")
+    del expected
+    timings, ratios = time_contenders(case, args)
+    medians = {name: timing.median for name, timing in timings.items()}
+    texts = [f"{medians['nbseg'] * 1e3:9.3f} ms"]
+    if "nbseg (graph)" in medians:
+        texts.append(f"as a graph {medians['nbseg (graph)'] * 1e3:.3f} ms")
+    texts += [f"{p} {medians[p] * 1e3:9.3f} ms, {r:6.2f}x" for p, r in ratios.items()]
+    facts = {name: fact(Measured(medians, ratios)) for name, fact in case.facts.items()}
+    share = None
+    if case.bytes_moved:
+        kernels = medians.get("nbseg (graph)", medians["nbseg"])
+        share = case.bytes_moved / kernels / bandwidth
+        facts["bytes"] = f"{case.bytes_moved / 1e6:.2f} MB, {share:.0%} of the copy bandwidth"
+    memory = {}
+    if args.memory and not case.rounds:
+        for name in ("nbseg", *case.peers):
+            where = (benchmark, case.name, name, args.threads)
+            memory[name] = in_fresh_processes(peak_memory_of, where)
+        sizes = (f"{name} {size / 1e6:.2f}" for name, size in memory.items())
+        facts["MB beyond the result"] = ", ".join(sizes)
     print(f"{benchmark} {case.name:28} " + " | ".join(texts), flush=True)
+    for name, fact in facts.items():
+        print(f"  {name}: {fact}", flush=True)
     for contender, timing in timings.items():
         if timing.spread > SPREAD_OF_AN_IDLE_MACHINE:
             print(f"  warning: {contender}'s times spread by {timing.spread:.0%} of their median")
@@ -115,7 +130,32 @@ def report(case: Case, benchmark: str, args: argparse.Namespace) -> dict[str, An
         "case": case.name,
         "timings": {contender: asdict(timing) for contender, timing in timings.items()},
         "ratios": ratios,
+        "share_of_copy_bandwidth": share,
         "peak_memory": memory,
+        "facts": facts,
+    }
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What the figures depend on."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    models = [
+        line.split(":", 1)[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    gpu = torch.cuda.get_device_name() if device == "cuda" else None
+    return {
+        "date": datetime.date.today().isoformat(),
+        "commit": commit,
+        "cpu": f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores",
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "gpu": gpu,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "load": os.getloadavg()[0],
     }
 
 
@@ -128,6 +168,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--threads", type=int, default=2, help="of all contenders; default: %(default)s"
     )
     parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help=f"where tensors lie; cuda is for {' and '.join(ON_A_GPU)}; default: %(default)s",
+    )
+    parser.add_argument(
         "--seconds", type=float, default=2.0, help="for a contender's repeats; default: %(default)s"
     )
     parser.add_argument(
@@ -135,26 +181,37 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     args = parser.parse_args(argv)
+    if args.device == "cuda":
+        if not torch.cuda.is_available():
+            parser.error("--device cuda, but this torch finds no CUDA device")
+        args.memory = False  # it counts the pages of the host
+    known = ON_A_GPU if args.device == "cuda" else BENCHMARKS
+    args.benchmarks = args.benchmarks or known
     for name in args.benchmarks:
-        if name not in BENCHMARKS:
-            parser.error(f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+        if name not in known:
+            parser.error(f"no benchmark {name!r} for {args.device}; there are {', '.join(known)}")
     return args
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    load = os.getloadavg()[0]
-    if load > LOAD_OF_AN_IDLE_MACHINE:
-        print(f"warning: the machine is busy (load {load:.1f}); ratios may be off by far")
+    where = machine(args.device)
+    print(", ".join(f"{name} {value}" for name, value in where.items() if value is not None))
+    if where["load"] > LOAD_OF_AN_IDLE_MACHINE:
+        print(f"warning: the machine is busy (load {where['load']:.1f}); ratios may be off by far")
+    torch.set_num_threads(args.threads)
+    bandwidth = copy_bandwidth(args.device)
+    print(f"copy bandwidth {bandwidth / 1e9:.1f} GB/s, {args.threads} threads", flush=True)
     results = [
-        report(case, benchmark, args)
-        for benchmark in args.benchmarks or BENCHMARKS
-        for case in BENCHMARKS[benchmark](args.threads)
+        report(case, benchmark, bandwidth, args)
+        for benchmark in args.benchmarks
+        for case in cases_of(benchmark, args.threads, args.device)
     ]
     if args.json:
-        machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "load": load}
-        document = {**machine, "threads": args.threads, "results": results}
-        args.json.write_text(json.dumps(document, indent=2) + "\n")
+        document = {**where, "threads": args.threads, "copy_bandwidth": bandwidth}
+        part = args.json.with_name(args.json.name + ".part")
+        part.write_text(json.dumps({**document, "results": results}, indent=2) + "\n")
+        part.replace(args.json)
 
 
 if __name__ == "__main__":

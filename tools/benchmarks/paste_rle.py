@@ -50,8 +50,7 @@ def mmdetection(probs: torch.Tensor, boxes: torch.Tensor, height: int, width: in
     return encode_mask_results(masks.numpy())
 
 
-def cases(threads: int) -> Iterator[Case]:
-    torch.set_num_threads(threads)
+def cases(threads: int, device: str) -> Iterator[Case]:
     for height, width in ((1024, 2048), (128, 128)):
         for kind, masks in (("smooth", smooth_masks), ("noise", noise_masks)):
             rng = np.random.default_rng(0)

@@ -1,0 +1,96 @@
+"""multires_mask_targets beside MMDetection's two mask_target calls.
+
+The peers' bitmaps are there already. On a CPU the crops are made from run lengths in each call; on
+a GPU both copy their masks there in each call. Where there is no MMCV, as on a bare GPU machine,
+MMDetection's steps run with torchvision's roi_align.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from benchmarks.case import Case
+from benchmarks.scenes import boxes_of, outlines, positive_proposals, run_lengths
+from torch import Tensor
+
+from nbseg.ops import multires_mask_targets
+from nbseg.structures import CroppedMasks
+
+SIZES = (28, 14)
+INSTANCES = 30
+Targets = tuple[Tensor, ...]
+
+
+def by_nbseg(make_crops: Callable[[], CroppedMasks], boxes: Tensor, gt_inds: Tensor) -> Targets:
+    return multires_mask_targets(make_crops(), boxes, gt_inds, sizes=SIZES)
+
+
+def by_mmdetection(bitmaps: np.ndarray, boxes: Tensor, gt_inds: Tensor) -> Targets:
+    from mmdet.structures.mask import BitmapMasks, mask_target
+    from mmengine.config import ConfigDict
+
+    masks = BitmapMasks(bitmaps, *bitmaps.shape[1:])
+    configs = [ConfigDict(mask_size=size) for size in SIZES]
+    return tuple(mask_target([boxes], [gt_inds], [masks], config) for config in configs)
+
+
+def by_torchvision(bitmaps: np.ndarray, boxes: Tensor, gt_inds: Tensor) -> Targets:
+    """What MMDetection does: to the GPU, a mask a proposal, RoIAlign, and there and back again."""
+    from torchvision.ops import roi_align
+
+    targets = []
+    for size in SIZES:
+        masks = torch.from_numpy(bitmaps).to(boxes.device).index_select(0, gt_inds).float()
+        rois = torch.cat([torch.arange(len(boxes), device=boxes.device)[:, None], boxes], dim=1)
+        soft = roi_align(masks[:, None], rois, size, aligned=True, sampling_ratio=-1)
+        bits = (soft[:, 0] >= 0.5).cpu().numpy()
+        targets.append(torch.from_numpy(bits).float().to(boxes.device))
+    return tuple(targets)
+
+
+def agree(ours: Targets, theirs: Targets) -> bool:
+    """But for values within rounding of one half."""
+    return all((a != b).float().mean().item() < 1e-4 for a, b in zip(ours, theirs, strict=True))
+
+
+def cases(threads: int, device: str) -> Iterator[Case]:
+    name, peer = "torchvision", by_torchvision
+    if device == "cpu" or find_spec("mmcv") is not None:
+        name, peer = "MMDetection", by_mmdetection
+    for height, width in ((1024, 2048), (800, 1333)):
+        # The paper trains with at most 128 positive RoIs an image.
+        for rois in (128,) if device == "cpu" else (128, 512):
+            rng = np.random.default_rng(0)
+            polygons = outlines(rng, INSTANCES, height, width)
+            bitmaps, make_crops = _masks(polygons, height, width)
+            boxes, gt_inds = positive_proposals(rng, boxes_of(polygons), rois, height, width)
+            boxes, gt_inds = boxes.to(device), gt_inds.to(device)
+            crops = make_crops()
+            # The loader's workers make the crops; on a CPU these are the same cores.
+            make = make_crops if device == "cpu" else partial(CroppedMasks.to, crops, device)
+            outputs = sum(rois * size * size for size in SIZES)
+            yield Case(
+                name=f"{height}x{width} R {rois}",
+                nbseg=partial(by_nbseg, make, boxes, gt_inds),
+                peers={name: partial(peer, bitmaps, boxes, gt_inds)},
+                agree=agree,
+                bytes_moved=crops.bits.numel() + outputs,
+            )
+
+
+def _masks(
+    polygons: list, height: int, width: int
+) -> tuple[np.ndarray, Callable[[], CroppedMasks]]:
+    """Bitmaps (G, H, W), and what makes the crops, from run lengths where there is pycocotools."""
+    if find_spec("pycocotools") is not None:
+        rles = run_lengths(polygons, height, width)
+        make = partial(CroppedMasks.from_segmentations, rles, height, width)
+        return make().to_bitmaps(), make
+    import cv2
+
+    bitmaps = np.zeros((len(polygons), height, width), np.uint8)
+    for bitmap, (polygon,) in zip(bitmaps, polygons, strict=True):
+        cv2.fillPoly(bitmap, [np.int32(polygon).reshape(-1, 2)], 1)
+    return bitmaps, partial(CroppedMasks.from_bitmaps, bitmaps)

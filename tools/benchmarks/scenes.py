@@ -1,0 +1,46 @@
+"""Objects in an image of street size, as polygons, run lengths and proposals."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Polygon = list[float]
+
+
+def outlines(rng: np.random.Generator, count: int, height: int, width: int) -> list[list[Polygon]]:
+    """Star-shaped polygons of 30 corners; each side log-uniform from 5% to 50% of the image's."""
+    image = np.array([width, height])
+    polygons = []
+    for _ in range(count):
+        half = np.exp(rng.uniform(np.log(0.05), np.log(0.5), 2)) * image / 2
+        centre = half + rng.random(2) * (image - 2 * half)
+        angle = np.sort(rng.random(30)) * 2 * np.pi
+        radius = rng.uniform(0.6, 1, (30, 1))
+        corners = centre + half * radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        polygons.append([corners.ravel().tolist()])
+    return polygons
+
+
+def run_lengths(polygons: list[list[Polygon]], height: int, width: int) -> list[dict[str, Any]]:
+    from pycocotools import mask as mask_utils
+
+    return [mask_utils.merge(mask_utils.frPyObjects(parts, height, width)) for parts in polygons]
+
+
+def boxes_of(polygons: list[list[Polygon]]) -> np.ndarray:
+    """(G, 4) float32, the polygons' bounding boxes."""
+    corners = np.array(polygons).reshape(len(polygons), -1, 2)
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
+
+
+def positive_proposals(
+    rng: np.random.Generator, boxes: np.ndarray, count: int, height: int, width: int
+) -> tuple[Tensor, Tensor]:
+    """Boxes (R, 4) a few percent off their objects, inside the image, and the objects' (R,)."""
+    gt_inds = rng.integers(len(boxes), size=count)
+    sizes = np.tile(boxes[gt_inds, 2:] - boxes[gt_inds, :2], 2)
+    moved = boxes[gt_inds] + rng.uniform(-0.05, 0.05, (count, 4)) * sizes
+    inside = moved.clip(0, [width, height, width, height])
+    return torch.from_numpy(inside.astype(np.float32)), torch.from_numpy(gt_inds)
