@@ -74,7 +74,9 @@ NBSEG_HOST_DEVICE double log1p_unit(double x) {
 
 NBSEG_HOST_DEVICE double exp_minus_abs(double x) { return exp_nonpositive(-std::fabs(x)); }
 
-NBSEG_HOST_DEVICE double sigmoid(double x, double e) { return (x >= 0 ? 1.0 : e) / (1.0 + e); }
+NBSEG_HOST_DEVICE double sigmoid(double x, double e) {
+  return (x >= 0 ? 1.0 : e) * (1.0 / (1.0 + e));  // the quotient is cross_entropy_grad's as well
+}
 
 // Binary cross-entropy of logit x and target t.
 NBSEG_HOST_DEVICE double cross_entropy(double x, double t, double e) {
@@ -85,20 +87,29 @@ NBSEG_HOST_DEVICE double cross_entropy(double x, double t, double e) {
 NBSEG_HOST_DEVICE double cross_entropy_grad(double x, double t, double e) {
   const double positive = x >= 0 ? 1.0 : e;
   const double negative = x >= 0 ? e : 1.0;
-  return ((1.0 - t) * positive - t * negative) / (1.0 + e);
+  return ((1.0 - t) * positive - t * negative) * (1.0 / (1.0 + e));
 }
 
-// q of a pixel with probability p, given the sum over the 3 x 3 window that it is the centre of.
+// The sum over the 8 neighbours of a pixel in an array whose rows have that width. Of equal values
+// it is exact, as is 8 p, or the rounding of a constant mask would pass for an edge.
+NBSEG_HOST_DEVICE double neighbour_sum(const double* centre, int64_t width) {
+  const double* above = centre - width;
+  const double* below = centre + width;
+  return ((above[-1] + below[-1]) + (above[1] + below[1])) +
+         ((above[0] + below[0]) + (centre[-1] + centre[1]));
+}
+
+// q of a pixel with probability p, given the sum over its neighbours.
 //
 // q is the same for p and 1 - p. A RoI whose mean logit is positive passes sigmoid(-x) for p (and
 // 1 for a padding of 0), or saturated foreground, all 1 but for rounding, would have no digits.
-NBSEG_HOST_DEVICE double edge_strength(double p, double window_sum) {
-  return std::fabs(9.0 * p - window_sum);
+NBSEG_HOST_DEVICE double edge_strength(double p, double neighbour_sum) {
+  return std::fabs(8.0 * p - neighbour_sum);
 }
 
 // A RoI without edges keeps the mean weight: 0 / 0 is nobody's gradient.
 NBSEG_HOST_DEVICE double edge_weight(double q, double mean_q, double gain) {
-  return mean_q < 1e-20 ? gain : gain * (q / mean_q);
+  return mean_q < 1e-20 ? gain : q * (gain / mean_q);
 }
 
 }  // namespace nbseg

@@ -43,8 +43,8 @@ void cross_entropy_keeps_its_digits() {
 }
 
 void weights_are_relative_to_the_mean() {
-  CHECK(edge_strength(0.5, 0.5) == 4.0);  // a lone pixel: 8 * 0.5
-  CHECK(edge_strength(0.25, 9 * 0.25) == 0.0);
+  CHECK(edge_strength(0.5, 0.0) == 4.0);  // a lone pixel: 8 * 0.5
+  CHECK(edge_strength(0.25, 8 * 0.25) == 0.0);
   CHECK(edge_weight(2.0, 0.5, 3.0) == 12.0);
   CHECK(edge_weight(0.0, 0.0, 3.0) == 3.0);
   CHECK(edge_weight(1e-21, 5e-21, 3.0) == 3.0);
