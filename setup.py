@@ -1,6 +1,7 @@
 """Hands the native build to CMake, whose CMakeLists.txt lists the sources."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,7 @@ class CMakeBuild(build_ext):
             + [f"-DCMAKE_MAKE_PROGRAM={tools['ninja']}", "-DCMAKE_BUILD_TYPE=Release"]
             + [f"-DPython_EXECUTABLE={sys.executable}", f"-DNBSEG_OUTPUT_DIR={output}"]
             + [f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
+            + shlex.split(os.environ.get("CMAKE_ARGS", ""))
         )
         self._run([tools["cmake"], "--build", build])
 

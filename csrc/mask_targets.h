@@ -10,17 +10,20 @@ namespace nbseg {
 // R boxes on G instance masks of one image of H x W pixels; all arrays are contiguous. A crop of
 // h x w pixels has h rows of (w + 7) / 8 bytes; column c is bit c % 8, lowest first, of byte c / 8.
 
-struct MaskTargetsParams {
-  const uint8_t* bits;            // (B,), all crops
-  const int64_t* starts;          // (G,), first byte of each crop
-  const int32_t* crops;           // (G, 4), x0, y0, w, h in image pixels
-  const float* boxes;             // (R, 4), x0, y0, x1, y1 in image pixels
-  const int64_t* gt_inds;         // (R,), in [0, G)
-  int64_t bytes;                  // B
-  int64_t instances;              // G
-  int64_t rois;                   // R
-  int64_t height;                 // H
-  int64_t width;                  // W
+struct MaskTargetsInput {
+  const uint8_t* bits;     // (B,), all crops
+  const int64_t* starts;   // (G,), first byte of each crop
+  const int32_t* crops;    // (G, 4), x0, y0, w, h in image pixels
+  const float* boxes;      // (R, 4), x0, y0, x1, y1 in image pixels
+  const int64_t* gt_inds;  // (R,), in [0, G)
+  int64_t bytes;           // B
+  int64_t instances;       // G
+  int64_t rois;            // R
+  int64_t height;          // H
+  int64_t width;           // W
+};
+
+struct MaskTargetsParams : MaskTargetsInput {
   std::vector<int64_t> sizes;     // s of each output
   std::vector<uint8_t*> targets;  // each (R, s, s), 0 or 1
 };

@@ -13,15 +13,19 @@ constexpr int64_t kAnySize = -1;
 // The tensor in contiguous memory. The Python wrappers have told the user what is wrong with an
 // argument; this keeps a direct call of torch.ops.nbseg from reading out of bounds.
 inline torch::stable::Tensor checked(const char* name, const torch::stable::Tensor& tensor,
+                                     const torch::stable::Device& device,
                                      torch::headeronly::ScalarType dtype,
                                      std::initializer_list<int64_t> shape) {
-  bool fits = tensor.scalar_type() == dtype && tensor.dim() == static_cast<int64_t>(shape.size());
+  bool fits = tensor.device() == device && tensor.scalar_type() == dtype &&
+              tensor.dim() == static_cast<int64_t>(shape.size());
   int64_t dim = 0;
   for (const int64_t size : shape) {
     fits = fits && (size == kAnySize || tensor.size(dim) == size);
     ++dim;
   }
-  if (!fits) throw std::invalid_argument(std::string(name) + " has the wrong shape or dtype");
+  if (!fits) {
+    throw std::invalid_argument(std::string(name) + " has the wrong shape, dtype or device");
+  }
   return torch::stable::contiguous(tensor);
 }
 

@@ -3,6 +3,7 @@
 from importlib import import_module
 
 import torch
+from torch import Tensor
 
 BUILD = "pip install --no-build-isolation -e ."
 
@@ -19,3 +20,14 @@ except ImportError as error:
         f"for another torch or Python. Rebuild them in nbseg's source folder: {BUILD} "
         f"(the loader said: {error})"
     ) from error
+
+HAS_CUDA: bool = torch._C._dispatch_has_kernel_for_dispatch_key("nbseg::bpm_mask_loss", "CUDA")
+
+
+def check_built_for(tensor: Tensor) -> None:
+    """Raise a RuntimeError for a tensor on a GPU where the ops were built for the CPU alone."""
+    if tensor.is_cuda and not HAS_CUDA:
+        raise RuntimeError(
+            f"nbseg was built without CUDA, found a tensor on {tensor.device}. With nvcc on PATH "
+            f"(or named in CUDACXX), rebuild in nbseg's source folder: {BUILD}"
+        )

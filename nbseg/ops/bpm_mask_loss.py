@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from nbseg.ops._checks import check_tensor
+from nbseg.ops._extension import check_built_for
+
+MAX_SIZE_CUDA = 64  # a RoI of the CUDA kernel fits a block and its shared memory
 
 
 def bpm_mask_loss(
@@ -33,10 +36,13 @@ def bpm_mask_loss(
 
     Raises:
         TypeError: an argument has another dtype.
-        ValueError: shapes or devices do not fit, or ``border`` is unknown.
-        IndexError: a label lies outside [0, C).
+        ValueError: shapes or devices do not fit, S is more than 64 on a GPU, or ``border`` is
+            unknown.
+        IndexError: a label lies outside [0, C). On a GPU nothing waits for the labels: there it is
+            a failed assert on the device, which ends the program's use of it.
+        RuntimeError: the tensors are on a GPU and nbseg was built without CUDA.
 
-    The kernel is the CPU's: tensors on a GPU are copied there and the loss is copied back.
+    The same input gives the same bits, also on a GPU.
     """
     check_tensor(
         "logits", logits, ("R", "C", "S", "S"), (torch.float32, torch.float16, torch.bfloat16)
@@ -49,9 +55,12 @@ def bpm_mask_loss(
     check_tensor("labels", labels, (rois,), (torch.int64,), logits.device)
     if border not in ("replicate", "zeros"):
         raise ValueError(f'border must be "replicate" or "zeros", found {border!r}')
-    if logits.is_cuda:
-        on_cpu = bpm_mask_loss(logits.cpu(), targets.cpu(), labels.cpu(), gain=gain, border=border)
-        return on_cpu.to(logits.device)
+    check_built_for(logits)
+    if logits.is_cuda and size > MAX_SIZE_CUDA:
+        raise ValueError(
+            f"logits must have masks of at most {MAX_SIZE_CUDA} x {MAX_SIZE_CUDA} on a GPU, found "
+            f"{size} x {size}; the CPU takes any"
+        )
     loss, _ = torch.ops.nbseg.bpm_mask_loss(logits, targets, labels, float(gain), border)
     result: Tensor = loss
     return result

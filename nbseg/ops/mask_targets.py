@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from nbseg.ops._checks import check_tensor
+from nbseg.ops._extension import check_built_for
 from nbseg.structures import CroppedMasks
+
+MAX_SIZES_CUDA = 8  # targets that one launch of the CUDA kernel makes
 
 
 def multires_mask_targets(
@@ -29,11 +32,13 @@ def multires_mask_targets(
 
     Raises:
         TypeError: an argument has another type or dtype.
-        ValueError: shapes or devices do not fit, a size is not positive, or a box is inverted or
-            NaN.
+        ValueError: shapes or devices do not fit, a size is not positive, there are more than 8
+            sizes on a GPU, or a box is inverted or NaN.
         IndexError: an index lies outside [0, G).
+        RuntimeError: the tensors are on a GPU and nbseg was built without CUDA.
 
-    The kernel is the CPU's: tensors on a GPU are copied there and the targets are copied back.
+    On a GPU nothing waits for the values: a box or an index that the CPU refuses is there a failed
+    assert on the device, which ends the program's use of it.
     """
     if not isinstance(masks, CroppedMasks):
         raise TypeError(
@@ -47,9 +52,11 @@ def multires_mask_targets(
     check_tensor("masks.crops", masks.crops, (len(masks.starts), 4), (torch.int32,), boxes.device)
     if len(sizes) == 0 or any(size < 1 for size in sizes):
         raise ValueError(f"sizes must be one or more positive integers, found {tuple(sizes)}")
-    if boxes.is_cuda:
-        on_cpu = multires_mask_targets(masks.to("cpu"), boxes.cpu(), gt_inds.cpu(), sizes)
-        return tuple(target.to(boxes.device) for target in on_cpu)
+    check_built_for(boxes)
+    if boxes.is_cuda and len(sizes) > MAX_SIZES_CUDA:
+        raise ValueError(
+            f"sizes must be at most {MAX_SIZES_CUDA} on a GPU, found {len(sizes)}; call it twice"
+        )
     targets: list[Tensor] = torch.ops.nbseg.multires_mask_targets(
         masks.bits, masks.starts, masks.crops, masks.height, masks.width, boxes, gt_inds, sizes
     )

@@ -42,6 +42,20 @@ void cross_entropy_keeps_its_digits() {
   }
 }
 
+void neighbours_lie_around_their_centre() {
+  // Powers of 4: the sum says which elements it holds, and how often.
+  double image[4][5] = {};
+  double power = 1;
+  for (int i = 1; i <= 3; ++i) {
+    for (int j = 1; j <= 3; ++j) {
+      image[i][j] = power;
+      power *= 4;
+    }
+  }
+  CHECK(neighbour_sum(&image[2][2], 5) == (power - 1) / 3 - 256);
+  CHECK(neighbour_sum(&image[1][1], 5) == 4 + 64 + 256);
+}
+
 void weights_are_relative_to_the_mean() {
   CHECK(edge_strength(0.5, 0.0) == 4.0);  // a lone pixel: 8 * 0.5
   CHECK(edge_strength(0.25, 8 * 0.25) == 0.0);
@@ -55,5 +69,6 @@ void weights_are_relative_to_the_mean() {
 int main() {
   exp_and_log1p_agree_with_the_library();
   cross_entropy_keeps_its_digits();
+  neighbours_lie_around_their_centre();
   weights_are_relative_to_the_mean();
 }
