@@ -26,7 +26,8 @@ std::tuple<Tensor, Tensor> bpm_mask_loss(const Tensor& logits, const Tensor& tar
                                          const Tensor& labels, double gain, std::string border) {
   const DeviceGuard guard(logits.get_device_index());
   BpmMaskLossArguments arguments(logits, targets, labels, gain, border);
-  Tensor roi_losses = new_empty(logits, {{logits.size(0)}}, ScalarType::Double);
+  const int64_t rois[] = {logits.size(0)};
+  Tensor roi_losses = new_empty(logits, {rois, 1}, ScalarType::Double);
   auto* workspace = static_cast<double*>(roi_losses.mutable_data_ptr());
   with_logit_type(logits.scalar_type(), [&](auto logit) {
     arguments.run<decltype(logit)>([&](const auto& params) {

@@ -1,11 +1,13 @@
 """What the boundary-preserving loss accepts, refuses and promises to torch."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from bpm_examples import example, loss_and_grad
 
-from nbseg.ops import bpm_mask_loss
+from nbseg.ops import _extension, bpm_mask_loss
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -177,3 +179,16 @@ def test_wrong_arguments_are_named(change, error, message):
     }
     with pytest.raises(error, match=message):
         bpm_mask_loss(**{**arguments, **change})
+
+
+def test_a_gpu_tensor_needs_a_build_with_cuda(monkeypatch):
+    monkeypatch.setattr(_extension, "HAS_CUDA", False)
+    _extension.check_built_for(torch.zeros(1))
+    with pytest.raises(RuntimeError, match="built without CUDA, found a tensor on cuda:0.*rebuild"):
+        _extension.check_built_for(SimpleNamespace(is_cuda=True, device="cuda:0"))
+
+
+def test_the_op_itself_refuses_an_unknown_border():
+    arguments = torch.zeros(2, 3, 7, 7), torch.zeros(2, 7, 7), torch.tensor([0, 1])
+    with pytest.raises(ValueError, match='border must be "replicate" or "zeros", found "reflect"'):
+        torch.ops.nbseg.bpm_mask_loss(*arguments, 3.0, "reflect")

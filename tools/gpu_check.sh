@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Builds the ops on a machine with a GPU, tests them there, also under compute-sanitizer, and measures
+# them. Needs no network, and of Python packages only torch (a CUDA build), numpy and pytest.
+#
+#   tools/gpu_check.sh [DIR]
+#
+# writes DIR/<date>-<GPU>.json; DIR is tools/benchmarks/results unless given. PYTHON names the Python,
+# and NBSEG_COMMIT the commit where this is a copy without git.
+# Any part that fails ends it with a status other than 0, and then there is no result.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+results=${1:-tools/benchmarks/results}
+python=${PYTHON:-python3}
+
+missing=()
+for tool in "$python" "${CUDACXX:-nvcc}" cmake ninja nvidia-smi compute-sanitizer; do
+  command -v "$tool" > /dev/null || missing+=("$tool")
+done
+for package in torch numpy pytest; do
+  "$python" -c "import $package" 2> /dev/null || missing+=("$package for $python")
+done
+if ((${#missing[@]})); then
+  printf 'gpu_check: missing: %s\n' "${missing[@]}" >&2
+  echo "gpu_check: Next: install them (nvcc and compute-sanitizer come with the CUDA toolkit)" >&2
+  exit 1
+fi
+if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+  echo "gpu_check: torch sees no GPU. Next: check nvidia-smi, and that torch is a CUDA build" >&2
+  exit 1
+fi
+commit=${NBSEG_COMMIT:-$(git describe --always --dirty --abbrev=40)} || {
+  echo "gpu_check: which commit is this? Next: name it in NBSEG_COMMIT" >&2
+  exit 1
+}
+
+echo "== build"
+if directory=$("$python" -m pybind11 --cmakedir 2> /dev/null); then
+  pybind11="-Dpybind11_DIR=$directory"
+else
+  torch=$("$python" -c 'import torch; print(torch.__path__[0])')
+  pybind11="-DNBSEG_PYBIND11_INCLUDE=$torch/include"
+fi
+cmake -S . -B build/gpu -G Ninja -DNBSEG_CUDA=ON "-DNBSEG_OUTPUT_DIR=$PWD/nbseg" \
+  "-DPython_EXECUTABLE=$(command -v "$python")" "$pybind11"
+cmake --build build/gpu
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+"$python" -c 'import sys; from nbseg.ops import _extension; sys.exit(not _extension.HAS_CUDA)'
+
+# The other tests' fixtures need MMEngine, hence --noconftest.
+tests=("$python" -m pytest -q -p no:cacheprovider --noconftest
+  tests/ops/test_bpm_mask_loss_cuda.py tests/ops/test_mask_targets_cuda.py)
+echo "== tests"
+"${tests[@]}"
+
+# Every tensor in memory of its own, so that a step outside of it is seen.
+for tool in memcheck racecheck initcheck synccheck; do
+  echo "== compute-sanitizer $tool"
+  PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$tool" --error-exitcode 1 \
+    --report-api-errors no "${tests[@]}" -k "every_size or every_dtype or small_image"
+done
+
+echo "== benchmarks"
+"$python" tools/benchmark.py bpm_mask_loss mask_targets --device cuda --json build/gpu/benchmark.json
+
+mkdir -p "$results"
+"$python" - "$results" "$commit" << 'PYTHON'
+import json, re, subprocess, sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+
+folder, commit = sys.argv[1:]
+device = torch.cuda.get_device_properties(0)
+smi = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
+now = datetime.now(timezone.utc)
+result = {
+    "date": now.isoformat(timespec="seconds"),
+    "commit": commit,
+    "device": device.name,
+    "capability": f"{device.major}.{device.minor}",
+    "driver": subprocess.run(smi, capture_output=True, text=True, check=True).stdout.strip(),
+    "torch": torch.__version__,
+    "cuda": torch.version.cuda,
+    "passed": ["tests", "memcheck", "racecheck", "initcheck", "synccheck"],
+    "benchmark": json.loads(Path("build/gpu/benchmark.json").read_text()),
+}
+name = re.sub(r"[^a-z0-9]+", "-", device.name.lower()).strip("-")
+path = Path(folder) / f"{now:%Y-%m-%d}-{name}.json"
+path.write_text(json.dumps(result, indent=2) + "\n")
+print(f"gpu_check: all passed; results are in {path}")
+PYTHON
