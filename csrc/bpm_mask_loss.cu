@@ -57,14 +57,13 @@ __global__ void __launch_bounds__(kMaxThreads)
   const Logit* logits = params.logits + (roi * params.classes + label) * pixels;
   const Target* targets = params.targets + roi * pixels;
 
-  float x[kPixels];
-  Target t[kPixels];
+  double x[kPixels], t[kPixels];
   double sum = 0;
 #pragma unroll
   for (int n = 0; n < kPixels; ++n) {
     const int k = threadIdx.x + n * blockDim.x;
-    x[n] = k < pixels ? static_cast<float>(logits[k]) : 0.0f;
-    t[n] = k < pixels ? targets[k] : Target(0);
+    x[n] = k < pixels ? static_cast<double>(static_cast<float>(logits[k])) : 0.0;
+    t[n] = k < pixels ? static_cast<double>(targets[k]) : 0.0;
     sum += x[n];
   }
   const bool flipped = block_sum(sum) > 0;
@@ -91,7 +90,7 @@ __global__ void __launch_bounds__(kMaxThreads)
     q[n] = k < pixels ? edge_strength(*centre, neighbour_sum(centre, size + 2)) : 0.0;
     sum += q[n];
   }
-  const double mean_q = block_sum(sum) / pixels;
+  const EdgeWeights weights = edge_weights(block_sum(sum) / pixels, params.gain);
 
   const double scale = 1.0 / static_cast<double>(params.rois * pixels);
   sum = 0;
@@ -99,7 +98,7 @@ __global__ void __launch_bounds__(kMaxThreads)
   for (int n = 0; n < kPixels; ++n) {
     const int k = threadIdx.x + n * blockDim.x;
     if (k >= pixels) continue;
-    const double weight = edge_weight(q[n], mean_q, params.gain);
+    const double weight = weights.factor * q[n] + weights.constant;
     params.channel_grad[roi * pixels + k] = static_cast<float>(scale * weight * entropy_grad[n]);
     sum += weight * entropy[n];
   }

@@ -19,8 +19,9 @@ void check_labels(const int64_t* labels, int64_t rois, int64_t classes) {
   }
 }
 
-// Working memory of one thread. All of it is double, because a loop that mixes widths is vectorised
-// to the narrowest and runs out of registers.
+// Working memory of one thread, all of one width: a loop that mixes widths is vectorised to the
+// narrowest and runs out of registers.
+template <typename Real>
 struct Scratch {
   explicit Scratch(int64_t size)
       : x(size * size),
@@ -29,30 +30,40 @@ struct Scratch {
         p((size + 2) * (size + 2)),
         q(size * size) {}
 
-  std::vector<double> x;  // (S, S), logits, then cross-entropy
-  std::vector<double> t;  // (S, S), targets, then the cross-entropy's derivative
-  std::vector<double> e;  // (S, S), exp(-|x|)
-  std::vector<double> p;  // (S + 2, S + 2), probability with its border
-  std::vector<double> q;  // (S, S), edge strength, then weighted cross-entropy
+  std::vector<Real> x;  // (S, S), logits
+  std::vector<Real> t;  // (S, S), targets
+  std::vector<Real> e;  // (S, S), exp(-|x|)
+  std::vector<Real> p;  // (S + 2, S + 2), probability with its border
+  std::vector<Real> q;  // (S, S), probability, then edge strength, then weighted cross-entropy
 };
 
-// A sum in eight interleaved parts: vectorised, and in one order whatever the instruction set.
-NBSEG_INLINE double sum(const double* values, int64_t count) {
-  double parts[8] = {};
+// A sum in 16 interleaved parts: vectorised, and in one order whatever the instruction set.
+template <typename Real>
+NBSEG_INLINE double sum(const Real* values, int64_t count) {
+  Real parts[16] = {};
   int64_t k = 0;
-  for (; k + 8 <= count; k += 8) {
-    for (int n = 0; n < 8; ++n) parts[n] += values[k + n];
+  for (; k + 16 <= count; k += 16) {
+    for (int n = 0; n < 16; ++n) parts[n] += values[k + n];
   }
-  for (; k < count; ++k) parts[0] += values[k];
-  return ((parts[0] + parts[1]) + (parts[2] + parts[3])) +
-         ((parts[4] + parts[5]) + (parts[6] + parts[7]));
+  for (; k < count; ++k) parts[k % 16] += values[k];
+  return std::accumulate(parts, parts + 16, 0.0);
 }
 
-NBSEG_INLINE void fill_border(double* p, int64_t size, Border border, double outside) {
+template <typename Real>
+NBSEG_INLINE double sum_of_squares(const Real* values, int64_t count) {
+  Real parts[16] = {};
+  int64_t k = 0;
+  for (; k + 16 <= count; k += 16) {
+    for (int n = 0; n < 16; ++n) parts[n] += values[k + n] * values[k + n];
+  }
+  for (; k < count; ++k) parts[k % 16] += values[k] * values[k];
+  return std::accumulate(parts, parts + 16, 0.0);
+}
+
+template <typename Real>
+NBSEG_INLINE void fill_border(Real* p, int64_t size, Border border, Real outside) {
   const int64_t width = size + 2;
-  const auto value = [&](double nearest) {
-    return border == Border::kReplicate ? nearest : outside;
-  };
+  const auto value = [&](Real nearest) { return border == Border::kReplicate ? nearest : outside; };
   for (int64_t i = 1; i <= size; ++i) {
     p[i * width] = value(p[i * width + 1]);
     p[i * width + size + 1] = value(p[i * width + size]);
@@ -63,53 +74,53 @@ NBSEG_INLINE void fill_border(double* p, int64_t size, Border border, double out
   }
 }
 
-// The weighted sum of one RoI's cross-entropy; writes its gradient, times scale.
-template <typename Target>
-NBSEG_INLINE double roi_loss(const float* __restrict logits, const Target* __restrict targets,
-                             float* __restrict grad, int64_t size, double gain, Border border,
-                             double scale, Scratch& scratch) {
+// One RoI's weighted cross-entropy, summed to loss, and its gradient, times scale. Returns false,
+// with neither, where Real is too narrow for this RoI.
+template <typename Real, typename Target>
+NBSEG_INLINE bool roi_loss(const float* __restrict logits, const Target* __restrict targets,
+                           float* __restrict grad, double& loss, int64_t size, double gain,
+                           Border border, double scale, Scratch<Real>& scratch) {
   const int64_t pixels = size * size;
   const int64_t width = size + 2;
-  double* __restrict x = scratch.x.data();
-  double* __restrict t = scratch.t.data();
-  double* __restrict e = scratch.e.data();
-  double* __restrict p = scratch.p.data();
-  double* __restrict q = scratch.q.data();
+  Real* __restrict x = scratch.x.data();
+  Real* __restrict t = scratch.t.data();
+  Real* __restrict e = scratch.e.data();
+  Real* __restrict p = scratch.p.data();
+  Real* __restrict q = scratch.q.data();
 
   for (int64_t k = 0; k < pixels; ++k) x[k] = logits[k];
   for (int64_t k = 0; k < pixels; ++k) t[k] = targets[k];
   for (int64_t k = 0; k < pixels; ++k) e[k] = exp_minus_abs(x[k]);
 
   const bool flipped = sum(x, pixels) > 0;
-  const double sign = flipped ? -1.0 : 1.0;
+  const Real sign = flipped ? -1 : 1;
+  for (int64_t k = 0; k < pixels; ++k) q[k] = sigmoid(sign * x[k], e[k]);
+  const double sum_of_p_squares = sum_of_squares(q, pixels);
   for (int64_t i = 0; i < size; ++i) {
-    double* __restrict row = p + (i + 1) * width + 1;
-    for (int64_t j = 0; j < size; ++j) {
-      const int64_t k = i * size + j;
-      row[j] = sigmoid(sign * x[k], e[k]);
-    }
+    Real* __restrict row = p + (i + 1) * width + 1;
+    for (int64_t j = 0; j < size; ++j) row[j] = q[i * size + j];
   }
-  for (int64_t k = 0; k < pixels; ++k) {
-    const double entropy = cross_entropy(x[k], t[k], e[k]);
-    t[k] = cross_entropy_grad(x[k], t[k], e[k]);
-    x[k] = entropy;
-  }
-  fill_border(p, size, border, flipped ? 1.0 : 0.0);
-
+  fill_border(p, size, border, Real(flipped));
   for (int64_t i = 0; i < size; ++i) {
-    const double* row = p + (i + 1) * width + 1;
+    const Real* row = p + (i + 1) * width + 1;
     for (int64_t j = 0; j < size; ++j) {
       q[i * size + j] = edge_strength(row[j], neighbour_sum(row + j, width));
     }
   }
-  const double mean_q = sum(q, pixels) / static_cast<double>(pixels);
+  const bool is_float = sizeof(Real) == sizeof(float);
+  if (is_float && !float_suffices(sum_of_squares(q, pixels), sum_of_p_squares)) return false;
 
+  const EdgeWeights weights = edge_weights(sum(q, pixels) / static_cast<double>(pixels), gain);
+  const Real factor = static_cast<Real>(weights.factor);
+  const Real constant = static_cast<Real>(weights.constant);
+  const Real grad_scale = static_cast<Real>(scale);
   for (int64_t k = 0; k < pixels; ++k) {
-    const double weight = edge_weight(q[k], mean_q, gain);
-    grad[k] = static_cast<float>(scale * weight * t[k]);
-    q[k] = weight * x[k];
+    const Real weight = factor * q[k] + constant;
+    grad[k] = static_cast<float>(grad_scale * weight * cross_entropy_grad(x[k], t[k], e[k]));
+    q[k] = weight * cross_entropy(x[k], t[k], e[k]);
   }
-  return sum(q, pixels);
+  loss = sum(q, pixels);
+  return true;
 }
 
 template <typename Target>
@@ -117,11 +128,16 @@ NBSEG_INLINE void roi_losses(const BpmMaskLossParams<float, Target>& params, int
                              int64_t end, double* sums) {
   const int64_t pixels = params.size * params.size;
   const double scale = 1.0 / static_cast<double>(params.rois * pixels);
-  Scratch scratch(params.size);
+  Scratch<float> narrow(params.size);
+  Scratch<double> wide(params.size);
   for (int64_t r = begin; r < end; ++r) {
-    sums[r] = roi_loss(params.logits + (r * params.classes + params.labels[r]) * pixels,
-                       params.targets + r * pixels, params.channel_grad + r * pixels, params.size,
-                       params.gain, params.border, scale, scratch);
+    const float* logits = params.logits + (r * params.classes + params.labels[r]) * pixels;
+    const Target* targets = params.targets + r * pixels;
+    float* grad = params.channel_grad + r * pixels;
+    roi_loss(logits, targets, grad, sums[r], params.size, params.gain, params.border, scale,
+             narrow) ||
+        roi_loss(logits, targets, grad, sums[r], params.size, params.gain, params.border, scale,
+                 wide);
   }
 }
 

@@ -20,7 +20,7 @@ def literal_loss(x: Tensor, targets: Tensor, border: str = "replicate", outside:
 
 
 @pytest.mark.parametrize("border", BORDERS)
-@pytest.mark.parametrize("scale", [1e-3, 1, 8, 50])
+@pytest.mark.parametrize("scale", [1e-3, 0.1, 0.3, 1, 8, 50])
 @pytest.mark.parametrize("size", [28, 14, 5, 2])
 def test_equals_the_definition_in_float64(size, scale, border):
     logits, targets, labels = example(size=size, scale=scale)
