@@ -6,6 +6,7 @@
 
 #include "bpm_mask_loss.h"
 #include "bpm_mask_loss_math.h"
+#include "cpu_capability.h"
 
 namespace nbseg {
 namespace {
@@ -169,12 +170,14 @@ roi_losses_avx512(const BpmMaskLossParams<float, Target>& params, int64_t begin,
 
 template <typename Target>
 RoiLosses<Target> choose_roi_losses() {
-  const bool fma = __builtin_cpu_supports("fma");
-  if (fma && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-    return roi_losses_avx512<Target>;
+  switch (cpu_capability()) {
+    case CpuCapability::kAvx512:
+      return roi_losses_avx512<Target>;
+    case CpuCapability::kAvx2:
+      return roi_losses_avx2<Target>;
+    default:
+      return roi_losses_baseline<Target>;
   }
-  return fma && __builtin_cpu_supports("avx2") ? roi_losses_avx2<Target>
-                                               : roi_losses_baseline<Target>;
 }
 #else
 template <typename Target>

@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <future>
 #include <stdexcept>
 #include <thread>
 
+#include "cpu_capability.h"
 #include "host_device.h"
 #include "mask_axis.h"
 #include "mask_paster.h"
@@ -89,7 +88,7 @@ __attribute__((target("avx2"))) void paste_some_avx2(const PasteRleParams& param
 }
 
 PasteSome choose_paste_some() {
-  return __builtin_cpu_supports("avx2") ? paste_some_avx2 : paste_some_baseline;
+  return cpu_capability() == CpuCapability::kDefault ? paste_some_baseline : paste_some_avx2;
 }
 #else
 PasteSome choose_paste_some() { return paste_some_baseline; }
@@ -114,20 +113,13 @@ std::vector<std::string> paste_rle(const PasteRleParams& params) {
 }
 
 bool torch_uses_fma() {
-  static const bool answer = [] {
 #if defined(__x86_64__) || defined(__i386__)
-    if (const char* capability = std::getenv("ATEN_CPU_CAPABILITY")) {
-      if (!std::strcmp(capability, "avx512") || !std::strcmp(capability, "avx2")) return true;
-      if (!std::strcmp(capability, "default")) return false;
-    }
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  return cpu_capability() != CpuCapability::kDefault;
 #elif defined(__FP_FAST_FMAF)
-    return true;  // part of the base instruction set: compilers then contract a * b + c
+  return true;  // part of the base instruction set: compilers then contract a * b + c
 #else
-    return false;
+  return false;
 #endif
-  }();
-  return answer;
 }
 
 }  // namespace nbseg
