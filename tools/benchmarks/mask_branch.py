@@ -69,7 +69,6 @@ def agree(ours: list[Tensor], theirs: list[Tensor]) -> bool:
 def cases(threads: int, device: str) -> Iterator[Case]:
     torch.manual_seed(0)
     head = MODELS.build(mask_head_config(STUDENT_HEAD, STUDENT_LOSS)).train()
-    head.init_weights()
     crops, proposals = scene(HEIGHT, WIDTH, cropped=True)
     bitmaps, _ = scene(HEIGHT, WIDTH, cropped=False)
     features = torch.randn(len(proposals), 256, 14, 14)
