@@ -9,8 +9,8 @@ The share of the copy bandwidth compares the bytes that a call must move with wh
 tensor moves in the same time.
 
 The peak memory is that of one call in a fresh process: the kernel's highest count of resident pages
-during the call, less the count after it, when only the result is still held. Before either, the
-allocator gives its free pages back. The kernel counts in batches, so that it is good to about
+during a second call, less the count after it, when only the result is still held. Before either,
+the allocator gives its free pages back. The kernel counts in batches, so that it is good to about
 0.25 MB; the largest of three processes is reported.
 """
 

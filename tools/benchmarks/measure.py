@@ -104,6 +104,7 @@ def resident(field: str) -> int:
 
 def peak_memory(call: Callable[[], Any]) -> int:
     """Bytes that a call takes beyond its result. Use a fresh process."""
+    call()  # what it imports or compiles is not its own
     give_back = ctypes.CDLL(None).malloc_trim
     give_back(0)
     Path("/proc/self/clear_refs").write_text("5")  # forgets the highest value
