@@ -29,13 +29,15 @@ struct Scratch {
         t(size * size),
         e(size * size),
         p((size + 2) * (size + 2)),
-        q(size * size) {}
+        q(size * size),
+        scale(size * size) {}
 
-  std::vector<Real> x;  // (S, S), logits
-  std::vector<Real> t;  // (S, S), targets
-  std::vector<Real> e;  // (S, S), exp(-|x|)
-  std::vector<Real> p;  // (S + 2, S + 2), probability with its border
-  std::vector<Real> q;  // (S, S), probability, then edge strength, then weighted cross-entropy
+  std::vector<Real> x;      // (S, S), logits, then cross-entropy
+  std::vector<Real> t;      // (S, S), targets, then the cross-entropy's derivative
+  std::vector<Real> e;      // (S, S), exp(-|x|)
+  std::vector<Real> p;      // (S + 2, S + 2), probability with its border
+  std::vector<Real> q;      // (S, S), edge strength
+  std::vector<Real> scale;  // (S, S), of the edge strength
 };
 
 // A sum in 16 interleaved parts: vectorised, and in one order whatever the instruction set.
@@ -50,15 +52,32 @@ NBSEG_INLINE double sum(const Real* values, int64_t count) {
   return std::accumulate(parts, parts + 16, 0.0);
 }
 
+// Sums over a RoI, likewise.
+struct Sums {
+  double q;
+  FloatAccuracy accuracy;
+};
+
 template <typename Real>
-NBSEG_INLINE double sum_of_squares(const Real* values, int64_t count) {
-  Real parts[16] = {};
+NBSEG_INLINE Sums sums_of(const Real* q, const Real* scale, const Real* grad, const Real* entropy,
+                          int64_t count) {
+  Real parts[5][16] = {};
+  const auto add = [&](int64_t k, int n) NBSEG_INLINE_LAMBDA {
+    const Real q_grad = q[k] * grad[k], scale_grad = scale[k] * grad[k];
+    parts[0][n] += q[k];
+    parts[1][n] += q_grad * q_grad;
+    parts[2][n] += scale_grad * scale_grad;
+    parts[3][n] += q[k] * entropy[k];
+    parts[4][n] += scale[k] * entropy[k];
+  };
   int64_t k = 0;
   for (; k + 16 <= count; k += 16) {
-    for (int n = 0; n < 16; ++n) parts[n] += values[k + n] * values[k + n];
+    for (int n = 0; n < 16; ++n) add(k + n, n);
   }
-  for (; k < count; ++k) parts[k % 16] += values[k] * values[k];
-  return std::accumulate(parts, parts + 16, 0.0);
+  for (; k < count; ++k) add(k, k % 16);
+  double totals[5];
+  for (int m = 0; m < 5; ++m) totals[m] = std::accumulate(parts[m], parts[m] + 16, 0.0);
+  return {totals[0], {totals[1], totals[2], totals[3], totals[4]}};
 }
 
 template <typename Real>
@@ -88,6 +107,7 @@ NBSEG_INLINE bool roi_loss(const float* __restrict logits, const Target* __restr
   Real* __restrict e = scratch.e.data();
   Real* __restrict p = scratch.p.data();
   Real* __restrict q = scratch.q.data();
+  Real* __restrict q_scale = scratch.scale.data();
 
   for (int64_t k = 0; k < pixels; ++k) x[k] = logits[k];
   for (int64_t k = 0; k < pixels; ++k) t[k] = targets[k];
@@ -95,32 +115,34 @@ NBSEG_INLINE bool roi_loss(const float* __restrict logits, const Target* __restr
 
   const bool flipped = sum(x, pixels) > 0;
   const Real sign = flipped ? -1 : 1;
-  for (int64_t k = 0; k < pixels; ++k) q[k] = sigmoid(sign * x[k], e[k]);
-  const double sum_of_p_squares = sum_of_squares(q, pixels);
   for (int64_t i = 0; i < size; ++i) {
     Real* __restrict row = p + (i + 1) * width + 1;
-    for (int64_t j = 0; j < size; ++j) row[j] = q[i * size + j];
+    for (int64_t j = 0; j < size; ++j) row[j] = sigmoid(sign * x[i * size + j], e[i * size + j]);
   }
   fill_border(p, size, border, Real(flipped));
   for (int64_t i = 0; i < size; ++i) {
     const Real* row = p + (i + 1) * width + 1;
     for (int64_t j = 0; j < size; ++j) {
-      q[i * size + j] = edge_strength(row[j], neighbour_sum(row + j, width));
+      const Real neighbours = neighbour_sum(row + j, width);
+      q[i * size + j] = edge_strength(row[j], neighbours);
+      q_scale[i * size + j] = edge_scale(row[j], neighbours);
     }
   }
-  const bool is_float = sizeof(Real) == sizeof(float);
-  if (is_float && !float_suffices(sum_of_squares(q, pixels), sum_of_p_squares)) return false;
-
-  const EdgeWeights weights = edge_weights(sum(q, pixels) / static_cast<double>(pixels), gain);
-  const Real factor = static_cast<Real>(weights.factor);
-  const Real constant = static_cast<Real>(weights.constant);
-  const Real grad_scale = static_cast<Real>(scale);
   for (int64_t k = 0; k < pixels; ++k) {
-    const Real weight = factor * q[k] + constant;
-    grad[k] = static_cast<float>(grad_scale * weight * cross_entropy_grad(x[k], t[k], e[k]));
-    q[k] = weight * cross_entropy(x[k], t[k], e[k]);
+    const Real entropy = cross_entropy(x[k], t[k], e[k]);
+    t[k] = cross_entropy_grad(x[k], t[k], e[k]);
+    x[k] = entropy;
   }
-  loss = sum(q, pixels);
+
+  const Sums sums = sums_of(q, q_scale, t, x, pixels);
+  if (sizeof(Real) == sizeof(float) && !sums.accuracy.suffices()) return false;
+  const EdgeWeights weights = edge_weights(sums.q / static_cast<double>(pixels), gain);
+  loss = weights.factor * sums.accuracy.loss + weights.constant * sum(x, pixels);
+  const Real factor = static_cast<Real>(scale * weights.factor);
+  const Real constant = static_cast<Real>(scale * weights.constant);
+  for (int64_t k = 0; k < pixels; ++k) {
+    grad[k] = static_cast<float>((factor * q[k] + constant) * t[k]);
+  }
   return true;
 }
 
@@ -143,8 +165,8 @@ NBSEG_INLINE void roi_losses(const BpmMaskLossParams<float, Target>& params, int
 }
 
 // The same code for several instruction sets, of which the widest runs that the CPU has. A wider
-// one has fused multiply-adds, which round once where the others round twice: results agree to the
-// accuracy of double, not to the bit.
+// one has fused multiply-adds, which round once where the others round twice: results agree to
+// rounding, not to the bit.
 template <typename Target>
 using RoiLosses = void (*)(const BpmMaskLossParams<float, Target>&, int64_t, int64_t, double*);
 

@@ -9,7 +9,7 @@
 // The boundary-preserving mask loss, element by element, in float or double.
 //
 // q is a second difference: where a mask is smooth, float leaves it a few digits of p's seven, and
-// the weight q / mean(q) with it. float_suffices says where it does.
+// the weight q / mean(q) with it. FloatAccuracy says where that matters.
 
 namespace nbseg {
 
@@ -168,12 +168,24 @@ NBSEG_HOST_DEVICE EdgeWeights edge_weights(double mean_q, double gain) {
   return {gain / mean_q, 0.0};
 }
 
-// Whether q of a RoI, computed in float, has the accuracy of the result, given sums over the RoI.
-//
-// p is accurate to about 1.2e-7 relative, and q adds up 8 neighbours and 8 p: to 6e-7 of p, root
-// mean square. With q at least a fifth of p, the weights are good to 3e-6.
-NBSEG_HOST_DEVICE bool float_suffices(double sum_of_q_squares, double sum_of_p_squares) {
-  return sum_of_q_squares >= 0.04 * sum_of_p_squares;
+// What q is the difference of: the mean of 8 p and the neighbours. p is accurate to about 1.2e-7
+// relative in float, and so q to about 6e-7 of this.
+template <typename Real>
+NBSEG_HOST_DEVICE Real edge_scale(Real p, Real neighbour_sum) {
+  return (Real(8) * p + neighbour_sum) * Real(1.0 / 16);
 }
+
+// Sums over a RoI: of q and of its scale, each times the cross-entropy's derivative, squared, and
+// times the cross-entropy. From the first come the gradient's norm and its error, from the second
+// the loss and its error.
+struct FloatAccuracy {
+  double grad, grad_scale, loss, loss_scale;
+
+  // Whether float makes the gradient good to 3e-6 and the loss to 1e-6. Where a mask is smooth, or
+  // its edges are right and its inside wrong, it does not.
+  NBSEG_HOST_DEVICE bool suffices() const {
+    return grad >= 0.04 * grad_scale && loss >= 0.5 * loss_scale;
+  }
+};
 
 }  // namespace nbseg

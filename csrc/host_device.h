@@ -3,8 +3,10 @@
 // Forced, so that a caller compiled for a wider instruction set takes its callees along with it.
 #if defined(__GNUC__)
 #define NBSEG_INLINE inline __attribute__((always_inline))
+#define NBSEG_INLINE_LAMBDA __attribute__((always_inline))
 #else
 #define NBSEG_INLINE inline
+#define NBSEG_INLINE_LAMBDA
 #endif
 
 // Marks the maths that CPU and CUDA kernels share.

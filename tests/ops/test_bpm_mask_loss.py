@@ -48,6 +48,24 @@ def test_saturated_foreground_keeps_its_digits(shift, border):
     assert_accurate(actual, loss_and_grad(mirrored, logits.double()))
 
 
+@pytest.mark.parametrize("confidence", [4, 6, 8, 10, 15])
+def test_a_wrong_interior_within_right_edges_keeps_its_digits(confidence):
+    # The edges make the weights and the hole in the object, where there are none, the gradient.
+    logits = torch.full((4, 1, 28, 28), -float(confidence))
+    logits[..., 17:] = confidence
+    logits += 0.1 * torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    targets = torch.zeros(4, 28, 28)
+    targets[..., 17:] = 1
+    targets[:, 4:24, 20:] = 0
+    labels = torch.zeros(4, dtype=torch.int64)
+
+    def literal(x):
+        return literal_loss(x[:, 0], targets.double())
+
+    actual = loss_and_grad(bpm_mask_loss, logits, targets, labels)
+    assert_accurate(actual, loss_and_grad(literal, logits.double()))
+
+
 @pytest.mark.parametrize("border", BORDERS)
 def test_smooth_masks_keep_their_digits(border):
     # The second difference of a smooth mask is thousands of times smaller than the mask.
