@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "block_sum.h"
 #include "bpm_mask_loss_cuda.h"
 #include "bpm_mask_loss_math.h"
 #include "device_assert.h"
@@ -12,30 +13,18 @@
 // threads need of one another, the probabilities and the sums over the RoI, goes through shared
 // memory. A warp owns nothing but its part of a sum.
 //
-// All sums have a fixed order, so that the same input gives the same bits.
+// A RoI is computed in float, and once more in double where that does not suffice: consumer GPUs
+// compute in double at a 64th of the rate.
 
 namespace nbseg {
 namespace {
 
-constexpr int kWarp = 32;
 constexpr int kPixels = 4;  // of a thread
 constexpr int kMaxThreads = kBpmMaxSizeCuda * kBpmMaxSizeCuda / kPixels;
 
-// The sum over the block, in every thread. All threads must call it.
-__device__ double block_sum(double value) {
-  __shared__ double warp_sums[kWarp];
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  for (int n = kWarp / 2; n > 0; n /= 2) value += __shfl_xor_sync(~0u, value, n);
-  __syncthreads();  // the sum before this one has been read
-  if (lane == 0) warp_sums[warp] = value;
-  __syncthreads();
-  value = lane < blockDim.x / kWarp ? warp_sums[lane] : 0.0;
-  for (int n = kWarp / 2; n > 0; n /= 2) value += __shfl_xor_sync(~0u, value, n);
-  return value;
-}
-
 // Writes a probability to pixel (i, j), and to what lies next to it outside of the RoI.
-__device__ void write_with_border(double* p, int size, int i, int j, double value, double border) {
+template <typename Real>
+__device__ void write_with_border(Real* p, int size, int i, int j, Real value, Real border) {
 #pragma unroll 1  // almost always one turn
   for (int y = i == 0 ? 0 : i + 1; y <= (i == size - 1 ? size + 1 : i + 1); ++y) {
 #pragma unroll 1
@@ -45,65 +34,85 @@ __device__ void write_with_border(double* p, int size, int i, int j, double valu
   }
 }
 
-template <typename Logit, typename Target>
-__global__ void __launch_bounds__(kMaxThreads)
-    roi_loss_kernel(const BpmMaskLossParams<Logit, Target> params, double* roi_losses) {
-  extern __shared__ double p[];  // (S + 2, S + 2), probability with its border
+// The gradient of the block's RoI, and its weighted cross-entropy, summed to loss. Returns false,
+// in all threads and with neither, where Real is too narrow for this RoI.
+template <typename Real, typename Logit, typename Target>
+__device__ __forceinline__ bool roi_loss(const BpmMaskLossParams<Logit, Target>& params,
+                                         int64_t label, Real* p, double& loss) {
   const int64_t roi = blockIdx.x;
-  const int64_t label = params.labels[roi];
-  NBSEG_DEVICE_ASSERT(label >= 0 && label < params.classes);
   const int size = static_cast<int>(params.size);
   const int pixels = size * size;
   const Logit* logits = params.logits + (roi * params.classes + label) * pixels;
   const Target* targets = params.targets + roi * pixels;
 
-  double x[kPixels], t[kPixels];
-  double sum = 0;
+  Real x[kPixels], t[kPixels], x_sum = 0;
 #pragma unroll
   for (int n = 0; n < kPixels; ++n) {
     const int k = threadIdx.x + n * blockDim.x;
-    x[n] = k < pixels ? static_cast<double>(static_cast<float>(logits[k])) : 0.0;
-    t[n] = k < pixels ? static_cast<double>(targets[k]) : 0.0;
-    sum += x[n];
+    x[n] = k < pixels ? static_cast<Real>(static_cast<float>(logits[k])) : Real(0);
+    t[n] = k < pixels ? static_cast<Real>(targets[k]) : Real(0);
+    x_sum += x[n];
   }
-  const bool flipped = block_sum(sum) > 0;
+  const bool flipped = block_sum(x_sum) > 0;
 
-  double entropy[kPixels], entropy_grad[kPixels];
+  Real entropy[kPixels], entropy_grad[kPixels];
 #pragma unroll
   for (int n = 0; n < kPixels; ++n) {
     const int k = threadIdx.x + n * blockDim.x;
-    const double e = exp_minus_abs(x[n]);
+    const Real e = exp_minus_abs(x[n]);
     entropy[n] = cross_entropy(x[n], t[n], e);
     entropy_grad[n] = cross_entropy_grad(x[n], t[n], e);
-    const double value = sigmoid(flipped ? -x[n] : x[n], e);
-    const double border = params.border == Border::kReplicate ? value : flipped ? 1.0 : 0.0;
+    const Real value = sigmoid(flipped ? -x[n] : x[n], e);
+    const Real border = params.border == Border::kReplicate ? value : Real(flipped);
     if (k < pixels) write_with_border(p, size, k / size, k % size, value, border);
   }
   __syncthreads();
 
-  double q[kPixels];
-  sum = 0;
+  Real q[kPixels], q_sum = 0, entropy_sum = 0;
+  FloatAccuracy<Real> accuracy = {};
 #pragma unroll
   for (int n = 0; n < kPixels; ++n) {
     const int k = threadIdx.x + n * blockDim.x;
-    const double* centre = p + (k / size + 1) * (size + 2) + k % size + 1;
-    q[n] = k < pixels ? edge_strength(*centre, neighbour_sum(centre, size + 2)) : 0.0;
-    sum += q[n];
+    q[n] = 0;
+    if (k >= pixels) continue;
+    const Real* centre = p + (k / size + 1) * (size + 2) + k % size + 1;
+    const Real neighbours = neighbour_sum(centre, size + 2);
+    q[n] = edge_strength(*centre, neighbours);
+    q_sum += q[n];
+    entropy_sum += entropy[n];
+    accuracy.add(q[n], edge_scale(*centre, neighbours), entropy[n], entropy_grad[n]);
   }
-  const EdgeWeights weights = edge_weights(block_sum(sum) / pixels, params.gain);
+  accuracy.loss = block_sum(accuracy.loss);
+  if (sizeof(Real) == sizeof(float)) {
+    accuracy.loss_scale = block_sum(accuracy.loss_scale);
+    accuracy.grad = block_sum(accuracy.grad);
+    accuracy.grad_scale = block_sum(accuracy.grad_scale);
+    if (!accuracy.suffices()) return false;
+  }
+  const auto weights = edge_weights(block_sum(q_sum) / pixels, static_cast<Real>(params.gain));
+  loss = weights.factor * accuracy.loss + weights.constant * block_sum(entropy_sum);
 
-  const double scale = 1.0 / static_cast<double>(params.rois * pixels);
-  sum = 0;
+  const Real scale = Real(1) / static_cast<Real>(params.rois * pixels);
 #pragma unroll
   for (int n = 0; n < kPixels; ++n) {
     const int k = threadIdx.x + n * blockDim.x;
     if (k >= pixels) continue;
-    const double weight = weights.factor * q[n] + weights.constant;
+    const Real weight = weights.factor * q[n] + weights.constant;
     params.channel_grad[roi * pixels + k] = static_cast<float>(scale * weight * entropy_grad[n]);
-    sum += weight * entropy[n];
   }
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) roi_losses[roi] = sum;
+  return true;
+}
+
+template <typename Logit, typename Target>
+__global__ void __launch_bounds__(kMaxThreads)
+    roi_loss_kernel(const __grid_constant__ BpmMaskLossParams<Logit, Target> params,
+                    double* roi_losses) {
+  extern __shared__ double p[];  // (S + 2, S + 2), probability with its border
+  const int64_t label = params.labels[blockIdx.x];
+  NBSEG_DEVICE_ASSERT(label >= 0 && label < params.classes);
+  double loss;
+  roi_loss(params, label, reinterpret_cast<float*>(p), loss) || roi_loss(params, label, p, loss);
+  if (threadIdx.x == 0) roi_losses[blockIdx.x] = loss;
 }
 
 // One block, which owns the whole batch; a thread owns every blockDim.x-th RoI.

@@ -55,7 +55,7 @@ NBSEG_INLINE double sum(const Real* values, int64_t count) {
 // Sums over a RoI, likewise.
 struct Sums {
   double q;
-  FloatAccuracy accuracy;
+  FloatAccuracy<double> accuracy;
 };
 
 template <typename Real>
@@ -136,7 +136,7 @@ NBSEG_INLINE bool roi_loss(const float* __restrict logits, const Target* __restr
 
   const Sums sums = sums_of(q, q_scale, t, x, pixels);
   if (sizeof(Real) == sizeof(float) && !sums.accuracy.suffices()) return false;
-  const EdgeWeights weights = edge_weights(sums.q / static_cast<double>(pixels), gain);
+  const EdgeWeights<double> weights = edge_weights(sums.q / static_cast<double>(pixels), gain);
   loss = weights.factor * sums.accuracy.loss + weights.constant * sum(x, pixels);
   const Real factor = static_cast<Real>(scale * weights.factor);
   const Real constant = static_cast<Real>(scale * weights.constant);

@@ -159,13 +159,15 @@ NBSEG_HOST_DEVICE Real edge_strength(Real p, Real neighbour_sum) {
 
 // What a RoI's q are multiplied by to become weights, and what is added. A RoI without edges has
 // the mean weight everywhere: 0 / 0 is nobody's gradient.
+template <typename Real>
 struct EdgeWeights {
-  double factor, constant;
+  Real factor, constant;
 };
 
-NBSEG_HOST_DEVICE EdgeWeights edge_weights(double mean_q, double gain) {
-  if (mean_q < 1e-20) return {0.0, gain};
-  return {gain / mean_q, 0.0};
+template <typename Real>
+NBSEG_HOST_DEVICE EdgeWeights<Real> edge_weights(Real mean_q, Real gain) {
+  if (mean_q < Real(1e-20)) return {Real(0), gain};
+  return {gain / mean_q, Real(0)};
 }
 
 // What q is the difference of: the mean of 8 p and the neighbours. p is accurate to about 1.2e-7
@@ -178,13 +180,21 @@ NBSEG_HOST_DEVICE Real edge_scale(Real p, Real neighbour_sum) {
 // Sums over a RoI: of q and of its scale, each times the cross-entropy's derivative, squared, and
 // times the cross-entropy. From the first come the gradient's norm and its error, from the second
 // the loss and its error.
+template <typename Real>
 struct FloatAccuracy {
-  double grad, grad_scale, loss, loss_scale;
+  Real grad, grad_scale, loss, loss_scale;
+
+  NBSEG_HOST_DEVICE void add(Real q, Real q_scale, Real entropy, Real entropy_grad) {
+    grad += (q * entropy_grad) * (q * entropy_grad);
+    grad_scale += (q_scale * entropy_grad) * (q_scale * entropy_grad);
+    loss += q * entropy;
+    loss_scale += q_scale * entropy;
+  }
 
   // Whether float makes the gradient good to 3e-6 and the loss to 1e-6. Where a mask is smooth, or
   // its edges are right and its inside wrong, it does not.
   NBSEG_HOST_DEVICE bool suffices() const {
-    return grad >= 0.04 * grad_scale && loss >= 0.5 * loss_scale;
+    return grad >= Real(0.04) * grad_scale && loss >= Real(0.5) * loss_scale;
   }
 };
 

@@ -56,7 +56,7 @@ echo "== tests"
 for tool in memcheck racecheck initcheck synccheck; do
   echo "== compute-sanitizer $tool"
   PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$tool" --error-exitcode 1 \
-    --report-api-errors no "${tests[@]}" -k "every_size or every_dtype or small_image"
+    --report-api-errors no "${tests[@]}" -k "every_size or every_dtype or smooth or small_image"
 done
 
 echo "== benchmarks"

@@ -25,10 +25,11 @@ def assert_equals_the_cpu(logits, targets, labels, **kwargs):
     loss, grad = loss_and_grad(bpm_mask_loss, *on_gpu(logits, targets, labels), **kwargs)
     wanted_loss, wanted_grad = loss_and_grad(bpm_mask_loss, logits, targets, labels, **kwargs)
     assert loss.is_cuda and loss.dtype == torch.float32 and grad.dtype == logits.dtype
-    # Both compute in float64: what is left is float32's last bit, or that of the logits.
-    torch.testing.assert_close(loss.cpu(), wanted_loss, rtol=2e-7, atol=0)
+    # What both promise; the gradient is then rounded to the dtype of the logits.
+    torch.testing.assert_close(loss.cpu(), wanted_loss, rtol=1e-6, atol=0)
     error = (grad.cpu().double() - wanted_grad.double()).norm()
-    assert error <= 2 * torch.finfo(logits.dtype).eps * wanted_grad.double().norm()
+    accuracy = 1e-5 + 2 * torch.finfo(logits.dtype).eps
+    assert error <= accuracy * wanted_grad.double().norm()
     others = wanted_grad == 0
     assert grad.cpu()[others].count_nonzero() == 0
 
@@ -55,6 +56,20 @@ def test_every_dtype_equals_the_cpu(logit_dtype, target_dtype):
 def test_equals_the_reference_in_float64(scale, shift, border):
     logits, _, labels = example(scale=scale, shift=shift)
     targets = torch.rand(len(labels), 28, 28)
+    actual = loss_and_grad(bpm_mask_loss, *on_gpu(logits, targets, labels), border=border)
+    expected = loss_and_grad(
+        reference.bpm_mask_loss, logits.double(), targets, labels, border=border
+    )
+    assert_accurate([part.cpu() for part in actual], expected)
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("size", [3, 28, 64])
+def test_smooth_masks_among_others_keep_their_digits(size, border):
+    # Every second RoI is computed in float, then in double, in the same launch as the others.
+    logits, targets, labels = example(rois=8, size=size)
+    ramp = torch.linspace(-0.5, 0.5, size)
+    logits[::2] = ramp[:, None] + 0.3 * ramp
     actual = loss_and_grad(bpm_mask_loss, *on_gpu(logits, targets, labels), border=border)
     expected = loss_and_grad(
         reference.bpm_mask_loss, logits.double(), targets, labels, border=border
