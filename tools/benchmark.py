@@ -2,8 +2,9 @@
 
 A benchmark is a module in tools/benchmarks; it lists its cases as `cases(threads, device)`. For
 each case this program checks that all contenders agree, then times one after another, repeatedly,
-and prints medians and how many times longer the others take. On a GPU each contender that can be
-captured runs once more as the replay of a CUDA graph, so that the cost of launches does not decide.
+and prints medians and how many times longer the others take. On a GPU each contender that never
+waits for it runs once more as the replay of a CUDA graph, so that the cost of launches does not
+decide.
 
 The share of the copy bandwidth compares the bytes that a call must move with what copying a large
 tensor moves in the same time.
@@ -81,7 +82,7 @@ def time_contenders(
     timings = {name: measure(f, args.device, args.seconds) for name, f in contenders.items()}
     ratios = {peer: timings[peer].median / timings["nbseg"].median for peer in case.peers}
     if args.device == "cuda":
-        for name, function in contenders.items():
+        for name, function in {**contenders, "nbseg": case.kernels or case.nbseg}.items():
             if (replay := graph_replay(function)) is not None:
                 timings[f"{name} (graph)"] = measure(replay, args.device, args.seconds)
         own = timings.get("nbseg (graph)")

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the ops on a machine with a GPU, tests them there, also under compute-sanitizer, and measures
-# them. Needs no network, and of Python packages only torch (a CUDA build), numpy and pytest.
+# them. Needs no network, and of Python packages only torch (a CUDA build), numpy, pytest and, as the
+# peer of mask targets, torchvision.
 #
 #   tools/gpu_check.sh [DIR]
 #
@@ -16,7 +17,7 @@ missing=()
 for tool in "$python" "${CUDACXX:-nvcc}" cmake ninja nvidia-smi compute-sanitizer; do
   command -v "$tool" > /dev/null || missing+=("$tool")
 done
-for package in torch numpy pytest; do
+for package in torch torchvision numpy pytest; do
   "$python" -c "import $package" 2> /dev/null || missing+=("$package for $python")
 done
 if ((${#missing[@]})); then

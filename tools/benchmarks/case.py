@@ -29,6 +29,8 @@ class Case:
         peers: by name, the calls that it is compared with, on the same input.
         agree: whether the results of nbseg and of a peer are the same.
         bytes_moved: that a call must read and write at the least, if that says anything.
+        kernels: what a CUDA graph captures of nbseg, if not all of `nbseg`: a copy from pinned
+            memory cannot be replayed, because that memory is used again.
         facts: by name, what else a reader should know of the case.
         rounds: for calls of seconds: the contenders take turns so many times, and a ratio is the
             median of the rounds' own ratios. 0 is for short calls, measured one after another.
@@ -39,5 +41,6 @@ class Case:
     peers: dict[str, Callable[[], Any]]
     agree: Callable[[Any, Any], bool] = eq
     bytes_moved: int = 0
+    kernels: Callable[[], Any] | None = None
     facts: dict[str, Callable[[Measured], str]] = field(default_factory=dict)
     rounds: int = 0

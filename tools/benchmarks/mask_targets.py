@@ -1,18 +1,17 @@
 """multires_mask_targets beside MMDetection's two mask_target calls.
 
-The peers' bitmaps are there already. On a CPU the crops are made from run lengths in each call; on
-a GPU both copy their masks there in each call. Where there is no MMCV, as on a bare GPU machine,
-MMDetection's steps run with torchvision's roi_align.
+The peers' bitmaps are there already. On a CPU the crops are made from run lengths in each call. On
+a GPU both copy their masks there in each call, and MMDetection's steps run with torchvision's
+roi_align: a GPU machine seldom has an MMCV built for it.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.util import find_spec
 
 import numpy as np
 import torch
 from benchmarks.case import Case
-from benchmarks.scenes import boxes_of, outlines, positive_proposals, run_lengths
+from benchmarks.scenes import bitmaps_of, boxes_of, outlines, positive_proposals, run_lengths
 from torch import Tensor
 
 from nbseg.ops import multires_mask_targets
@@ -56,41 +55,36 @@ def agree(ours: Targets, theirs: Targets) -> bool:
 
 
 def cases(threads: int, device: str) -> Iterator[Case]:
-    name, peer = "torchvision", by_torchvision
-    if device == "cpu" or find_spec("mmcv") is not None:
-        name, peer = "MMDetection", by_mmdetection
+    name, peer = (
+        ("MMDetection", by_mmdetection) if device == "cpu" else ("torchvision", by_torchvision)
+    )
     for height, width in ((1024, 2048), (800, 1333)):
         # The paper trains with at most 128 positive RoIs an image.
         for rois in (128,) if device == "cpu" else (128, 512):
             rng = np.random.default_rng(0)
             polygons = outlines(rng, INSTANCES, height, width)
-            bitmaps, make_crops = _masks(polygons, height, width)
             boxes, gt_inds = positive_proposals(rng, boxes_of(polygons), rois, height, width)
             boxes, gt_inds = boxes.to(device), gt_inds.to(device)
-            crops = make_crops()
-            # The loader's workers make the crops; on a CPU these are the same cores.
-            make = make_crops if device == "cpu" else partial(CroppedMasks.to, crops, device)
+            kernels: Callable[[], Targets] | None = None
+            if device == "cpu":
+                rles = run_lengths(polygons, height, width)
+                make_crops = partial(CroppedMasks.from_segmentations, rles, height, width)
+                crops = make_crops()
+                bitmaps = crops.to_bitmaps()
+            else:
+                bitmaps = bitmaps_of(polygons, height, width)
+                crops = CroppedMasks.from_bitmaps(bitmaps)
+                # The loader's workers make the crops, on cores of their own.
+                make_crops = partial(crops.to, device)
+                kernels = partial(
+                    multires_mask_targets, crops.to(device), boxes, gt_inds, sizes=SIZES
+                )
             outputs = sum(rois * size * size for size in SIZES)
             yield Case(
                 name=f"{height}x{width} R {rois}",
-                nbseg=partial(by_nbseg, make, boxes, gt_inds),
+                nbseg=partial(by_nbseg, make_crops, boxes, gt_inds),
                 peers={name: partial(peer, bitmaps, boxes, gt_inds)},
                 agree=agree,
                 bytes_moved=crops.bits.numel() + outputs,
+                kernels=kernels,
             )
-
-
-def _masks(
-    polygons: list, height: int, width: int
-) -> tuple[np.ndarray, Callable[[], CroppedMasks]]:
-    """Bitmaps (G, H, W), and what makes the crops, from run lengths where there is pycocotools."""
-    if find_spec("pycocotools") is not None:
-        rles = run_lengths(polygons, height, width)
-        make = partial(CroppedMasks.from_segmentations, rles, height, width)
-        return make().to_bitmaps(), make
-    import cv2
-
-    bitmaps = np.zeros((len(polygons), height, width), np.uint8)
-    for bitmap, (polygon,) in zip(bitmaps, polygons, strict=True):
-        cv2.fillPoly(bitmap, [np.int32(polygon).reshape(-1, 2)], 1)
-    return bitmaps, partial(CroppedMasks.from_bitmaps, bitmaps)

@@ -68,22 +68,33 @@ def measure_in_turns(
 
 
 def graph_replay(function: Callable[[], Any]) -> Callable[[], None] | None:
-    """The call's kernels alone, as a CUDA graph; None where it cannot be captured."""
+    """The call's kernels alone, as a CUDA graph; None where the call waits for the GPU."""
+    if synchronises(function):
+        return None  # such a capture would fail, and leave torch on the stream of the capture
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(3):
             function()
     torch.cuda.current_stream().wait_stream(stream)
-    torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    try:
-        with torch.cuda.graph(graph):
-            function()
-    except RuntimeError:
-        torch.cuda.synchronize()
-        return None
+    with torch.cuda.graph(graph):
+        function()
     return graph.replay
+
+
+def synchronises(function: Callable[[], Any]) -> bool:
+    """Whether the call makes the CPU wait for the GPU."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        function()
+    except RuntimeError as error:
+        if "synchronizing CUDA operation" not in str(error):
+            raise
+        return True
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return False
 
 
 def copy_bandwidth(device: str) -> float:
