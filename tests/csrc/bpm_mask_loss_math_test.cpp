@@ -73,7 +73,14 @@ void weights_are_relative_to_the_mean() {
   CHECK(edge_weights(0.5, 3.0).factor == 6.0 && edge_weights(0.5, 3.0).constant == 0.0);
   for (const double mean_q : {0.0, 5e-21}) {
     CHECK(edge_weights(mean_q, 3.0).factor == 0.0 && edge_weights(mean_q, 3.0).constant == 3.0);
+    CHECK(edge_weights(static_cast<float>(mean_q), 3.0f).constant == 3.0f);
   }
+}
+
+void float_does_not_suffice_without_edges_or_for_nan() {
+  CHECK(float_suffices(1.0f, 1.0f));
+  CHECK(!float_suffices(0.0f, 1.0f));
+  CHECK(!float_suffices(std::numeric_limits<float>::quiet_NaN(), 1.0f));
 }
 
 }  // namespace
@@ -84,4 +91,5 @@ int main() {
   cross_entropy_keeps_its_digits<float>(85, 4e-7);
   neighbours_lie_around_their_centre();
   weights_are_relative_to_the_mean();
+  float_does_not_suffice_without_edges_or_for_nan();
 }
