@@ -7,6 +7,7 @@
 #include "bpm_mask_loss_cuda.h"
 #include "bpm_mask_loss_math.h"
 #include "device_assert.h"
+#include "roi_border.h"
 
 // A block owns a RoI, from its logits to its loss. A thread owns up to four pixels, one block width
 // apart, so that a warp reads and writes neighbours; their values stay in its registers. What
@@ -21,18 +22,6 @@ namespace {
 
 constexpr int kPixels = 4;  // of a thread
 constexpr int kMaxThreads = kBpmMaxSizeCuda * kBpmMaxSizeCuda / kPixels;
-
-// Writes a probability to pixel (i, j), and to what lies next to it outside of the RoI.
-template <typename Real>
-__device__ void write_with_border(Real* p, int size, int i, int j, Real value, Real border) {
-#pragma unroll 1  // almost always one turn
-  for (int y = i == 0 ? 0 : i + 1; y <= (i == size - 1 ? size + 1 : i + 1); ++y) {
-#pragma unroll 1
-    for (int x = j == 0 ? 0 : j + 1; x <= (j == size - 1 ? size + 1 : j + 1); ++x) {
-      p[y * (size + 2) + x] = y == i + 1 && x == j + 1 ? value : border;
-    }
-  }
-}
 
 // The gradient of the block's RoI, and its weighted cross-entropy, summed to loss. Returns false,
 // in all threads and with neither, where Real is too narrow for this RoI.
@@ -93,12 +82,12 @@ __device__ __forceinline__ bool roi_loss(const BpmMaskLossParams<Logit, Target>&
   loss = weights.factor * accuracy.loss + weights.constant * block_sum(entropy_sum);
 
   const Real scale = Real(1) / static_cast<Real>(params.rois * pixels);
+  float* grad = params.channel_grad + roi * pixels + threadIdx.x;
 #pragma unroll
   for (int n = 0; n < kPixels; ++n) {
-    const int k = threadIdx.x + n * blockDim.x;
-    if (k >= pixels) continue;
     const Real weight = weights.factor * q[n] + weights.constant;
-    params.channel_grad[roi * pixels + k] = static_cast<float>(scale * weight * entropy_grad[n]);
+    if (threadIdx.x + n * blockDim.x < pixels)
+      grad[n * blockDim.x] = scale * weight * entropy_grad[n];
   }
   return true;
 }
@@ -132,22 +121,21 @@ cudaError_t bpm_mask_loss_cuda(const BpmMaskLossParams<Logit, Target>& params, d
                                cudaStream_t stream) {
   if (params.size > kBpmMaxSizeCuda || params.rois > INT32_MAX) return cudaErrorInvalidValue;
   const int64_t pixels = params.size * params.size;
-  const int64_t rois = pixels > 0 ? params.rois : 0;
-  if (rois > 0) {
+  if (params.rois * pixels > 0) {
     const int64_t warps = (pixels + kPixels * kWarp - 1) / (kPixels * kWarp);
     const size_t shared = (params.size + 2) * (params.size + 2) * sizeof(double);
-    roi_loss_kernel<<<rois, warps * kWarp, shared, stream>>>(params, roi_losses);
+    roi_loss_kernel<<<params.rois, warps * kWarp, shared, stream>>>(params, roi_losses);
     if (const cudaError_t error = cudaGetLastError()) return error;
   }
-  mean_kernel<<<1, 256, 0, stream>>>(roi_losses, rois, pixels, params.loss);
+  mean_kernel<<<1, 256, 0, stream>>>(roi_losses, pixels ? params.rois : 0, pixels, params.loss);
   return cudaGetLastError();
 }
 
-#define NBSEG_INSTANTIATE(Logit)                                                    \
-  template cudaError_t bpm_mask_loss_cuda(const BpmMaskLossParams<Logit, uint8_t>&, \
-                                          double* roi_losses, cudaStream_t);        \
-  template cudaError_t bpm_mask_loss_cuda(const BpmMaskLossParams<Logit, float>&,   \
-                                          double* roi_losses, cudaStream_t);
+#define NBSEG_INSTANTIATE(Logit)                                                             \
+  template cudaError_t bpm_mask_loss_cuda(const BpmMaskLossParams<Logit, uint8_t>&, double*, \
+                                          cudaStream_t);                                     \
+  template cudaError_t bpm_mask_loss_cuda(const BpmMaskLossParams<Logit, float>&, double*,   \
+                                          cudaStream_t);
 NBSEG_INSTANTIATE(float)
 NBSEG_INSTANTIATE(__half)
 NBSEG_INSTANTIATE(__nv_bfloat16)

@@ -78,9 +78,18 @@ void weights_are_relative_to_the_mean() {
 }
 
 void float_does_not_suffice_without_edges_or_for_nan() {
-  CHECK(float_suffices(1.0f, 1.0f));
-  CHECK(!float_suffices(0.0f, 1.0f));
-  CHECK(!float_suffices(std::numeric_limits<float>::quiet_NaN(), 1.0f));
+  FloatAccuracy<float> accuracy = {};
+  accuracy.add(3.0f, 0.5f, 2.0f, -1.0f);  // an edge
+  CHECK(accuracy.grad == 9 && accuracy.grad_scale == 0.25f);
+  CHECK(accuracy.loss == 6 && accuracy.loss_scale == 1);
+  CHECK(accuracy.suffices());
+  for (int n = 0; n < 1000; ++n) accuracy.add(0.0f, 0.5f, 0.01f, -1.0f);  // a confident inside
+  CHECK(accuracy.loss > 0.5f * accuracy.loss_scale && !accuracy.suffices());
+  FloatAccuracy<float> smooth = {};
+  smooth.add(0.1f, 0.5f, 1.0f, 0.0f);
+  CHECK(smooth.grad == smooth.grad_scale && !smooth.suffices());
+  smooth.loss = std::numeric_limits<float>::quiet_NaN();
+  CHECK(!smooth.suffices());
 }
 
 }  // namespace
