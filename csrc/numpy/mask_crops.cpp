@@ -30,6 +30,7 @@ std::vector<int32_t> indices_of(const Array<int32_t>& array) {
 
 // The views point into the strings, which the caller's list keeps.
 py::tuple from_rle(const std::vector<std::string_view>& counts, int64_t height, int64_t width) {
+  check_image_size(height, width);
   MaskCrops masks;
   {
     py::gil_scoped_release release;
@@ -69,7 +70,8 @@ Returns:
     bits (B,) uint8, starts (G,) int64 and crops (G, 4) int32.
 
 Raises:
-    ValueError: counts are not the run lengths of height * width pixels.
+    ValueError: counts are not the run lengths of height * width pixels, or these are negative or
+        2**32 and more.
 )";
 
 constexpr const char* select_pixels_doc =

@@ -2,7 +2,12 @@
 
 #include <pybind11/pybind11.h>
 
+#include <cstdint>
+
 namespace nbseg {
+
+// COCO counts pixels in 32 bits. Throws pybind11::value_error.
+void check_image_size(std::int64_t height, std::int64_t width);
 
 // One a file of this folder; module.cpp calls them.
 void bind_paste_rle(pybind11::module_& module);

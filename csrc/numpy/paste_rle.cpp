@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <vector>
 
@@ -46,14 +45,7 @@ py::list paste(const py::object& probs_object, const py::object& boxes_object, s
         "boxes must have shape (N, 4) with N = " + std::to_string(probs.shape(0)) +
         " as in probs, found " + text_of(boxes.attr("shape")));
   }
-  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
-  // COCO counts pixels in 32 bits.
-  if (height < 0 || width < 0 || height > most || width > most || height * width > 0xffffffff) {
-    throw py::value_error(
-        "height and width must be at least 0 and make fewer than 2**32 pixels, "
-        "found " +
-        std::to_string(height) + " and " + std::to_string(width));
-  }
+  check_image_size(height, width);
   if (std::isnan(threshold)) throw py::value_error("threshold must be a number, found NaN");
   if (num_threads < 0) {
     throw py::value_error("num_threads must be at least 1, or 0 for as many as pay off, found " +

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from nbseg.ops._checks import check_tensor
 from nbseg.ops._extension import check_built_for
@@ -118,7 +119,7 @@ class _BpmMaskLoss(torch.autograd.Function):
         _save(ctx, logits, labels, channel_grad)
         return loss
 
-    backward = staticmethod(_backward)
+    backward = staticmethod(once_differentiable(_backward))  # type: ignore[assignment]
 
 
 torch.library.register_fake("nbseg::bpm_mask_loss", _fake)

@@ -21,12 +21,30 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):  # type: ignore[misc]
     Whatever leaves pixels on their grid works on the crops alone: resizing, flips, crops, padding,
     indexing, areas and boxes. Everything else, rotations for instance, and all code that reads
     ``masks`` gets the full-size bitmaps, made for the occasion. Results equal ``BitmapMasks``'s.
+
+    ``masks`` may be assigned but not written into, which MMDetection's ``RandomErasing`` does.
+
+    Args:
+        *args: those of ``CroppedMasks``, or those of ``BitmapMasks``: full-size masks (G, H, W),
+            height and width.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if len(args) + len(kwargs) == 3:
+            self._pack(BitmapMasks(*args, **kwargs))
+        else:
+            super().__init__(*args, **kwargs)
 
     @property
     def masks(self) -> npt.NDArray[np.uint8]:
-        """Full-size masks, shape (G, H, W), uint8 of 0 and 1; writing to them changes nothing."""
-        return self.to_bitmaps()
+        """Full-size masks, shape (G, H, W), uint8 of 0 and 1, read-only."""
+        bitmaps = self.to_bitmaps()
+        bitmaps.setflags(write=False)
+        return bitmaps
+
+    @masks.setter
+    def masks(self, bitmaps: npt.NDArray[Any]) -> None:
+        self._pack(BitmapMasks(bitmaps, *bitmaps.shape[1:]))
 
     def rescale(
         self, scale: float | tuple[int, int], interpolation: str = "nearest"
@@ -87,7 +105,10 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):  # type: ignore[misc]
         interpolation: str = "bilinear",
         binarize: bool = True,
     ) -> BitmapMasks:
-        if not binarize or out_shape[0] != out_shape[1] or len(self) == 0:
+        corners = torch.as_tensor(bboxes)
+        limit = torch.tensor([self.width, self.height] * 2, device=corners.device)
+        clipped = bool(((corners < 0) | (corners > limit)).any())  # as BitmapMasks does not
+        if clipped or not binarize or out_shape[0] != out_shape[1] or len(self) == 0:
             return self.to_bitmap_masks().crop_and_resize(
                 bboxes, out_shape, inds, device, interpolation, binarize
             )
@@ -128,9 +149,11 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):  # type: ignore[misc]
         """MMDetection's own class, with full-size bitmaps."""
         return BitmapMasks(self.to_bitmaps(), self.height, self.width)
 
-    @classmethod
-    def random(cls, *args: Any, **kwargs: Any) -> CroppedBitmapMasks:
-        return cls.from_instance_masks(BitmapMasks.random(*args, **kwargs))
+    def _pack(self, bitmap_masks: BitmapMasks) -> None:
+        packed = CroppedMasks.from_bitmaps(bitmap_masks.masks)
+        super().__init__(
+            packed.bits, packed.starts, packed.crops, bitmap_masks.height, bitmap_masks.width
+        )
 
     def _by_bitmaps(self, method: str, *args: Any, **kwargs: Any) -> CroppedBitmapMasks:
         bitmap_masks = getattr(self.to_bitmap_masks(), method)(*args, **kwargs)

@@ -21,8 +21,7 @@ class CroppedMasks:
 
     G instances of an H x W image take ``G * H * W`` bytes as bitmaps; here an instance takes
     one bit per pixel of its own box. Everything outside the box is background. Needs torch and
-    numpy alone; :class:`~nbseg.structures.cropped_bitmap_masks.CroppedBitmapMasks` is the same for
-    MMDetection.
+    numpy, and pycocotools for polygons. ``CroppedBitmapMasks`` is the same for MMDetection.
 
     Layout: the crop of instance g has ``h`` rows of ``(w + 7) // 8`` bytes each, the first one at
     ``bits[starts[g]]``. A row begins on a byte boundary, and the pixel in column ``c`` of the crop
@@ -140,12 +139,20 @@ class CroppedMasks:
         )
         return self._from_arrays(*arrays, len(rows), len(columns))
 
-    def to(self: Masks, device: torch.device | str, non_blocking: bool = False) -> Masks:
+    def to(
+        self: Masks,
+        device: torch.device | str | torch.dtype | None = None,
+        dtype: torch.dtype | None = None,
+        non_blocking: bool = False,
+    ) -> Masks:
         """Copy to a device.
 
         From the CPU to a CUDA device the copy is always asynchronous: it goes as one buffer through
-        pinned memory that nobody else writes to.
+        pinned memory that nobody else writes to. Masks are bits: a dtype, which ``InstanceData.to``
+        passes on to all that it holds, changes nothing.
         """
+        if device is None or isinstance(device, torch.dtype):
+            return self
         if self.bits.device.type == "cpu" and torch.device(device).type == "cuda":
             buffer = self._to_buffer(pin_memory=True).to(device, non_blocking=True)
             return self._from_buffer(buffer, len(self), self.height, self.width)
@@ -162,6 +169,7 @@ class CroppedMasks:
         Raises:
             ValueError: nothing to concatenate, or images of different sizes.
         """
+        masks = [cls.from_instance_masks(part) for part in masks]
         sizes = {(part.height, part.width) for part in masks}
         if len(sizes) != 1:
             raise ValueError(f"masks must be one or more of one size [H, W], found {sorted(sizes)}")
@@ -175,14 +183,11 @@ class CroppedMasks:
 
     def __getitem__(self: Masks, index: Any) -> Masks:
         """Some of the instances: an int, a slice, or integers or booleans as a list or array."""
-        if isinstance(index, int | np.integer):
-            index = [index]
-        if not isinstance(index, slice):
-            index = torch.as_tensor(index, device=self.starts.device)
-            # What comes from an empty list would be floating.
-            index = index if index.dtype in (torch.bool, torch.uint8) else index.long()
-        crops = self.crops[index]
-        return type(self)(self.bits, self.starts[index], crops, self.height, self.width)
+        if isinstance(index, Tensor):
+            index = index.cpu().numpy()
+        chosen = torch.from_numpy(np.arange(len(self))[index].reshape(-1).copy())
+        starts, crops = self.starts[chosen], self.crops[chosen]
+        return type(self)(self.bits, starts, crops, self.height, self.width)
 
     def __iter__(self) -> Iterator[UInt8Array]:
         """Full-size masks (H, W) one by one."""
@@ -206,20 +211,29 @@ class CroppedMasks:
         return self._from_buffer, (content, len(self), self.height, self.width)
 
     def _to_buffer(self, pin_memory: bool = False) -> Tensor:
-        """Crops, starts and bits in one uint8 tensor."""
-        parts = [self.crops.reshape(-1), self.starts, self.bits]
-        parts = [part.contiguous().view(torch.uint8) for part in parts]
-        size = sum(part.numel() for part in parts)
+        """Crops, starts and bits in one uint8 tensor, without the bits of other instances."""
+        sizes = (self.crops[:, 2].long() + 7) // 8 * self.crops[:, 3]
+        ends = sizes.cumsum(0)
         buffer = torch.empty(
-            size, dtype=torch.uint8, device=self.bits.device, pin_memory=pin_memory
+            24 * len(self) + int(sizes.sum()),
+            dtype=torch.uint8,
+            device=self.bits.device,
+            pin_memory=pin_memory,
         )
-        return torch.cat(parts, out=buffer)
+        copy = self._from_buffer(buffer, len(self), self.height, self.width)
+        copy.crops.copy_(self.crops)
+        copy.starts.copy_(ends - sizes)
+        parts = zip(self.starts.tolist(), sizes.tolist(), strict=True)
+        torch.cat([self.bits[:0], *(self.bits[s : s + n] for s, n in parts)], out=copy.bits)
+        return buffer
 
     @classmethod
     def _from_buffer(
         cls: type[Masks], buffer: Tensor | UInt8Array, instances: int, height: int, width: int
     ) -> Masks:
         tensor = torch.as_tensor(buffer)
+        if tensor.numel() == 0:
+            tensor = tensor.new_empty(0)  # numpy may give a stride of which no view can be made
         crops = tensor[: 16 * instances].view(torch.int32).view(-1, 4)
         starts = tensor[16 * instances : 24 * instances].view(torch.int64)
         return cls(tensor[24 * instances :], starts, crops, height, width)
@@ -244,8 +258,6 @@ class CroppedMasks:
 
 def _compressed_counts(segmentation: Any, height: int, width: int) -> str | bytes:
     """The compressed counts of a COCO annotation's segmentation."""
-    from pycocotools import mask as mask_utils
-
     if isinstance(segmentation, dict):
         if list(segmentation["size"]) != [height, width]:
             raise ValueError(
@@ -255,6 +267,9 @@ def _compressed_counts(segmentation: Any, height: int, width: int) -> str | byte
         if not isinstance(segmentation["counts"], list):
             counts: str | bytes = segmentation["counts"]
             return counts
+    from pycocotools import mask as mask_utils
+
+    if isinstance(segmentation, dict):
         encoded = mask_utils.frPyObjects(segmentation, height, width)
     else:
         polygons = [np.asarray(polygon, np.float64).ravel() for polygon in segmentation]

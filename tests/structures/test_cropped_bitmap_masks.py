@@ -1,5 +1,8 @@
 """CroppedBitmapMasks do what MMDetection's BitmapMasks do."""
 
+import pickle
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -60,16 +63,20 @@ OPERATIONS = {
     "integer": lambda masks: masks[2],
     "integers": lambda masks: masks[np.array([4, 0])],
     "booleans": lambda masks: masks[np.array([True, False, True, False, True])],
+    "negative step": lambda masks: masks[::-1],
+    "bytes": lambda masks: masks[np.array([0, 1, 1], np.uint8)],
     "no instance": lambda masks: masks[np.array([], dtype=np.int64)],
+    "no instance, flipped": lambda masks: masks[np.array([], dtype=np.int64)].flip(),
     "cat": lambda masks: type(masks).cat([masks[[0]], masks.flip()[3:], masks]),
     "cat of one's own": lambda masks: type(masks).cat([masks[2:3], masks[0:1]]),
 }
 
 
+@pytest.mark.parametrize("copy", [lambda masks: masks, deepcopy], ids=["itself", "copy"])
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
-def test_equals_bitmap_masks(masks, bitmap_masks, operation):
+def test_equals_bitmap_masks(masks, bitmap_masks, operation, copy):
     before = masks.to_bitmaps()
-    assert_same(operation(masks), operation(bitmap_masks))
+    assert_same(copy(operation(masks)), operation(bitmap_masks))
     np.testing.assert_array_equal(masks.to_bitmaps(), before)
 
 
@@ -105,13 +112,37 @@ def test_crop_and_resize_equals_bitmap_masks(masks, bitmap_masks, shape, binariz
     np.testing.assert_array_equal(actual.masks, expected.masks)
 
 
+def test_crop_and_resize_of_boxes_outside_equals_bitmap_masks(masks, bitmap_masks):
+    arguments = (np.array([[-10, -10, 10, 10]], np.float32), (14, 14), np.array([2]))
+    actual, expected = (m.crop_and_resize(*arguments).masks for m in (masks, bitmap_masks))
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_is_made_and_set_as_bitmap_masks_are(masks, bitmap_masks):
+    made = CroppedBitmapMasks(bitmap_masks.masks, HEIGHT, WIDTH)
+    assert_same(made, bitmap_masks)
+    assert_same(CroppedBitmapMasks([bitmap_masks.masks[1]], height=HEIGHT, width=WIDTH), masks[1])
+    made.masks = bitmap_masks.masks[:, :20]
+    assert_same(made, BitmapMasks(bitmap_masks.masks[:, :20], 20, WIDTH))
+    with pytest.raises(ValueError, match="read-only"):
+        masks.masks[:, 3:5, 3:5] = 0
+    assert_same(CroppedBitmapMasks.cat([masks, bitmap_masks]), bitmap_masks.cat([bitmap_masks] * 2))
+
+
+def test_a_part_does_not_carry_the_bits_of_the_others(masks):
+    assert len(pickle.dumps(masks[:0])) < 400
+    assert len(pickle.dumps(masks[[4]])) < 424 < len(pickle.dumps(masks))
+
+
 def test_is_an_instance_mask_in_instance_data(masks, bitmap_masks):
     assert isinstance(masks, BaseInstanceMasks)
     labels = torch.arange(5)
     ours, theirs = (InstanceData(masks=m, labels=labels) for m in (masks, bitmap_masks))
     keep = torch.tensor([True, False, True, True, False])
     for index in (keep, torch.tensor([3, 1]), 2, slice(1, 3), keep & False):
-        assert_same(ours[index].masks, theirs[index].masks)
+        assert_same(deepcopy(ours[index]).masks, theirs[index].masks)
+    for moved in (ours.to("cpu"), ours.to(torch.float32), ours.to(device="cpu", dtype=torch.half)):
+        assert_same(moved.masks, bitmap_masks)
     assert_same(InstanceData.cat([ours, ours]).masks, InstanceData.cat([theirs, theirs]).masks)
 
 

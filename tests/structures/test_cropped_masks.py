@@ -7,6 +7,7 @@ import torch
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from pycocotools import mask as mask_utils
 
+from nbseg._native import crops_from_rle
 from nbseg.structures import CroppedMasks
 
 HEIGHT, WIDTH = 37, 53
@@ -128,6 +129,8 @@ def test_wrong_input_is_named():
         CroppedMasks.from_bitmaps(np.zeros((1, 4, 5), np.float32))
     with pytest.raises(ValueError, match=r"the size \[2, 3\], found .* of \[4, 5\]"):
         CroppedMasks.from_segmentations([{"size": [4, 5], "counts": [20]}], 2, 3)
+    with pytest.raises(ValueError, match=r"height and width must be .* found -4 and -3"):
+        crops_from_rle(["1;"], -4, -3)
     with pytest.raises(ValueError, match=r"counts\[0\] are not the run lengths of 2 x 3 pixels"):
         CroppedMasks.from_segmentations([{"size": [2, 3], "counts": "5"}], 2, 3)
     with pytest.raises(TypeError, match="masks must be BitmapMasks, .* found list"):

@@ -32,7 +32,7 @@ def pipeline(load: str, with_image: bool) -> Compose:
     return Compose([TRANSFORMS.build(step) for step in steps])
 
 
-@TRANSFORMS.register_module()
+@TRANSFORMS.register_module(force=True)
 class ResizeMasks:
     """The part of Resize that concerns masks."""
 

@@ -62,7 +62,7 @@ def gradients(losses: list[Tensor], head: Any) -> list[Tensor]:
 
 def agree(ours: list[Tensor], theirs: list[Tensor]) -> bool:
     return all(
-        ((b - a).norm() <= 1e-2 * a.norm()).item() for a, b in zip(ours, theirs, strict=True)
+        ((b - a).norm() <= 1e-3 * a.norm()).item() for a, b in zip(ours, theirs, strict=True)
     )
 
 

@@ -85,7 +85,7 @@ def seconds_of_targets_and_losses(student: Training) -> float:
     def call() -> None:
         targets = batch_mask_targets([sampling], [sample.gt_instances], SIZES)
         for x, target in zip(logits, targets, strict=True):
-            step(bpm_mask_loss, x, target, sampling.pos_gt_labels)
+            step(bpm_mask_loss, x, target.float(), sampling.pos_gt_labels)
 
     return measure(call, "cpu", seconds=2.0).median
 
