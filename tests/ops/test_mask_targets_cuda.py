@@ -105,6 +105,18 @@ def test_the_same_input_gives_the_same_bits_and_nothing_waits():
     assert_equal(run_without_synchronisation(lambda: multires_mask_targets(*arguments)), wanted)
 
 
+def test_masks_go_to_the_gpu_as_one_buffer_and_nothing_waits():
+    bitmaps = np.zeros((3, 40, 50), np.uint8)
+    bitmaps[0, 3:20, 5:33] = bitmaps[2, 39, 49] = 1
+    masks = CroppedMasks.from_bitmaps(bitmaps)[[2, 0]]
+    moved = run_without_synchronisation(lambda: masks.to("cuda"))
+    storages = {
+        part.untyped_storage().data_ptr() for part in (moved.bits, moved.starts, moved.crops)
+    }
+    assert len(storages) == 1
+    assert np.array_equal(moved.to_bitmaps(), bitmaps[[2, 0]])
+
+
 def test_runs_on_the_current_stream():
     masks, boxes, gt_inds = on_gpu(*example())
     wanted = multires_mask_targets(masks, boxes, gt_inds)
