@@ -1,0 +1,1 @@
+"""Export to ONNX, and inference from there without PyTorch."""

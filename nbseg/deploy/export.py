@@ -1,0 +1,154 @@
+"""Export of a trained detector to ONNX with standard operators only."""
+
+import copy
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.utils import import_modules_from_strings
+
+import nbseg
+from nbseg.deploy.export_checks import check_exportable, resize_rule
+from nbseg.deploy.model_info import INPUT, OUTPUTS, ModelInfo
+from nbseg.deploy.onnx_ops import TRANSLATIONS
+from nbseg.deploy.traced_detector import TracedDetector
+from nbseg.engine.checkpoint import load_strictly
+from nbseg.files import replacing
+from nbseg.registry import MODELS
+
+OPSET = 18
+
+
+def export_checkpoint(
+    config: Config,
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    half: bool = False,
+    max_detections: int | None = None,
+    score_threshold: float | None = None,
+) -> ModelInfo:
+    """Write the model of a checkpoint to an ONNX file, which appears once it is whole.
+
+    Args:
+        config: plain MMDetection config that the checkpoint was trained with.
+        checkpoint: a ``.pth`` file of that config's model.
+        out: the ONNX file.
+        half: whether weights and features are float16; boxes, scores and masks stay float32.
+        max_detections: detections an image, at most; default: the test config's.
+        score_threshold: detections have a score above this; default: the test config's.
+
+    Returns:
+        What the model says about itself.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: the checkpoint is not the config's model's, or the model or its test pipeline
+            has a part that cannot be exported.
+    """
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
+    if config.get("custom_imports"):
+        import_modules_from_strings(**config.custom_imports)
+    init_default_scope(config.get("default_scope", "mmdet"))
+    resize = resize_rule(config)
+    model = copy.deepcopy(config.model)
+    model.setdefault("data_preprocessor", config.get("data_preprocessor"))
+    model.backbone.init_cfg = None  # the checkpoint has all weights
+    detector = MODELS.build(model)
+    load_strictly(detector, checkpoint)
+    check_exportable(detector)
+    traced = TracedDetector(detector, max_detections, score_threshold)
+    info = ModelInfo(
+        classes=_classes(config, checkpoint, traced.num_classes),
+        resize=resize,
+        mask_threshold=float(detector.roi_head.test_cfg.mask_thr_binary),
+        score_threshold=traced.score_threshold,
+        max_detections=traced.max_detections,
+        nbseg_version=nbseg.__version__,
+        config=config.pretty_text,
+    )
+    save_onnx(traced, info, out, half=half)
+    return info
+
+
+def save_onnx(
+    traced: TracedDetector, info: ModelInfo, out: str | Path, *, half: bool = False
+) -> None:
+    """Trace, check and write a detector; arguments as in :func:`export_checkpoint`.
+
+    Raises:
+        RuntimeError: the graph holds an operator that is not standard ONNX.
+    """
+    traced.eval()
+    if half:
+        for part in ("backbone", "neck", "rpn_head", "roi_head"):
+            getattr(traced.detector, part).half()
+    height_and_width = {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            traced,
+            # Two, not one: torch.export takes a batch of one for a constant.
+            (torch.zeros(2, 3, 224, 320, dtype=torch.uint8),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_shapes=({0: torch.export.Dim("batch"), **height_and_width},),
+            custom_translation_table=TRANSLATIONS,
+            verbose=False,
+        )
+    model = onnx.shape_inference.infer_shapes(
+        program.model_proto, check_type=True, strict_mode=True, data_prop=True
+    )
+    check_standard(model)
+    model.producer_name, model.producer_version = "nbseg", nbseg.__version__
+    onnx.helper.set_model_props(model, info.to_metadata())
+    onnx.checker.check_model(model, full_check=True)
+    with replacing(out) as temporary:
+        onnx.save(model, temporary)
+
+
+def check_standard(model: onnx.ModelProto) -> None:
+    """Raise RuntimeError if a node, of a subgraph or function too, is not standard ONNX."""
+    graphs = [model.graph, *model.functions]
+    foreign = {
+        f"{node.domain}::{node.op_type}"
+        for graph in graphs
+        for node in _nodes(graph)
+        if node.domain not in ("", "ai.onnx")
+    }
+    if foreign or model.functions:
+        raise RuntimeError(
+            f"the exported graph holds operators that are not standard ONNX: {sorted(foreign)}, "
+            f"and {len(model.functions)} functions; this is a bug of nbseg.deploy.export"
+        )
+
+
+def _nodes(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for subgraph in (attribute.g, *attribute.graphs):
+                yield from _nodes(subgraph)
+
+
+def _classes(config: Config, checkpoint: str | Path, number: int) -> tuple[str, ...]:
+    """Return the names of the classes, from the config or else from the checkpoint."""
+    dataset = config.test_dataloader.dataset
+    classes = (dataset.get("metainfo") or {}).get("classes")
+    if classes is None:
+        meta = torch.load(checkpoint, map_location="cpu", weights_only=False).get("meta", {})
+        classes = (meta.get("dataset_meta") or {}).get("classes")
+    if classes is None or len(classes) != number:
+        raise ValueError(
+            f"the model has {number} classes, but config and checkpoint name "
+            f"{'none' if classes is None else len(classes)}; set "
+            "test_dataloader.dataset.metainfo.classes"
+        )
+    return tuple(classes)

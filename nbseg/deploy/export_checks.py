@@ -1,0 +1,129 @@
+"""Which detectors and test pipelines can be exported; anything else is refused by name."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmcv.ops import RoIAlign
+from mmdet.models.data_preprocessors import DetDataPreprocessor
+from mmdet.models.dense_heads import RPNHead
+from mmdet.models.detectors import TwoStageDetector
+from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
+from mmengine.config import Config, ConfigDict
+from torch import nn
+
+from nbseg.deploy.images import INTERPOLATIONS, ResizeRule
+
+
+def check_exportable(detector: nn.Module) -> None:
+    """Raise ValueError if a part of the detector predicts in another way than the export does.
+
+    Possible are two-stage detectors with MMDetection's RPN, standard or cascade RoI head, RoIAlign
+    and delta-coded boxes, whose mask head predicts as ``FCNMaskHead`` does; NMS must be plain.
+    """
+    for name, wanted, found in _mismatches(detector):
+        raise ValueError(f"cannot export: {name} must be {wanted}, found {found}")
+
+
+def _mismatches(detector: nn.Module) -> Iterator[tuple[str, str, str]]:
+    """Yield name, what is wanted and what is found; each entry relies on those before it."""
+
+    def name_of(part: object) -> str:
+        return type(part).__name__
+
+    if type(detector).predict is not TwoStageDetector.predict:
+        yield "the detector", "a TwoStageDetector", name_of(detector)
+    if type(detector.data_preprocessor) is not DetDataPreprocessor:
+        yield "the data preprocessor", "DetDataPreprocessor", name_of(detector.data_preprocessor)
+    if type(detector.rpn_head) is not RPNHead:
+        yield "the RPN", "RPNHead", name_of(detector.rpn_head)
+    roi_head = detector.roi_head
+    if type(roi_head) not in (StandardRoIHead, CascadeRoIHead):
+        yield "the RoI head", "StandardRoIHead or CascadeRoIHead", name_of(roi_head)
+    if not roi_head.with_mask:
+        yield "the RoI head", "one with a mask head", "none"
+    coders = [detector.rpn_head.bbox_coder]
+    for head in _list(roi_head.bbox_head):
+        if type(head)._predict_by_feat_single is not BBoxHead._predict_by_feat_single:
+            yield "the box head", "one that predicts as BBoxHead does", name_of(head)
+        if head.custom_activation or not (head.with_cls and head.with_reg):
+            yield "the box head", "one of softmax scores and boxes", name_of(head)
+        coders.append(head.bbox_coder)
+    for coder in coders:
+        if type(coder) is not DeltaXYWHBBoxCoder:
+            yield "the box coder", "DeltaXYWHBBoxCoder", name_of(coder)
+    for head in _list(roi_head.mask_head):
+        if type(head).predict_by_feat is not FCNMaskHead.predict_by_feat:
+            yield "the mask head", "one that predicts as FCNMaskHead does", name_of(head)
+    for extractors in (roi_head.bbox_roi_extractor, roi_head.mask_roi_extractor):
+        for extractor in _list(extractors):
+            if type(extractor) is not SingleRoIExtractor:
+                yield "the RoI extractor", "SingleRoIExtractor", name_of(extractor)
+            for layer in extractor.roi_layers:
+                if type(layer) is not RoIAlign or layer.pool_mode != "avg":
+                    yield "the RoI layer", "RoIAlign(pool_mode='avg')", repr(layer)
+    for name, cfg in (("rpn", detector.rpn_head.test_cfg), ("rcnn", roi_head.test_cfg)):
+        unknown = set(cfg.nms) - {"type", "iou_threshold", "class_agnostic", "split_thr"}
+        if cfg.nms.get("type", "nms") != "nms" or unknown:
+            yield f"test_cfg.{name}.nms", "dict(type='nms', iou_threshold=...)", str(dict(cfg.nms))
+        for key in ("nms_pre", "max_per_img") if name == "rpn" else ("max_per_img",):
+            if cfg.get(key, -1) < 1:
+                yield f"test_cfg.{name}.{key}", "a positive number", str(cfg.get(key))
+
+
+def _list(part: nn.Module) -> list[nn.Module]:
+    return list(part) if isinstance(part, nn.ModuleList) else [part]
+
+
+def resize_rule(config: Config) -> ResizeRule:
+    """Return what the config's test pipeline does to an image before the network.
+
+    Raises:
+        ValueError: it does something that the runtime cannot repeat.
+    """
+    pipeline = config.test_dataloader.dataset.get("pipeline")
+    if pipeline is None:
+        raise ValueError("test_dataloader.dataset has no pipeline: export one data set's config")
+    rule = ResizeRule()
+    for position, transform in enumerate(pipeline):
+        name = transform["type"]
+        if name == "Resize" and position == 1:
+            rule = _resize(transform)
+        elif name == "LoadImageFromFile" and position == 0:
+            _check_values(transform, color_type="color", imdecode_backend="cv2")
+        elif not name.startswith("Load") and name != "PackDetInputs":
+            raise ValueError(
+                "cannot export: the test pipeline may load, resize once and pack, found "
+                f"{name!r} at position {position}"
+            )
+    return rule
+
+
+def _resize(transform: ConfigDict) -> ResizeRule:
+    _check_values(transform, backend="cv2")
+    scale, factor = transform.get("scale"), transform.get("scale_factor")
+    interpolation = transform.get("interpolation", "bilinear")
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"cannot export: interpolation {interpolation!r} of Resize is unknown")
+    return ResizeRule(
+        scale=None if scale is None else _pair(scale),
+        scale_factor=(1.0, 1.0) if factor is None else _pair(factor),
+        keep_ratio=transform.get("keep_ratio", False),
+        interpolation=interpolation,
+    )
+
+
+def _check_values(transform: ConfigDict, **wanted: str) -> None:
+    for key, value in wanted.items():
+        if transform.get(key, value) != value:
+            raise ValueError(
+                f"cannot export: {key} of {transform['type']} must be {value!r}, found "
+                f"{transform[key]!r}"
+            )
+
+
+def _pair(value: Any) -> tuple[Any, Any]:
+    return (value, value) if isinstance(value, (int, float)) else tuple(value)

@@ -1,0 +1,111 @@
+"""Images on their way into an exported model: read and resized as by MMDetection's test pipeline.
+
+Needs NumPy and OpenCV only.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+
+INTERPOLATIONS = {
+    "nearest": cv2.INTER_NEAREST,
+    "bilinear": cv2.INTER_LINEAR,
+    "bicubic": cv2.INTER_CUBIC,
+    "area": cv2.INTER_AREA,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
+
+
+@dataclass(frozen=True)
+class ResizeRule:
+    """MMDetection's transform ``Resize``: same sizes, same pixels.
+
+    Attributes:
+        scale: the size to fit into, as two numbers of pixels in any order, or with ``keep_ratio``
+            False the width and height to take; None if ``scale_factor`` is meant.
+        scale_factor: of width and height.
+        keep_ratio: whether an object keeps its shape.
+        interpolation: a key of ``INTERPOLATIONS``.
+    """
+
+    scale: tuple[int, int] | None = None
+    scale_factor: tuple[float, float] = (1.0, 1.0)
+    keep_ratio: bool = True
+    interpolation: str = "bilinear"
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of an image after resizing."""
+        scale = self.scale
+        if scale is None:
+            scale = _round(width * self.scale_factor[0]), _round(height * self.scale_factor[1])
+        if not self.keep_ratio:
+            return scale[1], scale[0]
+        factor = min(max(scale) / max(height, width), min(scale) / min(height, width))
+        return _round(height * factor), _round(width * factor)
+
+    def __call__(self, image: Image) -> Image:
+        """Return the resized image.
+
+        Args:
+            image: (H, W, 3) uint8.
+
+        Raises:
+            ValueError: nothing would be left of one side.
+        """
+        height, width = self.size(*image.shape[:2])
+        if height < 1 or width < 1:
+            raise ValueError(
+                f"an image of {image.shape[1]}x{image.shape[0]} pixels would be resized to "
+                f"{width}x{height}; crop it, or make it larger"
+            )
+        resized = cv2.resize(
+            image, (width, height), interpolation=INTERPOLATIONS[self.interpolation]
+        )
+        return np.asarray(resized, np.uint8)
+
+
+def _round(value: float) -> int:
+    return int(value + 0.5)
+
+
+def read_image(path: str | Path) -> Image:
+    """Read an image file as the test pipeline does: (H, W, 3) uint8 in the order BGR.
+
+    Grey, transparent, 16-bit and CMYK files are converted by OpenCV, an EXIF orientation is
+    applied. Of a truncated file what can be decoded is returned.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: OpenCV cannot decode it.
+    """
+    content = np.fromfile(path, np.uint8)
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+    if image is None:
+        raise ValueError(f"{path} is not an image that OpenCV can decode")
+    return np.asarray(image, np.uint8)
+
+
+def check_image(image: object) -> Image:
+    """Return ``image`` if it is an array (H, W, 3) uint8.
+
+    Raises:
+        TypeError: it is no array of uint8.
+        ValueError: it has another shape.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        found = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise TypeError(
+            f"an image must be an array (H, W, 3) of uint8 in the order BGR, found {found}; scale "
+            "other values to 0..255 first, or read the file with nbseg.deploy.images.read_image"
+        )
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        channels = 1 if image.ndim == 2 else image.shape[-1]
+        conversion = {1: "cv2.COLOR_GRAY2BGR", 4: "cv2.COLOR_BGRA2BGR"}.get(channels)
+        hint = f"; convert it with cv2.cvtColor(image, {conversion})" if conversion else ""
+        raise ValueError(f"an image must have shape (H, W, 3), found {image.shape}{hint}")
+    return image

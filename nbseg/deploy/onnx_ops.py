@@ -1,0 +1,175 @@
+"""The two operations whose inner sizes depend on data, as torch ops and as ONNX operators.
+
+``torch.export`` cannot follow them: how many boxes NMS keeps and how many RoIs fall on a pyramid
+level is known only at run time. As ops of our own with outputs of fixed size they are one node to
+it, which the exporter then writes as standard ONNX operators by ``TRANSLATIONS``.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from mmcv.ops import nms, roi_align
+from onnxscript import INT64, opset18
+from torch import Tensor
+
+
+@torch.library.custom_op("nbseg::nms_mask", mutates_args=())
+def nms_mask(
+    boxes: Tensor,
+    scores: Tensor,
+    iou_threshold: float,
+    score_threshold: float,
+    max_output: int,
+) -> Tensor:
+    """Return which boxes greedy non-maximum suppression keeps, image by image.
+
+    Args:
+        boxes: (B, N, 4) float32, x0, y0, x1, y1.
+        scores: (B, N) float32.
+        iou_threshold: a box that overlaps a better one by more than this is dropped.
+        score_threshold: boxes are candidates if their score is above this.
+        max_output: boxes kept an image, at most; the best ones.
+
+    Returns:
+        (B, N) bool.
+    """
+    keep = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
+    for image_boxes, image_scores, image_keep in zip(boxes, scores, keep, strict=True):
+        candidates = (image_scores > score_threshold).nonzero()[:, 0]
+        _, kept = nms(image_boxes[candidates], image_scores[candidates], iou_threshold)
+        image_keep[candidates[kept[:max_output]]] = True
+    return keep
+
+
+@nms_mask.register_fake
+def _(
+    boxes: Tensor,
+    scores: Tensor,
+    iou_threshold: float,
+    score_threshold: float,
+    max_output: int,
+) -> Tensor:
+    return torch.empty_like(scores, dtype=torch.bool)
+
+
+def _nms_mask_to_onnx(
+    boxes: Any, scores: Any, iou_threshold: float, score_threshold: float, max_output: int
+) -> Any:
+    op = opset18
+    selected = op.NonMaxSuppression(
+        boxes,
+        op.Unsqueeze(scores, op.Constant(value_ints=[1])),
+        op.Constant(value_ints=[max_output]),
+        op.Constant(value_floats=[iou_threshold]),
+        op.Constant(value_floats=[score_threshold]),
+    )
+    # Rows of (image, class, box). Their order differs between runtimes, so a mask is made of them.
+    image_and_box = op.Gather(selected, op.Constant(value_ints=[0, 2]), axis=1)
+    nothing = op.Expand(op.Constant(value_float=0.0), op.Shape(scores))
+    ones = op.Expand(op.Constant(value_float=1.0), op.Shape(image_and_box, start=0, end=1))
+    kept = op.ScatterND(nothing, image_and_box, ones)
+    return op.Greater(kept, op.Constant(value_float=0.5))
+
+
+@torch.library.custom_op("nbseg::multilevel_roi_align", mutates_args=())
+def multilevel_roi_align(
+    features: Sequence[Tensor],
+    rois: Tensor,
+    levels: Tensor,
+    output_size: Sequence[int],
+    spatial_scales: Sequence[float],
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    """RoIAlign (mean) of each RoI on its own level of the feature pyramid.
+
+    Args:
+        features: L maps of shape (B, C, H_l, W_l), float32.
+        rois: (R, 5) float32: index of the image, x0, y0, x1, y1 in pixels.
+        levels: (R,) int64 in [0, L).
+        output_size: height and width of a RoI's features.
+        spatial_scales: L factors from pixels to the map's cells.
+        sampling_ratio: samples a bin along each axis; 0 for as many as the bin has cells.
+        aligned: whether coordinates are shifted by half a cell, as they should be.
+
+    Returns:
+        (R, C, *output_size) float32.
+    """
+    height, width = output_size
+    pooled = rois.new_zeros(len(rois), features[0].shape[1], height, width)
+    for level, (feature, scale) in enumerate(zip(features, spatial_scales, strict=True)):
+        chosen = (levels == level).nonzero()[:, 0]
+        if len(chosen):
+            # MMCV's CPU kernel reads channels_last maps as if they were contiguous.
+            pooled[chosen] = roi_align(
+                feature.contiguous(),
+                rois[chosen],
+                (height, width),
+                scale,
+                sampling_ratio,
+                "avg",
+                aligned,
+            )
+    return pooled
+
+
+@multilevel_roi_align.register_fake
+def _(
+    features: Sequence[Tensor],
+    rois: Tensor,
+    levels: Tensor,
+    output_size: Sequence[int],
+    spatial_scales: Sequence[float],
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    return rois.new_empty(rois.shape[0], features[0].shape[1], *output_size)
+
+
+def _multilevel_roi_align_to_onnx(
+    features: Sequence[Any],
+    rois: Any,
+    levels: Any,
+    output_size: Sequence[int],
+    spatial_scales: Sequence[float],
+    sampling_ratio: int,
+    aligned: bool,
+) -> Any:
+    op = opset18
+    images = op.Cast(op.Gather(rois, op.Constant(value_int=0), axis=1), to=INT64.dtype)
+    boxes = op.Gather(rois, op.Constant(value_ints=[1, 2, 3, 4]), axis=1)
+    pooled_by_level, chosen_by_level = [], []
+    for level, (feature, scale) in enumerate(zip(features, spatial_scales, strict=True)):
+        on_level = op.Equal(levels, op.Constant(value_int=level))
+        chosen = op.Squeeze(op.NonZero(on_level), op.Constant(value_ints=[0]))
+        chosen_by_level.append(chosen)
+        pooled_by_level.append(
+            op.RoiAlign(
+                feature,
+                op.Gather(boxes, chosen, axis=0),
+                op.Gather(images, chosen, axis=0),
+                coordinate_transformation_mode="half_pixel" if aligned else "output_half_pixel",
+                mode="avg",
+                output_height=output_size[0],
+                output_width=output_size[1],
+                sampling_ratio=sampling_ratio,
+                spatial_scale=scale,
+            )
+        )
+    # The levels' RoIs stand one after another; bring them back to the order of `rois`.
+    position = op.Concat(*chosen_by_level, axis=0)
+    places = op.Range(
+        op.Constant(value_int=0),
+        op.Squeeze(op.Shape(position)),
+        op.Constant(value_int=1),
+    )
+    inverse = op.ScatterElements(position, position, places)
+    return op.Gather(op.Concat(*pooled_by_level, axis=0), inverse, axis=0)
+
+
+# For torch.onnx.export's custom_translation_table.
+TRANSLATIONS: dict[Any, Callable[..., Any]] = {
+    torch.ops.nbseg.nms_mask.default: _nms_mask_to_onnx,
+    torch.ops.nbseg.multilevel_roi_align.default: _multilevel_roi_align_to_onnx,
+}

@@ -1,0 +1,174 @@
+"""Inference with an exported model: NumPy, OpenCV and ONNX Runtime, no PyTorch.
+
+segmenter = Segmenter("model.onnx")
+detections = segmenter(image)                   # (H, W, 3) uint8 BGR, as cv2.imread gives it
+detections.boxes, detections.scores, detections.labels, detections.rles
+"""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from nbseg._native import paste_rle
+from nbseg.deploy.images import Image, check_image
+from nbseg.deploy.model_info import INPUT, OUTPUTS, ModelInfo
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Objects found in one image, by descending score.
+
+    Attributes:
+        boxes: (N, 4) float32, x0, y0, x1, y1 in pixels of the image.
+        scores: (N,) float32.
+        labels: (N,) int64, indices into ``Segmenter.classes``.
+        rles: N COCO run lengths ``{"size": [H, W], "counts": bytes}`` at the image's size.
+    """
+
+    boxes: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+    rles: list[dict[str, Any]]
+
+
+class Segmenter:
+    """An exported instance-segmentation model.
+
+    Args:
+        model: a file that ``tools/export_onnx.py`` wrote.
+        providers: ONNX Runtime's execution providers, the preferred one first; an entry may be a
+            pair of name and options. Default: CUDA where it can be used, else the CPU. TensorRT
+            builds an engine for each image size, which takes minutes, so it must be named.
+        threads: of the CPU; default: as many as there are cores.
+
+    Attributes:
+        classes: names, by label.
+        providers: the execution providers in use.
+        info: what else the model says about itself.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a model that nbseg exported.
+        RuntimeError: a provider that was asked for cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        providers: Sequence[str | tuple[str, dict[str, Any]]] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if not Path(model).is_file():
+            raise FileNotFoundError(f"there is no model {model}")
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads must be at least 1, found {threads}")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        wanted = list(_usable_providers() if providers is None else providers)
+        names = [provider if isinstance(provider, str) else provider[0] for provider in wanted]
+        unknown = [name for name in names if name not in onnxruntime.get_available_providers()]
+        if unknown:
+            raise RuntimeError(
+                f"ONNX Runtime has no execution provider {unknown[0]}; this build has "
+                f"{', '.join(onnxruntime.get_available_providers())}"
+            )
+        try:
+            self._session = onnxruntime.InferenceSession(str(model), options, providers=wanted)
+        except Exception as error:  # ONNX Runtime's errors have no base of their own
+            raise ValueError(f"ONNX Runtime cannot load {model}: {error}") from error
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        if providers is not None and (missing := [n for n in names if n not in self.providers]):
+            raise RuntimeError(
+                f"ONNX Runtime could not start {missing[0]} and would use "
+                f"{', '.join(self.providers)}; its message above tells which library is missing"
+            )
+        inputs = tuple(value.name for value in self._session.get_inputs())
+        outputs = tuple(value.name for value in self._session.get_outputs())
+        if (inputs, outputs) != ((INPUT,), OUTPUTS):
+            raise ValueError(
+                f"{model} was not exported by nbseg: it maps {inputs} to {outputs}, not "
+                f"{(INPUT,)} to {OUTPUTS}; export it with tools/export_onnx.py"
+            )
+        try:
+            self.info = ModelInfo.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        except ValueError as error:
+            raise ValueError(f"{model} was not exported by nbseg: {error}") from error
+        self.classes = self.info.classes
+        self._threads = threads or 0
+
+    def __call__(self, image: Image) -> Detections:
+        """Return the objects in one image.
+
+        Args:
+            image: (H, W, 3) uint8 in the order BGR.
+
+        Raises:
+            TypeError: ``image`` is no array of uint8.
+            ValueError: it has another shape.
+        """
+        return self.predict([image])[0]
+
+    def predict(self, images: Sequence[Image]) -> list[Detections]:
+        """Return the objects in each image; images of the same resized size run as one batch.
+
+        An image's result does not depend on the others. Arguments and errors as in ``__call__``.
+        """
+        originals = [check_image(image) for image in images]
+        resized = [self.info.resize(image) for image in originals]
+        indices_by_shape: dict[tuple[int, ...], list[int]] = {}
+        for index, image in enumerate(resized):
+            indices_by_shape.setdefault(image.shape, []).append(index)
+        results: dict[int, Detections] = {}
+        for indices in indices_by_shape.values():
+            batch = np.stack([resized[index] for index in indices]).transpose(0, 3, 1, 2)
+            outputs = self._session.run(OUTPUTS, {INPUT: np.ascontiguousarray(batch)})
+            for index, boxes, scores, labels, masks, count in zip(indices, *outputs, strict=True):
+                results[index] = self._detections(
+                    originals[index].shape[:2],
+                    resized[index].shape[:2],
+                    boxes[:count],
+                    scores[:count],
+                    labels[:count],
+                    masks[:count],
+                )
+        return [results[index] for index in range(len(originals))]
+
+    def warm_up(self, height: int, width: int, batch: int = 1) -> None:
+        """Predict on black images of this size once: the first run of a size is slower."""
+        self.predict([np.zeros((height, width, 3), np.uint8)] * batch)
+
+    def _detections(
+        self,
+        size: tuple[int, int],
+        resized_size: tuple[int, int],
+        boxes: npt.NDArray[np.float32],
+        scores: npt.NDArray[np.float32],
+        labels: npt.NDArray[np.int64],
+        masks: npt.NDArray[np.float32],
+    ) -> Detections:
+        height, width = size
+        scale = np.array([resized_size[1] / width, resized_size[0] / height] * 2, np.float32)
+        boxes = boxes / scale
+        rles = paste_rle(
+            masks, boxes, height, width, self.info.mask_threshold, num_threads=self._threads
+        )
+        return Detections(boxes, scores, labels, rles)
+
+
+def _usable_providers() -> list[str]:
+    """CUDA, if both this build of ONNX Runtime and the machine have it, and the CPU."""
+    providers = ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        try:
+            # The driver's library: where it is missing ONNX Runtime would print an error.
+            ctypes.CDLL("libcuda.so.1")
+        except OSError:
+            return providers
+        providers.insert(0, "CUDAExecutionProvider")
+    return providers

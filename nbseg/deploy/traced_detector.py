@@ -1,0 +1,298 @@
+"""A two-stage detector as one traceable module: pixels in, padded detections out.
+
+    images (B, 3, H, W) uint8 ─ normalise, pad ─ backbone, neck ─ RPN: top P boxes ─ box head, NMS
+        ─► boxes (B, K, 4), scores (B, K), labels (B, K), soft masks (B, K, S, S), counts (B,)
+
+MMDetection's prediction goes image by image over lists whose lengths depend on data. Here the same
+steps run on the batch with fixed numbers of proposals P and detections K; unused places hold zeros.
+"""
+
+import torch
+from mmdet.models.detectors import TwoStageDetector
+from mmdet.models.roi_heads import CascadeRoIHead
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from torch import Tensor, nn
+
+from nbseg.deploy.onnx_ops import multilevel_roi_align, nms_mask
+
+# Scores are above 0: a place that holds no candidate gets this one.
+NO_SCORE = -1.0
+
+
+class TracedRoIExtractor(nn.Module):
+    """MMDetection's ``SingleRoIExtractor`` without steps whose sizes depend on data."""
+
+    def __init__(self, extractor: SingleRoIExtractor) -> None:
+        super().__init__()
+        self.extractor = extractor
+        self.num_inputs = extractor.num_inputs
+
+    def forward(self, features: tuple[Tensor, ...], rois: Tensor) -> Tensor:
+        """Return RoI features (R, C, S, S) of the features' dtype.
+
+        Args:
+            features: maps (B, C, H_l, W_l).
+            rois: (R, 5): index of the image, x0, y0, x1, y1.
+        """
+        layers = self.extractor.roi_layers
+        pooled = multilevel_roi_align(
+            # In half precision a coordinate of 1333 pixels would be off by half a pixel.
+            [feature.float() for feature in features],
+            rois,
+            self.extractor.map_roi_levels(rois, len(features)),
+            list(layers[0].output_size),
+            [layer.spatial_scale for layer in layers],
+            layers[0].sampling_ratio,
+            layers[0].aligned,
+        )
+        return pooled.to(features[0].dtype)
+
+
+class TracedDetector(nn.Module):
+    """Predictions of a two-stage detector with a mask head for images of one size.
+
+    Boxes are in pixels of the input images; NMS and the mask head see the same boxes as in
+    MMDetection's ``predict``. The detector itself is changed: its RoI extractors are replaced.
+
+    Args:
+        detector: in evaluation mode; ``nbseg.deploy.export.check_exportable`` tells which are
+            possible.
+        max_detections: detections an image, at most; default: the test config's ``max_per_img``.
+        score_threshold: detections have a score above this; default: the test config's.
+    """
+
+    def __init__(
+        self,
+        detector: TwoStageDetector,
+        max_detections: int | None = None,
+        score_threshold: float | None = None,
+    ) -> None:
+        super().__init__()
+        roi_head = detector.roi_head
+        for name in ("bbox_roi_extractor", "mask_roi_extractor"):
+            extractor = getattr(roi_head, name)
+            if isinstance(extractor, nn.ModuleList):
+                setattr(roi_head, name, nn.ModuleList(map(TracedRoIExtractor, extractor)))
+            else:
+                setattr(roi_head, name, TracedRoIExtractor(extractor))
+        self.detector = detector
+        bbox_head = roi_head.bbox_head
+        last = bbox_head[-1] if isinstance(bbox_head, nn.ModuleList) else bbox_head
+        self.num_classes = last.num_classes
+        self.cascade = isinstance(roi_head, CascadeRoIHead)
+        test_cfg = roi_head.test_cfg
+        self.max_detections = max_detections or test_cfg.max_per_img
+        self.score_threshold = test_cfg.score_thr if score_threshold is None else score_threshold
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return boxes, scores, labels, soft masks and the number of detections of each image.
+
+        Args:
+            images: (B, 3, H, W) uint8, channels in the order of the test pipeline (BGR).
+
+        Returns:
+            boxes (B, K, 4) float32, x0, y0, x1, y1; scores (B, K) float32, descending; labels
+            (B, K) int64; masks (B, K, S, S) float32 probabilities within the box; counts (B,)
+            int64. Behind an image's count there are zeros.
+        """
+        height, width = images.shape[-2:]
+        features = self.detector.extract_feat(self._preprocess(images))
+        proposals = self._propose(features, height, width)
+        boxes, scores, labels = self._detect(features, proposals, height, width)
+        present = scores > NO_SCORE
+        masks = self._soft_masks(features, boxes, labels, present)
+        return (
+            boxes * present[..., None],
+            scores * present,
+            labels * present,
+            masks,
+            present.sum(1),
+        )
+
+    def _preprocess(self, images: Tensor) -> Tensor:
+        """Do what ``DetDataPreprocessor`` does."""
+        preprocessor = self.detector.data_preprocessor
+        pixels = images.float()
+        if preprocessor._channel_conversion:
+            pixels = pixels.flip(1)
+        if preprocessor._enable_normalize:
+            pixels = (pixels - preprocessor.mean) / preprocessor.std
+        height, width = images.shape[-2:]
+        divisor = preprocessor.pad_size_divisor
+        padding = (0, -width % divisor, 0, -height % divisor)
+        pixels = nn.functional.pad(pixels, padding, value=preprocessor.pad_value)
+        return pixels.to(next(self.detector.backbone.parameters()).dtype)
+
+    def _propose(self, features: tuple[Tensor, ...], height: int, width: int) -> Tensor:
+        """Return the RPN's boxes (B, P, 4), by descending score; a missing one is all zeros."""
+        head = self.detector.rpn_head
+        cfg = head.test_cfg
+        logits_of_levels, deltas_of_levels = head(features)
+        priors_of_levels = head.prior_generator.grid_priors(
+            [level.shape[-2:] for level in logits_of_levels], device=features[0].device
+        )
+        boxes_of_levels, scores_of_levels = [], []
+        for logits, deltas, priors in zip(
+            logits_of_levels, deltas_of_levels, priors_of_levels, strict=True
+        ):
+            batch = logits.shape[0]
+            logits = logits.float().permute(0, 2, 3, 1).reshape(batch, -1, head.cls_out_channels)
+            deltas = deltas.float().permute(0, 2, 3, 1).reshape(batch, -1, 4)
+            if head.use_sigmoid_cls:
+                scores = logits.sigmoid()[..., 0]
+            else:
+                scores = logits.softmax(-1)[..., 0]
+            # A small level may have fewer anchors than are to be chosen: fill it up.
+            scores = nn.functional.pad(scores, (0, cfg.nms_pre), value=NO_SCORE)
+            scores, chosen = scores.topk(cfg.nms_pre)
+            chosen = chosen.clamp(max=priors.shape[0] - 1)
+            boxes = head.bbox_coder.decode(
+                priors[chosen].flatten(0, 1),
+                deltas.gather(1, chosen[..., None].expand(-1, -1, 4)).flatten(0, 1),
+            )
+            boxes_of_levels.append(boxes.view(-1, cfg.nms_pre, 4))
+            scores_of_levels.append(scores)
+        boxes = torch.cat(boxes_of_levels, 1)
+        if head.bbox_coder.clip_border:
+            boxes = _clip(boxes, height, width)
+        scores = torch.cat(scores_of_levels, 1)
+        if cfg.get("min_bbox_size", -1) >= 0:
+            large = (boxes[..., 2:] - boxes[..., :2] > cfg.min_bbox_size).all(-1)
+            scores = torch.where(large, scores, NO_SCORE)
+        level_ids = torch.arange(len(boxes_of_levels), device=boxes.device)
+        level_ids = level_ids.repeat_interleave(cfg.nms_pre)
+        best, present, chosen = _suppress(boxes, scores, level_ids, cfg.nms, 0.0, cfg.max_per_img)
+        return _take(boxes, chosen) * present[..., None]
+
+    def _detect(
+        self, features: tuple[Tensor, ...], proposals: Tensor, height: int, width: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return boxes (B, K, 4), scores (B, K) and labels (B, K), by descending score."""
+        roi_head = self.detector.roi_head
+        batch, count = proposals.shape[:2]
+        rois = _rois(proposals)
+        if self.cascade:
+            logits_of_stages = []
+            for stage, head in enumerate(roi_head.bbox_head):
+                results = roi_head._bbox_forward(stage, features, rois)
+                logits, deltas = results["cls_score"].float(), results["bbox_pred"].float()
+                logits_of_stages.append(logits)
+                if stage < roi_head.num_stages - 1:
+                    best_class = logits[:, :-1].argmax(1, keepdim=True)
+                    chosen = _deltas_by_class(head, deltas)
+                    chosen = chosen.gather(1, best_class[..., None].expand(-1, -1, 4))
+                    refined = head.bbox_coder.decode(rois[:, 1:], chosen[:, 0])
+                    if head.bbox_coder.clip_border:
+                        refined = _clip(refined, height, width)
+                    rois = torch.cat([rois[:, :1], refined], 1)
+            logits = sum(logits_of_stages) / float(len(logits_of_stages))
+        else:
+            head = roi_head.bbox_head
+            results = roi_head._bbox_forward(features, rois)
+            logits, deltas = results["cls_score"].float(), results["bbox_pred"].float()
+        classes = head.num_classes
+        boxes = head.bbox_coder.decode(
+            rois[:, None, 1:].expand(-1, classes, -1).flatten(0, 1),
+            _deltas_by_class(head, deltas).flatten(0, 1),
+        ).view(batch, count * classes, 4)
+        if head.bbox_coder.clip_border:
+            boxes = _clip(boxes, height, width)
+        scores = logits.softmax(-1)[:, :-1].view(batch, count, classes)
+        # A proposal that is missing lies at the origin and has no width.
+        present = (proposals != 0).any(-1, keepdim=True)
+        scores = torch.where(present, scores, NO_SCORE).flatten(1)
+        labels = torch.arange(classes, device=boxes.device).repeat(count)
+        scores, present, chosen = _suppress(
+            boxes,
+            scores,
+            labels,
+            roi_head.test_cfg.nms,
+            self.score_threshold,
+            self.max_detections,
+        )
+        return _take(boxes, chosen), scores, labels[chosen]
+
+    def _soft_masks(
+        self, features: tuple[Tensor, ...], boxes: Tensor, labels: Tensor, present: Tensor
+    ) -> Tensor:
+        """Return mask probabilities (B, K, S, S) of the detections that are present."""
+        roi_head = self.detector.roi_head
+        places = present.flatten()
+        # Always one at least: not every runtime convolves nothing.
+        places = places | (torch.arange(places.shape[0], device=places.device) == 0)
+        index = places.nonzero()[:, 0]
+        rois = _rois(boxes)[index]
+        if self.cascade:
+            logits = [
+                roi_head._mask_forward(stage, features, rois)["mask_preds"]
+                for stage in range(roi_head.num_stages)
+            ]
+            head = roi_head.mask_head[-1]
+            masks = sum(level.float().sigmoid() for level in logits) / len(logits)
+        else:
+            head = roi_head.mask_head
+            masks = roi_head._mask_forward(features, rois)["mask_preds"].float().sigmoid()
+        if head.class_agnostic:
+            masks = masks[:, 0]
+        else:
+            side = masks.shape[-1]
+            by_class = labels.flatten()[index][:, None, None, None].expand(-1, 1, side, side)
+            masks = masks.gather(1, by_class)[:, 0]
+        masks = masks * present.flatten()[index][:, None, None]
+        padded = masks.new_zeros(places.shape[0], *masks.shape[1:])
+        padded = padded.index_put((index,), masks)
+        return padded.view(*present.shape, *masks.shape[1:])
+
+
+def _clip(boxes: Tensor, height: int, width: int) -> Tensor:
+    x0, y0, x1, y1 = boxes.unbind(-1)
+    return torch.stack(
+        [x0.clamp(0, width), y0.clamp(0, height), x1.clamp(0, width), y1.clamp(0, height)], -1
+    )
+
+
+def _rois(boxes: Tensor) -> Tensor:
+    """(B, N, 4) boxes as (B * N, 5) RoIs, the index of the image first."""
+    images = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)
+    images = images[:, None, None].expand(-1, boxes.shape[1], -1)
+    return torch.cat([images, boxes], -1).flatten(0, 1)
+
+
+def _take(values: Tensor, chosen: Tensor) -> Tensor:
+    """values (B, N, 4) at the indices chosen (B, K)."""
+    return values.gather(1, chosen[..., None].expand(-1, -1, values.shape[-1]))
+
+
+def _deltas_by_class(head: BBoxHead, deltas: Tensor) -> Tensor:
+    """(R, C * 4) or class-agnostic (R, 4) box deltas as (R, C, 4)."""
+    if head.reg_class_agnostic:
+        return deltas[:, None].expand(-1, head.num_classes, -1)
+    return deltas.view(-1, head.num_classes, 4)
+
+
+def _suppress(
+    boxes: Tensor,
+    scores: Tensor,
+    groups: Tensor,
+    nms_cfg: dict,
+    score_threshold: float,
+    max_output: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """NMS within each group of boxes, as MMCV's ``batched_nms``.
+
+    Returns:
+        The kept scores (B, K) by descending score, whether a place is taken (B, K), and the
+        indices into the boxes (B, K).
+    """
+    candidates = scores > score_threshold
+    if not nms_cfg.get("class_agnostic", False):
+        # The groups are moved apart. MMCV takes the largest coordinate of the candidates alone.
+        largest = torch.where(candidates[..., None], boxes, 0.0).amax((1, 2))
+        apart = boxes + (groups * (largest[:, None] + 1.0))[..., None]
+    else:
+        apart = boxes
+    keep = nms_mask(apart, scores, nms_cfg["iou_threshold"], score_threshold, max_output)
+    size = min(max_output, groups.shape[0])
+    kept_scores, chosen = torch.where(keep, scores, NO_SCORE).topk(size)
+    return kept_scores, kept_scores > NO_SCORE, chosen
