@@ -1,6 +1,6 @@
 """Print the packages of pyproject.toml's extras, one a line: what to install beside nbseg itself.
 
-python tools/extras.py train test dev | pip install --no-build-isolation -r /dev/stdin
+python tools/extras.py train export deploy test dev | pip install --no-build-isolation -r /dev/stdin
 """
 
 import sys

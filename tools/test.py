@@ -1,8 +1,9 @@
-"""Test a checkpoint: box, mask and boundary AP, optionally with test-time augmentation.
+"""Test a checkpoint or an exported model: box, mask and boundary AP.
 
     python tools/test.py configs/shapes/demo.py work_dirs/demo/student/student.pth
     python tools/test.py work_dirs/demo/teacher/config.py work_dirs/demo/teacher/teacher.pth
     python tools/test.py CONFIG CHECKPOINT --tta --out results/student --show-dir pictures/
+    python tools/test.py CONFIG model.onnx
 
 CONFIG is the user's, then it means the student, or the plain config in a stage's folder.
 """
@@ -28,7 +29,9 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", help="the user's config, or a stage's plain one")
-    parser.add_argument("checkpoint", help="a .pth file of the model that the config describes")
+    parser.add_argument(
+        "checkpoint", help="a .pth file of the model that the config describes, or its .onnx"
+    )
     parser.add_argument("--work-dir", default="work_dirs/test", help="for logs")
     parser.add_argument("--tta", action="store_true", help="average the views of tta_pipeline")
     parser.add_argument(
@@ -56,12 +59,21 @@ def main() -> None:
         plain.launcher = arguments.launcher
         results = arguments.out or str(Path(arguments.work_dir) / "predictions")
         plain.test_evaluator.outfile_prefix = results
+        exported = Path(arguments.checkpoint).suffix == ".onnx"
+        if arguments.tta and exported:
+            raise ValueError("an exported model sees one view; --tta needs the checkpoint")
         if arguments.tta:
             predict_with_tta(plain)
         if not Path(arguments.checkpoint).is_file():
             raise FileNotFoundError(f"there is no checkpoint {arguments.checkpoint}")
+        if exported:
+            from nbseg.deploy.exported_detector import predict_with_onnx  # needs ONNX Runtime
+
+            predict_with_onnx(plain, arguments.checkpoint)
         runner = Runner.from_cfg(plain)
-        load_strictly(runner.model.module if arguments.tta else runner.model, arguments.checkpoint)
+        if not exported:
+            model = runner.model.module if arguments.tta else runner.model
+            load_strictly(model, arguments.checkpoint)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
     metrics = runner.test()

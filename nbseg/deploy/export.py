@@ -1,6 +1,5 @@
 """Export of a trained detector to ONNX with standard operators only."""
 
-import copy
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,17 +7,14 @@ from pathlib import Path
 import onnx
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmengine.utils import import_modules_from_strings
 
 import nbseg
+from nbseg.deploy.detector import class_names, load_detector
 from nbseg.deploy.export_checks import check_exportable, resize_rule
 from nbseg.deploy.model_info import INPUT, OUTPUTS, ModelInfo
 from nbseg.deploy.onnx_ops import TRANSLATIONS
 from nbseg.deploy.traced_detector import TracedDetector
-from nbseg.engine.checkpoint import load_strictly
 from nbseg.files import replacing
-from nbseg.registry import MODELS
 
 OPSET = 18
 
@@ -50,21 +46,12 @@ def export_checkpoint(
         ValueError: the checkpoint is not the config's model's, or the model or its test pipeline
             has a part that cannot be exported.
     """
-    if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
-    if config.get("custom_imports"):
-        import_modules_from_strings(**config.custom_imports)
-    init_default_scope(config.get("default_scope", "mmdet"))
     resize = resize_rule(config)
-    model = copy.deepcopy(config.model)
-    model.setdefault("data_preprocessor", config.get("data_preprocessor"))
-    model.backbone.init_cfg = None  # the checkpoint has all weights
-    detector = MODELS.build(model)
-    load_strictly(detector, checkpoint)
+    detector = load_detector(config, checkpoint)
     check_exportable(detector)
     traced = TracedDetector(detector, max_detections, score_threshold)
     info = ModelInfo(
-        classes=_classes(config, checkpoint, traced.num_classes),
+        classes=class_names(config, checkpoint, detector),
         resize=resize,
         mask_threshold=float(detector.roi_head.test_cfg.mask_thr_binary),
         score_threshold=traced.score_threshold,
@@ -103,10 +90,14 @@ def save_onnx(
             custom_translation_table=TRANSLATIONS,
             verbose=False,
         )
+    assert program is not None  # it is None only where torch writes the file itself
     model = onnx.shape_inference.infer_shapes(
         program.model_proto, check_type=True, strict_mode=True, data_prop=True
     )
     check_standard(model)
+    # Where in whose source tree each node came from.
+    for part in (model.graph, *model.graph.node):
+        del part.metadata_props[:]
     model.producer_name, model.producer_version = "nbseg", nbseg.__version__
     onnx.helper.set_model_props(model, info.to_metadata())
     onnx.checker.check_model(model, full_check=True)
@@ -136,19 +127,3 @@ def _nodes(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.NodePro
         for attribute in node.attribute:
             for subgraph in (attribute.g, *attribute.graphs):
                 yield from _nodes(subgraph)
-
-
-def _classes(config: Config, checkpoint: str | Path, number: int) -> tuple[str, ...]:
-    """Return the names of the classes, from the config or else from the checkpoint."""
-    dataset = config.test_dataloader.dataset
-    classes = (dataset.get("metainfo") or {}).get("classes")
-    if classes is None:
-        meta = torch.load(checkpoint, map_location="cpu", weights_only=False).get("meta", {})
-        classes = (meta.get("dataset_meta") or {}).get("classes")
-    if classes is None or len(classes) != number:
-        raise ValueError(
-            f"the model has {number} classes, but config and checkpoint name "
-            f"{'none' if classes is None else len(classes)}; set "
-            "test_dataloader.dataset.metainfo.classes"
-        )
-    return tuple(classes)

@@ -28,7 +28,7 @@ def check_exportable(detector: nn.Module) -> None:
         raise ValueError(f"cannot export: {name} must be {wanted}, found {found}")
 
 
-def _mismatches(detector: nn.Module) -> Iterator[tuple[str, str, str]]:
+def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
     """Yield name, what is wanted and what is found; each entry relies on those before it."""
 
     def name_of(part: object) -> str:
@@ -74,7 +74,7 @@ def _mismatches(detector: nn.Module) -> Iterator[tuple[str, str, str]]:
                 yield f"test_cfg.{name}.{key}", "a positive number", str(cfg.get(key))
 
 
-def _list(part: nn.Module) -> list[nn.Module]:
+def _list(part: nn.Module) -> list[Any]:
     return list(part) if isinstance(part, nn.ModuleList) else [part]
 
 

@@ -8,10 +8,12 @@ it, which the exporter then writes as standard ONNX operators by ``TRANSLATIONS`
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import onnxscript
 import torch
 from mmcv.ops import nms, roi_align
-from onnxscript import INT64, opset18
 from torch import Tensor
+
+op: Any = onnxscript.opset18  # its own types know no tensors of a tracer
 
 
 @torch.library.custom_op("nbseg::nms_mask", mutates_args=())
@@ -56,7 +58,6 @@ def _(
 def _nms_mask_to_onnx(
     boxes: Any, scores: Any, iou_threshold: float, score_threshold: float, max_output: int
 ) -> Any:
-    op = opset18
     selected = op.NonMaxSuppression(
         boxes,
         op.Unsqueeze(scores, op.Constant(value_ints=[1])),
@@ -136,8 +137,7 @@ def _multilevel_roi_align_to_onnx(
     sampling_ratio: int,
     aligned: bool,
 ) -> Any:
-    op = opset18
-    images = op.Cast(op.Gather(rois, op.Constant(value_int=0), axis=1), to=INT64.dtype)
+    images = op.Cast(op.Gather(rois, op.Constant(value_int=0), axis=1), to=onnxscript.INT64.dtype)
     boxes = op.Gather(rois, op.Constant(value_ints=[1, 2, 3, 4]), axis=1)
     pooled_by_level, chosen_by_level = [], []
     for level, (feature, scale) in enumerate(zip(features, spatial_scales, strict=True)):

@@ -7,7 +7,6 @@ detections.boxes, detections.scores, detections.labels, detections.rles
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +15,9 @@ import numpy.typing as npt
 import onnxruntime
 
 from nbseg._native import paste_rle
+from nbseg.deploy.detections import Detections
 from nbseg.deploy.images import Image, check_image
 from nbseg.deploy.model_info import INPUT, OUTPUTS, ModelInfo
-
-
-@dataclass(frozen=True)
-class Detections:
-    """Objects found in one image, by descending score.
-
-    Attributes:
-        boxes: (N, 4) float32, x0, y0, x1, y1 in pixels of the image.
-        scores: (N,) float32.
-        labels: (N,) int64, indices into ``Segmenter.classes``.
-        rles: N COCO run lengths ``{"size": [H, W], "counts": bytes}`` at the image's size.
-    """
-
-    boxes: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
-    rles: list[dict[str, Any]]
 
 
 class Segmenter:

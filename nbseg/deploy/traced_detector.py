@@ -7,6 +7,8 @@ MMDetection's prediction goes image by image over lists whose lengths depend on 
 steps run on the batch with fixed numbers of proposals P and detections K; unused places hold zeros.
 """
 
+from typing import Any
+
 import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.roi_heads import CascadeRoIHead
@@ -36,7 +38,7 @@ class TracedRoIExtractor(nn.Module):
             rois: (R, 5): index of the image, x0, y0, x1, y1.
         """
         layers = self.extractor.roi_layers
-        pooled = multilevel_roi_align(
+        pooled: Tensor = multilevel_roi_align(
             # In half precision a coordinate of 1333 pixels would be off by half a pixel.
             [feature.float() for feature in features],
             rois,
@@ -69,7 +71,7 @@ class TracedDetector(nn.Module):
         score_threshold: float | None = None,
     ) -> None:
         super().__init__()
-        roi_head = detector.roi_head
+        roi_head: Any = detector.roi_head
         for name in ("bbox_roi_extractor", "mask_roi_extractor"):
             extractor = getattr(roi_head, name)
             if isinstance(extractor, nn.ModuleList):
@@ -77,9 +79,6 @@ class TracedDetector(nn.Module):
             else:
                 setattr(roi_head, name, TracedRoIExtractor(extractor))
         self.detector = detector
-        bbox_head = roi_head.bbox_head
-        last = bbox_head[-1] if isinstance(bbox_head, nn.ModuleList) else bbox_head
-        self.num_classes = last.num_classes
         self.cascade = isinstance(roi_head, CascadeRoIHead)
         test_cfg = roi_head.test_cfg
         self.max_detections = max_detections or test_cfg.max_per_img
@@ -240,7 +239,7 @@ class TracedDetector(nn.Module):
             by_class = labels.flatten()[index][:, None, None, None].expand(-1, 1, side, side)
             masks = masks.gather(1, by_class)[:, 0]
         masks = masks * present.flatten()[index][:, None, None]
-        padded = masks.new_zeros(places.shape[0], *masks.shape[1:])
+        padded: Tensor = masks.new_zeros(places.shape[0], *masks.shape[1:])
         padded = padded.index_put((index,), masks)
         return padded.view(*present.shape, *masks.shape[1:])
 
@@ -275,7 +274,7 @@ def _suppress(
     boxes: Tensor,
     scores: Tensor,
     groups: Tensor,
-    nms_cfg: dict,
+    nms_cfg: dict[str, Any],
     score_threshold: float,
     max_output: int,
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,55 @@
+"""A trained detector from its config and checkpoint."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.utils import import_modules_from_strings
+from torch import nn
+
+from nbseg.engine.checkpoint import load_strictly
+from nbseg.registry import MODELS
+
+
+def load_detector(config: Config, checkpoint: str | Path) -> Any:
+    """Return the detector of a plain MMDetection config, in evaluation mode on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: it is another model's.
+    """
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
+    if config.get("custom_imports"):
+        import_modules_from_strings(**config.custom_imports)
+    init_default_scope(config.get("default_scope", "mmdet"))
+    model = copy.deepcopy(config.model)
+    model.setdefault("data_preprocessor", config.get("data_preprocessor"))
+    detector = MODELS.build(model)
+    load_strictly(detector, checkpoint)
+    return detector.eval()
+
+
+def class_names(config: Config, checkpoint: str | Path, detector: Any) -> tuple[str, ...]:
+    """Return the names of the detector's classes, from the config or else from the checkpoint.
+
+    Raises:
+        ValueError: they are not named, or are not as many as the detector has.
+    """
+    dataset = config.test_dataloader.dataset
+    classes = (dataset.get("metainfo") or {}).get("classes")
+    if classes is None:
+        meta = torch.load(checkpoint, map_location="cpu", weights_only=False).get("meta", {})
+        classes = (meta.get("dataset_meta") or {}).get("classes")
+    head = detector.roi_head.bbox_head
+    number = (head[-1] if isinstance(head, nn.ModuleList) else head).num_classes
+    if classes is None or len(classes) != number:
+        raise ValueError(
+            f"the model has {number} classes, but config and checkpoint name "
+            f"{'none' if classes is None else len(classes)}; set "
+            "test_dataloader.dataset.metainfo.classes"
+        )
+    return tuple(classes)

@@ -1,0 +1,21 @@
+"""Two detectors exported once."""
+
+import pytest
+from small_detectors import GREY, decided_detector, export, silence, small_config
+
+
+@pytest.fixture(scope="session")
+def mask_rcnn(tmp_path_factory):
+    """Mask R-CNN with the noise-tolerant head, exported; it finds nothing in ``GREY``."""
+    config = small_config("mask-rcnn_r50_fpn", {"type": "NoiseTolerantMaskHead"})
+    detector = decided_detector(config)
+    silence(detector, config, GREY)
+    return export(tmp_path_factory.mktemp("mask_rcnn"), detector, config)
+
+
+@pytest.fixture(scope="session")
+def cascade(tmp_path_factory):
+    """Cascade Mask R-CNN with plain, class-agnostic masks, exported."""
+    head = {"type": "FCNMaskHead", "class_agnostic": True}
+    config = small_config("cascade-mask-rcnn_r50_fpn", head)
+    return export(tmp_path_factory.mktemp("cascade"), decided_detector(config), config)

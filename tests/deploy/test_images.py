@@ -1,0 +1,124 @@
+"""Reading and resizing against MMCV's transforms."""
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+from mmcv.transforms import LoadImageFromFile
+from mmdet.datasets.transforms import Resize
+from small_detectors import pictures
+
+from nbseg.deploy.images import INTERPOLATIONS, ResizeRule, check_image, read_image
+
+RULES = {
+    "as it is": {"scale_factor": 1.0, "keep_ratio": True},
+    "factor": {"scale_factor": 0.37, "keep_ratio": True},
+    "two factors": {"scale_factor": (1.5, 0.5)},
+    "fit": {"scale": (133, 80), "keep_ratio": True},
+    "fit, order of no matter": {"scale": (80, 133), "keep_ratio": True},
+    "width and height": {"scale": (90, 50)},
+}
+
+
+@pytest.mark.parametrize("options", RULES.values(), ids=list(RULES))
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_resizing_gives_the_pixels_of_mmdetection(options, interpolation):
+    transform = Resize(**options, interpolation=interpolation)
+    factor = options.get("scale_factor", 1.0)
+    rule = ResizeRule(
+        scale=options.get("scale"),
+        scale_factor=factor if isinstance(factor, tuple) else (factor, factor),
+        keep_ratio=options.get("keep_ratio", False),
+        interpolation=interpolation,
+    )
+    for image in pictures((60, 101), (101, 60), (47, 47), (5, 333)):
+        expected = transform({"img": image})["img"]
+        np.testing.assert_array_equal(rule(image), expected)
+        assert rule.size(*image.shape[:2]) == expected.shape[:2]
+
+
+def test_an_image_that_would_vanish_is_refused():
+    with pytest.raises(ValueError, match="2000x1 pixels would be resized to 100x0"):
+        ResizeRule(scale=(100, 100))(np.zeros((1, 2000, 3), np.uint8))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize("kind", ["colour", "grey", "transparent", "16 bit"])
+def test_files_are_read_as_in_the_test_pipeline(tmp_path, kind, suffix):
+    if suffix == ".jpg" and kind in ("transparent", "16 bit"):
+        pytest.skip("JPEG has neither")
+    image = pictures((40, 30))[0]
+    if kind == "grey":
+        image = image[:, :, 0]
+    elif kind == "transparent":
+        image = np.dstack([image, image[:, :, 0]])
+    elif kind == "16 bit":
+        image = image.astype(np.uint16) * 257
+    path = tmp_path / f"image{suffix}"
+    assert cv2.imwrite(str(path), image)
+    expected = LoadImageFromFile().transform({"img_path": str(path)})["img"]
+    found = read_image(path)
+    np.testing.assert_array_equal(found, expected)
+    assert check_image(found) is found
+
+
+def with_orientation(jpeg: bytes, orientation: int) -> bytes:
+    """Insert an EXIF segment that says how the camera was held."""
+    tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([orientation]) + b"\0\0" * 3
+    segment = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + jpeg[2:]
+
+
+def test_the_cameras_orientation_is_applied(tmp_path):
+    image = pictures((40, 30))[0]
+    path = tmp_path / "image.jpg"
+    path.write_bytes(with_orientation(cv2.imencode(".jpg", image)[1].tobytes(), 6))
+    expected = LoadImageFromFile().transform({"img_path": str(path)})["img"]
+    found = read_image(path)
+    assert found.shape == (30, 40, 3)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_truncated_files(tmp_path, suffix):
+    """What OpenCV decodes of them is used, as in the test pipeline; nothing is an error."""
+    content = cv2.imencode(suffix, pictures((400, 300))[0])[1].tobytes()
+    path = tmp_path / f"image{suffix}"
+    for length in (len(content) - 2, len(content) // 2, 20):
+        path.write_bytes(content[:length])
+        try:
+            expected = LoadImageFromFile().transform({"img_path": str(path)})["img"]
+        except AssertionError:
+            with pytest.raises(ValueError, match="is not an image that OpenCV can decode"):
+                read_image(path)
+        else:
+            np.testing.assert_array_equal(read_image(path), expected)
+
+
+def test_files_that_are_no_images(tmp_path):
+    path = tmp_path / "image.jpg"
+    for content in (b"no image", b""):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=re.escape(f"{path} is not an image that OpenCV can")):
+            read_image(path)
+    with pytest.raises(FileNotFoundError):
+        read_image(tmp_path / "missing.jpg")
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (np.zeros((8, 9), np.uint8), ValueError, r"found \(8, 9\); .*COLOR_GRAY2BGR"),
+        (np.zeros((8, 9, 1), np.uint8), ValueError, r"found \(8, 9, 1\); .*COLOR_GRAY2BGR"),
+        (np.zeros((8, 9, 4), np.uint8), ValueError, r"found \(8, 9, 4\); .*COLOR_BGRA2BGR"),
+        (np.zeros((3, 8, 9), np.uint8), ValueError, r"\(H, W, 3\), found \(3, 8, 9\)$"),
+        (np.zeros((0, 9, 3), np.uint8), ValueError, r"found \(0, 9, 3\)"),
+        (np.zeros((8, 9, 3), np.uint16), TypeError, "uint8 .* found uint16"),
+        (np.zeros((8, 9, 3), np.float32), TypeError, "found float32"),
+        ("image.jpg", TypeError, "found str; .*read_image"),
+    ],
+)
+def test_other_arrays_are_refused(image, error, message):
+    with pytest.raises(error, match=message):
+        check_image(image)
