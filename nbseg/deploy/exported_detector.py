@@ -14,7 +14,7 @@ from nbseg.registry import MODELS
 
 
 @MODELS.register_module()
-class ExportedDetector(BaseModel):
+class ExportedDetector(BaseModel):  # type: ignore[misc]
     """Predicts with :class:`nbseg.deploy.runtime.Segmenter`, which resizes by its own rule.
 
     The test pipeline must therefore load and pack only. Masks are COCO run lengths.

@@ -9,21 +9,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from nbseg.colours import PALETTE
 from nbseg.files import replacing
-
-# Okabe and Ito's colours, which colour-blind people can tell apart, BGR; classes take them in turn.
-PALETTE = np.array(
-    [
-        [0, 159, 230],
-        [233, 180, 86],
-        [115, 158, 0],
-        [66, 228, 240],
-        [167, 121, 204],
-        [0, 94, 213],
-        [178, 114, 0],
-    ],
-    np.uint8,
-)
 
 
 def draw_comparison(

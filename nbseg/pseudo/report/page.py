@@ -12,8 +12,8 @@ from markupsafe import Markup
 from mmengine.visualization import Visualizer
 
 from nbseg import __version__
+from nbseg.colours import PALETTE
 from nbseg.evaluation.noise_analysis import NoiseAnalysis, analyse_noise
-from nbseg.evaluation.pictures import PALETTE
 from nbseg.files import replacing, write_json
 from nbseg.pseudo.report.figures import (
     counts_figure,

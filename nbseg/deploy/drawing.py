@@ -1,0 +1,110 @@
+"""Detections drawn over their image; needs NumPy and OpenCV only."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from nbseg._native import crops_from_rle
+from nbseg.colours import PALETTE
+from nbseg.deploy.detections import Detections
+from nbseg.deploy.images import Image
+from nbseg.deploy.inputs import frame_rate, is_video
+
+TINT = 0.4
+TEXT = (cv2.FONT_HERSHEY_SIMPLEX, 0.4)
+
+
+def draw_detections(
+    image: Image, detections: Detections, classes: Sequence[str], min_score: float
+) -> Image:
+    """Return a copy of the image with tinted masks, their outlines, class names and scores.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        detections: of this image.
+        classes: names, by label.
+        min_score: detections below it are not drawn.
+    """
+    canvas = image.copy()
+    counts = [rle["counts"] for rle in detections.rles]
+    bits, starts, crops = crops_from_rle(counts, *image.shape[:2])
+    # The least certain first: a better one covers it.
+    order = [i for i in np.argsort(detections.scores) if detections.scores[i] >= min_score]
+    for index in order:
+        x, y, width, height = crops[index]
+        stride = (width + 7) // 8
+        packed = bits[starts[index] : starts[index] + height * stride].reshape(height, stride)
+        mask = np.unpackbits(packed, axis=1, count=width, bitorder="little")
+        colour = PALETTE[detections.labels[index] % len(PALETTE)]
+        window = canvas[y : y + height, x : x + width]
+        inside = mask > 0
+        window[inside] = ((1 - TINT) * window[inside] + TINT * colour).astype(np.uint8)
+        outlines, _ = cv2.findContours(
+            mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(int(x), int(y))
+        )
+        cv2.drawContours(canvas, outlines, -1, colour.tolist(), 1)
+    for index in order:
+        text = f"{classes[detections.labels[index]]} {detections.scores[index]:.2f}"
+        left, top = detections.boxes[index, :2]
+        place = (round(float(left)), max(round(float(top)), 11))
+        cv2.putText(canvas, text, place, *TEXT, (0, 0, 0), 3, cv2.LINE_AA)
+        cv2.putText(canvas, text, place, *TEXT, (255, 255, 255), 1, cv2.LINE_AA)
+    return canvas
+
+
+class PictureFolder:
+    """Draws detections into files: a JPEG for an image, an MP4 for a video.
+
+    Args:
+        folder: of the files, which have their inputs' names; of a name that has been taken the
+            next gets a number.
+        classes: names, by label.
+        min_score: detections below it are not drawn.
+    """
+
+    def __init__(self, folder: Path, classes: Sequence[str], min_score: float) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._classes = classes
+        self._min_score = min_score
+        self._taken: set[Path] = set()
+        self._video: cv2.VideoWriter | None = None
+        self._video_source: Path | None = None
+
+    def add(self, source: Path, image: Image, detections: Detections) -> None:
+        """Draw an image, or the next frame of a video.
+
+        Raises:
+            OSError: the picture cannot be written.
+        """
+        picture = draw_detections(image, detections, self._classes, self._min_score)
+        if not is_video(source):
+            path = self._path(source, ".jpg")
+            if not cv2.imwrite(str(path), picture):
+                raise OSError(f"cannot write {path}")
+            return
+        if self._video is None or self._video_source != source:
+            self.close()
+            path = self._path(source, ".mp4")
+            height, width = picture.shape[:2]
+            code = cv2.VideoWriter.fourcc(*"mp4v")
+            self._video = cv2.VideoWriter(str(path), code, frame_rate(source), (width, height))
+            self._video_source = source
+        self._video.write(picture)
+
+    def close(self) -> None:
+        """Finish the video that is being written."""
+        if self._video is not None:
+            self._video.release()
+            self._video = None
+
+    def _path(self, source: Path, suffix: str) -> Path:
+        path = self._folder / f"{source.stem}{suffix}"
+        number = 1
+        while path in self._taken:
+            number += 1
+            path = self._folder / f"{source.stem}-{number}{suffix}"
+        self._taken.add(path)
+        return path

@@ -1,0 +1,68 @@
+"""What a person names as input: images, folders, patterns and videos."""
+
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from nbseg.deploy.images import Image
+
+IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
+
+
+def find_files(inputs: Sequence[str]) -> list[Path]:
+    """Return the files that the inputs name, each once, in their order.
+
+    Of a folder these are the images and videos in it and below, by name; of a pattern (``*``,
+    ``**``, ``?``) what it matches. A path that does not exist is returned as it is, for its reader
+    to report.
+    """
+    files: dict[Path, None] = {}
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+            found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in known]
+        elif path.exists():
+            found = [path]
+        else:
+            found = [Path(name) for name in sorted(glob.glob(text, recursive=True))] or [path]
+        files.update(dict.fromkeys(found))
+    return list(files)
+
+
+def is_video(path: Path) -> bool:
+    """Tell by its suffix whether a file is a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def read_frames(path: Path) -> Iterator[Image]:
+    """Yield the frames of a video, (H, W, 3) uint8 BGR.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: OpenCV cannot decode any frame.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no video {path}")
+    video = cv2.VideoCapture(str(path))
+    try:
+        good, frame = video.read()
+        if not good:
+            raise ValueError(f"{path} is not a video that OpenCV can decode")
+        while good:
+            yield np.asarray(frame, np.uint8)
+            good, frame = video.read()
+    finally:
+        video.release()
+
+
+def frame_rate(path: Path) -> float:
+    """Return a video's frames a second; 25 where the file does not say."""
+    video = cv2.VideoCapture(str(path))
+    rate = float(video.get(cv2.CAP_PROP_FPS))
+    video.release()
+    return rate or 25.0

@@ -1,0 +1,129 @@
+"""Predict images and videos; an exported model needs neither PyTorch nor MMDetection.
+
+    python tools/infer.py model.onnx photo.jpg folder/ 'more/*.png' clip.mp4 --out predictions/
+    python tools/infer.py CONFIG CHECKPOINT folder/ --out predictions/
+
+CONFIG is the user's, then it means the student, or the plain config in a stage's folder. Writes
+OUT/predictions.json, a COCO json of all images (of a video: its frames) with annotations that have
+scores, and OUT/pictures/ with the detections drawn in. A file that cannot be read is reported and
+passed over; the exit code is then 1.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
+
+from nbseg.deploy.coco_predictions import CocoPredictions
+from nbseg.deploy.drawing import PictureFolder
+from nbseg.deploy.images import read_image
+from nbseg.deploy.inputs import find_files, is_video, read_frames
+from nbseg.files import write_json
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", nargs="+", metavar="MODEL INPUT", help="see above")
+    parser.add_argument("--out", required=True, metavar="DIR")
+    parser.add_argument(
+        "--score", type=float, default=0.0, help="leave out detections below this; default: none"
+    )
+    parser.add_argument(
+        "--draw-score", type=float, default=0.5, help="draw detections from this on; default: 0.5"
+    )
+    parser.add_argument("--no-pictures", action="store_true", help="write the json only")
+    parser.add_argument("--threads", type=int, help="of the CPU; default: as many as cores")
+    parser.add_argument(
+        "--providers",
+        type=lambda text: text.split(","),
+        metavar="NAME,...",
+        help="execution providers of ONNX Runtime, e.g. TensorrtExecutionProvider",
+    )
+    arguments = parser.parse_args()
+    arguments.checkpoint = None
+    arguments.model, *arguments.inputs = arguments.model
+    if Path(arguments.model).suffix == ".py" and arguments.inputs:
+        arguments.checkpoint, *arguments.inputs = arguments.inputs
+    if not arguments.inputs:
+        parser.error("no INPUT is given")
+    return arguments
+
+
+def load_segmenter(arguments: argparse.Namespace):
+    """Return the model; each kind imports only what it needs."""
+    if arguments.checkpoint is None:
+        from nbseg.deploy.runtime import Segmenter
+
+        return Segmenter(arguments.model, arguments.providers, arguments.threads)
+    import torch
+    from mmengine.config import Config
+
+    from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
+    from nbseg.engine.stage_config import stage_config
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    config = stage_config(Config.fromfile(arguments.model), "student", "work_dirs/infer")
+    return CheckpointSegmenter(config, arguments.checkpoint)
+
+
+def predict_file(
+    segmenter,
+    path: Path,
+    predictions: CocoPredictions,
+    pictures: PictureFolder | None,
+    score: float,
+) -> None:
+    """Predict an image, or each frame of a video."""
+    video = is_video(path)
+    for number, image in enumerate(read_frames(path) if video else [read_image(path)]):
+        detections = segmenter(image)
+        frame = {"frame": number} if video else {}
+        predictions.add(image, detections, score, file_name=str(path), **frame)
+        if pictures:
+            pictures.add(path, image, detections)
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    out = Path(arguments.out)
+    try:
+        segmenter = load_segmenter(arguments)
+    except (ValueError, FileNotFoundError, RuntimeError) as error:
+        sys.exit(f"{Path(__file__).name}: {error}")
+    files = find_files(arguments.inputs)
+    print(f"{len(files)} files, {', '.join(segmenter.providers)}")
+    predictions = CocoPredictions(segmenter.classes)
+    pictures = None
+    if not arguments.no_pictures:
+        pictures = PictureFolder(out / "pictures", segmenter.classes, arguments.draw_score)
+    unreadable = 0
+    started = time.perf_counter()
+    for number, path in enumerate(files, 1):
+        try:
+            predict_file(segmenter, path, predictions, pictures, arguments.score)
+        except (ValueError, OSError) as error:
+            unreadable += 1
+            print(f"passed over: {error}", file=sys.stderr)
+        rate = len(predictions.images) / (time.perf_counter() - started)
+        if sys.stdout.isatty() or number == len(files):
+            end = "\n" if number == len(files) else ""
+            print(f"\r{number}/{len(files)} files, {rate:.1f} images/s", end=end, flush=True)
+    if pictures:
+        pictures.close()
+    write_json(out / "predictions.json", vars(predictions))
+    print(
+        f"{len(predictions.images)} images, {len(predictions.annotations)} objects: "
+        f"{out / 'predictions.json'}"
+    )
+    if unreadable:
+        sys.exit(f"{Path(__file__).name}: {unreadable} of {len(files)} files could not be read")
+
+
+if __name__ == "__main__":
+    main()
