@@ -51,6 +51,7 @@ def main() -> None:
         config = Config.fromfile(arguments.config)
         if arguments.cfg_options:
             config.merge_from_dict(arguments.cfg_options)
+        print("tracing and checking the model; this takes a minute or two", flush=True)
         info = export_checkpoint(
             stage_config(config, "student", "work_dirs/export"),
             arguments.checkpoint,

@@ -1,5 +1,6 @@
 """Export of a trained detector to ONNX with standard operators only."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,6 +79,8 @@ def save_onnx(
     height_and_width = {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # It would say that torchvision, which is not used, is not there.
+        logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
         program = torch.onnx.export(
             traced,
             # Two, not one: torch.export takes a batch of one for a constant.

@@ -12,14 +12,11 @@ from typing import Any
 import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.roi_heads import CascadeRoIHead
-from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
 
-from nbseg.deploy.onnx_ops import multilevel_roi_align, nms_mask
-
-# Scores are above 0: a place that holds no candidate gets this one.
-NO_SCORE = -1.0
+from nbseg.deploy.batched_boxes import NO_SCORE, as_rois, clip, deltas_by_class, suppress, take
+from nbseg.deploy.onnx_ops import multilevel_roi_align
 
 
 class TracedRoIExtractor(nn.Module):
@@ -58,10 +55,13 @@ class TracedDetector(nn.Module):
     MMDetection's ``predict``. The detector itself is changed: its RoI extractors are replaced.
 
     Args:
-        detector: in evaluation mode; ``nbseg.deploy.export.check_exportable`` tells which are
-            possible.
+        detector: in evaluation mode; ``nbseg.deploy.export_checks.check_exportable`` tells which
+            are possible.
         max_detections: detections an image, at most; default: the test config's ``max_per_img``.
         score_threshold: detections have a score above this; default: the test config's.
+
+    Raises:
+        ValueError: ``max_detections`` is not above 0, or ``score_threshold`` not in [0, 1).
     """
 
     def __init__(
@@ -81,8 +81,16 @@ class TracedDetector(nn.Module):
         self.detector = detector
         self.cascade = isinstance(roi_head, CascadeRoIHead)
         test_cfg = roi_head.test_cfg
-        self.max_detections = max_detections or test_cfg.max_per_img
-        self.score_threshold = test_cfg.score_thr if score_threshold is None else score_threshold
+        self.max_detections: int = (
+            test_cfg.max_per_img if max_detections is None else max_detections
+        )
+        self.score_threshold: float = (
+            test_cfg.score_thr if score_threshold is None else score_threshold
+        )
+        if self.max_detections < 1:
+            raise ValueError(f"max_detections must be at least 1, found {self.max_detections}")
+        if not 0 <= self.score_threshold < 1:
+            raise ValueError(f"score_threshold must be in [0, 1), found {self.score_threshold}")
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return boxes, scores, labels, soft masks and the number of detections of each image.
@@ -97,8 +105,8 @@ class TracedDetector(nn.Module):
         """
         height, width = images.shape[-2:]
         features = self.detector.extract_feat(self._preprocess(images))
-        proposals = self._propose(features, height, width)
-        boxes, scores, labels = self._detect(features, proposals, height, width)
+        proposals, proposed = self._propose(features, height, width)
+        boxes, scores, labels = self._detect(features, proposals, proposed, height, width)
         present = scores > NO_SCORE
         masks = self._soft_masks(features, boxes, labels, present)
         return (
@@ -123,8 +131,10 @@ class TracedDetector(nn.Module):
         pixels = nn.functional.pad(pixels, padding, value=preprocessor.pad_value)
         return pixels.to(next(self.detector.backbone.parameters()).dtype)
 
-    def _propose(self, features: tuple[Tensor, ...], height: int, width: int) -> Tensor:
-        """Return the RPN's boxes (B, P, 4), by descending score; a missing one is all zeros."""
+    def _propose(
+        self, features: tuple[Tensor, ...], height: int, width: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the RPN's boxes (B, P, 4), by descending score, and which are there (B, P)."""
         head = self.detector.rpn_head
         cfg = head.test_cfg
         logits_of_levels, deltas_of_levels = head(features)
@@ -154,23 +164,28 @@ class TracedDetector(nn.Module):
             scores_of_levels.append(scores)
         boxes = torch.cat(boxes_of_levels, 1)
         if head.bbox_coder.clip_border:
-            boxes = _clip(boxes, height, width)
+            boxes = clip(boxes, height, width)
         scores = torch.cat(scores_of_levels, 1)
         if cfg.get("min_bbox_size", -1) >= 0:
             large = (boxes[..., 2:] - boxes[..., :2] > cfg.min_bbox_size).all(-1)
             scores = torch.where(large, scores, NO_SCORE)
         level_ids = torch.arange(len(boxes_of_levels), device=boxes.device)
         level_ids = level_ids.repeat_interleave(cfg.nms_pre)
-        best, present, chosen = _suppress(boxes, scores, level_ids, cfg.nms, 0.0, cfg.max_per_img)
-        return _take(boxes, chosen) * present[..., None]
+        _, present, chosen = suppress(boxes, scores, level_ids, cfg.nms, 0.0, cfg.max_per_img)
+        return take(boxes, chosen) * present[..., None], present
 
     def _detect(
-        self, features: tuple[Tensor, ...], proposals: Tensor, height: int, width: int
+        self,
+        features: tuple[Tensor, ...],
+        proposals: Tensor,
+        proposed: Tensor,
+        height: int,
+        width: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return boxes (B, K, 4), scores (B, K) and labels (B, K), by descending score."""
         roi_head = self.detector.roi_head
         batch, count = proposals.shape[:2]
-        rois = _rois(proposals)
+        rois = as_rois(proposals)
         if self.cascade:
             logits_of_stages = []
             for stage, head in enumerate(roi_head.bbox_head):
@@ -179,11 +194,11 @@ class TracedDetector(nn.Module):
                 logits_of_stages.append(logits)
                 if stage < roi_head.num_stages - 1:
                     best_class = logits[:, :-1].argmax(1, keepdim=True)
-                    chosen = _deltas_by_class(head, deltas)
+                    chosen = deltas_by_class(head, deltas)
                     chosen = chosen.gather(1, best_class[..., None].expand(-1, -1, 4))
                     refined = head.bbox_coder.decode(rois[:, 1:], chosen[:, 0])
                     if head.bbox_coder.clip_border:
-                        refined = _clip(refined, height, width)
+                        refined = clip(refined, height, width)
                     rois = torch.cat([rois[:, :1], refined], 1)
             logits = sum(logits_of_stages) / float(len(logits_of_stages))
         else:
@@ -193,16 +208,14 @@ class TracedDetector(nn.Module):
         classes = head.num_classes
         boxes = head.bbox_coder.decode(
             rois[:, None, 1:].expand(-1, classes, -1).flatten(0, 1),
-            _deltas_by_class(head, deltas).flatten(0, 1),
+            deltas_by_class(head, deltas).flatten(0, 1),
         ).view(batch, count * classes, 4)
         if head.bbox_coder.clip_border:
-            boxes = _clip(boxes, height, width)
+            boxes = clip(boxes, height, width)
         scores = logits.softmax(-1)[:, :-1].view(batch, count, classes)
-        # A proposal that is missing lies at the origin and has no width.
-        present = (proposals != 0).any(-1, keepdim=True)
-        scores = torch.where(present, scores, NO_SCORE).flatten(1)
+        scores = torch.where(proposed[..., None], scores, NO_SCORE).flatten(1)
         labels = torch.arange(classes, device=boxes.device).repeat(count)
-        scores, present, chosen = _suppress(
+        scores, present, chosen = suppress(
             boxes,
             scores,
             labels,
@@ -210,7 +223,7 @@ class TracedDetector(nn.Module):
             self.score_threshold,
             self.max_detections,
         )
-        return _take(boxes, chosen), scores, labels[chosen]
+        return take(boxes, chosen), scores, labels[chosen]
 
     def _soft_masks(
         self, features: tuple[Tensor, ...], boxes: Tensor, labels: Tensor, present: Tensor
@@ -221,7 +234,9 @@ class TracedDetector(nn.Module):
         # Always one at least: not every runtime convolves nothing.
         places = places | (torch.arange(places.shape[0], device=places.device) == 0)
         index = places.nonzero()[:, 0]
-        rois = _rois(boxes)[index]
+        # torch.export cannot see it.
+        torch._check(index.shape[0] > 0)  # type: ignore[no-untyped-call]
+        rois = as_rois(boxes)[index]
         if self.cascade:
             logits = [
                 roi_head._mask_forward(stage, features, rois)["mask_preds"]
@@ -242,56 +257,3 @@ class TracedDetector(nn.Module):
         padded: Tensor = masks.new_zeros(places.shape[0], *masks.shape[1:])
         padded = padded.index_put((index,), masks)
         return padded.view(*present.shape, *masks.shape[1:])
-
-
-def _clip(boxes: Tensor, height: int, width: int) -> Tensor:
-    x0, y0, x1, y1 = boxes.unbind(-1)
-    return torch.stack(
-        [x0.clamp(0, width), y0.clamp(0, height), x1.clamp(0, width), y1.clamp(0, height)], -1
-    )
-
-
-def _rois(boxes: Tensor) -> Tensor:
-    """(B, N, 4) boxes as (B * N, 5) RoIs, the index of the image first."""
-    images = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)
-    images = images[:, None, None].expand(-1, boxes.shape[1], -1)
-    return torch.cat([images, boxes], -1).flatten(0, 1)
-
-
-def _take(values: Tensor, chosen: Tensor) -> Tensor:
-    """values (B, N, 4) at the indices chosen (B, K)."""
-    return values.gather(1, chosen[..., None].expand(-1, -1, values.shape[-1]))
-
-
-def _deltas_by_class(head: BBoxHead, deltas: Tensor) -> Tensor:
-    """(R, C * 4) or class-agnostic (R, 4) box deltas as (R, C, 4)."""
-    if head.reg_class_agnostic:
-        return deltas[:, None].expand(-1, head.num_classes, -1)
-    return deltas.view(-1, head.num_classes, 4)
-
-
-def _suppress(
-    boxes: Tensor,
-    scores: Tensor,
-    groups: Tensor,
-    nms_cfg: dict[str, Any],
-    score_threshold: float,
-    max_output: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """NMS within each group of boxes, as MMCV's ``batched_nms``.
-
-    Returns:
-        The kept scores (B, K) by descending score, whether a place is taken (B, K), and the
-        indices into the boxes (B, K).
-    """
-    candidates = scores > score_threshold
-    if not nms_cfg.get("class_agnostic", False):
-        # The groups are moved apart. MMCV takes the largest coordinate of the candidates alone.
-        largest = torch.where(candidates[..., None], boxes, 0.0).amax((1, 2))
-        apart = boxes + (groups * (largest[:, None] + 1.0))[..., None]
-    else:
-        apart = boxes
-    keep = nms_mask(apart, scores, nms_cfg["iou_threshold"], score_threshold, max_output)
-    size = min(max_output, groups.shape[0])
-    kept_scores, chosen = torch.where(keep, scores, NO_SCORE).topk(size)
-    return kept_scores, kept_scores > NO_SCORE, chosen

@@ -7,7 +7,8 @@ from small_detectors import GREY, decided_detector, export, silence, small_confi
 @pytest.fixture(scope="session")
 def mask_rcnn(tmp_path_factory):
     """Mask R-CNN with the noise-tolerant head, exported; it finds nothing in ``GREY``."""
-    config = small_config("mask-rcnn_r50_fpn", {"type": "NoiseTolerantMaskHead"})
+    head = {"type": "NoiseTolerantMaskHead", "norm_cfg": {"type": "BN"}}
+    config = small_config("mask-rcnn_r50_fpn", head)
     detector = decided_detector(config)
     silence(detector, config, GREY)
     return export(tmp_path_factory.mktemp("mask_rcnn"), detector, config)

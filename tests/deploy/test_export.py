@@ -191,7 +191,12 @@ def test_the_tool_refuses_in_one_line(mask_rcnn, repository, tmp_path, monkeypat
 
 def test_options_of_the_tool(repository, tmp_path, monkeypatch, capsys):
     """Half precision, fewer detections and another threshold; what is found stays the same."""
-    config = small_config("mask-rcnn_r50_fpn", {"type": "RLEMaskHead", "class_agnostic": True})
+    head = {
+        "type": "RLEMaskHead",
+        "class_agnostic": True,
+        "norm_cfg": {"type": "GN", "num_groups": 2},
+    }
+    config = small_config("mask-rcnn_r50_fpn", head)
     detector = decided_detector(config)
     config.dump(tmp_path / "config.py")
     torch.save({"state_dict": detector.state_dict(), "meta": {}}, tmp_path / "model.pth")

@@ -4,6 +4,7 @@ import re
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets.transforms import Resize
@@ -77,6 +78,16 @@ def test_the_cameras_orientation_is_applied(tmp_path):
     expected = LoadImageFromFile().transform({"img_path": str(path)})["img"]
     found = read_image(path)
     assert found.shape == (30, 40, 3)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_print_colours_are_converted(tmp_path):
+    picture = PIL.Image.fromarray(pictures((40, 30))[0]).convert("CMYK")
+    path = tmp_path / "image.jpg"
+    picture.save(path)
+    expected = LoadImageFromFile().transform({"img_path": str(path)})["img"]
+    found = read_image(path)
+    assert found.shape == (40, 30, 3)
     np.testing.assert_array_equal(found, expected)
 
 

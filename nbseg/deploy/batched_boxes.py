@@ -1,0 +1,66 @@
+"""Steps on the boxes of a batch of images, as many of each image, in fixed places."""
+
+from typing import Any
+
+import torch
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from torch import Tensor
+
+from nbseg.deploy.onnx_ops import nms_mask
+
+# Scores are at least 0: a place that holds no candidate gets this one.
+NO_SCORE = -1.0
+
+
+def clip(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Return boxes (..., 4) with their corners moved into the image."""
+    x0, y0, x1, y1 = boxes.unbind(-1)
+    return torch.stack(
+        [x0.clamp(0, width), y0.clamp(0, height), x1.clamp(0, width), y1.clamp(0, height)], -1
+    )
+
+
+def as_rois(boxes: Tensor) -> Tensor:
+    """Return boxes (B, N, 4) as RoIs (B * N, 5), the index of the image first."""
+    images = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)
+    images = images[:, None, None].expand(-1, boxes.shape[1], -1)
+    return torch.cat([images, boxes], -1).flatten(0, 1)
+
+
+def take(values: Tensor, chosen: Tensor) -> Tensor:
+    """Return the values (B, N, 4) at the indices chosen (B, K)."""
+    return values.gather(1, chosen[..., None].expand(-1, -1, values.shape[-1]))
+
+
+def deltas_by_class(head: BBoxHead, deltas: Tensor) -> Tensor:
+    """Return box deltas, (R, C * 4) or class-agnostic (R, 4), as (R, C, 4)."""
+    if head.reg_class_agnostic:
+        return deltas[:, None].expand(-1, head.num_classes, -1)
+    return deltas.view(-1, head.num_classes, 4)
+
+
+def suppress(
+    boxes: Tensor,
+    scores: Tensor,
+    groups: Tensor,
+    nms_cfg: dict[str, Any],
+    score_threshold: float,
+    max_output: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """NMS within each group of boxes, as MMCV's ``batched_nms``.
+
+    Returns:
+        The kept scores (B, K) by descending score, whether a place is taken (B, K), and the
+        indices into the boxes (B, K).
+    """
+    candidates = scores > score_threshold
+    if not nms_cfg.get("class_agnostic", False):
+        # The groups are moved apart. MMCV takes the largest coordinate of the candidates alone.
+        largest = torch.where(candidates[..., None], boxes, 0.0).amax((1, 2))
+        apart = boxes + (groups * (largest[:, None] + 1.0))[..., None]
+    else:
+        apart = boxes
+    keep = nms_mask(apart, scores, nms_cfg["iou_threshold"], score_threshold, max_output)
+    size = min(max_output, groups.shape[0])
+    kept_scores, chosen = torch.where(keep, scores, NO_SCORE).topk(size)
+    return kept_scores, kept_scores > NO_SCORE, chosen
