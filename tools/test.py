@@ -62,6 +62,8 @@ def main() -> None:
         exported = Path(arguments.checkpoint).suffix == ".onnx"
         if arguments.tta and exported:
             raise ValueError("an exported model sees one view; --tta needs the checkpoint")
+        if arguments.launcher != "none" and exported:
+            raise ValueError("an exported model is tested by one process; leave out --launcher")
         if arguments.tta:
             predict_with_tta(plain)
         if not Path(arguments.checkpoint).is_file():

@@ -96,6 +96,8 @@ def test_an_exported_model_has_its_checkpoints_metrics(mask_rcnn, config, test, 
 def test_what_an_exported_model_cannot_do_is_refused(mask_rcnn, config, test):
     with pytest.raises(SystemExit, match=r"test\.py: an exported model sees one view; --tta needs"):
         test(config, mask_rcnn.onnx, "--tta")
+    with pytest.raises(SystemExit, match=r"tested by one process; leave out --launcher"):
+        test(config, mask_rcnn.onnx, "--launcher", "pytorch")
     classes = "test_dataloader.dataset.metainfo.classes=['disc','square','moon']"
     with pytest.raises(SystemExit, match="knows the classes disc, square, star, the config .*moon"):
         test(config, mask_rcnn.onnx, "--cfg-options", classes)

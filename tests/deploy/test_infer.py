@@ -102,6 +102,28 @@ def test_an_exported_model(mask_rcnn, folder, infer, tmp_path):
     assert video.get(cv2.CAP_PROP_FPS) == 10
 
 
+# The tool where nothing but NumPy, OpenCV and ONNX Runtime is installed.
+WITHOUT_TRAINING = """
+import runpy, sys
+
+for name in ("torch", "mmcv", "mmdet", "mmengine", "pycocotools", "onnx", "matplotlib"):
+    sys.modules[name] = None  # to import it is an ImportError
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_an_exported_model_needs_no_training_library(mask_rcnn, folder, repository, tmp_path):
+    tool = repository / "tools" / "infer.py"
+    command = [sys.executable, "-c", WITHOUT_TRAINING, tool, mask_rcnn.onnx, folder]
+    command += ["--out", tmp_path, "--threads", "1"]
+    subprocess.run([str(part) for part in command], check=True)
+    content = json.loads((tmp_path / "predictions.json").read_text())
+    assert len(content["images"]) == 6
+    assert content["annotations"]
+    assert len(list((tmp_path / "pictures").iterdir())) == 4
+
+
 def test_a_checkpoint_gives_what_its_export_gives(cascade, folder, infer, tmp_path):
     cascade.config.dump(tmp_path / "config.py")
     contents = []
