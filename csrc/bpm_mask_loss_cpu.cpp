@@ -208,6 +208,13 @@ RoiLosses<Target> choose_roi_losses() {
 }
 #endif
 
+// In short pieces: the C library's way with long fills is slow on memory that is new to the
+// process.
+float* fill_zeros(float* to, int64_t count) {
+  for (; count > 0; count -= 512) to = std::fill_n(to, std::min<int64_t>(count, 512), 0.0f);
+  return to;
+}
+
 }  // namespace
 
 template <typename Target>
@@ -224,13 +231,6 @@ void bpm_mask_loss_cpu(const BpmMaskLossParams<float, Target>& params,
 
 template void bpm_mask_loss_cpu(const BpmMaskLossParams<float, uint8_t>&, const ParallelFor&);
 template void bpm_mask_loss_cpu(const BpmMaskLossParams<float, float>&, const ParallelFor&);
-
-// In short pieces: the C library's way with long fills is slow on memory that is new to the
-// process.
-float* fill_zeros(float* to, int64_t count) {
-  for (; count > 0; count -= 512) to = std::fill_n(to, std::min<int64_t>(count, 512), 0.0f);
-  return to;
-}
 
 void bpm_mask_loss_backward_cpu(const BpmMaskLossBackwardParams<float>& params,
                                 const ParallelFor& parallel) {

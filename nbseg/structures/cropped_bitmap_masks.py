@@ -12,6 +12,7 @@ from mmdet.structures.bbox import BaseBoxes, get_box_type
 from mmdet.structures.mask import BitmapMasks
 from torch import Tensor
 
+from nbseg.ops import multires_mask_targets
 from nbseg.structures.cropped_masks import CroppedMasks
 
 
@@ -112,8 +113,6 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):  # type: ignore[misc]
             return self.to_bitmap_masks().crop_and_resize(
                 bboxes, out_shape, inds, device, interpolation, binarize
             )
-        from nbseg.ops import multires_mask_targets
-
         boxes = torch.as_tensor(bboxes, dtype=torch.float32, device=device)
         gt_inds = torch.as_tensor(inds, dtype=torch.int64, device=device)
         (targets,) = multires_mask_targets(self.to(device), boxes, gt_inds, sizes=out_shape[:1])
@@ -131,7 +130,7 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):  # type: ignore[misc]
     @property
     def areas(self) -> npt.NDArray[np.int64]:
         """Foreground pixels of each instance, shape (G,)."""
-        sizes = (self.crops[:, 2].long() + 7) // 8 * self.crops[:, 3]
+        sizes = self._byte_counts()
         counts = np.unpackbits(self.bits.cpu().numpy()).reshape(-1, 8).sum(axis=1)
         sums = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         areas: npt.NDArray[np.int64] = (

@@ -210,9 +210,13 @@ class CroppedMasks:
         content = buffer if buffer.is_cuda else buffer.numpy()
         return self._from_buffer, (content, len(self), self.height, self.width)
 
+    def _byte_counts(self) -> Tensor:
+        """Bytes of each crop, shape (G,), int64."""
+        return (self.crops[:, 2].long() + 7) // 8 * self.crops[:, 3]
+
     def _to_buffer(self, pin_memory: bool = False) -> Tensor:
         """Crops, starts and bits in one uint8 tensor, without the bits of other instances."""
-        sizes = (self.crops[:, 2].long() + 7) // 8 * self.crops[:, 3]
+        sizes = self._byte_counts()
         ends = sizes.cumsum(0)
         buffer = torch.empty(
             24 * len(self) + int(sizes.sum()),
