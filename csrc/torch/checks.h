@@ -26,7 +26,13 @@ inline torch::stable::Tensor checked(const char* name, const torch::stable::Tens
   if (!fits) {
     throw std::invalid_argument(std::string(name) + " has the wrong shape, dtype or device");
   }
-  return torch::stable::contiguous(tensor);
+  // The dispatcher costs as much as a RoI does: it is not asked for what is there already.
+  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+}
+
+inline torch::stable::Tensor in_dtype(const torch::stable::Tensor& tensor,
+                                      torch::headeronly::ScalarType dtype) {
+  return tensor.scalar_type() == dtype ? tensor : torch::stable::to(tensor, dtype);
 }
 
 }  // namespace nbseg

@@ -10,6 +10,11 @@ STABLE_TORCH_LIBRARY(nbseg, m) {
       "bpm_mask_loss(Tensor logits, Tensor targets, Tensor labels, float gain, str border)"
       " -> (Tensor, Tensor)");
 
+  // The same without a registered autograd, which is a detour through Python.
+  m.def(
+      "bpm_mask_loss_forward(Tensor logits, Tensor targets, Tensor labels, float gain, str border)"
+      " -> (Tensor, Tensor)");
+
   // channel_grad (R, S, S) -> gradient of the logits (R, C, S, S) in dtype
   m.def(
       "bpm_mask_loss_backward(Tensor grad_loss, Tensor channel_grad, Tensor labels,"
@@ -23,6 +28,7 @@ STABLE_TORCH_LIBRARY(nbseg, m) {
 
 STABLE_TORCH_LIBRARY_IMPL(nbseg, CPU, m) {
   m.impl("bpm_mask_loss", TORCH_BOX(&nbseg::cpu::bpm_mask_loss));
+  m.impl("bpm_mask_loss_forward", TORCH_BOX(&nbseg::cpu::bpm_mask_loss));
   m.impl("bpm_mask_loss_backward", TORCH_BOX(&nbseg::cpu::bpm_mask_loss_backward));
   m.impl("multires_mask_targets", TORCH_BOX(&nbseg::cpu::multires_mask_targets));
 }

@@ -113,7 +113,7 @@ class _BpmMaskLoss(torch.autograd.Function):
     def forward(
         ctx: Any, logits: Tensor, targets: Tensor, labels: Tensor, gain: float, border: str
     ) -> Tensor:
-        op = torch.ops.nbseg.bpm_mask_loss.default
+        op = torch.ops.nbseg.bpm_mask_loss_forward.default
         loss: Tensor
         loss, channel_grad = op(logits, targets, labels, gain, border)
         _save(ctx, logits, labels, channel_grad)
@@ -123,5 +123,6 @@ class _BpmMaskLoss(torch.autograd.Function):
 
 
 torch.library.register_fake("nbseg::bpm_mask_loss", _fake)
+torch.library.register_fake("nbseg::bpm_mask_loss_forward", _fake)
 torch.library.register_fake("nbseg::bpm_mask_loss_backward", _fake_backward)
 torch.library.register_autograd("nbseg::bpm_mask_loss", _backward, setup_context=_setup_context)
