@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -159,15 +160,17 @@ NBSEG_INLINE void roi_losses(const BpmMaskLossParams<float, Target>& params, int
   const int64_t pixels = params.size * params.size;
   const double scale = 1.0 / static_cast<double>(params.rois * pixels);
   Scratch<float> narrow(params.size);
-  Scratch<double> wide(params.size);
+  std::optional<Scratch<double>> wide;
   for (int64_t r = begin; r < end; ++r) {
     const float* logits = params.logits + (r * params.classes + params.labels[r]) * pixels;
     const Target* targets = params.targets + r * pixels;
     float* grad = params.channel_grad + r * pixels;
-    roi_loss(logits, targets, grad, sums[r], params.size, params.gain, params.border, scale,
-             narrow) ||
-        roi_loss(logits, targets, grad, sums[r], params.size, params.gain, params.border, scale,
-                 wide);
+    if (!roi_loss(logits, targets, grad, sums[r], params.size, params.gain, params.border, scale,
+                  narrow)) {
+      if (!wide) wide.emplace(params.size);
+      roi_loss(logits, targets, grad, sums[r], params.size, params.gain, params.border, scale,
+               *wide);
+    }
   }
 }
 
@@ -190,8 +193,8 @@ __attribute__((target("avx2,fma"))) void roi_losses_avx2(
   roi_losses(params, begin, end, sums);
 }
 
-// Vectors of 8 floats, not of 16: rows of 28 or 14 pixels leave less of them over. What AVX-512 adds
-// is masks and twice the registers.
+// Vectors of 8 floats, not of 16: rows of 28 or 14 pixels leave less of them over. What AVX-512
+// adds is masks and twice the registers.
 template <typename Target>
 __attribute__((target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=256"))) void
 roi_losses_avx512(const BpmMaskLossParams<float, Target>& params, int64_t begin, int64_t end,

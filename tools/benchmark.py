@@ -36,6 +36,7 @@ from benchmarks.measure import (
     graph_replay,
     in_fresh_processes,
     measure,
+    measure_in_slices,
     measure_in_turns,
     peak_memory,
 )
@@ -79,7 +80,7 @@ def time_contenders(
             for peer in case.peers
         }
         return timings, ratios
-    timings = {name: measure(f, args.device, args.seconds) for name, f in contenders.items()}
+    timings = measure_in_slices(contenders, args.device, args.seconds)
     ratios = {peer: timings[peer].median / timings["nbseg"].median for peer in case.peers}
     if args.device == "cuda":
         for name, function in {**contenders, "nbseg": case.kernels or case.nbseg}.items():

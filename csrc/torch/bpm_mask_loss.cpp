@@ -6,8 +6,8 @@ namespace nbseg::cpu {
 
 std::tuple<Tensor, Tensor> bpm_mask_loss(const Tensor& logits, const Tensor& targets,
                                          const Tensor& labels, double gain, std::string border) {
-  BpmMaskLossArguments arguments(in_dtype(logits, ScalarType::Float), targets, labels,
-                                 gain, border);
+  BpmMaskLossArguments arguments(in_dtype(logits, ScalarType::Float), targets, labels, gain,
+                                 border);
   arguments.run<float>([](const auto& params) { bpm_mask_loss_cpu(params, torch_parallel); });
   return {arguments.loss, arguments.channel_grad};
 }

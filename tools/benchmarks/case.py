@@ -33,7 +33,7 @@ class Case:
             memory cannot be replayed, because that memory is used again.
         facts: by name, what else a reader should know of the case.
         rounds: for calls of seconds: the contenders take turns so many times, and a ratio is the
-            median of the rounds' own ratios. 0 is for short calls, measured one after another.
+            median of the rounds' own ratios. 0 is for short calls, repeated.
     """
 
     name: str

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 MEMORY_PROCESSES = 3
+SLICES = 5
 
 
 @dataclass
@@ -46,12 +47,26 @@ def seconds_of(function: Callable[[], Any], device: str) -> float:
 
 def measure(function: Callable[[], Any], device: str, seconds: float) -> Timing:
     """Repeat a call for so many seconds, at least five times."""
-    function()
-    times: list[float] = []
-    stop = time.perf_counter() + seconds
-    while len(times) < 5 or (time.perf_counter() < stop and len(times) < 2000):
-        times.append(seconds_of(function, device))
-    return Timing.of(times)
+    return measure_in_slices({"": function}, device, seconds)[""]
+
+
+def measure_in_slices(
+    functions: dict[str, Callable[[], Any]], device: str, seconds: float
+) -> dict[str, Timing]:
+    """Repeat each call for so many seconds, at least five times.
+
+    The calls take turns, a slice of the seconds each: what slows the machine down for a while slows
+    all of them.
+    """
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(SLICES):
+        for name, function in functions.items():
+            function()
+            stop = time.perf_counter() + seconds / SLICES
+            times[name].append(seconds_of(function, device))
+            while time.perf_counter() < stop:
+                times[name].append(seconds_of(function, device))
+    return {name: Timing.of(values) for name, values in times.items()}
 
 
 def measure_in_turns(
