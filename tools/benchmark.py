@@ -48,6 +48,7 @@ BENCHMARKS = (
     "mask_branch",
     "data_pipeline",
     "student_iteration",
+    "deployment",
 )
 ON_A_GPU = ("bpm_mask_loss", "mask_targets")
 SPREAD_OF_AN_IDLE_MACHINE = 0.1

@@ -4,6 +4,7 @@
         --out model.onnx
     python tools/export_onnx.py work_dirs/demo/teacher/config.py \\
         work_dirs/demo/teacher/teacher.pth --out teacher.onnx --fp16
+    python tools/export_onnx.py CONFIG CHECKPOINT --out int8.onnx --int8 data/shapes/train
 
 CONFIG is the user's, then it means the student, or the plain config in a stage's folder. A
 checkpoint of another model is refused. nbseg.deploy.runtime.Segmenter runs MODEL.onnx without
@@ -20,6 +21,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at imp
 from mmengine.config import Config, DictAction
 
 from nbseg.deploy.export import export_checkpoint
+from nbseg.deploy.inputs import pick_images
 from nbseg.engine.stage_config import stage_config
 
 
@@ -36,18 +38,38 @@ def parse_arguments() -> argparse.Namespace:
         help="weights and features of half precision, for GPUs; boxes and scores stay single",
     )
     parser.add_argument(
+        "--int8",
+        nargs="+",
+        metavar="CALIBRATION",
+        help="quantize backbone and neck, for CPUs; images, folders or patterns like those that "
+        "the model will see, the training images for instance; needs ONNX Runtime",
+    )
+    parser.add_argument(
+        "--calibration-images",
+        type=int,
+        default=100,
+        metavar="N",
+        help="use at most so many, evenly spread; default: %(default)s",
+    )
+    parser.add_argument(
         "--max-detections", type=int, help="of an image; default: the test config's"
     )
     parser.add_argument(
         "--score", type=float, help="keep detections above this; default: the test config's"
     )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.int8 and arguments.fp16:
+        parser.error("choose --int8, which is for CPUs, or --fp16, which is for GPUs")
+    return arguments
 
 
 def main() -> None:
     arguments = parse_arguments()
     try:
+        calibration = None
+        if arguments.int8:
+            calibration = pick_images(arguments.int8, arguments.calibration_images)
         config = Config.fromfile(arguments.config)
         if arguments.cfg_options:
             config.merge_from_dict(arguments.cfg_options)
@@ -57,6 +79,7 @@ def main() -> None:
             arguments.checkpoint,
             arguments.out,
             half=arguments.fp16,
+            calibration=calibration,
             max_detections=arguments.max_detections,
             score_threshold=arguments.score,
         )
@@ -67,6 +90,10 @@ def main() -> None:
         f"{arguments.out}: {size:.1f} MB, {len(info.classes)} classes, at most "
         f"{info.max_detections} detections an image with scores above {info.score_threshold}"
     )
+    if info.quantization:
+        print(
+            f"int8 backbone and neck, calibrated on {info.quantization.calibration_images} images"
+        )
 
 
 if __name__ == "__main__":

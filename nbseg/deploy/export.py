@@ -1,8 +1,10 @@
 """Export of a trained detector to ONNX with standard operators only."""
 
+import ast
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -12,7 +14,7 @@ from mmengine.config import Config
 import nbseg
 from nbseg.deploy.detector import class_names, load_detector
 from nbseg.deploy.export_checks import check_exportable, resize_rule
-from nbseg.deploy.model_info import INPUT, OUTPUTS, ModelInfo
+from nbseg.deploy.model_info import INPUT, MODULE, OUTPUTS, ModelInfo
 from nbseg.deploy.onnx_ops import TRANSLATIONS
 from nbseg.deploy.traced_detector import TracedDetector
 from nbseg.files import replacing
@@ -26,6 +28,7 @@ def export_checkpoint(
     out: str | Path,
     *,
     half: bool = False,
+    calibration: Sequence[Path] | None = None,
     max_detections: int | None = None,
     score_threshold: float | None = None,
 ) -> ModelInfo:
@@ -36,6 +39,8 @@ def export_checkpoint(
         checkpoint: a ``.pth`` file of that config's model.
         out: the ONNX file.
         half: whether weights and features are float16; boxes, scores and masks stay float32.
+        calibration: image files; with them backbone and neck become int8, which needs ONNX
+            Runtime.
         max_detections: detections an image, at most; default: the test config's.
         score_threshold: detections have a score above this; default: the test config's.
 
@@ -44,9 +49,13 @@ def export_checkpoint(
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
-        ValueError: the checkpoint is not the config's model's, or the model or its test pipeline
-            has a part that cannot be exported.
+        ValueError: the checkpoint is not the config's model's, the model or its test pipeline has
+            a part that cannot be exported, or the calibration is impossible.
     """
+    if calibration is not None and half:
+        raise ValueError("choose either float16 or int8: int8 is for CPUs, float16 for GPUs")
+    if calibration is not None and not calibration:
+        raise ValueError("int8 needs images to calibrate on, found none; a hundred are enough")
     resize = resize_rule(config)
     detector = load_detector(config, checkpoint)
     check_exportable(detector)
@@ -60,18 +69,18 @@ def export_checkpoint(
         nbseg_version=nbseg.__version__,
         config=config.pretty_text,
     )
-    save_onnx(traced, info, out, half=half)
+    model = trace(traced, half)
+    if calibration is not None:
+        from nbseg.deploy.quantization import quantize_backbone_and_neck  # needs ONNX Runtime
+
+        model, quantization = quantize_backbone_and_neck(model, calibration, resize)
+        info = replace(info, quantization=quantization)
+    save_onnx(model, info, out)
     return info
 
 
-def save_onnx(
-    traced: TracedDetector, info: ModelInfo, out: str | Path, *, half: bool = False
-) -> None:
-    """Trace, check and write a detector; arguments as in :func:`export_checkpoint`.
-
-    Raises:
-        RuntimeError: the graph holds an operator that is not standard ONNX.
-    """
+def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
+    """Return a detector as ONNX, with shapes and ``MODULE`` in the nodes' metadata."""
     traced.eval()
     if half:
         for part in ("backbone", "neck", "rpn_head", "roi_head"):
@@ -94,18 +103,46 @@ def save_onnx(
             verbose=False,
         )
     assert program is not None  # it is None only where torch writes the file itself
-    model = onnx.shape_inference.infer_shapes(
-        program.model_proto, check_type=True, strict_mode=True, data_prop=True
-    )
+    model = _with_shapes(program.model_proto)
+    # They say where in whose source tree each node came from; only the module is kept.
+    del model.graph.metadata_props[:]
+    for node in model.graph.node:
+        module = _module(node)
+        del node.metadata_props[:]
+        if module is not None:
+            node.metadata_props.add(key=MODULE, value=module)
+    return model
+
+
+def save_onnx(model: onnx.ModelProto, info: ModelInfo, out: str | Path) -> None:
+    """Check and write a model.
+
+    Raises:
+        RuntimeError: the graph holds an operator that is not standard ONNX.
+    """
+    model = _with_shapes(model)
     check_standard(model)
-    # Where in whose source tree each node came from.
-    for part in (model.graph, *model.graph.node):
-        del part.metadata_props[:]
     model.producer_name, model.producer_version = "nbseg", nbseg.__version__
     onnx.helper.set_model_props(model, info.to_metadata())
     onnx.checker.check_model(model, full_check=True)
     with replacing(out) as temporary:
         onnx.save(model, temporary)
+
+
+def _module(node: onnx.NodeProto) -> str | None:
+    """The detector's child that the node is from: backbone, neck, rpn_head, roi_head."""
+    for entry in node.metadata_props:
+        if entry.key == "pkg.torch.onnx.name_scopes":
+            for scope in ast.literal_eval(entry.value):
+                if scope.startswith("detector."):
+                    return str(scope).split(".")[1]
+    return None
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    return onnx.shape_inference.infer_shapes(
+        model, check_type=True, strict_mode=True, data_prop=True
+    )
 
 
 def check_standard(model: onnx.ModelProto) -> None:

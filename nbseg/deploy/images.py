@@ -3,6 +3,7 @@
 Needs NumPy and OpenCV only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,11 @@ def read_image(path: str | Path) -> Image:
     if image is None:
         raise ValueError(f"{path} is not an image that OpenCV can decode")
     return np.asarray(image, np.uint8)
+
+
+def as_batch(images: Sequence[Image]) -> Image:
+    """Return images (H, W, 3) of one size as an exported model takes them, (B, 3, H, W)."""
+    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
 
 
 def check_image(image: object) -> Image:

@@ -34,6 +34,25 @@ def find_files(inputs: Sequence[str]) -> list[Path]:
     return list(files)
 
 
+def pick_images(inputs: Sequence[str], number: int) -> list[Path]:
+    """Return at most so many of the images that the inputs name, evenly spread; no videos.
+
+    Raises:
+        ValueError: there is none, or one that is picked is no image that OpenCV can decode.
+    """
+    if number < 1:
+        raise ValueError(f"the number of images must be at least 1, found {number}")
+    images = [path for path in find_files(inputs) if not is_video(path)]
+    if not images:
+        raise ValueError(f"there is no image in {', '.join(inputs)}")
+    number = min(number, len(images))
+    picked = [images[index * len(images) // number] for index in range(number)]
+    for path in picked:
+        if not path.is_file() or not cv2.haveImageReader(str(path)):
+            raise ValueError(f"{path} is not an image that OpenCV can decode")
+    return picked
+
+
 def is_video(path: Path) -> bool:
     """Tell by its suffix whether a file is a video."""
     return path.suffix.lower() in VIDEO_SUFFIXES

@@ -7,7 +7,22 @@ from dataclasses import asdict, dataclass
 from nbseg.deploy.images import ResizeRule
 
 INPUT = "images"
+# In the metadata of a node: the part of the detector that it is from.
+MODULE = "module"
 OUTPUTS = ("boxes", "scores", "labels", "masks", "counts")
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Backbone and neck are int8: weights by output channel, activations as uint8.
+
+    Attributes:
+        calibration_method: how the ranges of activations were found.
+        calibration_images: how many images they were found on.
+    """
+
+    calibration_method: str
+    calibration_images: int
 
 
 @dataclass(frozen=True)
@@ -22,6 +37,7 @@ class ModelInfo:
         max_detections: detections of an image, at most.
         nbseg_version: of the export.
         config: the training config's text.
+        quantization: of backbone and neck; None if they compute in floating point.
     """
 
     classes: tuple[str, ...]
@@ -31,6 +47,7 @@ class ModelInfo:
     max_detections: int
     nbseg_version: str
     config: str
+    quantization: Quantization | None = None
 
     def to_metadata(self) -> dict[str, str]:
         """Return the fields as ONNX metadata: a text is itself, anything else json."""
@@ -50,6 +67,7 @@ class ModelInfo:
             resize = json.loads(metadata["resize"])
             for key in ("scale", "scale_factor"):
                 resize[key] = resize[key] and tuple(resize[key])
+            quantization = json.loads(metadata.get("quantization", "null"))
             return cls(
                 classes=tuple(json.loads(metadata["classes"])),
                 resize=ResizeRule(**resize),
@@ -58,6 +76,7 @@ class ModelInfo:
                 max_detections=int(metadata["max_detections"]),
                 nbseg_version=metadata["nbseg_version"],
                 config=metadata["config"],
+                quantization=quantization and Quantization(**quantization),
             )
         except KeyError as error:
             raise ValueError(f"the model's metadata have no entry {error}") from error

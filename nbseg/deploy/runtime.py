@@ -16,7 +16,7 @@ import onnxruntime
 
 from nbseg._native import paste_rle
 from nbseg.deploy.detections import Detections
-from nbseg.deploy.images import Image, check_image
+from nbseg.deploy.images import Image, as_batch, check_image
 from nbseg.deploy.model_info import INPUT, OUTPUTS, ModelInfo
 
 
@@ -109,8 +109,8 @@ class Segmenter:
             indices_by_shape.setdefault(image.shape, []).append(index)
         results: dict[int, Detections] = {}
         for indices in indices_by_shape.values():
-            batch = np.stack([resized[index] for index in indices]).transpose(0, 3, 1, 2)
-            outputs = self._session.run(OUTPUTS, {INPUT: np.ascontiguousarray(batch)})
+            batch = as_batch([resized[index] for index in indices])
+            outputs = self._session.run(OUTPUTS, {INPUT: batch})
             for index, boxes, scores, labels, masks, count in zip(indices, *outputs, strict=True):
                 results[index] = self._detections(
                     originals[index].shape[:2],

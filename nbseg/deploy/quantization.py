@@ -1,0 +1,129 @@
+"""INT8 backbone and neck of an exported detector, by ONNX Runtime's static quantizer.
+
+    images ── normalise, pad ──[ backbone, neck ]── features ── heads
+               float32          int8               float32
+
+The graph up to the features is cut out, measured on calibration images, quantized and put back, so
+that the heads are neither run for the calibration nor changed.
+"""
+
+import tempfile
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+from mmengine.utils import track_iter_progress
+from onnx import ModelProto, TensorProto
+from onnx.utils import Extractor
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+
+from nbseg.deploy.images import ResizeRule, as_batch, read_image
+from nbseg.deploy.model_info import INPUT, MODULE, Quantization
+
+# Whatever stands between two convolutions of a backbone or a neck. Were one of them left in
+# float32, its neighbours would convert to and fro.
+OPERATORS = ["Add", "Clip", "Conv", "MaxPool", "Relu", "Resize"]
+PARTS = ("backbone", "neck")
+
+
+def quantize_backbone_and_neck(
+    model: ModelProto, images: Sequence[Path], resize: ResizeRule
+) -> tuple[ModelProto, Quantization]:
+    """Return the model with an int8 backbone and neck, and how it was made.
+
+    Weights are int8 with a scale for each output channel. Activations are uint8, not int8: x86's
+    integer dot product (VNNI) multiplies unsigned by signed bytes. A range is the mean of the
+    images' smallest and largest values, so that one image's outlier does not cost all others
+    precision; it is computed inside ONNX Runtime, which keeps no activations.
+
+    Args:
+        model: as ``nbseg.deploy.export`` writes it, in float32.
+        images: files to calibrate on; they are read one by one.
+        resize: what happens to an image before the model.
+
+    Raises:
+        ValueError: an image cannot be read.
+    """
+    nodes = {
+        node.name
+        for node in model.graph.node
+        if any(entry.key == MODULE and entry.value in PARTS for entry in node.metadata_props)
+    }
+    features = _float_outputs(model, nodes)
+    cut = Extractor(model).extract_model([INPUT], features)
+    # What ONNX Runtime's preparation would do, folding batch normalisation and inferring shapes,
+    # torch.onnx.export has done; without this entry the quantizer warns.
+    onnx.helper.set_model_props(cut, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "quantized.onnx"
+        quantize_static(
+            cut,
+            path,
+            _Reader(images, resize),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=OPERATORS,
+            nodes_to_quantize=sorted(nodes),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options={"CalibMovingAverage": True},
+        )
+        quantized = onnx.load(path)
+    return _put_back(model, cut, quantized), Quantization("mean of minima and maxima", len(images))
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    """Gives the quantizer one image after another and shows how far it is."""
+
+    def __init__(self, images: Sequence[Path], resize: ResizeRule) -> None:
+        self._images = track_iter_progress((images, len(images)))
+        self._resize = resize
+
+    def get_next(self) -> dict[str, Any] | None:
+        path = next(self._images, None)
+        return None if path is None else {INPUT: as_batch([self._resize(read_image(path))])}
+
+
+def _float_outputs(model: ModelProto, nodes: Collection[str]) -> list[str]:
+    """The float32 tensors that these nodes make and others use."""
+    floats = {
+        value.name
+        for value in model.graph.value_info
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT
+    }
+    made: dict[str, None] = {}
+    used: set[str] = set()
+    for node in model.graph.node:
+        if node.name in nodes:
+            made.update(dict.fromkeys(node.output))
+        else:
+            used.update(node.input)
+    return [name for name in made if name in used & floats]
+
+
+def _put_back(model: ModelProto, cut: ModelProto, quantized: ModelProto) -> ModelProto:
+    """Return the model with the nodes of ``cut`` replaced by their quantized ones."""
+    replaced = {node.name for node in cut.graph.node}
+    rest = [node for node in model.graph.node if node.name not in replaced]
+    used = {name for node in rest for name in node.input}
+    known = {tensor.name for tensor in quantized.graph.initializer}
+    result = ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend([*quantized.graph.node, *rest])
+    graph.initializer.extend(quantized.graph.initializer)
+    graph.initializer.extend(
+        tensor
+        for tensor in model.graph.initializer
+        if tensor.name in used and tensor.name not in known
+    )
+    return result

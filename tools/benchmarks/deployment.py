@@ -1,0 +1,211 @@
+"""Deployment on the CPU: an exported model beside its checkpoint, from image file to run lengths.
+
+The networks are those of two configs, with random weights that are brought to the state of trained
+ones where it matters for time and agreement: activations of unit variance, scores that lie apart,
+some tens of objects. `float32 and int8` times backbone and neck alone, cut out of both exports.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from benchmarks.case import Case, Measured
+from benchmarks.scenes import bitmaps_of, outlines
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.utils import import_modules_from_strings
+from onnx.utils import Extractor
+from pycocotools import mask as coco_mask
+
+from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
+from nbseg.deploy.detections import Detections
+from nbseg.deploy.export import export_checkpoint, save_onnx
+from nbseg.deploy.images import as_batch, read_image
+from nbseg.deploy.model_info import INPUT
+from nbseg.deploy.quantization import quantize_backbone_and_neck
+from nbseg.deploy.runtime import Segmenter
+from nbseg.engine.stage_config import stage_config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+MODELS_AND_SIZES = {
+    "demo 128x128": ("shapes/demo.py", 128, 128),
+    "MobileNetV2 512x640": (
+        "nuclei/noisy-boundaries_mask-rcnn_mobilenet-v2_fpn_nuclei.py",
+        512,
+        640,
+    ),
+}
+OBJECTS, ROUNDS = 40, 15
+
+# Each runs in a process of its own, and prints its memory after one image.
+RESIDENT = """
+from pathlib import Path
+fields = dict(l.split(":", 1) for l in Path("/proc/self/status").read_text().splitlines())
+print(*(1024 * int(fields[name].split()[0]) for name in ("VmHWM", "VmRSS")))
+"""
+WITH_ONNX = """
+import sys
+from nbseg.deploy.images import read_image
+from nbseg.deploy.runtime import Segmenter
+_, image, threads, model = sys.argv
+segmenter = Segmenter(model, ["CPUExecutionProvider"], int(threads))
+segmenter(read_image(image))
+"""
+WITH_PYTORCH = """
+import sys
+import torch
+from mmengine.config import Config
+from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
+from nbseg.deploy.images import read_image
+_, image, threads, config, checkpoint = sys.argv
+torch.set_num_threads(int(threads))
+segmenter = CheckpointSegmenter(Config.fromfile(config), checkpoint)
+segmenter(read_image(image))
+"""
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """(H, W, 3) uint8: thirty plain objects, and noise."""
+    rng = np.random.default_rng(seed)
+    image = np.full((height, width, 3), 128, np.uint8)
+    for bitmap in bitmaps_of(outlines(rng, 30, height, width), height, width):
+        image[bitmap > 0] = rng.integers(0, 256, 3)
+    return image // 2 + rng.integers(0, 64, image.shape, np.uint8)
+
+
+def random_detector(plain: Config, image: np.ndarray) -> torch.nn.Module:
+    """A detector that finds some tens of objects in the image."""
+    import_modules_from_strings(**plain.custom_imports)
+    init_default_scope("mmdet")
+    plain.model.backbone.init_cfg = None
+    torch.manual_seed(0)
+    detector = MODELS.build(plain.model).eval()
+    norms = [m for m in detector.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    pixels = {"inputs": [torch.from_numpy(image).permute(2, 0, 1)], "data_samples": None}
+    for norm in norms:
+        norm.train().momentum = 1.0
+    with torch.no_grad():
+        detector.extract_feat(detector.data_preprocessor(pixels)["inputs"])
+    for norm in norms:
+        norm.eval()
+    box_head = detector.roi_head.bbox_head
+    for layer, deviation in ((detector.rpn_head.rpn_cls, 0.1), (box_head.fc_cls, 0.5)):
+        torch.nn.init.normal_(layer.weight, std=deviation)
+    return detector
+
+
+def calm(detector: torch.nn.Module, find: Callable[[], Detections]) -> None:
+    """Raise the background's logit until so many objects are left."""
+    bias = detector.roi_head.bbox_head.fc_cls.bias.data
+    while len(find().scores) > OBJECTS:
+        bias[-1] += 0.25
+
+
+def agree(ours: Detections, theirs: Detections) -> bool:
+    """Whether 19 of 20 detections have a partner of the same place, class, score and mask."""
+    found = 0
+    for box, score, label, rle in zip(
+        theirs.boxes, theirs.scores, theirs.labels, theirs.rles, strict=True
+    ):
+        near = (np.abs(ours.boxes - box).max(1) < 1) & (np.abs(ours.scores - score) < 0.01)
+        partners = [ours.rles[i] for i in np.flatnonzero(near & (ours.labels == label))]
+        found += any(coco_mask.iou([rle], [partner], [0])[0, 0] > 0.95 for partner in partners)
+    return found >= 0.95 * max(len(ours.scores), len(theirs.scores), 1)
+
+
+def close(ours: list[np.ndarray], theirs: list[np.ndarray]) -> bool:
+    """Whether features differ by less than a tenth of their norm."""
+    return all(
+        np.linalg.norm(a - b) < 0.1 * np.linalg.norm(b) for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def backbone_and_neck(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSession:
+    """The part of an export that makes the features which RoIAlign reads."""
+    features = [node.input[0] for node in model.graph.node if node.op_type == "RoiAlign"]
+    cut = Extractor(model).extract_model([INPUT], list(dict.fromkeys(features)))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(
+        cut.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def resident(program: str, *arguments: Any) -> tuple[int, int]:
+    """Highest and last bytes in memory of a process that predicts one image."""
+    command = [sys.executable, "-c", program + RESIDENT, *map(str, arguments)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    highest, last = printed.splitlines()[-1].split()
+    return int(highest), int(last)
+
+
+def compare_memory(image: Path, threads: int, model: Path, checkpoint: Path, _: Measured) -> str:
+    texts, highest = [], []
+    for name, program, files in (
+        ("nbseg", WITH_ONNX, (model,)),
+        ("PyTorch", WITH_PYTORCH, (checkpoint.with_name("config.py"), checkpoint)),
+    ):
+        peak, last = resident(program, image, threads, *files)
+        highest.append(peak)
+        texts.append(f"{name} {peak / 1e6:.0f} at most, {last / 1e6:.0f} in the end")
+    return f"{', '.join(texts)}: {highest[0] / highest[1]:.2f} of PyTorch's peak"
+
+
+def cases(threads: int, device: str) -> Iterator[Case]:
+    for name, (config, height, width) in MODELS_AND_SIZES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            yield from cases_of(name, config, height, width, threads, Path(folder))
+
+
+def cases_of(
+    name: str, config: str, height: int, width: int, threads: int, folder: Path
+) -> Iterator[Case]:
+    image, checkpoint = folder / "image.png", folder / "model.pth"
+    cv2.imwrite(str(image), picture(height, width))
+    plain = stage_config(Config.fromfile(CONFIGS / config), "student", folder)
+    detector = random_detector(plain, read_image(image))
+    plain.dump(folder / "config.py")
+
+    def load() -> CheckpointSegmenter:
+        torch.save({"state_dict": detector.state_dict(), "meta": {}}, checkpoint)
+        return CheckpointSegmenter(plain, checkpoint)
+
+    calm(detector, lambda: load()(read_image(image)))
+    peer = load()
+    info = export_checkpoint(plain, checkpoint, folder / "float32.onnx")
+    segmenter = Segmenter(folder / "float32.onnx", ["CPUExecutionProvider"], threads)
+    yield Case(
+        name=name,
+        nbseg=lambda: segmenter(read_image(image)),
+        peers={"PyTorch": lambda: peer(read_image(image))},
+        agree=agree,
+        facts={
+            "MB in a process of its own": partial(
+                compare_memory, image, threads, folder / "float32.onnx", checkpoint
+            )
+        },
+        rounds=ROUNDS,
+    )
+    float32 = onnx.load(folder / "float32.onnx")
+    int8, quantization = quantize_backbone_and_neck(float32, [image], info.resize)
+    save_onnx(int8, info, folder / "int8.onnx")
+    pixels = {INPUT: as_batch([info.resize(read_image(image))])}
+    sessions = [backbone_and_neck(model, threads) for model in (int8, float32)]
+    quick, plain_session = (partial(session.run, None, pixels) for session in sessions)
+    yield Case(
+        name=f"{name} backbone and neck, int8",
+        nbseg=quick,
+        peers={"float32": plain_session},
+        agree=close,
+        rounds=ROUNDS,
+    )
