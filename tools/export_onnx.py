@@ -5,6 +5,7 @@
     python tools/export_onnx.py work_dirs/demo/teacher/config.py \\
         work_dirs/demo/teacher/teacher.pth --out teacher.onnx --fp16
     python tools/export_onnx.py CONFIG CHECKPOINT --out int8.onnx --int8 data/shapes/train
+    python tools/export_onnx.py CONFIG CHECKPOINT --out model.onnx --compare data/shapes/val
 
 CONFIG is the user's, then it means the student, or the plain config in a stage's folder. A
 checkpoint of another model is refused. nbseg.deploy.runtime.Segmenter runs MODEL.onnx without
@@ -14,14 +15,19 @@ PyTorch.
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
 
 from mmengine.config import Config, DictAction
+from mmengine.utils import track_iter_progress
 
+from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 from nbseg.deploy.export import export_checkpoint
+from nbseg.deploy.images import read_image
 from nbseg.deploy.inputs import pick_images
+from nbseg.deploy.parity import Parity, parity
 from nbseg.engine.stage_config import stage_config
 
 
@@ -58,10 +64,39 @@ def parse_arguments() -> argparse.Namespace:
         "--score", type=float, help="keep detections above this; default: the test config's"
     )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    parser.add_argument(
+        "--compare",
+        nargs="+",
+        metavar="IMAGE",
+        help="then predict these images, folders or patterns with both, and count what agrees; "
+        "in single precision less than 99 %% is a failure",
+    )
     arguments = parser.parse_args()
     if arguments.int8 and arguments.fp16:
         parser.error("choose --int8, which is for CPUs, or --fp16, which is for GPUs")
     return arguments
+
+
+def compare(plain: Config, checkpoint: str, model: str, images: list[Path]) -> Parity:
+    """Predict with both, and print how many detections agree and how long it took."""
+    from nbseg.deploy.runtime import Segmenter  # needs ONNX Runtime
+
+    segmenters = [CheckpointSegmenter(plain, checkpoint), Segmenter(model)]
+    seconds = [0.0, 0.0]
+    total = Parity()
+    for path in track_iter_progress((images, len(images))):
+        image = read_image(path)
+        detections = []
+        for index, segmenter in enumerate(segmenters):
+            start = time.perf_counter()
+            detections.append(segmenter(image))
+            seconds[index] += time.perf_counter() - start
+        total += parity(*detections, min_score=0.05)
+    print(
+        f"{total} in {len(images)} images; {1e3 * seconds[0] / len(images):.0f} ms an image with "
+        f"PyTorch, {1e3 * seconds[1] / len(images):.0f} ms with ONNX Runtime"
+    )
+    return total
 
 
 def main() -> None:
@@ -70,12 +105,14 @@ def main() -> None:
         calibration = None
         if arguments.int8:
             calibration = pick_images(arguments.int8, arguments.calibration_images)
+        compared = pick_images(arguments.compare, sys.maxsize) if arguments.compare else []
         config = Config.fromfile(arguments.config)
         if arguments.cfg_options:
             config.merge_from_dict(arguments.cfg_options)
         print("tracing and checking the model; this takes a minute or two", flush=True)
+        plain = stage_config(config, "student", "work_dirs/export")
         info = export_checkpoint(
-            stage_config(config, "student", "work_dirs/export"),
+            plain,
             arguments.checkpoint,
             arguments.out,
             half=arguments.fp16,
@@ -94,6 +131,10 @@ def main() -> None:
         print(
             f"int8 backbone and neck, calibrated on {info.quantization.calibration_images} images"
         )
+    if compared:
+        found = compare(plain, arguments.checkpoint, arguments.out, compared)
+        if not (arguments.fp16 or arguments.int8) and found.matched < 0.99 * found.total:
+            sys.exit(f"{Path(__file__).name}: the exported model does not predict the same")
 
 
 if __name__ == "__main__":

@@ -54,11 +54,12 @@ class CheckpointSegmenter:
             data = pseudo_collate([self._pipeline({"img": check_image(image)})])
             with torch.no_grad():
                 (sample,) = self._detector.test_step(data)
-            results.append(_detections(sample.pred_instances.cpu()))
+            results.append(as_detections(sample.pred_instances.cpu()))
         return results
 
 
-def _detections(instances: InstanceData) -> Detections:
+def as_detections(instances: InstanceData) -> Detections:
+    """Return MMDetection's predictions for one image, their masks run lengths or bitmaps."""
     masks = instances.masks
     if not isinstance(masks, list):
         bitmaps = np.asarray(masks, np.uint8).transpose(1, 2, 0)

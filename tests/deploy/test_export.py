@@ -1,9 +1,11 @@
 """What is exported, what is refused, and what is left on disk."""
 
 import json
+import re
 import runpy
 import sys
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -204,11 +206,13 @@ def test_options_of_the_tool(repository, tmp_path, monkeypatch, capsys):
     tool = repository / "tools" / "export_onnx.py"
     arguments = [tool, tmp_path / "config.py", tmp_path / "model.pth", "--out", out, "--fp16"]
     arguments += ["--max-detections", 5, "--score", 0.6]
+    cv2.imwrite(str(tmp_path / "compared.png"), pictures((112, 160))[0])
+    arguments += ["--compare", tmp_path / "compared.png"]
     monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
     runpy.run_path(str(tool), run_name="__main__")
-    assert (
-        "3 classes, at most 5 detections an image with scores above 0.6" in capsys.readouterr().out
-    )
+    printed = capsys.readouterr().out
+    assert "3 classes, at most 5 detections an image with scores above 0.6" in printed
+    assert re.search(r"\d+ of \d+ detections \(\d+\.\d\d %\) have a partner in 1 images", printed)
 
     kernels = [w for w in onnx.load(out).graph.initializer if len(w.dims) == 4]
     assert len(kernels) > 20

@@ -26,13 +26,13 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from onnx.utils import Extractor
-from pycocotools import mask as coco_mask
 
 from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.export import export_checkpoint, save_onnx
 from nbseg.deploy.images import as_batch, read_image
 from nbseg.deploy.model_info import INPUT
+from nbseg.deploy.parity import parity
 from nbseg.deploy.quantization import quantize_backbone_and_neck
 from nbseg.deploy.runtime import Segmenter
 from nbseg.engine.stage_config import stage_config
@@ -105,20 +105,10 @@ def random_detector(plain: Config, image: np.ndarray) -> torch.nn.Module:
     return detector
 
 
-def same_mask(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    return ours == theirs or bool(coco_mask.iou([ours], [theirs], [0])[0, 0] > 0.95)
-
-
 def agree(ours: Detections, theirs: Detections) -> bool:
-    """Whether 19 of 20 detections have a partner of the same place, class, score and mask."""
-    found = 0
-    for box, score, label, rle in zip(
-        theirs.boxes, theirs.scores, theirs.labels, theirs.rles, strict=True
-    ):
-        near = (np.abs(ours.boxes - box).max(1) < 1) & (np.abs(ours.scores - score) < 0.01)
-        partners = [ours.rles[i] for i in np.flatnonzero(near & (ours.labels == label))]
-        found += any(same_mask(rle, partner) for partner in partners)
-    return found >= 0.95 * max(len(ours.scores), len(theirs.scores), 1)
+    """Whether 19 of 20 detections have a partner; a trained model's all have."""
+    found = parity(theirs, ours)
+    return found.matched >= 0.95 * found.total
 
 
 def close(ours: list[np.ndarray], theirs: list[np.ndarray]) -> bool:

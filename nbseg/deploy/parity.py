@@ -1,0 +1,75 @@
+"""Whether two models find the same: one-to-one matching of their detections."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+from nbseg.deploy.detections import Detections
+
+# What still counts as the same detection.
+BOX_IOU = 0.99
+SCORE = 1e-3
+MASK_IOU = 0.98
+MASK_AREA = 32**2  # masks up to this area are not compared: a pixel of them is too much
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Of two lists of detections.
+
+    Attributes:
+        matched: how many have a partner in the other list, of both lists together.
+        total: how many there are, of both lists together.
+    """
+
+    matched: int = 0
+    total: int = 0
+
+    def __add__(self, other: "Parity") -> "Parity":
+        return Parity(self.matched + other.matched, self.total + other.total)
+
+    def __str__(self) -> str:
+        share = 100 * self.matched / self.total if self.total else 100.0
+        return f"{self.matched} of {self.total} detections ({share:.2f} %) have a partner"
+
+
+def parity(expected: Detections, found: Detections, min_score: float = 0.05) -> Parity:
+    """Match detections of one image: same label, box, score and, unless it is small, mask.
+
+    Args:
+        expected: of one model.
+        found: of the other.
+        min_score: detections up to this score are left out.
+    """
+    overlaps = _box_ious(expected.boxes, found.boxes)
+    overlaps *= expected.labels[:, None] == found.labels
+    overlaps *= np.abs(expected.scores[:, None] - found.scores) < SCORE
+    counted, candidates = expected.scores > min_score, found.scores > min_score
+    overlaps *= candidates
+    partners = 0
+    for index in np.flatnonzero(counted):
+        for best in np.argsort(-overlaps[index], kind="stable"):
+            if overlaps[index, best] <= BOX_IOU:
+                break
+            if _same_mask(expected.rles[index], found.rles[best]):
+                partners += 1
+                overlaps[:, best] = 0
+                break
+    return Parity(2 * partners, int(counted.sum() + candidates.sum()))
+
+
+def _same_mask(expected: dict[str, object], found: dict[str, object]) -> bool:
+    if expected == found or coco_mask.area(expected) <= MASK_AREA:
+        return True
+    return bool(coco_mask.iou([expected], [found], [0])[0, 0] > MASK_IOU)
+
+
+def _box_ious(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """IoU of each of the boxes (N, 4) with each of the boxes (M, 4), shape (N, M)."""
+    if not len(a) or not len(b):
+        return np.zeros((len(a), len(b)))
+    sides = [np.column_stack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]) for boxes in (a, b)]
+    first, second = (np.ascontiguousarray(side, np.float64) for side in sides)
+    return np.asarray(coco_mask.iou(first, second, [0] * len(b)))
