@@ -49,6 +49,7 @@ BENCHMARKS = (
     "data_pipeline",
     "student_iteration",
     "deployment",
+    "evaluation",
 )
 ON_A_GPU = ("bpm_mask_loss", "mask_targets")
 SPREAD_OF_AN_IDLE_MACHINE = 0.1

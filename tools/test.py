@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 
 from nbseg.engine.checkpoint import load_strictly
 from nbseg.engine.report import draw_test_results
-from nbseg.engine.stage_config import predict_with_tta, stage_config
+from nbseg.engine.stage_config import coco_evaluator, predict_with_tta, stage_config
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -58,7 +58,7 @@ def main() -> None:
         plain.load_from = None
         plain.launcher = arguments.launcher
         results = arguments.out or str(Path(arguments.work_dir) / "predictions")
-        plain.test_evaluator.outfile_prefix = results
+        coco_evaluator(plain).outfile_prefix = results
         exported = Path(arguments.checkpoint).suffix == ".onnx"
         if arguments.tta and exported:
             raise ValueError("an exported model sees one view; --tta needs the checkpoint")

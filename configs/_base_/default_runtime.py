@@ -6,6 +6,7 @@ custom_imports = dict(
         'nbseg.datasets.loading',
         'nbseg.datasets.transforms',
         'nbseg.engine.pseudo_label_loop',
+        'nbseg.evaluation.cityscapes_metric',
         'nbseg.evaluation.instance_metric',
         'nbseg.models.boundary_preserving_loss',
         'nbseg.models.mask_tta',

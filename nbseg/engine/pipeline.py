@@ -22,7 +22,13 @@ from nbseg.engine.data_checks import (
 from nbseg.engine.errors import StageError
 from nbseg.engine.manifest import PREDICTION_KEYS, TRAINING_KEYS, Manifest, relevant_keys
 from nbseg.engine.report import write_pseudo_report
-from nbseg.engine.stage_config import STAGES, TRAINING_STAGES, resolve, stage_config
+from nbseg.engine.stage_config import (
+    STAGES,
+    TRAINING_STAGES,
+    coco_evaluator,
+    resolve,
+    stage_config,
+)
 from nbseg.files import write_json
 from nbseg.pseudo.labels import make_pseudo_labels
 from nbseg.pseudo.predictions import PredictionStore
@@ -87,7 +93,7 @@ class Pipeline:
                 plain.launcher = launcher
                 if stage in TRAINING_STAGES:
                     self._set_options(plain, amp, auto_scale_lr)
-                    plain.test_evaluator.outfile_prefix = f"{plain.work_dir}/predictions"
+                    coco_evaluator(plain).outfile_prefix = f"{plain.work_dir}/predictions"
                 self.configs[stage] = plain
                 check_batches(stage, plain)
         for stage in self.stages:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from nbseg.engine.stage_config import TRAINING_STAGES, resolve
+from nbseg.engine.stage_config import TRAINING_STAGES, coco_evaluator, resolve
 from nbseg.evaluation.pictures import draw_results
 from nbseg.pseudo.report import read_inputs, write_report
 from nbseg.registry import VISUALIZERS
@@ -110,7 +110,7 @@ def draw_test_results(
     """
     dataset = plain.test_dataloader.dataset
     draw_results(
-        plain.test_evaluator.ann_file,
+        coco_evaluator(plain).ann_file,
         results,
         Path(dataset.get("data_root") or "") / dataset.data_prefix["img"],
         out,

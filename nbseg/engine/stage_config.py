@@ -164,6 +164,22 @@ def _drop_training(plain: Config) -> None:
         plain[key] = None
 
 
+def coco_evaluator(plain: Config) -> ConfigDict:
+    """Return the evaluator of a test that reads a COCO json, of several the first.
+
+    Raises:
+        ValueError: there is none.
+    """
+    evaluators = plain.test_evaluator
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if "ann_file" in evaluator:
+            return evaluator
+    raise ValueError(
+        "test_evaluator must have a metric with an ann_file, such as InstanceMetric; found "
+        f"{evaluators}"
+    )
+
+
 def _iterations(config: Config, stage: str, work_dir: str | Path) -> int:
     schedule = stage_config(config, stage, work_dir).train_cfg
     if "max_iters" not in schedule:

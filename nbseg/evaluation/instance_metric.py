@@ -6,6 +6,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
 
+from nbseg.evaluation.boundary import BoundaryEvaluation
 from nbseg.registry import METRICS
 
 # Positions in COCOeval's summary.
@@ -18,7 +19,8 @@ class InstanceMetric(CocoMetric):
 
     Differs from ``CocoMetric`` in three ways: values are not rounded, the number of detections that
     count for an image is ``max_detections`` (MMDetection's stays at 100 whatever it is told), and
-    boundary AP (Cheng et al., 2021) is there.
+    boundary AP (Cheng et al., 2021; ``nbseg.evaluation.boundary``) is there. Predicted masks may be
+    COCO run lengths; none is unpacked to the image's size.
 
     Args:
         ann_file: COCO json with the ground truth.
@@ -28,6 +30,10 @@ class InstanceMetric(CocoMetric):
             COCO, 0.005 for Cityscapes.
         classwise: also report ``{metric}_mAP/{class}``.
         **kwargs: ``prefix``, ``outfile_prefix``, ``backend_args`` ... of ``CocoMetric``.
+
+    Raises:
+        ValueError: an unknown metric, a ratio or a limit that is not positive; in the evaluation,
+            predictions without masks where masks are measured, or masks of another size.
 
     Values are fractions in [0, 1]; -1 where no ground truth of that size exists.
     """
@@ -46,6 +52,13 @@ class InstanceMetric(CocoMetric):
         if unknown:
             raise ValueError(
                 f"InstanceMetric: metric must be of bbox, segm and boundary, found {unknown}"
+            )
+        if max_detections < 1:
+            raise ValueError(f"InstanceMetric: max_detections must be >= 1, found {max_detections}")
+        if not 0 < boundary_dilation_ratio < 1:
+            raise ValueError(
+                "InstanceMetric: boundary_dilation_ratio must be between 0 and 1 (0.02 for COCO, "
+                f"0.005 for Cityscapes), found {boundary_dilation_ratio}"
             )
         super().__init__(ann_file=ann_file, metric="segm", classwise=classwise, **kwargs)
         self.metrics = metrics
@@ -71,18 +84,7 @@ class InstanceMetric(CocoMetric):
                 logger.warning("InstanceMetric: there is no prediction at all; every AP is 0.")
                 values.update({f"{metric}_{name}": 0.0 for name in SUMMARY})
                 continue
-            # COCO's evaluation takes an annotation's area from its box where it has one.
-            key = "bbox" if metric == "bbox" else "segmentation"
-            chosen = [
-                {k: a[k] for k in ("image_id", "category_id", "score", key)} for a in predictions
-            ]
-            evaluation = COCOeval_faster(
-                truth,
-                truth.loadRes(chosen),
-                metric,
-                print_function=logger.debug,
-                boundary_dilation_ratio=self.boundary_dilation_ratio,
-            )
+            evaluation = self._evaluation(metric, truth, predictions, logger)
             evaluation.params.catIds = self.cat_ids
             evaluation.params.maxDets = [self.max_detections]
             evaluation.evaluate()
@@ -98,6 +100,24 @@ class InstanceMetric(CocoMetric):
                     known = precision[:, :, index][precision[:, :, index] > -1]
                     values[f"{metric}_mAP/{name}"] = float(known.mean()) if known.size else -1.0
         return values
+
+    def _evaluation(
+        self, metric: str, truth: COCO, predictions: list[dict], logger: MMLogger
+    ) -> COCOeval_faster:
+        # COCO's evaluation takes an annotation's area from its box where it has one.
+        key = "bbox" if metric == "bbox" else "segmentation"
+        if any(key not in annotation for annotation in predictions):
+            raise ValueError(
+                f"InstanceMetric: {metric} needs masks, but the model predicted none; "
+                "metric='bbox' does without"
+            )
+        kept = ("image_id", "category_id", "score", key)
+        found = truth.loadRes([{name: a[name] for name in kept} for a in predictions])
+        if metric == "boundary":
+            return BoundaryEvaluation(
+                truth, found, self.boundary_dilation_ratio, print_function=logger.debug
+            )
+        return COCOeval_faster(truth, found, metric, print_function=logger.debug)
 
     def _coco_annotations(self, prediction: dict) -> list[dict]:
         """Return the detections of one image as COCO annotations."""

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nbseg.evaluation.boundary import boundary_width
 from nbseg.ops import multires_mask_targets
 from nbseg.structures import CroppedMasks
 
@@ -50,7 +51,7 @@ class IoUBySize:
     """Mean mask and boundary IoU of matched pairs against the mask size (paper, Fig. 3b).
 
     Both masks of a pair are cut by the true box and resized to size x size, as the targets of a
-    mask head are. The boundary is what lies within ``boundary_width(size)`` cells of the contour,
+    mask head are. The boundary is what lies within ``boundary_width`` cells of the contour,
     inside the mask; where a mask leaves the grid, the grid's edge is its contour. A pair that has
     no foreground at a size does not count there.
 
@@ -80,7 +81,7 @@ class IoUBySize:
         for i, (found, wanted) in enumerate(grids):
             seen = (found | wanted).flatten(1).bool().any(1)
             found, wanted = found[seen], wanted[seen]
-            width = boundary_width(self.sizes[i])
+            width = boundary_width(self.sizes[i], self.sizes[i])
             boundaries = boundary_region(found, width), boundary_region(wanted, width)
             self._pairs[i] += len(found)
             self._sums[i] += [float(_iou(found, wanted).sum()), float(_iou(*boundaries).sum())]
@@ -90,7 +91,7 @@ class IoUBySize:
         return tuple(
             IoUAtSize(
                 size,
-                boundary_width(size),
+                boundary_width(size, size),
                 int(pairs),
                 float(sums[0] / pairs) if pairs else None,
                 float(sums[1] / pairs) if pairs else None,
@@ -148,11 +149,6 @@ class AccuracyByDistance:
                 DISTANCE_BINS[:-1], DISTANCE_BINS[1:], self._pixels, self._agreeing, strict=True
             )
         )
-
-
-def boundary_width(size: int) -> int:
-    """Return d of boundary IoU on a size x size grid: 2% of its diagonal, at least one cell."""
-    return max(1, round(0.02 * 2**0.5 * size))
 
 
 def boundary_region(masks: Tensor, width: int) -> Tensor:

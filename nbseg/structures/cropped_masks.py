@@ -109,13 +109,17 @@ class CroppedMasks:
     def to_bitmaps(self) -> UInt8Array:
         """Unpack to full-size masks, shape (G, H, W), uint8 of 0 and 1."""
         bitmaps = np.zeros((len(self), self.height, self.width), np.uint8)
+        for bitmap, (crop, (x, y)) in zip(bitmaps, self.iterate_crops(), strict=True):
+            bitmap[y : y + crop.shape[0], x : x + crop.shape[1]] = crop
+        return bitmaps
+
+    def iterate_crops(self) -> Iterator[tuple[UInt8Array, tuple[int, int]]]:
+        """Unpack one instance after the other: its crop (h, w), uint8, and the crop's (x0, y0)."""
         bits = self.bits.cpu().numpy()
-        crops = self.crops.tolist()
-        for bitmap, start, (x, y, w, h) in zip(bitmaps, self.starts.tolist(), crops, strict=True):
+        for start, (x, y, w, h) in zip(self.starts.tolist(), self.crops.tolist(), strict=True):
             stride = (w + 7) // 8
             rows = bits[start : start + h * stride].reshape(h, stride)
-            bitmap[y : y + h, x : x + w] = np.unpackbits(rows, axis=1, count=w, bitorder="little")
-        return bitmaps
+            yield np.unpackbits(rows, axis=1, count=w, bitorder="little"), (x, y)
 
     def select_pixels(self: Masks, rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> Masks:
         """The masks of a new image made of rows and columns of this one.

@@ -3,7 +3,13 @@
 import pytest
 from mmengine.config import Config
 
-from nbseg.engine.stage_config import STAGES, TRAINING_STAGES, resolve, stage_config
+from nbseg.engine.stage_config import (
+    STAGES,
+    TRAINING_STAGES,
+    coco_evaluator,
+    resolve,
+    stage_config,
+)
 
 
 def config(**changes):
@@ -284,3 +290,16 @@ def test_a_stages_config_is_plain_and_survives_a_file(stage, tmp_path):
     assert Config.fromfile(path).to_dict() == plain.to_dict()
     # It is its own stage config, so that tools take either.
     assert resolve(Config.fromfile(path), stage, "elsewhere").model == plain.model
+
+
+def test_the_evaluator_of_coco_files_is_found_among_several():
+    coco = {"type": "InstanceMetric", "ann_file": "val.json"}
+    other = {"type": "CityscapesInstanceMetric", "ann_dir": "gtFine/val"}
+    plain = stage_config(
+        config(val_evaluator=coco, test_evaluator=[other, "{val_evaluator}"]), "student", "run"
+    )
+    coco_evaluator(plain).outfile_prefix = "out"
+    assert plain.test_evaluator == [other, {**coco, "outfile_prefix": "out"}]
+    assert coco_evaluator(Config({"test_evaluator": coco})) == coco
+    with pytest.raises(ValueError, match="must have a metric with an ann_file.*gtFine/val"):
+        coco_evaluator(Config({"test_evaluator": [other]}))

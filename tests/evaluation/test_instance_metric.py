@@ -3,11 +3,13 @@
 import contextlib
 import io
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 from annotated_ellipses import CATEGORIES, CLASSES, HEIGHT, WIDTH, encode
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -68,11 +70,12 @@ def pycocotools(truth, samples, kind, max_detections, categories=None):
 
 @pytest.mark.parametrize("max_detections", [5, 100, 300])
 def test_equals_pycocotools_unrounded(scene, tmp_path, max_detections):
+    assert any(annotation["iscrowd"] for annotation in scene[0]["annotations"])
     values = evaluate(*scene, tmp_path, max_detections=max_detections)
     assert set(values) == {f"coco/{kind}_{name}" for kind in ("bbox", "segm") for name in SUMMARY}
     for kind in ("bbox", "segm"):
         expected = pycocotools(*scene, kind, max_detections)
-        assert 0.05 < expected["mAP"] < 0.95
+        assert 0.05 < expected["mAP"] < 0.95 and -1 not in expected.values()
         for name in SUMMARY:
             assert values[f"coco/{kind}_{name}"] == pytest.approx(expected[name], abs=1e-9)
 
@@ -90,6 +93,14 @@ def test_classwise(scene, tmp_path):
     for name, category in zip(CLASSES, CATEGORIES, strict=True):
         expected = pycocotools(*scene, "segm", 100, [category["id"]])["mAP"]
         assert values[f"coco/segm_mAP/{name}"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_boundaries_of_each_class(scene, tmp_path):
+    values = evaluate(*scene, tmp_path, metric=("boundary", "segm"), classwise=True)
+    for kind in ("boundary", "segm"):
+        own = [values[f"coco/{kind}_mAP/{name}"] for name in CLASSES]
+        assert values[f"coco/{kind}_mAP"] == pytest.approx(np.mean(own), abs=1e-9)
+    assert 0 < values["coco/boundary_mAP"] < values["coco/segm_mAP"]
 
 
 def test_masks_as_rle_count_the_same(scene, tmp_path):
@@ -224,6 +235,62 @@ def test_a_size_without_truth_is_minus_one(scene, tmp_path):
     assert values["coco/segm_mAP_s"] > 0
 
 
-def test_an_unknown_metric_is_named(tmp_path):
+def test_no_mask_is_unpacked_to_the_images_size(tmp_path):
+    """numpy's memory, for masks that would take 252 MB; what is left of it is kept by image."""
+    height, width, count = 1024, 2048, 30
+    images, annotations, samples = [], [], []
+    for image in range(1, 5):
+        images.append({"id": image, "file_name": "", "height": height, "width": width})
+        boxes, masks = [], []
+        for i in range(count):
+            x, y = 60 * i, 30 * i
+            polygon = [[x, y, x + 150, y + 10, x + 140, y + 100, x + 5, y + 80]]
+            rle = coco_mask.merge(coco_mask.frPyObjects(polygon, height, width))
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image,
+                    "category_id": 30,
+                    "bbox": [x, y, 150, 100],
+                    "area": int(coco_mask.area(rle)),
+                    "iscrowd": 0,
+                    "segmentation": polygon,
+                }
+            )
+            boxes.append([x, y, x + 150, y + 100])
+            masks.append(rle)
+        instances = {
+            "bboxes": torch.tensor(boxes),
+            "labels": torch.zeros(count, dtype=torch.int64),
+            "scores": torch.linspace(0.9, 0.1, count),
+            "masks": masks,
+        }
+        samples.append({"img_id": image, "ori_shape": (height, width), "pred_instances": instances})
+    truth = {"images": images, "annotations": annotations, "categories": CATEGORIES}
+    tracemalloc.start()
+    values = evaluate(truth, samples, tmp_path, metric=["bbox", "segm", "boundary"])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * height * width
+    assert values["coco/boundary_mAP"] == pytest.approx(1.0)
+
+
+def test_wrong_use_is_named(scene, tmp_path):
+    absent = str(tmp_path / "absent.json")
     with pytest.raises(ValueError, match=r"bbox, segm and boundary, found \['proposal'\]"):
-        InstanceMetric(ann_file=str(tmp_path / "absent.json"), metric=["segm", "proposal"])
+        InstanceMetric(ann_file=absent, metric=["segm", "proposal"])
+    with pytest.raises(ValueError, match="boundary_dilation_ratio .* found 0"):
+        InstanceMetric(ann_file=absent, boundary_dilation_ratio=0)
+    with pytest.raises(ValueError, match="max_detections must be >= 1, found 0"):
+        InstanceMetric(ann_file=absent, max_detections=0)
+    truth, samples = scene
+    boxes = [
+        {
+            **sample,
+            "pred_instances": {k: v for k, v in sample["pred_instances"].items() if k != "masks"},
+        }
+        for sample in samples
+    ]
+    assert evaluate(truth, boxes, tmp_path, metric="bbox")["coco/bbox_mAP"] > 0.05
+    with pytest.raises(ValueError, match="segm needs masks, but the model predicted none"):
+        evaluate(truth, boxes, tmp_path, metric=["bbox", "segm"])

@@ -13,6 +13,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from nbseg.evaluation.boundary import boundary_width
 from nbseg.evaluation.matching import Agreement, match_instances
 from nbseg.evaluation.noise_analysis import analyse_noise
 from nbseg.evaluation.noise_curves import (
@@ -21,7 +22,6 @@ from nbseg.evaluation.noise_curves import (
     AccuracyByDistance,
     IoUBySize,
     boundary_region,
-    boundary_width,
 )
 from nbseg.structures import CroppedMasks
 
@@ -264,7 +264,7 @@ def test_the_boundary_region_is_what_is_near_the_background(width):
 
 
 def test_the_boundary_is_two_percent_of_the_diagonal_wide():
-    assert [boundary_width(size) for size in MASK_SIZES] == [1, 1, 1, 2, 3]
+    assert [boundary_width(size, size) for size in MASK_SIZES] == [1, 1, 1, 2, 3]
 
 
 def test_iou_by_size_of_masks_on_their_own_grid():

@@ -56,6 +56,15 @@ def test_crops_are_tight(bitmaps):
     assert masks.crops[3].tolist() == [0, 0, 0, 0]
 
 
+def test_crops_are_unpacked_one_by_one(bitmaps):
+    masks = CroppedMasks.from_bitmaps(bitmaps)
+    for g, (crop, (x, y)) in enumerate(masks.iterate_crops()):
+        height, width = crop.shape
+        assert [x, y, width, height] == masks.crops[g].tolist()
+        np.testing.assert_array_equal(crop, bitmaps[g, y : y + height, x : x + width])
+    assert g == len(bitmaps) - 1
+
+
 def test_polygons_are_rasterised_by_pycocotools():
     masks = CroppedMasks.from_segmentations(POLYGONS, HEIGHT, WIDTH)
     for polygons, bitmap in zip(POLYGONS, masks.to_bitmaps(), strict=True):

@@ -1,0 +1,106 @@
+"""InstanceMetric on images of street size; boundary AP beside faster-coco-eval's own."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from benchmarks.case import Case, Measured
+from benchmarks.scenes import boxes_of, outlines, run_lengths
+from faster_coco_eval import COCO, COCOeval_faster
+
+from nbseg.evaluation.instance_metric import InstanceMetric
+
+HEIGHT, WIDTH, INSTANCES, CLASSES = 1024, 2048, 30, 8
+RATIO = 0.005  # of Cityscapes
+KINDS = ["bbox", "segm", "boundary"]
+
+
+def write_scenes(rng: np.random.Generator, images: int, path: Path) -> list[dict[str, Any]]:
+    """Write COCO ground truth with run lengths; return predictions that are a little off."""
+    annotations, samples = [], []
+    for image in range(1, images + 1):
+        polygons = outlines(rng, INSTANCES, HEIGHT, WIDTH)
+        labels = rng.integers(CLASSES, size=INSTANCES)
+        truth = run_lengths(polygons, HEIGHT, WIDTH)
+        for rle, box, label in zip(truth, boxes_of(polygons).tolist(), labels, strict=True):
+            x0, y0, x1, y1 = box
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image,
+                    "category_id": int(label) + 1,
+                    "bbox": [x0, y0, x1 - x0, y1 - y0],
+                    "area": (x1 - x0) * (y1 - y0),
+                    "iscrowd": 0,
+                    "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},
+                }
+            )
+        shaken = [[(np.array(p) + rng.normal(0, 4, len(p))).tolist()] for (p,) in polygons]
+        instances = {
+            "bboxes": torch.from_numpy(boxes_of(shaken)),
+            "labels": torch.from_numpy(labels),
+            "scores": torch.from_numpy(rng.random(INSTANCES, np.float32)),
+            "masks": run_lengths(shaken, HEIGHT, WIDTH),
+        }
+        samples.append({"img_id": image, "ori_shape": (HEIGHT, WIDTH), "pred_instances": instances})
+    sizes = {"height": HEIGHT, "width": WIDTH}
+    document = {
+        "images": [{"id": i, "file_name": f"{i}.png", **sizes} for i in range(1, images + 1)],
+        "annotations": annotations,
+        "categories": [{"id": i + 1, "name": str(i)} for i in range(CLASSES)],
+    }
+    path.write_text(json.dumps(document))
+    return samples
+
+
+def evaluate(truth: Path, samples: list[dict[str, Any]], metric: list[str]) -> dict[str, float]:
+    """All of an evaluation, as a test loop runs it with batches of one image."""
+    evaluator = InstanceMetric(str(truth), metric, boundary_dilation_ratio=RATIO)
+    evaluator.dataset_meta = {"classes": [str(i) for i in range(CLASSES)]}
+    for sample in samples:
+        evaluator.process({}, [sample])
+    return evaluator.evaluate(len(samples))
+
+
+def library(truth: Path, samples: list[dict[str, Any]]) -> dict[str, float]:
+    """faster-coco-eval's own boundary mode, on all cores."""
+    coco = COCO(str(truth))
+    results = []
+    for sample in samples:
+        found = sample["pred_instances"]
+        for label, score, rle in zip(found["labels"], found["scores"], found["masks"], strict=True):
+            own = {"image_id": sample["img_id"], "category_id": int(label) + 1}
+            results.append({**own, "score": float(score), "segmentation": rle})
+    evaluation = COCOeval_faster(
+        coco, coco.loadRes(results), "boundary", boundary_dilation_ratio=RATIO
+    )
+    evaluation.run()
+    return {"coco/boundary_mAP": float(evaluation.stats[0])}
+
+
+def agree(own: dict[str, float], theirs: dict[str, float]) -> bool:
+    return all(abs(own[name] - value) < 1e-9 for name, value in theirs.items())
+
+
+def pace(images: int) -> Callable[[Measured], str]:
+    return lambda measured: f"{measured.seconds['nbseg'] / images * 500:.0f} s"
+
+
+def cases(threads: int, device: str) -> Iterator[Case]:
+    with tempfile.TemporaryDirectory() as folder:
+        for images, metric in ((10, ["boundary"]), (10, KINDS), (40, KINDS)):
+            truth = Path(folder) / f"{images}.json"
+            samples = write_scenes(np.random.default_rng(0), images, truth)
+            alone = metric == ["boundary"]
+            yield Case(
+                name=f"{images} images, {'boundary' if alone else 'all three'}",
+                nbseg=partial(evaluate, truth, samples, metric),
+                peers={"faster-coco-eval": partial(library, truth, samples)} if alone else {},
+                agree=agree,
+                facts={"500 images": pace(images)},
+            )
