@@ -62,6 +62,15 @@ def boundary_width(height: int, width: int, dilation_ratio: float = 0.02) -> int
     return max(1, round(dilation_ratio * math.sqrt(height**2 + width**2)))
 
 
+def check_dilation_ratio(dilation_ratio: float) -> None:
+    """Refuse with a ValueError what is no fraction of an image's diagonal."""
+    if not 0 < dilation_ratio < 1:
+        raise ValueError(
+            "boundary_dilation_ratio must be between 0 and 1 (0.02 for COCO, 0.005 for "
+            f"Cityscapes), found {dilation_ratio}"
+        )
+
+
 def boundary_rles(
     segmentations: Sequence[dict | list], height: int, width: int, dilation_ratio: float
 ) -> list[dict]:
@@ -85,12 +94,13 @@ def boundary_rles(
     masks = CroppedMasks.from_segmentations(segmentations, height, width)
     dilation = boundary_width(height, width, dilation_ratio)
     return [
-        _encode(_boundary(crop, dilation), x, y, height, width)
+        _encode(boundary_of_crop(crop, dilation), x, y, height, width)
         for crop, (x, y) in masks.iterate_crops()
     ]
 
 
-def _boundary(crop: np.ndarray, dilation: int) -> np.ndarray:
+def boundary_of_crop(crop: np.ndarray, dilation: int) -> np.ndarray:
+    """Return the boundary of a mask that is 0 all around this crop; (h, w), uint8 of 0 and 1."""
     if min(crop.shape) <= 2 * dilation:
         return crop  # nothing is left of it by the erosion
     padded = np.pad(crop, 1)

@@ -6,7 +6,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
 
-from nbseg.evaluation.boundary import BoundaryEvaluation
+from nbseg.evaluation.boundary import BoundaryEvaluation, check_dilation_ratio
 from nbseg.registry import METRICS
 
 # Positions in COCOeval's summary.
@@ -55,11 +55,7 @@ class InstanceMetric(CocoMetric):
             )
         if max_detections < 1:
             raise ValueError(f"InstanceMetric: max_detections must be >= 1, found {max_detections}")
-        if not 0 < boundary_dilation_ratio < 1:
-            raise ValueError(
-                "InstanceMetric: boundary_dilation_ratio must be between 0 and 1 (0.02 for COCO, "
-                f"0.005 for Cityscapes), found {boundary_dilation_ratio}"
-            )
+        check_dilation_ratio(boundary_dilation_ratio)
         super().__init__(ann_file=ann_file, metric="segm", classwise=classwise, **kwargs)
         self.metrics = metrics
         self.ann_file = ann_file

@@ -15,11 +15,13 @@ pytest.importorskip("cityscapesscripts", reason='needs the extra "cityscapes"')
 from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as protocol
 from cityscapesscripts.helpers.labels import name2label
 from mmdet.evaluation.functional import evaluateImgLists
+from test_boundary import iou, published_boundary
 
 from nbseg.evaluation.cityscapes_metric import CityscapesInstanceMetric
 
 HEIGHT, WIDTH = 120, 160
 CLASSES = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
+NAMES = [f"cityscapes/{name}" for name in ("AP", "AP_50", "boundary_AP", "boundary_AP_50")]
 PREDICTED = (0, 2, 3, 7)
 
 
@@ -119,6 +121,75 @@ def test_equals_cityscapesscripts(scenes, ann_dir, tmp_path, as_rle):
     assert len({values[f"cityscapes/AP/{CLASSES[label]}"] for label in PREDICTED}) == 4
 
 
+def test_a_boundary_of_the_whole_mask_gives_mask_ap(scenes, ann_dir):
+    """So that in boundary AP, too, groups, void and tiny instances do not count."""
+    values = evaluate(
+        samples_of(scenes, True), ann_dir, classwise=True, boundary_dilation_ratio=0.5
+    )
+    for name in ("AP", "AP_50", *(f"AP/{name}" for name in CLASSES)):
+        expected = values[f"cityscapes/{name}"]
+        assert values[f"cityscapes/boundary_{name}"] == pytest.approx(expected, abs=1e-9)
+    narrow = evaluate(samples_of(scenes, True), ann_dir, metric="boundary")
+    assert set(narrow) == {"cityscapes/boundary_AP", "cityscapes/boundary_AP_50"}
+    assert 0 < narrow["cityscapes/boundary_AP"] < values["cityscapes/AP"] - 0.02
+
+
+@pytest.mark.parametrize("ratio", [0.005, 0.02])
+def test_boundary_ap_follows_from_the_boundary_iou(tmp_path, ratio):
+    """One instance and one prediction of each class: its AP is the share of thresholds below."""
+    place = np.zeros((HEIGHT, WIDTH), bool)
+    true, found = [], []
+    for index in range(len(CLASSES)):
+        left, top = 40 * (index % 4), 60 * (index // 4)
+        mask = place.copy()
+        mask[top : top + 50, left : left + 40 - index % 2] = True
+        true.append(mask)
+        mask = mask.copy()
+        mask[top : top + index // 2, left : left + 30] = False
+        mask[top + 20 : top + 25, left : left + index] = False
+        found.append(mask)
+    ids = np.full((HEIGHT, WIDTH), 7, np.uint16)
+    for name, mask in zip(CLASSES, true, strict=True):
+        ids[mask] = name2label[name].id * 1000
+    (tmp_path / "ulm").mkdir()
+    path = tmp_path / "ulm" / "ulm_000000_000019_gtFine_instanceIds.png"
+    assert cv2.imwrite(str(path), ids)
+    scene = (ids, np.stack(found), np.arange(len(CLASSES)), np.linspace(0.9, 0.2, len(CLASSES)))
+    values = evaluate(
+        samples_of([scene], True), tmp_path, classwise=True, boundary_dilation_ratio=ratio
+    )
+    expected = []
+    for name, ours, theirs in zip(CLASSES, found, true, strict=True):
+        boundary_iou = iou(published_boundary(ours, ratio), published_boundary(theirs, ratio))
+        least = min(iou(ours, theirs), boundary_iou)
+        expected.append((protocol.args.overlaps < least).mean())
+        assert values[f"cityscapes/boundary_AP/{name}"] == pytest.approx(expected[-1], abs=1e-9)
+    assert len(set(expected)) > 3
+    assert values["cityscapes/boundary_AP"] == pytest.approx(np.mean(expected), abs=1e-9)
+
+
+def test_groups_and_tiny_instances_excuse_in_boundary_ap_as_in_mask_ap(tmp_path):
+    """A part of a group and a tiny instance's surroundings, found before the perfect instance."""
+    ids = np.full((HEIGHT, WIDTH), 7, np.uint16)
+    ids[:60, :80] = 26  # cars that nobody told apart
+    ids[80:89, 10:19] = 26001
+    ids[70:110, 80:150] = 26002
+    part, around = np.zeros((2, HEIGHT, WIDTH), bool)
+    part[20:50, 20:60] = True
+    around[79:90, 9:20] = True
+    (tmp_path / "ulm").mkdir()
+    path = tmp_path / "ulm" / "ulm_000000_000019_gtFine_instanceIds.png"
+    assert cv2.imwrite(str(path), ids)
+    masks = np.stack([part, around, ids == 26002])
+    scene = (ids, masks, np.full(3, 2), np.array([0.9, 0.8, 0.7]))
+    values = evaluate(samples_of([scene], True), tmp_path)
+    assert values["cityscapes/AP_50"] == pytest.approx(1.0)
+    assert 0.5 < values["cityscapes/AP"] < 1  # the tiny one excuses up to 81 / 121
+    for name in ("AP", "AP_50"):
+        expected = values[f"cityscapes/{name}"]
+        assert values[f"cityscapes/boundary_{name}"] == pytest.approx(expected, abs=1e-9)
+
+
 def test_perfect_and_no_predictions(scenes, ann_dir):
     perfect, nothing = [], []
     for ids, *_ in scenes:
@@ -130,9 +201,9 @@ def test_perfect_and_no_predictions(scenes, ann_dir):
         nothing.append((ids, masks[:0], labels[:0], np.zeros(0)))
     for as_rle in (True, False):
         found = evaluate(samples_of(perfect, as_rle), ann_dir)
-        assert found == pytest.approx({"cityscapes/AP": 1.0, "cityscapes/AP_50": 1.0})
+        assert found == pytest.approx(dict.fromkeys(NAMES, 1.0), abs=1e-9)
         found = evaluate(samples_of(nothing, as_rle), ann_dir)
-        assert found == {"cityscapes/AP": 0.0, "cityscapes/AP_50": 0.0}
+        assert found == dict.fromkeys(NAMES, 0.0)
 
 
 def test_truth_without_instances_is_minus_one(tmp_path):
@@ -141,7 +212,7 @@ def test_truth_without_instances_is_minus_one(tmp_path):
     assert cv2.imwrite(str(path), np.full((HEIGHT, WIDTH), 7, np.uint16))
     masks, labels = disc(50, 50, 9)[None], np.array([2])
     sample = samples_of([(None, masks, labels, np.array([0.5]))], True)
-    assert evaluate(sample, tmp_path) == {"cityscapes/AP": -1, "cityscapes/AP_50": -1}
+    assert evaluate(sample, tmp_path) == dict.fromkeys(NAMES, -1)
 
 
 def test_no_mask_is_unpacked_to_the_images_size(tmp_path):
@@ -177,6 +248,8 @@ def test_wrong_use_is_named(scenes, ann_dir, tmp_path):
         CityscapesInstanceMetric(str(tmp_path / "absent"))
     with pytest.raises(FileNotFoundError, match="ulm_000000_000019_gtFine_instanceIds.png"):
         evaluate(samples_of(scenes[:1], True), tmp_path)
+    with pytest.raises(ValueError, match=r"must be of segm and boundary, found \['bbox'\]"):
+        CityscapesInstanceMetric(str(ann_dir), metric=["bbox", "segm"])
     metric = CityscapesInstanceMetric(str(ann_dir))
     metric.dataset_meta = {"classes": ("person", "dog")}
     with pytest.raises(ValueError, match=r"must be of person, .*found \['dog'\]"):

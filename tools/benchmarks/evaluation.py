@@ -1,8 +1,11 @@
 """InstanceMetric on images of street size; boundary AP beside faster-coco-eval's own."""
 
+import contextlib
+import io
 import json
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +23,23 @@ RATIO = 0.005  # of Cityscapes
 KINDS = ["bbox", "segm", "boundary"]
 
 
-def write_scenes(rng: np.random.Generator, images: int, path: Path) -> list[dict[str, Any]]:
-    """Write COCO ground truth with run lengths; return predictions that are a little off."""
+@dataclass
+class Scenes:
+    """Ground truth as a COCO json in a folder that lives as long as this, and predictions."""
+
+    folder: tempfile.TemporaryDirectory
+    truth: Path
+    samples: list[dict[str, Any]]
+
+
+def make_scenes(rng: np.random.Generator, images: int) -> Scenes:
+    """Predictions are a little off the truth."""
     annotations, samples = [], []
     for image in range(1, images + 1):
         polygons = outlines(rng, INSTANCES, HEIGHT, WIDTH)
         labels = rng.integers(CLASSES, size=INSTANCES)
-        truth = run_lengths(polygons, HEIGHT, WIDTH)
-        for rle, box, label in zip(truth, boxes_of(polygons).tolist(), labels, strict=True):
+        wanted = run_lengths(polygons, HEIGHT, WIDTH)
+        for rle, box, label in zip(wanted, boxes_of(polygons).tolist(), labels, strict=True):
             x0, y0, x1, y1 = box
             annotations.append(
                 {
@@ -54,24 +66,27 @@ def write_scenes(rng: np.random.Generator, images: int, path: Path) -> list[dict
         "annotations": annotations,
         "categories": [{"id": i + 1, "name": str(i)} for i in range(CLASSES)],
     }
-    path.write_text(json.dumps(document))
-    return samples
+    folder = tempfile.TemporaryDirectory()
+    truth = Path(folder.name) / "truth.json"
+    truth.write_text(json.dumps(document))
+    return Scenes(folder, truth, samples)
 
 
-def evaluate(truth: Path, samples: list[dict[str, Any]], metric: list[str]) -> dict[str, float]:
+def evaluate(scenes: Scenes, metric: list[str]) -> dict[str, float]:
     """All of an evaluation, as a test loop runs it with batches of one image."""
-    evaluator = InstanceMetric(str(truth), metric, boundary_dilation_ratio=RATIO)
-    evaluator.dataset_meta = {"classes": [str(i) for i in range(CLASSES)]}
-    for sample in samples:
-        evaluator.process({}, [sample])
-    return evaluator.evaluate(len(samples))
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator = InstanceMetric(str(scenes.truth), metric, boundary_dilation_ratio=RATIO)
+        evaluator.dataset_meta = {"classes": [str(i) for i in range(CLASSES)]}
+        for sample in scenes.samples:
+            evaluator.process({}, [sample])
+        return evaluator.evaluate(len(scenes.samples))
 
 
-def library(truth: Path, samples: list[dict[str, Any]]) -> dict[str, float]:
+def library(scenes: Scenes) -> dict[str, float]:
     """faster-coco-eval's own boundary mode, on all cores."""
-    coco = COCO(str(truth))
+    coco = COCO(str(scenes.truth))
     results = []
-    for sample in samples:
+    for sample in scenes.samples:
         found = sample["pred_instances"]
         for label, score, rle in zip(found["labels"], found["scores"], found["masks"], strict=True):
             own = {"image_id": sample["img_id"], "category_id": int(label) + 1}
@@ -92,15 +107,13 @@ def pace(images: int) -> Callable[[Measured], str]:
 
 
 def cases(threads: int, device: str) -> Iterator[Case]:
-    with tempfile.TemporaryDirectory() as folder:
-        for images, metric in ((10, ["boundary"]), (10, KINDS), (40, KINDS)):
-            truth = Path(folder) / f"{images}.json"
-            samples = write_scenes(np.random.default_rng(0), images, truth)
-            alone = metric == ["boundary"]
-            yield Case(
-                name=f"{images} images, {'boundary' if alone else 'all three'}",
-                nbseg=partial(evaluate, truth, samples, metric),
-                peers={"faster-coco-eval": partial(library, truth, samples)} if alone else {},
-                agree=agree,
-                facts={"500 images": pace(images)},
-            )
+    for images, metric in ((10, ["boundary"]), (10, KINDS), (40, KINDS)):
+        scenes = make_scenes(np.random.default_rng(0), images)
+        alone = metric == ["boundary"]
+        yield Case(
+            name=f"{images} images, {'boundary' if alone else 'all three'}",
+            nbseg=partial(evaluate, scenes, metric),
+            peers={"faster-coco-eval": partial(library, scenes)} if alone else {},
+            agree=agree,
+            facts={"500 images": pace(images)},
+        )
