@@ -1,0 +1,181 @@
+"""What is wrong with a COCO json and its images, before anything trains on them."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from nbseg._native import crops_from_rle
+from nbseg.datasets.converters.coco_json import Prepared, Summary
+from nbseg.datasets.converters.parallel import parallel_map
+from nbseg.datasets.image_files import image_size
+
+# How far a side of a box may lie from its mask, in pixels: COCO's own follow polygons, not pixels.
+TOLERANCE = 2.0
+
+# A kind of problem and the image or annotation that has it.
+Problem = tuple[str, str]
+
+
+def check_coco(
+    path: Path, image_folder: Path, workers: int = 1
+) -> tuple[Prepared, dict[str, list[str]]]:
+    """Look for what would fail or mislead training later.
+
+    Of images only headers are read. Annotations without ``segmentation`` may have a box only.
+
+    Args:
+        path: a COCO json.
+        image_folder: of its images.
+        workers: processes.
+
+    Returns:
+        What the json holds, and by kind of problem which images and annotations have it.
+
+    Raises:
+        FileNotFoundError: there is no such json or folder.
+        ValueError: it is not a COCO json.
+    """
+    if not image_folder.is_dir():
+        raise FileNotFoundError(f"no image folder {image_folder}")
+    content = _load(path)
+    problems: dict[str, list[str]] = defaultdict(list)
+    for key in ("images", "annotations", "categories"):
+        ids = Counter(item["id"] for item in content[key])
+        for number, count in ids.items():
+            if count > 1:
+                problems[f"{key} that share an id"].append(f"{count} {key} have id {number}")
+    images = {image["id"]: image for image in content["images"]}
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    grouped: dict[Any, list[dict]] = {number: [] for number in images}
+    for annotation in content["annotations"]:
+        text = f"annotation {annotation['id']}"
+        if annotation["image_id"] not in images:
+            problems["annotations of unknown images"].append(
+                f"{text}: image {annotation['image_id']}"
+            )
+        elif annotation["category_id"] not in names:
+            problems["annotations of unknown categories"].append(
+                f"{text}: category {annotation['category_id']}"
+            )
+        else:
+            grouped[annotation["image_id"]].append(annotation)
+
+    summary = Summary()
+    items = [(image, grouped[number]) for number, image in images.items()]
+    for image, annotations in items:
+        summary.add(image, annotations, names, len(items))
+    look = partial(_problems_of, image_folder)
+    for found in parallel_map(look, items, workers, f"checking {path.name}"):
+        for kind, which in found:
+            problems[kind].append(which)
+    return Prepared(path, image_folder, content["categories"], summary), dict(problems)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no annotation file {path}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not a json file: {error}") from error
+    needed = {
+        "images": ("id", "file_name", "height", "width"),
+        "annotations": ("id", "image_id", "category_id", "bbox"),
+        "categories": ("id", "name"),
+    }
+    for key, fields in needed.items():
+        items = content.get(key) if isinstance(content, dict) else None
+        if not isinstance(items, list):
+            raise ValueError(f"{path} is not a COCO annotation file: it has no list {key!r}")
+        for position, item in enumerate(items):
+            absent = [f for f in fields if not isinstance(item, dict) or f not in item]
+            if absent:
+                raise ValueError(f"{path}: {key}[{position}] has no {absent[0]!r}")
+    return content
+
+
+def _problems_of(folder: Path, item: tuple[dict, Sequence[dict]]) -> list[Problem]:
+    image, annotations = item
+    name, wanted = image["file_name"], (image["height"], image["width"])
+    path = folder / name
+    if not path.is_file():
+        found = [("images that are missing", str(path))]
+    else:
+        size = image_size(path)
+        if size is None:
+            found = [("images that cannot be read", name)]
+        elif size != wanted:
+            text = f"{name}: {size[1]}x{size[0]}, {wanted[1]}x{wanted[0]} in the json"
+            found = [("images of another size", text)]
+        else:
+            found = []
+    for annotation in annotations:
+        kind = _problem_of(annotation, *wanted)
+        if kind:
+            found.append((kind, f"annotation {annotation['id']} of {name}"))
+    return found
+
+
+def _problem_of(annotation: dict[str, Any], height: int, width: int) -> str | None:
+    try:
+        x, y, w, h = (float(value) for value in annotation["bbox"])
+    except (TypeError, ValueError):
+        return "boxes that are not four numbers"
+    box = np.array([x, y, x + w, y + h])
+    limits = np.array([0, 0, width, height])
+    if not np.isfinite(box).all() or w <= 0 or h <= 0:
+        return "boxes without area"
+    if (box[:2] < -TOLERANCE).any() or (box[2:] > limits[2:] + TOLERANCE).any():
+        return "boxes that leave the image"
+    mask = annotation.get("segmentation")
+    if not mask:
+        return None
+    if isinstance(mask, list):
+        if not all(map(_has_area, mask)):
+            return "degenerate polygons"
+        points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in mask])
+        # COCO's boxes are of the part within the image.
+        tight = np.concatenate([points.min(axis=0), points.max(axis=0)])
+        tight = np.clip(tight, 0, np.tile(limits[2:], 2))
+    else:
+        crop = _crop(mask, height, width)
+        if crop is None:
+            return "run lengths that do not fit the image"
+        if not crop[2:].all():
+            return "empty masks"
+        tight = np.concatenate([crop[:2], crop[:2] + crop[2:]])
+    return "boxes that do not fit their masks" if (abs(box - tight) > TOLERANCE).any() else None
+
+
+def _has_area(polygon: Any) -> bool:
+    """Whether a flat [x0, y0, x1, y1, ...] has three points or more and encloses something."""
+    try:
+        points = np.asarray(polygon, float)
+    except (TypeError, ValueError):
+        return False
+    if points.ndim != 1 or points.size < 6 or points.size % 2 or not np.isfinite(points).all():
+        return False
+    x, y = points.reshape(-1, 2).T
+    return bool(abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) > 0)
+
+
+def _crop(rle: dict[str, Any], height: int, width: int) -> np.ndarray | None:
+    """The tight (x, y, w, h) of a run-length encoding; None if it is not of this size."""
+    try:
+        counts = rle["counts"]
+        if list(rle["size"]) != [height, width]:
+            return None
+        if isinstance(counts, list):
+            if sum(counts) != height * width or min(counts) < 0:
+                return None
+            counts = coco_mask.frPyObjects(rle, height, width)["counts"]
+        encoded = counts.encode() if isinstance(counts, str) else counts
+        return np.asarray(crops_from_rle([encoded], height, width)[2][0])
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,246 @@
+"""BDD100K's instance masks, and the images that have boxes only, to COCO jsons."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from nbseg.datasets.converters.coco_json import (
+    Labelled,
+    Prepared,
+    is_prepared,
+    source_record,
+    write_coco_json,
+)
+from nbseg.datasets.converters.instance_map import annotation_of, encode_instances
+from nbseg.datasets.converters.parallel import parallel_map
+from nbseg.datasets.converters.scalabel import CATEGORIES, labels_of, load_frames, rasterise
+from nbseg.datasets.converters.trees import require, require_all
+from nbseg.datasets.image_files import image_size
+
+MASKS = ("bitmasks", "rles", "polygons")
+SPLITS = {"train": 7000, "val": 1000}
+TREE = """\
+  images/10k/{train,val}/*.jpg
+  labels/ins_seg/bitmasks/{train,val}/*.png
+      or labels/ins_seg/{rles,polygons}/ins_seg_{train,val}.json
+  images/100k/train/*.jpg and labels/det_20/det_train.json, for the images with boxes only
+(the folder bdd100k of the archives 10K Images, Instance Segmentation, 100K Images and
+Detection 2020 Labels)"""
+CROWD, IGNORE = 2, 1
+
+
+def convert_bdd100k(
+    root: Path,
+    out: Path,
+    masks: str | None = None,
+    workers: int = 1,
+    force: bool = False,
+) -> list[Prepared]:
+    """Write ``ins_seg_{train,val}.json``, and ``det_train_unlabeled.json`` where there are boxes.
+
+    The formats are those of doc.bdd100k.com/format.html. An instance with the attribute crowd or
+    ignored is one annotation with ``iscrowd`` 1, as in the official ``to_coco``. The unlabelled
+    set is images/100k/train without images of the same name in images/10k, whose test images are
+    among them; its json keeps the boxes (``x2 - x1 + 1`` wide, as the official tools count) as
+    hidden truth, without masks.
+
+    Args:
+        root: the folder with images/ and labels/.
+        out: folder of the jsons.
+        masks: one of ``MASKS``; by default the first that is there. The official evaluation takes
+            bitmasks. Masks of rles may overlap; polygons (Bézier curves) are drawn anew.
+        workers: processes.
+        force: replace a json that was made from something else.
+
+    Raises:
+        FileNotFoundError: the tree is incomplete; nothing was written.
+        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        ValueError: a file cannot be read, or a mask has another size than its image.
+    """
+    require(root, [f"images/10k/{split}" for split in SPLITS], TREE)
+    if masks is None:
+        present = [m for m in MASKS if (root / "labels/ins_seg" / m).is_dir()]
+        masks = present[0] if present else MASKS[0]
+    with_boxes = (root / "images/100k/train").is_dir()
+    needed = [_labels(masks, split) for split in SPLITS]
+    require(root, needed + ["labels/det_20/det_train.json"] * with_boxes, TREE)
+    plans = [_masked_images(root, split, masks, count) for split, count in SPLITS.items()]
+    if with_boxes:
+        plans.append(_images_with_boxes(root))
+    return [_convert(root, out, plan, workers, force) for plan in plans]
+
+
+@dataclass
+class _Plan:
+    """One json: its images, each with what its annotations are made from."""
+
+    name: str
+    description: str
+    folder: Path
+    sources: list[Path]
+    items: list[tuple[Path, Any]]
+    documented: int | None
+    notes: list[str]
+
+
+def _convert(root: Path, out: Path, plan: _Plan, workers: int, force: bool) -> Prepared:
+    path = out / f"{plan.name}.json"
+    images = [image for image, _ in plan.items]
+    record = source_record(plan.description, root, plan.sources + images)
+    summary = None
+    if not is_prepared(path, record, force):
+        content = parallel_map(_load, plan.items, workers, plan.description)
+        summary = write_coco_json(path, record, CATEGORIES, content, len(images))
+    return Prepared(
+        path, plan.folder, CATEGORIES, summary, documented_images=plan.documented, notes=plan.notes
+    )
+
+
+def _labels(masks: str, split: str) -> str:
+    ending = split if masks == "bitmasks" else f"ins_seg_{split}.json"
+    return f"labels/ins_seg/{masks}/{ending}"
+
+
+def _masked_images(root: Path, split: str, masks: str, documented: int) -> _Plan:
+    folder = root / "images/10k" / split
+    source = root / _labels(masks, split)
+    description = f"BDD100K ins_seg {split}, {masks}"
+    if masks == "bitmasks":
+        images = _jpegs(root, folder)
+        files = [source / f"{image.stem}.png" for image in images]
+        require_all(source, [file.name for file in files], f"the mask of an image in {folder}")
+        items: list[tuple[Path, Any]] = list(zip(images, files, strict=True))
+        return _Plan(f"ins_seg_{split}", description, folder, files, items, documented, [])
+    frames = load_frames(source)
+    require_all(folder, [frame["name"] for frame in frames], f"named in {source}")
+    geometry = "rle" if masks == "rles" else "poly2d"
+    items, others = [], Counter[str]()
+    for frame in frames:
+        labels, left_out = labels_of(frame, geometry)
+        items.append((folder / frame["name"], labels))
+        others += left_out
+    notes = _left_out(others)
+    if not any(labels for _, labels in items):
+        raise ValueError(f"{source}: no label has {geometry!r}; choose another --masks of {MASKS}")
+    return _Plan(f"ins_seg_{split}", description, folder, [source], items, documented, notes)
+
+
+def _images_with_boxes(root: Path) -> _Plan:
+    folder = root / "images/100k/train"
+    source = root / "labels/det_20/det_train.json"
+    labelled = {path.name for path in (root / "images/10k").glob("*/*.jpg")}
+    found = _jpegs(root, folder)
+    images = [image for image in found if image.name not in labelled]
+    frames = {frame["name"]: frame for frame in load_frames(source)}
+    items: list[tuple[Path, Any]] = []
+    others: Counter[str] = Counter()
+    for image in images:
+        labels, left_out = labels_of(frames.get(image.name, {}), "box2d")
+        items.append((image, labels))
+        others += left_out
+    notes = [
+        f"{len(found)} images in {folder} (documented: 70000), {len(found) - len(images)} of them "
+        "left out, because images/10k has them",
+        f"{sum(image.name not in frames for image in images)} images are not in {source.name}",
+        *_left_out(others),
+    ]
+    description = "BDD100K 100k train without 10k, boxes"
+    return _Plan("det_train_unlabeled", description, folder, [source], items, None, notes)
+
+
+def _left_out(others: Counter[str]) -> list[str]:
+    if not others:
+        return []
+    counts = ", ".join(f"{name} {count}" for name, count in others.most_common())
+    return [f"labels of other classes, left out: {counts}"]
+
+
+def _jpegs(root: Path, folder: Path) -> list[Path]:
+    images = sorted(folder.glob("*.jpg"))
+    if not images:
+        require(root, [f"{folder.relative_to(root)}/*.jpg"], TREE)
+    return images
+
+
+def _load(item: tuple[Path, Path | Sequence[dict[str, Any]]]) -> Labelled:
+    image, source = item
+    size = image_size(image)
+    if size is None:
+        raise ValueError(f"{image} cannot be read: unpack it again")
+    height, width = size
+    if isinstance(source, Path):
+        annotations = _from_bitmask(source, height, width)
+    elif not source:
+        annotations = []
+    elif "box2d" in source[0]:
+        annotations = [_from_box(label) for label in source]
+    elif "rle" in source[0]:
+        annotations = [_from_rle(label, height, width, image) for label in source]
+    else:
+        annotations = _from_polygons(source, height, width)
+    return {"file_name": image.name, "height": height, "width": width}, annotations
+
+
+def _from_bitmask(path: Path, height: int, width: int) -> list[dict[str, Any]]:
+    """R is the category, G the attributes, 256 B + A the instance; OpenCV's order is BGRA."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.shape != (height, width, 4):
+        found = "cannot be read" if pixels is None else f"has the shape {pixels.shape}"
+        raise ValueError(f"{path} {found}: wanted an RGBA image of {width}x{height} pixels")
+    found = encode_instances(
+        pixels.view("<i4")[:, :, 0], lambda number: 1 <= number >> 16 & 255 <= len(CATEGORIES)
+    )
+    numbered = [
+        (
+            ((number & 255) << 8) + (number >> 24 & 255),
+            {
+                "category_id": number >> 16 & 255,
+                "iscrowd": int(bool(number >> 8 & (CROWD | IGNORE))),
+                **annotation,
+            },
+        )
+        for number, annotation in found.items()
+    ]
+    return [annotation for _, annotation in sorted(numbered, key=lambda pair: pair[0])]
+
+
+def _from_box(label: dict[str, Any]) -> dict[str, Any]:
+    box = label["box2d"]
+    width, height = box["x2"] - box["x1"] + 1, box["y2"] - box["y1"] + 1
+    return {
+        "category_id": label["category_id"],
+        "iscrowd": label["iscrowd"],
+        "bbox": [box["x1"], box["y1"], width, height],
+        "area": width * height,
+    }
+
+
+def _from_rle(label: dict[str, Any], height: int, width: int, image: Path) -> dict[str, Any]:
+    rle = label["rle"]
+    if list(rle["size"]) != [height, width]:
+        raise ValueError(
+            f"{image} has {width}x{height} pixels, a mask of it {rle['size'][1]}x{rle['size'][0]}"
+        )
+    return {
+        "category_id": label["category_id"],
+        "iscrowd": label["iscrowd"],
+        **annotation_of({"size": rle["size"], "counts": rle["counts"].encode()}),
+    }
+
+
+def _from_polygons(
+    labels: Sequence[dict[str, Any]], height: int, width: int
+) -> list[dict[str, Any]]:
+    ids = rasterise([label["poly2d"] for label in labels], height, width)
+    return [
+        {
+            "category_id": labels[number - 1]["category_id"],
+            "iscrowd": labels[number - 1]["iscrowd"],
+            **annotation,
+        }
+        for number, annotation in encode_instances(ids, lambda number: number > 0).items()
+    ]

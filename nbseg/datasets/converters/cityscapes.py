@@ -1,0 +1,201 @@
+"""Cityscapes' instance annotations to COCO jsons, as MMDetection's converter makes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from nbseg.datasets.converters.cityscapes_polygons import LABELS, rasterise_polygons
+from nbseg.datasets.converters.coco_json import (
+    Labelled,
+    Prepared,
+    is_prepared,
+    source_record,
+    write_coco_json,
+)
+from nbseg.datasets.converters.instance_map import encode_instances
+from nbseg.datasets.converters.parallel import parallel_map
+from nbseg.datasets.converters.trees import require
+from nbseg.datasets.image_files import image_size
+
+CLASSES = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
+CATEGORIES = [{"id": LABELS.index(name), "name": name} for name in CLASSES]
+_IDS = frozenset(category["id"] for category in CATEGORIES)
+IMAGE_SUFFIX = "_leftImg8bit.png"
+TREE = """\
+  leftImg8bit/{train,val,train_extra}/CITY/*_leftImg8bit.png
+  gtFine/{train,val}/CITY/*_gtFine_{instanceIds.png or polygons.json}
+  gtCoarse/train_extra/CITY/*_gtCoarse_{instanceIds.png or polygons.json}
+(from leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip; for train_extra also
+leftImg8bit_trainextra.zip, gtCoarse.zip)"""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A part of Cityscapes.
+
+    Attributes:
+        annotations: the folder of its annotations, gtFine or gtCoarse.
+        images: number of images by www.cityscapes-dataset.com.
+        instances: by class, where published.
+    """
+
+    annotations: str
+    images: int
+    instances: dict[str, str] = field(default_factory=dict)
+
+
+SPLITS = {
+    "train": Split(
+        "gtFine",
+        2975,
+        # Mask R-CNN (arXiv 1703.06870), section on Cityscapes.
+        dict(
+            zip(
+                CLASSES,
+                ("17.9k", "1.8k", "26.9k", "0.5k", "0.4k", "0.2k", "0.7k", "3.7k"),
+                strict=True,
+            )
+        ),
+    ),
+    "val": Split("gtFine", 500),
+    "train_extra": Split("gtCoarse", 19998),
+}
+# Reported to be broken in leftImg8bit_trainextra.zip.
+BROKEN = "troisdorf_000000_000073"
+
+
+def convert_cityscapes(
+    root: Path,
+    out: Path,
+    splits: Sequence[str] | None = None,
+    workers: int = 1,
+    force: bool = False,
+) -> list[Prepared]:
+    """Write ``instancesonly_filtered_{gtFine_train,gtFine_val,gtCoarse_train_extra}.json``.
+
+    As MMDetection's ``cityscapes.py``: category ids are Cityscapes' own (24 to 33), a group (its
+    pixels have an id below 1000) is one annotation with ``iscrowd`` 1, masks are RLE of the
+    instance image, and images without instances are kept: MMDetection's ``filter_empty_gt`` drops
+    them when training. Unlike it, images are sorted, so that splits by seed repeat, and ids begin
+    at 1. Where ``*_instanceIds.png`` is absent it is made from ``*_polygons.json``.
+
+    Args:
+        root: the folder with leftImg8bit/ and gtFine/.
+        out: folder of the jsons.
+        splits: of ``SPLITS``; by default train and val, and train_extra where it is.
+        workers: processes.
+        force: replace a json that was made from something else.
+
+    Raises:
+        FileNotFoundError: the tree is incomplete; nothing was written.
+        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        ValueError: an annotation cannot be read, or has another size than its image.
+    """
+    if splits is None:
+        extra = all(
+            (root / folder / "train_extra").is_dir() for folder in ("leftImg8bit", "gtCoarse")
+        )
+        splits = ["train", "val", *(["train_extra"] if extra else [])]
+    wanted = [
+        f"{folder}/{name}"
+        for name in splits
+        for folder in ("leftImg8bit", SPLITS[name].annotations)
+    ]
+    require(root, wanted, TREE)
+    files = {name: _files(root, name) for name in splits}
+    return [_convert(root, out, name, *files[name], workers, force) for name in splits]
+
+
+def _files(root: Path, name: str) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """Pairs of an image and its annotation, sorted, and notes on what does not pair."""
+    kind = SPLITS[name].annotations
+    images = sorted((root / "leftImg8bit" / name).glob(f"*/*{IMAGE_SUFFIX}"))
+    if not images:
+        require(root, [f"leftImg8bit/{name}/CITY/*{IMAGE_SUFFIX}"], TREE)
+    stems = {}
+    for suffix in ("polygons.json", "instanceIds.png"):
+        ending = f"_{kind}_{suffix}"
+        for path in (root / kind / name).glob(f"*/*{ending}"):
+            stems[f"{path.parent.name}/{path.name.removesuffix(ending)}"] = path
+    pairs = []
+    for image in images:
+        stem = f"{image.parent.name}/{image.name.removesuffix(IMAGE_SUFFIX)}"
+        if stem not in stems:
+            require(root, [f"{kind}/{name}/{stem}_{kind}_instanceIds.png"], TREE)
+        pairs.append((image, stems.pop(stem)))
+    notes = []
+    if stems:
+        notes.append(f"{len(stems)} annotation files have no image, the first {min(stems)}")
+    drawn = sum(path.suffix == ".json" for _, path in pairs)
+    if drawn:
+        notes.append(f"{drawn} images without instanceIds.png: rasterised from polygons.json")
+    if any(BROKEN in image.name for image, _ in pairs):
+        notes.append(f"{BROKEN}{IMAGE_SUFFIX} is reported to be broken in the archive: look at it")
+    return pairs, notes
+
+
+def _convert(
+    root: Path,
+    out: Path,
+    name: str,
+    pairs: list[tuple[Path, Path]],
+    notes: list[str],
+    workers: int,
+    force: bool,
+) -> Prepared:
+    split = SPLITS[name]
+    path = out / f"instancesonly_filtered_{split.annotations}_{name}.json"
+    record = source_record(
+        f"Cityscapes {split.annotations} {name}", root, (file for pair in pairs for file in pair)
+    )
+    summary = None
+    if not is_prepared(path, record, force):
+        activity = f"Cityscapes {name}"
+        content = parallel_map(_load, pairs, workers, activity)
+        summary = write_coco_json(path, record, CATEGORIES, content, len(pairs))
+    folder = root / "leftImg8bit" / name
+    return Prepared(path, folder, CATEGORIES, summary, split.images, split.instances, notes)
+
+
+def _load(files: tuple[Path, Path]) -> Labelled:
+    image, labels = files
+    ids = rasterise_polygons(labels) if labels.suffix == ".json" else _read_ids(labels)
+    size = image_size(image)
+    if size != ids.shape:
+        found = "cannot be read" if size is None else f"has {size[1]}x{size[0]} pixels"
+        raise ValueError(f"{image} {found}, {labels} {ids.shape[1]}x{ids.shape[0]}")
+    annotations = [
+        {
+            "category_id": _category(number),
+            "iscrowd": int(number < 1000),
+            **annotation,
+        }
+        for number, annotation in encode_instances(
+            ids, lambda number: _category(number) in _IDS
+        ).items()
+    ]
+    city = image.parent.name
+    stem = image.name.removesuffix(IMAGE_SUFFIX)
+    kind = "gtFine" if "_gtFine_" in labels.name else "gtCoarse"
+    return {
+        "file_name": f"{city}/{image.name}",
+        "height": ids.shape[0],
+        "width": ids.shape[1],
+        "segm_file": f"{city}/{stem}_{kind}_labelIds.png",
+    }, annotations
+
+
+def _category(number: int) -> int:
+    """The label of a pixel of an instance image."""
+    return number // 1000 if number >= 1000 else number
+
+
+def _read_ids(path: Path) -> np.ndarray:
+    ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if ids is None or ids.ndim != 2:
+        found = "cannot be read" if ids is None else f"has {ids.shape[2]} channels"
+        raise ValueError(f"{path} {found}: it must be a grey PNG of 16 bits; unpack it again")
+    return ids

@@ -1,0 +1,52 @@
+"""Cityscapes' polygons to the instance image that cityscapesScripts would make of them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+# Names in the order of their ids, from 0 (cityscapesScripts, helpers/labels.py).
+LABELS = (
+    "unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic",
+    "ground", "road", "sidewalk", "parking", "rail track", "building", "wall", "fence",
+    "guard rail", "bridge", "tunnel", "pole", "polegroup", "traffic light", "traffic sign",
+    "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "caravan",
+    "trailer", "train", "motorcycle", "bicycle",
+)  # fmt: skip
+FIRST_WITH_INSTANCES = LABELS.index("person")
+NOT_DRAWN = "license plate"
+
+
+def rasterise_polygons(path: Path) -> np.ndarray:
+    """Return the instance image (H, W) int32 of a ``*_polygons.json``.
+
+    As ``json2instanceImg`` of cityscapesScripts 2.3: polygons are drawn by Pillow in the order of
+    the file, later ones over earlier ones; the n-th object of a class that has instances gets
+    ``1000 * id + n``, a group (``cargroup``) and any other class its id; deleted objects are
+    passed over, and count for no n.
+
+    Raises:
+        ValueError: a label that Cityscapes does not have, or a polygon of fewer than two points.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    image = Image.new("I", (content["imgWidth"], content["imgHeight"]), 0)
+    draw = ImageDraw.Draw(image)
+    seen = dict.fromkeys(LABELS, 0)
+    for position, item in enumerate(content["objects"]):
+        label = item["label"]
+        if item.get("deleted") or label == NOT_DRAWN:
+            continue
+        group = label not in seen and label.endswith("group")
+        if group:
+            label = label.removesuffix("group")
+        if label not in seen:
+            raise ValueError(f"{path}: object {position} has the unknown label {item['label']!r}")
+        number = LABELS.index(label)
+        if number >= FIRST_WITH_INSTANCES and not group:
+            number = 1000 * number + seen[label]
+            seen[label] += 1
+        if len(item["polygon"]) < 2:
+            raise ValueError(f"{path}: object {position} ({label}) has fewer than two points")
+        draw.polygon([tuple(point) for point in item["polygon"]], fill=number)
+    return np.array(image)

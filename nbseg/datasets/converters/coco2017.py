@@ -1,0 +1,165 @@
+"""COCO 2017 as downloaded: what is there, and the jsons that semi-supervised training needs."""
+
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from nbseg.datasets.converters.coco_json import (
+    Labelled,
+    Prepared,
+    Summary,
+    is_prepared,
+    source_record,
+    write_coco_json,
+)
+from nbseg.datasets.converters.folder import images_of
+from nbseg.datasets.converters.trees import require, require_all
+
+TREE = """\
+  train2017/*.jpg, val2017/*.jpg
+  annotations/{instances_train2017,instances_val2017}.json
+  unlabeled2017/*.jpg and annotations/image_info_unlabeled2017.json, for the unlabelled images
+  annotations/instances_val2014.json, for val35k
+(from train2017.zip, val2017.zip, annotations_trainval2017.zip; unlabeled2017.zip,
+image_info_unlabeled2017.zip; annotations_trainval2014.zip)"""
+LABELLED = ("train2017", "val2017")
+VAL35K = "instances_train2017-val35k"
+# cocodataset.org; val35k and train2014 by number of images of the 2014 release.
+DOCUMENTED = {
+    "train2017": 118287,
+    "val2017": 5000,
+    "unlabeled2017": 123403,
+    "val35k": 35504,
+    "train2014": 82783,
+}
+
+
+def convert_coco(
+    root: Path,
+    out: Path,
+    val2014: Path | None = None,
+    workers: int = 1,
+    force: bool = False,
+) -> list[Prepared]:
+    """Check COCO 2017 and write what is missing.
+
+    train2017 is train2014 and the 35k images of val2014 that are not in val2017 (minival). Image
+    ids have stayed, but neither the names nor the ``coco_url`` of 2017 tell which are which: the
+    json of 2014 does. ``instances_train2017-val35k.json`` has the 35k images,
+    ``instances_train2017-val35k-unlabeled.json`` the others with their annotations as hidden
+    truth. ``instances_unlabeled2017.json`` is image_info_unlabeled2017.json with the categories of
+    train2017, which MMDetection needs to load it; without that file the folder's images are listed.
+
+    Args:
+        root: the folder with train2017/, val2017/ and annotations/.
+        out: folder of the jsons.
+        val2014: instances_val2014.json; by default the one in annotations/, if there is one.
+        workers: processes.
+        force: replace a json that was made from something else.
+
+    Returns:
+        The downloaded jsons, unless there is nothing to write, then the written ones.
+
+    Raises:
+        FileNotFoundError: the tree is incomplete, or an image of a json is not there.
+        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        ValueError: a json is not COCO's.
+    """
+    jsons = [f"annotations/instances_{name}.json" for name in LABELLED]
+    require(root, [*LABELLED, *jsons], TREE)
+    train = root / jsons[0]
+    records = {}
+    if val2014 is not None or (root / "annotations/instances_val2014.json").exists():
+        val2014 = val2014 or root / "annotations/instances_val2014.json"
+        for name in (f"{VAL35K}.json", f"{VAL35K}-unlabeled.json"):
+            records[out / name] = source_record(f"COCO {name}", root, [train, val2014])
+    unlabelled = root / "unlabeled2017"
+    image_info = root / "annotations/image_info_unlabeled2017.json"
+    if unlabelled.is_dir():
+        sources = [image_info] if image_info.exists() else sorted(unlabelled.glob("*.jpg"))
+        path = out / "instances_unlabeled2017.json"
+        records[path] = source_record(f"COCO {path.name}", root, sources)
+    todo = {path for path, record in records.items() if not is_prepared(path, record, force)}
+
+    results = [Prepared(path, root, [], None) for path in records if path not in todo]
+    if records and not todo:
+        return results
+    content = _load(train)
+    for name, labelled in (("train2017", content), ("val2017", _load(root / jsons[1]))):
+        results.append(_checked(root, name, labelled))
+    if val2014 is None:
+        results[-1].notes.append(
+            f"no {VAL35K}.json: it needs annotations/instances_val2014.json, from "
+            "annotations_trainval2014.zip"
+        )
+    parts = _parts_of_2014(content["images"], val2014) if val2014 else {}
+    categories = content["categories"]
+    for path in sorted(todo):
+        if "unlabeled2017" in path.name:
+            folder, known = unlabelled, DOCUMENTED["unlabeled2017"]
+            images, head = _unlabelled_images(unlabelled, image_info, workers)
+            labelled_images: Iterator[Labelled] = ((image, []) for image in images)
+        else:
+            part = "train2014" if path.stem.endswith("-unlabeled") else "val35k"
+            folder, known = root / "train2017", DOCUMENTED[part]
+            images, head = parts[part], {"licenses": content.get("licenses", [])}
+            labelled_images = _labelled(content, images)
+        summary = write_coco_json(
+            path, records[path], categories, labelled_images, len(images), **head
+        )
+        results.append(Prepared(path, folder, categories, summary, known))
+    return results
+
+
+def _load(path: Path, keys: Collection[str] = ("images", "annotations", "categories")) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if all(isinstance(content[key], list) for key in keys):
+            return content
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ValueError(f"{path} is not a COCO json: it needs the lists {', '.join(keys)}")
+
+
+def _parts_of_2014(images: list[dict], val2014: Path) -> dict[str, list[dict]]:
+    """The images of train2017 that were in val2014, and those that were in train2014."""
+    ids = {image["id"] for image in _load(val2014, keys=("images",))["images"]}
+    val35k = [image for image in images if image["id"] in ids]
+    train2014 = [image for image in images if image["id"] not in ids]
+    if not val35k or not train2014:
+        raise ValueError(
+            f"{val2014}: {len(val35k)} of the {len(images)} images of train2017 are in it; it is "
+            "not instances_val2014.json"
+        )
+    return {"val35k": val35k, "train2014": train2014}
+
+
+def _labelled(content: dict[str, Any], images: list[dict]) -> Iterator[Labelled]:
+    annotations: dict[int, list[dict]] = {image["id"]: [] for image in images}
+    for annotation in content["annotations"]:
+        if annotation["image_id"] in annotations:
+            annotations[annotation["image_id"]].append(annotation)
+    for image in images:
+        yield image, annotations[image["id"]]
+
+
+def _checked(root: Path, name: str, content: dict[str, Any]) -> Prepared:
+    """Count a downloaded json, after a look for its images."""
+    path = root / "annotations" / f"instances_{name}.json"
+    require_all(root / name, [image["file_name"] for image in content["images"]], f"in {path}")
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    summary = Summary()
+    for image, annotations in _labelled(content, content["images"]):
+        summary.add(image, annotations, names, len(content["images"]))
+    return Prepared(path, root / name, content["categories"], summary, DOCUMENTED[name])
+
+
+def _unlabelled_images(
+    folder: Path, image_info: Path, workers: int
+) -> tuple[list[dict], dict[str, Any]]:
+    if not image_info.exists():
+        return images_of(folder, workers), {}
+    content = _load(image_info, keys=("images",))
+    require_all(folder, [image["file_name"] for image in content["images"]], f"in {image_info}")
+    return content["images"], {"licenses": content.get("licenses", [])}

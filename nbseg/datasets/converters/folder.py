@@ -1,0 +1,66 @@
+"""Any folder of images to a COCO json without annotations."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from nbseg.datasets.converters.coco_json import (
+    Prepared,
+    is_prepared,
+    source_record,
+    write_coco_json,
+)
+from nbseg.datasets.converters.parallel import parallel_map
+from nbseg.datasets.image_files import SUFFIXES, image_names, image_size
+
+
+def convert_folder(
+    folder: Path,
+    out: Path,
+    classes: Sequence[str] = (),
+    workers: int = 1,
+    force: bool = False,
+) -> Prepared:
+    """Write the images of a folder and its sub-folders as a COCO json.
+
+    Args:
+        folder: of the images; file names are relative to it.
+        out: path of the json.
+        classes: names of categories, which get the ids 1, 2, ...
+        workers: processes.
+        force: replace a json that was made from something else.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no image in it.
+        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        ValueError: an image cannot be read.
+    """
+    names = image_names(folder)
+    if not names:
+        found = "an image in it" if folder.is_dir() else "such a folder"
+        raise FileNotFoundError(f"{folder}: there is not {found} ({', '.join(sorted(SUFFIXES))})")
+    categories = [{"id": index, "name": name} for index, name in enumerate(classes, start=1)]
+    record = source_record(
+        f"images, classes {list(classes)}", folder, (folder / name for name in names)
+    )
+    summary = None
+    if not is_prepared(out, record, force):
+        content = ((image, []) for image in images_of(folder, workers))
+        summary = write_coco_json(out, record, categories, content, len(names))
+    return Prepared(out, folder, categories, summary)
+
+
+def images_of(folder: Path, workers: int) -> list[dict]:
+    """Return COCO images, without ids, of all images of a folder and its sub-folders.
+
+    Raises:
+        ValueError: an image cannot be read.
+    """
+    return list(parallel_map(partial(_image, folder), image_names(folder), workers, "image sizes"))
+
+
+def _image(folder: Path, name: str) -> dict:
+    size = image_size(folder / name)
+    if size is None:
+        raise ValueError(f"{folder / name} cannot be read as an image: replace or remove it")
+    return {"file_name": name, "height": size[0], "width": size[1]}

@@ -1,0 +1,57 @@
+"""Instances of one image from a map that has a number for each of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+
+def encode_instances(ids: np.ndarray, wanted: Callable[[int], bool]) -> dict[int, dict[str, Any]]:
+    """Encode the pixels of each number as COCO's compressed RLE.
+
+    One pass over the map finds the runs of all instances: a mask of the image's size for each, as
+    ``pycocotools.mask.encode`` takes, costs ten times that. The bytes are the same.
+
+    Args:
+        ids: (H, W) integers.
+        wanted: tells which numbers are instances.
+
+    Returns:
+        By number, in ascending order: ``segmentation`` (``counts`` as str), ``bbox`` (xywh) and
+        ``area``, as in a COCO annotation.
+    """
+    height, width = ids.shape
+    # Run lengths go down the columns. cv2.transpose is several times as fast as numpy's copy.
+    flat = cv2.transpose(ids).ravel()
+    starts = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    starts = np.concatenate([[0], starts])
+    ends = np.append(starts[1:], flat.size)
+    values = flat[starts]
+    order = np.argsort(values, kind="stable")
+    numbers, firsts = np.unique(values[order], return_index=True)
+    found = {}
+    for number, runs in zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True):
+        if not wanted(number):
+            continue
+        borders = np.stack([starts[runs], ends[runs]], axis=1).ravel()
+        counts = np.diff(borders, prepend=0).tolist()
+        if borders[-1] < flat.size:
+            counts.append(int(flat.size - borders[-1]))
+        rle = {"size": [height, width], "counts": counts}
+        found[number] = annotation_of(coco_mask.frPyObjects(rle, height, width))
+    return found
+
+
+def annotation_of(rle: dict[str, Any]) -> dict[str, Any]:
+    """Return ``segmentation``, ``bbox`` and ``area`` of a compressed RLE."""
+    counts = rle["counts"]
+    return {
+        "segmentation": {
+            "size": [int(side) for side in rle["size"]],
+            "counts": counts.decode() if isinstance(counts, bytes) else counts,
+        },
+        "bbox": coco_mask.toBbox(rle).tolist(),
+        "area": int(coco_mask.area(rle)),
+    }

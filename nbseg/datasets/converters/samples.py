@@ -1,0 +1,55 @@
+"""A picture of a few images of a set with their masks, to look at before training."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from nbseg.datasets.converters.coco_json import Prepared
+from nbseg.evaluation.pictures import draw_annotations
+from nbseg.files import replacing
+
+COLUMNS = 3
+TILE = (480, 320)  # width and height that an image must fit into
+
+
+def write_samples(prepared: Prepared, path: Path) -> None:
+    """Write a JPEG grid of the summary's samples: masks, or boxes where there are none.
+
+    Raises:
+        ValueError: an image cannot be read.
+        OSError: the picture cannot be written.
+    """
+    assert prepared.summary is not None
+    tiles = [
+        _tile(prepared.image_folder / image["file_name"], annotations, prepared.categories)
+        for image, annotations in prepared.summary.samples
+    ]
+    rows = [_row(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
+    with replacing(path) as temporary:
+        if not cv2.imwrite(str(temporary), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 85]):
+            raise OSError(f"cannot write {path}")
+
+
+def _tile(path: Path, annotations: list[dict], categories: list[dict]) -> np.ndarray:
+    pixels = cv2.imread(str(path))
+    if pixels is None:
+        raise ValueError(f"{path} cannot be read as an image: replace or remove it")
+    height, width = pixels.shape[:2]
+    scale = min(TILE[0] / width, TILE[1] / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return draw_annotations(pixels, [_with_mask(a) for a in annotations], categories, size)
+
+
+def _row(tiles: list[np.ndarray]) -> np.ndarray:
+    row = np.zeros((max(len(tile) for tile in tiles), COLUMNS * TILE[0], 3), np.uint8)
+    for column, tile in enumerate(tiles):
+        row[: tile.shape[0], column * TILE[0] :][:, : tile.shape[1]] = tile
+    return row
+
+
+def _with_mask(annotation: dict) -> dict:
+    if annotation.get("segmentation"):
+        return annotation
+    x, y, w, h = annotation["bbox"]
+    return {**annotation, "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]]}

@@ -1,0 +1,121 @@
+"""Labels in Scalabel's json format, as BDD100K has them."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Outline
+
+# The eight classes with instances; their ids begin at 1, as in the R channel of the bitmasks.
+CLASSES = ("pedestrian", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
+CATEGORIES = [{"id": index, "name": name} for index, name in enumerate(CLASSES, start=1)]
+_IDS = {name: index for index, name in enumerate(CLASSES, start=1)}
+# What the official tools (bdd100k, configs/ins_seg.toml) call by another name, or ignore as a kind
+# of another class.
+_SAME = {
+    "bike": "bicycle", "caravan": "car", "motor": "motorcycle", "person": "pedestrian",
+    "van": "car",
+}  # fmt: skip
+_IGNORED = {"other person": "pedestrian", "other vehicle": "car", "trailer": "truck"}
+
+
+def load_frames(path: Path) -> list[dict[str, Any]]:
+    """Read the frames of a Scalabel json: a list, or a dict with ``frames``.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not a json file: {error}") from error
+    frames = content.get("frames") if isinstance(content, dict) else content
+    if not isinstance(frames, list) or not all(isinstance(f, dict) and "name" in f for f in frames):
+        raise ValueError(
+            f"{path} is not in Scalabel's format: it needs a list of frames with names"
+        )
+    return frames
+
+
+def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """Return the labels that have a geometry and one of the eight classes.
+
+    Args:
+        frame: of :func:`load_frames`.
+        geometry: ``box2d``, ``poly2d`` or ``rle``.
+
+    Returns:
+        For each ``category_id``, ``iscrowd`` (crowds and what the official tools ignore) and the
+        geometry; and how many of which other class were left out.
+    """
+    found: list[dict[str, Any]] = []
+    others: Counter[str] = Counter()
+    for label in frame.get("labels") or []:
+        if not label.get(geometry):
+            continue
+        name = label["category"]
+        ignored = name in _IGNORED
+        name = _IGNORED.get(name, _SAME.get(name, name))
+        if name not in _IDS:
+            others[name] += 1
+            continue
+        attributes = label.get("attributes") or {}
+        crowd = attributes.get("crowd") or attributes.get("ignored") or ignored
+        found.append(
+            {"category_id": _IDS[name], "iscrowd": int(bool(crowd)), geometry: label[geometry]}
+        )
+    return found, others
+
+
+def rasterise(objects: list[list[dict[str, Any]]], height: int, width: int) -> np.ndarray:
+    """Draw ``poly2d`` outlines, lines and cubic Bézier curves, later ones over earlier ones.
+
+    matplotlib draws, without anti-aliasing, as in the official ``to_mask``; so that masks are
+    those of the official tools with the same version of matplotlib, and differ along the outline
+    from the released bitmasks.
+
+    Args:
+        objects: per object its outlines, each with ``vertices`` (x, y), ``types`` (L for a line's
+            end, C for each of a curve's three points) and ``closed``.
+        height: of the image.
+        width: of the image.
+
+    Returns:
+        (H, W) int32: 0, or 1 + the index of the object.
+    """
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="black")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.axis("off")
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    for index, outlines in enumerate(objects, start=1):
+        colour = (index // 65536 / 255, index // 256 % 256 / 255, index % 256 / 255)
+        for outline in outlines:
+            axes.add_patch(_patch(outline, colour))
+    canvas.draw()
+    red, green, blue, _ = np.moveaxis(np.asarray(canvas.buffer_rgba()).astype(np.int32), 2, 0)
+    return red * 65536 + green * 256 + blue
+
+
+def _patch(outline: dict[str, Any], colour: tuple[float, float, float]) -> PathPatch:
+    points = [tuple(point) for point in outline["vertices"]]
+    codes = [Outline.CURVE4 if kind == "C" else Outline.LINETO for kind in outline["types"]]
+    codes[0] = Outline.MOVETO
+    closed = outline.get("closed", True)
+    if closed:
+        points.append(points[0])
+        codes.append(Outline.LINETO)
+    return PathPatch(
+        Outline(points, codes),
+        facecolor=colour if closed else "none",
+        edgecolor=colour,
+        linewidth=0 if closed else 1,
+        antialiased=False,
+        snap=True,
+    )
