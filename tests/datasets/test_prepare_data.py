@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+from official_trees import write_bdd100k, write_cityscapes, write_coco
+
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"
 
 
@@ -49,8 +52,40 @@ def test_errors_are_short_and_exit_with_2(tmp_path):
         assert "Traceback" not in result.stderr
 
 
+def test_official_sets(tmp_path):
+    write_cityscapes(tmp_path / "cityscapes")
+    write_coco(tmp_path / "coco")
+    write_bdd100k(tmp_path / "bdd100k")
+    for name, json_name, images in [
+        ("cityscapes", "instancesonly_filtered_gtFine_train", "leftImg8bit/train"),
+        ("coco", "instances_train2017-val35k", "train2017"),
+        ("bdd100k", "ins_seg_train", "images/10k/train"),
+    ]:
+        out = tmp_path / "out" / name
+        made = _run(name, tmp_path / name, "--out", out)
+        assert made.returncode == 0, made.stderr
+        assert "documented for the full set: " in made.stdout
+        assert "100%" in made.stderr
+        picture = cv2.imread(str(out / "annotations" / f"{json_name}.samples.jpg"))
+        assert picture.shape[1] == 3 * 480 and picture.std() > 10
+        again = _run(name, tmp_path / name, "--out", out)
+        assert again.stdout.count("already there") == len(again.stdout.splitlines())
+        path = out / "annotations" / f"{json_name}.json"
+        checked = _run("check", path, "--images", tmp_path / name / images)
+        assert checked.returncode == 0, checked.stderr
+        assert "nothing wrong was found" in checked.stdout
+        path.write_text(path.read_text().replace('"height": 64', '"height": 63'))
+        checked = _run("check", path, "--images", tmp_path / name / images)
+        assert checked.returncode == 2
+        assert "images of another size" in checked.stderr
+    wrong = _run("cityscapes", tmp_path / "coco")
+    assert wrong.returncode == 2
+    assert f"error: {tmp_path / 'coco/leftImg8bit/train'} is missing" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+
+
 def test_help_has_examples():
-    for command in ("shapes", "split"):
+    for command in ("shapes", "split", "cityscapes", "coco", "bdd100k", "folder", "check"):
         result = _run(command, "--help")
         assert result.returncode == 0
         assert "examples:" in result.stdout

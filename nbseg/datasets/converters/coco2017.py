@@ -1,6 +1,7 @@
 """COCO 2017 as downloaded: what is there, and the jsons that semi-supervised training needs."""
 
 import json
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from nbseg.datasets.converters.coco_json import (
     write_coco_json,
 )
 from nbseg.datasets.converters.folder import images_of
+from nbseg.datasets.converters.parallel import with_progress
 from nbseg.datasets.converters.trees import require, require_all
 
 TREE = """\
@@ -99,22 +101,23 @@ def convert_coco(
         if "unlabeled2017" in path.name:
             folder, known = unlabelled, DOCUMENTED["unlabeled2017"]
             images, head = _unlabelled_images(unlabelled, image_info, workers)
-            labelled_images: Iterator[Labelled] = ((image, []) for image in images)
+            pairs: Iterator[Labelled] = ((image, []) for image in images)
         else:
             part = "train2014" if path.stem.endswith("-unlabeled") else "val35k"
             folder, known = root / "train2017", DOCUMENTED[part]
             images, head = parts[part], {"licenses": content.get("licenses", [])}
-            labelled_images = _labelled(content, images)
-        summary = write_coco_json(
-            path, records[path], categories, labelled_images, len(images), **head
-        )
+            pairs = _labelled(content, images)
+        shown = with_progress(pairs, len(images), f"writing {path.name}")
+        summary = write_coco_json(path, records[path], categories, shown, len(images), **head)
         results.append(Prepared(path, folder, categories, summary, known))
     return results
 
 
 def _load(path: Path, keys: Collection[str] = ("images", "annotations", "categories")) -> dict:
+    # One step of the json module: there is nothing to estimate.
+    print(f"reading {path} ({path.stat().st_size / 1e6:.0f} MB)", file=sys.stderr)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
         if all(isinstance(content[key], list) for key in keys):
             return content
     except (ValueError, KeyError, TypeError):

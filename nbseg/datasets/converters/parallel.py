@@ -1,7 +1,7 @@
-"""A function over many files in several processes, in order, with progress."""
+"""Long work shown with an estimate, and a function over many files in several processes."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from rich.console import Console
@@ -12,6 +12,11 @@ Result = TypeVar("Result")
 
 # Below it, starting processes takes longer than the work.
 FEW = 48
+
+
+def with_progress(items: Iterable[Item], total: int, activity: str) -> Iterable[Item]:
+    """Pass on the items; shows progress and an estimate on stderr."""
+    return track(items, activity, total=total, console=Console(stderr=True))
 
 
 def parallel_map(
@@ -28,12 +33,10 @@ def parallel_map(
     Raises:
         Exception: the first that ``function`` raises.
     """
-    console = Console(stderr=True)
     if workers <= 1 or len(items) < FEW:
-        yield from track(map(function, items), activity, total=len(items), console=console)
+        yield from with_progress(map(function, items), len(items), activity)
         return
     # Processes are spawned, because a fork would copy the locks of this one's threads.
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         chunk = max(1, min(16, len(items) // (4 * workers)))
-        results = pool.imap(function, items, chunk)
-        yield from track(results, activity, total=len(items), console=console)
+        yield from with_progress(pool.imap(function, items, chunk), len(items), activity)
