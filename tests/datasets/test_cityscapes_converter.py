@@ -129,6 +129,26 @@ def test_a_second_run_does_nothing_and_other_files_are_refused(tmp_path):
         convert_cityscapes(tmp_path, out, ["train"])
 
 
+def test_one_refusal_writes_nothing(tmp_path):
+    write_cityscapes(tmp_path)
+    out = tmp_path / "annotations"
+    out.mkdir()
+    (out / "instancesonly_filtered_gtFine_val.json").write_text("{}")
+    with pytest.raises(FileExistsError, match="gtFine_val.json"):
+        convert_cityscapes(tmp_path, out)
+    assert len(list(out.iterdir())) == 1
+
+
+def test_what_does_not_pair_is_noted(tmp_path):
+    write_cityscapes(tmp_path, train_extra=2)
+    next(tmp_path.glob("leftImg8bit/val/*/*")).unlink()
+    (tmp_path / "gtCoarse").rename(tmp_path / "elsewhere")
+    train, val = convert_cityscapes(tmp_path, tmp_path / "annotations")
+    assert train.notes == []
+    assert "1 annotation files have no image" in val.notes[0]
+    assert "train_extra has no gtCoarse" in val.notes[1]
+
+
 @pytest.mark.parametrize(
     ("absent", "named"),
     [

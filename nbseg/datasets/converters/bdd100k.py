@@ -2,21 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from nbseg.datasets.converters.coco_json import (
-    Labelled,
-    Prepared,
-    is_prepared,
-    source_record,
-    write_coco_json,
-)
+from nbseg.datasets.converters.coco_json import Labelled, Prepared
 from nbseg.datasets.converters.instance_map import annotation_of, encode_instances
-from nbseg.datasets.converters.parallel import parallel_map
+from nbseg.datasets.converters.plan import Plan, carry_out
 from nbseg.datasets.converters.scalabel import CATEGORIES, labels_of, load_frames, rasterise
 from nbseg.datasets.converters.trees import require, require_all
 from nbseg.datasets.image_files import image_size
@@ -68,36 +61,10 @@ def convert_bdd100k(
     with_boxes = (root / "images/100k/train").is_dir()
     needed = [_labels(masks, split) for split in SPLITS]
     require(root, needed + ["labels/det_20/det_train.json"] * with_boxes, TREE)
-    plans = [_masked_images(root, split, masks, count) for split, count in SPLITS.items()]
+    plans = [_masked_images(root, out, split, masks) for split in SPLITS]
     if with_boxes:
-        plans.append(_images_with_boxes(root))
-    return [_convert(root, out, plan, workers, force) for plan in plans]
-
-
-@dataclass
-class _Plan:
-    """One json: its images, each with what its annotations are made from."""
-
-    name: str
-    description: str
-    folder: Path
-    sources: list[Path]
-    items: list[tuple[Path, Any]]
-    documented: int | None
-    notes: list[str]
-
-
-def _convert(root: Path, out: Path, plan: _Plan, workers: int, force: bool) -> Prepared:
-    path = out / f"{plan.name}.json"
-    images = [image for image, _ in plan.items]
-    record = source_record(plan.description, root, plan.sources + images)
-    summary = None
-    if not is_prepared(path, record, force):
-        content = parallel_map(_load, plan.items, workers, plan.description)
-        summary = write_coco_json(path, record, CATEGORIES, content, len(images))
-    return Prepared(
-        path, plan.folder, CATEGORIES, summary, documented_images=plan.documented, notes=plan.notes
-    )
+        plans.append(_images_with_boxes(root, out))
+    return carry_out(plans, _load, root, workers, force)
 
 
 def _labels(masks: str, split: str) -> str:
@@ -105,31 +72,39 @@ def _labels(masks: str, split: str) -> str:
     return f"labels/ins_seg/{masks}/{ending}"
 
 
-def _masked_images(root: Path, split: str, masks: str, documented: int) -> _Plan:
+def _masked_images(root: Path, out: Path, split: str, masks: str) -> Plan:
     folder = root / "images/10k" / split
     source = root / _labels(masks, split)
-    description = f"BDD100K ins_seg {split}, {masks}"
+    items: list[tuple[Path, Any]] = []
+    others: Counter[str] = Counter()
     if masks == "bitmasks":
-        images = _jpegs(root, folder)
-        files = [source / f"{image.stem}.png" for image in images]
-        require_all(source, [file.name for file in files], f"the mask of an image in {folder}")
-        items: list[tuple[Path, Any]] = list(zip(images, files, strict=True))
-        return _Plan(f"ins_seg_{split}", description, folder, files, items, documented, [])
-    frames = load_frames(source)
-    require_all(folder, [frame["name"] for frame in frames], f"named in {source}")
-    geometry = "rle" if masks == "rles" else "poly2d"
-    items, others = [], Counter[str]()
-    for frame in frames:
-        labels, left_out = labels_of(frame, geometry)
-        items.append((folder / frame["name"], labels))
-        others += left_out
-    notes = _left_out(others)
-    if not any(labels for _, labels in items):
-        raise ValueError(f"{source}: no label has {geometry!r}; choose another --masks of {MASKS}")
-    return _Plan(f"ins_seg_{split}", description, folder, [source], items, documented, notes)
+        items = [(image, source / f"{image.stem}.png") for image in _jpegs(root, folder)]
+        require_all(source, [file.name for _, file in items], f"the mask of an image in {folder}")
+        sources = [file for _, file in items]
+    else:
+        frames = load_frames(source)
+        require_all(folder, [frame["name"] for frame in frames], f"named in {source}")
+        geometry = "rle" if masks == "rles" else "poly2d"
+        for frame in frames:
+            labels, left_out = labels_of(frame, geometry)
+            items.append((folder / frame["name"], labels))
+            others += left_out
+        if not any(labels for _, labels in items):
+            raise ValueError(f"{source}: no label has {geometry!r}; choose --masks of {MASKS}")
+        sources = [source]
+    return Plan(
+        out / f"ins_seg_{split}.json",
+        f"BDD100K ins_seg {split}, {masks}",
+        folder,
+        CATEGORIES,
+        sources + [image for image, _ in items],
+        items,
+        SPLITS[split],
+        notes=_left_out(others),
+    )
 
 
-def _images_with_boxes(root: Path) -> _Plan:
+def _images_with_boxes(root: Path, out: Path) -> Plan:
     folder = root / "images/100k/train"
     source = root / "labels/det_20/det_train.json"
     labelled = {path.name for path in (root / "images/10k").glob("*/*.jpg")}
@@ -148,8 +123,15 @@ def _images_with_boxes(root: Path) -> _Plan:
         f"{sum(image.name not in frames for image in images)} images are not in {source.name}",
         *_left_out(others),
     ]
-    description = "BDD100K 100k train without 10k, boxes"
-    return _Plan("det_train_unlabeled", description, folder, [source], items, None, notes)
+    return Plan(
+        out / "det_train_unlabeled.json",
+        "BDD100K 100k train without 10k, boxes",
+        folder,
+        CATEGORIES,
+        [source, *images],
+        items,
+        notes=notes,
+    )
 
 
 def _left_out(others: Counter[str]) -> list[str]:

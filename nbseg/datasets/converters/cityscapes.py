@@ -8,15 +8,9 @@ import cv2
 import numpy as np
 
 from nbseg.datasets.converters.cityscapes_polygons import LABELS, rasterise_polygons
-from nbseg.datasets.converters.coco_json import (
-    Labelled,
-    Prepared,
-    is_prepared,
-    source_record,
-    write_coco_json,
-)
+from nbseg.datasets.converters.coco_json import Labelled, Prepared
 from nbseg.datasets.converters.instance_map import encode_instances
-from nbseg.datasets.converters.parallel import parallel_map
+from nbseg.datasets.converters.plan import Plan, carry_out
 from nbseg.datasets.converters.trees import require
 from nbseg.datasets.image_files import image_size
 
@@ -94,19 +88,17 @@ def convert_cityscapes(
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
         ValueError: an annotation cannot be read, or has another size than its image.
     """
+    extra, coarse = ((root / name / "train_extra").is_dir() for name in ("leftImg8bit", "gtCoarse"))
     if splits is None:
-        extra = all(
-            (root / folder / "train_extra").is_dir() for folder in ("leftImg8bit", "gtCoarse")
+        splits = ["train", "val"] + ["train_extra"] * (extra and coarse)
+    folders = {name: ("leftImg8bit", SPLITS[name].annotations) for name in splits}
+    require(root, [f"{f}/{name}" for name, both in folders.items() for f in both], TREE)
+    plans = [_plan(root, out, name) for name in splits]
+    if extra and not coarse:
+        plans[-1].notes.append(
+            f"{root / 'leftImg8bit/train_extra'} has no gtCoarse: list its images with `folder`"
         )
-        splits = ["train", "val", *(["train_extra"] if extra else [])]
-    wanted = [
-        f"{folder}/{name}"
-        for name in splits
-        for folder in ("leftImg8bit", SPLITS[name].annotations)
-    ]
-    require(root, wanted, TREE)
-    files = {name: _files(root, name) for name in splits}
-    return [_convert(root, out, name, *files[name], workers, force) for name in splits]
+    return carry_out(plans, _load, root, workers, force)
 
 
 def _files(root: Path, name: str) -> tuple[list[tuple[Path, Path]], list[str]]:
@@ -137,27 +129,20 @@ def _files(root: Path, name: str) -> tuple[list[tuple[Path, Path]], list[str]]:
     return pairs, notes
 
 
-def _convert(
-    root: Path,
-    out: Path,
-    name: str,
-    pairs: list[tuple[Path, Path]],
-    notes: list[str],
-    workers: int,
-    force: bool,
-) -> Prepared:
+def _plan(root: Path, out: Path, name: str) -> Plan:
     split = SPLITS[name]
-    path = out / f"instancesonly_filtered_{split.annotations}_{name}.json"
-    record = source_record(
-        f"Cityscapes {split.annotations} {name}", root, (file for pair in pairs for file in pair)
+    pairs, notes = _files(root, name)
+    return Plan(
+        out / f"instancesonly_filtered_{split.annotations}_{name}.json",
+        f"Cityscapes {split.annotations} {name}",
+        root / "leftImg8bit" / name,
+        CATEGORIES,
+        [file for pair in pairs for file in pair],
+        pairs,
+        split.images,
+        split.instances,
+        notes,
     )
-    summary = None
-    if not is_prepared(path, record, force):
-        activity = f"Cityscapes {name}"
-        content = parallel_map(_load, pairs, workers, activity)
-        summary = write_coco_json(path, record, CATEGORIES, content, len(pairs))
-    folder = root / "leftImg8bit" / name
-    return Prepared(path, folder, CATEGORIES, summary, split.images, split.instances, notes)
 
 
 def _load(files: tuple[Path, Path]) -> Labelled:
