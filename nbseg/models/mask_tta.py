@@ -9,6 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from nbseg.models.soft_mask_roi_head import SoftMaskRoIHead
 from nbseg.ops import paste_rle
 from nbseg.registry import MODELS
 
@@ -41,7 +42,7 @@ class MaskTTAModel(DetTTAModel):
         super().__init__(*args, tta_cfg=ConfigDict(tta_cfg), **kwargs)
         self.feature_budget = feature_budget
         roi_head = getattr(self.module, "roi_head", None)
-        supported = any(
+        supported = isinstance(roi_head, SoftMaskRoIHead) or any(
             getattr(type(roi_head), "_mask_forward", None) is base._mask_forward
             and type(roi_head).predict_mask is base.predict_mask
             for base in (StandardRoIHead, CascadeRoIHead)
@@ -49,8 +50,8 @@ class MaskTTAModel(DetTTAModel):
         if not supported or not roi_head.with_mask:
             raise TypeError(
                 "MaskTTAModel needs a two-stage detector whose RoI head predicts masks as "
-                f"StandardRoIHead or CascadeRoIHead do, found {type(roi_head).__name__} in "
-                f"{type(self.module).__name__}"
+                "StandardRoIHead, CascadeRoIHead or nbseg's SoftMaskRoIHead do, found "
+                f"{type(roi_head).__name__} in {type(self.module).__name__}"
             )
 
     def test_step(self, data: dict) -> SampleList:
@@ -176,17 +177,10 @@ class MaskTTAModel(DetTTAModel):
             boxes_in_view.append(view_boxes)
         roi_head = self.module.roi_head
         rois = bbox2roi(boxes_in_view)
-        if isinstance(roi_head, CascadeRoIHead):
-            logits = [
-                roi_head._mask_forward(stage, features, rois)["mask_preds"]
-                for stage in range(roi_head.num_stages)
-            ]
-            probabilities = torch.stack([level.sigmoid() for level in logits]).mean(0)
+        if isinstance(roi_head, SoftMaskRoIHead):
+            soft_masks = roi_head.predict_soft_masks(features, rois, labels)
         else:
-            probabilities = roi_head._mask_forward(features, rois)["mask_preds"].sigmoid()
-        if probabilities.shape[1] == 1:
-            labels = torch.zeros_like(labels)
-        soft_masks = probabilities[torch.arange(len(labels)), labels]
+            soft_masks = _choose_class(roi_head, features, rois, labels)
         upright = [
             image_masks.flip(FLIPPED_DIMS[sample.flip_direction]) if sample.flip else image_masks
             for image_masks, sample in zip(
@@ -194,3 +188,23 @@ class MaskTTAModel(DetTTAModel):
             )
         ]
         return torch.cat(upright)
+
+
+def _choose_class(
+    roi_head: StandardRoIHead | CascadeRoIHead,
+    features: tuple[Tensor, ...],
+    rois: Tensor,
+    labels: Tensor,
+) -> Tensor:
+    """Return each box's soft mask (N, S, S), of its class among those that the head predicts."""
+    if isinstance(roi_head, CascadeRoIHead):
+        logits = [
+            roi_head._mask_forward(stage, features, rois)["mask_preds"]
+            for stage in range(roi_head.num_stages)
+        ]
+        probabilities = torch.stack([level.sigmoid() for level in logits]).mean(0)
+    else:
+        probabilities = roi_head._mask_forward(features, rois)["mask_preds"].sigmoid()
+    if probabilities.shape[1] == 1:
+        labels = torch.zeros_like(labels)
+    return probabilities[torch.arange(len(labels)), labels]

@@ -1,5 +1,6 @@
 """A plain mask head, with masks as crops on their way in and run lengths on their way out."""
 
+import torch
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.utils import ConfigType, InstanceList
@@ -56,6 +57,9 @@ class RLEMaskHead(FCNMaskHead):
         rescale: bool = False,
         activate_map: bool = False,
     ) -> Tensor | list[dict]:
+        if mask_preds.shape[1] == 1:
+            # Of a class-agnostic head, or chosen by class already (SoftMaskRoIHead).
+            labels = torch.zeros_like(labels)
         mask_format = rcnn_test_cfg.get("mask_format", "bitmap")
         if mask_format == "bitmap":
             return super()._predict_by_feat_single(
@@ -73,10 +77,7 @@ class RLEMaskHead(FCNMaskHead):
         else:
             scale_x, scale_y = scale.tolist()
             height, width = round(height * scale_y), round(width * scale_x)
-        if self.class_agnostic:
-            soft_masks = mask_preds[:, 0]
-        else:
-            soft_masks = mask_preds[range(len(labels)), labels]
+        soft_masks = mask_preds[range(len(labels)), labels]
         # MMDetection has already applied the sigmoid where it merged the stages of a cascade.
         soft_masks = soft_masks if activate_map else soft_masks.sigmoid()
         return paste_rle(

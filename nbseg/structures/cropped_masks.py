@@ -121,6 +121,13 @@ class CroppedMasks:
             rows = bits[start : start + h * stride].reshape(h, stride)
             yield np.unpackbits(rows, axis=1, count=w, bitorder="little"), (x, y)
 
+    def union(self) -> UInt8Array:
+        """Where any instance is, shape (H, W), uint8 of 0 and 1."""
+        bitmap = np.zeros((self.height, self.width), np.uint8)
+        for crop, (x, y) in self.iterate_crops():
+            bitmap[y : y + crop.shape[0], x : x + crop.shape[1]] |= crop
+        return bitmap
+
     def select_pixels(self: Masks, rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> Masks:
         """The masks of a new image made of rows and columns of this one.
 

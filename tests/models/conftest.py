@@ -34,7 +34,7 @@ model = dict(
 """
 
 
-def _detector(base: str, mask_head: dict):
+def _detector(base: str, mask_head: dict, **parts: dict):
     torch.manual_seed(0)
     config = Config.fromstring(TINY.replace("{base}", base), ".py").model
     roi_head = config.roi_head
@@ -48,14 +48,16 @@ def _detector(base: str, mask_head: dict):
         "loss_mask": {"type": "CrossEntropyLoss", "use_mask": True},
         **mask_head,
     }
-    detector = MODELS.build(config)
+    config = Config({"model": config})
+    config.merge_from_dict({"model": parts})
+    detector = MODELS.build(config.model)
     detector.init_weights()
     return detector
 
 
 @pytest.fixture
 def make_detector():
-    """Build a detector on MMDetection's base config with the given mask head."""
+    """Build a detector on MMDetection's base config with the given mask head and other parts."""
     return _detector
 
 

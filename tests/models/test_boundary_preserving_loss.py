@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.registry import MODELS
 from mmdet.structures.mask import BitmapMasks, mask_target
@@ -71,3 +72,26 @@ def test_an_unknown_border_is_named():
     loss = MODELS.build({"type": "BoundaryPreservingLoss", "border": "reflect"})
     with pytest.raises(ValueError, match="border must be .* found 'reflect'"):
         loss(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4), torch.zeros(1, dtype=torch.int64))
+
+
+def test_the_released_codes_loss_is_plain_cross_entropy_of_weight_gain():
+    """The comparison arm "released code" needs no loss of its own: its gradient is the same."""
+    torch.manual_seed(0)
+    logits = 3 * torch.randn(5, 3, 14, 14, dtype=torch.float64)
+    targets = (torch.rand(5, 14, 14) > 0.5).double()
+    labels = torch.tensor([0, 1, 2, 0, 1])
+
+    def released(logits, targets, labels):
+        chosen = logits[torch.arange(5), labels]
+        kernel = logits.new_tensor([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]])[None, None]
+        edges = F.conv2d(chosen.detach().sigmoid()[:, None], kernel, padding=1).abs()
+        weights = 3 * edges / edges.mean(dim=(2, 3), keepdim=True)
+        return (weights * F.binary_cross_entropy_with_logits(chosen, targets)).mean()
+
+    arm = MODELS.build({"type": "CrossEntropyLoss", "use_mask": True, "loss_weight": 3.0})
+    gradients = []
+    for loss in (arm, released):
+        leaf = logits.clone().requires_grad_()
+        loss(leaf, targets, labels).sum().backward()
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(*gradients, rtol=1e-13, atol=0)

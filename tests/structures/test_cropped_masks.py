@@ -179,3 +179,16 @@ def test_random_rle_equals_pycocotools():
         masks = CroppedMasks.from_segmentations([rle], int(height), int(width))
         np.testing.assert_array_equal(masks.to_bitmaps()[0], bitmap)
         np.testing.assert_array_equal(masks.crops[0], mask_utils.toBbox(rle))
+
+
+def test_union():
+    rng = np.random.default_rng(0)
+    bitmaps = np.zeros((4, 30, 41), np.uint8)
+    for bitmap in bitmaps[:3]:
+        x, y = rng.integers(0, 25, 2)
+        bitmap[y : y + 9, x : x + 13] = rng.random(bitmap[y : y + 9, x : x + 13].shape) > 0.5
+    union = CroppedMasks.from_bitmaps(bitmaps).union()
+    assert union.dtype == np.uint8
+    np.testing.assert_array_equal(union, bitmaps.any(axis=0))
+    nothing = CroppedMasks.from_bitmaps(bitmaps[:0]).union()
+    np.testing.assert_array_equal(nothing, np.zeros((30, 41)))

@@ -1,0 +1,59 @@
+"""Boundary supervision of BMask R-CNN (Cheng et al., ECCV 2020, section 3.3)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nbseg.registry import MODELS
+
+
+@MODELS.register_module()
+class BoundaryLoss(nn.Module):
+    """Dice loss plus binary cross-entropy of boundaries (BMask R-CNN, section 3.3).
+
+    The dice term, ``1 - (2 sum(pg) + 1) / (sum(p^2) + sum(g^2) + 1)`` of each RoI, does not care
+    how few pixels a boundary has.
+
+    Args:
+        bce_weight: of the cross-entropy beside the dice loss, the paper's lambda.
+        loss_weight: factor on the sum.
+    """
+
+    def __init__(self, bce_weight: float = 1.0, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.bce_weight = bce_weight
+        self.loss_weight = loss_weight
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Return the scalar loss, computed in float32 or better.
+
+        Args:
+            pred: logits, shape (R, S, S), R > 0.
+            target: 0 or 1, shape (R, S, S), any dtype.
+        """
+        pred = pred if pred.dtype == torch.float64 else pred.float()
+        target = target.to(pred)
+        p, g = pred.sigmoid().flatten(1), target.flatten(1)
+        overlap, size = (p * g).sum(1), (p * p).sum(1) + (g * g).sum(1)
+        dice = 1 - (2 * overlap + 1) / (size + 1)
+        bce = F.binary_cross_entropy_with_logits(pred, target)
+        return self.loss_weight * (dice.mean() + self.bce_weight * bce)
+
+
+def boundary_targets(masks: Tensor) -> Tensor:
+    """Return the boundaries of binary masks, where their Laplacian is positive.
+
+    These are the foreground pixels with background among their eight neighbours. The paper does
+    not say what lies outside the RoI; here it is background, as an object ends at its box.
+
+    Args:
+        masks: 0 or 1, shape (R, S, S), any dtype.
+
+    Returns:
+        The shape and dtype of ``masks``, 0 or 1.
+    """
+    kernel = torch.full((1, 1, 3, 3), -1.0, device=masks.device)
+    kernel[..., 1, 1] = 8
+    with torch.autocast(masks.device.type, enabled=False):
+        laplacian = F.conv2d(masks[:, None].float(), kernel, padding=1)[:, 0]
+    return (laplacian > 0).to(masks.dtype)

@@ -1,0 +1,117 @@
+"""PointRend (Kirillov et al., CVPR 2020) with masks as crops in and run lengths out."""
+
+import torch
+import torch.nn.functional as F
+from mmcv.ops import point_sample
+from mmcv.ops.point_sample import rel_roi_point_to_abs_img_point
+from mmdet.models.roi_heads import PointRendRoIHead
+from mmdet.models.roi_heads.mask_heads import CoarseMaskHead, MaskPointHead
+from mmdet.models.task_modules.samplers import SamplingResult
+from mmdet.utils import ConfigType
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from nbseg.models.rle_mask_head import RLEMaskHead
+from nbseg.models.soft_mask_roi_head import SoftMaskRoIHead
+from nbseg.registry import MODELS
+from nbseg.structures import CroppedMasks
+
+
+@MODELS.register_module()
+class RLECoarseMaskHead(RLEMaskHead, CoarseMaskHead):
+    """MMDetection's ``CoarseMaskHead`` with the targets and predictions of ``RLEMaskHead``."""
+
+
+@MODELS.register_module()
+class CroppedMaskPointHead(MaskPointHead):
+    """``MaskPointHead`` that reads its targets without one full-size mask a proposal."""
+
+    def _get_targets_single(
+        self,
+        rois: Tensor,
+        rel_roi_points: Tensor,
+        pos_assigned_gt_inds: Tensor,
+        gt_instances: InstanceData,
+        cfg: ConfigType,
+    ) -> Tensor:
+        masks = CroppedMasks.from_instance_masks(gt_instances.masks)
+        bitmaps = torch.from_numpy(masks.to_bitmaps()).to(rois.device)
+        points = rel_roi_point_to_abs_img_point(rois, rel_roi_points)
+        return sample_masks(bitmaps, pos_assigned_gt_inds, points)
+
+
+@MODELS.register_module()
+class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
+    """MMDetection's ``PointRendRoIHead`` for our masks and for ``MaskTTAModel``.
+
+    Losses and predictions are MMDetection's. In prediction only the mask of a box's class is
+    refined, in place of all classes' masks of which one is kept; and a batch without positive
+    proposals has a loss.
+    """
+
+    def _mask_point_loss(
+        self,
+        x: tuple[Tensor, ...],
+        sampling_results: list[SamplingResult],
+        mask_preds: Tensor,
+        batch_gt_instances: list[InstanceData],
+    ) -> dict:
+        if len(mask_preds) == 0:
+            # Zero, but every process has the same parameters to reduce.
+            return dict(loss_point=0 * sum(p.sum() for p in self.point_head.parameters()))
+        return super()._mask_point_loss(x, sampling_results, mask_preds, batch_gt_instances)
+
+    def predict_soft_masks(self, x: tuple[Tensor, ...], rois: Tensor, labels: Tensor) -> Tensor:
+        coarse = self._mask_forward(x, rois)["mask_preds"]
+        steps, factor = self.test_cfg.subdivision_steps, self.test_cfg.scale_factor
+        if len(rois) == 0:
+            size = coarse.shape[-1] * factor**steps
+            return coarse.new_zeros(0, size, size)
+        every = torch.arange(len(labels), device=labels.device)
+        channels = torch.zeros_like(labels) if coarse.shape[1] == 1 else labels
+        refined = coarse[every, channels][:, None]
+        for step in range(steps):
+            refined = F.interpolate(
+                refined, scale_factor=factor, mode="bilinear", align_corners=False
+            )
+            cells = refined.shape[-1] * refined.shape[-2]
+            # As MMDetection: a step that the next one would recompute whole is left out.
+            if self.test_cfg.subdivision_num_points >= factor**2 * cells and step < steps - 1:
+                continue
+            indices, points = self.point_head.get_roi_rel_points_test(
+                refined, channels, cfg=self.test_cfg
+            )
+            logits = self.point_head(
+                self._get_fine_grained_point_feats(x, rois, points),
+                point_sample(coarse, points),
+            )
+            of_class = logits[every, channels].to(refined)
+            refined = refined.flatten(1).scatter(1, indices, of_class).view_as(refined)
+        return refined[:, 0].sigmoid()
+
+
+def sample_masks(bitmaps: Tensor, mask_inds: Tensor, points: Tensor) -> Tensor:
+    """Read masks at points, bilinearly between pixel centres; outside the image is background.
+
+    Args:
+        bitmaps: full-size masks, shape (G, H, W), uint8 of 0 and 1.
+        mask_inds: mask of each set of points, shape (R,), int64 in [0, G).
+        points: (x, y) in image pixels, pixel (0, 0) covering [0, 1] x [0, 1], shape (R, P, 2).
+
+    Returns:
+        Shape (R, P), the dtype of ``points``.
+    """
+    height, width = bitmaps.shape[1:]
+    corner = (points - 0.5).floor()
+    fraction = points - 0.5 - corner
+    values = points.new_zeros(points.shape[:2])
+    for dy in (0, 1):
+        for dx in (0, 1):
+            column, row = (corner + corner.new_tensor([dx, dy])).long().unbind(-1)
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            found = bitmaps[
+                mask_inds[:, None], row.clamp(0, height - 1), column.clamp(0, width - 1)
+            ]
+            weight = (1 - dx - fraction[..., 0]).abs() * (1 - dy - fraction[..., 1]).abs()
+            values += weight * (found * inside)
+    return values

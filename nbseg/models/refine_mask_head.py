@@ -1,0 +1,251 @@
+"""The multi-stage mask head of RefineMask (Zhang et al., CVPR 2021, section 3).
+
+    RoI features (R, K, 14, 14) ─ convs ─┬─► fusion ─┬─► fusion ─┬─► fusion ─┐
+                                         ▼           ▼           ▼           ▼
+                                     logits 14   logits 28   logits 56   logits 112
+
+Each fusion also sees the semantic features and mask in the RoI and the mask of the stage before it.
+Logits are (R, C, s, s): R RoIs, K channels, C classes or 1 if class-agnostic. The first two stages
+are whole masks; the others count near the boundary of the stage before them only, in training and
+in prediction (boundary-aware refinement).
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmdet.models.task_modules.samplers import SamplingResult
+from mmdet.utils import ConfigType, InstanceList
+from torch import Tensor, nn
+
+from nbseg.models.mask_targets import batch_mask_targets
+from nbseg.models.rle_mask_head import RLEMaskHead
+from nbseg.registry import MODELS
+
+FUSIONS = 3
+DILATIONS = (1, 3, 5)
+WHOLE_STAGES = 2  # stages that predict whole masks
+
+
+class SemanticFusion(nn.Module):
+    """Fuses instance and semantic features under the guidance of both masks, then doubles the size.
+
+    The semantic fusion module of section 3.2: a 1x1 convolution, parallel 3x3 convolutions of
+    several dilations, summed, and a 1x1 convolution, to which the two masks are appended again.
+
+    Args:
+        in_channels: of the instance features.
+        semantic_channels: of the semantic features.
+        out_channels: of the result, the two masks included.
+    """
+
+    def __init__(self, in_channels: int, semantic_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.reduce = ConvModule(in_channels + semantic_channels + 2, in_channels, 1)
+        self.branches = nn.ModuleList(
+            ConvModule(in_channels, in_channels, 3, padding=dilation, dilation=dilation)
+            for dilation in DILATIONS
+        )
+        self.merge = ConvModule(in_channels, out_channels - 2, 1)
+
+    def forward(self, instance: Tensor, semantic: Tensor, masks: Tensor) -> Tensor:
+        """Return features (R, out_channels, 2s, 2s).
+
+        Args:
+            instance: shape (R, in_channels, s, s).
+            semantic: shape (R, semantic_channels, s, s).
+            masks: the instance's and the semantic mask, probabilities, shape (R, 2, s, s).
+        """
+        masks = masks.to(instance)
+        fused = self.reduce(torch.cat([instance, semantic.to(instance), masks], dim=1))
+        fused = self.merge(sum(branch(fused) for branch in self.branches))
+        fused = torch.cat([fused, masks.to(fused)], dim=1)
+        return F.interpolate(fused, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+@MODELS.register_module()
+class RefineMaskHead(RLEMaskHead):
+    """Mask head of four stages, for ``RefineMaskRoIHead``.
+
+    The channels halve from stage to stage. The loss has an entry for each stage,
+    ``loss_mask_14`` to ``loss_mask_112``.
+
+    Args:
+        num_convs: convolutions before the first stage.
+        semantic_channels: of the semantic features.
+        stage_weights: factor on the loss of each stage.
+        boundary_width: half the width of the boundary region in training, in pixels of the stage
+            whose boundary it is.
+        test_boundary_width: the same in prediction.
+        **kwargs: of ``RLEMaskHead``; ``loss_mask`` is the loss of the first two stages, the others'
+            is cross-entropy.
+    """
+
+    def __init__(
+        self,
+        num_convs: int = 2,
+        semantic_channels: int = 256,
+        stage_weights: Sequence[float] = (0.25, 0.5, 0.75, 1.0),
+        boundary_width: int = 2,
+        test_boundary_width: int = 1,
+        **kwargs,
+    ) -> None:
+        if num_convs < 1:
+            raise ValueError(f"RefineMaskHead: num_convs must be positive, found {num_convs}")
+        if len(stage_weights) != FUSIONS + 1:
+            raise ValueError(
+                f"RefineMaskHead: stage_weights must be {FUSIONS + 1} numbers, "
+                f"found {tuple(stage_weights)}"
+            )
+        super().__init__(num_convs=num_convs, upsample_cfg=dict(type=None), **kwargs)
+        channels = [self.conv_out_channels // 2**stage for stage in range(FUSIONS + 1)]
+        if channels[-1] < 3:
+            raise ValueError(
+                f"RefineMaskHead: conv_out_channels must be {3 * 2**FUSIONS} or more, "
+                f"found {self.conv_out_channels}"
+            )
+        self.stage_weights = stage_weights
+        self.boundary_width = boundary_width
+        self.test_boundary_width = test_boundary_width
+        self.fusions = nn.ModuleList(
+            SemanticFusion(before, semantic_channels, after)
+            for before, after in zip(channels, channels[1:], strict=False)
+        )
+        self.finer_logits = nn.ModuleList(
+            nn.Conv2d(after, self.conv_logits.out_channels, 1) for after in channels[1:]
+        )
+
+    def init_weights(self) -> None:
+        """Let every stage start undecided.
+
+        ``FCNMaskHead``'s initial logits grow with the features, here from stage to stage.
+        """
+        super().init_weights()
+        for layer in (self.conv_logits, *self.finer_logits):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, semantic: Sequence[Tensor], labels: Tensor) -> list[Tensor]:
+        """Return the logits of each stage, shape (R, C, s, s), coarse to fine.
+
+        Args:
+            x: RoI features, shape (R, K, s, s).
+            semantic: for each fusion semantic features and, as the last channel, the semantic
+                mask's probability, shape (R, semantic_channels + 1, s, s), coarse to fine.
+            labels: class of each RoI, whose mask guides the fusions, shape (R,), int64.
+        """
+        for conv in self.convs:
+            x = conv(x)
+        stages = [self.conv_logits(x)]
+        for fusion, predictor, pooled in zip(
+            self.fusions, self.finer_logits, semantic, strict=True
+        ):
+            mask = self.of_class(stages[-1], labels).sigmoid()
+            x = fusion(x, pooled[:, :-1], torch.stack([mask, pooled[:, -1].to(mask)], dim=1))
+            stages.append(predictor(x))
+        return stages
+
+    def of_class(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the logits (R, s, s) of each RoI's class among (R, C, s, s)."""
+        if self.class_agnostic:
+            return logits[:, 0]
+        return logits[torch.arange(len(labels), device=labels.device), labels]
+
+    def loss_and_target(
+        self,
+        mask_preds: Sequence[Tensor],
+        sampling_results: list[SamplingResult],
+        batch_gt_instances: InstanceList,
+        rcnn_train_cfg: ConfigType,
+    ) -> dict:
+        """Return ``dict(loss_mask=dict(loss_mask_14, ...), mask_targets)``.
+
+        Arguments as in ``FCNMaskHead.loss_and_target``, ``mask_preds`` being the output of
+        ``forward``. The targets have the sizes of the logits; ``mask_size`` is not read.
+        """
+        sizes = [logits.shape[-1] for logits in mask_preds]
+        targets = batch_mask_targets(sampling_results, batch_gt_instances, sizes)
+        labels = torch.cat([sampling.pos_gt_labels for sampling in sampling_results])
+        losses = {}
+        previous = None  # prediction and target of the stage before
+        for stage, (logits, target) in enumerate(zip(mask_preds, targets, strict=True)):
+            of_class = self.of_class(logits, labels)
+            if len(labels) == 0:
+                loss = logits.sum()
+            elif stage < WHOLE_STAGES:
+                channel = torch.zeros_like(labels)
+                loss = self.loss_mask(of_class[:, None], target.float(), channel)
+            else:
+                region = torch.stack(
+                    [boundary_region(mask, self.boundary_width) for mask in previous]
+                ).any(dim=0)
+                loss = boundary_aware_loss(of_class, target, doubled(region))
+            losses[f"loss_mask_{sizes[stage]}"] = self.stage_weights[stage] * loss
+            previous = of_class.detach() >= 0, target.bool()
+        return dict(loss_mask=losses, mask_targets=targets)
+
+    def soft_masks(self, stages: Sequence[Tensor], labels: Tensor) -> Tensor:
+        """Return the refined soft mask of each RoI's class, shape (R, s, s) of the last stage."""
+        probabilities = [self.of_class(logits, labels).float().sigmoid() for logits in stages]
+        return refine_boundaries(probabilities[WHOLE_STAGES - 1 :], self.test_boundary_width)
+
+
+def boundary_region(masks: Tensor, width: int) -> Tensor:
+    """Return where a mask's boundary is near.
+
+    The paper approximates Euclidean distance by a convolution; here a pixel counts if the square of
+    side ``2 width + 1`` around it has both foreground and background. What lies outside the RoI is
+    neither.
+
+    Args:
+        masks: shape (R, s, s), bool.
+        width: in pixels.
+
+    Returns:
+        Shape (R, s, s), bool.
+    """
+    values = torch.stack([masks, ~masks], dim=1).float()
+    near = F.max_pool2d(values, 2 * width + 1, stride=1, padding=width) > 0
+    return near.all(dim=1)
+
+
+def doubled(pixels: Tensor) -> Tensor:
+    """Repeat each pixel of (R, s, s) twice in both directions."""
+    return pixels.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
+
+
+def boundary_aware_loss(logits: Tensor, targets: Tensor, region: Tensor) -> Tensor:
+    """Return the mean cross-entropy over a region's pixels (eq. 3), 0 if it is empty.
+
+    Args:
+        logits: shape (R, s, s).
+        targets: 0 or 1, shape (R, s, s), any dtype.
+        region: shape (R, s, s), bool.
+    """
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    weights = region.to(logits)
+    loss = F.binary_cross_entropy_with_logits(logits, targets.to(logits), weights, reduction="sum")
+    return loss / weights.sum().clamp(min=1)
+
+
+def refine_boundaries(stages: Sequence[Tensor], width: int) -> Tensor:
+    """Combine the stages' soft masks (eq. 4).
+
+    A finer stage counts near the boundary of the mask so far, which is kept elsewhere.
+
+    Args:
+        stages: probabilities (R, s, s), each twice the size of the one before.
+        width: of the boundary region, in pixels of the coarser stage.
+
+    Returns:
+        Shape (R, s, s) of the last stage.
+    """
+    refined = stages[0]
+    for finer in stages[1:]:
+        region = doubled(boundary_region(refined >= 0.5, width))
+        coarser = F.interpolate(
+            refined[:, None], scale_factor=2, mode="bilinear", align_corners=False
+        )[:, 0]
+        refined = torch.where(region, finer, coarser)
+    return refined

@@ -1,0 +1,129 @@
+"""The semantic branch and RoI head of RefineMask (Zhang et al., CVPR 2021, section 3)."""
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmcv.ops import RoIAlign
+from mmdet.models.task_modules.samplers import SamplingResult
+from mmdet.structures.bbox import bbox2roi
+from mmdet.utils import ConfigType, InstanceList
+from mmengine.model import BaseModule
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from nbseg.models.refine_mask_head import FUSIONS
+from nbseg.models.soft_mask_roi_head import SoftMaskRoIHead
+from nbseg.registry import MODELS
+from nbseg.structures import CroppedMasks
+
+
+@MODELS.register_module()
+class ForegroundHead(BaseModule):
+    """Segments the union of all instances on the finest pyramid level (section 3.1).
+
+    Args:
+        num_convs: 3x3 convolutions.
+        in_channels: of the pyramid level.
+        conv_out_channels: of the semantic features.
+        loss_weight: factor on the cross-entropy.
+        init_cfg: initial weights, MMEngine's.
+    """
+
+    def __init__(
+        self,
+        num_convs: int = 4,
+        in_channels: int = 256,
+        conv_out_channels: int = 256,
+        loss_weight: float = 1.0,
+        init_cfg: ConfigType | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        channels = [in_channels] + [conv_out_channels] * num_convs
+        self.convs = nn.Sequential(
+            *(
+                ConvModule(before, after, 3, padding=1)
+                for before, after in zip(channels, channels[1:], strict=False)
+            )
+        )
+        self.logits = nn.Conv2d(channels[-1], 1, 1)
+        self.loss_weight = loss_weight
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return semantic features (B, K, h, w) and mask logits (B, 1, h, w) of (B, K', h, w)."""
+        features = self.convs(x)
+        return features, self.logits(features)
+
+    def loss(self, logits: Tensor, batch_gt_instances: InstanceList) -> Tensor:
+        """Return the cross-entropy of the mask logits (B, 1, h, w), a scalar.
+
+        The target is foreground where instances cover half of a cell or more. Pseudo-labelled
+        instances count like labelled ones.
+        """
+        covered = [
+            F.adaptive_avg_pool2d(self._union(instances, logits.device)[None], logits.shape[-2:])
+            for instances in batch_gt_instances
+        ]
+        target = (torch.stack(covered) >= 0.5).float()
+        return self.loss_weight * F.binary_cross_entropy_with_logits(logits.float(), target)
+
+    @staticmethod
+    def _union(instances: InstanceData, device: torch.device) -> Tensor:
+        masks = CroppedMasks.from_instance_masks(instances.masks)
+        return torch.from_numpy(masks.union()).to(device).float()
+
+
+@MODELS.register_module()
+class RefineMaskRoIHead(SoftMaskRoIHead):
+    """RoI head whose mask stages see the image's semantic features, for ``RefineMaskHead``.
+
+    Args:
+        semantic_head: config of a ``ForegroundHead``.
+        **kwargs: of ``StandardRoIHead``; ``mask_roi_extractor`` is needed.
+    """
+
+    def __init__(self, semantic_head: ConfigType, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.semantic_head = MODELS.build(semantic_head)
+        if self.share_roi_extractor:
+            raise ValueError("RefineMaskRoIHead needs a mask_roi_extractor of its own")
+        (size, _) = self.mask_roi_extractor.roi_layers[0].output_size
+        scale = 1 / self.mask_roi_extractor.featmap_strides[0]
+        self.semantic_layers = nn.ModuleList(
+            RoIAlign(size * 2**fusion, spatial_scale=scale, sampling_ratio=0)
+            for fusion in range(FUSIONS)
+        )
+
+    def mask_loss(
+        self,
+        x: tuple[Tensor, ...],
+        sampling_results: list[SamplingResult],
+        bbox_feats: Tensor,
+        batch_gt_instances: InstanceList,
+    ) -> dict:
+        """Return ``dict(loss_mask=...)`` as ``StandardRoIHead`` does, with ``loss_semantic``."""
+        rois = bbox2roi([sampling.pos_priors for sampling in sampling_results])
+        labels = torch.cat([sampling.pos_gt_labels for sampling in sampling_results])
+        semantic = self.semantic_head(x[0])
+        results = self.mask_head.loss_and_target(
+            mask_preds=self._stages(x, semantic, rois, labels),
+            sampling_results=sampling_results,
+            batch_gt_instances=batch_gt_instances,
+            rcnn_train_cfg=self.train_cfg,
+        )
+        loss_semantic = self.semantic_head.loss(semantic[1], batch_gt_instances)
+        return dict(loss_mask=dict(results["loss_mask"], loss_semantic=loss_semantic))
+
+    def predict_soft_masks(self, x: tuple[Tensor, ...], rois: Tensor, labels: Tensor) -> Tensor:
+        stages = self._stages(x, self.semantic_head(x[0]), rois, labels)
+        return self.mask_head.soft_masks(stages, labels)
+
+    def _stages(
+        self, x: tuple[Tensor, ...], semantic: tuple[Tensor, Tensor], rois: Tensor, labels: Tensor
+    ) -> list[Tensor]:
+        """Return the mask head's logits of each stage."""
+        features, logits = semantic
+        # RoIAlign takes features and boxes of one dtype, and boxes need more than half precision.
+        maps = torch.cat([features, logits.sigmoid()], dim=1).float()
+        pooled = [layer(maps, rois) for layer in self.semantic_layers]
+        instance = self.mask_roi_extractor(x[: self.mask_roi_extractor.num_inputs], rois)
+        return self.mask_head(instance, pooled, labels)

@@ -1,0 +1,49 @@
+"""A RoI head whose masks depend on more than each box's pooled features."""
+
+import torch
+from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.structures.bbox import bbox2roi
+from mmdet.utils import InstanceList
+from torch import Tensor
+
+
+class SoftMaskRoIHead(StandardRoIHead):
+    """Predicts masks from the boxes and their classes together.
+
+    ``StandardRoIHead`` predicts masks of all classes and chooses among them afterwards. A subclass
+    that needs the class while it refines a mask implements ``predict_soft_masks``; prediction and
+    ``MaskTTAModel`` are built on it.
+    """
+
+    def predict_soft_masks(self, x: tuple[Tensor, ...], rois: Tensor, labels: Tensor) -> Tensor:
+        """Return the soft mask of each box's class, shape (N, S, S), floating in [0, 1].
+
+        Args:
+            x: feature maps of the batch.
+            rois: image and box (i, x0, y0, x1, y1) in pixels of the network's input, shape (N, 5),
+                images in order.
+            labels: class of each box, shape (N,), int64.
+        """
+        raise NotImplementedError
+
+    def predict_mask(
+        self,
+        x: tuple[Tensor, ...],
+        batch_img_metas: list[dict],
+        results_list: InstanceList,
+        rescale: bool = False,
+    ) -> InstanceList:
+        """Add ``masks`` to the results, as ``StandardRoIHead`` does; same arguments."""
+        rois = bbox2roi([results.bboxes for results in results_list])
+        if len(rois) == 0:
+            return super().predict_mask(x, batch_img_metas, results_list, rescale)
+        labels = torch.cat([results.labels for results in results_list])
+        soft_masks = self.predict_soft_masks(x, rois, labels)
+        return self.mask_head.predict_by_feat(
+            mask_preds=soft_masks[:, None].split([len(results) for results in results_list]),
+            results_list=results_list,
+            batch_img_metas=batch_img_metas,
+            rcnn_test_cfg=self.test_cfg,
+            rescale=rescale,
+            activate_map=True,
+        )
