@@ -1,4 +1,4 @@
-"""Boundary supervision of BMask R-CNN (Cheng et al., ECCV 2020, section 3.3)."""
+"""Boundary supervision of BMask R-CNN (Cheng et al., ECCV 2020, section 3)."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class BoundaryLoss(nn.Module):
-    """Dice loss plus binary cross-entropy of boundaries (BMask R-CNN, section 3.3).
+    """Dice loss plus binary cross-entropy of boundaries (BMask R-CNN, section 3).
 
     The dice term, ``1 - (2 sum(pg) + 1) / (sum(p^2) + sum(g^2) + 1)`` of each RoI, does not care
     how few pixels a boundary has.
@@ -43,8 +43,8 @@ class BoundaryLoss(nn.Module):
 def boundary_targets(masks: Tensor) -> Tensor:
     """Return the boundaries of binary masks, where their Laplacian is positive.
 
-    These are the foreground pixels with background among their eight neighbours. The paper does
-    not say what lies outside the RoI; here it is background, as an object ends at its box.
+    These are the foreground pixels with background among their eight neighbours. Outside
+    the RoI is background, as an object ends at its box.
 
     Args:
         masks: 0 or 1, shape (R, S, S), any dtype.

@@ -52,7 +52,7 @@ class BoundaryMaskHead(RLEMaskHead):
     training ``forward`` returns mask and boundary logits and the loss has the entries
     ``loss_mask`` and ``loss_boundary``; at test time it returns the mask logits alone.
 
-    The paper does not say whether boundaries are predicted per class; here they are if masks are.
+    Boundaries are predicted per class if masks are.
 
     Args:
         num_convs: convolutions of the mask features before they meet the boundary's.

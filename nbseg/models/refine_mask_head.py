@@ -31,7 +31,7 @@ WHOLE_STAGES = 2  # stages that predict whole masks
 class SemanticFusion(nn.Module):
     """Fuses instance and semantic features under the guidance of both masks, then doubles the size.
 
-    The semantic fusion module of section 3.2: a 1x1 convolution, parallel 3x3 convolutions of
+    The semantic fusion module: a 1x1 convolution, parallel 3x3 convolutions of
     several dilations, summed, and a 1x1 convolution, to which the two masks are appended again.
 
     Args:
@@ -216,7 +216,7 @@ def doubled(pixels: Tensor) -> Tensor:
 
 
 def boundary_aware_loss(logits: Tensor, targets: Tensor, region: Tensor) -> Tensor:
-    """Return the mean cross-entropy over a region's pixels (eq. 3), 0 if it is empty.
+    """Return the mean cross-entropy over a region's pixels, 0 if it is empty.
 
     Args:
         logits: shape (R, s, s).
@@ -230,7 +230,7 @@ def boundary_aware_loss(logits: Tensor, targets: Tensor, region: Tensor) -> Tens
 
 
 def refine_boundaries(stages: Sequence[Tensor], width: int) -> Tensor:
-    """Combine the stages' soft masks (eq. 4).
+    """Combine the stages' soft masks (boundary-aware refinement).
 
     A finer stage counts near the boundary of the mask so far, which is kept elsewhere.
 

@@ -19,7 +19,7 @@ from nbseg.structures import CroppedMasks
 
 @MODELS.register_module()
 class ForegroundHead(BaseModule):
-    """Segments the union of all instances on the finest pyramid level (section 3.1).
+    """Segments the union of all instances on the finest pyramid level.
 
     Args:
         num_convs: 3x3 convolutions.
