@@ -27,7 +27,7 @@ from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 from nbseg.deploy.export import export_checkpoint
 from nbseg.deploy.images import read_image
 from nbseg.deploy.inputs import pick_images
-from nbseg.deploy.parity import Parity, parity
+from nbseg.deploy.parity import REDUCED_PRECISION, ROUNDING, Parity, Tolerance, parity
 from nbseg.engine.stage_config import stage_config
 
 
@@ -77,7 +77,9 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def compare(plain: Config, checkpoint: str, model: str, images: list[Path]) -> Parity:
+def compare(
+    plain: Config, checkpoint: str, model: str, images: list[Path], tolerance: Tolerance
+) -> Parity:
     """Predict with both, and print how many detections agree and how long it took."""
     from nbseg.deploy.runtime import Segmenter  # needs ONNX Runtime
 
@@ -91,11 +93,13 @@ def compare(plain: Config, checkpoint: str, model: str, images: list[Path]) -> P
             start = time.perf_counter()
             detections.append(segmenter(image))
             seconds[index] += time.perf_counter() - start
-        total += parity(*detections, min_score=0.05)
+        total += parity(*detections, tolerance=tolerance)
     print(
-        f"{total} in {len(images)} images; {1e3 * seconds[0] / len(images):.0f} ms an image with "
-        f"PyTorch, {1e3 * seconds[1] / len(images):.0f} ms with ONNX Runtime"
+        f"{total} in {len(images)} images (box IoU over {tolerance.box_iou}, scores closer than "
+        f"{tolerance.score}, mask IoU over {tolerance.mask_iou})"
     )
+    with_pytorch, with_onnx = (1e3 * total_seconds / len(images) for total_seconds in seconds)
+    print(f"{with_pytorch:.0f} ms an image with PyTorch, {with_onnx:.0f} ms with ONNX Runtime")
     return total
 
 
@@ -132,8 +136,10 @@ def main() -> None:
             f"int8 backbone and neck, calibrated on {info.quantization.calibration_images} images"
         )
     if compared:
-        found = compare(plain, arguments.checkpoint, arguments.out, compared)
-        if not (arguments.fp16 or arguments.int8) and found.matched < 0.99 * found.total:
+        reduced = bool(arguments.fp16 or arguments.int8)
+        tolerance = REDUCED_PRECISION if reduced else ROUNDING
+        found = compare(plain, arguments.checkpoint, arguments.out, compared, tolerance)
+        if not reduced and found.matched < 0.99 * found.total:
             sys.exit(f"{Path(__file__).name}: the exported model does not predict the same")
 
 

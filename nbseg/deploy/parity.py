@@ -8,11 +8,26 @@ from pycocotools import mask as coco_mask
 
 from nbseg.deploy.detections import Detections
 
-# What still counts as the same detection.
-BOX_IOU = 0.99
-SCORE = 1e-3
-MASK_IOU = 0.98
 MASK_AREA = 32**2  # masks up to this area are not compared: a pixel of them is too much
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What still counts as the same detection.
+
+    Attributes:
+        box_iou: of the boxes, more than this.
+        score: between the scores, less than this.
+        mask_iou: of the masks, more than this.
+    """
+
+    box_iou: float
+    score: float
+    mask_iou: float
+
+
+ROUNDING = Tolerance(box_iou=0.99, score=1e-3, mask_iou=0.98)
+REDUCED_PRECISION = Tolerance(box_iou=0.8, score=0.1, mask_iou=0.8)
 
 
 @dataclass(frozen=True)
@@ -35,35 +50,41 @@ class Parity:
         return f"{self.matched} of {self.total} detections ({share:.2f} %) have a partner"
 
 
-def parity(expected: Detections, found: Detections, min_score: float = 0.05) -> Parity:
+def parity(
+    expected: Detections,
+    found: Detections,
+    min_score: float = 0.05,
+    tolerance: Tolerance = ROUNDING,
+) -> Parity:
     """Match detections of one image: same label, box, score and, unless it is small, mask.
 
     Args:
         expected: of one model.
         found: of the other.
         min_score: detections up to this score are left out.
+        tolerance: how much the two may differ.
     """
     overlaps = _box_ious(expected.boxes, found.boxes)
     overlaps *= expected.labels[:, None] == found.labels
-    overlaps *= np.abs(expected.scores[:, None] - found.scores) < SCORE
+    overlaps *= np.abs(expected.scores[:, None] - found.scores) < tolerance.score
     counted, candidates = expected.scores > min_score, found.scores > min_score
     overlaps *= candidates
     partners = 0
     for index in np.flatnonzero(counted):
         for best in np.argsort(-overlaps[index], kind="stable"):
-            if overlaps[index, best] <= BOX_IOU:
+            if overlaps[index, best] <= tolerance.box_iou:
                 break
-            if _same_mask(expected.rles[index], found.rles[best]):
+            if _same_mask(expected.rles[index], found.rles[best], tolerance.mask_iou):
                 partners += 1
                 overlaps[:, best] = 0
                 break
     return Parity(2 * partners, int(counted.sum() + candidates.sum()))
 
 
-def _same_mask(expected: dict[str, object], found: dict[str, object]) -> bool:
+def _same_mask(expected: dict[str, object], found: dict[str, object], least_iou: float) -> bool:
     if expected == found or coco_mask.area(expected) <= MASK_AREA:
         return True
-    return bool(coco_mask.iou([expected], [found], [0])[0, 0] > MASK_IOU)
+    return bool(coco_mask.iou([expected], [found], [0])[0, 0] > least_iou)
 
 
 def _box_ious(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -9,7 +9,7 @@ from small_detectors import GREY, pictures, predict
 
 from nbseg.deploy.checkpoint_segmenter import as_detections
 from nbseg.deploy.detections import Detections
-from nbseg.deploy.parity import Parity, parity
+from nbseg.deploy.parity import REDUCED_PRECISION, Parity, parity
 from nbseg.deploy.runtime import Segmenter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -75,6 +75,17 @@ def test_what_counts_as_the_same(change, matched):
     other = replace(THREE, **change)
     assert parity(THREE, other) == Parity(matched, 6)
     assert parity(other, THREE) == Parity(matched, 6)
+
+
+def test_reduced_precision_may_differ_more():
+    other = replace(
+        THREE,
+        scores=moved(THREE.scores, 0, 0.09),
+        boxes=moved(THREE.boxes, (1, 2), 10),
+        rles=[rectangle(10, 10, 110, 95), *THREE.rles[1:]],
+    )
+    assert parity(THREE, other) == Parity(2, 6)
+    assert parity(THREE, other, tolerance=REDUCED_PRECISION) == Parity(6, 6)
 
 
 def test_a_detection_has_one_partner():
