@@ -18,6 +18,7 @@ custom_imports = dict(
         'nbseg.models.refine_mask_head',
         'nbseg.models.refine_mask_roi_head',
         'nbseg.models.rle_mask_head',
+        'nbseg.models.softmax_focal_loss',
     ],
     allow_failed_imports=False)
 

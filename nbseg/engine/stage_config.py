@@ -16,7 +16,11 @@ command line, so that one option reaches every place::
     teacher = dict(train_pipeline="{weak_pipeline}")
 
 A string that is nothing but a name becomes the key's value, whatever its type. Besides the config's
-own keys there are ``{work_dir}``, ``{pseudo_labels}`` and ``{teacher_checkpoint}``.
+own keys there are ``{work_dir}``, ``{pseudo_labels}`` and ``{teacher_checkpoint}``. Braces may also
+hold arithmetic, so that a schedule can follow from an option (see ``arithmetic``)::
+
+    labelled_images = "{round(2975 * percent / 100)}"
+    iterations = "{round(64 * labelled_images / 8)}"
 """
 
 import re
@@ -25,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+
+from nbseg.engine.arithmetic import evaluate
 
 TRAINING_STAGES = ("supervised", "teacher", "student", "oracle")
 STAGES = ("supervised", "teacher", "pseudo", "labels", "student", "oracle")
@@ -49,7 +55,8 @@ PLAIN_KEYS = {
     *("train_dataloader", "tta_model", "tta_pipeline", "val_cfg", "val_dataloader"),
     *("val_evaluator", "vis_backends", "visualizer", "work_dir"),
 }
-NAME = re.compile(r"\{(\w+)\}")
+# A name, or an expression with at least one operator or parenthesis.
+BRACES = re.compile(r"\{([^\W\d]\w*|[\w .]*[-+*/(][-+*/(), \w.]*)\}")
 
 
 def stage_config(config: Config, stage: str, work_dir: str | Path) -> Config:
@@ -134,17 +141,20 @@ def _replace_names(value: Any, names: Mapping[str, Any]) -> Any:
             )
         return _replace_names(names[name], names)
 
-    def embedded(match: re.Match) -> str:
-        found = lookup(match[1])
+    def content(braces: re.Match) -> Any:
+        return lookup(braces[1]) if braces[1].isidentifier() else evaluate(braces[1], lookup)
+
+    def embedded(braces: re.Match) -> str:
+        found = content(braces)
         if not isinstance(found, (str, int, float)):
             raise ValueError(
-                f"the config says {value!r}, but {match[1]!r} is a {type(found).__name__}; only a "
+                f"the config says {value!r}, but {braces[1]!r} is a {type(found).__name__}; only a "
                 "string or a number can be part of a string"
             )
         return str(int(found) if isinstance(found, float) and found.is_integer() else found)
 
-    whole = NAME.fullmatch(value)
-    return lookup(whole[1]) if whole else NAME.sub(embedded, value)
+    whole = BRACES.fullmatch(value)
+    return content(whole) if whole else BRACES.sub(embedded, value)
 
 
 def _without_delete_keys(value: Any) -> Any:

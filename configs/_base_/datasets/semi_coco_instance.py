@@ -75,11 +75,12 @@ val_evaluator = dict(
 test_dataloader = '{val_dataloader}'
 test_evaluator = '{val_evaluator}'
 
-# Teacher and control arm: a plain mask head, the labelled images alone, weak augmentation.
+# Teacher and control arm: plain heads and losses, the labelled images alone, weak augmentation.
 train_pipeline = '{strong_pipeline}'
 teacher = dict(
     mask_head='{plain_mask_head}',
     mask_loss='{plain_mask_loss}',
+    box_loss='{plain_box_loss}',  # of models that have the choice
     train_pipeline='{weak_pipeline}',
     train_dataloader=dict(
         sampler=dict(_delete_=True, type='InfiniteSampler'),

@@ -1,0 +1,35 @@
+# Mask R-CNN on an ImageNet ResNet-50, the paper's model. A config on top sets num_classes and
+# max_per_img.
+_base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
+
+backbone_weights = 'torchvision://resnet50'
+
+# What the paper switches; the student's own values stand in the names without `plain_`, which the
+# teacher's section sets to the plain ones. Each is an option of its own:
+#   mask_head='{plain_mask_head}'               without NTM
+#   mask_loss='{plain_mask_loss}'               without BPM
+#   mask_loss.border=zeros                      BPM with the released code's border
+#   mask_loss.type=DistanceToBoundaryLoss       the costlier map in the place of BPM
+#   mask_loss='{released_mask_loss}'            what the released code's BPM comes to
+#   box_loss='{softmax_focal_loss}'             the rows marked § in the paper
+mask_gain = 3.0
+mask_loss = dict(type='BoundaryPreservingLoss', gain='{mask_gain}')
+plain_mask_loss = dict(type='CrossEntropyLoss', use_mask=True)
+released_mask_loss = dict(type='CrossEntropyLoss', use_mask=True, loss_weight='{mask_gain}')
+mask_head_cfg = dict(
+    in_channels=256,
+    conv_out_channels=256,
+    num_classes='{num_classes}',
+    loss_mask='{mask_loss}')
+mask_head = dict(type='NoiseTolerantMaskHead', num_convs=3, **mask_head_cfg)
+plain_mask_head = dict(type='RLEMaskHead', num_convs=4, **mask_head_cfg)
+box_loss = dict(type='CrossEntropyLoss', use_sigmoid=False)
+plain_box_loss = box_loss
+softmax_focal_loss = dict(type='SoftmaxFocalLoss', gamma=2.0)
+
+model = dict(
+    backbone=dict(init_cfg=dict(checkpoint='{backbone_weights}')),
+    roi_head=dict(
+        bbox_head=dict(num_classes='{num_classes}', loss_cls='{box_loss}'),
+        mask_head='{mask_head}'),
+    test_cfg=dict(rcnn=dict(max_per_img='{max_per_img}', mask_format='rle')))
