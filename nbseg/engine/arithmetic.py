@@ -16,7 +16,7 @@ FUNCTIONS: dict[str, Callable] = {"round": round, "max": max}
 
 
 def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
-    """Return the value of sums, differences, products, quotients, ``round(a)`` and ``max(a, b)`` of numbers.
+    """Return the value of an expression of numbers, ``+ - * /``, ``round(a)`` and ``max(a, b)``.
 
     ``round`` gives a whole number.
 
@@ -47,8 +47,8 @@ def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
             case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS:
                 return FUNCTIONS[name](*map(value, node.args))
         raise ValueError(
-            f"the config calculates {expression!r}; only numbers, names of numbers, + - * /, round() "
-            "and max() can be calculated"
+            f"the config calculates {expression!r}; numbers, names of numbers, + - * /, "
+            "round() and max() can be calculated"
         )
 
     try:

@@ -12,11 +12,11 @@ from nbseg.registry import MODELS
 class SoftmaxFocalLoss(nn.Module):
     """Cross-entropy of each box times ``(1 - p)^gamma``, p the probability of its class.
 
-    Lin et al., *Focal Loss for Dense Object Detection*, 2017, eq. 4, with a softmax of C classes and
-    background in the place of the sigmoid. A drop-in for ``CrossEntropyLoss`` as the ``loss_cls``
-    of MMDetection's box heads, which decode with a softmax; MMDetection's ``FocalLoss`` is of
-    sigmoids, one a class and none for the background. It is the focal loss of the paper's rows
-    marked §. With ``gamma`` 0 it is the cross-entropy.
+    Lin et al., *Focal Loss for Dense Object Detection*, 2017, eq. 4, with a softmax of C classes
+    and background in the place of the sigmoid. A drop-in for ``CrossEntropyLoss`` as the
+    ``loss_cls`` of MMDetection's box heads, which decode with a softmax; MMDetection's
+    ``FocalLoss`` is of sigmoids, one a class and none for the background. It is the focal loss of
+    the paper's rows marked §. With ``gamma`` 0 it is the cross-entropy.
 
     Args:
         gamma: how much less a well classified box counts.

@@ -1,0 +1,227 @@
+"""Every command of configs/README.md, run for two iterations a stage on a tiny Cityscapes."""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config, DictAction
+from official_trees import write_cityscapes
+
+from nbseg.datasets.converters.cityscapes import convert_cityscapes
+from nbseg.engine.pipeline import Pipeline
+from nbseg.engine.stage_config import stage_config
+
+pytest.importorskip("cityscapesscripts", reason='needs the extra "cityscapes"')
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+FINE = "configs/cityscapes/noisy-boundaries_mask-rcnn_r50_fpn_cityscapes.py"
+# What takes time, made small. The rows' own options come after these.
+SMALL = {
+    "batch_size": 1,
+    "num_workers": 0,
+    "persistent_workers": False,
+    "iterations": 2,
+    "teacher.iterations": 2,
+    "supervised.iterations": 2,
+    "warmup_iterations": 1,
+    "train_scales": [(128, 50), (128, 64)],
+    "test_resize.scale": (128, 64),
+    "tta_scales": ["{test_resize}"],
+    # What a network says after two steps hardly differs from chance.
+    "labels.floor": 0.05,
+    "optim_wrapper.optimizer.lr": 1e-4,
+    "max_per_img": 10,
+    "vis_backends": [{"type": "LocalVisBackend"}],
+    "mask_head.in_channels": 16,
+    "mask_head.conv_out_channels": 8,
+    "plain_mask_head.in_channels": 16,
+    "plain_mask_head.conv_out_channels": 8,
+    "model.backbone.depth": 18,
+    "model.backbone.base_channels": 8,
+    "model.backbone.stem_channels": 8,
+    "model.backbone.init_cfg": None,
+    "model.neck.in_channels": [8, 16, 32, 64],
+    "model.neck.out_channels": 16,
+    "model.rpn_head.in_channels": 16,
+    "model.rpn_head.feat_channels": 16,
+    "model.roi_head.bbox_roi_extractor.out_channels": 16,
+    "model.roi_head.mask_roi_extractor.out_channels": 16,
+    "model.roi_head.bbox_head.in_channels": 16,
+    "model.roi_head.bbox_head.fc_out_channels": 32,
+    "model.train_cfg.rpn_proposal.nms_pre": 50,
+    "model.train_cfg.rpn_proposal.max_per_img": 30,
+    "model.train_cfg.rcnn.sampler.num": 16,
+    "model.test_cfg.rpn.nms_pre": 50,
+    "model.test_cfg.rpn.max_per_img": 30,
+}
+# The student of each row: strong augmentation, NTM, mask loss, loss of the box classifier.
+PLAIN, MAP, CROSS_ENTROPY = "CrossEntropyLoss", "BoundaryPreservingLoss", "CrossEntropyLoss"
+STUDENTS = {
+    "cityscapes-20-seed0": (True, True, MAP, CROSS_ENTROPY),
+    "cityscapes-20-seed0-baseline": (False, False, PLAIN, CROSS_ENTROPY),
+    "cityscapes-20-seed0-focal": (True, True, MAP, "SoftmaxFocalLoss"),
+    "cityscapes-20-seed0-da": (True, False, PLAIN, CROSS_ENTROPY),
+    "cityscapes-20-seed0-ntm": (False, True, PLAIN, CROSS_ENTROPY),
+    "cityscapes-20-seed0-bpm": (False, False, MAP, CROSS_ENTROPY),
+    "cityscapes-20-seed0-da-ntm": (True, True, PLAIN, CROSS_ENTROPY),
+    "cityscapes-20-seed0-da-bpm": (True, False, MAP, CROSS_ENTROPY),
+    "cityscapes-20-seed0-ntm-bpm": (False, True, MAP, CROSS_ENTROPY),
+    "cityscapes-20-seed0-distance": (True, True, "DistanceToBoundaryLoss", CROSS_ENTROPY),
+    "cityscapes-20-seed0-released": (True, True, PLAIN, CROSS_ENTROPY),
+    "cityscapes-20-seed0-zeros": (True, True, MAP, CROSS_ENTROPY),
+    "cityscapes-coarse-seed0": (True, True, MAP, CROSS_ENTROPY),
+    "cityscapes-coarse-seed0-focal": (True, True, MAP, "SoftmaxFocalLoss"),
+}
+
+
+def commands():
+    """The commands of the page, as the shell reads them."""
+    page = (CONFIGS / "README.md").read_text(encoding="utf-8")
+    blocks = "".join(re.findall(r"```bash\n(.*?)```", page, re.DOTALL))
+    script = "set -euo pipefail; python() { printf '%s\\037' \"$@\"; echo; }\n" + blocks
+    printed = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tool")
+    parser.add_argument("config")
+    parser.add_argument("--work-dir", type=Path)
+    parser.add_argument("--stages", type=lambda text: text.split(","))
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction)
+    return [
+        parser.parse_args(line.rstrip("\037").split("\037")) for line in printed.stdout.splitlines()
+    ]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Work directories of all rows, after their commands were run one after another."""
+    folder = tmp_path_factory.mktemp("cityscapes")
+    root = folder / "data/cityscapes"
+    write_cityscapes(root, train=10, val=1, train_extra=2)
+    convert_cityscapes(root, root / "annotations")
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        # Laying configs out neatly takes most of a tiny run.
+        patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
+        patch.chdir(folder)
+        torch.set_num_threads(1)
+        for command in commands():
+            assert command.tool == "tools/train.py"
+            config = Config.fromfile(CONFIGS.parent / command.config)
+            config.merge_from_dict({**SMALL, **command.cfg_options})
+            Pipeline(config, command.work_dir, command.stages).run()
+        torch.set_num_threads(threads)
+        yield folder / "work_dirs"
+
+
+def plain(folder, stage):
+    return Config.fromfile(folder / stage / "config.py")
+
+
+def test_every_row_leaves_both_evaluations(runs):
+    tested = Counter()
+    for file in runs.glob("*/metrics.json"):
+        for stage, values in json.loads(file.read_text()).items():
+            tested[stage] += 1
+            names = {"bbox_mAP", "segm_mAP", "boundary_mAP", "AP", "AP_50", "boundary_AP"}
+            assert names <= set(values), file
+            assert all(value == -1 or 0 <= value <= 1 for value in values.values())
+            assert plain(file.parent, stage).train_cfg.max_iters == 2
+    assert tested == {"teacher": 8, "supervised": 1, "student": len(STUDENTS), "oracle": 1}
+
+
+@pytest.mark.parametrize("row", STUDENTS)
+def test_students_differ_in_what_the_row_says(runs, row):
+    strong, noise_tolerant, mask_loss, box_loss = STUDENTS[row]
+    student = plain(runs / row, "student")
+    repeated, pseudo = student.train_dataloader.dataset.datasets
+    for dataset in (repeated.dataset, pseudo):
+        names = [step.type for step in dataset.pipeline]
+        assert ("CutOut" in names, "StrongColorAugmentation" in names) == (strong, strong)
+    shared = re.match(r"cityscapes-(20|coarse)-seed0", row)[0]
+    assert pseudo.ann_file == f"work_dirs/{shared}/pseudo/pseudo_labels.json"
+    head = student.model.roi_head.mask_head
+    assert head.type == ("NoiseTolerantMaskHead" if noise_tolerant else "RLEMaskHead")
+    assert head.loss_mask.type == mask_loss
+    weight = 3 if mask_loss != PLAIN or row.endswith("-released") else 1
+    assert head.loss_mask.get("gain", head.loss_mask.get("loss_weight", 1)) == weight
+    assert head.loss_mask.get("border", "replicate") == (
+        "zeros" if row.endswith("-zeros") else "replicate"
+    )
+    assert student.model.roi_head.bbox_head.loss_cls.type == box_loss
+
+
+@pytest.mark.parametrize("name", ["cityscapes-20-seed0", "cityscapes-coarse-seed0"])
+def test_teachers_are_plain(runs, name):
+    for folder, strong in ((runs / name, False), (runs / f"{name}-strong", True)):
+        teacher = plain(folder, "teacher")
+        roi_head = teacher.model.roi_head
+        assert (roi_head.mask_head.type, roi_head.mask_head.loss_mask.type) == (
+            "RLEMaskHead",
+            PLAIN,
+        )
+        assert roi_head.bbox_head.loss_cls.type == CROSS_ENTROPY
+        pipeline = teacher.train_dataloader.dataset.dataset.pipeline
+        assert any(step.type == "CutOut" for step in pipeline) == strong
+
+
+def test_fine_and_coarse_labels_where_the_rows_say(runs):
+    shared = "cityscapes-coarse-seed0"
+
+    def labels(dataset):
+        return re.search("gtFine_train|gtCoarse", dataset.ann_file)[0]
+
+    chain = {"": "gtFine_train", "-1": "gtCoarse", "-2": "gtFine_train", "-3": "gtCoarse"}
+    for name, expected in {**chain, "-4": "gtFine_train"}.items():
+        dataset = plain(runs / f"{shared}{name}", "teacher").train_dataloader.dataset.dataset
+        assert labels(dataset) == expected
+    starts = {"-2": "-1", "-3": "", "-4": "-3"}
+    for name, before in starts.items():
+        file = f"work_dirs/{shared}{before}/teacher/teacher.pth"
+        assert plain(runs / f"{shared}{name}", "teacher").load_from == file
+    repeated, coarse = plain(runs / f"{shared}-truth", "oracle").train_dataloader.dataset.datasets
+    assert (labels(repeated.dataset), labels(coarse)) == ("gtFine_train", "gtCoarse")
+    pseudo = json.loads((runs / shared / "pseudo/pseudo_labels.json").read_text())
+    names = [image["file_name"] for image in pseudo["images"]]
+    assert len(names) == 2
+    assert all(name.startswith("leftImg8bit/train_extra/") for name in names)
+
+
+@pytest.mark.parametrize("percent", [5, 10, 20, 30, 40])
+def test_schedules_follow_from_the_percent(percent):
+    """The released recipe, counted on the split itself; 20% to the iteration."""
+    config = Config.fromfile(CONFIGS.parent / FINE)
+    config.merge_from_dict({"percent": percent})
+    student, teacher = (stage_config(config, stage, "run") for stage in ("student", "teacher"))
+    labelled = int(percent * 2975 / 100)
+    repeats = student.train_dataloader.dataset.datasets[0].times
+    if percent == 20:
+        assert repeats == 8
+        assert teacher.train_cfg.max_iters == 64 * 595 // 8
+        assert student.train_cfg.max_iters == 8 * 3 * (8 * 595 + 2380) // 8
+    assert 1.6 < repeats * labelled / (2975 - labelled) < 2.2
+    assert teacher.train_cfg.max_iters * 8 == pytest.approx(64 * labelled, rel=0.01)
+    images = 24 * (repeats * labelled + 2975 - labelled)
+    assert student.train_cfg.max_iters * 8 == pytest.approx(images, rel=0.01)
+    for plain_config in (student, teacher):
+        warmup, steps = plain_config.param_scheduler
+        assert (warmup.end, steps.gamma) == (500, 0.1)
+        assert np.isclose(steps.milestones[0] / plain_config.train_cfg.max_iters, 7 / 8, atol=1e-3)
+        optimizer = plain_config.optim_wrapper.optimizer
+        assert optimizer == {"type": "SGD", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
+    table = (CONFIGS / "README.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| teacher |")]
+    column = [5, 10, 20, 30, 40].index(percent) + 1
+    assert int(rows[0][column]) == teacher.train_cfg.max_iters
+
+
+def test_the_page_has_every_command_once():
+    arguments = [(str(c.work_dir), *c.stages, c.config) for c in commands()]
+    assert len(set(arguments)) == len(arguments) == 24
+    assert all(os.path.exists(CONFIGS.parent / c.config) for c in commands())
