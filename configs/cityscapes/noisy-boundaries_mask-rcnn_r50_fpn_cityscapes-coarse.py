@@ -11,8 +11,10 @@ _base_ = [
 
 split = None
 coarse_json = '{data_root}/annotations/instancesonly_filtered_gtCoarse_train_extra.json'
+coarse_images = '{data_root}/leftImg8bit/train_extra/'
 labelled_json = '{train_json}'
 unlabelled_json = '{coarse_json}'
+unlabelled_folder = '{coarse_images}'
 labelled_images = 2975
 unlabelled_images = 19998
 # Coarse polygons leave out much of an object: no truth to measure pseudo-labels with.

@@ -1,11 +1,12 @@
-# Cityscapes, as tools/prepare_data.py cityscapes leaves it: names of images begin in leftImg8bit/.
+# Cityscapes, as tools/prepare_data.py cityscapes leaves it, with the sizes and holes of the
+# released code.
 _base_ = './repeated_labelled.py'
 
 data_root = 'data/cityscapes'
 train_name = 'instancesonly_filtered_gtFine_train'
 val_json = '{data_root}/annotations/instancesonly_filtered_gtFine_val.json'
-train_images = '{data_root}/'
-val_images = '{data_root}/'
+train_images = '{data_root}/leftImg8bit/train/'
+val_images = '{data_root}/leftImg8bit/val/'
 classes = ['person', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle']
 num_classes = 8
 max_per_img = 100

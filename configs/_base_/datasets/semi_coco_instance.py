@@ -16,6 +16,7 @@ split = dict(ann_file='{train_json}', percent='{percent}', seed='{seed}')
 split_name = '{train_name}.{seed}@{percent}'
 labelled_json = '{work_dir}/splits/{split_name}.json'
 unlabelled_json = '{work_dir}/splits/{split_name}-unlabeled.json'
+unlabelled_folder = '{train_images}'
 
 load_annotations = dict(type='LoadCroppedAnnotations', with_bbox=True, with_mask=True)
 test_resize = dict(type='Resize', scale_factor=1.0, keep_ratio=True)
@@ -38,7 +39,7 @@ labelled_dataset = dict(
 pseudo_dataset = dict(
     type='CocoDataset',
     ann_file='{pseudo_labels}',
-    data_prefix=dict(img='{train_images}'),
+    data_prefix=dict(img='{unlabelled_folder}'),
     metainfo='{metainfo}',
     filter_cfg=dict(filter_empty_gt=True),
     pipeline='{train_pipeline}')
@@ -97,9 +98,9 @@ pseudo = dict(
         dataset=dict(
             type='CocoDataset',
             ann_file='{unlabelled_json}',
-            data_prefix=dict(img='{train_images}'),
+            data_prefix=dict(img='{unlabelled_folder}'),
             metainfo='{metainfo}',
             test_mode=True)),
     test_cfg=dict(_delete_=True, type='PseudoLabelLoop'))
 labels = dict(labelled_json='{labelled_json}', classes='{classes}')
-report = dict(hidden_truth='{unlabelled_json}', image_folder='{train_images}')
+report = dict(hidden_truth='{unlabelled_json}', image_folder='{unlabelled_folder}')
