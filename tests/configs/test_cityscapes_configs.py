@@ -1,6 +1,7 @@
 """Every command of configs/README.md, run for two iterations a stage on a tiny Cityscapes."""
 
 import argparse
+import functools
 import json
 import os
 import re
@@ -11,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
 from official_trees import write_cityscapes
 
 from nbseg.datasets.converters.cityscapes import convert_cityscapes
@@ -98,25 +101,32 @@ def commands():
     ]
 
 
+@functools.cache
+def content(config):
+    return Config.fromfile(CONFIGS.parent / config).to_dict()
+
+
+def loaded(config, options):
+    made = Config(content(config))
+    made.merge_from_dict(options)
+    return made
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, one_thread):
     """Work directories of all rows, after their commands were run one after another."""
     folder = tmp_path_factory.mktemp("cityscapes")
     root = folder / "data/cityscapes"
     write_cityscapes(root, train=10, val=1, train_extra=2)
     convert_cityscapes(root, root / "annotations")
-    threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         # Laying configs out neatly takes most of a tiny run.
         patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
         patch.chdir(folder)
-        torch.set_num_threads(1)
         for command in commands():
             assert command.tool == "tools/train.py"
-            config = Config.fromfile(CONFIGS.parent / command.config)
-            config.merge_from_dict({**SMALL, **command.cfg_options})
+            config = loaded(command.config, {**SMALL, **command.cfg_options})
             Pipeline(config, command.work_dir, command.stages).run()
-        torch.set_num_threads(threads)
         yield folder / "work_dirs"
 
 
@@ -195,8 +205,7 @@ def test_fine_and_coarse_labels_where_the_rows_say(runs):
 @pytest.mark.parametrize("percent", [5, 10, 20, 30, 40])
 def test_schedules_follow_from_the_percent(percent):
     """The released recipe, counted on the split itself; 20% to the iteration."""
-    config = Config.fromfile(CONFIGS.parent / FINE)
-    config.merge_from_dict({"percent": percent})
+    config = loaded(FINE, {"percent": percent})
     student, teacher = (stage_config(config, stage, "run") for stage in ("student", "teacher"))
     labelled = int(percent * 2975 / 100)
     repeats = student.train_dataloader.dataset.datasets[0].times
@@ -214,10 +223,38 @@ def test_schedules_follow_from_the_percent(percent):
         assert np.isclose(steps.milestones[0] / plain_config.train_cfg.max_iters, 7 / 8, atol=1e-3)
         optimizer = plain_config.optim_wrapper.optimizer
         assert optimizer == {"type": "SGD", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
-    table = (CONFIGS / "README.md").read_text(encoding="utf-8")
-    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| teacher |")]
+    page = (CONFIGS / "README.md").read_text(encoding="utf-8").splitlines()
     column = [5, 10, 20, 30, 40].index(percent) + 1
-    assert int(rows[0][column]) == teacher.train_cfg.max_iters
+    for name, plain_config in (("teacher", teacher), ("student", student)):
+        (row,) = (line.split(" | ") for line in page if line.startswith(f"| {name} |"))
+        assert int(row[column]) == plain_config.train_cfg.max_iters
+
+
+def test_every_row_builds_at_its_full_size():
+    init_default_scope("mmdet")
+    for command in commands():
+        config = loaded(command.config, command.cfg_options)
+        for stage in set(command.stages) - {"labels"}:
+            plain_config = stage_config(config, stage, command.work_dir)
+            with torch.device("meta"):  # no weights: it is the structure that counts
+                model = MODELS.build(plain_config.model)
+            detector = model.module if stage == "pseudo" else model
+            assert detector.backbone.depth == 50
+            assert detector.backbone.init_cfg.checkpoint == "torchvision://resnet50"
+            assert detector.roi_head.bbox_head.num_classes == 8
+
+
+def test_the_focal_loss_may_be_the_teachers_too():
+    config = loaded(FINE, {"teacher.box_loss": "{softmax_focal_loss}"})
+    losses = {
+        stage: stage_config(config, stage, "run").model.roi_head.bbox_head.loss_cls.type
+        for stage in ("teacher", "supervised", "student")
+    }
+    assert losses == {
+        "teacher": "SoftmaxFocalLoss",
+        "supervised": "SoftmaxFocalLoss",
+        "student": CROSS_ENTROPY,
+    }
 
 
 def test_the_page_has_every_command_once():
