@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,8 @@ from pycocotools.coco import COCO
 from rich.console import Console
 from rich.progress import track
 
-from nbseg.evaluation.matching import Agreement, match_instances
+from nbseg.evaluation.mask_pairs import MaskPair, by_category, match_class
+from nbseg.evaluation.matching import Agreement
 from nbseg.evaluation.noise_curves import (
     AccuracyAtDistance,
     AccuracyByDistance,
@@ -63,16 +63,6 @@ class NoiseAnalysis:
     per_image: tuple[ImageAgreement, ...]
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """A prediction and the true instance it has."""
-
-    predicted: dict  # RLE
-    true: dict  # RLE
-    box: tuple[float, float, float, float]  # of the truth, xyxy
-    iou: float
-
-
 def analyse_noise(predicted: COCO, truth: COCO) -> NoiseAnalysis:
     """Compare predictions with true annotations, image by image; shows its progress on stderr.
 
@@ -92,16 +82,17 @@ def analyse_noise(predicted: COCO, truth: COCO) -> NoiseAnalysis:
     images = [image for image in predicted.imgs if image in truth.imgs]
     for image in track(images, "comparing with the truth", console=Console(stderr=True)):
         before = counts[0].sum(axis=0)
-        pairs: list[_Pair] = []
-        found, wanted = (_by_category(coco.imgToAnns[image]) for coco in (predicted, truth))
+        pairs: list[MaskPair] = []
+        found, wanted = (by_category(coco.imgToAnns[image]) for coco in (predicted, truth))
+        size = truth.imgs[image]["height"], truth.imgs[image]["width"]
         for index, category in enumerate(categories):
             if not found[category] and not wanted[category]:
                 continue
-            class_counts, class_pairs = _compare_class(
-                predicted, truth, found[category], wanted[category]
-            )
-            counts[:, index] += class_counts
-            pairs += class_pairs
+            results = match_class(found[category], wanted[category], *size, IOU_THRESHOLDS)
+            for t, result in enumerate(results):
+                unmatched = len(result.unmatched_found), len(result.unmatched_wanted)
+                counts[t, index] += [len(result.pairs), *unmatched]
+            pairs += results[0].pairs
         _add_to_curves(pairs, by_size, by_distance)
         image_ious = [pair.iou for pair in pairs]
         per_image.append(_image_agreement(image, counts[0].sum(axis=0) - before, image_ious))
@@ -123,45 +114,8 @@ def analyse_noise(predicted: COCO, truth: COCO) -> NoiseAnalysis:
     )
 
 
-def _by_category(annotations: list[dict]) -> dict[int, list[dict]]:
-    grouped: dict[int, list[dict]] = defaultdict(list)
-    for annotation in annotations:
-        grouped[annotation["category_id"]].append(annotation)
-    return grouped
-
-
-def _compare_class(
-    predicted: COCO, truth: COCO, found: list[dict], wanted: list[dict]
-) -> tuple[np.ndarray, list[_Pair]]:
-    """Match one class of one image.
-
-    Returns:
-        True positives, false positives and false negatives at each IoU threshold, shape (2, 3), and
-        the pairs at the first of them.
-    """
-    found = sorted(found, key=lambda annotation: -annotation["score"])
-    found_rles = [predicted.annToRLE(annotation) for annotation in found]
-    wanted_rles = [truth.annToRLE(annotation) for annotation in wanted]
-    crowd = np.array([bool(a.get("iscrowd", 0)) for a in wanted], bool)
-    overlaps = np.zeros((len(found), len(wanted)))
-    if found and wanted:
-        overlaps = coco_mask.iou(found_rles, wanted_rles, crowd.astype(np.uint8).tolist())
-    counts = []
-    pairs: list[_Pair] = []
-    for threshold in IOU_THRESHOLDS:
-        matches = match_instances(overlaps, crowd, threshold)
-        right = [(i, t) for i, t in enumerate(matches.tolist()) if t >= 0 and not crowd[t]]
-        counts.append((len(right), int((matches < 0).sum()), int((~crowd).sum()) - len(right)))
-        if threshold == IOU_THRESHOLDS[0]:
-            pairs = [
-                _Pair(found_rles[i], wanted_rles[t], _corners(wanted[t]["bbox"]), overlaps[i, t])
-                for i, t in right
-            ]
-    return np.array(counts), pairs
-
-
 def _add_to_curves(
-    pairs: Sequence[_Pair], by_size: IoUBySize, by_distance: AccuracyByDistance
+    pairs: Sequence[MaskPair], by_size: IoUBySize, by_distance: AccuracyByDistance
 ) -> None:
     if not pairs:
         return
@@ -180,8 +134,3 @@ def _image_agreement(image_id: int, counts: np.ndarray, ious: list[float]) -> Im
     mean_iou = float(np.mean(ious)) if ious else None
     quality = None if agreement.f1 is None else agreement.f1 * (mean_iou or 0.0)
     return ImageAgreement(image_id, agreement, mean_iou, quality)
-
-
-def _corners(bbox: Sequence[float]) -> tuple[float, float, float, float]:
-    x, y, width, height = (float(v) for v in bbox)
-    return x, y, x + width, y + height
