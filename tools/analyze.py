@@ -1,10 +1,12 @@
-"""Look at pseudo-labels: a report for a person, numbers for a script."""
+"""Look at pseudo-labels and predictions: pages for a person, numbers for a script."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from nbseg.evaluation.model_noise import analyse_models
 from nbseg.evaluation.noise_analysis import NoiseAnalysis
+from nbseg.evaluation.noise_figures import write_figures
 from nbseg.pseudo.report import read_inputs, write_report
 from nbseg.pseudo.report.summary import Summary
 
@@ -21,6 +23,19 @@ examples:
       --labelled 'splits/instances_train.0@5.json'
 """
 
+NOISE_EXAMPLES = """\
+Writes DIR/fig3a.png and .csv, fig3b, fig6a, fig6b; for the raw predictions of a run also fig6c.
+FILE is PREFIX.segm.json of tools/test.py --out, a pseudo_labels.json, or a folder of raw
+predictions (work_dirs/NAME/pseudo/predictions). What the curves are: docs/analysis.md.
+
+examples:
+  python tools/analyze.py noise --truth data/shapes/annotations/instances_val.json \\
+      --predictions supervised=work_dirs/demo/supervised/predictions.segm.json \\
+          student=work_dirs/demo/student/predictions.segm.json --out work_dirs/demo/noise
+  python tools/analyze.py noise --truth data/shapes/annotations/instances_train.json \\
+      --predictions raw=work_dirs/demo/pseudo/predictions --out work_dirs/demo/noise-raw
+"""
+
 
 def pseudo(args: argparse.Namespace) -> None:
     inputs = read_inputs(args.pseudo, args.images, args.labelled, args.truth)
@@ -29,6 +44,28 @@ def pseudo(args: argparse.Namespace) -> None:
     if noise:
         print_agreement(noise)
     print(f"\nreport: {args.out / 'index.html'}\nnumbers: {args.out / 'analysis.json'}")
+
+
+def noise(args: argparse.Namespace) -> None:
+    predictions = dict(args.predictions)
+    if len(predictions) < len(args.predictions):
+        raise ValueError("each model needs a name of its own: --predictions NAME=FILE ...")
+    curves = analyse_models(predictions, args.truth, args.min_score, args.common)
+    written = write_figures(curves, args.out)
+    width = max(len(name) for name in ["model", *curves])
+    titles = f"{'instances':>11}{'found':>8}{'mask IoU':>10}{'wrong at the boundary':>23}"
+    print(f"{'model':{width}}{titles}")
+    for name, own in curves.items():
+        instances = own.recall_by_iou.points()[0].instances
+        iou = sum(own.ious) / len(own.ious) if own.ious else None
+        error = own.error_by_distance.error_within(1)
+        print(
+            f"{name:{width}}{instances:>11}{len(own.ious):>8}{_percent(iou):>10}"
+            f"{_percent(error):>23}"
+        )
+    if not any(own.reliability for own in curves.values()):
+        print("no Fig. 6c: it needs soft masks, a folder of raw predictions (pseudo/predictions)")
+    print("\n" + "\n".join(str(path) for path in written))
 
 
 def print_headline(summary: Summary) -> None:
@@ -65,6 +102,14 @@ def print_agreement(noise: NoiseAnalysis) -> None:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def named_path(text: str) -> tuple[str, Path]:
+    """Take NAME=FILE apart."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"wanted NAME=FILE, found {text!r}")
+    return name, Path(path)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -106,6 +151,37 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="of what is drawn at random (default: %(default)s)",
     )
     command.set_defaults(run=pseudo)
+
+    command = commands.add_parser(
+        "noise",
+        help="the paper's figures of noise at boundaries, for several models at once",
+        description="The paper's Fig. 3 and 6 for several models at once.",
+        epilog=NOISE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "--predictions",
+        type=named_path,
+        nargs="+",
+        required=True,
+        metavar="NAME=FILE",
+        help="predictions of the same images, and the names of their curves",
+    )
+    command.add_argument("--truth", type=Path, required=True, metavar="JSON", help="of the images")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the figures")
+    command.add_argument(
+        "--min-score",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="leave out predictions below this (default: none)",
+    )
+    command.add_argument(
+        "--common",
+        action="store_true",
+        help="only the true instances that every model finds: compares masks, not detections",
+    )
+    command.set_defaults(run=noise)
     return parser.parse_args(argv)
 
 

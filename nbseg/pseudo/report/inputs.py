@@ -81,11 +81,11 @@ def read_inputs(
     labelled = truth = None
     if labelled_json:
         labelled = read_coco(Path(labelled_json))
-        _check_categories(pseudo, pseudo_json, labelled, Path(labelled_json))
+        check_categories(pseudo, pseudo_json, labelled, Path(labelled_json))
     if truth_json:
         truth = read_coco(Path(truth_json))
-        _check_categories(pseudo, pseudo_json, truth, Path(truth_json))
-        _check_same_images(pseudo, pseudo_json, truth, Path(truth_json))
+        check_categories(pseudo, pseudo_json, truth, Path(truth_json))
+        check_same_images(pseudo, pseudo_json, truth, Path(truth_json))
     info = pseudo.dataset.get("info")
     return ReportInputs(
         pseudo_json.name,
@@ -168,7 +168,8 @@ def _check_images(pseudo: COCO, path: Path, folder: Path) -> None:
         )
 
 
-def _check_categories(pseudo: COCO, pseudo_path: Path, other: COCO, path: Path) -> None:
+def check_categories(pseudo: COCO, pseudo_path: Path, other: COCO, path: Path) -> None:
+    """Refuse with a ValueError where a category of the first is another one in the second."""
     for category, entry in pseudo.cats.items():
         found = other.cats.get(category, {}).get("name")
         if found != entry["name"]:
@@ -178,7 +179,8 @@ def _check_categories(pseudo: COCO, pseudo_path: Path, other: COCO, path: Path) 
             )
 
 
-def _check_same_images(pseudo: COCO, pseudo_path: Path, truth: COCO, path: Path) -> None:
+def check_same_images(pseudo: COCO, pseudo_path: Path, truth: COCO, path: Path) -> None:
+    """Refuse with a ValueError where the two share no image, or an id means another one."""
     known = [image for image in pseudo.imgs if image in truth.imgs]
     if not known:
         raise ValueError(
