@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from nbseg.evaluation.comparison import write_comparison
 from nbseg.evaluation.model_noise import analyse_models
 from nbseg.evaluation.noise_analysis import NoiseAnalysis
 from nbseg.evaluation.noise_figures import write_figures
@@ -36,6 +37,23 @@ examples:
       --predictions raw=work_dirs/demo/pseudo/predictions --out work_dirs/demo/noise-raw
 """
 
+COMPARE_EXAMPLES = """\
+Writes DIR/index.html, one file that needs no network, DIR/comparison.csv with every image, and the
+pictures as JPEG. A and B are each a json of predictions, CONFIG:CHECKPOINT or MODEL.onnx, with
+NAME= before it if it should be called something else than A or B. The list of results of
+tools/test.py --out needs --truth, which says what its ids mean.
+
+examples:
+  python tools/analyze.py compare supervised=work_dirs/demo/supervised/predictions.segm.json \\
+      student=work_dirs/demo/student/predictions.segm.json --images data/shapes/val \\
+      --truth data/shapes/annotations/instances_val.json --out work_dirs/demo/comparison
+  python tools/analyze.py compare model.onnx int8=model.int8.onnx --images photos --out comparison
+  python tools/analyze.py compare \\
+      work_dirs/demo/teacher/config.py:work_dirs/demo/teacher/teacher.pth \\
+      work_dirs/demo/student/config.py:work_dirs/demo/student/student.pth \\
+      --images photos --out comparison
+"""
+
 
 def pseudo(args: argparse.Namespace) -> None:
     inputs = read_inputs(args.pseudo, args.images, args.labelled, args.truth)
@@ -66,6 +84,29 @@ def noise(args: argparse.Namespace) -> None:
     if not any(own.reliability for own in curves.values()):
         print("no Fig. 6c: it needs soft masks, a folder of raw predictions (pseudo/predictions)")
     print("\n" + "\n".join(str(path) for path in written))
+
+
+def compare(args: argparse.Namespace) -> None:
+    models = dict(
+        source if isinstance(source, tuple) else (name, source)
+        for name, source in zip("AB", (args.a, args.b), strict=True)
+    )
+    differences = write_comparison(
+        models, args.images, args.out, args.truth, args.min_score, args.limit
+    )
+    first, second = models
+    print(
+        f"{len(differences)} images; {sum(d.matched for d in differences)} objects found by both, "
+        f"{sum(d.only_a for d in differences)} only by {first}, "
+        f"{sum(d.only_b for d in differences)} only by {second}"
+    )
+    gains = [d.gain for d in differences if d.gain is not None]
+    if gains:
+        print(
+            f"{first} is better on {sum(g < 0 for g in gains)} images, {second} on "
+            f"{sum(g > 0 for g in gains)}"
+        )
+    print(f"\npage: {args.out / 'index.html'}\nnumbers: {args.out / 'comparison.csv'}")
 
 
 def print_headline(summary: Summary) -> None:
@@ -110,6 +151,14 @@ def named_path(text: str) -> tuple[str, Path]:
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"wanted NAME=FILE, found {text!r}")
     return name, Path(path)
+
+
+def maybe_named(text: str) -> str | tuple[str, str]:
+    """Take NAME=SOURCE apart; a path that has an equals sign stays whole."""
+    name, equals, source = text.partition("=")
+    if equals and name and source and "/" not in name and not Path(text).exists():
+        return name, source
+    return text
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -182,6 +231,32 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="only the true instances that every model finds: compares masks, not detections",
     )
     command.set_defaults(run=noise)
+
+    command = commands.add_parser(
+        "compare",
+        help="the same images through two models, side by side",
+        description="The same images through two models, side by side, the most different first.",
+        epilog=COMPARE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("a", type=maybe_named, metavar="A", help="[NAME=]JSON or model")
+    command.add_argument("b", type=maybe_named, metavar="B", help="likewise")
+    command.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="where file names begin"
+    )
+    command.add_argument("--truth", type=Path, metavar="JSON", help="of the images")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the page")
+    command.add_argument(
+        "--min-score",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="leave out predictions below this (default: %(default)s)",
+    )
+    command.add_argument(
+        "--limit", type=int, default=24, metavar="N", help="pictures (default: %(default)s)"
+    )
+    command.set_defaults(run=compare)
     return parser.parse_args(argv)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from nbseg.colours import PALETTE
+from nbseg.evaluation.mask_pairs import to_rle
 from nbseg.files import replacing
 
 
@@ -48,10 +49,10 @@ def draw_comparison(
         height, width = pixels.shape[:2]
         enlarge = max(1, round(min_side / min(height, width)))
         size = (enlarge * width, enlarge * height)
-        tiles = [_captioned(_resized(pixels, size), "image")]
+        tiles = [captioned(resized(pixels, size), "image")]
         for caption, annotations in grouped.items():
             drawn = draw_annotations(pixels, annotations[image["id"]], categories, size)
-            tiles.append(_captioned(drawn, f"{caption} ({len(annotations[image['id']])})"))
+            tiles.append(captioned(drawn, f"{caption} ({len(annotations[image['id']])})"))
         # Images of two folders may have the same name.
         name = Path(image["file_name"]).with_suffix(".png").as_posix()
         path = out / name.replace("/", "_")
@@ -102,7 +103,7 @@ def draw_annotations(
     annotations: Sequence[dict],
     categories: Sequence[dict],
     size: tuple[int, int],
-    tint: float = 0.4,
+    tint: float | Sequence[float] = 0.4,
     thickness: int = 1,
 ) -> np.ndarray:
     """Resize an image, tint the masks on it, draw their outlines and name up to 20 of them.
@@ -112,7 +113,7 @@ def draw_annotations(
         annotations: COCO annotations (RLE or polygons) of the image; ``score`` is shown.
         categories: COCO categories, for names and colours.
         size: width w and height h of the result.
-        tint: opacity of the colour inside the masks.
+        tint: opacity of the colour inside the masks; one for all, or one for each.
         thickness: of the outlines, in pixels of the result.
 
     Returns:
@@ -121,17 +122,18 @@ def draw_annotations(
     names = {category["id"]: category["name"] for category in categories}
     colours = {c["id"]: PALETTE[i % len(PALETTE)] for i, c in enumerate(categories)}
     height, width = pixels.shape[:2]
-    canvas = _resized(pixels, size)
-    for annotation in annotations:
+    canvas = resized(pixels, size)
+    tints = np.broadcast_to(tint, len(annotations))
+    for annotation, opacity in zip(annotations, tints, strict=True):
         mask = cv2.resize(
-            _decode(annotation["segmentation"], height, width),
+            coco_mask.decode(to_rle(annotation["segmentation"], height, width)),
             size,
             interpolation=cv2.INTER_NEAREST,
         )
         colour = colours[annotation["category_id"]]
-        if tint:
+        if opacity:
             inside = mask > 0
-            canvas[inside] = ((1 - tint) * canvas[inside] + tint * colour).astype(np.uint8)
+            canvas[inside] = ((1 - opacity) * canvas[inside] + opacity * colour).astype(np.uint8)
         outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, outlines, -1, colour.tolist(), thickness)
     font = (cv2.FONT_HERSHEY_SIMPLEX, 0.35 if thickness == 1 else 0.42)
@@ -154,22 +156,14 @@ def _by_image(annotations: Iterable[dict], wanted: set[int]) -> dict[int, list[d
     return grouped
 
 
-def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Enlarge with sharp pixels, as the masks have them; reduce smoothly."""
     smaller = size[0] < pixels.shape[1]
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_NEAREST)
 
 
-def _decode(segmentation: dict | list, height: int, width: int) -> np.ndarray:
-    """Return the (height, width) uint8 mask of polygons or of an RLE."""
-    if isinstance(segmentation, list):
-        segmentation = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        segmentation = coco_mask.frPyObjects(segmentation, height, width)
-    return coco_mask.decode(segmentation)
-
-
-def _captioned(pixels: np.ndarray, caption: str) -> np.ndarray:
+def captioned(pixels: np.ndarray, caption: str) -> np.ndarray:
+    """Put a bar with a caption above a BGR picture."""
     bar = np.full((18, pixels.shape[1], 3), 32, np.uint8)
     cv2.putText(bar, caption, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255,) * 3, 1, cv2.LINE_AA)
     return np.vstack([bar, pixels])

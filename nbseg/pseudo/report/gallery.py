@@ -16,6 +16,11 @@ from nbseg.evaluation.pictures import draw_annotations
 from nbseg.pseudo.report.inputs import ReportInputs
 
 LONGEST_SIDE = 640  # of a picture; small images are enlarged to at least half of it
+# Thin coloured outlines would be washed out where colour is stored at half the resolution.
+JPEG_OPTIONS = [
+    *(cv2.IMWRITE_JPEG_QUALITY, 80),
+    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+]
 
 
 @dataclass(frozen=True)
@@ -130,12 +135,7 @@ def draw_tiles(
 
 def data_uri(picture: np.ndarray) -> str:
     """Encode an RGB picture, uint8 of shape (H, W, 3), as a data URI (JPEG)."""
-    # Thin coloured outlines would be washed out where colour is stored at half the resolution.
-    options = [
-        *(cv2.IMWRITE_JPEG_QUALITY, 80),
-        *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-    ]
-    _, encoded = cv2.imencode(".jpg", picture[..., ::-1], options)
+    _, encoded = cv2.imencode(".jpg", picture[..., ::-1], JPEG_OPTIONS)
     return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
 
 
