@@ -107,7 +107,8 @@ class ErrorByDistance:
             cv2.distanceTransform(side, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
             for side in (true, 1 - true)
         )
-        signed = np.where(true, 0.5 - inside, outside - 0.5)
+        # Where there is no contour the distance is infinite.
+        signed = np.where(true, 0.5 - inside, outside - 0.5).clip(-margin, margin)
         bins = np.floor(signed).astype(np.int64) + self.farthest
         near = (bins >= 0) & (bins < len(self._pixels))
         self._pixels += np.bincount(bins[near], minlength=len(self._pixels))

@@ -76,7 +76,57 @@ def test_errors_are_short_and_exit_with_2(analyze, data, tmp_path, capsys):
         assert not out.exists()
 
 
-def test_help_has_examples(analyze, capsys):
+def test_figures_of_two_models(analyze, data, tmp_path, capsys):
+    out = tmp_path / "noise"
+    named = [f"{name}={data['pseudo']}" for name in ("one", "two")]
+    arguments = ["noise", "--predictions", *named, "--truth", data["truth"], "--out", out]
+    assert analyze([str(a) for a in arguments]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    number = str(len(data["annotations"]))
+    for name in ("one", "two"):
+        assert [name, number, number, "100.0", "0.0"] in rows
+    assert {path.name for path in out.iterdir()} == {
+        f"fig{figure}.{kind}" for figure in ("3a", "3b", "6a", "6b") for kind in ("csv", "png")
+    }
+
+
+def test_two_models_side_by_side(analyze, data, tmp_path, capsys):
+    out = tmp_path / "comparison"
+    arguments = ["compare", f"one={data['pseudo']}", data["pseudo"], "--images", data["images"]]
+    assert analyze([str(a) for a in [*arguments, "--truth", data["truth"], "--out", out]]) == 0
+    printed = capsys.readouterr().out
+    number = len(data["annotations"])
+    assert f"4 images; {number} objects found by both, 0 only by one, 0 only by B" in printed
+    assert "one is better on 0 images, B on 0" in printed
+    assert sorted(path.name for path in out.iterdir()) == [
+        "comparison.csv",
+        "index.html",
+        "pictures",
+    ]
+
+
+def test_errors_of_the_other_commands(analyze, data, tmp_path, capsys):
+    out = tmp_path / "out"
+    truth, pseudo = data["truth"], data["pseudo"]
+    for arguments in [
+        ["noise", "--predictions", "a=missing.json", "--truth", truth],
+        ["noise", "--predictions", f"a={pseudo}", f"a={pseudo}", "--truth", truth],
+        ["compare", pseudo, "missing.onnx", "--images", data["images"]],
+        ["compare", pseudo, pseudo, "--images", tmp_path],
+        ["compare", f"B={pseudo}", pseudo, "--images", data["images"]],
+    ]:
+        assert analyze([str(a) for a in [*arguments, "--out", out]]) == 2
+        printed = capsys.readouterr()
+        assert printed.err.startswith("error: ")
+        assert len(printed.err.splitlines()) == 1
+        assert not out.exists()
     with pytest.raises(SystemExit):
-        analyze(["pseudo", "--help"])
+        analyze(["noise", "--predictions", str(pseudo), "--truth", str(truth), "--out", str(out)])
+    assert "NAME=FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["pseudo", "noise", "compare"])
+def test_help_has_examples(analyze, capsys, command):
+    with pytest.raises(SystemExit):
+        analyze([command, "--help"])
     assert "examples:" in capsys.readouterr().out
