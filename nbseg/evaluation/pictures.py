@@ -137,12 +137,17 @@ def draw_annotations(
         outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, outlines, -1, colour.tolist(), thickness)
     font = (cv2.FONT_HERSHEY_SIMPLEX, 0.35 if thickness == 1 else 0.42)
+    taken: list[tuple[int, int]] = []
     for annotation in annotations if len(annotations) <= 20 else ():
         text = names[annotation["category_id"]]
         if "score" in annotation:
             text += f" {annotation['score']:.2f}"
         x = round(annotation["bbox"][0] * size[0] / width)
         y = max(round(annotation["bbox"][1] * size[1] / height), 10)
+        # Two names for one object stand below each other.
+        while any(abs(x - left) < 60 and abs(y - base) < 12 for left, base in taken):
+            y += 12
+        taken.append((x, y))
         cv2.putText(canvas, text, (x, y), *font, (0, 0, 0), 3, cv2.LINE_AA)
         cv2.putText(canvas, text, (x, y), *font, (255,) * 3, 1, cv2.LINE_AA)
     return canvas
