@@ -119,7 +119,7 @@ def test_a_bare_folder_of_images_and_an_own_teacher(finished, tmp_path, train):
     printed = train(
         finished.config,
         *("--work-dir", work_dir, "--stages", "teacher,pseudo,labels,student", "--cfg-options"),
-        *("split=None", f"report.image_folder={folder}/"),
+        *("split=None", f"unlabelled_folder={folder}/"),
         f"labelled_json={finished.work_dir}/splits/instances_train.0@50.json",
         f"teacher.checkpoint={finished.work_dir}/teacher/teacher.pth",
         "pseudo.test_dataloader.dataset.type=ImageFolderDataset",

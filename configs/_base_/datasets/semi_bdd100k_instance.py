@@ -1,0 +1,43 @@
+# BDD100K, as tools/prepare_data.py bdd100k leaves it: the training images of the 10k with masks are
+# labelled, those of the 100k that have boxes only are unlabelled.
+_base_ = './repeated_labelled.py'
+
+data_root = 'data/bdd100k'
+split = None
+labelled_json = '{data_root}/annotations/ins_seg_train.json'
+labelled_images = 7000
+unlabelled_images = 67_000
+train_images = '{data_root}/images/10k/train/'
+unlabelled_json = '{data_root}/annotations/det_train_unlabeled.json'
+unlabelled_folder = '{data_root}/images/100k/train/'
+val_json = '{data_root}/annotations/ins_seg_val.json'
+val_images = '{data_root}/images/10k/val/'
+num_classes = 8
+classes = ['pedestrian', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle']
+# Boxes without masks are no truth to compare masks with.
+report = dict(hidden_truth=None)
+
+# All images have 1280 x 720 pixels. As for Cityscapes in the released code: short sides from 0.8 of
+# that, and holes of the same parts of the width.
+test_resize = dict(_delete_=True, type='Resize', scale=(1280, 720), keep_ratio=True)
+train_resize = dict(type='RandomResize', scale=[(1280, 576), (1280, 720)], keep_ratio=True)
+weak_pipeline = [
+    dict(type='LoadImageFromFile'),
+    '{load_annotations}',
+    '{train_resize}',
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs'),
+]
+strong_pipeline = [
+    dict(type='LoadImageFromFile'),
+    '{load_annotations}',
+    '{train_resize}',
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='StrongColorAugmentation'),
+    dict(
+        type='CutOut',
+        n_holes=(1, 5),
+        cutout_shape=[(0, 0), (38, 19), (75, 38), (125, 63), (188, 94), (250, 125)],
+        fill_in=(103.53, 116.28, 123.675)),
+    dict(type='PackDetInputs'),
+]

@@ -1,0 +1,25 @@
+# Table 4 of the paper; its rows and their commands: configs/coco/README.md.
+_base_ = [
+    '../_base_/models/mask-rcnn_r50_fpn.py',
+    '../_base_/datasets/semi_coco2017_instance.py',
+    '../_base_/schedules/steps.py',
+    '../_base_/tta_coco.py',
+    '../_base_/default_runtime.py',
+]
+
+max_per_img = 100
+
+# As in the released code: 90,000 iterations, whatever is labelled. 8 GPUs with 4 images each.
+iterations = 90_000
+milestones = ['{round(6 / 9 * iterations)}', '{round(8 / 9 * iterations)}']
+batch_size = 4
+total_batch_size = 32
+optim_wrapper = dict(optimizer=dict(lr=0.02))
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=5000))
+
+# Twelve passes over what is labelled (1x), 8 GPUs with 2 images each.
+teacher = dict(
+    batch_size=2,
+    total_batch_size=16,
+    iterations='{round(12 * labelled_images / total_batch_size)}',
+    milestones=['{round(8 / 12 * iterations)}', '{round(11 / 12 * iterations)}'])
