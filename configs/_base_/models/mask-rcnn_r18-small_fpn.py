@@ -9,11 +9,17 @@ roi_extractor = dict(
     featmap_strides=[4, 8, 16, 32],
     roi_layer=dict(sampling_ratio=1))
 
-# The method's mask head and loss, and the plain ones they replace; either can be switched alone:
-# --cfg-options mask_head='{plain_mask_head}' is without NTM,
-# --cfg-options mask_loss='{plain_mask_loss}' without BPM.
-mask_loss = dict(type='BoundaryPreservingLoss', gain=1.0)
+# The method's mask head and loss, and the plain ones they replace; each is an option of its own:
+#   mask_head='{plain_mask_head}'               without NTM
+#   mask_loss='{plain_mask_loss}'               without BPM
+#   mask_loss.border=zeros                      BPM with the released code's border
+#   mask_loss.type=DistanceToBoundaryLoss       the costlier map in the place of BPM
+#   mask_loss='{released_mask_loss}'            what the released code's BPM comes to
+#   box_loss='{softmax_focal_loss}'             the rows marked § in the paper
+mask_gain = 1.0
+mask_loss = dict(type='BoundaryPreservingLoss', gain='{mask_gain}')
 plain_mask_loss = dict(type='CrossEntropyLoss', use_mask=True)
+released_mask_loss = dict(type='CrossEntropyLoss', use_mask=True, loss_weight='{mask_gain}')
 mask_head_cfg = dict(
     in_channels=48,
     conv_out_channels=32,
@@ -23,6 +29,9 @@ mask_head_cfg = dict(
     loss_mask='{mask_loss}')
 mask_head = dict(type='NoiseTolerantMaskHead', num_convs=3, **mask_head_cfg)
 plain_mask_head = dict(type='RLEMaskHead', num_convs=4, **mask_head_cfg)
+box_loss = dict(type='CrossEntropyLoss', use_sigmoid=False)
+plain_box_loss = box_loss
+softmax_focal_loss = dict(type='SoftmaxFocalLoss', gamma=2.0)
 
 model = dict(
     backbone=dict(
@@ -51,6 +60,7 @@ model = dict(
             reg_class_agnostic=True,
             # From scratch the constant gradient of an L1 loss drowns the classifier's.
             loss_bbox=dict(_delete_=True, type='SmoothL1Loss', beta=1.0, loss_weight=1.0),
+            loss_cls='{box_loss}',
             num_classes='{num_classes}'),
         mask_roi_extractor=roi_extractor,
         mask_head='{mask_head}'),

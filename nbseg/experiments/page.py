@@ -1,0 +1,135 @@
+"""A table as Markdown and as a plot, beside the paper's figures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from nbseg.experiments.results import Measured
+from nbseg.experiments.tables import METRICS, PAPER, Table
+from nbseg.files import replacing
+
+MAPS = {
+    None: "",
+    "replicate": "✓",
+    "zeros": "zeros",
+    "distance": "distance",
+    "released": "released",
+}
+
+
+def markdown(
+    table: Table,
+    results: Sequence[Measured],
+    about: Sequence[str],
+    commands: Sequence[str],
+    plot: str,
+) -> str:
+    """Return a section: what was run and where, the table, what its marks mean, the plot.
+
+    Args:
+        table: of the paper.
+        results: from ``collect``.
+        about: sentences on data, machine and date.
+        commands: that made it.
+        plot: file name of the plot, as the section refers to it.
+    """
+    metrics = table.metrics
+    titles = ["row", "labelled", "DA", "NTM", "BPM", "§", "iterations", "seeds"]
+    for metric in metrics:
+        titles += [f"{METRICS[metric]}, measured", "min to max", "paper (quoted)"]
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
+    for start in range(0, len(results), len(metrics)):
+        lines.append(f"| {' | '.join(_cells(results[start : start + len(metrics)]))} |")
+    return "\n".join(
+        [
+            f"## Table {table.number}: {table.title}",
+            "",
+            *about,
+            "",
+            *(f"    {command}" for command in commands),
+            "",
+            *lines,
+            "",
+            "AP in percent; measured is the mean over the seeds ± the sample standard deviation. A "
+            "blank under measured was not run, one under paper is not transcribed here. "
+            f"Quoted from {PAPER}.",
+            "",
+            f"![Table {table.number}]({plot})",
+            "",
+        ]
+    )
+
+
+def about(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
+    """Return sentences on the scale and on where and when finished runs ran."""
+    if scale == "small":
+        lines = [
+            "Small scale: generated images, a small network from scratch. Rows have the paper's "
+            "switches; their figures cannot be compared with the paper's. Supervised rows train as "
+            "long as teacher and student together."
+        ]
+    else:
+        lines = ["The paper's scale and data set. Supervised rows train as long as the teacher."]
+    dates = sorted({record["date"] for record in records})
+    if dates:
+        machines = "; ".join(sorted({record["machine"] for record in records}))
+        lines.append(f"{machines}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}.")
+    return lines
+
+
+def _cells(results: Sequence[Measured]) -> list[str]:
+    row = results[0].row
+    trained = row.arm != "quoted"
+    cells = [
+        row.title,
+        f"{row.percent:g}%",
+        "✓" if row.strong else "",
+        "✓" if row.ntm else "",
+        MAPS[row.bpm],
+        "✓" if row.focal else "",
+        ", ".join(map(str, results[0].iterations)),
+        str(len(results[0].values)) if trained else "quoted only",
+    ]
+    for result in results:
+        paper = row.published.get(result.metric)
+        cells += [*_spread(result), "" if paper is None else f"{paper:.1f}"]
+    return cells
+
+
+def _spread(result: Measured) -> tuple[str, str]:
+    if not result.values:
+        return "", ""
+    deviation = "" if result.deviation is None else f" ± {result.deviation:.1f}"
+    return f"{result.mean:.1f}{deviation}", "{:.1f} to {:.1f}".format(*result.range)
+
+
+def write_plot(table: Table, results: Sequence[Measured], out: Path) -> None:
+    """Draw each row's mean, its seeds, their range and the paper's figure, one panel a metric."""
+    figure = Figure(figsize=(5.5 * len(table.metrics) + 2, 1.4 + 0.3 * len(results)))
+    panels = figure.subplots(1, len(table.metrics), squeeze=False, sharey=True)[0]
+    for panel, metric in zip(panels, table.metrics, strict=True):
+        own = [result for result in results if result.metric == metric]
+        for place, result in enumerate(own):
+            if result.values:
+                panel.hlines(place, *result.range, color="C0", linewidth=3, alpha=0.4)
+                seeds = list(result.values.values())
+                panel.plot(seeds, [place] * len(seeds), ".", color="C0", markersize=4)
+                panel.plot(result.mean, place, "o", color="C0", label="measured")
+            if metric in result.row.published:
+                panel.plot(result.row.published[metric], place, "x", color="C1", label="paper")
+        panel.set_yticks(range(len(own)), [_label(result) for result in own])
+        panel.set_ylim(len(own) - 0.5, -0.5)
+        panel.set_xlabel(f"{METRICS[metric]} (%)")
+        panel.grid(axis="x", alpha=0.3)
+        entries = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+        if entries:
+            panel.legend(entries.values(), entries.keys())
+    figure.suptitle(f"Table {table.number}: {table.title}; dots are seeds, lines their range")
+    figure.tight_layout()
+    with replacing(out) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def _label(result: Measured) -> str:
+    return f"{result.row.title}, {result.row.percent:g}%"

@@ -1,0 +1,66 @@
+"""The tables at small scale: the same rows on generated images, for two CPU cores.
+
+Every student trains for as many iterations, its teacher for half as many, and what is supervised
+for as many as teacher and student together. Where the paper labels a whole data set and adds images
+of another, the unlabelled images are a second generated set.
+"""
+
+from pathlib import Path
+
+from nbseg.datasets.shapes import RECORD, ShapesOptions, generate_shapes
+from nbseg.experiments.arms import Source
+from nbseg.experiments.coarse_labels import write_coarse_labels
+from nbseg.experiments.tables import Row, Table
+
+CONFIG = "configs/shapes/noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py"
+TRAINING = ShapesOptions(train=400, val=100, seed=0)
+UNLABELLED = ShapesOptions(train=800, val=1, seed=1)
+
+
+def prepare_small_data(
+    folder: Path, training: ShapesOptions = TRAINING, unlabelled: ShapesOptions = UNLABELLED
+) -> None:
+    """Make ``folder``/shapes, ``folder``/unlabelled and its coarse labels, where not there yet."""
+    for name, options in (("shapes", training), ("unlabelled", unlabelled)):
+        if not (folder / name / RECORD).is_file():
+            generate_shapes(folder / name, options)
+    annotations = folder / "unlabelled" / "annotations"
+    if not (annotations / "coarse.json").is_file():
+        write_coarse_labels(annotations / "instances_train.json", annotations / "coarse.json")
+
+
+def small_source(table: Table, row: Row, data: Path, iterations: int) -> Source:
+    """Return what a row is trained on; ``iterations`` are the student's."""
+    options = {
+        "data_root": str(data / "shapes"),
+        "iterations": iterations,
+        "teacher.iterations": iterations // 2,
+        "warmup_iterations": min(50, iterations // 4),
+        # Two arms beside one another leave no core to a worker.
+        "num_workers": 0,
+        "persistent_workers": False,
+        # Below the score that a detection needs anyway: a short teacher is never sure.
+        "labels.floor": 0.05,
+    }
+    if row.percent < 100:
+        options["percent"] = row.percent
+    else:
+        options |= {
+            "split": None,
+            "labelled_json": "{train_json}",
+            "unlabelled_json": str(data / "unlabelled/annotations/instances_train.json"),
+            "unlabelled_images": str(data / "unlabelled/train"),
+        }
+    return Source(
+        name=f"shapes-{row.percent}",
+        config=CONFIG,
+        options=options,
+        # The weight of the mask loss in the paper: 1 on COCO, 3 elsewhere.
+        student={"mask_gain": 1.0 if table.number == 4 else 3.0},
+        coarse={
+            "labelled_json": str(data / "unlabelled/annotations/coarse.json"),
+            "train_images": str(data / "unlabelled/train"),
+        },
+        whole={"supervised.iterations": iterations},
+        half={"supervised.iterations": iterations // 2},
+    )

@@ -1,0 +1,167 @@
+"""The rows of the paper's tables, what each switches, and the paper's figures that are known.
+
+DA is strong augmentation, NTM the noise-tolerant mask head, BPM the boundary-preserving map, a
+dagger (†) strong augmentation without unlabelled images, a section mark (§) softmax focal loss of
+the box classifier.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+PAPER = "Wang, Li, Wang, CVPR 2022 (arXiv 2203.13427), as repeated by PAIS (arXiv 2308.05359)"
+METRICS = {"segm_mAP": "mask AP", "boundary_mAP": "boundary AP"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        name: of its folder and of ``--rows``.
+        title: what the paper calls it.
+        arm: how it is trained: ``supervised``, ``student``, ``coarse``, ``coarse-fine``,
+            ``fine-coarse-fine``, or ``quoted`` where the method is not part of nbseg.
+        percent: of the training images that are labelled; at 100 the unlabelled ones are others.
+        strong: strong augmentation.
+        ntm: the noise-tolerant mask head.
+        bpm: the map of the mask loss: None, ``replicate`` or ``zeros`` (its border), ``distance``
+            (to the predicted boundary, in its place), ``released`` (what the code released with
+            the paper computes, plain cross-entropy times the gain).
+        focal: softmax focal loss of the box classifier.
+        published: the paper's figures in percent by metric, those known for certain.
+    """
+
+    name: str
+    title: str
+    arm: str
+    percent: float = 100
+    strong: bool = False
+    ntm: bool = False
+    bpm: str | None = None
+    focal: bool = False
+    published: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper: its number, title, the metrics it reports and its rows."""
+
+    number: int
+    title: str
+    metrics: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+SUPERVISED = Row("supervised", "supervised", "supervised")
+SUPERVISED_STRONG = Row("supervised-strong", "supervised†", "supervised", strong=True)
+BASELINE = Row("baseline", "baseline", "student", strong=True)
+OURS = Row("ours", "ours", "student", strong=True, ntm=True, bpm="replicate")
+OURS_FOCAL = replace(OURS, name="ours-focal", title="ours§", focal=True)
+
+
+def _by_percent(
+    rows: tuple[Row, ...],
+    percents: tuple[int, ...],
+    published: Mapping[str, Mapping[int, float]],
+) -> tuple[Row, ...]:
+    """Return every row at every percent; ``published`` has mask AP by row and percent."""
+    return tuple(
+        replace(
+            row,
+            name=f"{row.name}-{percent}",
+            percent=percent,
+            published=_mask_ap(published.get(row.name, {}).get(percent)),
+        )
+        for percent in percents
+        for row in rows
+    )
+
+
+def _mask_ap(figure: float | None) -> dict[str, float]:
+    return {} if figure is None else {"segm_mAP": figure}
+
+
+CITYSCAPES = Table(
+    1,
+    "Cityscapes, part of the fine labels",
+    ("segm_mAP",),
+    _by_percent(
+        (SUPERVISED, SUPERVISED_STRONG, BASELINE, OURS, OURS_FOCAL),
+        (5, 10, 20, 30, 40),
+        {
+            "supervised": {5: 11.3, 10: 16.4, 20: 22.6, 30: 26.6},
+            "ours": {5: 17.1, 10: 22.1, 20: 29.0, 30: 32.4},
+        },
+    ),
+)
+COARSE = Table(
+    2,
+    "Cityscapes, all fine labels and the coarsely labelled images",
+    ("segm_mAP",),
+    (
+        SUPERVISED,
+        SUPERVISED_STRONG,
+        Row("coarse", "coarse GT", "coarse"),
+        Row("coarse-fine", "coarse finetune", "coarse-fine"),
+        Row("fine-coarse-fine", "fine→coarse→fine", "fine-coarse-fine"),
+        OURS,
+        OURS_FOCAL,
+    ),
+)
+ABLATION = Table(
+    3,
+    "ablation on Cityscapes, 20% of the fine labels",
+    ("segm_mAP", "boundary_mAP"),
+    (
+        replace(SUPERVISED, percent=20),
+        *(
+            Row(
+                "-".join(name for name, on in switches.items() if on) or "pseudo-labels",
+                " + ".join(name.upper() for name, on in switches.items() if on)
+                or "pseudo-labels alone",
+                "student",
+                20,
+                strong=switches["da"],
+                ntm=switches["ntm"],
+                bpm="replicate" if switches["bpm"] else None,
+            )
+            for switches in (
+                {"da": da, "ntm": ntm, "bpm": bpm}
+                for da in (False, True)
+                for ntm in (False, True)
+                for bpm in (False, True)
+            )
+        ),
+        replace(OURS, name="distance", title="BPM by distance", percent=20, bpm="distance"),
+        replace(OURS, name="released", title="BPM as released", percent=20, bpm="released"),
+        replace(OURS, name="zeros", title="BPM, border of zeros", percent=20, bpm="zeros"),
+    ),
+)
+COCO = Table(
+    4,
+    "COCO",
+    ("segm_mAP",),
+    _by_percent(
+        (SUPERVISED, SUPERVISED_STRONG, OURS),
+        (1, 2, 5, 10, 30, 100),
+        {
+            "supervised": {1: 3.5, 2: 9.5, 5: 17.3, 10: 21.9},
+            "ours": {1: 7.7, 2: 16.3, 5: 24.9, 10: 29.2},
+        },
+    ),
+)
+BDD100K = Table(
+    5,
+    "BDD100K, 7k labelled images",
+    ("segm_mAP",),
+    (
+        SUPERVISED,
+        BASELINE,
+        OURS,
+        Row("boxes", "Mask R-CNN with boxes", "quoted"),
+        Row("grabcut", "GrabCut", "quoted"),
+        Row("progressive", "Progressive", "quoted"),
+        Row("shapeprop", "ShapeProp", "quoted"),
+    ),
+)
+TABLES = {table.number: table for table in (CITYSCAPES, COARSE, ABLATION, COCO, BDD100K)}
