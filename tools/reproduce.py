@@ -64,6 +64,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
+    os.chdir(TOOLS.parent)  # where configs/ is
     if arguments.scale == "small":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch is imported: small scale is the CPU
     from nbseg.experiments.arms import arm_of

@@ -23,7 +23,8 @@ class Source:
         student: further options of the student.
         supervised: the stage that the supervised rows report: ``supervised``, the control arm
             trained as long as teacher and student together, or ``teacher``, the teacher itself.
-        coarse: options that put the coarse labels in the place of the labelled ones.
+        joint: options with which ``oracle`` trains on the fine and the coarse labels.
+        coarse: options that put the coarse labels in the place of the fine ones.
         whole, half: options that make ``supervised`` a part of a chain of trainings, as long as the
             student, and half as long.
     """
@@ -33,6 +34,7 @@ class Source:
     options: Mapping[str, Any]
     student: Mapping[str, Any] = field(default_factory=dict)
     supervised: str = "supervised"
+    joint: Mapping[str, Any] = field(default_factory=dict)
     coarse: Mapping[str, Any] = field(default_factory=dict)
     whole: Mapping[str, Any] = field(default_factory=dict)
     half: Mapping[str, Any] = field(default_factory=dict)
@@ -77,9 +79,10 @@ def arm_of(table: Table, row: Row, seed: int, source: Source) -> Arm:
         strong = {f"{stage}.train_pipeline": "{strong_pipeline}"} if row.strong else {}
         return Arm(row, seed, Run(folder, source.config, (stage,), {**options, **strong}), stage)
 
-    coarse = {**options, **source.coarse}
     if row.arm == "coarse":
-        return Arm(row, seed, Run(folder, source.config, (stage,), coarse), stage)
+        joint = {**options, **source.joint, **_student_switches(row)}
+        return Arm(row, seed, Run(folder, source.config, ("oracle",), joint), "oracle")
+    coarse = {**options, **source.coarse}
     start = f"{stage}.load_from"
     if row.arm == "coarse-fine":
         first = Run(f"{folder}/coarse", source.config, ("teacher",), coarse)

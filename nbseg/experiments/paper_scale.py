@@ -37,6 +37,8 @@ def paper_source(table: Table, row: Row, data: Path, gpus: int) -> Source:
         name=f"{Path(config).stem.rpartition('_')[2]}-{row.percent}",
         config=config,
         options=options,
+        # The mask loss weighs 1 on COCO.
+        student={"mask_gain": 1.0} if config == COCO else {},
         supervised="teacher",
         coarse={"labelled_json": "{coarse_json}"},
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gc
 import multiprocessing
 import os
 import platform
@@ -17,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
+import torch._dynamo  # every optimiser imports it; here, the forks have it already
 
 import nbseg
 from nbseg.experiments.run import Run
@@ -81,6 +83,7 @@ class Schedule:
             failed: dict[str, str] = {}
             running: dict[Run, tuple[BaseProcess, float]] = {}
             seconds: list[float] = []
+            gc.freeze()  # the forks' collections need not walk what is imported here
             try:
                 while waiting or running:
                     self._drop_hopeless(waiting, failed)
@@ -106,6 +109,7 @@ class Schedule:
                             flush=True,
                         )
             finally:
+                gc.unfreeze()
                 for process, _ in running.values():
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(process.pid, signal.SIGTERM)

@@ -51,14 +51,16 @@ def small_source(table: Table, row: Row, data: Path, iterations: int) -> Source:
             "unlabelled_json": str(data / "unlabelled/annotations/instances_train.json"),
             "unlabelled_images": str(data / "unlabelled/train"),
         }
+    coarse = str(data / "unlabelled/annotations/coarse.json")
     return Source(
         name=f"shapes-{row.percent}",
         config=CONFIG,
         options=options,
         # The weight of the mask loss in the paper: 1 on COCO, 3 elsewhere.
         student={"mask_gain": 1.0 if table.number == 4 else 3.0},
+        joint={"unlabelled_json": coarse, "oracle.iterations": iterations + iterations // 2},
         coarse={
-            "labelled_json": str(data / "unlabelled/annotations/coarse.json"),
+            "labelled_json": coarse,
             "train_images": str(data / "unlabelled/train"),
         },
         whole={"supervised.iterations": iterations},

@@ -54,7 +54,7 @@ class Table:
 
 SUPERVISED = Row("supervised", "supervised", "supervised")
 SUPERVISED_STRONG = Row("supervised-strong", "supervised†", "supervised", strong=True)
-BASELINE = Row("baseline", "baseline", "student", strong=True)
+BASELINE = Row("baseline", "baseline", "student")
 OURS = Row("ours", "ours", "student", strong=True, ntm=True, bpm="replicate")
 OURS_FOCAL = replace(OURS, name="ours-focal", title="ours§", focal=True)
 
@@ -116,9 +116,8 @@ ABLATION = Table(
         replace(SUPERVISED, percent=20),
         *(
             Row(
-                "-".join(name for name, on in switches.items() if on) or "pseudo-labels",
-                " + ".join(name.upper() for name, on in switches.items() if on)
-                or "pseudo-labels alone",
+                "-".join(name for name, on in switches.items() if on) or "baseline",
+                " + ".join(name.upper() for name, on in switches.items() if on) or "baseline",
                 "student",
                 20,
                 strong=switches["da"],
