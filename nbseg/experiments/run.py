@@ -63,21 +63,28 @@ class Run:
             start = [sys.executable, str(tools / "train.py"), self.config]
         return [*start, *self.arguments(work_dir)]
 
-    def check(self, work_dir: Path, configs: dict[str, Config]) -> None:
-        """Refuse a bad config, and a finished stage that was made with other options.
+    def parsed(self, work_dir: Path, configs: dict[str, Config]) -> Config:
+        """Return the config with the run's options.
 
         Args:
             work_dir: of all runs.
             configs: parsed config files, filled as they are needed.
-
-        Raises:
-            ValueError: says which, and what to do.
         """
         if self.config not in configs:
             configs[self.config] = Config.fromfile(self.config)
         config = Config(configs[self.config].to_dict())
         config.merge_from_dict(self.all_options(work_dir))
-        Pipeline(config, work_dir / self.folder, self.stages)
+        return config
+
+    def check(self, work_dir: Path, configs: dict[str, Config]) -> None:
+        """Refuse a bad config, and a finished stage that was made with other options.
+
+        Arguments as of :meth:`parsed`.
+
+        Raises:
+            ValueError: says which, and what to do.
+        """
+        Pipeline(self.parsed(work_dir, configs), work_dir / self.folder, self.stages)
 
     def manifest(self, work_dir: Path, stage: str) -> Manifest:
         """Return the record of one of its stages."""
