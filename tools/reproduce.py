@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def write_page(arguments: argparse.Namespace, table, rows, arms) -> None:
     """Write table.md, table.csv and table.png of what is finished, and print the first."""
-    from nbseg.experiments.page import about, markdown, write_plot
+    from nbseg.experiments.page import about, heading, markdown, write_plot
     from nbseg.experiments.results import collect, records, write_csv
     from nbseg.files import replacing
 
@@ -136,7 +136,9 @@ def write_page(arguments: argparse.Namespace, table, rows, arms) -> None:
     if arguments.scale == "small":
         student = [max(r.iterations) for r in results if r.row.arm == "student" and r.iterations]
         command += ["--iterations", max(student, default=arguments.iterations)]
+    title = heading(table, arguments.scale)
     page = markdown(
+        title,
         table,
         results,
         about(arguments.scale, records(arms, arguments.work_dir)),
@@ -146,7 +148,7 @@ def write_page(arguments: argparse.Namespace, table, rows, arms) -> None:
     with replacing(folder / "table.md") as temporary:
         temporary.write_text(page, encoding="utf-8")
     write_csv(results, arguments.seeds, folder / "table.csv")
-    write_plot(table, results, folder / "table.png")
+    write_plot(title, table, results, folder / "table.png")
     print(f"\n{page}\n{folder}/table.md, table.csv, table.png")
 
 

@@ -18,7 +18,14 @@ MAPS = {
 }
 
 
+def heading(table: Table, scale: str) -> str:
+    """Return the title of a table's section and plot, which says on what it was measured."""
+    measured_on = "small scale, generated images, beside " if scale == "small" else ""
+    return f"Table {table.number}: {measured_on}{table.title}"
+
+
 def markdown(
+    title: str,
     table: Table,
     results: Sequence[Measured],
     about: Sequence[str],
@@ -28,6 +35,7 @@ def markdown(
     """Return a section: what was run and where, the table, what its marks mean, the plot.
 
     Args:
+        title: from ``heading``.
         table: of the paper.
         results: from ``collect``.
         about: sentences on data, machine and date.
@@ -43,7 +51,7 @@ def markdown(
         lines.append(f"| {' | '.join(_cells(results[start : start + len(metrics)]))} |")
     return "\n".join(
         [
-            f"## Table {table.number}: {table.title}",
+            f"## {title}",
             "",
             *about,
             "",
@@ -55,7 +63,7 @@ def markdown(
             "blank under measured was not run, one under paper is not transcribed here. "
             f"Quoted from {PAPER}.",
             "",
-            f"![Table {table.number}]({plot})",
+            f"![{title}]({plot})",
             "",
         ]
     )
@@ -104,7 +112,7 @@ def _spread(result: Measured) -> tuple[str, str]:
     return f"{result.mean:.1f}{deviation}", "{:.1f} to {:.1f}".format(*result.range)
 
 
-def write_plot(table: Table, results: Sequence[Measured], out: Path) -> None:
+def write_plot(title: str, table: Table, results: Sequence[Measured], out: Path) -> None:
     """Draw each row's mean, its seeds, their range and the paper's figure, one panel a metric."""
     figure = Figure(figsize=(5.5 * len(table.metrics) + 2, 1.4 + 0.3 * len(results)))
     panels = figure.subplots(1, len(table.metrics), squeeze=False, sharey=True)[0]
@@ -125,7 +133,7 @@ def write_plot(table: Table, results: Sequence[Measured], out: Path) -> None:
         entries = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
         if entries:
             panel.legend(entries.values(), entries.keys())
-    figure.suptitle(f"Table {table.number}: {table.title}; dots are seeds, lines their range")
+    figure.suptitle(f"{title}\ndots are seeds, lines their range", fontsize=10)
     figure.tight_layout()
     with replacing(out) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -12,7 +12,7 @@ import torch
 from nbseg.datasets.shapes import ShapesOptions
 from nbseg.engine.stage_config import stage_config
 from nbseg.experiments.arms import arm_of
-from nbseg.experiments.page import markdown
+from nbseg.experiments.page import heading, markdown
 from nbseg.experiments.paper_scale import paper_source
 from nbseg.experiments.results import Measured
 from nbseg.experiments.schedule import in_order
@@ -179,9 +179,9 @@ def test_the_spread_over_seeds_and_blanks():
     row = Row("ours", "ours", "student", published={"segm_mAP": 29.0})
     result = Measured(row, "segm_mAP", {0: 30.0, 1: 32.0, 2: 37.0}, (600,))
     blank = Measured(Row("grabcut", "GrabCut", "quoted"), "segm_mAP", {}, ())
-    page = markdown(
-        Table(5, "BDD100K", ("segm_mAP",), (row, blank.row)), [result, blank], [], [], "table.png"
-    )
+    table = Table(5, "BDD100K", ("segm_mAP",), (row, blank.row))
+    page = markdown(heading(table, "small"), table, [result, blank], [], [], "table.png")
+    assert page.startswith("## Table 5: small scale, generated images, beside BDD100K\n")
     # Deviations -3, -1, 4: their squares sum to 26, over n - 1 = 2 that is 13.
     assert "| 600 | 3 | 33.0 ± 3.6 | 30.0 to 37.0 | 29.0 |" in page
     assert "| quoted only |  |  |  |" in page
