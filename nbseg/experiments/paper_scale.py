@@ -72,5 +72,6 @@ def _coco_labels(percent: float) -> dict[str, Any]:
         "labelled_json": "{train_json}",
         "labelled_images": 118287,
         "unlabelled_json": f"{folder}/instances_unlabeled2017.json",
-        "unlabelled_images": "{data_root}/unlabeled2017/",
+        "unlabelled_images": 123403,
+        "unlabelled_folder": "{data_root}/unlabeled2017/",
     }

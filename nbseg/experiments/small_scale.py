@@ -49,7 +49,7 @@ def small_source(table: Table, row: Row, data: Path, iterations: int) -> Source:
             "split": None,
             "labelled_json": "{train_json}",
             "unlabelled_json": str(data / "unlabelled/annotations/instances_train.json"),
-            "unlabelled_images": str(data / "unlabelled/train"),
+            "unlabelled_folder": str(data / "unlabelled/train"),
         }
     coarse = str(data / "unlabelled/annotations/coarse.json")
     return Source(
