@@ -40,7 +40,7 @@ def paper_source(table: Table, row: Row, data: Path, gpus: int) -> Source:
         # The mask loss weighs 1 on COCO.
         student={"mask_gain": 1.0} if config == COCO else {},
         supervised="teacher",
-        coarse={"labelled_json": "{coarse_json}"},
+        coarse={"labelled_json": "{coarse_json}", "train_images": "{coarse_images}"},
     )
 
 
