@@ -123,9 +123,7 @@ def test_a_bare_folder_of_images_and_an_own_teacher(finished, tmp_path, train):
         f"labelled_json={finished.work_dir}/splits/instances_train.0@50.json",
         f"teacher.checkpoint={finished.work_dir}/teacher/teacher.pth",
         "pseudo.test_dataloader.dataset.type=ImageFolderDataset",
-        f"pseudo.test_dataloader.dataset.data_prefix.img={folder}/",
         "pseudo.test_dataloader.dataset.ann_file=",
-        f"pseudo_dataset.data_prefix.img={folder}/",
     )
     assert kept_and_started(printed) == ([], ["pseudo", "labels", "student"])
     coco = COCO(str(work_dir / "pseudo" / "pseudo_labels.json"))
