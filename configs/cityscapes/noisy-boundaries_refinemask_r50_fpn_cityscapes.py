@@ -1,25 +1,2 @@
 # Figure 5 of the paper: this model on Cityscapes, teacher (fully supervised) and student alike.
-_base_ = [
-    '../_base_/models/refinemask_r50_fpn.py',
-    '../_base_/datasets/semi_cityscapes_instance.py',
-    '../_base_/schedules/steps.py',
-    '../_base_/tta_cityscapes.py',
-    '../_base_/default_runtime.py',
-]
-
-percent = 20
-labelled_images = '{round(2975 * percent / 100)}'
-unlabelled_images = '{2975 - labelled_images}'
-
-# An iteration's images: batch_size of each GPU. Eight GPUs take batch_size=1.
-batch_size = 8
-total_batch_size = 8
-num_workers = 4
-optim_wrapper = dict(optimizer=dict(lr=0.01))
-default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=1000))
-
-# As in the released code (20%): eight epochs of three times the labelled images eight times over
-# and the pseudo-labelled ones; the teacher has 64 of the labelled images.
-epochs = 24
-iterations = '{round(epochs * images_per_epoch / total_batch_size)}'
-teacher = dict(iterations='{round(64 * labelled_images / total_batch_size)}')
+_base_ = ['../_base_/models/refinemask_r50_fpn.py', '../_base_/cityscapes.py']

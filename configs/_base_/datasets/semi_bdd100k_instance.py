@@ -20,19 +20,15 @@ report = dict(hidden_truth=None)
 # All images have 1280 x 720 pixels. As for Cityscapes in the released code: short sides from 0.8 of
 # that, and holes of the same parts of the width.
 test_resize = dict(_delete_=True, type='Resize', scale=(1280, 720), keep_ratio=True)
-train_resize = dict(type='RandomResize', scale=[(1280, 576), (1280, 720)], keep_ratio=True)
 weak_pipeline = [
     dict(type='LoadImageFromFile'),
     '{load_annotations}',
-    '{train_resize}',
+    dict(type='RandomResize', scale=[(1280, 576), (1280, 720)], keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
 ]
 strong_pipeline = [
-    dict(type='LoadImageFromFile'),
-    '{load_annotations}',
-    '{train_resize}',
-    dict(type='RandomFlip', prob=0.5),
+    *weak_pipeline[:-1],
     dict(type='StrongColorAugmentation'),
     dict(
         type='CutOut',
