@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -10,12 +9,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from rich.console import Console
 from rich.progress import track
 
-from nbseg import __version__
 from nbseg.evaluation.comparison.differences import ImageDifference, compare_image
 from nbseg.evaluation.comparison.sources import (
     Instances,
@@ -29,6 +25,7 @@ from nbseg.evaluation.mask_pairs import match_image
 from nbseg.evaluation.pictures import captioned, draw_annotations, resized
 from nbseg.files import replacing
 from nbseg.pseudo.report.gallery import JPEG_OPTIONS
+from nbseg.pseudo.report.html import jpeg_uri, render_page
 from nbseg.pseudo.report.inputs import read_coco
 
 PANEL_SIDE = 512  # longest side of a panel; smaller images are enlarged by whole numbers
@@ -110,8 +107,7 @@ def write_comparison(
         path = out / "pictures" / f"{rank:03d}-{stem}.jpg"
         with replacing(path) as temporary:
             temporary.write_bytes(encoded.tobytes())
-        uri = "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
-        tiles.append((image, path.relative_to(out).as_posix(), uri))
+        tiles.append((image, path.relative_to(out).as_posix(), jpeg_uri(encoded.tobytes())))
     _write_csv(differences, [picture for _, picture, _ in tiles], out / "comparison.csv")
     with replacing(out / "index.html") as temporary:
         temporary.write_text(_render(models, differences, tiles, min_score), encoding="utf-8")
@@ -192,27 +188,13 @@ def _render(
     tiles: Sequence[tuple[ImageDifference, str, str]],
     min_score: float,
 ) -> str:
-    # Style and script are those of the report on pseudo-labels.
-    report = PackageLoader("nbseg.pseudo.report")
-    templates = Environment(
-        loader=PackageLoader("nbseg.evaluation.comparison"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style, script = (
-        Markup(report.get_source(templates, f"page.{kind}")[0]) for kind in ("css", "js")
-    )
     gains = [difference.gain for difference in differences if difference.gain is not None]
-    return templates.get_template("page.html").render(
+    return render_page(
+        "nbseg.evaluation.comparison",
         models=models,
         names=list(models),
         differences=differences,
         tiles=tiles,
         gains=gains,
         min_score=min_score,
-        style=style,
-        script=script,
-        version=__version__,
     )

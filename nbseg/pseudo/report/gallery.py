@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from nbseg.evaluation.noise_analysis import ImageAgreement, NoiseAnalysis
 from nbseg.evaluation.pictures import draw_annotations
+from nbseg.pseudo.report.html import jpeg_uri
 from nbseg.pseudo.report.inputs import ReportInputs
 
 LONGEST_SIDE = 640  # of a picture; small images are enlarged to at least half of it
@@ -136,7 +136,7 @@ def draw_tiles(
 def data_uri(picture: np.ndarray) -> str:
     """Encode an RGB picture, uint8 of shape (H, W, 3), as a data URI (JPEG)."""
     _, encoded = cv2.imencode(".jpg", picture[..., ::-1], JPEG_OPTIONS)
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+    return jpeg_uri(encoded.tobytes())
 
 
 def _read(folder: Path, entry: dict) -> np.ndarray:

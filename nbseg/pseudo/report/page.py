@@ -7,11 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from mmengine.visualization import Visualizer
 
-from nbseg import __version__
 from nbseg.colours import PALETTE
 from nbseg.evaluation.noise_analysis import NoiseAnalysis, analyse_noise
 from nbseg.files import replacing, write_json
@@ -23,6 +20,7 @@ from nbseg.pseudo.report.figures import (
     size_figure,
 )
 from nbseg.pseudo.report.gallery import Tab, Tile, choose_tabs, data_uri, draw_tiles
+from nbseg.pseudo.report.html import render_page
 from nbseg.pseudo.report.inputs import ReportInputs
 from nbseg.pseudo.report.summary import Summary, summarise
 
@@ -90,21 +88,9 @@ def _render(
     noise: NoiseAnalysis | None,
     gallery: list[tuple[Tab, list[Tile]]],
 ) -> str:
-    templates = Environment(
-        loader=PackageLoader("nbseg.pseudo.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style, script = (
-        Markup(templates.loader.get_source(templates, f"page.{kind}")[0]) for kind in ("css", "js")
-    )
-    return templates.get_template("page.html").render(
+    return render_page(
+        "nbseg.pseudo.report",
         name=inputs.name,
-        version=__version__,
-        style=style,
-        script=script,
         summary=summary,
         noise=noise,
         gallery=gallery,
