@@ -25,6 +25,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def read_json(path: Path) -> Any:
+    """Return what a json file holds.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not json.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not a json file: {error}") from error
+
+
 def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:
     """Write ``content`` as json by way of :func:`replacing`."""
     with replacing(path) as temporary:

@@ -1,6 +1,5 @@
 """What is wrong with a COCO json and its images, before anything trains on them."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from nbseg._native import crops_from_rle
 from nbseg.datasets.converters.coco_json import Prepared, Summary
 from nbseg.datasets.converters.parallel import parallel_map
 from nbseg.datasets.image_files import image_size
+from nbseg.files import read_json
 
 # How far a side of a box may lie from its mask, in pixels: COCO's own follow polygons, not pixels.
 TOLERANCE = 2.0
@@ -80,10 +80,7 @@ def check_coco(
 def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no annotation file {path}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not a json file: {error}") from error
+    content = read_json(path)
     needed = {
         "images": ("id", "file_name", "height", "width"),
         "annotations": ("id", "image_id", "category_id", "bbox"),

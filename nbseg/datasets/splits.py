@@ -1,11 +1,10 @@
 """Labelled and unlabelled parts of a COCO annotation file, by percent and seed."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
-from nbseg.files import write_json
+from nbseg.files import read_json, write_json
 
 
 def split_indices(count: int, percent: float, seed: int) -> np.ndarray:
@@ -44,10 +43,7 @@ def split_indices(count: int, percent: float, seed: int) -> np.ndarray:
 def _read_coco(ann_file: Path) -> dict:
     if not ann_file.is_file():
         raise FileNotFoundError(f"no annotation file {ann_file}")
-    try:
-        content = json.loads(ann_file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{ann_file} is not a json file: {error}") from error
+    content = read_json(ann_file)
     keys = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in keys):
         raise ValueError(f"{ann_file} is not a COCO annotation file: it needs the lists {keys}")

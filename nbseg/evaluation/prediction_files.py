@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 from pycocotools.coco import COCO
 
 from nbseg.evaluation.mask_pairs import to_rle
+from nbseg.files import read_json
 from nbseg.ops import paste_rle
 from nbseg.pseudo.predictions import ImagePredictions, PredictionStore
 from nbseg.pseudo.report.inputs import check_categories, check_same_images, read_coco
@@ -51,7 +51,7 @@ class JsonPredictions:
     has_soft_masks = False
 
     def __init__(self, path: Path, truth: COCO, truth_path: Path) -> None:
-        content = read_json(path)
+        content = read_predictions_json(path)
         if isinstance(content, list):
             check_results(content, path, truth, truth_path)
             self.images = sorted(truth.imgs)
@@ -149,8 +149,8 @@ def read_predictions(path: str | Path, truth: COCO, truth_path: str | Path) -> P
     return JsonPredictions(path, truth, truth_path)
 
 
-def read_json(path: Path) -> Any:
-    """Return what a json holds.
+def read_predictions_json(path: Path) -> Any:
+    """Return what a json of predictions holds.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -158,10 +158,7 @@ def read_json(path: Path) -> Any:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; give a json of predictions")
-    try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not json: {error}") from error
+    return read_json(path)
 
 
 def check_results(results: list, path: Path, truth: COCO, truth_path: Path) -> None:

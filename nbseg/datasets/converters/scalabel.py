@@ -1,6 +1,5 @@
 """Labels in Scalabel's json format, as BDD100K has them."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
+
+from nbseg.files import read_json
 
 # The eight classes with instances; their ids begin at 1, as in the R channel of the bitmasks.
 CLASSES = ("pedestrian", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
@@ -30,10 +31,7 @@ def load_frames(path: Path) -> list[dict[str, Any]]:
     Raises:
         ValueError: it holds something else.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not a json file: {error}") from error
+    content = read_json(path)
     frames = content.get("frames") if isinstance(content, dict) else content
     if not isinstance(frames, list) or not all(isinstance(f, dict) and "name" in f for f in frames):
         raise ValueError(

@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 
 from nbseg.datasets.image_files import image_names, image_size
 from nbseg.deploy.coco_predictions import CocoPredictions
-from nbseg.evaluation.prediction_files import check_results, read_json
+from nbseg.evaluation.prediction_files import check_results, read_predictions_json
 from nbseg.pseudo.report.inputs import read_coco
 
 Instances = list[dict[str, Any]]  # COCO annotations whose category_id is a class's place
@@ -59,7 +59,7 @@ def open_source(
 
         return _model_source(Segmenter(text), image_folder)
     path = Path(text)
-    content = read_json(path)
+    content = read_predictions_json(path)
     if isinstance(content, list):
         if truth is None:
             raise ValueError(
