@@ -177,6 +177,7 @@ class CityscapesInstanceMetric(BaseMetric):
                 if metric == "boundary":
                     edge = boundary_of_crop(crop, dilation).view(bool)
                     edge_shared = np.bincount(edges[window][edge], minlength=MAX_ID)
+                    edge_size = int(edge_shared.sum())
                 matched = []
                 for instance in match["groundTruth"][name]:
                     number, size = instance["instID"], instance["pixelCount"]
@@ -185,7 +186,7 @@ class CityscapesInstanceMetric(BaseMetric):
                         continue
                     if metric == "boundary" and number >= 1000 and size >= self._least_pixels:
                         mask_iou = intersection / (area + size - intersection)
-                        union = edge_sizes[number] + edge.sum() - edge_shared[number]
+                        union = edge_sizes[number] + edge_size - edge_shared[number]
                         iou = min(mask_iou, float(edge_shared[number] / union))
                         intersection = _as_intersection(iou, area + size)
                     instance["matchedPred"].append({**entry, "intersection": intersection})
