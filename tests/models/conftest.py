@@ -1,5 +1,7 @@
 """Small detectors and batches."""
 
+from types import SimpleNamespace
+
 import mmdet.models  # noqa: F401  registers MMDetection's detectors
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.structures import InstanceData
+from scipy import ndimage
 
 import nbseg.models.boundary_preserving_loss
 import nbseg.models.mask_tta
@@ -95,3 +98,18 @@ def batch():
         samples.append(sample)
     pixels = rng.integers(0, 256, (2, 3, SIDE, SIDE), dtype=np.uint8)
     return {"inputs": [torch.from_numpy(image) for image in pixels], "data_samples": samples}
+
+
+@pytest.fixture
+def sampled_truth():
+    """Three positive proposals of an image with a rectangle and a ragged mask, and its truth."""
+    rng = np.random.default_rng(0)
+    bitmaps = np.zeros((2, 50, 60), np.uint8)
+    bitmaps[0, 10:30, 10:35] = 1
+    bitmaps[1, ndimage.gaussian_filter(rng.standard_normal((50, 60)), 5) > 0] = 1
+    sampling = SimpleNamespace(
+        pos_priors=torch.tensor([[8.0, 9, 40, 33], [5.0, 5, 45, 45], [10.0, 0, 50, 41]]),
+        pos_assigned_gt_inds=torch.tensor([0, 1, 1]),
+        pos_gt_labels=torch.tensor([2, 1, 1]),
+    )
+    return sampling, InstanceData(masks=BitmapMasks(bitmaps, 50, 60))

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
-from mmdet.structures.mask import BitmapMasks, mask_target
+from mmdet.structures.mask import mask_target
 from mmengine.config import ConfigDict
-from mmengine.structures import InstanceData
 from scipy import ndimage
 
 from nbseg.models.boundary_loss import BoundaryLoss, boundary_targets
@@ -123,24 +122,10 @@ def test_each_branch_receives_the_other():
         assert grad.abs().max() > 0
 
 
-@pytest.fixture
-def truth():
-    rng = np.random.default_rng(0)
-    bitmaps = np.zeros((2, 50, 60), np.uint8)
-    bitmaps[0, 10:30, 10:35] = 1
-    bitmaps[1, ndimage.gaussian_filter(rng.standard_normal((50, 60)), 5) > 0] = 1
-    sampling = SimpleNamespace(
-        pos_priors=torch.tensor([[8.0, 9, 40, 33], [5.0, 5, 45, 45], [10.0, 0, 50, 41]]),
-        pos_assigned_gt_inds=torch.tensor([0, 1, 1]),
-        pos_gt_labels=torch.tensor([2, 1, 1]),
-    )
-    return sampling, InstanceData(masks=BitmapMasks(bitmaps, 50, 60))
-
-
 @pytest.mark.parametrize("class_agnostic", [False, True])
 @pytest.mark.parametrize("autocast", [False, True])
-def test_losses_are_those_of_mmdetections_targets(truth, class_agnostic, autocast):
-    sampling, instances = truth
+def test_losses_are_those_of_mmdetections_targets(sampled_truth, class_agnostic, autocast):
+    sampling, instances = sampled_truth
     head = make_head(class_agnostic=class_agnostic).train()
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         logits = head(features(3))
@@ -165,8 +150,8 @@ def test_losses_are_those_of_mmdetections_targets(truth, class_agnostic, autocas
         assert torch.isfinite(parameter.grad).all() and parameter.grad.abs().max() > 0, name
 
 
-def test_without_positives_the_loss_is_zero_and_reaches_every_parameter(truth):
-    sampling, instances = truth
+def test_without_positives_the_loss_is_zero_and_reaches_every_parameter(sampled_truth):
+    sampling, instances = sampled_truth
     nothing = SimpleNamespace(**{name: value[:0] for name, value in vars(sampling).items()})
     head = make_head().train()
     losses = head.loss_and_target(head(features(0)), [nothing], [instances], ConfigDict())

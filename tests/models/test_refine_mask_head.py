@@ -46,20 +46,6 @@ def inputs(rois):
     return instance, semantic
 
 
-@pytest.fixture
-def truth():
-    rng = np.random.default_rng(0)
-    bitmaps = np.zeros((2, 50, 60), np.uint8)
-    bitmaps[0, 10:30, 10:35] = 1
-    bitmaps[1, ndimage.gaussian_filter(rng.standard_normal((50, 60)), 5) > 0] = 1
-    sampling = SimpleNamespace(
-        pos_priors=torch.tensor([[8.0, 9, 40, 33], [5.0, 5, 45, 45], [10.0, 0, 50, 41]]),
-        pos_assigned_gt_inds=torch.tensor([0, 1, 1]),
-        pos_gt_labels=torch.tensor([2, 1, 1]),
-    )
-    return sampling, InstanceData(masks=BitmapMasks(bitmaps, 50, 60))
-
-
 def region_by_hand(mask, width):
     """Pixels with both classes within ``width`` rows and columns."""
     square = np.ones((2 * width + 1, 2 * width + 1))
@@ -143,8 +129,8 @@ def test_the_mask_of_the_rois_class_guides_the_next_stage():
 
 @pytest.mark.parametrize("class_agnostic", [False, True])
 @pytest.mark.parametrize("autocast", [False, True])
-def test_losses_are_those_of_mmdetections_targets(truth, class_agnostic, autocast):
-    sampling, instances = truth
+def test_losses_are_those_of_mmdetections_targets(sampled_truth, class_agnostic, autocast):
+    sampling, instances = sampled_truth
     head = make_head(class_agnostic=class_agnostic).train()
     labels = sampling.pos_gt_labels
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
@@ -175,8 +161,8 @@ def test_losses_are_those_of_mmdetections_targets(truth, class_agnostic, autocas
         assert torch.isfinite(parameter.grad).all() and parameter.grad.abs().max() > 0, name
 
 
-def test_without_positives_the_loss_is_zero_and_reaches_every_parameter(truth):
-    sampling, instances = truth
+def test_without_positives_the_loss_is_zero_and_reaches_every_parameter(sampled_truth):
+    sampling, instances = sampled_truth
     nothing = SimpleNamespace(**{name: value[:0] for name, value in vars(sampling).items()})
     head = make_head().train()
     stages = head(*inputs(0), nothing.pos_gt_labels)
@@ -186,8 +172,8 @@ def test_without_positives_the_loss_is_zero_and_reaches_every_parameter(truth):
     assert all(torch.all(parameter.grad == 0) for parameter in head.parameters())
 
 
-def test_the_semantic_target_is_the_union_of_the_instances(truth):
-    _, instances = truth
+def test_the_semantic_target_is_the_union_of_the_instances(sampled_truth):
+    _, instances = sampled_truth
     bitmaps = instances.masks.masks[:, :48]
     instances = InstanceData(masks=BitmapMasks(bitmaps, 48, 60))
     nothing = InstanceData(masks=BitmapMasks(np.zeros((0, 48, 60), np.uint8), 48, 60))
