@@ -63,7 +63,8 @@ def cases_of(benchmark: str, threads: int, device: str) -> Iterator[Case]:
 
 
 def peak_memory_of(benchmark: str, name: str, contender: str, threads: int) -> int:
-    case = next(case for case in cases_of(benchmark, threads, "cpu") if case.name == name)
+    cases = cases_of(benchmark, threads, "cpu")  # a case's files last as long as its generator
+    case = next(case for case in cases if case.name == name)
     return peak_memory(case.nbseg if contender == "nbseg" else case.peers[contender])
 
 

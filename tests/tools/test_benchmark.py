@@ -52,6 +52,24 @@ def test_contenders_that_disagree_are_not_compared(program, monkeypatch):
         program.main(ARGUMENTS)
 
 
+def test_a_case_has_its_files_while_its_memory_is_measured(program, monkeypatch, tmp_path):
+    file = tmp_path / "input"
+
+    def cases(*_):
+        from benchmarks.case import Case
+
+        file.write_text("input")
+        try:
+            yield Case(name="read", nbseg=file.read_text, peers={})
+        finally:
+            file.unlink()
+
+    monkeypatch.setattr(program, "cases_of", cases)
+    monkeypatch.setattr(program, "peak_memory", lambda call: len(call()))
+    assert program.peak_memory_of("reading", "read", "nbseg", 1) == 5
+    assert not file.exists()
+
+
 def test_unknown_benchmarks_are_named(program, capsys):
     with pytest.raises(SystemExit):
         program.main(["sort"])
