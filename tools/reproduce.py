@@ -36,9 +36,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--iterations",
         type=int,
-        default=600,
+        default=400,
         metavar="N",
-        help="of a student at small scale, twice its teacher's (default: %(default)s)",
+        help="of a student at small scale, a third of its teacher's (default: %(default)s)",
     )
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="runs beside one another (default: 1)"

@@ -73,9 +73,10 @@ def about(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
     """Return sentences on the scale and on where and when finished runs ran."""
     if scale == "small":
         lines = [
-            "Small scale: generated images, a small network from scratch. Rows have the paper's "
-            "switches; their figures cannot be compared with the paper's. Supervised rows train as "
-            "long as teacher and student together."
+            "Small scale: generated images, a small network from scratch; where the paper labels a "
+            "part of the images, a tenth of that part (20% stand for 20 of 1000 images). Rows have "
+            "the paper's switches; their figures cannot be compared with the paper's. Students go "
+            "on from the teacher, supervised rows train as long as teacher and student together."
         ]
     else:
         lines = ["The paper's scale and data set. Supervised rows train as long as the teacher."]

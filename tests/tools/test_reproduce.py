@@ -51,7 +51,7 @@ def work_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reproduce")
     prepare_small_data(
         folder / "data",
-        ShapesOptions(size=64, train=20, val=1),
+        ShapesOptions(size=64, train=50, val=1),
         ShapesOptions(size=64, train=4, val=1, seed=1),
     )
     return folder
@@ -138,7 +138,7 @@ def test_what_is_finished_is_kept_and_the_rest_goes_on(reproduce, work_dir, caps
 
 def test_another_budget_is_refused(reproduce, work_dir, capsys):
     assert reproduce(*options(5, work_dir), "--iterations", 8) == 2
-    assert "max_iters: was 6, is 12" in capsys.readouterr().err
+    assert "max_iters: was 16, is 32" in capsys.readouterr().err
 
 
 def test_unknown_rows_are_refused(reproduce, tmp_path, capsys):
