@@ -1,4 +1,4 @@
-"""The commands of a README, as bash hands them to the tool."""
+"""The commands of a README, as bash hands them to tools/train.py."""
 
 import re
 import runpy
@@ -8,21 +8,38 @@ from pathlib import Path
 from unittest import mock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+STUBS = r"""
+python() { printf '%s\037' "$@"; echo; }
+tools/dist_train.sh() { local config=$1; shift 2; python tools/train.py "$config" "$@"; }
+"""
 
 
 def documented_commands(readme):
-    """Arguments of each ``tools/dist_train.sh`` in the indented blocks, without the GPUs."""
-    text = (REPOSITORY / readme).read_text()
-    block = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
-    script = 'tools/dist_train.sh() { printf "%s\\t" "$@"; echo; }\n' + block
-    printed = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
-    commands = [line.rstrip("\t").split("\t") for line in printed.stdout.splitlines()]
-    assert len(commands) == len(re.findall(r"^    tools/dist_train", text, re.MULTILINE))
-    return [[config, *options] for config, _, *options in commands]
+    """What tools/train.py makes of each command on a page, in their order.
 
+    Args:
+        readme: whose commands stand in ``bash`` fences, or else in indented blocks.
 
-def parse(command):
-    """What tools/train.py understands: an argparse namespace."""
-    tool = runpy.run_path(str(REPOSITORY / "tools" / "train.py"))
-    with mock.patch.object(sys, "argv", ["train.py", *command]):
-        return tool["parse_arguments"]()
+    Returns:
+        An argparse namespace for each run of tools/train.py or tools/dist_train.sh.
+    """
+    text = (REPOSITORY / readme).read_text(encoding="utf-8")
+    script = "".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL)) or "\n".join(
+        line[4:] for line in text.splitlines() if line.startswith("    ")
+    )
+    printed = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", STUBS + script],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    parse = runpy.run_path(str(REPOSITORY / "tools" / "train.py"))["parse_arguments"]
+    commands = []
+    for line in printed.stdout.splitlines():
+        tool, *arguments = line.rstrip("\037").split("\037")
+        assert tool == "tools/train.py"
+        with mock.patch.object(sys, "argv", [tool, *arguments]):
+            command = parse()
+        assert (REPOSITORY / command.config).is_file()
+        commands.append(command)
+    return commands

@@ -1,69 +1,26 @@
 """Every command of configs/README.md, run for two iterations a stage on a tiny Cityscapes."""
 
-import argparse
-import functools
 import json
-import os
 import re
-import subprocess
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from documented_commands import REPOSITORY, documented_commands
 from mmdet.registry import MODELS
-from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from official_trees import write_cityscapes
+from tiny_runs import SMALL, evaluations, loaded, plain, run
 
 from nbseg.datasets.converters.cityscapes import convert_cityscapes
-from nbseg.engine.pipeline import Pipeline
 from nbseg.engine.stage_config import stage_config
 
 pytest.importorskip("cityscapesscripts", reason='needs the extra "cityscapes"')
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+PAGE = "configs/README.md"
+COMMANDS = documented_commands(PAGE)
 FINE = "configs/cityscapes/noisy-boundaries_mask-rcnn_r50_fpn_cityscapes.py"
-# What takes time, made small. The rows' own options come after these.
-SMALL = {
-    "batch_size": 1,
-    "num_workers": 0,
-    "persistent_workers": False,
-    "iterations": 2,
-    "teacher.iterations": 2,
-    "supervised.iterations": 2,
-    "warmup_iterations": 1,
-    "train_scales": [(128, 50), (128, 64)],
-    "test_resize.scale": (128, 64),
-    "tta_scales": ["{test_resize}"],
-    # What a network says after two steps hardly differs from chance.
-    "labels.floor": 0.05,
-    "optim_wrapper.optimizer.lr": 1e-4,
-    "max_per_img": 10,
-    "vis_backends": [{"type": "LocalVisBackend"}],
-    "mask_head.in_channels": 16,
-    "mask_head.conv_out_channels": 8,
-    "plain_mask_head.in_channels": 16,
-    "plain_mask_head.conv_out_channels": 8,
-    "model.backbone.depth": 18,
-    "model.backbone.base_channels": 8,
-    "model.backbone.stem_channels": 8,
-    "model.backbone.init_cfg": None,
-    "model.neck.in_channels": [8, 16, 32, 64],
-    "model.neck.out_channels": 16,
-    "model.rpn_head.in_channels": 16,
-    "model.rpn_head.feat_channels": 16,
-    "model.roi_head.bbox_roi_extractor.out_channels": 16,
-    "model.roi_head.mask_roi_extractor.out_channels": 16,
-    "model.roi_head.bbox_head.in_channels": 16,
-    "model.roi_head.bbox_head.fc_out_channels": 32,
-    "model.train_cfg.rpn_proposal.nms_pre": 50,
-    "model.train_cfg.rpn_proposal.max_per_img": 30,
-    "model.train_cfg.rcnn.sampler.num": 16,
-    "model.test_cfg.rpn.nms_pre": 50,
-    "model.test_cfg.rpn.max_per_img": 30,
-}
 # The student of each row: strong augmentation, NTM, mask loss, loss of the box classifier.
 PLAIN, MAP, CROSS_ENTROPY = "CrossEntropyLoss", "BoundaryPreservingLoss", "CrossEntropyLoss"
 STUDENTS = {
@@ -84,34 +41,6 @@ STUDENTS = {
 }
 
 
-def commands():
-    """The commands of the page, as the shell reads them."""
-    page = (CONFIGS / "README.md").read_text(encoding="utf-8")
-    blocks = "".join(re.findall(r"```bash\n(.*?)```", page, re.DOTALL))
-    script = "set -euo pipefail; python() { printf '%s\\037' \"$@\"; echo; }\n" + blocks
-    printed = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True)
-    parser = argparse.ArgumentParser()
-    parser.add_argument("tool")
-    parser.add_argument("config")
-    parser.add_argument("--work-dir", type=Path)
-    parser.add_argument("--stages", type=lambda text: text.split(","))
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction)
-    return [
-        parser.parse_args(line.rstrip("\037").split("\037")) for line in printed.stdout.splitlines()
-    ]
-
-
-@functools.cache
-def content(config):
-    return Config.fromfile(CONFIGS.parent / config).to_dict()
-
-
-def loaded(config, options):
-    made = Config(content(config))
-    made.merge_from_dict(options)
-    return made
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, one_thread):
     """Work directories of all rows, after their commands were run one after another."""
@@ -119,30 +48,14 @@ def runs(tmp_path_factory, one_thread):
     root = folder / "data/cityscapes"
     write_cityscapes(root, train=10, val=1, train_extra=2)
     convert_cityscapes(root, root / "annotations")
-    with pytest.MonkeyPatch.context() as patch:
-        # Laying configs out neatly takes most of a tiny run.
-        patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
-        patch.chdir(folder)
-        for command in commands():
-            assert command.tool == "tools/train.py"
-            config = loaded(command.config, {**SMALL, **command.cfg_options})
-            Pipeline(config, command.work_dir, command.stages).run()
-        yield folder / "work_dirs"
-
-
-def plain(folder, stage):
-    return Config.fromfile(folder / stage / "config.py")
+    run(COMMANDS, folder, {**SMALL, "train_scales": [(128, 50), (128, 64)]})
+    return folder / "work_dirs"
 
 
 def test_every_row_leaves_both_evaluations(runs):
-    tested = Counter()
-    for file in runs.glob("*/metrics.json"):
-        for stage, values in json.loads(file.read_text()).items():
-            tested[stage] += 1
-            names = {"bbox_mAP", "segm_mAP", "boundary_mAP", "AP", "AP_50", "boundary_AP"}
-            assert names <= set(values), file
-            assert all(value == -1 or 0 <= value <= 1 for value in values.values())
-            assert plain(file.parent, stage).train_cfg.max_iters == 2
+    found = evaluations(runs)
+    assert all({"AP", "AP_50", "boundary_AP"} <= set(values) for values in found.values())
+    tested = Counter(stage for _, stage in found)
     assert tested == {"teacher": 8, "supervised": 1, "student": len(STUDENTS), "oracle": 1}
 
 
@@ -223,7 +136,7 @@ def test_schedules_follow_from_the_percent(percent):
         assert np.isclose(steps.milestones[0] / plain_config.train_cfg.max_iters, 7 / 8, atol=1e-3)
         optimizer = plain_config.optim_wrapper.optimizer
         assert optimizer == {"type": "SGD", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
-    page = (CONFIGS / "README.md").read_text(encoding="utf-8").splitlines()
+    page = (REPOSITORY / PAGE).read_text(encoding="utf-8").splitlines()
     column = [5, 10, 20, 30, 40].index(percent) + 1
     for name, plain_config in (("teacher", teacher), ("student", student)):
         (row,) = (line.split(" | ") for line in page if line.startswith(f"| {name} |"))
@@ -232,7 +145,7 @@ def test_schedules_follow_from_the_percent(percent):
 
 def test_every_row_builds_at_its_full_size():
     init_default_scope("mmdet")
-    for command in commands():
+    for command in COMMANDS:
         config = loaded(command.config, command.cfg_options)
         for stage in set(command.stages) - {"labels"}:
             plain_config = stage_config(config, stage, command.work_dir)
@@ -258,6 +171,5 @@ def test_the_focal_loss_may_be_the_teachers_too():
 
 
 def test_the_page_has_every_command_once():
-    arguments = [(str(c.work_dir), *c.stages, c.config) for c in commands()]
+    arguments = [(c.work_dir, *c.stages, c.config) for c in COMMANDS]
     assert len(set(arguments)) == len(arguments) == 24
-    assert all(os.path.exists(CONFIGS.parent / c.config) for c in commands())

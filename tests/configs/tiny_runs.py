@@ -1,0 +1,97 @@
+"""Documented commands in miniature: two iterations a stage, of a network that takes a moment."""
+
+import functools
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from documented_commands import REPOSITORY
+from mmengine.config import Config
+
+from nbseg.engine.pipeline import Pipeline
+
+# What takes time, made small. The rows' own options come after these.
+SMALL = {
+    "batch_size": 1,
+    "num_workers": 0,
+    "persistent_workers": False,
+    "iterations": 2,
+    "teacher.iterations": 2,
+    "supervised.iterations": 2,
+    "warmup_iterations": 1,
+    "test_resize.scale": (128, 64),
+    "tta_scales": ["{test_resize}"],
+    # What a network says after two steps hardly differs from chance.
+    "labels.floor": 0.05,
+    "optim_wrapper.optimizer.lr": 1e-4,
+    "max_per_img": 10,
+    "vis_backends": [{"type": "LocalVisBackend"}],
+    "mask_head.in_channels": 16,
+    "mask_head.conv_out_channels": 8,
+    "plain_mask_head.in_channels": 16,
+    "plain_mask_head.conv_out_channels": 8,
+    "model.backbone.depth": 18,
+    "model.backbone.base_channels": 8,
+    "model.backbone.stem_channels": 8,
+    "model.backbone.init_cfg": None,
+    "model.neck.in_channels": [8, 16, 32, 64],
+    "model.neck.out_channels": 16,
+    "model.rpn_head.in_channels": 16,
+    "model.rpn_head.feat_channels": 16,
+    "model.roi_head.bbox_roi_extractor.out_channels": 16,
+    "model.roi_head.mask_roi_extractor.out_channels": 16,
+    "model.roi_head.bbox_head.in_channels": 16,
+    "model.roi_head.bbox_head.fc_out_channels": 32,
+    "model.train_cfg.rpn_proposal.nms_pre": 50,
+    "model.train_cfg.rpn_proposal.max_per_img": 30,
+    "model.train_cfg.rcnn.sampler.num": 16,
+    "model.test_cfg.rpn.nms_pre": 50,
+    "model.test_cfg.rpn.max_per_img": 30,
+}
+
+
+@functools.cache
+def content(config):
+    return Config.fromfile(REPOSITORY / config).to_dict()
+
+
+def loaded(config, options):
+    made = Config(content(config))
+    made.merge_from_dict(options)
+    return made
+
+
+@contextmanager
+def working_in(folder):
+    """Run there, as a user in the repository does."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Laying configs out neatly takes most of a tiny run.
+        patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
+        patch.chdir(folder)
+        yield
+
+
+def run(commands, folder, options):
+    """Run commands one after another; their work directories are below ``folder``."""
+    with working_in(folder):
+        for command in commands:
+            config = loaded(command.config, {**options, **command.cfg_options})
+            Pipeline(config, Path(command.work_dir), command.stages).run()
+
+
+def plain(folder, stage):
+    """The MMDetection config that a stage ran."""
+    return Config.fromfile(folder / stage / "config.py")
+
+
+def evaluations(work_dirs):
+    """By (work directory, stage) what was measured; fractions, or -1 where there is no truth."""
+    found = {}
+    for file in work_dirs.glob("*/metrics.json"):
+        for stage, values in json.loads(file.read_text()).items():
+            assert all(value == -1 or 0 <= value <= 1 for value in values.values()), file
+            assert {"bbox_mAP", "segm_mAP", "boundary_mAP"} <= set(values), file
+            assert plain(file.parent, stage).train_cfg.max_iters == 2
+            found[file.parent.name, stage] = values
+    return found
