@@ -111,6 +111,11 @@ def write_comparison(
     _write_csv(differences, [picture for _, picture, _ in tiles], out / "comparison.csv")
     with replacing(out / "index.html") as temporary:
         temporary.write_text(_render(models, differences, tiles, min_score), encoding="utf-8")
+    # Ranks of an earlier comparison in this folder, whose order may have been another.
+    shown_now = {out / picture for _, picture, _ in tiles}
+    for picture in (out / "pictures").glob("[0-9][0-9][0-9]*-*.jpg"):
+        if picture not in shown_now:
+            picture.unlink()
     return differences
 
 
