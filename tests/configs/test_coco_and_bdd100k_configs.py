@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from documented_commands import documented_commands
 from official_trees import write_bdd100k, write_coco
-from tiny_runs import SMALL, evaluations, loaded, plain, run
+from tiny_runs import SMALL, evaluations, loaded, plain, pseudo_labelled, run
 
 from nbseg.datasets.converters.bdd100k import convert_bdd100k
 from nbseg.datasets.converters.coco2017 import convert_coco
@@ -30,6 +30,7 @@ def coco(tmp_path_factory, one_thread):
         **SMALL,
         **NO_THRESHOLD,
         "teacher.batch_size": 1,
+        "pseudo.test_dataloader.dataset.indices": 4,  # the first of up to 99
         "test_resize.scale": (96, 64),
         "strong_resize.scale": [(96, 48), (96, 64)],
     }
@@ -48,13 +49,6 @@ def bdd100k(tmp_path_factory, one_thread):
     small = {"weak_pipeline.2.scale": scales, "strong_pipeline.2.scale": scales}
     run(BDD100K, folder, {**SMALL, **small})
     return folder / "work_dirs"
-
-
-def pseudo_labelled(folder):
-    """Ids and file names of the images that have pseudo-labels."""
-    content = json.loads((folder / "pseudo/pseudo_labels.json").read_text())
-    assert content["annotations"]
-    return {image["id"]: image["file_name"] for image in content["images"]}
 
 
 def is_strong(dataloader):
@@ -87,8 +81,10 @@ def test_images_without_labels_have_pseudo_labels(coco, percent):
     # Every third image of the tiny train2017 was in val2014; unlabeled2017 has two.
     expected = {"30": (34, 66), "100": (100, 2)}.get(percent, (int(percent), 100 - int(percent)))
     assert len(labelled) == expected[0]
-    assert 0 < len(unlabelled) <= expected[1]
+    assert len(unlabelled) == min(4, expected[1])
     assert not labelled & set(unlabelled)
+    images = plain(folder, "pseudo").test_dataloader.dataset.data_prefix.img
+    assert all((coco.parent / images / name).is_file() for name in unlabelled.values())
     assert pseudo.ann_file == f"work_dirs/coco-{percent}/pseudo/pseudo_labels.json"
 
 
@@ -96,10 +92,20 @@ def test_every_row_of_bdd100k_runs(bdd100k):
     assert set(evaluations(bdd100k)) == {
         ("bdd100k", "teacher"), ("bdd100k", "student"), ("bdd100k-plain", "student")
     }  # fmt: skip
-    heads = [plain(bdd100k / name, "student").model.roi_head.mask_head for name in
-             ("bdd100k", "bdd100k-plain")]  # fmt: skip
-    assert [head.type for head in heads] == ["NoiseTolerantMaskHead", "RLEMaskHead"]
-    assert not is_strong(plain(bdd100k / "bdd100k", "teacher").train_dataloader)
+    students = [plain(bdd100k / name, "student") for name in ("bdd100k", "bdd100k-plain")]
+    heads = [student.model.roi_head.mask_head for student in students]
+    assert [(head.type, head.loss_mask.type) for head in heads] == [
+        ("NoiseTolerantMaskHead", "BoundaryPreservingLoss"), ("RLEMaskHead", "CrossEntropyLoss")
+    ]  # fmt: skip
+    for student in students:
+        assert is_strong(student.train_dataloader)
+        repeated, pseudo = student.train_dataloader.dataset.datasets
+        assert repeated.dataset.ann_file == "data/bdd100k/annotations/ins_seg_train.json"
+        assert pseudo.ann_file == "work_dirs/bdd100k/pseudo/pseudo_labels.json"
+    teacher = plain(bdd100k / "bdd100k", "teacher")
+    assert not is_strong(teacher.train_dataloader)
+    head = teacher.model.roi_head.mask_head
+    assert (head.type, head.loss_mask.type) == ("RLEMaskHead", "CrossEntropyLoss")
     # Three images have boxes alone; the others of the 100k are the 10k's.
     names = pseudo_labelled(bdd100k / "bdd100k").values()
     assert set(names) <= {f"b{index:07x}-00000000.jpg" for index in range(3)}

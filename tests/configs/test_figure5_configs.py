@@ -1,5 +1,6 @@
 """Figure 5: the documented commands of its three models, run for two iterations a stage."""
 
+import json
 from collections import Counter
 
 import pytest
@@ -8,7 +9,7 @@ from documented_commands import documented_commands
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 from official_trees import write_cityscapes
-from tiny_runs import SMALL, evaluations, loaded, plain, run
+from tiny_runs import SMALL, evaluations, loaded, plain, pseudo_labelled, run
 
 from nbseg.datasets.converters.cityscapes import convert_cityscapes
 from nbseg.engine.stage_config import stage_config
@@ -70,15 +71,23 @@ def test_the_page_has_both_commands_of_each_model():
 @pytest.mark.parametrize("model", HEADS)
 def test_teacher_and_student_are_the_model(runs, model):
     found = evaluations(runs)
+    assert len(found) == 2 * len(HEADS)
     for stage in ("teacher", "student"):
         assert {"AP", "boundary_AP"} <= set(found[f"{model}-20", stage])
         config = plain(runs / f"{model}-20", stage)
-        assert config.model.roi_head.mask_head.type == HEADS[model]
+        head = config.model.roi_head.mask_head
+        # Neither of the paper's parts: their own head, and its own loss.
+        assert (head.type, head.loss_mask.type) == (HEADS[model], "CrossEntropyLoss")
         strong = "StrongColorAugmentation" in str(config.train_dataloader)
         assert strong == (stage == "student")
     repeated, pseudo = config.train_dataloader.dataset.datasets
     assert repeated.dataset.ann_file != pseudo.ann_file
     assert pseudo.ann_file == f"work_dirs/{model}-20/pseudo/pseudo_labels.json"
+    truth = json.loads((runs.parent / repeated.dataset.ann_file).read_text())
+    labelled = {image["file_name"] for image in truth["images"]}
+    unlabelled = set(pseudo_labelled(runs / f"{model}-20").values())
+    # A fifth of the ten images is labelled.
+    assert (len(labelled), len(unlabelled), labelled & unlabelled) == (2, 8, set())
 
 
 @pytest.mark.parametrize("command", COMMANDS[1::2], ids=lambda command: command.work_dir)

@@ -1,6 +1,7 @@
 """Documented commands in miniature: two iterations a stage, of a network that takes a moment."""
 
 import functools
+import gc
 import json
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +70,12 @@ def working_in(folder):
         # Laying configs out neatly takes most of a tiny run.
         patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
         patch.chdir(folder)
-        yield
+        # Each data set collects garbage among all that was ever imported, unless that is set aside.
+        gc.freeze()
+        try:
+            yield
+        finally:
+            gc.unfreeze()
 
 
 def run(commands, folder, options):
@@ -83,6 +89,15 @@ def run(commands, folder, options):
 def plain(folder, stage):
     """The MMDetection config that a stage ran."""
     return Config.fromfile(folder / stage / "config.py")
+
+
+def pseudo_labelled(folder):
+    """File names by id of the images that were predicted; what is labelled is among them."""
+    content = json.loads((folder / "pseudo/pseudo_labels.json").read_text())
+    images = {image["id"]: image["file_name"] for image in content["images"]}
+    assert content["annotations"]
+    assert {annotation["image_id"] for annotation in content["annotations"]} <= set(images)
+    return images
 
 
 def evaluations(work_dirs):
