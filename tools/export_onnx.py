@@ -28,6 +28,7 @@ from nbseg.deploy.export import export_checkpoint
 from nbseg.deploy.images import read_image
 from nbseg.deploy.inputs import pick_images
 from nbseg.deploy.parity import REDUCED_PRECISION, ROUNDING, Parity, Tolerance, parity
+from nbseg.engine.options import override
 from nbseg.engine.stage_config import stage_config
 
 
@@ -112,7 +113,7 @@ def main() -> None:
         compared = pick_images(arguments.compare, sys.maxsize) if arguments.compare else []
         config = Config.fromfile(arguments.config)
         if arguments.cfg_options:
-            config.merge_from_dict(arguments.cfg_options)
+            override(config, arguments.cfg_options)
         print("tracing and checking the model; this takes a minute or two", flush=True)
         plain = stage_config(config, "student", "work_dirs/export")
         info = export_checkpoint(

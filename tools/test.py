@@ -20,6 +20,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from nbseg.engine.checkpoint import load_strictly
+from nbseg.engine.options import override
 from nbseg.engine.report import draw_test_results
 from nbseg.engine.stage_config import coco_evaluator, predict_with_tta, stage_config
 
@@ -53,7 +54,7 @@ def main() -> None:
     try:
         config = Config.fromfile(arguments.config)
         if arguments.cfg_options:
-            config.merge_from_dict(arguments.cfg_options)
+            override(config, arguments.cfg_options)
         plain = stage_config(config, "student", arguments.work_dir)
         plain.load_from = None
         plain.launcher = arguments.launcher

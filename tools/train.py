@@ -18,6 +18,7 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 
 from nbseg.engine.errors import StageError
+from nbseg.engine.options import override
 from nbseg.engine.pipeline import Pipeline
 from nbseg.engine.report import print_metrics, write_pictures
 from nbseg.engine.stage_config import DEFAULT_STAGES, STAGES
@@ -72,7 +73,7 @@ def main() -> None:
     try:
         config = Config.fromfile(arguments.config)
         if arguments.cfg_options:
-            config.merge_from_dict(arguments.cfg_options)
+            override(config, arguments.cfg_options)
         work_dir = Path(
             arguments.work_dir
             or config.get("work_dir")

@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from nbseg.engine.manifest import Manifest
+from nbseg.engine.options import override
 from nbseg.engine.pipeline import Pipeline
 
 
@@ -73,7 +74,7 @@ class Run:
         if self.config not in configs:
             configs[self.config] = Config.fromfile(self.config)
         config = Config(configs[self.config].to_dict())
-        config.merge_from_dict(self.all_options(work_dir))
+        override(config, self.all_options(work_dir))
         return config
 
     def check(self, work_dir: Path, configs: dict[str, Config]) -> None:
