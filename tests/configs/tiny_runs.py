@@ -3,7 +3,6 @@
 import functools
 import gc
 import json
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,9 +62,8 @@ def loaded(config, options):
     return made
 
 
-@contextmanager
-def working_in(folder):
-    """Run there, as a user in the repository does."""
+def run(commands, folder, options):
+    """Run commands one after another in ``folder``, where their work directories are then."""
     with pytest.MonkeyPatch.context() as patch:
         # Laying configs out neatly takes most of a tiny run.
         patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
@@ -73,17 +71,11 @@ def working_in(folder):
         # Each data set collects garbage among all that was ever imported, unless that is set aside.
         gc.freeze()
         try:
-            yield
+            for command in commands:
+                config = loaded(command.config, {**options, **command.cfg_options})
+                Pipeline(config, Path(command.work_dir), command.stages).run()
         finally:
             gc.unfreeze()
-
-
-def run(commands, folder, options):
-    """Run commands one after another; their work directories are below ``folder``."""
-    with working_in(folder):
-        for command in commands:
-            config = loaded(command.config, {**options, **command.cfg_options})
-            Pipeline(config, Path(command.work_dir), command.stages).run()
 
 
 def plain(folder, stage):
