@@ -119,7 +119,9 @@ def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False
         if not force:
             raise FileExistsError(
                 f"{out} holds a set made from other options, {found.get('options')} by version "
-                f"{found.get('generator_version')}: choose another folder, or replace it by --force"
+                f"{found.get('generator_version')}, where {asdict(options)} by version "
+                f"{GENERATOR_VERSION} are wanted: choose another folder, or delete this one "
+                "(tools/prepare_data.py shapes --force does)"
             )
 
     out.parent.mkdir(parents=True, exist_ok=True)

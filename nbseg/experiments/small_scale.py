@@ -9,7 +9,7 @@ paper labels a whole data set and adds images of another, the unlabelled ones ar
 
 from pathlib import Path
 
-from nbseg.datasets.shapes import RECORD, ShapesOptions, generate_shapes
+from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.experiments.arms import Source
 from nbseg.experiments.coarse_labels import write_coarse_labels
 from nbseg.experiments.tables import Row, Table
@@ -20,13 +20,14 @@ FEWER_LABELS = 10  # the paper's percentage divided by it is labelled
 UNLABELLED = ShapesOptions(train=800, val=1, seed=1)
 
 
-def prepare_small_data(
-    folder: Path, training: ShapesOptions = TRAINING, unlabelled: ShapesOptions = UNLABELLED
-) -> None:
-    """Make ``folder``/shapes, ``folder``/unlabelled and its coarse labels, where not there yet."""
-    for name, options in (("shapes", training), ("unlabelled", unlabelled)):
-        if not (folder / name / RECORD).is_file():
-            generate_shapes(folder / name, options)
+def prepare_small_data(folder: Path) -> None:
+    """Make ``folder``/shapes, ``folder``/unlabelled and its coarse labels, where not there yet.
+
+    Raises:
+        FileExistsError: one of them was made from other options.
+    """
+    generate_shapes(folder / "shapes", TRAINING)
+    generate_shapes(folder / "unlabelled", UNLABELLED)
     annotations = folder / "unlabelled" / "annotations"
     if not (annotations / "coarse.json").is_file():
         write_coarse_labels(annotations / "instances_train.json", annotations / "coarse.json")

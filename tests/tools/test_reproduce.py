@@ -8,14 +8,14 @@ import runpy
 import pytest
 import torch
 
-from nbseg.datasets.shapes import ShapesOptions
+from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.engine.stage_config import stage_config
+from nbseg.experiments import small_scale
 from nbseg.experiments.arms import arm_of
 from nbseg.experiments.page import heading, markdown
 from nbseg.experiments.paper_scale import paper_source
 from nbseg.experiments.results import Measured
 from nbseg.experiments.schedule import in_order
-from nbseg.experiments.small_scale import prepare_small_data
 from nbseg.experiments.tables import TABLES, Row, Table
 
 # Of the tables with many rows, those that each have a switch of their own.
@@ -30,7 +30,7 @@ ROWS = {
 
 @pytest.fixture(scope="module")
 def reproduce(repository):
-    """The main function of the tool; it returns the exit status.
+    """The main function of the tool on a few small images; it returns the exit status.
 
     The runs are forks of this process: one thread, and configs are not laid out neatly, which takes
     most of a tiny run.
@@ -41,6 +41,8 @@ def reproduce(repository):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
         patch.chdir(repository)
+        patch.setattr(small_scale, "TRAINING", ShapesOptions(size=64, train=50, val=1))
+        patch.setattr(small_scale, "UNLABELLED", ShapesOptions(size=64, train=4, val=1, seed=1))
         patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
         yield lambda *arguments: main([str(argument) for argument in arguments])
     torch.set_num_threads(threads)
@@ -48,13 +50,7 @@ def reproduce(repository):
 
 @pytest.fixture(scope="module")
 def work_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reproduce")
-    prepare_small_data(
-        folder / "data",
-        ShapesOptions(size=64, train=50, val=1),
-        ShapesOptions(size=64, train=4, val=1, seed=1),
-    )
-    return folder
+    return tmp_path_factory.mktemp("reproduce")
 
 
 def options(number, work_dir):
@@ -139,6 +135,13 @@ def test_what_is_finished_is_kept_and_the_rest_goes_on(reproduce, work_dir, caps
 def test_another_budget_is_refused(reproduce, work_dir, capsys):
     assert reproduce(*options(5, work_dir), "--iterations", 8) == 2
     assert "max_iters: was 16, is 32" in capsys.readouterr().err
+
+
+def test_data_of_another_size_is_refused(reproduce, tmp_path, capsys):
+    generate_shapes(tmp_path / "data" / "shapes", ShapesOptions(size=64, train=51, val=1))
+    assert reproduce(*options(5, tmp_path)) == 2
+    assert "data/shapes holds a set made from other options" in capsys.readouterr().err
+    assert not (tmp_path / "table-5").exists()
 
 
 def test_unknown_rows_are_refused(reproduce, tmp_path, capsys):
