@@ -65,8 +65,6 @@ def loaded(config, options):
 def run(commands, folder, options):
     """Run commands one after another in ``folder``, where their work directories are then."""
     with pytest.MonkeyPatch.context() as patch:
-        # Laying configs out neatly takes most of a tiny run.
-        patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
         patch.chdir(folder)
         # Each data set collects garbage among all that was ever imported, unless that is set aside.
         gc.freeze()

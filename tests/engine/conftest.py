@@ -8,7 +8,6 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-import torch
 from mmengine.config import Config
 
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
@@ -49,24 +48,6 @@ model = dict(
 """
 
 
-@contextlib.contextmanager
-def _quick():
-    """One thread, and configs as they come: laying them out neatly takes most of a tiny run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def quick():
-    """For tests that train."""
-    with _quick():
-        yield
-
-
 def _run_tool(script, *arguments):
     """Run a tool in this process and return what it prints; a refusal raises SystemExit."""
     printed = io.StringIO()
@@ -93,7 +74,7 @@ def test(repository):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, repository, train):
+def finished(tmp_path_factory, repository, train, in_one_thread):
     """``config`` (a file), ``data``, ``work_dir`` and what was ``printed`` of a whole run."""
     folder = tmp_path_factory.mktemp("pipeline")
     data = folder / "shapes"
@@ -101,7 +82,7 @@ def finished(tmp_path_factory, repository, train):
     config = folder / "tiny.py"
     config.write_text(CONFIG.replace("{repository}", str(repository)).replace("{data}", str(data)))
     work_dir = folder / "run"
-    with _quick():
+    with in_one_thread():
         printed = train(config, "--work-dir", work_dir)
     return SimpleNamespace(config=config, data=data, work_dir=work_dir, printed=printed)
 

@@ -8,7 +8,7 @@ from run_records import content_of, kept_and_started, logged_steps
 from nbseg.engine.stage_config import STAGES
 from nbseg.files import file_hash
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_second_call_keeps_everything(finished, train):

@@ -12,7 +12,7 @@ from run_records import TRAINED, kept_and_started, logged_steps, manifest
 from nbseg.engine.stage_config import STAGES, stage_config
 from nbseg.pseudo.predictions import PredictionStore
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_all_stages_but_the_oracle_ran(finished):

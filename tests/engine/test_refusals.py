@@ -11,7 +11,7 @@ import torch
 from nbseg.engine.errors import StageError
 from nbseg.pseudo.predictions import PredictionStore
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_unlabelled_images_that_are_labelled_are_refused(finished, tmp_path, make_pipeline):

@@ -9,7 +9,7 @@ from run_records import as_if_killed, logged_steps, manifest
 
 from nbseg.pseudo.predictions import PredictionStore, PredictionWriter
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def keep_one_image(run):

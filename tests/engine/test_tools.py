@@ -5,7 +5,7 @@ import json
 import pytest
 
 pytestmark = [
-    pytest.mark.usefixtures("quick"),
+    pytest.mark.usefixtures("one_thread"),
     # MMEngine names a run by the second; two tests may share one.
     pytest.mark.filterwarnings("ignore:.*instance named of"),
 ]

@@ -6,7 +6,6 @@ import re
 import runpy
 
 import pytest
-import torch
 
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.engine.stage_config import stage_config
@@ -29,23 +28,18 @@ ROWS = {
 
 
 @pytest.fixture(scope="module")
-def reproduce(repository):
+def reproduce(repository, one_thread):
     """The main function of the tool on a few small images; it returns the exit status.
 
-    The runs are forks of this process: one thread, and configs are not laid out neatly, which takes
-    most of a tiny run.
+    The runs are forks of this process.
     """
     main = runpy.run_path(str(repository / "tools" / "reproduce.py"))["main"]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
         patch.chdir(repository)
         patch.setattr(small_scale, "TRAINING", ShapesOptions(size=64, train=50, val=1))
         patch.setattr(small_scale, "UNLABELLED", ShapesOptions(size=64, train=4, val=1, seed=1))
-        patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
         yield lambda *arguments: main([str(argument) for argument in arguments])
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
