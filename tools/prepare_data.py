@@ -102,7 +102,8 @@ def bdd100k(args: argparse.Namespace) -> None:
 def folder(args: argparse.Namespace) -> None:
     from nbseg.datasets.converters.folder import convert_folder
 
-    out = args.out or args.dir.with_name(f"{args.dir.resolve().name}.json")
+    resolved = args.dir.resolve()
+    out = args.out or resolved.with_name(f"{resolved.name}.json")
     _report([convert_folder(args.dir, out, args.classes, args.workers, args.force)], out.parent)
 
 
@@ -134,6 +135,8 @@ def _report(results: Sequence, out: Path) -> None:
         print(describe(prepared))
         if prepared.summary and prepared.summary.samples:
             picture = out / f"{prepared.path.stem}.samples.jpg"
+            if picture.resolve().is_relative_to(prepared.image_folder.resolve()):
+                continue  # there it would be one more image of the set
             write_samples(prepared, picture)
             print(f"  samples: {picture}")
 

@@ -50,11 +50,17 @@ def check_coco(
         for number, count in ids.items():
             if count > 1:
                 problems[f"{key} that share an id"].append(f"{count} {key} have id {number}")
+    for key, name in (("images", "file_name"), ("categories", "name")):
+        for text, count in Counter(item[name] for item in content[key]).items():
+            if count > 1:
+                problems[f"{key} that share a name"].append(f"{count} {key} are {text}")
     images = {image["id"]: image for image in content["images"]}
     names = {category["id"]: category["name"] for category in content["categories"]}
     grouped: dict[Any, list[dict]] = {number: [] for number in images}
     for annotation in content["annotations"]:
         text = f"annotation {annotation['id']}"
+        if annotation["id"] == 0:
+            problems["annotations with the id 0, which COCO takes for no match"].append(text)
         if annotation["image_id"] not in images:
             problems["annotations of unknown images"].append(
                 f"{text}: image {annotation['image_id']}"
@@ -128,6 +134,11 @@ def _problem_of(annotation: dict[str, Any], height: int, width: int) -> str | No
     limits = np.array([0, 0, width, height])
     if not np.isfinite(box).all() or w <= 0 or h <= 0:
         return "boxes without area"
+    # MMDetection's data set leaves out what is smaller, and fails where there is no area.
+    if w < 1 or h < 1:
+        return "boxes less than a pixel wide or high"
+    if not annotation.get("area"):
+        return "annotations without an area"
     if (box[:2] < -TOLERANCE).any() or (box[2:] > limits[2:] + TOLERANCE).any():
         return "boxes that leave the image"
     mask = annotation.get("segmentation")

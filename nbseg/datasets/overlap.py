@@ -2,9 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from nbseg.files import file_hash
+
+# Compressed images of one camera begin alike, and hardly ever end alike.
+TAIL = 256  # bytes
 
 
 def overlapping_images(
@@ -13,27 +17,28 @@ def overlapping_images(
     """Return the pairs of a labelled and an unlabelled path that are the same file or image.
 
     The same file by whatever path, links resolved, or a copy with the same bytes. Files are read
-    only where a labelled and an unlabelled one have the same size. Files that do not exist are
-    passed over: loading them says more.
+    whole only where a labelled and an unlabelled one have the same size and the same end. Files
+    that do not exist are passed over: loading them says more.
     """
     of_size: dict[int, list[Path]] = defaultdict(list)
     for path in map(Path, labelled):
         if path.exists():
             of_size[path.stat().st_size].append(path)
-    hashes: dict[Path, str] = {}
-
-    def content(path: Path) -> str:
-        real = path.resolve()
-        if real not in hashes:
-            hashes[real] = file_hash(real)
-        return hashes[real]
-
+    end = cache(_end)
+    content = cache(file_hash)
     pairs = []
     for path in map(Path, unlabelled):
         twins = of_size.get(path.stat().st_size, []) if path.exists() else []
         pairs += [
             (twin, path)
             for twin in twins
-            if twin.resolve() == path.resolve() or content(twin) == content(path)
+            if twin.resolve() == path.resolve()
+            or (end(twin) == end(path) and content(twin) == content(path))
         ]
     return pairs
+
+
+def _end(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL))
+        return file.read()

@@ -75,8 +75,10 @@ class PseudoLabelLoop(BaseLoop):
         runner.call_hook("before_test")
         runner.call_hook("before_test_epoch")
         runner.model.eval()
-        writer = PredictionWriter(self.store, self.images_per_part, get_rank())
-        image_folder = self.dataloader.dataset.data_prefix["img"]
+        dataset = self.dataloader.dataset
+        classes = dataset.metainfo["classes"]
+        writer = PredictionWriter(self.store, classes, self.images_per_part, get_rank())
+        image_folder = dataset.data_prefix["img"]
         for index, batch in enumerate(self.dataloader):
             runner.call_hook("before_test_iter", batch_idx=index, data_batch=batch)
             samples = runner.model.test_step(batch)

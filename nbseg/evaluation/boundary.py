@@ -34,10 +34,17 @@ class BoundaryEvaluation(COCOeval_faster):
         self.boundary_dilation_ratio = dilation_ratio
 
     def _prepare(self) -> None:
+        def places(coco: COCO) -> set[tuple[int, int]]:
+            return {(a["image_id"], a["category_id"]) for a in coco.anns.values()}
+
+        # An IoU is asked for where an image has both truth and predictions of a class: of most
+        # predictions of many classes, none.
+        compared = places(self.cocoGt) & places(self.cocoDt)
         for coco in (self.cocoGt, self.cocoDt):
             by_image: dict[int, list[dict]] = defaultdict(list)
             for annotation in coco.anns.values():
-                by_image[annotation["image_id"]].append(annotation)
+                if (annotation["image_id"], annotation["category_id"]) in compared:
+                    by_image[annotation["image_id"]].append(annotation)
             for image_id, annotations in by_image.items():
                 image = self.cocoGt.imgs[image_id]
                 rles = boundary_rles(

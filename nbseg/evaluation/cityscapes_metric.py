@@ -51,7 +51,7 @@ class CityscapesInstanceMetric(BaseMetric):
 
     Raises:
         ImportError: ``cityscapesscripts`` is missing.
-        FileNotFoundError: ``ann_dir`` is not a folder; in the evaluation, an image has no truth.
+        FileNotFoundError: ``ann_dir`` is no such folder; in the evaluation, an image has no truth.
         ValueError: an unknown metric or ratio; in the evaluation, a class without instances in
             Cityscapes, or masks of another size.
     """
@@ -80,10 +80,10 @@ class CityscapesInstanceMetric(BaseMetric):
             raise ImportError(
                 'CityscapesInstanceMetric needs cityscapesscripts: pip install "nbseg[cityscapes]"'
             ) from error
-        if not Path(ann_dir).is_dir():
+        if next(Path(ann_dir).glob("*/*_gtFine_instanceIds.png"), None) is None:
             raise FileNotFoundError(
                 f"CityscapesInstanceMetric: ann_dir must be the folder of the cities' "
-                f"*_gtFine_instanceIds.png, such as gtFine/val; there is no folder {ann_dir}"
+                f"*_gtFine_instanceIds.png, such as gtFine/val; there are none below {ann_dir}"
             )
         self.ann_dir = Path(ann_dir)
         self.classwise = classwise

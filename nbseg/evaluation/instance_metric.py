@@ -1,14 +1,19 @@
 """Box, mask and boundary AP with every digit and every detection."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from faster_coco_eval import COCO, COCOeval_faster
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
 
 from nbseg.evaluation.boundary import BoundaryEvaluation, check_dilation_ratio
+from nbseg.files import read_json
 from nbseg.registry import METRICS
 
+# Options of CocoMetric for what this metric does in one way.
+WITHOUT_EFFECT = {"iou_thrs", "metric_items", "proposal_nums", "use_mp_eval"}
 # Positions in COCOeval's summary.
 SUMMARY = {"mAP": 0, "mAP_50": 1, "mAP_75": 2, "mAP_s": 3, "mAP_m": 4, "mAP_l": 5}
 
@@ -17,10 +22,11 @@ SUMMARY = {"mAP": 0, "mAP_50": 1, "mAP_75": 2, "mAP_s": 3, "mAP_m": 4, "mAP_l": 
 class InstanceMetric(CocoMetric):
     """COCO average precision of boxes (``bbox``), masks (``segm``) and boundaries (``boundary``).
 
-    Differs from ``CocoMetric`` in three ways: values are not rounded, the number of detections that
+    Differs from ``CocoMetric`` in four ways: values are not rounded, the number of detections that
     count for an image is ``max_detections`` (MMDetection's stays at 100 whatever it is told), and
-    boundary AP (Cheng et al., 2021; ``nbseg.evaluation.boundary``) is there. Predicted masks may be
-    COCO run lengths; none is unpacked to the image's size.
+    boundary AP (Cheng et al., 2021; ``nbseg.evaluation.boundary``) is there, and
+    an annotation with the id 0 counts, which COCO's evaluation takes for no match at all. Predicted
+    masks may be COCO run lengths; none is unpacked to the image's size.
 
     Args:
         ann_file: COCO json with the ground truth.
@@ -32,8 +38,10 @@ class InstanceMetric(CocoMetric):
         **kwargs: ``prefix``, ``outfile_prefix``, ``backend_args`` ... of ``CocoMetric``.
 
     Raises:
-        ValueError: an unknown metric, a ratio or a limit that is not positive; in the evaluation,
-            predictions without masks where masks are measured, or masks of another size.
+        ValueError: an unknown metric, a ratio or a limit that is not positive, an option of
+            ``CocoMetric`` that has no effect here, truth without masks where masks are measured;
+            when ``dataset_meta`` is set, classes that the truth does not have; in the evaluation,
+            predictions without masks, or masks of another size.
 
     Values are fractions in [0, 1]; -1 where no ground truth of that size exists.
     """
@@ -56,17 +64,41 @@ class InstanceMetric(CocoMetric):
         if max_detections < 1:
             raise ValueError(f"InstanceMetric: max_detections must be >= 1, found {max_detections}")
         check_dilation_ratio(boundary_dilation_ratio)
+        if without_effect := sorted(WITHOUT_EFFECT & set(kwargs)):
+            raise ValueError(f"InstanceMetric has no options {without_effect}; leave them out")
         super().__init__(ann_file=ann_file, metric="segm", classwise=classwise, **kwargs)
         self.metrics = metrics
         self.ann_file = ann_file
         self.max_detections = max_detections
         self.boundary_dilation_ratio = boundary_dilation_ratio
+        # Now, not after a training.
+        if metrics != ["bbox"]:
+            self._check_masks()
+
+    @property
+    def dataset_meta(self) -> dict[str, Any] | None:
+        """Of the data set: ``classes`` are the names of the labels 0, 1, ..."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
+        # A runner sets it before it trains.
+        ids = {category["name"]: number for number, category in self._coco_api.cats.items()}
+        unknown = [name for name in dataset_meta["classes"] if name not in ids]
+        if unknown:
+            raise ValueError(
+                f"the model predicts {unknown}, but {self.ann_file} has the categories "
+                f"{list(ids)}; give the truth of the model's classes"
+            )
+        self.cat_ids = [ids[name] for name in dataset_meta["classes"]]
+        self._dataset_meta = dataset_meta
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Return ``{metric}_mAP``, ``_50``, ``_75``, ``_s``, ``_m``, ``_l`` of every metric."""
+        """Return ``{metric}_mAP``, ``_50``, ``_75``, ``_s``, ``_m``, ``_l`` of every metric.
+
+        Nothing with ``format_only``, which writes the predictions to ``outfile_prefix``.
+        """
         logger = MMLogger.get_current_instance()
-        truth = COCO(self.ann_file)
-        self.cat_ids = self._coco_api.get_cat_ids(cat_names=self.dataset_meta["classes"])
         predictions = [
             annotation
             for _, prediction in results
@@ -74,6 +106,9 @@ class InstanceMetric(CocoMetric):
         ]
         if self.outfile_prefix:
             self.results2json([prediction for _, prediction in results], self.outfile_prefix)
+        if self.format_only:
+            return {}
+        truth = self._truth()
         values: dict[str, float] = {}
         for metric in self.metrics:
             if not predictions:
@@ -96,6 +131,20 @@ class InstanceMetric(CocoMetric):
                     known = precision[:, :, index][precision[:, :, index] > -1]
                     values[f"{metric}_mAP/{name}"] = float(known.mean()) if known.size else -1.0
         return values
+
+    def _truth(self) -> COCO:
+        content = read_json(Path(self.ann_file))
+        for number, annotation in enumerate(content.get("annotations", ()), start=1):
+            annotation["id"] = number
+        return COCO(content)
+
+    def _check_masks(self) -> None:
+        for number, annotation in self._coco_api.anns.items():
+            if not annotation.get("segmentation"):
+                raise ValueError(
+                    f"InstanceMetric: annotation {number} of {self.ann_file} has no mask, which "
+                    f"{' and '.join(self.metrics)} need; metric='bbox' does without"
+                )
 
     def _evaluation(
         self, metric: str, truth: COCO, predictions: list[dict], logger: MMLogger

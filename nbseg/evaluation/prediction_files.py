@@ -76,8 +76,7 @@ class JsonPredictions:
 class StoredPredictions:
     """The raw predictions of a ``pseudo`` stage, whose soft masks are cut at 0.5.
 
-    A label's category is the truth's at that place, as MMDetection's ``CocoDataset`` numbers them.
-    One image is held at a time.
+    A label's category is the truth's of the same name. One image is held at a time.
 
     Args:
         folder: ``pseudo/predictions`` of a run.
@@ -86,14 +85,12 @@ class StoredPredictions:
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: it has no image, or others than the truth.
+        ValueError: it has no image, or other images or classes than the truth.
     """
 
     has_soft_masks = True
 
     def __init__(self, folder: Path, truth: COCO, truth_path: Path) -> None:
-        self._folder = folder
-        self._categories = list(truth.cats)
         store = PredictionStore(folder)
         names = store.file_names()
         if not names:
@@ -110,16 +107,19 @@ class StoredPredictions:
             raise ValueError(
                 f"no image of {folder} is in {truth_path}; the truth must be of the same images"
             )
+        ids = {category["name"]: number for number, category in truth.cats.items()}
+        unknown = [name for name in store.classes() if name not in ids]
+        if unknown:
+            raise ValueError(
+                f"{folder} predicts {unknown}, but {truth_path} has the categories {list(ids)}; "
+                "give the truth of the classes it predicts"
+            )
+        self._categories = [ids[name] for name in store.classes()]
         self._remaining: Iterator[ImagePredictions] = iter(store)
 
     def annotations(self, image_id: int) -> list[dict[str, Any]]:
         """Return an image's annotations; images are asked for once, by ascending id."""
         image = next(image for image in self._remaining if image.image_id == image_id)
-        if len(image.labels) and int(image.labels.max()) >= len(self._categories):
-            raise ValueError(
-                f"{self._folder} has the label {int(image.labels.max())}, but the truth has "
-                f"{len(self._categories)} categories; give the truth of the classes it predicts"
-            )
         rles = paste_rle(image.soft_masks, image.boxes, image.height, image.width, MASK_THRESHOLD)
         return [
             {

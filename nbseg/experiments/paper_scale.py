@@ -28,7 +28,8 @@ def paper_source(table: Table, row: Row, data: Path, gpus: int) -> Source:
         ValueError: an iteration's images cannot be shared out among the GPUs.
     """
     config = {1: CITYSCAPES, 2: COARSE, 3: CITYSCAPES, 4: COCO, 5: BDD100K}[table.number]
-    options = {"data_root": str(data), **_batches(config, gpus)}
+    # The paper took the splits as they are, copies of an image included.
+    options = {"data_root": str(data), "allow_overlap": True, **_batches(config, gpus)}
     if config == CITYSCAPES:
         options["percent"] = row.percent
     if config == COCO:

@@ -60,11 +60,17 @@ def make_pseudo_labels(
     The json is written annotation by annotation, so memory is bounded by the scores, not the masks.
 
     Raises:
-        ValueError: no pseudo-label remains, or the classes are not those of the labelled json.
+        ValueError: no pseudo-label remains, or the classes are not those of the labelled json or of
+            the store.
     """
     logger = MMLogger.get_current_instance()
     truth = load_coco(labelled_json)
     categories = category_ids(truth, classes, labelled_json)
+    if store.classes() not in ([], list(classes)):
+        raise ValueError(
+            f"{store.folder} has predictions of {store.classes()}, but the classes are "
+            f"{list(classes)}; predict again (--redo pseudo)"
+        )
     per_image = instances_per_image(truth, categories)
     fixed = fixed_box_thresholds(box_threshold, classes)
     for name, mean in zip(classes, per_image, strict=True):

@@ -8,13 +8,14 @@ A store is a folder of parts, each an ``.npz`` with the predictions of some imag
     scores     (N,)   float32
     labels     (N,)   int64
     soft_masks (N, S, S) uint8, value / 255 is the probability
+    classes                          (C,)      names of the labels 0, 1, ...
 
 A part appears by a rename once it is whole, so whatever is there can be read, and a run that died
 is continued with the images that no part holds. Readers see images by ascending id, so it does not
 matter which process predicted an image, or when.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -51,13 +52,21 @@ class PredictionWriter:
 
     Args:
         folder: of the store; made if absent.
+        classes: names of the labels 0, 1, ...
         images_per_part: what a killed run can lose, and what memory holds.
         rank: of this process; parts of different ranks never share a name.
     """
 
-    def __init__(self, folder: str | Path, images_per_part: int = 64, rank: int = 0) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        classes: Sequence[str],
+        images_per_part: int = 64,
+        rank: int = 0,
+    ) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.classes = list(classes)
         self.images_per_part = images_per_part
         self.rank = rank
         self._pending: list[ImagePredictions] = []
@@ -88,6 +97,7 @@ class PredictionWriter:
                 scores=np.concatenate([image.scores for image in images]).astype(np.float32),
                 labels=np.concatenate([image.labels for image in images]).astype(np.int64),
                 soft_masks=np.concatenate([image.soft_masks for image in images]),
+                classes=np.array(self.classes, np.str_),
             )
         self._next_part += 1
         self._pending = []
@@ -114,6 +124,13 @@ class PredictionStore:
                 f"no prediction store at {folder}; run the pseudo stage first "
                 "(tools/train.py CONFIG --stages pseudo)"
             )
+
+    def classes(self) -> list[str]:
+        """Return the names of the labels 0, 1, ...; none if no image has been predicted."""
+        for path in self._parts():
+            with np.load(path) as part:
+                return part["classes"].tolist()
+        return []
 
     def file_names(self) -> dict[int, str]:
         """Return the file name of each image that the store holds, by its id."""

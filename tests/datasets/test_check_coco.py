@@ -55,6 +55,12 @@ def _image(key, value):
         ("images that share an id", lambda c: c["images"].append(c["images"][0])),
         ("annotations that share an id", lambda c: c["annotations"].append(c["annotations"][0])),
         ("categories that share an id", lambda c: c["categories"].append(c["categories"][0])),
+        ("images that share a name", lambda c: c["images"].append({**c["images"][0], "id": 99999})),
+        (
+            "categories that share a name",
+            lambda c: c["categories"].append({**c["categories"][0], "id": 999}),
+        ),
+        ("annotations with the id 0, which COCO takes for no match", _set("id", 0)),
         ("annotations of unknown images", _set("image_id", 12345)),
         ("annotations of unknown categories", _set("category_id", 12)),
         ("degenerate polygons", _set("segmentation", [[1, 1, 5, 5]])),
@@ -63,6 +69,9 @@ def _image(key, value):
         ("degenerate polygons", _set("segmentation", [[1, 1, 5, 1, 5, float("nan")]])),
         ("boxes that do not fit their masks", _set("segmentation", [[1, 1, 5, 1, 5, 5]])),
         ("boxes without area", _set("bbox", [1, 1, 0, 5])),
+        ("boxes less than a pixel wide or high", _set("bbox", [1, 1, 0.9, 5])),
+        ("annotations without an area", _set("area", 0)),
+        ("annotations without an area", lambda c: c["annotations"][0].pop("area")),
         ("boxes that leave the image", _set("bbox", [90, 1, 20, 5])),
         ("boxes that are not four numbers", _set("bbox", [90, 1, 20])),
         (

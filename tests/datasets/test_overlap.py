@@ -26,12 +26,13 @@ def test_the_same_file_and_copies_of_it(tmp_path):
     assert overlapping_images([first], [copy, same_size]) == []
 
 
-def test_files_are_read_only_where_sizes_agree(tmp_path, monkeypatch):
+def test_files_are_read_only_where_sizes_and_ends_agree(tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr(
         "nbseg.datasets.overlap.file_hash", lambda path: read.append(path.name) or path.read_bytes()
     )
-    labelled = [written(tmp_path / f"l{size}.png", bytes(size)) for size in (1, 2, 3)]
-    unlabelled = [written(tmp_path / f"u{size}.png", bytes([7] * size)) for size in (3, 4, 5)]
+    labelled = [written(tmp_path / f"l{size}.png", bytes(size)) for size in (100, 200, 300, 400)]
+    begins, ends = bytes([7]) + bytes(299), bytes(399) + bytes([7])
+    unlabelled = [written(tmp_path / f"u{len(c)}.png", c) for c in (begins, ends, bytes(500))]
     assert overlapping_images(labelled, unlabelled) == []
-    assert sorted(read) == ["l3.png", "u3.png"]
+    assert sorted(read) == ["l300.png", "u300.png"]

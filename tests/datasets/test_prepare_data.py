@@ -5,14 +5,15 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 from official_trees import write_bdd100k, write_cityscapes, write_coco
 
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"
 
 
-def _run(*arguments):
+def _run(*arguments, cwd=None):
     command = [sys.executable, str(TOOL), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
 
 
 def test_shapes_then_splits(tmp_path):
@@ -82,6 +83,20 @@ def test_official_sets(tmp_path):
     assert wrong.returncode == 2
     assert f"error: {tmp_path / 'coco/leftImg8bit/train'} is missing" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+
+
+def test_a_folder_lists_its_images_alone(tmp_path):
+    """Also from within the folder, and with the json in it."""
+    folder = tmp_path / "photos" / "inner"
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    for options in ((), ("--out", folder / "list.json")):
+        for _ in range(2):
+            made = _run("folder", ".", *options, cwd=folder)
+            assert made.returncode == 0, made.stderr
+    assert (folder.parent / "inner.json").is_file()
+    assert (folder.parent / "inner.samples.jpg").is_file()
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "list.json"]
 
 
 def test_help_has_examples():

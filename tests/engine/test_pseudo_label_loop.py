@@ -103,7 +103,7 @@ def test_processes_share_whole_batches(indices_of_process):
 
 
 def test_what_is_missing_is_predicted_in_the_same_batches(indices_of_process, tmp_path):
-    writer = PredictionWriter(tmp_path / "predictions")
+    writer = PredictionWriter(tmp_path / "predictions", ["cat"])
     # Ids are places from 1 on: the second batch is finished, of the third an image is missing.
     stored = image_predictions(sample(torch.rand(1, 28, 28)), "/data/images")
     writer.append(

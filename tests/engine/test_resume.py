@@ -7,6 +7,7 @@ import pytest
 import torch
 from run_records import as_if_killed, logged_steps, manifest
 
+from nbseg.datasets.shape_outlines import CLASSES
 from nbseg.pseudo.predictions import PredictionStore, PredictionWriter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -18,7 +19,7 @@ def keep_one_image(run):
     first = next(iter(PredictionStore(folder)))
     for part in folder.glob("part-*"):
         part.unlink()
-    writer = PredictionWriter(folder)
+    writer = PredictionWriter(folder, CLASSES)
     writer.append([first._replace(scores=np.full_like(first.scores, 2))])
     writer.flush()
     (folder / ".part-000-000001.4321.npz").write_bytes(b"half of a part")
@@ -50,7 +51,7 @@ def test_other_images_under_known_ids_are_refused(moved, make_pipeline):
     first = next(iter(PredictionStore(folder)))
     for part in folder.glob("part-*"):
         part.unlink()
-    writer = PredictionWriter(folder)
+    writer = PredictionWriter(folder, CLASSES)
     writer.append([first._replace(file_name="another.png")])
     writer.flush()
     with pytest.raises(ValueError, match="has predictions of another.png under that id"):

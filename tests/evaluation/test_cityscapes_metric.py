@@ -246,6 +246,10 @@ def test_no_mask_is_unpacked_to_the_images_size(tmp_path):
 def test_wrong_use_is_named(scenes, ann_dir, tmp_path):
     with pytest.raises(FileNotFoundError, match="ann_dir must be the folder of the cities"):
         CityscapesInstanceMetric(str(tmp_path / "absent"))
+    (tmp_path / "ulm").mkdir()
+    with pytest.raises(FileNotFoundError, match="there are none below"):
+        CityscapesInstanceMetric(str(tmp_path))
+    (tmp_path / "ulm/ulm_000000_000020_gtFine_instanceIds.png").touch()
     with pytest.raises(FileNotFoundError, match="ulm_000000_000019_gtFine_instanceIds.png"):
         evaluate(samples_of(scenes[:1], True), tmp_path)
     with pytest.raises(ValueError, match=r"must be of segm and boundary, found \['bbox'\]"):

@@ -1,6 +1,7 @@
 """Average precision against pycocotools, and boundary AP against its definition."""
 
 import contextlib
+import copy
 import io
 import json
 import tracemalloc
@@ -283,6 +284,8 @@ def test_wrong_use_is_named(scene, tmp_path):
         InstanceMetric(ann_file=absent, boundary_dilation_ratio=0)
     with pytest.raises(ValueError, match="max_detections must be >= 1, found 0"):
         InstanceMetric(ann_file=absent, max_detections=0)
+    with pytest.raises(ValueError, match=r"no options \['iou_thrs', 'use_mp_eval'\]"):
+        InstanceMetric(ann_file=absent, iou_thrs=[0.9], use_mp_eval=True)
     truth, samples = scene
     boxes = [
         {
@@ -294,3 +297,49 @@ def test_wrong_use_is_named(scene, tmp_path):
     assert evaluate(truth, boxes, tmp_path, metric="bbox")["coco/bbox_mAP"] > 0.05
     with pytest.raises(ValueError, match="segm needs masks, but the model predicted none"):
         evaluate(truth, boxes, tmp_path, metric=["bbox", "segm"])
+
+
+def test_truth_that_does_not_fit_is_refused_before_anything_is_predicted(scene, tmp_path):
+    path = tmp_path / "truth.json"
+    truth = copy.deepcopy(scene[0])
+    path.write_text(json.dumps(truth))
+    with pytest.raises(
+        ValueError, match=r"predicts \['car'\], but .*truth.json has the categories"
+    ):
+        InstanceMetric(str(path)).dataset_meta = {"classes": ("dog", "car")}
+    del truth["annotations"][3]["segmentation"]
+    path.write_text(json.dumps(truth))
+    InstanceMetric(str(path), metric="bbox")
+    number = truth["annotations"][3]["id"]
+    with pytest.raises(ValueError, match=f"annotation {number} of .*truth.json has no mask"):
+        InstanceMetric(str(path), metric=["segm", "boundary"])
+
+
+def test_annotations_count_from_zero_too(scene, tmp_path):
+    truth, samples = scene
+    annotations = [{**a, "id": i} for i, a in enumerate(truth["annotations"])]
+    expected, found = (
+        evaluate(one, samples, tmp_path, metric=["bbox", "segm", "boundary"])
+        for one in (truth, {**truth, "annotations": annotations})
+    )
+    assert found == expected
+
+
+def test_labels_number_the_classes_in_the_models_order(scene, tmp_path):
+    truth, samples = scene
+    expected = evaluate(truth, samples, tmp_path)
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps({**truth, "categories": truth["categories"][::-1]}))
+    metric = InstanceMetric(str(path))
+    metric.dataset_meta = {"classes": CLASSES}
+    metric.process({}, samples)
+    assert metric.evaluate(len(samples)) == expected
+
+
+def test_predictions_can_be_written_alone(scene, tmp_path):
+    truth, samples = scene
+    images = {**truth, "annotations": []}
+    prefix = str(tmp_path / "found")
+    assert not evaluate(images, samples, tmp_path, outfile_prefix=prefix, format_only=True)
+    written = json.loads((tmp_path / "found.segm.json").read_text())
+    assert len(written) == sum(len(sample["pred_instances"]["scores"]) for sample in samples)

@@ -197,11 +197,14 @@ def test_iou_at_lower_resolutions(tmp_path):
 
 @pytest.fixture
 def store(tmp_path):
-    """Raw predictions: the square of image 4 in a box of its own size, and nothing on image 1."""
-    writer = PredictionWriter(tmp_path / "store")
+    """Raw predictions: the square of image 4 in a box of its own size, and nothing on image 1.
+
+    The model's classes are the truth's in another order.
+    """
+    writer = PredictionWriter(tmp_path / "store", ["dog", "cat"])
     soft = np.full((1, 28, 28), 204, np.uint8)
     box = np.array([[10, 10, 30, 30]], np.float32)
-    found = (box, np.array([0.9], np.float32), np.array([0]), soft)
+    found = (box, np.array([0.9], np.float32), np.array([1]), soft)
     nothing = (box[:0], found[1][:0], found[2][:0], soft[:0])
     for image, own in ((9, nothing), (4, found), (1, nothing)):
         writer.append([ImagePredictions(image, f"{image}.png", HEIGHT, WIDTH, *own)])
@@ -216,6 +219,15 @@ def test_raw_predictions_have_soft_masks(truth, store, predictions):
     (point,) = (point for point in curves["raw"].reliability.bins() if point.cells)
     assert (point.cells, point.foreground) == (784, 1)
     assert point.probability == pytest.approx(0.8)
+
+
+def test_raw_predictions_of_classes_that_the_truth_lacks_are_refused(truth, tmp_path):
+    writer = PredictionWriter(tmp_path / "store", ["cat", "cow"])
+    nothing = (np.zeros((0, 4)), np.zeros(0), np.zeros(0), np.zeros((0, 28, 28), np.uint8))
+    writer.append([ImagePredictions(1, "1.png", HEIGHT, WIDTH, *nothing)])
+    writer.flush()
+    with pytest.raises(ValueError, match=r"predicts \['cow'\], but .* categories \['cat', 'dog'\]"):
+        analyse_models({"raw": tmp_path / "store"}, truth)
 
 
 def test_tables_hold_what_is_drawn(truth, store, predictions, tmp_path):

@@ -15,7 +15,7 @@ from nbseg.pseudo.predictions import PredictionStore, PredictionWriter
 
 @pytest.fixture
 def store(tmp_path):
-    writer = PredictionWriter(tmp_path / "predictions", images_per_part=3)
+    writer = PredictionWriter(tmp_path / "predictions", CLASSES, images_per_part=3)
     for image in images():
         writer.append([image])
     writer.flush()
@@ -102,7 +102,9 @@ def test_pseudo_labels_match_the_labelled_set(store, labelled, tmp_path, log):
 def test_the_json_does_not_depend_on_who_predicted_an_image_and_when(store, labelled, tmp_path):
     out = tmp_path / "pseudo_labels.json"
     make_pseudo_labels(store, labelled, CLASSES, out)
-    writers = [PredictionWriter(tmp_path / "other", images_per_part=1, rank=r) for r in (0, 1)]
+    writers = [
+        PredictionWriter(tmp_path / "other", CLASSES, images_per_part=1, rank=r) for r in (0, 1)
+    ]
     for rank, image in zip((1, 0, 0, 1, 1), [*images()[::-1], images()[0]], strict=True):
         writers[rank].append([image])
     other = tmp_path / "other.json"
@@ -166,7 +168,7 @@ def test_an_object_gets_one_label(store, labelled, tmp_path):
         labels=np.array([0, 1, 1]),
         soft_masks=first.soft_masks[[0, 0, 3]],
     )
-    writer = PredictionWriter(store.folder)
+    writer = PredictionWriter(store.folder, CLASSES)
     writer.append([as_dog])
     writer.flush()
     out = tmp_path / "out.json"
@@ -200,7 +202,7 @@ def test_a_distribution_that_differs_is_pointed_out(store, labelled, tmp_path, l
 
 def test_masks_without_a_pixel_are_left_out(store, labelled, tmp_path):
     out = tmp_path / "out.json"
-    writer = PredictionWriter(store.folder)
+    writer = PredictionWriter(store.folder, CLASSES)
     first = images()[0]
     writer.append([first._replace(image_id=15, soft_masks=first.soft_masks // 3)])
     writer.flush()
@@ -212,7 +214,7 @@ def test_masks_without_a_pixel_are_left_out(store, labelled, tmp_path):
 def test_an_image_of_hundreds_of_pseudo_labels(labelled, tmp_path):
     first = images()[0].select(np.zeros(300, int))
     boxes = np.array([0, 0, 4, 4], np.float32) + np.arange(300, dtype=np.float32)[:, None] % 30
-    writer = PredictionWriter(tmp_path / "crowded")
+    writer = PredictionWriter(tmp_path / "crowded", CLASSES)
     writer.append([first._replace(boxes=boxes)])
     writer.flush()
     out = tmp_path / "out.json"
@@ -220,6 +222,11 @@ def test_an_image_of_hundreds_of_pseudo_labels(labelled, tmp_path):
     make_pseudo_labels(store, labelled, CLASSES, out, box_threshold=0.5, mask_nms_iou=None)
     coco = COCO(str(out))
     assert [a["area"] == coco.annToMask(a).sum() for a in coco.anns.values()] == 300 * [True]
+
+
+def test_classes_that_were_not_predicted_are_refused(store, labelled, tmp_path):
+    with pytest.raises(ValueError, match="has predictions of .*, but the classes are"):
+        make_pseudo_labels(store, labelled, CLASSES[:2], tmp_path / "out.json")
 
 
 def test_no_pseudo_label_remains(store, labelled, tmp_path):

@@ -5,6 +5,8 @@ import pytest
 
 from nbseg.pseudo.predictions import ImagePredictions, PredictionStore, PredictionWriter
 
+CLASSES = [f"class {i}" for i in range(5)]
+
 
 def predictions(image_id, count=2, seed=None):
     rng = np.random.default_rng(image_id if seed is None else seed)
@@ -21,7 +23,7 @@ def predictions(image_id, count=2, seed=None):
 
 
 def write(folder, images, **options):
-    writer = PredictionWriter(folder, **options)
+    writer = PredictionWriter(folder, CLASSES, **options)
     for one in images:
         writer.append([one])
     writer.flush()
@@ -44,6 +46,7 @@ def test_round_trip(tmp_path):
     write(tmp_path / "new" / "store", images, images_per_part=2)
     store = PredictionStore(tmp_path / "new" / "store")
     assert set(store.file_names()) == {1, 2, 3, 4, 9}
+    assert store.classes() == CLASSES
     images.sort(key=lambda image: image.image_id)
     for actual, expected in zip(store, images, strict=True):
         assert_same(actual, expected)
@@ -51,7 +54,7 @@ def test_round_trip(tmp_path):
 
 
 def test_parts_are_bounded(tmp_path):
-    writer = PredictionWriter(tmp_path, images_per_part=3)
+    writer = PredictionWriter(tmp_path, CLASSES, images_per_part=3)
     sizes = []
     for i in range(8):
         writer.append([predictions(i)])
@@ -65,14 +68,16 @@ def test_parts_are_bounded(tmp_path):
 
 
 def test_a_batch_stays_in_one_part(tmp_path):
-    writer = PredictionWriter(tmp_path, images_per_part=3)
+    writer = PredictionWriter(tmp_path, CLASSES, images_per_part=3)
     for first in (0, 2, 4, 6):
         writer.append([predictions(first), predictions(first + 1)])
     assert [len(np.load(tmp_path / name)["image_id"]) for name in parts(tmp_path)] == [4, 4]
 
 
 def test_the_order_is_the_images_whoever_predicted_them(tmp_path):
-    writers = [PredictionWriter(tmp_path, images_per_part=2, rank=rank) for rank in range(3)]
+    writers = [
+        PredictionWriter(tmp_path, CLASSES, images_per_part=2, rank=rank) for rank in range(3)
+    ]
     for image_id in range(50, 0, -1):
         writers[image_id % 3].append([predictions(image_id)])
     for writer in writers:
@@ -115,7 +120,7 @@ def test_a_later_writer_overwrites_nothing_where_a_part_was_removed(tmp_path):
 
 
 def test_processes_do_not_share_parts(tmp_path):
-    writers = [PredictionWriter(tmp_path, rank=rank) for rank in range(2)]
+    writers = [PredictionWriter(tmp_path, CLASSES, rank=rank) for rank in range(2)]
     for writer in writers:
         writer.append([predictions(writer.rank)])
         writer.flush()
