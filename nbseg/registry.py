@@ -6,6 +6,7 @@ in this one place. Configs make the modules known through ``custom_imports``
 """
 
 from mmdet.registry import (
+    DATA_SAMPLERS,
     DATASETS,
     HOOKS,
     LOOPS,
@@ -18,6 +19,7 @@ from mmdet.registry import (
 
 __all__ = [
     "DATASETS",
+    "DATA_SAMPLERS",
     "HOOKS",
     "LOOPS",
     "METRICS",

@@ -4,6 +4,7 @@ custom_imports = dict(
     imports=[
         'nbseg.datasets.image_folder',
         'nbseg.datasets.loading',
+        'nbseg.datasets.samplers',
         'nbseg.datasets.transforms',
         'nbseg.engine.pseudo_label_loop',
         'nbseg.evaluation.cityscapes_metric',

@@ -37,7 +37,7 @@ strong_pipeline = [
     '{random_flip}',
     # Blur would hide the outlines that tell the classes apart.
     dict(type='StrongColorAugmentation', max_blur=0),
-    # The paper's holes for 2048 x 1024, scaled to 128 x 128.
+    # After the paper's holes, of up to a fifth of an image's sides.
     dict(
         type='CutOut',
         n_holes=(1, 5),

@@ -100,6 +100,16 @@ class Pipeline:
             if self._kept(stage):
                 self._refuse(stage, self._manifest(stage).changes(self._keys(stage)))
 
+    def check_inputs(self) -> None:
+        """Refuse finished stages that were made from other files than there are now.
+
+        Raises:
+            StageError: names the stage and the files.
+        """
+        for stage in self.stages:
+            if self._kept(stage):
+                self._refuse(stage, self._manifest(stage).changed_inputs(self._inputs(stage)))
+
     def run(self) -> dict[str, dict[str, float]]:
         """Run the stages that are not finished; return the metrics of every trained stage."""
         if self.launcher != "none" and not is_distributed():
@@ -267,8 +277,8 @@ class Pipeline:
             more = f" (and {len(changes) - 5} more)" if len(changes) > 5 else ""
             raise StageError(
                 f"stage {stage} in {self.work_dir} was made with something else: "
-                f"{'; '.join(changes[:5])}{more}. Pass --redo {stage} to make it again, or another "
-                "--work-dir"
+                f"{'; '.join(changes[:5])}{more}. Make it again (--redo {stage}, or delete "
+                f"{self._manifest(stage).path}), or choose another --work-dir"
             )
 
     def _clear(self, stage: str) -> None:

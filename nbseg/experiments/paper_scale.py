@@ -38,8 +38,6 @@ def paper_source(table: Table, row: Row, data: Path, gpus: int) -> Source:
         name=f"{Path(config).stem.rpartition('_')[2]}-{row.percent}",
         config=config,
         options=options,
-        # The mask loss weighs 1 on COCO.
-        student={"mask_gain": 1.0} if config == COCO else {},
         supervised="teacher",
         coarse={"labelled_json": "{coarse_json}", "train_images": "{coarse_images}"},
     )
@@ -75,4 +73,5 @@ def _coco_labels(percent: float) -> dict[str, Any]:
         "unlabelled_json": f"{folder}/instances_unlabeled2017.json",
         "unlabelled_images": 123403,
         "unlabelled_folder": "{data_root}/unlabeled2017/",
+        "report.hidden_truth": None,
     }

@@ -57,12 +57,14 @@ class Run:
         ]
 
     def command(self, work_dir: Path, tools: Path, gpus: int = 1) -> list[str]:
-        """Return the whole command, on several GPUs by way of tools/dist_train.sh."""
+        """Return the whole command; on several GPUs what tools/dist_train.sh does."""
+        train = [str(tools / "train.py"), self.config]
         if gpus > 1:
-            start = ["bash", str(tools / "dist_train.sh"), self.config, str(gpus)]
+            train += ["--launcher", "pytorch"]
+            launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={gpus}"]
         else:
-            start = [sys.executable, str(tools / "train.py"), self.config]
-        return [*start, *self.arguments(work_dir)]
+            launch = []
+        return [sys.executable, *launch, *train, *self.arguments(work_dir)]
 
     def parsed(self, work_dir: Path, configs: dict[str, Config]) -> Config:
         """Return the config with the run's options.
@@ -78,14 +80,14 @@ class Run:
         return config
 
     def check(self, work_dir: Path, configs: dict[str, Config]) -> None:
-        """Refuse a bad config, and a finished stage that was made with other options.
+        """Refuse a bad config, and a finished stage made with other options or from other files.
 
         Arguments as of :meth:`parsed`.
 
         Raises:
             ValueError: says which, and what to do.
         """
-        Pipeline(self.parsed(work_dir, configs), work_dir / self.folder, self.stages)
+        Pipeline(self.parsed(work_dir, configs), work_dir / self.folder, self.stages).check_inputs()
 
     def manifest(self, work_dir: Path, stage: str) -> Manifest:
         """Return the record of one of its stages."""

@@ -5,7 +5,7 @@ import fcntl
 import gc
 import multiprocessing
 import os
-import platform
+import re
 import runpy
 import shlex
 import signal
@@ -16,16 +16,27 @@ from datetime import datetime, timezone
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch._dynamo  # every optimiser imports it; here, the forks have it already
 
-import nbseg
+from nbseg.experiments.machine import gpus_of_jobs, machine
 from nbseg.experiments.run import Run
 from nbseg.files import write_json
 
 RECORD = "run.json"
 LOG = "log.txt"
+# What says why a training ended, of all that it and its launcher print.
+REASON = re.compile(r"(\[rank\d+\]: ?)?(train\.py: |(?!.*ChildFailed)[\w.]*(Error|Exception)\b)")
+
+
+class Running(NamedTuple):
+    """A run's process, when it started, and which of the places for runs it takes."""
+
+    process: BaseProcess
+    start: float
+    place: int
 
 
 def in_order(runs: Iterable[Run]) -> list[Run]:
@@ -47,11 +58,14 @@ class Schedule:
 
     Args:
         work_dir: of all runs; one schedule at a time may use it.
-        tools: folder of train.py and dist_train.sh.
-        jobs: runs beside one another, which share the cores.
+        tools: folder of train.py.
+        jobs: runs beside one another, which share the cores and the GPUs.
         gpus: of each run.
         fork: whether a run is a fork of this process, which saves it the seconds of importing
             torch and MMDetection; CUDA does not survive it.
+
+    Raises:
+        ValueError: the runs beside one another need more GPUs than there are.
     """
 
     def __init__(
@@ -62,7 +76,8 @@ class Schedule:
         self.jobs = jobs
         self.gpus = gpus
         self.fork = fork
-        self.threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+        self.devices = gpus_of_jobs(jobs, gpus)
+        self.threads = max(1, len(os.sched_getaffinity(0)) // (jobs * gpus))
 
     def run(self, runs: Iterable[Run]) -> dict[str, str]:
         """Run what is not finished, in order.
@@ -81,7 +96,7 @@ class Schedule:
                 f"{len(ordered)} runs, {len(ordered) - total} of them finished before", flush=True
             )
             failed: dict[str, str] = {}
-            running: dict[Run, tuple[BaseProcess, float]] = {}
+            running: dict[Run, Running] = {}
             seconds: list[float] = []
             gc.freeze()  # the forks' collections need not walk what is imported here
             try:
@@ -90,15 +105,15 @@ class Schedule:
                     self._start_some(waiting, running)
                     if not running:
                         continue
-                    wait([process.sentinel for process, _ in running.values()])
-                    for run, (process, start) in list(running.items()):
+                    wait([own.process.sentinel for own in running.values()])
+                    for run, (process, start, _) in list(running.items()):
                         if process.exitcode is None:
                             continue
                         del running[run]
                         done += 1
                         took = time.monotonic() - start
                         if process.exitcode or not run.finished(self.work_dir):
-                            failed[run.name] = self._last_line(run, process.exitcode)
+                            failed[run.name] = self._reason(run, process.exitcode)
                             print(f"[{done}/{total}] FAILED {run.name}: {failed[run.name]}")
                             continue
                         seconds.append(took)
@@ -110,10 +125,10 @@ class Schedule:
                         )
             finally:
                 gc.unfreeze()
-                for process, _ in running.values():
+                for own in running.values():
                     with contextlib.suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGTERM)
-                    process.join()
+                        os.killpg(own.process.pid, signal.SIGTERM)
+                    own.process.join()
         return failed
 
     @contextlib.contextmanager
@@ -138,23 +153,27 @@ class Schedule:
                 waiting.remove(run)
                 failed[run.name] = f"needs {missing[0]}, which failed"
 
-    def _start_some(
-        self, waiting: list[Run], running: dict[Run, tuple[BaseProcess, float]]
-    ) -> None:
+    def _start_some(self, waiting: list[Run], running: dict[Run, Running]) -> None:
         for run in list(waiting):
             if len(running) == self.jobs:
                 return
             if all(earlier.finished(self.work_dir) for earlier in run.before()):
                 waiting.remove(run)
                 context = multiprocessing.get_context("fork")
-                process = context.Process(target=self._execute, args=(run,))
+                place = min(set(range(self.jobs)) - {own.place for own in running.values()})
+                process = context.Process(target=self._execute, args=(run, self.devices[place]))
                 process.start()
-                running[run] = process, time.monotonic()
+                # Here and in the process: whichever is first, it can be ended from now on.
+                with contextlib.suppress(OSError):
+                    os.setpgid(process.pid, process.pid)
+                running[run] = Running(process, time.monotonic(), place)
 
-    def _execute(self, run: Run) -> None:
+    def _execute(self, run: Run, devices: str | None) -> None:
         """Be the run: in its own process group, with its output in its folder."""
         os.setpgid(0, 0)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if devices is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = devices
         folder = self.work_dir / run.folder
         folder.mkdir(parents=True, exist_ok=True)
         command = run.command(self.work_dir, self.tools, self.gpus)
@@ -181,24 +200,10 @@ class Schedule:
         sys.argv = command[1:]
         runpy.run_path(command[1], run_name="__main__")
 
-    def _last_line(self, run: Run, exit_code: int) -> str:
+    def _reason(self, run: Run, exit_code: int) -> str:
+        """The last line of the log that gives one, or else the last one."""
         log = self.work_dir / run.folder / LOG
-        lines = log.read_text(errors="replace").split("\n") if log.exists() else []
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
-        return f"exit code {exit_code}, {last} ({log})"
-
-
-def machine() -> str:
-    """Return what a run runs on, in words."""
-    if torch.version.cuda and torch.cuda.is_available():
-        device = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
-    else:
-        info = Path("/proc/cpuinfo")
-        names = [
-            line.partition(":")[2].strip()
-            for line in (info.read_text().splitlines() if info.exists() else ())
-            if line.startswith("model name")
-        ]
-        name = names[0] if names else platform.machine()
-        device = f"{len(os.sched_getaffinity(0))} CPU cores ({name})"
-    return f"{device}, torch {torch.__version__}, nbseg {nbseg.__version__}"
+        text = log.read_text(errors="replace") if log.exists() else ""
+        lines = [line.strip() for line in text.split("\n") if line.strip()] or ["no output"]
+        reason = next(filter(REASON.match, reversed(lines)), lines[-1])
+        return f"exit code {exit_code}, {reason} ({log})"

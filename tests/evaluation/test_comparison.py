@@ -121,11 +121,11 @@ def test_with_truth_quality_decides(folder, save, tmp_path):
 def test_pictures_of_an_earlier_comparison_are_replaced(folder, save, tmp_path):
     models, truth = {"A": save("a", A), "B": save("b", B)}, save("t", coco([]))
     write_comparison(models, folder, tmp_path / "out", truth)
-    own = tmp_path / "out" / "pictures" / "notes.txt"
+    own = tmp_path / "out" / "pictures" / "00054602-3bf57337.jpg"
     own.write_text("the user's")
     write_comparison(models, folder, tmp_path / "out", truth, limit=1)
     names = sorted(path.name for path in own.parent.iterdir())
-    assert names == ["001-missed.jpg", "notes.txt"]
+    assert names == [own.name, "001-missed.jpg"]
 
 
 def test_objects_of_one_model_alone_are_filled(folder, save, tmp_path):

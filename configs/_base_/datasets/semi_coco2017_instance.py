@@ -54,4 +54,6 @@ strong_pipeline = [
 ]
 
 # Images of one orientation make a batch, or padding would fill half of it.
-train_dataloader = dict(batch_sampler=dict(type='AspectRatioBatchSampler'))
+aspect_ratio_sampler = dict(type='AspectRatioSampler', batch_size='{batch_size}')
+train_dataloader = dict(sampler='{aspect_ratio_sampler}')
+teacher = dict(train_dataloader=dict(sampler='{aspect_ratio_sampler}'))

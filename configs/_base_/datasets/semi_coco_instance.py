@@ -61,7 +61,8 @@ train_dataloader = dict(
     batch_size='{batch_size}',
     num_workers='{num_workers}',
     persistent_workers='{persistent_workers}',
-    sampler=dict(type='MultiSourceSampler', batch_size='{batch_size}', source_ratio=[2, 1]),
+    sampler=dict(
+        type='ResumableMultiSourceSampler', batch_size='{batch_size}', source_ratio=[2, 1]),
     dataset=dict(
         type='ConcatDataset', datasets=['{labelled_dataset}', '{pseudo_dataset}']))
 val_dataloader = dict(

@@ -83,6 +83,7 @@ def write_comparison(
     classes = list(dict.fromkeys(name for source in sources.values() for name in source.classes))
     has_truth = bool(truth and truth.anns)
 
+    drawn_before = _pictures(out)
     differences, instances = [], {}
     for name, height, width in track(images, "comparing", console=Console(stderr=True)):
         own = {
@@ -112,11 +113,19 @@ def write_comparison(
     with replacing(out / "index.html") as temporary:
         temporary.write_text(_render(models, differences, tiles, min_score), encoding="utf-8")
     # Ranks of an earlier comparison in this folder, whose order may have been another.
-    shown_now = {out / picture for _, picture, _ in tiles}
-    for picture in (out / "pictures").glob("[0-9][0-9][0-9]*-*.jpg"):
-        if picture not in shown_now:
-            picture.unlink()
+    for picture in drawn_before - {out / picture for _, picture, _ in tiles}:
+        picture.unlink(missing_ok=True)
     return differences
+
+
+def _pictures(out: Path) -> set[Path]:
+    """Those of an earlier comparison, as its table lists them: the folder may have others."""
+    table = out / "comparison.csv"
+    if not table.is_file():
+        return set()
+    with table.open(newline="") as file:
+        listed = {row.get("picture") or "" for row in csv.DictReader(file)}
+    return {out / "pictures" / Path(name).name for name in listed if name}
 
 
 def _same_images(

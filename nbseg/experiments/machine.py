@@ -1,0 +1,46 @@
+"""What runs run on: the machine in words, and its GPUs shared out."""
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+import nbseg
+
+
+def machine() -> str:
+    """Return what a run runs on, in words."""
+    if torch.version.cuda and torch.cuda.is_available():
+        device = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
+    else:
+        info = Path("/proc/cpuinfo")
+        names = [
+            line.partition(":")[2].strip()
+            for line in (info.read_text().splitlines() if info.exists() else ())
+            if line.startswith("model name")
+        ]
+        name = names[0] if names else platform.machine()
+        device = f"{len(os.sched_getaffinity(0))} CPU cores ({name})"
+    return f"{device}, torch {torch.__version__}, nbseg {nbseg.__version__}"
+
+
+def gpus_of_jobs(jobs: int, gpus: int) -> list[str | None]:
+    """Return the ``CUDA_VISIBLE_DEVICES`` of each of the runs beside one another.
+
+    They are None where there is no GPU.
+
+    Raises:
+        ValueError: there are GPUs, but too few.
+    """
+    count = torch.cuda.device_count()
+    if count == 0:
+        return [None] * jobs
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",")[:count] if visible else [str(number) for number in range(count)]
+    if len(names) < jobs * gpus:
+        raise ValueError(
+            f"--jobs {jobs} of --gpus {gpus} need {jobs * gpus} GPUs, and there are {len(names)}; "
+            "choose fewer"
+        )
+    return [",".join(names[job * gpus : (job + 1) * gpus]) for job in range(jobs)]

@@ -1,0 +1,74 @@
+"""Runs beside one another: their GPUs, and why one failed. The trainings are stubs."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from nbseg.experiments.machine import gpus_of_jobs
+from nbseg.experiments.run import Run
+from nbseg.experiments.schedule import Schedule
+
+# Leaves what a finished stage leaves, and what its process was given.
+STUB = """
+import argparse, json, os, sys
+from pathlib import Path
+parser = argparse.ArgumentParser()
+parser.add_argument("--work-dir", type=Path)
+folder = parser.parse_known_args()[0].work_dir
+if folder.name == "missing":
+    sys.exit("train.py: there is no file a.json; correct data_root")
+if folder.name == "wrong":
+    raise ValueError("train_dataloader is wrong")
+names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "WORLD_SIZE")
+given = {name: os.environ.get(name) for name in names}
+(folder / f"rank-{os.environ.get('RANK', 0)}.json").write_text(json.dumps(given))
+(folder / "teacher").mkdir(exist_ok=True)
+(folder / "teacher/teacher.manifest.json").write_text('{"finished": true}')
+"""
+
+
+@pytest.fixture
+def tools(tmp_path):
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "train.py").write_text(STUB)
+    return tmp_path / "tools"
+
+
+def runs(*folders):
+    return [Run(folder, "config.py", ("teacher",), {}) for folder in folders]
+
+
+def test_runs_on_several_gpus_beside_one_another(tools, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 5)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    work_dir = tmp_path / "runs"
+    assert Schedule(work_dir, tools, jobs=2, gpus=2).run(runs("a", "b")) == {}
+    devices = set()
+    for folder in ("a", "b"):
+        processes = [json.loads((work_dir / folder / f"rank-{i}.json").read_text()) for i in (0, 1)]
+        assert processes[0] == processes[1]
+        assert processes[0]["WORLD_SIZE"] == "2"
+        cores = len(os.sched_getaffinity(0))
+        assert processes[0]["OMP_NUM_THREADS"] == str(max(1, cores // 4))
+        devices.add(processes[0]["CUDA_VISIBLE_DEVICES"])
+    assert devices == {"0,1", "2,3"}
+
+
+def test_gpus_are_shared_out(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,5,3,1")
+    assert gpus_of_jobs(2, 2) == ["7,5", "3,1"]
+    assert gpus_of_jobs(3, 1) == ["7", "5", "3"]
+    with pytest.raises(ValueError, match="--jobs 2 of --gpus 3 need 6 GPUs, and there are 4"):
+        gpus_of_jobs(2, 3)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert gpus_of_jobs(2, 3) == [None, None]
+
+
+@pytest.mark.parametrize("gpus", [1, 2])
+def test_why_a_run_failed(tools, tmp_path, gpus):
+    failed = Schedule(tmp_path / "runs", tools, jobs=2, gpus=gpus).run(runs("missing", "wrong"))
+    assert "train.py: there is no file a.json; correct data_root" in failed["missing (teacher)"]
+    assert "ValueError: train_dataloader is wrong" in failed["wrong (teacher)"]
