@@ -50,8 +50,9 @@ examples:
   python tools/prepare_data.py bdd100k data/bdd100k --masks rles
 """
 CHECK_EXAMPLES = """\
-Looks for missing images, wrong sizes, ids that are used twice or unknown, degenerate polygons,
-run lengths that do not fit, and boxes that do not fit their masks. Exits with 2 if there are any.
+Looks for missing images, wrong sizes, ids and names that are used twice or unknown, degenerate
+polygons, run lengths that do not fit, boxes that do not fit their masks, and annotations that
+MMDetection leaves out. Exits with 2 if there are any.
 
 examples:
   python tools/prepare_data.py check my.json --images my/images
