@@ -103,8 +103,8 @@ def bdd100k(args: argparse.Namespace) -> None:
 def folder(args: argparse.Namespace) -> None:
     from nbseg.datasets.converters.folder import convert_folder
 
-    resolved = args.dir.resolve()
-    out = args.out or resolved.with_name(f"{resolved.name}.json")
+    absolute = Path(os.path.abspath(args.dir))
+    out = args.out or absolute.with_name(f"{absolute.name}.json")
     _report([convert_folder(args.dir, out, args.classes, args.workers, args.force)], out.parent)
 
 

@@ -87,6 +87,11 @@ def main(argv: list[str] | None = None) -> int:
             return small_source(table, row, arguments.data, arguments.iterations)
         return paper_source(table, row, arguments.data, arguments.gpus)
 
+    def check(runs):
+        configs = {}
+        for run in in_order(runs):
+            run.check(work_dir, configs)
+
     try:
         arms = [
             arm_of(table, row, seed, source(row))
@@ -101,15 +106,14 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         failed = {}
         if not arguments.report_only:
-            configs = {}
-            for run in in_order(runs):
-                run.check(work_dir, configs)
             if arguments.scale == "small":
                 prepare_small_data(arguments.data)
+            check(runs)
             schedule = Schedule(
                 work_dir, TOOLS, arguments.jobs, arguments.gpus, fork=arguments.scale == "small"
             )
             failed = schedule.run(runs)
+            check(runs)  # what was finished before may be of something that was made again
     except (ValueError, OSError) as error:
         print(f"{Path(__file__).name}: {error}", file=sys.stderr)
         return 2

@@ -137,7 +137,7 @@ def _problem_of(annotation: dict[str, Any], height: int, width: int) -> str | No
     # MMDetection's data set leaves out what is smaller, and fails where there is no area.
     if w < 1 or h < 1:
         return "boxes less than a pixel wide or high"
-    if not annotation.get("area"):
+    if (annotation.get("area") or 0) <= 0:
         return "annotations without an area"
     if (box[:2] < -TOLERANCE).any() or (box[2:] > limits[2:] + TOLERANCE).any():
         return "boxes that leave the image"

@@ -84,6 +84,8 @@ def stage_config(config: Config, stage: str, work_dir: str | Path) -> Config:
     if stage == "pseudo":
         predict_with_tta(plain)
         _drop_training(plain)
+    else:
+        _leave_out_last_validation(plain.train_cfg)
     return plain
 
 
@@ -172,6 +174,13 @@ def _drop_training(plain: Config) -> None:
         plain[key] = None
     for key in ("val_dataloader", "val_cfg", "val_evaluator", "load_from"):
         plain[key] = None
+
+
+def _leave_out_last_validation(schedule: ConfigDict) -> None:
+    """Where nothing is validated before the end, nothing is at the end: a test follows it."""
+    length = schedule.get("max_iters", 0)
+    if schedule.get("val_interval", 0) > length > 0:
+        schedule.val_begin = length + 1
 
 
 def coco_evaluator(plain: Config) -> ConfigDict:

@@ -10,6 +10,7 @@ from mmengine.logging import MMLogger
 
 from nbseg.evaluation.boundary import BoundaryEvaluation, check_dilation_ratio
 from nbseg.files import read_json
+from nbseg.pseudo.labels import category_ids
 from nbseg.registry import METRICS
 
 # Options of CocoMetric for what this metric does in one way.
@@ -40,8 +41,8 @@ class InstanceMetric(CocoMetric):
     Raises:
         ValueError: an unknown metric, a ratio or a limit that is not positive, an option of
             ``CocoMetric`` that has no effect here, truth without masks where masks are measured;
-            when ``dataset_meta`` is set, classes that the truth does not have; in the evaluation,
-            predictions without masks, or masks of another size.
+            when ``dataset_meta`` is set, classes that the truth does not have, or has in another
+            order; in the evaluation, predictions without masks, or masks of another size.
 
     Values are fractions in [0, 1]; -1 where no ground truth of that size exists.
     """
@@ -83,14 +84,7 @@ class InstanceMetric(CocoMetric):
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
         # A runner sets it before it trains.
-        ids = {category["name"]: number for number, category in self._coco_api.cats.items()}
-        unknown = [name for name in dataset_meta["classes"] if name not in ids]
-        if unknown:
-            raise ValueError(
-                f"the model predicts {unknown}, but {self.ann_file} has the categories "
-                f"{list(ids)}; give the truth of the model's classes"
-            )
-        self.cat_ids = [ids[name] for name in dataset_meta["classes"]]
+        self.cat_ids = category_ids(self._coco_api, dataset_meta["classes"], self.ann_file)
         self._dataset_meta = dataset_meta
 
     def compute_metrics(self, results: list) -> dict[str, float]:

@@ -27,16 +27,24 @@ from nbseg.files import write_json
 
 RECORD = "run.json"
 LOG = "log.txt"
-# What says why a training ended, of all that it and its launcher print.
-REASON = re.compile(r"(\[rank\d+\]: ?)?(train\.py: |(?!.*ChildFailed)[\w.]*(Error|Exception)\b)")
+# What says why a training ended, of all that it and its launcher print; the launcher ends (signal
+# 15) those that have not failed.
+REASON = re.compile(
+    r"(?P<process>\[rank\d+\]: ?)?"
+    r"(train\.py: |(?!.*ChildFailed)[\w.]*(Error|Exception)\b|traceback : Signal (?!15 ))"
+)
 
 
 class Running(NamedTuple):
-    """A run's process, when it started, and which of the places for runs it takes."""
+    """A run's process, when it started, its place among those for runs, and its log's length then.
+
+    An earlier attempt may have left a log.
+    """
 
     process: BaseProcess
     start: float
     place: int
+    log: int
 
 
 def in_order(runs: Iterable[Run]) -> list[Run]:
@@ -106,14 +114,14 @@ class Schedule:
                     if not running:
                         continue
                     wait([own.process.sentinel for own in running.values()])
-                    for run, (process, start, _) in list(running.items()):
+                    for run, (process, start, _, log) in list(running.items()):
                         if process.exitcode is None:
                             continue
                         del running[run]
                         done += 1
                         took = time.monotonic() - start
                         if process.exitcode or not run.finished(self.work_dir):
-                            failed[run.name] = self._reason(run, process.exitcode)
+                            failed[run.name] = self._reason(run, process.exitcode, log)
                             print(f"[{done}/{total}] FAILED {run.name}: {failed[run.name]}")
                             continue
                         seconds.append(took)
@@ -161,12 +169,14 @@ class Schedule:
                 waiting.remove(run)
                 context = multiprocessing.get_context("fork")
                 place = min(set(range(self.jobs)) - {own.place for own in running.values()})
+                log = self.work_dir / run.folder / LOG
+                length = log.stat().st_size if log.exists() else 0
                 process = context.Process(target=self._execute, args=(run, self.devices[place]))
                 process.start()
                 # Here and in the process: whichever is first, it can be ended from now on.
                 with contextlib.suppress(OSError):
                     os.setpgid(process.pid, process.pid)
-                running[run] = Running(process, time.monotonic(), place)
+                running[run] = Running(process, time.monotonic(), place, length)
 
     def _execute(self, run: Run, devices: str | None) -> None:
         """Be the run: in its own process group, with its output in its folder."""
@@ -200,10 +210,16 @@ class Schedule:
         sys.argv = command[1:]
         runpy.run_path(command[1], run_name="__main__")
 
-    def _reason(self, run: Run, exit_code: int) -> str:
-        """The last line of the log that gives one, or else the last one."""
+    def _reason(self, run: Run, exit_code: int, start: int) -> str:
+        """Return the line of the log, from ``start`` on, that says why; or else the last one.
+
+        Of several processes the first that failed has the reason: the others fail for lack of it.
+        """
         log = self.work_dir / run.folder / LOG
-        text = log.read_text(errors="replace") if log.exists() else ""
+        content = log.read_bytes()[start:] if log.exists() else b""
+        # What follows is said by a process that is ending.
+        text = content.decode(errors="replace").split("\nException ignored")[0]
         lines = [line.strip() for line in text.split("\n") if line.strip()] or ["no output"]
-        reason = next(filter(REASON.match, reversed(lines)), lines[-1])
-        return f"exit code {exit_code}, {reason} ({log})"
+        found = [match for line in lines if (match := REASON.match(line))]
+        first = [match.string for match in found if match["process"] == found[0]["process"]]
+        return f"exit code {exit_code}, {first[-1] if first else lines[-1]} ({log})"

@@ -126,9 +126,18 @@ class PredictionStore:
             )
 
     def classes(self) -> list[str]:
-        """Return the names of the labels 0, 1, ...; none if no image has been predicted."""
+        """Return the names of the labels 0, 1, ...; none if no image has been predicted.
+
+        Raises:
+            ValueError: an nbseg that did not store them wrote it.
+        """
         for path in self._parts():
             with np.load(path) as part:
+                if "classes" not in part:
+                    raise ValueError(
+                        f"{path} does not name the classes it has predictions of; predict again "
+                        "(tools/train.py CONFIG --redo pseudo)"
+                    )
                 return part["classes"].tolist()
         return []
 

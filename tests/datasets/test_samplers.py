@@ -52,6 +52,7 @@ def test_a_training_goes_on_with_the_batch_that_follows(dataset, which, finished
     ours, peer = list(samplers(dataset))[which]
     loader = DataLoader(dataset, batch_size=BATCH, sampler=ours)
     loop = _InfiniteDataloaderIterator(loader)
+    assert loop._resolve_sampler() is ours
     loop.skip_iter(finished)
     assert not any(images.loaded for images in dataset.datasets)
     expected = list(islice(peer, finished, finished + 20))

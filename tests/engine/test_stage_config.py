@@ -168,6 +168,15 @@ def test_the_command_line_reaches_every_stage():
     assert supervised.train_cfg.val_interval == 9
 
 
+def test_the_last_iteration_is_validated_only_if_others_are():
+    """A test follows it. MMEngine validates the last one, whatever the interval."""
+    changed = config()
+    changed.merge_from_dict({"train_cfg.val_interval": 10**9, "teacher.train_cfg.val_interval": 9})
+    student, teacher = (stage_config(changed, s, "run").train_cfg for s in ("student", "teacher"))
+    assert student.val_begin > student.max_iters
+    assert teacher.get("val_begin", 1) <= 9
+
+
 def test_the_config_itself_stays_as_it_is():
     made = config()
     before = made.to_dict()

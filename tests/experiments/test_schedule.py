@@ -20,7 +20,12 @@ folder = parser.parse_known_args()[0].work_dir
 if folder.name == "missing":
     sys.exit("train.py: there is no file a.json; correct data_root")
 if folder.name == "wrong":
-    raise ValueError("train_dataloader is wrong")
+    try:
+        raise ValueError("train_dataloader is wrong")
+    finally:
+        print("Exception ignored in: <function DataLoader.__del__>\\nAssertionError: no child")
+if folder.name == "killed":
+    os.kill(os.getpid(), 9)
 names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "WORLD_SIZE")
 given = {name: os.environ.get(name) for name in names}
 (folder / f"rank-{os.environ.get('RANK', 0)}.json").write_text(json.dumps(given))
@@ -69,6 +74,11 @@ def test_gpus_are_shared_out(monkeypatch):
 
 @pytest.mark.parametrize("gpus", [1, 2])
 def test_why_a_run_failed(tools, tmp_path, gpus):
-    failed = Schedule(tmp_path / "runs", tools, jobs=2, gpus=gpus).run(runs("missing", "wrong"))
+    schedule = Schedule(tmp_path / "runs", tools, jobs=3, gpus=gpus)
+    (tmp_path / "runs/killed").mkdir(parents=True)
+    (tmp_path / "runs/killed/log.txt").write_text("ValueError: of an earlier attempt\n")
+    failed = schedule.run(runs("missing", "wrong", "killed"))
     assert "train.py: there is no file a.json; correct data_root" in failed["missing (teacher)"]
     assert "ValueError: train_dataloader is wrong" in failed["wrong (teacher)"]
+    why = "Signal 9 (SIGKILL) received" if gpus > 1 else "exit code -9, no output"
+    assert why in failed["killed (teacher)"]

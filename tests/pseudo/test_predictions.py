@@ -53,6 +53,16 @@ def test_round_trip(tmp_path):
     assert len(list(store)) == len(list(store)) == 5
 
 
+def test_a_store_without_class_names_is_refused(tmp_path):
+    write(tmp_path, [predictions(1)])
+    (path,) = tmp_path.iterdir()
+    with np.load(path) as part:
+        older = {name: part[name] for name in part if name != "classes"}
+    np.savez(path, **older)
+    with pytest.raises(ValueError, match=r"does not name the classes .*--redo pseudo"):
+        PredictionStore(tmp_path).classes()
+
+
 def test_parts_are_bounded(tmp_path):
     writer = PredictionWriter(tmp_path, CLASSES, images_per_part=3)
     sizes = []

@@ -131,6 +131,15 @@ def test_another_budget_is_refused(reproduce, work_dir, capsys):
     assert "max_iters: was 16, is 32" in capsys.readouterr().err
 
 
+def test_what_was_made_of_a_former_teacher_is_no_row_beside_it(reproduce, work_dir, capsys):
+    teacher = work_dir / "shared/shapes-100/seed-0/teacher"
+    (teacher / "teacher.manifest.json").unlink()
+    assert reproduce(*options(5, work_dir), "--rows", "baseline") == 2
+    printed = capsys.readouterr()
+    assert f"stage pseudo in {teacher.parent} was made with something else" in printed.err
+    assert "teacher checkpoint" in printed.err and "| baseline" not in printed.out
+
+
 def test_data_of_another_size_is_refused(reproduce, tmp_path, capsys):
     generate_shapes(tmp_path / "data" / "shapes", ShapesOptions(size=64, train=51, val=1))
     assert reproduce(*options(5, tmp_path)) == 2

@@ -5,10 +5,7 @@ warmup_iterations = 50
 val_interval = 1_000_000_000  # the test after training is the evaluation
 
 train_cfg = dict(
-    type='IterBasedTrainLoop',
-    max_iters='{iterations}',
-    val_interval='{val_interval}',
-    val_begin='{val_interval}')  # or the last iteration would be validated before it is tested
+    type='IterBasedTrainLoop', max_iters='{iterations}', val_interval='{val_interval}')
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
