@@ -85,7 +85,7 @@ def stage_config(config: Config, stage: str, work_dir: str | Path) -> Config:
         predict_with_tta(plain)
         _drop_training(plain)
     else:
-        _leave_out_last_validation(plain.train_cfg)
+        _leave_out_last_validation(plain.get("train_cfg") or {})
     return plain
 
 
@@ -176,11 +176,11 @@ def _drop_training(plain: Config) -> None:
         plain[key] = None
 
 
-def _leave_out_last_validation(schedule: ConfigDict) -> None:
+def _leave_out_last_validation(schedule: dict) -> None:
     """Where nothing is validated before the end, nothing is at the end: a test follows it."""
     length = schedule.get("max_iters", 0)
     if schedule.get("val_interval", 0) > length > 0:
-        schedule.val_begin = length + 1
+        schedule["val_begin"] = length + 1
 
 
 def coco_evaluator(plain: Config) -> ConfigDict:
