@@ -87,8 +87,9 @@ def main(argv: list[str] | None = None) -> int:
             return small_source(table, row, arguments.data, arguments.iterations)
         return paper_source(table, row, arguments.data, arguments.gpus)
 
+    configs = {}
+
     def check(runs):
-        configs = {}
         for run in in_order(runs):
             run.check(work_dir, configs)
 

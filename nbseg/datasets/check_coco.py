@@ -17,6 +17,14 @@ from nbseg.files import read_json
 
 # How far a side of a box may lie from its mask, in pixels: COCO's own follow polygons, not pixels.
 TOLERANCE = 2.0
+# What no two items of a list share.
+UNIQUE = (
+    ("images", "id", "an id"),
+    ("annotations", "id", "an id"),
+    ("categories", "id", "an id"),
+    ("images", "file_name", "a name"),
+    ("categories", "name", "a name"),
+)
 
 # A kind of problem and the image or annotation that has it.
 Problem = tuple[str, str]
@@ -45,15 +53,10 @@ def check_coco(
         raise FileNotFoundError(f"no image folder {image_folder}")
     content = _load(path)
     problems: dict[str, list[str]] = defaultdict(list)
-    for key in ("images", "annotations", "categories"):
-        ids = Counter(item["id"] for item in content[key])
-        for number, count in ids.items():
+    for key, field, what in UNIQUE:
+        for value, count in Counter(item[field] for item in content[key]).items():
             if count > 1:
-                problems[f"{key} that share an id"].append(f"{count} {key} have id {number}")
-    for key, name in (("images", "file_name"), ("categories", "name")):
-        for text, count in Counter(item[name] for item in content[key]).items():
-            if count > 1:
-                problems[f"{key} that share a name"].append(f"{count} {key} are {text}")
+                problems[f"{key} that share {what}"].append(f"{count} {key} have {field} {value}")
     images = {image["id"]: image for image in content["images"]}
     names = {category["id"]: category["name"] for category in content["categories"]}
     grouped: dict[Any, list[dict]] = {number: [] for number in images}

@@ -25,7 +25,6 @@ def overlapping_images(
         if path.exists():
             of_size[path.stat().st_size].append(path)
     end = cache(_end)
-    content = cache(file_hash)
     pairs = []
     for path in map(Path, unlabelled):
         twins = of_size.get(path.stat().st_size, []) if path.exists() else []
@@ -33,7 +32,7 @@ def overlapping_images(
             (twin, path)
             for twin in twins
             if twin.resolve() == path.resolve()
-            or (end(twin) == end(path) and content(twin) == content(path))
+            or (end(twin) == end(path) and file_hash(twin) == file_hash(path))
         ]
     return pairs
 

@@ -108,13 +108,14 @@ class StoredPredictions:
                 f"no image of {folder} is in {truth_path}; the truth must be of the same images"
             )
         ids = {category["name"]: number for number, category in truth.cats.items()}
-        unknown = [name for name in store.classes() if name not in ids]
+        classes = store.classes()
+        unknown = [name for name in classes if name not in ids]
         if unknown:
             raise ValueError(
                 f"{folder} predicts {unknown}, but {truth_path} has the categories {list(ids)}; "
                 "give the truth of the classes it predicts"
             )
-        self._categories = [ids[name] for name in store.classes()]
+        self._categories = [ids[name] for name in classes]
         self._remaining: Iterator[ImagePredictions] = iter(store)
 
     def annotations(self, image_id: int) -> list[dict[str, Any]]:

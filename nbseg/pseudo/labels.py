@@ -66,9 +66,10 @@ def make_pseudo_labels(
     logger = MMLogger.get_current_instance()
     truth = load_coco(labelled_json)
     categories = category_ids(truth, classes, labelled_json)
-    if store.classes() not in ([], list(classes)):
+    predicted = store.classes()
+    if predicted not in ([], list(classes)):
         raise ValueError(
-            f"{store.folder} has predictions of {store.classes()}, but the classes are "
+            f"{store.folder} has predictions of {predicted}, but the classes are "
             f"{list(classes)}; predict again (--redo pseudo)"
         )
     per_image = instances_per_image(truth, categories)
