@@ -10,7 +10,7 @@
 #include "roi_border.h"
 
 // A block owns a RoI, from its logits to its loss. A thread owns up to four pixels, one block width
-// apart, so that a warp reads and writes neighbours; their values stay in its registers. What
+// apart, so that a warp reads and writes neighbors; their values stay in its registers. What
 // threads need of one another, the probabilities and the sums over the RoI, goes through shared
 // memory. A warp owns nothing but its part of a sum.
 //
@@ -64,12 +64,12 @@ __device__ __forceinline__ bool roi_loss(const BpmMaskLossParams<Logit, Target>&
     const int k = threadIdx.x + n * blockDim.x;
     q[n] = 0;
     if (k >= pixels) continue;
-    const Real* centre = p + (k / size + 1) * (size + 2) + k % size + 1;
-    const Real neighbours = neighbour_sum(centre, size + 2);
-    q[n] = edge_strength(*centre, neighbours);
+    const Real* center = p + (k / size + 1) * (size + 2) + k % size + 1;
+    const Real neighbors = neighbor_sum(center, size + 2);
+    q[n] = edge_strength(*center, neighbors);
     q_sum += q[n];
     entropy_sum += entropy[n];
-    accuracy.add(q[n], edge_scale(*centre, neighbours), entropy[n], entropy_grad[n]);
+    accuracy.add(q[n], edge_scale(*center, neighbors), entropy[n], entropy_grad[n]);
   }
   accuracy.loss = block_sum(accuracy.loss);
   if (sizeof(Real) == sizeof(float)) {

@@ -11,7 +11,7 @@
 // written once, 16 bytes a thread and store.
 //
 // blockIdx.x is the RoI, and a block owns one slice of its C * S * S elements, or several where the
-// grid is too small. A warp owns runs of 32 neighbouring vectors of a slice, a thread every
+// grid is too small. A warp owns runs of 32 neighboring vectors of a slice, a thread every
 // kThreads-th vector of it.
 
 namespace nbseg {

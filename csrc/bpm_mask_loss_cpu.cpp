@@ -21,7 +21,7 @@ void check_labels(const int64_t* labels, int64_t rois, int64_t classes) {
   }
 }
 
-// Working memory of one thread, all of one width: a loop that mixes widths is vectorised to the
+// Working memory of one thread, all of one width: a loop that mixes widths is vectorized to the
 // narrowest and runs out of registers.
 template <typename Real>
 struct Scratch {
@@ -49,7 +49,7 @@ NBSEG_INLINE double total(Real (&parts)[16]) {
   return parts[0];
 }
 
-// A sum in 16 interleaved parts: vectorised, and in one order whatever the instruction set.
+// A sum in 16 interleaved parts: vectorized, and in one order whatever the instruction set.
 template <typename Real>
 NBSEG_INLINE double sum(const Real* values, int64_t count) {
   Real parts[16] = {};
@@ -130,9 +130,9 @@ NBSEG_INLINE bool roi_loss(const float* __restrict logits, const Target* __restr
   for (int64_t i = 0; i < size; ++i) {
     const Real* row = p + (i + 1) * width + 1;
     for (int64_t j = 0; j < size; ++j) {
-      const Real neighbours = neighbour_sum(row + j, width);
-      q[i * size + j] = edge_strength(row[j], neighbours);
-      q_scale[i * size + j] = edge_scale(row[j], neighbours);
+      const Real neighbors = neighbor_sum(row + j, width);
+      q[i * size + j] = edge_strength(row[j], neighbors);
+      q_scale[i * size + j] = edge_scale(row[j], neighbors);
     }
   }
   for (int64_t k = 0; k < pixels; ++k) {

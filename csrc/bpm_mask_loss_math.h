@@ -14,7 +14,7 @@
 namespace nbseg {
 
 // exp(x) for x <= 0, within 2 units in the last place, without a branch or a call, so that a loop
-// of it vectorises. Below -700 it stays at exp(-700).
+// of it vectorizes. Below -700 it stays at exp(-700).
 //
 // x = n ln 2 + r with |r| <= ln 2 / 2, exp(x) = 2^n exp(r), exp(r) by its Taylor series.
 NBSEG_HOST_DEVICE double exp_nonpositive(double x) {
@@ -138,23 +138,23 @@ NBSEG_HOST_DEVICE Real cross_entropy_grad(Real x, Real t, Real e) {
   return ((Real(1) - t) * positive - t * negative) * (Real(1) / (Real(1) + e));
 }
 
-// The sum over the 8 neighbours of a pixel in an array whose rows have that width. Of equal values
+// The sum over the 8 neighbors of a pixel in an array whose rows have that width. Of equal values
 // it is exact, as is 8 p, or the rounding of a constant mask would pass for an edge.
 template <typename Real>
-NBSEG_HOST_DEVICE Real neighbour_sum(const Real* centre, int64_t width) {
-  const Real* above = centre - width;
-  const Real* below = centre + width;
+NBSEG_HOST_DEVICE Real neighbor_sum(const Real* center, int64_t width) {
+  const Real* above = center - width;
+  const Real* below = center + width;
   return ((above[-1] + below[-1]) + (above[1] + below[1])) +
-         ((above[0] + below[0]) + (centre[-1] + centre[1]));
+         ((above[0] + below[0]) + (center[-1] + center[1]));
 }
 
-// q of a pixel with probability p, given the sum over its neighbours.
+// q of a pixel with probability p, given the sum over its neighbors.
 //
 // q is the same for p and 1 - p. A RoI whose mean logit is positive passes sigmoid(-x) for p (and
 // 1 for a padding of 0), or saturated foreground, all 1 but for rounding, would have no digits.
 template <typename Real>
-NBSEG_HOST_DEVICE Real edge_strength(Real p, Real neighbour_sum) {
-  return std::fabs(Real(8) * p - neighbour_sum);
+NBSEG_HOST_DEVICE Real edge_strength(Real p, Real neighbor_sum) {
+  return std::fabs(Real(8) * p - neighbor_sum);
 }
 
 // What a RoI's q are multiplied by to become weights, and what is added. A RoI without edges has
@@ -170,11 +170,11 @@ NBSEG_HOST_DEVICE EdgeWeights<Real> edge_weights(Real mean_q, Real gain) {
   return {gain / mean_q, Real(0)};
 }
 
-// What q is the difference of: the mean of 8 p and the neighbours. p is accurate to about 1.2e-7
+// What q is the difference of: the mean of 8 p and the neighbors. p is accurate to about 1.2e-7
 // relative in float, and so q to about 6e-7 of this.
 template <typename Real>
-NBSEG_HOST_DEVICE Real edge_scale(Real p, Real neighbour_sum) {
-  return (Real(8) * p + neighbour_sum) * Real(1.0 / 16);
+NBSEG_HOST_DEVICE Real edge_scale(Real p, Real neighbor_sum) {
+  return (Real(8) * p + neighbor_sum) * Real(1.0 / 16);
 }
 
 // Sums over a RoI: of q and of its scale, each times the cross-entropy's derivative, squared, and

@@ -44,8 +44,8 @@ struct MaskAxis {
     const float extent = last - first;
     const float half = 0.5f * static_cast<float>(side);
     for (int i = 0; i < count; ++i) {
-      const float centre = static_cast<float>(begin + i) + 0.5f;
-      float coordinate = (centre - first) / extent * 2.0f - 1.0f;
+      const float center = static_cast<float>(begin + i) + 0.5f;
+      float coordinate = (center - first) / extent * 2.0f - 1.0f;
       if (std::isinf(coordinate)) coordinate = 0.0f;
       const float shifted = coordinate + 1.0f;
       // In double the product and the difference are exact wherever the point is near the grid, so

@@ -7,7 +7,7 @@
 #include "mask_targets_math.h"
 
 // A block owns one row of bins of one target of one RoI: blockIdx.x is the RoI, blockIdx.y counts
-// the rows of all its targets. Eight lanes own a bin, a warp so four neighbouring bins; a thread
+// the rows of all its targets. Eight lanes own a bin, a warp so four neighboring bins; a thread
 // owns every eighth column of its bin's samples. The rows of the samples are the same for all bins
 // of the block, and lie in shared memory.
 

@@ -14,7 +14,7 @@
 namespace nbseg {
 
 struct AxisBins {
-  float start;  // first coordinate, where pixel k has its centre at k
+  float start;  // first coordinate, where pixel k has its center at k
   float bin;    // length of a bin in pixels
   int samples;  // samples a bin; 0 for an empty box
 };

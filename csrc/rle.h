@@ -17,7 +17,7 @@ struct PasteRleParams {
   std::int64_t width;
   float threshold;  // a pixel is foreground where its interpolated probability >= threshold
   int num_threads;  // 0: as many as pay off on this machine
-  bool fused;       // fused multiply-adds, as in torch's vectorised kernels
+  bool fused;       // fused multiply-adds, as in torch's vectorized kernels
 };
 
 // The compressed `counts` of one COCO RLE per instance. Throws std::invalid_argument, naming the

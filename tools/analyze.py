@@ -4,12 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from nbseg.evaluation.comparison import write_comparison
-from nbseg.evaluation.model_noise import analyse_models
-from nbseg.evaluation.noise_analysis import NoiseAnalysis
-from nbseg.evaluation.noise_figures import write_figures
-from nbseg.pseudo.report import read_inputs, write_report
-from nbseg.pseudo.report.summary import Summary
+from nbseg.analysis.comparison import write_comparison
+from nbseg.analysis.model_noise import analyze_models
+from nbseg.analysis.noise_analysis import NoiseAnalysis
+from nbseg.analysis.noise_figures import write_figures
+from nbseg.analysis.pseudo_report import read_inputs, write_report
+from nbseg.analysis.pseudo_report.summary import Summary
 
 PSEUDO_EXAMPLES = """\
 Writes DIR/index.html, one file that needs no network, and DIR/analysis.json. PSEUDO is what a run
@@ -21,7 +21,7 @@ examples:
       --images data/shapes/train --out work_dirs/demo/analysis
   python tools/analyze.py pseudo predictions.json --images data/shapes/train --out report \\
       --truth 'splits/instances_train.0@5-unlabeled.json' \\
-      --labelled 'splits/instances_train.0@5.json'
+      --labeled 'splits/instances_train.0@5.json'
 """
 
 NOISE_EXAMPLES = """\
@@ -56,7 +56,7 @@ examples:
 
 
 def pseudo(args: argparse.Namespace) -> None:
-    inputs = read_inputs(args.pseudo, args.images, args.labelled, args.truth)
+    inputs = read_inputs(args.pseudo, args.images, args.labeled, args.truth)
     summary, noise = write_report(inputs, args.out, args.images_per_tab, args.seed)
     print_headline(summary)
     if noise:
@@ -68,7 +68,7 @@ def noise(args: argparse.Namespace) -> None:
     predictions = dict(args.predictions)
     if len(predictions) < len(args.predictions):
         raise ValueError("each model needs a name of its own: --predictions NAME=FILE ...")
-    curves = analyse_models(predictions, args.truth, args.min_score, args.common)
+    curves = analyze_models(predictions, args.truth, args.min_score, args.common)
     written = write_figures(curves, args.out)
     width = max(len(name) for name in ["model", *curves])
     titles = f"{'instances':>11}{'found':>8}{'mask IoU':>10}{'wrong at the boundary':>23}"
@@ -114,8 +114,8 @@ def print_headline(summary: Summary) -> None:
         f"{summary.pseudo_labels} pseudo-labels on {summary.images} images "
         f"({summary.pseudo_per_image:.2f} an image"
     )
-    if summary.labelled_per_image is not None:
-        line += f", labelled {summary.labelled_per_image:.2f}"
+    if summary.labeled_per_image is not None:
+        line += f", labeled {summary.labeled_per_image:.2f}"
     line += f"; {summary.empty_images} without)"
     if summary.pixel_threshold is not None:
         line += f", pixel threshold {summary.pixel_threshold:.3f}"
@@ -180,7 +180,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--truth", type=Path, metavar="JSON", help="true annotations of the same images"
     )
     command.add_argument(
-        "--labelled", type=Path, metavar="JSON", help="the labelled images, to compare with"
+        "--labeled", type=Path, metavar="JSON", help="the labeled images, to compare with"
     )
     command.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder of the report"

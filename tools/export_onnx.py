@@ -23,13 +23,13 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at imp
 from mmengine.config import Config, DictAction
 from mmengine.utils import track_iter_progress
 
+from nbseg.config.options import override
+from nbseg.config.stage_config import stage_config
 from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 from nbseg.deploy.export import export_checkpoint
 from nbseg.deploy.images import read_image
 from nbseg.deploy.inputs import pick_images
 from nbseg.deploy.parity import REDUCED_PRECISION, ROUNDING, Parity, Tolerance, parity
-from nbseg.engine.options import override
-from nbseg.engine.stage_config import stage_config
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -63,8 +63,8 @@ def load_segmenter(arguments: argparse.Namespace):
     import torch
     from mmengine.config import Config
 
+    from nbseg.config.stage_config import stage_config
     from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
-    from nbseg.engine.stage_config import stage_config
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

@@ -16,7 +16,7 @@ examples:
 """
 SPLIT_EXAMPLES = """\
 Writes NAME.SEED@PERCENT.json and NAME.SEED@PERCENT-unlabeled.json for each percent and seed. The
-unlabelled file keeps its annotations as hidden truth for analysis.
+unlabeled file keeps its annotations as hidden truth for analysis.
 
 examples:
   python tools/prepare_data.py split data/shapes/annotations/instances_train.json \\
@@ -60,7 +60,7 @@ examples:
 """
 FOLDER_EXAMPLES = """\
 examples:
-  python tools/prepare_data.py folder my/unlabelled --out my/unlabelled.json --classes cat dog
+  python tools/prepare_data.py folder my/unlabeled --out my/unlabeled.json --classes cat dog
 """
 
 # The converters are imported by their commands: making shapes needs numpy and OpenCV only.
@@ -186,7 +186,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
 
     command = add(
-        split, "split a COCO annotation file into labelled and unlabelled images", SPLIT_EXAMPLES
+        split, "split a COCO annotation file into labeled and unlabeled images", SPLIT_EXAMPLES
     )
     command.add_argument("annotations", type=Path, metavar="JSON", help="a COCO annotation file")
     command.add_argument(

@@ -19,10 +19,10 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from nbseg.engine.checkpoint import load_strictly
-from nbseg.engine.options import override
-from nbseg.engine.report import draw_test_results
-from nbseg.engine.stage_config import coco_evaluator, predict_with_tta, stage_config
+from nbseg.checkpoint import load_strictly
+from nbseg.config.options import override
+from nbseg.config.stage_config import coco_evaluator, predict_with_tta, stage_config
+from nbseg.engine.run_summary import draw_test_results
 
 
 def parse_arguments() -> argparse.Namespace:

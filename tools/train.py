@@ -17,11 +17,11 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at imp
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 
-from nbseg.engine.errors import StageError
-from nbseg.engine.options import override
+from nbseg.config.options import override
+from nbseg.config.stage_config import DEFAULT_STAGES, STAGES
 from nbseg.engine.pipeline import Pipeline
-from nbseg.engine.report import print_metrics, write_pictures
-from nbseg.engine.stage_config import DEFAULT_STAGES, STAGES
+from nbseg.engine.run_summary import print_metrics, write_pictures
+from nbseg.errors import StageError
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -96,7 +96,7 @@ def main() -> None:
     except (StageError, FileNotFoundError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
     if is_main_process():
-        write_pictures(pipeline)
+        write_pictures(config, pipeline.configs, work_dir)
         print_metrics(metrics, work_dir)
 
 

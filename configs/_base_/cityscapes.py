@@ -8,8 +8,8 @@ _base_ = [
 ]
 
 percent = 20
-labelled_images = '{round(2975 * percent / 100)}'
-unlabelled_images = '{2975 - labelled_images}'
+labeled_images = '{round(2975 * percent / 100)}'
+unlabeled_images = '{2975 - labeled_images}'
 
 # An iteration's images: batch_size of each GPU. Eight GPUs take batch_size=1.
 batch_size = 8
@@ -18,8 +18,8 @@ num_workers = 4
 optim_wrapper = dict(optimizer=dict(lr=0.01))
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=1000))
 
-# As in the released code (20%): eight epochs of three times the labelled images eight times over
-# and the pseudo-labelled ones; the teacher has 64 of the labelled images.
+# As in the released code (20%): eight epochs of three times the labeled images eight times over
+# and the pseudo-labeled ones; the teacher has 64 of the labeled images.
 epochs = 24
 iterations = '{round(epochs * images_per_epoch / total_batch_size)}'
-teacher = dict(iterations='{round(64 * labelled_images / total_batch_size)}')
+teacher = dict(iterations='{round(64 * labeled_images / total_batch_size)}')

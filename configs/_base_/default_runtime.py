@@ -27,7 +27,7 @@ default_hooks = dict(
     logger=dict(interval=20),
     checkpoint=dict(by_epoch=False, interval=100, max_keep_ckpts=2))
 log_processor = dict(by_epoch=False)
-# The labelling step runs on one process while the others wait, longer than NCCL's ten minutes.
+# The labeling step runs on one process while the others wait, longer than NCCL's ten minutes.
 env_cfg = dict(dist_cfg=dict(timeout=7200))
 
 seed = 0

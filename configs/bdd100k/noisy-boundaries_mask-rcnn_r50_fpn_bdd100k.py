@@ -10,12 +10,12 @@ _base_ = [
 
 max_per_img = 100
 
-# Labelled images are drawn 69 times, pseudo-labelled ones four. 8 GPUs with 2 images each.
+# Labeled images are drawn 69 times, pseudo-labeled ones four. 8 GPUs with 2 images each.
 iterations = 45_000
 batch_size = 2
 total_batch_size = 16
 optim_wrapper = dict(optimizer=dict(lr=0.02))
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=5000))
 
-# 36 passes (3x) over what is labelled.
-teacher = dict(iterations='{round(36 * labelled_images / total_batch_size)}')
+# 36 passes (3x) over what is labeled.
+teacher = dict(iterations='{round(36 * labeled_images / total_batch_size)}')

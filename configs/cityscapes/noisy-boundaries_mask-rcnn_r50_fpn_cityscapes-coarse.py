@@ -1,4 +1,4 @@
-# All fine labels of Cityscapes, and the coarsely labelled images as unlabelled ones (table 2 of the
+# All fine labels of Cityscapes, and the coarsely labeled images as unlabeled ones (table 2 of the
 # paper; configs/README.md).
 #   tools/train.py CONFIG --cfg-options data_root=DIR
 _base_ = ['../_base_/models/mask-rcnn_r50_fpn.py', '../_base_/cityscapes.py']
@@ -6,11 +6,11 @@ _base_ = ['../_base_/models/mask-rcnn_r50_fpn.py', '../_base_/cityscapes.py']
 split = None
 coarse_json = '{data_root}/annotations/instancesonly_filtered_gtCoarse_train_extra.json'
 coarse_images = '{data_root}/leftImg8bit/train_extra/'
-labelled_json = '{train_json}'
-unlabelled_json = '{coarse_json}'
-unlabelled_folder = '{coarse_images}'
-labelled_images = 2975
-unlabelled_images = 19998
+labeled_json = '{train_json}'
+unlabeled_json = '{coarse_json}'
+unlabeled_folder = '{coarse_images}'
+labeled_images = 2975
+unlabeled_images = 19998
 # Coarse polygons leave out much of an object: no truth to measure pseudo-labels with.
 report = dict(hidden_truth=None)
 

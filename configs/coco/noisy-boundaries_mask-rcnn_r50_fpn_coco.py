@@ -10,7 +10,7 @@ _base_ = [
 max_per_img = 100
 mask_gain = 1.0  # the weight of the mask loss: the paper's 1 on COCO, where it is 3 on Cityscapes
 
-# As in the released code: 90,000 iterations, whatever is labelled. 8 GPUs with 4 images each.
+# As in the released code: 90,000 iterations, whatever is labeled. 8 GPUs with 4 images each.
 iterations = 90_000
 milestones = ['{round(6 / 9 * iterations)}', '{round(8 / 9 * iterations)}']
 batch_size = 4
@@ -18,9 +18,9 @@ total_batch_size = 32
 optim_wrapper = dict(optimizer=dict(lr=0.02))
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=5000))
 
-# Twelve passes over what is labelled (1x), 8 GPUs with 2 images each.
+# Twelve passes over what is labeled (1x), 8 GPUs with 2 images each.
 teacher = dict(
     batch_size=2,
     total_batch_size=16,
-    iterations='{round(12 * labelled_images / total_batch_size)}',
+    iterations='{round(12 * labeled_images / total_batch_size)}',
     milestones=['{round(8 / 12 * iterations)}', '{round(11 / 12 * iterations)}'])

@@ -51,14 +51,14 @@ strong_pipeline = [
     dict(type='PackDetInputs'),
 ]
 
-# Nine labelled images are soon known by heart. And a student that starts where the teacher started
+# Nine labeled images are soon known by heart. And a student that starts where the teacher started
 # averages the errors of its teacher instead of inheriting them.
 train_dataloader = dict(sampler=dict(source_ratio=[1, 3]))
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight_decay=0.01))
 iterations = 500
 teacher = dict(iterations=250)
 
-# A labelled image may hold eight nuclei or a hundred. Of nine such images the mean says little
+# A labeled image may hold eight nuclei or a hundred. Of nine such images the mean says little
 # about the others: seed 2 counts 18.6 nuclei an image where there are 39.6, and thresholds matched
 # to it drop every second one.
 labels = dict(box_threshold=0.3)

@@ -1,4 +1,4 @@
-# The generated set from scratch on two CPU cores: 20 labelled, 3980 unlabelled images.
+# The generated set from scratch on two CPU cores: 20 labeled, 3980 unlabeled images.
 #   tools/prepare_data.py shapes --out data/shapes-large --train 4000
 _base_ = [
     '../_base_/models/mask-rcnn_r18-small_fpn.py',
@@ -47,7 +47,7 @@ strong_pipeline = [
 ]
 val_dataloader = dict(batch_size=4)
 
-# The few labelled images are soon known by heart, most of what there is to learn is unlabelled. And
+# The few labeled images are soon known by heart, most of what there is to learn is unlabeled. And
 # a student that starts from scratch averages the errors of its teacher instead of inheriting them.
 train_dataloader = dict(sampler=dict(source_ratio=[1, 3]))
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01))

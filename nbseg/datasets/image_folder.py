@@ -1,4 +1,4 @@
-"""Unlabelled images from a bare folder."""
+"""Unlabeled images from a bare folder."""
 
 import warnings
 from pathlib import Path

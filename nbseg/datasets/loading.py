@@ -2,8 +2,8 @@
 
 from mmdet.datasets.transforms import LoadAnnotations
 
+from nbseg.datasets.cropped_bitmap_masks import CroppedBitmapMasks
 from nbseg.registry import TRANSFORMS
-from nbseg.structures.cropped_bitmap_masks import CroppedBitmapMasks
 
 
 @TRANSFORMS.register_module()

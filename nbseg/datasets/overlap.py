@@ -1,4 +1,4 @@
-"""Images that lie in the labelled and in the unlabelled set at once."""
+"""Images that lie in the labeled and in the unlabeled set at once."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -12,21 +12,21 @@ TAIL = 256  # bytes
 
 
 def overlapping_images(
-    labelled: Iterable[str | Path], unlabelled: Iterable[str | Path]
+    labeled: Iterable[str | Path], unlabeled: Iterable[str | Path]
 ) -> list[tuple[Path, Path]]:
-    """Return the pairs of a labelled and an unlabelled path that are the same file or image.
+    """Return the pairs of a labeled and an unlabeled path that are the same file or image.
 
     The same file by whatever path, links resolved, or a copy with the same bytes. Files are read
-    whole only where a labelled and an unlabelled one have the same size and the same end. Files
+    whole only where a labeled and an unlabeled one have the same size and the same end. Files
     that do not exist are passed over: loading them says more.
     """
     of_size: dict[int, list[Path]] = defaultdict(list)
-    for path in map(Path, labelled):
+    for path in map(Path, labeled):
         if path.exists():
             of_size[path.stat().st_size].append(path)
     end = cache(_end)
     pairs = []
-    for path in map(Path, unlabelled):
+    for path in map(Path, unlabeled):
         twins = of_size.get(path.stat().st_size, []) if path.exists() else []
         pairs += [
             (twin, path)

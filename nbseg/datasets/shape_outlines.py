@@ -79,7 +79,7 @@ CLASSES = tuple(_BUILDERS)
 
 
 def _subdivide(outline: Outline, step: float) -> Outline:
-    """Add points on the straight edges so that no two neighbours are further apart than step."""
+    """Add points on the straight edges so that no two neighbors are further apart than step."""
     following = np.roll(outline, -1, axis=0)
     pieces = []
     for start, end in zip(outline, following, strict=True):

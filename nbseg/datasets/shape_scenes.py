@@ -72,7 +72,7 @@ def _texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A background (size, size, 3) float64: two blended colours, stripes, grain, fine lines."""
+    """A background (size, size, 3) float64: two blended colors, stripes, grain, fine lines."""
     first, second = rng.uniform(10, 110, 3), rng.normal(0, 25, 3)
     blend = _smooth_noise(rng, size, size, cells=int(rng.integers(2, 6)))[..., None]
     canvas = first + second * blend + _texture(rng, size, size)
@@ -80,15 +80,15 @@ def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
     for _ in range(rng.integers(2, 6)):
         count = int(rng.integers(2, 5))
         line = rng.uniform(-0.1, 1.1, (count, 2)) * size * (1 << SUBPIXEL_BITS)
-        colour = np.clip(first + rng.normal(0, 35, 3), 0, 255)
+        color = np.clip(first + rng.normal(0, 35, 3), 0, 255)
         cv2.polylines(
-            canvas, [line.astype(np.int32)], False, colour.tolist(), 1, cv2.LINE_AA, SUBPIXEL_BITS
+            canvas, [line.astype(np.int32)], False, color.tolist(), 1, cv2.LINE_AA, SUBPIXEL_BITS
         )
     return canvas.astype(np.float64)
 
 
 def _coverage(contours: list[np.ndarray]) -> tuple[np.ndarray, int, int]:
-    """Rasterise contours: how much of each pixel they cover.
+    """Rasterize contours: how much of each pixel they cover.
 
     Returns:
         coverage (h, w) in [0, 1] of the smallest window that holds the figure, then the window's
@@ -107,17 +107,17 @@ def _coverage(contours: list[np.ndarray]) -> tuple[np.ndarray, int, int]:
     return blocks.mean(axis=(1, 3)), left, top
 
 
-def _contrasting_colour(rng: np.random.Generator, around: np.ndarray) -> np.ndarray | None:
-    """A random colour (3,) that stands out from the pixels around (N, 3), or None."""
+def _contrasting_color(rng: np.random.Generator, around: np.ndarray) -> np.ndarray | None:
+    """A random color (3,) that stands out from the pixels around (N, 3), or None."""
     for _ in range(TRIES):
-        colour = rng.uniform(110, 255, 3)
-        distances = np.sqrt(((around - colour) ** 2).sum(axis=1))
+        color = rng.uniform(110, 255, 3)
+        distances = np.sqrt(((around - color) ** 2).sum(axis=1))
         if np.quantile(distances, 0.1) >= MIN_CONTRAST:
-            return colour
+            return color
     return None
 
 
-def _centre(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> np.ndarray:
+def _center(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> np.ndarray:
     """A place for the next object: anywhere, or near an earlier one so that they overlap."""
     if objects and rng.random() < 0.2:
         rows, columns = np.nonzero(objects[rng.integers(len(objects))].mask)
@@ -131,8 +131,8 @@ def _add_object(rng: np.random.Generator, canvas: np.ndarray, objects: list[Scen
     size = canvas.shape[0]
     label = int(rng.integers(len(CLASSES)))
     diameter = size * np.exp(rng.uniform(*np.log(RELATIVE_DIAMETER)))
-    centre = _centre(rng, size, objects)
-    contours = [c + centre for c in random_outline(label, diameter, rng)]
+    center = _center(rng, size, objects)
+    contours = [c + center for c in random_outline(label, diameter, rng)]
     coverage, left, top = _coverage(contours)
     whole_area = int((coverage >= 0.5).sum())
 
@@ -148,12 +148,12 @@ def _add_object(rng: np.random.Generator, canvas: np.ndarray, objects: list[Scen
     if not all(o.stays_visible(o.mask & ~mask) for o in objects):
         return False
     window = canvas[rows, columns]
-    colour = _contrasting_colour(rng, window.reshape(-1, 3))
-    if colour is None:
+    color = _contrasting_color(rng, window.reshape(-1, 3))
+    if color is None:
         return False
 
     # No shading along the rim: its share of the pixels would give the class away.
-    shaded = colour + _texture(rng, height, width)
+    shaded = color + _texture(rng, height, width)
     opacity = coverage[inside][..., None]
     canvas[rows, columns] = window * (1 - opacity) + np.clip(shaded[inside], 0, 255) * opacity
     for earlier in objects:
@@ -165,7 +165,7 @@ def _add_object(rng: np.random.Generator, canvas: np.ndarray, objects: list[Scen
 def draw_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[SceneObject]]:
     """Draw one picture.
 
-    Colours and textures are drawn independently of the class. A pixel belongs to the topmost
+    Colors and textures are drawn independently of the class. A pixel belongs to the topmost
     object that covers at least half of it, so visible masks are disjoint.
 
     Returns:

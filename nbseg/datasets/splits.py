@@ -1,4 +1,4 @@
-"""Labelled and unlabelled parts of a COCO annotation file, by percent and seed."""
+"""Labeled and unlabeled parts of a COCO annotation file, by percent and seed."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from nbseg.files import read_json, write_json
 
 
 def split_indices(count: int, percent: float, seed: int) -> np.ndarray:
-    """Choose which of ``count`` images are labelled, as the paper's released code does.
+    """Choose which of ``count`` images are labeled, as the paper's released code does.
 
     It seeds numpy's global generator, shuffles the image indices and takes the first
     ``int(percent / 100 * count)``, with exactly this rounding. A private generator of the
@@ -20,24 +20,24 @@ def split_indices(count: int, percent: float, seed: int) -> np.ndarray:
         seed: of the shuffle, 0 to 2**32 - 1.
 
     Returns:
-        Indices of the labelled images, int64, in shuffled order.
+        Indices of the labeled images, int64, in shuffled order.
 
     Raises:
-        ValueError: an argument is out of range, or no image, or every image, would be labelled.
+        ValueError: an argument is out of range, or no image, or every image, would be labeled.
     """
     if not 0 < percent < 100:
         raise ValueError(f"percent must lie between 0 and 100, found {percent}")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must lie in 0 to 2**32 - 1, found {seed}")
-    labelled = int(percent / 100 * count)
-    if not 0 < labelled < count:
+    labeled = int(percent / 100 * count)
+    if not 0 < labeled < count:
         raise ValueError(
-            f"{percent}% of {count} images are {labelled}: both parts need at least one image, "
+            f"{percent}% of {count} images are {labeled}: both parts need at least one image, "
             "choose another percent"
         )
     indices = np.arange(count)
     np.random.RandomState(seed).shuffle(indices)
-    return indices[:labelled]
+    return indices[:labeled]
 
 
 def _read_coco(ann_file: Path) -> dict:
@@ -70,10 +70,10 @@ def _read_coco(ann_file: Path) -> dict:
 def write_split(
     ann_file: str | Path, percent: float, seed: int, out_dir: str | Path | None = None
 ) -> tuple[Path, Path]:
-    """Split a COCO annotation file into a labelled and an unlabelled one.
+    """Split a COCO annotation file into a labeled and an unlabeled one.
 
     Images and annotations keep the order that they have in ``ann_file``, as in the released
-    code's splits; all other keys are copied. The unlabelled file keeps its annotations: they are
+    code's splits; all other keys are copied. The unlabeled file keeps its annotations: they are
     the hidden truth that noise analysis and a fully supervised upper bound need. Training on
     pseudo-labels never reads them.
 
@@ -94,16 +94,16 @@ def write_split(
     content = _read_coco(ann_file)
     images = content["images"]
     chosen = set(split_indices(len(images), percent, seed).tolist())
-    labelled_ids = {images[i]["id"] for i in chosen}
+    labeled_ids = {images[i]["id"] for i in chosen}
 
     out_dir = ann_file.parent if out_dir is None else Path(out_dir)
     name = f"{ann_file.stem}.{seed}@{int(percent) if percent == int(percent) else percent}"
     paths = out_dir / f"{name}.json", out_dir / f"{name}-unlabeled.json"
-    for path, labelled in zip(paths, (True, False), strict=True):
+    for path, labeled in zip(paths, (True, False), strict=True):
         part = dict(content)
-        part["images"] = [i for i in images if (i["id"] in labelled_ids) == labelled]
+        part["images"] = [i for i in images if (i["id"] in labeled_ids) == labeled]
         part["annotations"] = [
-            a for a in content["annotations"] if (a["image_id"] in labelled_ids) == labelled
+            a for a in content["annotations"] if (a["image_id"] in labeled_ids) == labeled
         ]
         write_json(path, part)
     return paths

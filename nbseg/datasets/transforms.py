@@ -7,7 +7,7 @@ from mmcv.transforms import BaseTransform
 from nbseg.registry import TRANSFORMS
 
 
-def _colour_operations(max_blur: int) -> list[tuple[float, albumentations.ImageOnlyTransform]]:
+def _color_operations(max_blur: int) -> list[tuple[float, albumentations.ImageOnlyTransform]]:
     """The paper's photometric operations, each with its weight in the draw.
 
     They leave every pixel in its place. Both blurs go up to ``max_blur`` pixels. Values are those
@@ -59,7 +59,7 @@ class StrongColorAugmentation(BaseTransform):
             raise ValueError(f"max_blur must be 0 or an odd number from 3 on, found {max_blur}")
         self.prob = prob
         self.max_blur = max_blur
-        weights, self.operations = zip(*_colour_operations(max_blur), strict=True)
+        weights, self.operations = zip(*_color_operations(max_blur), strict=True)
         self.weights = np.array(weights) / sum(weights)
 
     def transform(self, results: dict) -> dict:

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from torch import nn
 
-from nbseg.engine.checkpoint import load_strictly
+from nbseg.checkpoint import load_strictly
 from nbseg.registry import MODELS
 
 

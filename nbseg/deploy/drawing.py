@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 
 from nbseg._native import crops_from_rle
-from nbseg.colours import PALETTE
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.images import Image
 from nbseg.deploy.inputs import frame_rate, is_video
+from nbseg.visualization.colors import PALETTE
 
 TINT = 0.4
 TEXT = (cv2.FONT_HERSHEY_SIMPLEX, 0.4)
@@ -37,14 +37,14 @@ def draw_detections(
         stride = (width + 7) // 8
         packed = bits[starts[index] : starts[index] + height * stride].reshape(height, stride)
         mask = np.unpackbits(packed, axis=1, count=width, bitorder="little")
-        colour = PALETTE[detections.labels[index] % len(PALETTE)]
+        color = PALETTE[detections.labels[index] % len(PALETTE)]
         window = canvas[y : y + height, x : x + width]
         inside = mask > 0
-        window[inside] = ((1 - TINT) * window[inside] + TINT * colour).astype(np.uint8)
+        window[inside] = ((1 - TINT) * window[inside] + TINT * color).astype(np.uint8)
         outlines, _ = cv2.findContours(
             mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(int(x), int(y))
         )
-        cv2.drawContours(canvas, outlines, -1, colour.tolist(), 1)
+        cv2.drawContours(canvas, outlines, -1, color.tolist(), 1)
     for index in order:
         text = f"{classes[detections.labels[index]]} {detections.scores[index]:.2f}"
         left, top = detections.boxes[index, :2]

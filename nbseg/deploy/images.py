@@ -77,7 +77,7 @@ def _round(value: float) -> int:
 def read_image(path: str | Path) -> Image:
     """Read an image file as the test pipeline does: (H, W, 3) uint8 in the order BGR.
 
-    Grey, transparent, 16-bit and CMYK files are converted by OpenCV, an EXIF orientation is
+    Gray, transparent, 16-bit and CMYK files are converted by OpenCV, an EXIF orientation is
     applied. Of a truncated file what can be decoded is returned.
 
     Raises:

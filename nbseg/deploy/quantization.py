@@ -1,6 +1,6 @@
 """INT8 backbone and neck of an exported detector, by ONNX Runtime's static quantizer.
 
-    images ── normalise, pad ──[ backbone, neck ]── features ── heads
+    images ── normalize, pad ──[ backbone, neck ]── features ── heads
                float32          int8               float32
 
 The graph up to the features is cut out, measured on calibration images, quantized and put back, so
@@ -28,7 +28,7 @@ from nbseg.deploy.images import ResizeRule, as_batch, read_image
 from nbseg.deploy.model_info import INPUT, MODULE, Quantization
 
 # Whatever stands between two convolutions of a backbone or a neck. Were one of them left in
-# float32, its neighbours would convert to and fro.
+# float32, its neighbors would convert to and fro.
 OPERATORS = ["Add", "Clip", "Conv", "MaxPool", "Relu", "Resize"]
 PARTS = ("backbone", "neck")
 
@@ -58,7 +58,7 @@ def quantize_backbone_and_neck(
     }
     features = _float_outputs(model, nodes)
     cut = Extractor(model).extract_model([INPUT], features)
-    # What ONNX Runtime's preparation would do, folding batch normalisation and inferring shapes,
+    # What ONNX Runtime's preparation would do, folding batch normalization and inferring shapes,
     # torch.onnx.export has done; without this entry the quantizer warns.
     onnx.helper.set_model_props(cut, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 """A two-stage detector as one traceable module: pixels in, padded detections out.
 
-    images (B, 3, H, W) uint8 ─ normalise, pad ─ backbone, neck ─ RPN: top P boxes ─ box head, NMS
+    images (B, 3, H, W) uint8 ─ normalize, pad ─ backbone, neck ─ RPN: top P boxes ─ box head, NMS
         ─► boxes (B, K, 4), scores (B, K), labels (B, K), soft masks (B, K, S, S), counts (B,)
 
 MMDetection's prediction goes image by image over lists whose lengths depend on data. Here the same

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from nbseg.coco import category_ids, load_coco
 from nbseg.datasets.overlap import overlapping_images
-from nbseg.engine.errors import StageError
-from nbseg.pseudo.labels import category_ids, load_coco
+from nbseg.errors import StageError
 from nbseg.pseudo.thresholds import fixed_box_thresholds
 from nbseg.registry import DATASETS
 
@@ -45,14 +45,14 @@ def check_data(configs: dict[str, Config], made: Collection[Path]) -> None:
         )
 
 
-def check_labelled(labels: dict) -> None:
+def check_labeled(labels: dict) -> None:
     """Refuse what would fail after a teacher has been trained: classes, fixed thresholds.
 
     Raises:
-        StageError: the classes' names or their order are not the labelled json's, or a threshold is
+        StageError: the classes' names or their order are not the labeled json's, or a threshold is
             no number.
     """
-    path = Path(labels["labelled_json"])
+    path = Path(labels["labeled_json"])
     pixel = labels.get("pixel_threshold", "match")
     try:
         fixed_box_thresholds(labels.get("box_threshold", "match"), labels["classes"])
@@ -64,24 +64,24 @@ def check_labelled(labels: dict) -> None:
         raise StageError(str(error)) from error
 
 
-def check_overlap(labelled: dict, unlabelled: dict) -> None:
-    """Refuse unlabelled images that are labelled: their pseudo-labels would contradict the labels.
+def check_overlap(labeled: dict, unlabeled: dict) -> None:
+    """Refuse unlabeled images that are labeled: their pseudo-labels would contradict the labels.
 
     Args:
-        labelled: data set config of the teacher.
-        unlabelled: data set config of the images to predict.
+        labeled: data set config of the teacher.
+        unlabeled: data set config of the images to predict.
 
     Raises:
         StageError: some images are in both, by file or by content.
     """
-    pairs = overlapping_images(_image_paths(labelled), _image_paths(unlabelled))
+    pairs = overlapping_images(_image_paths(labeled), _image_paths(unlabeled))
     if pairs:
         first = "; ".join(
             str(twin) if twin == path else f"{twin} = {path}" for twin, path in pairs[:5]
         )
         raise StageError(
-            f"{len(pairs)} unlabelled images are labelled ones: {first}"
-            f"{'; ...' if len(pairs) > 5 else ''}. Leave them out of the unlabelled set, or accept "
+            f"{len(pairs)} unlabeled images are labeled ones: {first}"
+            f"{'; ...' if len(pairs) > 5 else ''}. Leave them out of the unlabeled set, or accept "
             "them with --cfg-options allow_overlap=True"
         )
 
@@ -111,7 +111,7 @@ def check_batches(stage: str, plain: Config) -> None:
     if min(counts) < 1:
         raise ValueError(
             f"stage {stage}: a batch of {size} at source_ratio {list(ratio)} would hold {counts} "
-            "labelled and pseudo-labelled images; raise batch_size until each is at least 1"
+            "labeled and pseudo-labeled images; raise batch_size until each is at least 1"
         )
 
 

@@ -10,25 +10,25 @@ from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
-from nbseg.datasets.splits import write_split
-from nbseg.engine.checkpoint import load_strictly, publish
-from nbseg.engine.data_checks import (
-    annotation_files,
-    check_batches,
-    check_data,
-    check_labelled,
-    check_overlap,
-)
-from nbseg.engine.errors import StageError
-from nbseg.engine.manifest import PREDICTION_KEYS, TRAINING_KEYS, Manifest, relevant_keys
-from nbseg.engine.report import write_pseudo_report
-from nbseg.engine.stage_config import (
+from nbseg.checkpoint import load_strictly, publish
+from nbseg.config.stage_config import (
     STAGES,
     TRAINING_STAGES,
     coco_evaluator,
     resolve,
     stage_config,
 )
+from nbseg.datasets.splits import write_split
+from nbseg.engine.data_checks import (
+    annotation_files,
+    check_batches,
+    check_data,
+    check_labeled,
+    check_overlap,
+)
+from nbseg.engine.manifest import PREDICTION_KEYS, TRAINING_KEYS, Manifest, relevant_keys
+from nbseg.engine.pseudo_report import write_pseudo_report
+from nbseg.errors import StageError
 from nbseg.files import write_json
 from nbseg.pseudo.labels import make_pseudo_labels
 from nbseg.pseudo.predictions import PredictionStore
@@ -120,7 +120,7 @@ class Pipeline:
         barrier()
         check_data(self.configs, {self._pseudo_labels(), self.work_dir / "teacher/teacher.pth"})
         if "labels" in self.stages:
-            check_labelled(resolve(self.config, "labels", self.work_dir).labels)
+            check_labeled(resolve(self.config, "labels", self.work_dir).labels)
         if "pseudo" in self.stages and not self._kept("pseudo") and is_main_process():
             self._check_overlap()
         if self._brings("teacher", "checkpoint") and not self._teacher_checkpoint().is_file():
@@ -198,7 +198,7 @@ class Pipeline:
         return {"info": info}
 
     def _split(self) -> None:
-        """Split the annotations into labelled and unlabelled, if the config asks for it."""
+        """Split the annotations into labeled and unlabeled, if the config asks for it."""
         split = resolve(self.config, "student", self.work_dir).get("split")
         if split:
             try:
@@ -255,12 +255,12 @@ class Pipeline:
         """Return the files that a stage reads, by name."""
         if stage == "pseudo":
             images = annotation_files(self.configs[stage].test_dataloader.dataset)
-            inputs = {f"unlabelled images {i}": path for i, path in enumerate(images)}
+            inputs = {f"unlabeled images {i}": path for i, path in enumerate(images)}
             return {"teacher checkpoint": self._teacher_checkpoint(), **inputs}
         if stage == "labels":
             labels = resolve(self.config, "labels", self.work_dir).labels
             return {
-                "labelled annotations": Path(labels.labelled_json),
+                "labeled annotations": Path(labels.labeled_json),
                 "pseudo stage": self._manifest("pseudo").path,
             }
         plain = self.configs[stage]

@@ -1,4 +1,4 @@
-"""The loop that predicts on unlabelled images and streams what it finds to disk."""
+"""The loop that predicts on unlabeled images and streams what it finds to disk."""
 
 import os
 
@@ -9,7 +9,7 @@ from mmengine.dist import barrier, get_rank, get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.runner import BaseLoop, Runner
 
-from nbseg.engine.errors import StageError
+from nbseg.errors import StageError
 from nbseg.pseudo.predictions import ImagePredictions, PredictionStore, PredictionWriter
 from nbseg.registry import DATASETS, LOOPS
 
@@ -25,7 +25,7 @@ class PseudoLabelLoop(BaseLoop):
 
     Args:
         runner: the runner.
-        dataloader: config of the unlabelled images' loader; it has no sampler.
+        dataloader: config of the unlabeled images' loader; it has no sampler.
         evaluator: ignored; a runner gives one to every test loop.
         store: folder of the prediction store; default ``{runner.work_dir}/predictions``.
         images_per_part: images between two writes to the store.
@@ -51,7 +51,7 @@ class PseudoLabelLoop(BaseLoop):
             if finished.get(info["img_id"], name) != name:
                 raise StageError(
                     f"image {info['img_id']} is {name}, but {self.store} has predictions of "
-                    f"{finished[info['img_id']]} under that id: the unlabelled images have "
+                    f"{finished[info['img_id']]} under that id: the unlabeled images have "
                     "changed; run the pseudo stage again (--redo pseudo)"
                 )
             image_ids.append(info["img_id"])

@@ -8,9 +8,9 @@ from faster_coco_eval import COCO, COCOeval_faster
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
 
+from nbseg.coco import category_ids
 from nbseg.evaluation.boundary import BoundaryEvaluation, check_dilation_ratio
 from nbseg.files import read_json
-from nbseg.pseudo.labels import category_ids
 from nbseg.registry import METRICS
 
 # Options of CocoMetric for what this metric does in one way.

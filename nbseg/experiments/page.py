@@ -43,7 +43,7 @@ def markdown(
         plot: file name of the plot, as the section refers to it.
     """
     metrics = table.metrics
-    titles = ["row", "labelled", "DA", "NTM", "BPM", "§", "iterations", "seeds"]
+    titles = ["row", "labeled", "DA", "NTM", "BPM", "§", "iterations", "seeds"]
     for metric in metrics:
         titles += [f"{METRICS[metric]}, measured", "min to max", "paper (quoted)"]
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]

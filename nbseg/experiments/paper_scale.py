@@ -39,7 +39,7 @@ def paper_source(table: Table, row: Row, data: Path, gpus: int) -> Source:
         config=config,
         options=options,
         supervised="teacher",
-        coarse={"labelled_json": "{coarse_json}", "train_images": "{coarse_images}"},
+        coarse={"labeled_json": "{coarse_json}", "train_images": "{coarse_images}"},
     )
 
 
@@ -55,23 +55,23 @@ def _batches(config: str, gpus: int) -> dict[str, int]:
 
 
 def _coco_labels(percent: float) -> dict[str, Any]:
-    """Return which images are labelled: at 30 those of val2014's 35k, at 100 all of train2017."""
+    """Return which images are labeled: at 30 those of val2014's 35k, at 100 all of train2017."""
     if percent < 30:
         return {"percent": percent}
     folder = "{data_root}/annotations"
     if percent == 30:
         return {
             "split": None,
-            "labelled_json": f"{folder}/instances_train2017-val35k.json",
-            "labelled_images": 35504,
-            "unlabelled_json": f"{folder}/instances_train2017-val35k-unlabeled.json",
+            "labeled_json": f"{folder}/instances_train2017-val35k.json",
+            "labeled_images": 35504,
+            "unlabeled_json": f"{folder}/instances_train2017-val35k-unlabeled.json",
         }
     return {
         "split": None,
-        "labelled_json": "{train_json}",
-        "labelled_images": 118287,
-        "unlabelled_json": f"{folder}/instances_unlabeled2017.json",
-        "unlabelled_images": 123403,
-        "unlabelled_folder": "{data_root}/unlabeled2017/",
+        "labeled_json": "{train_json}",
+        "labeled_images": 118287,
+        "unlabeled_json": f"{folder}/instances_unlabeled2017.json",
+        "unlabeled_images": 123403,
+        "unlabeled_folder": "{data_root}/unlabeled2017/",
         "report.hidden_truth": None,
     }

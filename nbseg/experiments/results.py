@@ -66,7 +66,7 @@ def write_csv(results: Iterable[Measured], seeds: Sequence[int], out: Path) -> N
     with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ["row", "title", "percent_labelled", "metric"]
+            ["row", "title", "percent_labeled", "metric"]
             + ["mean", "std", "min", "max"]
             + [f"seed_{seed}" for seed in seeds]
             + ["paper"]

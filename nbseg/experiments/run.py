@@ -9,8 +9,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from nbseg.config.options import override
 from nbseg.engine.manifest import Manifest
-from nbseg.engine.options import override
 from nbseg.engine.pipeline import Pipeline
 
 

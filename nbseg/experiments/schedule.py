@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch._dynamo  # every optimiser imports it; here, the forks have it already
+import torch._dynamo  # every optimizer imports it; here, the forks have it already
 
 from nbseg.experiments.machine import gpus_of_jobs, machine
 from nbseg.experiments.run import Run

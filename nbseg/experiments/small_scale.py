@@ -2,9 +2,9 @@
 
 Every student goes on from its teacher, which trained three times as long, and what is supervised
 trains for as many iterations as teacher and student together. Of a thousand images a tenth of the
-paper's percentage is labelled: unlabelled images help a network that has learnt what its labels
-have to tell, and two cores do not get there with more than a few dozen labelled images. Where the
-paper labels a whole data set and adds images of another, the unlabelled ones are a second set.
+paper's percentage is labeled: unlabeled images help a network that has learnt what its labels
+have to tell, and two cores do not get there with more than a few dozen labeled images. Where the
+paper labels a whole data set and adds images of another, the unlabeled ones are a second set.
 """
 
 from pathlib import Path
@@ -16,19 +16,19 @@ from nbseg.experiments.tables import Row, Table
 
 CONFIG = "configs/shapes/noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py"
 TRAINING = ShapesOptions(train=1000, val=100, seed=0)
-FEWER_LABELS = 10  # the paper's percentage divided by it is labelled
-UNLABELLED = ShapesOptions(train=800, val=1, seed=1)
+FEWER_LABELS = 10  # the paper's percentage divided by it is labeled
+UNLABELED = ShapesOptions(train=800, val=1, seed=1)
 
 
 def prepare_small_data(folder: Path) -> None:
-    """Make ``folder``/shapes, ``folder``/unlabelled and its coarse labels, where not there yet.
+    """Make ``folder``/shapes, ``folder``/unlabeled and its coarse labels, where not there yet.
 
     Raises:
         FileExistsError: one of them was made from other options.
     """
     generate_shapes(folder / "shapes", TRAINING)
-    generate_shapes(folder / "unlabelled", UNLABELLED)
-    annotations = folder / "unlabelled" / "annotations"
+    generate_shapes(folder / "unlabeled", UNLABELED)
+    annotations = folder / "unlabeled" / "annotations"
     if not (annotations / "coarse.json").is_file():
         write_coarse_labels(annotations / "instances_train.json", annotations / "coarse.json")
 
@@ -51,11 +51,11 @@ def small_source(table: Table, row: Row, data: Path, iterations: int) -> Source:
     else:
         options |= {
             "split": None,
-            "labelled_json": "{train_json}",
-            "unlabelled_json": str(data / "unlabelled/annotations/instances_train.json"),
-            "unlabelled_folder": str(data / "unlabelled/train"),
+            "labeled_json": "{train_json}",
+            "unlabeled_json": str(data / "unlabeled/annotations/instances_train.json"),
+            "unlabeled_folder": str(data / "unlabeled/train"),
         }
-    coarse = str(data / "unlabelled/annotations/coarse.json")
+    coarse = str(data / "unlabeled/annotations/coarse.json")
     return Source(
         name=f"shapes-{row.percent}",
         config=CONFIG,
@@ -65,10 +65,10 @@ def small_source(table: Table, row: Row, data: Path, iterations: int) -> Source:
             "mask_gain": 1.0 if table.number == 4 else 3.0,
             "load_from": "{teacher_checkpoint}",  # as in configs/shapes/demo.py
         },
-        joint={"unlabelled_json": coarse, "oracle.iterations": 4 * iterations},
+        joint={"unlabeled_json": coarse, "oracle.iterations": 4 * iterations},
         coarse={
-            "labelled_json": coarse,
-            "train_images": str(data / "unlabelled/train"),
+            "labeled_json": coarse,
+            "train_images": str(data / "unlabeled/train"),
         },
         whole={"supervised.iterations": iterations},
         half={"supervised.iterations": iterations // 2},

@@ -1,7 +1,7 @@
 """The rows of the paper's tables, what each switches, and the paper's figures that are known.
 
 DA is strong augmentation, NTM the noise-tolerant mask head, BPM the boundary-preserving map, a
-dagger (†) strong augmentation without unlabelled images, a section mark (§) softmax focal loss of
+dagger (†) strong augmentation without unlabeled images, a section mark (§) softmax focal loss of
 the box classifier.
 """
 
@@ -21,7 +21,7 @@ class Row:
         title: what the paper calls it.
         arm: how it is trained: ``supervised``, ``student``, ``coarse``, ``coarse-fine``,
             ``fine-coarse-fine``, or ``quoted`` where the method is not part of nbseg.
-        percent: of the training images that are labelled; at 100 the unlabelled ones are others.
+        percent: of the training images that are labeled; at 100 the unlabeled ones are others.
         strong: strong augmentation.
         ntm: the noise-tolerant mask head.
         bpm: the map of the mask loss: None, ``replicate`` or ``zeros`` (its border), ``distance``
@@ -96,7 +96,7 @@ CITYSCAPES = Table(
 )
 COARSE = Table(
     2,
-    "Cityscapes, all fine labels and the coarsely labelled images",
+    "Cityscapes, all fine labels and the coarsely labeled images",
     ("segm_mAP",),
     (
         SUPERVISED,
@@ -151,7 +151,7 @@ COCO = Table(
 )
 BDD100K = Table(
     5,
-    "BDD100K, 7k labelled images",
+    "BDD100K, 7k labeled images",
     ("segm_mAP",),
     (
         SUPERVISED,

@@ -43,7 +43,7 @@ class BoundaryLoss(nn.Module):
 def boundary_targets(masks: Tensor) -> Tensor:
     """Return the boundaries of binary masks, where their Laplacian is positive.
 
-    These are the foreground pixels with background among their eight neighbours. Outside
+    These are the foreground pixels with background among their eight neighbors. Outside
     the RoI is background, as an object ends at its box.
 
     Args:

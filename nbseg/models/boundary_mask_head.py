@@ -95,7 +95,7 @@ class BoundaryMaskHead(RLEMaskHead):
         self.loss_boundary = MODELS.build(loss_boundary or {"type": "BoundaryLoss"})
 
     def init_weights(self) -> None:
-        """Initialise the boundary predictor as ``FCNMaskHead`` does the mask predictor."""
+        """Initialize the boundary predictor as ``FCNMaskHead`` does the mask predictor."""
         super().init_weights()
         for layer in (self.boundary_upsample, self.boundary_logits):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -66,7 +66,7 @@ def distance_to_boundary(masks: np.ndarray) -> np.ndarray:
     """Return each pixel's distance to its mask's boundary.
 
     The boundary runs half a pixel before the nearest pixel of the other side: the result is the
-    Euclidean distance between the two pixels' centres, less 0.5.
+    Euclidean distance between the two pixels' centers, less 0.5.
 
     Args:
         masks: shape (R, S, S), bool.
@@ -77,7 +77,7 @@ def distance_to_boundary(masks: np.ndarray) -> np.ndarray:
     distances = np.full(masks.shape, np.inf)
     for mask, distance in zip(masks.astype(np.uint8), distances, strict=True):
         if 0 < mask.sum() < mask.size:
-            # Each is zero where the other counts: the distance to the other side's nearest centre.
+            # Each is zero where the other counts: the distance to the other side's nearest center.
             inside, outside = (
                 cv2.distanceTransform(side, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
                 for side in (mask, 1 - mask)

@@ -74,7 +74,7 @@ class NoiseTolerantMaskHead(RLEMaskHead):
         self.register_load_state_dict_pre_hook(_continue_plain_head)
 
     def init_weights(self) -> None:
-        """Initialise as ``FCNMaskHead`` does; the fused logits start as the mean of the branches'.
+        """Initialize as ``FCNMaskHead`` does; the fused logits start as the mean of the branches'.
 
         A random fusion would first have to learn which channel is which class.
         """
@@ -179,7 +179,7 @@ def _continue_plain_head(
     for key in [key for key in state_dict if key.startswith(last_conv)]:
         state_dict[f"{prefix}fine_conv.{key.removeprefix(last_conv)}"] = state_dict.pop(key)
     classes = len(logits)
-    # The centre of a 3x3 kernel does what the plain head's 1x1 does.
+    # The center of a 3x3 kernel does what the plain head's 1x1 does.
     state_dict[f"{prefix}conv_logits.weight"] = nn.functional.pad(logits, (1, 1, 1, 1))
     identity = torch.eye(classes)[:, :, None, None].to(logits)
     state_dict[f"{prefix}fusion.weight"] = torch.cat([identity, 0 * identity], dim=1)

@@ -91,7 +91,7 @@ class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
 
 
 def sample_masks(bitmaps: Tensor, mask_inds: Tensor, points: Tensor) -> Tensor:
-    """Read masks at points, bilinearly between pixel centres; outside the image is background.
+    """Read masks at points, bilinearly between pixel centers; outside the image is background.
 
     Args:
         bitmaps: full-size masks, shape (G, H, W), uint8 of 0 and 1.

@@ -56,8 +56,8 @@ class ForegroundHead(BaseModule):
     def loss(self, logits: Tensor, batch_gt_instances: InstanceList) -> Tensor:
         """Return the cross-entropy of the mask logits (B, 1, h, w), a scalar.
 
-        The target is foreground where instances cover half of a cell or more. Pseudo-labelled
-        instances count like labelled ones.
+        The target is foreground where instances cover half of a cell or more. Pseudo-labeled
+        instances count like labeled ones.
         """
         covered = [
             F.adaptive_avg_pool2d(self._union(instances, logits.device)[None], logits.shape[-2:])

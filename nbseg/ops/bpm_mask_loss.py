@@ -18,7 +18,7 @@ def bpm_mask_loss(
     """Binary cross-entropy in which each pixel counts as much as the predicted mask has an edge.
 
     With ``x = logits[r, labels[r]]``, ``p = sigmoid(x)`` and ``q = |8 p - sum of its 8
-    neighbours|``, a pixel's weight is ``gain * q / mean(q)`` over its RoI. The weights are
+    neighbors|``, a pixel's weight is ``gain * q / mean(q)`` over its RoI. The weights are
     detached and act pixel by pixel: the boundary-preserving map of arXiv 2203.13427. A RoI without
     any edge (``mean(q) < 1e-20``) has the weight ``gain`` everywhere.
 

@@ -1,1 +1,1 @@
-"""Pseudo-labels: raw predictions on disk, thresholds matched to the labelled set, COCO json."""
+"""Pseudo-labels: raw predictions on disk, thresholds matched to the labeled set, COCO json."""

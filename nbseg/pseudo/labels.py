@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
-from pycocotools.coco import COCO
 from rich.console import Console
 from rich.progress import track
 
+from nbseg.coco import category_ids, load_coco
 from nbseg.files import replacing
 from nbseg.ops import paste_rle
 from nbseg.pseudo.mask_nms import mask_nms
@@ -29,7 +29,7 @@ from nbseg.pseudo.thresholds import (
 
 def make_pseudo_labels(
     store: PredictionStore,
-    labelled_json: str | Path,
+    labeled_json: str | Path,
     classes: Sequence[str],
     out: str | Path,
     box_threshold: str | float | dict[str, float] = "match",
@@ -37,11 +37,11 @@ def make_pseudo_labels(
     floor: float = 0.1,
     mask_nms_iou: float | None = 0.5,
 ) -> dict[str, Any]:
-    """Turn raw predictions into pseudo-labels whose distribution is the labelled set's.
+    """Turn raw predictions into pseudo-labels whose distribution is the labeled set's.
 
     Args:
-        store: raw predictions on the unlabelled images.
-        labelled_json: COCO json of the labelled images; gives the distribution and the categories.
+        store: raw predictions on the unlabeled images.
+        labeled_json: COCO json of the labeled images; gives the distribution and the categories.
         classes: class names, in the order of the labels.
         out: COCO json to write, with RLE masks and scores; it appears when it is whole.
         box_threshold: ``"match"`` (per class, by rank), one score for all classes, or one per class
@@ -54,18 +54,18 @@ def make_pseudo_labels(
     Returns:
         The ``info`` of the json: thresholds, targets and counts, and what they were chosen from:
         ``foreground_at_threshold``, by pixel threshold v / 255, and the classes'
-        ``score_histogram`` of 100 bins from 0 to 1. ``labelled_foreground_fraction`` is None where
+        ``score_histogram`` of 100 bins from 0 to 1. ``labeled_foreground_fraction`` is None where
         the pixel threshold is fixed.
 
     The json is written annotation by annotation, so memory is bounded by the scores, not the masks.
 
     Raises:
-        ValueError: no pseudo-label remains, or the classes are not those of the labelled json or of
+        ValueError: no pseudo-label remains, or the classes are not those of the labeled json or of
             the store.
     """
     logger = MMLogger.get_current_instance()
-    truth = load_coco(labelled_json)
-    categories = category_ids(truth, classes, labelled_json)
+    truth = load_coco(labeled_json)
+    categories = category_ids(truth, classes, labeled_json)
     predicted = store.classes()
     if predicted not in ([], list(classes)):
         raise ValueError(
@@ -77,7 +77,7 @@ def make_pseudo_labels(
     for name, mean in zip(classes, per_image, strict=True):
         if mean == 0 and fixed is None:
             logger.warning(
-                f"class {name!r} has no labelled instance: none of its predictions is kept"
+                f"class {name!r} has no labeled instance: none of its predictions is kept"
             )
     fraction = foreground_fraction(truth, categories) if pixel_threshold == "match" else None
 
@@ -100,14 +100,14 @@ def make_pseudo_labels(
             "labels.box_threshold"
         )
 
-    def pseudo_labelled(activity: str) -> Iterator[ImagePredictions]:
+    def pseudo_labeled(activity: str) -> Iterator[ImagePredictions]:
         for image, chosen in zip(_progress(store, activity), candidates, strict=True):
             yield image.select(chosen.indices[chosen.scores >= thresholds[chosen.labels]])
 
     foreground = foreground_at_threshold(
         sum(
             soft_mask_histogram(image.soft_masks, image.boxes)
-            for image in pseudo_labelled("pixel threshold")
+            for image in pseudo_labeled("pixel threshold")
         )
     )
     pixel = pixel_threshold
@@ -116,12 +116,12 @@ def make_pseudo_labels(
     info: dict[str, Any] = {
         "description": "pseudo-labels made by nbseg",
         "pixel_threshold": float(pixel),
-        "labelled_foreground_fraction": fraction,
+        "labeled_foreground_fraction": fraction,
         "foreground_at_threshold": foreground.tolist(),
         "classes": {
             name: {
                 "box_threshold": float(thresholds[i]) if np.isfinite(thresholds[i]) else None,
-                "labelled_per_image": float(per_image[i]),
+                "labeled_per_image": float(per_image[i]),
                 "pseudo_per_image": 0.0,
                 "score_histogram": np.histogram(scores[labels == i], 100, (0, 1))[0].tolist(),
             }
@@ -130,7 +130,7 @@ def make_pseudo_labels(
     }
     annotations = (
         annotation
-        for image in pseudo_labelled("pseudo-labels")
+        for image in pseudo_labeled("pseudo-labels")
         for annotation in _annotations(image, float(pixel), categories)
     )
     count = np.zeros(len(classes), int)
@@ -150,15 +150,15 @@ def make_pseudo_labels(
             info["classes"][name]["pseudo_per_image"] = float(mean)
         file.write(f'\n],\n"info": {json.dumps(info)}}}\n')
 
-    labelled_mean, pseudo_mean = float(per_image.sum()), float(count.sum() / len(candidates))
+    labeled_mean, pseudo_mean = float(per_image.sum()), float(count.sum() / len(candidates))
     logger.info(
         f"pseudo-labels: {count.sum()} instances on {len(candidates)} images "
-        f"({pseudo_mean:.2f} an image, labelled {labelled_mean:.2f}), pixel threshold {pixel:.3f}"
+        f"({pseudo_mean:.2f} an image, labeled {labeled_mean:.2f}), pixel threshold {pixel:.3f}"
     )
-    if abs(pseudo_mean - labelled_mean) > 0.2 * labelled_mean:
+    if abs(pseudo_mean - labeled_mean) > 0.2 * labeled_mean:
         logger.warning(
-            f"there are {pseudo_mean:.2f} pseudo-labels an image but {labelled_mean:.2f} labelled "
-            "instances: the unlabelled images differ from the labelled ones, or the teacher is weak"
+            f"there are {pseudo_mean:.2f} pseudo-labels an image but {labeled_mean:.2f} labeled "
+            "instances: the unlabeled images differ from the labeled ones, or the teacher is weak"
         )
     return info
 
@@ -215,31 +215,3 @@ def _annotations(
             "iscrowd": 0,
             "score": score,
         }
-
-
-def load_coco(path: str | Path) -> COCO:
-    """Load a COCO json without pycocotools' prints."""
-    coco = COCO()
-    with Path(path).open() as file:
-        coco.dataset = json.load(file)
-    # createIndex prints; the tables it makes are these.
-    coco.imgs = {image["id"]: image for image in coco.dataset["images"]}
-    coco.anns = {annotation["id"]: annotation for annotation in coco.dataset["annotations"]}
-    coco.cats = {category["id"]: category for category in coco.dataset["categories"]}
-    return coco
-
-
-def category_ids(truth: COCO, classes: Sequence[str], path: str | Path) -> list[int]:
-    """Return the category id of each label.
-
-    MMDetection's ``CocoDataset`` numbers labels in the order of the json, whatever the order of
-    ``metainfo.classes``; names and labels agree only where the two orders do.
-    """
-    ids = [category for category, entry in truth.cats.items() if entry["name"] in set(classes)]
-    names = [truth.cats[category]["name"] for category in ids]
-    if names != list(classes):
-        raise ValueError(
-            f"metainfo.classes is {list(classes)}, but {path} has the categories "
-            f"{[entry['name'] for entry in truth.cats.values()]}; name them in its order"
-        )
-    return ids

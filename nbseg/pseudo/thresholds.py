@@ -1,4 +1,4 @@
-"""Thresholds that give the pseudo-labels the labelled set's distribution (paper, section 4.1)."""
+"""Thresholds that give the pseudo-labels the labeled set's distribution (paper, section 4.1)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +10,10 @@ LEVELS = 256  # values of a stored soft mask
 
 
 def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> np.ndarray:
-    """Return the labelled instances of each class per labelled image, crowds left out.
+    """Return the labeled instances of each class per labeled image, crowds left out.
 
     Args:
-        truth: labelled set; images without instances count.
+        truth: labeled set; images without instances count.
         category_ids: the category of each label.
 
     Returns:
@@ -28,16 +28,16 @@ def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> np.ndarray:
 
 
 def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
-    """Return foreground pixels over all pixels inside the labelled boxes.
+    """Return foreground pixels over all pixels inside the labeled boxes.
 
     Crowds are left out, and instances without a mask, as MMDetection leaves them out of training.
 
     Args:
-        truth: labelled set.
+        truth: labeled set.
         category_ids: categories that count.
 
     Raises:
-        ValueError: the labelled set has no box with an area.
+        ValueError: the labeled set has no box with an area.
     """
     wanted = set(category_ids)
     foreground = inside = 0.0
@@ -54,7 +54,7 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
         inside += max(right - left, 0.0) * max(bottom - top, 0.0)
     if inside == 0:
         raise ValueError(
-            "the labelled set has no box with an area, so there is no ratio of foreground to "
+            "the labeled set has no box with an area, so there is no ratio of foreground to "
             "match; give pixel_threshold a number"
         )
     return min(foreground / inside, 1.0)
@@ -99,7 +99,7 @@ def match_box_thresholds(
     per_image: np.ndarray,
     floor: float = 0.1,
 ) -> np.ndarray:
-    """Return the score threshold of each class that keeps as many boxes an image as are labelled.
+    """Return the score threshold of each class that keeps as many boxes an image as are labeled.
 
     Exact by rank over the whole set: of class c the ``round(per_image[c] * num_images)`` best boxes
     are kept, fewer where fewer reach ``floor``, more only where scores tie at the threshold.
@@ -107,8 +107,8 @@ def match_box_thresholds(
     Args:
         scores: all predictions' scores, shape (N,).
         labels: their labels, shape (N,).
-        num_images: unlabelled images, those without predictions included.
-        per_image: labelled instances per image, shape (C,).
+        num_images: unlabeled images, those without predictions included.
+        per_image: labeled instances per image, shape (C,).
         floor: no box with a lower score is ever kept.
 
     Returns:
@@ -174,7 +174,7 @@ def match_pixel_threshold(foreground: np.ndarray, fraction: float) -> float:
 
     Args:
         foreground: of :func:`foreground_at_threshold`, shape (256,).
-        fraction: foreground over all pixels inside the labelled boxes.
+        fraction: foreground over all pixels inside the labeled boxes.
 
     Returns:
         v / 255 with v in 1 ... 255; foreground is ``soft mask >= v / 255``.

@@ -79,7 +79,7 @@ class CroppedMasks:
 
         Args:
             segmentations: per instance either its polygons, each a flat [x0, y0, x1, y1, ...] in
-                pixels, which pycocotools rasterises; or a run-length encoding, a dict of ``size``
+                pixels, which pycocotools rasterizes; or a run-length encoding, a dict of ``size``
                 [H, W] and ``counts``, compressed (str or bytes) or not (a list).
             height: height of the image.
             width: width of the image.

@@ -13,8 +13,8 @@ from mmengine.registry import init_default_scope
 from official_trees import write_cityscapes
 from tiny_runs import SMALL, evaluations, loaded, plain, run
 
+from nbseg.config.stage_config import stage_config
 from nbseg.datasets.converters.cityscapes import convert_cityscapes
-from nbseg.engine.stage_config import stage_config
 
 pytest.importorskip("cityscapesscripts", reason='needs the extra "cityscapes"')
 
@@ -120,15 +120,15 @@ def test_schedules_follow_from_the_percent(percent):
     """The released recipe, counted on the split itself; 20% to the iteration."""
     config = loaded(FINE, {"percent": percent})
     student, teacher = (stage_config(config, stage, "run") for stage in ("student", "teacher"))
-    labelled = int(percent * 2975 / 100)
+    labeled = int(percent * 2975 / 100)
     repeats = student.train_dataloader.dataset.datasets[0].times
     if percent == 20:
         assert repeats == 8
         assert teacher.train_cfg.max_iters == 64 * 595 // 8
         assert student.train_cfg.max_iters == 8 * 3 * (8 * 595 + 2380) // 8
-    assert 1.6 < repeats * labelled / (2975 - labelled) < 2.2
-    assert teacher.train_cfg.max_iters * 8 == pytest.approx(64 * labelled, rel=0.01)
-    images = 24 * (repeats * labelled + 2975 - labelled)
+    assert 1.6 < repeats * labeled / (2975 - labeled) < 2.2
+    assert teacher.train_cfg.max_iters * 8 == pytest.approx(64 * labeled, rel=0.01)
+    images = 24 * (repeats * labeled + 2975 - labeled)
     assert student.train_cfg.max_iters * 8 == pytest.approx(images, rel=0.01)
     for plain_config in (student, teacher):
         warmup, steps = plain_config.param_scheduler

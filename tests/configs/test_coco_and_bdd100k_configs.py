@@ -6,22 +6,22 @@ from collections import Counter
 import pytest
 from documented_commands import documented_commands
 from official_trees import write_bdd100k, write_coco
-from tiny_runs import SMALL, evaluations, loaded, plain, pseudo_labelled, run
+from tiny_runs import SMALL, evaluations, loaded, plain, pseudo_labeled, run
 
+from nbseg.config.stage_config import resolve, stage_config
 from nbseg.datasets.converters.bdd100k import convert_bdd100k
 from nbseg.datasets.converters.coco2017 import convert_coco
-from nbseg.engine.stage_config import resolve, stage_config
 
 COCO, BDD100K = map(documented_commands, ("configs/coco/README.md", "configs/bdd100k/README.md"))
 # Images on each side of the documented data sets, and the passes of the teacher.
-LABELLED = {"1": 1183, "2": 2366, "5": 5914, "10": 11829, "30": 35504, "100": 118287}
+LABELED = {"1": 1183, "2": 2366, "5": 5914, "10": 11829, "30": 35504, "100": 118287}
 # Among the eighty classes of a network that has learnt nothing any score is a low one.
 NO_THRESHOLD = {"labels.box_threshold": 0.001, "model.test_cfg.rcnn.score_thr": 0.001}
 
 
 @pytest.fixture(scope="module")
 def coco(tmp_path_factory, one_thread):
-    """Work directories of the rows of table 4; of a hundred images one is labelled at 1%."""
+    """Work directories of the rows of table 4; of a hundred images one is labeled at 1%."""
     folder = tmp_path_factory.mktemp("coco")
     root = folder / "data/coco"
     write_coco(root, train=100, val=1, unlabeled=2, size=(40, 60))
@@ -70,21 +70,21 @@ def test_every_row_of_coco_runs(coco):
         assert is_strong(config.train_dataloader) == strong
 
 
-@pytest.mark.parametrize("percent", LABELLED)
+@pytest.mark.parametrize("percent", LABELED)
 def test_images_without_labels_have_pseudo_labels(coco, percent):
     folder = coco / f"coco-{percent}"
     student = plain(folder, "student")
     repeated, pseudo = student.train_dataloader.dataset.datasets
     with open(coco.parent / repeated.dataset.ann_file) as file:
-        labelled = {image["id"] for image in json.load(file)["images"]}
-    unlabelled = pseudo_labelled(folder)
+        labeled = {image["id"] for image in json.load(file)["images"]}
+    unlabeled = pseudo_labeled(folder)
     # Every third image of the tiny train2017 was in val2014; unlabeled2017 has two.
     expected = {"30": (34, 66), "100": (100, 2)}.get(percent, (int(percent), 100 - int(percent)))
-    assert len(labelled) == expected[0]
-    assert len(unlabelled) == min(4, expected[1])
-    assert not labelled & set(unlabelled)
+    assert len(labeled) == expected[0]
+    assert len(unlabeled) == min(4, expected[1])
+    assert not labeled & set(unlabeled)
     images = plain(folder, "pseudo").test_dataloader.dataset.data_prefix.img
-    assert all((coco.parent / images / name).is_file() for name in unlabelled.values())
+    assert all((coco.parent / images / name).is_file() for name in unlabeled.values())
     assert pseudo.ann_file == f"work_dirs/coco-{percent}/pseudo/pseudo_labels.json"
 
 
@@ -107,7 +107,7 @@ def test_every_row_of_bdd100k_runs(bdd100k):
     head = teacher.model.roi_head.mask_head
     assert (head.type, head.loss_mask.type) == ("RLEMaskHead", "CrossEntropyLoss")
     # Three images have boxes alone; the others of the 100k are the 10k's.
-    names = pseudo_labelled(bdd100k / "bdd100k").values()
+    names = pseudo_labeled(bdd100k / "bdd100k").values()
     assert set(names) <= {f"b{index:07x}-00000000.jpg" for index in range(3)}
 
 
@@ -116,7 +116,7 @@ def test_coco(command):
     arguments, config = command, loaded(command.config, command.cfg_options)
     percent = arguments.work_dir.removeprefix("work_dirs/coco-").removesuffix("-strong")
     teacher, student = (stage_config(config, s, "run") for s in ("teacher", "student"))
-    passes = teacher.train_cfg.max_iters * 16 / LABELLED[percent]
+    passes = teacher.train_cfg.max_iters * 16 / LABELED[percent]
     assert passes == pytest.approx(12, rel=0.001)
     assert teacher.param_scheduler[1].milestones == pytest.approx(
         [teacher.train_cfg.max_iters * 2 / 3, teacher.train_cfg.max_iters * 11 / 12], abs=0.5
@@ -131,10 +131,10 @@ def test_coco(command):
         "100": ("instances_train2017.json", "instances_unlabeled2017.json"),
     }
     split = f"instances_train2017.1@{percent}"
-    labelled, unlabelled = names.get(percent, (f"{split}.json", f"{split}-unlabeled.json"))
-    assert resolve(config, "labels", "run").labels.labelled_json.endswith(f"/{labelled}")
+    labeled, unlabeled = names.get(percent, (f"{split}.json", f"{split}-unlabeled.json"))
+    assert resolve(config, "labels", "run").labels.labeled_json.endswith(f"/{labeled}")
     dataset = stage_config(config, "pseudo", "run").test_dataloader.dataset
-    assert dataset.ann_file.endswith(f"/{unlabelled}")
+    assert dataset.ann_file.endswith(f"/{unlabeled}")
     folder = "unlabeled2017" if percent == "100" else "train2017"
     assert dataset.data_prefix.img == f"data/coco/{folder}/"
 
@@ -142,8 +142,8 @@ def test_coco(command):
 def test_a_tenth_of_coco_is_repeated_as_in_the_released_code():
     command = next(c for c in COCO if c.work_dir == "work_dirs/coco-10")
     config = loaded(command.config, command.cfg_options)
-    labelled, pseudo = stage_config(config, "student", "run").train_dataloader.dataset.datasets
-    assert labelled.times == 19 and labelled.dataset.ann_file != pseudo.ann_file
+    labeled, pseudo = stage_config(config, "student", "run").train_dataloader.dataset.datasets
+    assert labeled.times == 19 and labeled.dataset.ann_file != pseudo.ann_file
 
 
 def test_bdd100k():

@@ -8,7 +8,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from nbseg.engine.stage_config import stage_config
+from nbseg.config.stage_config import stage_config
 from nbseg.models.boundary_mask_head import BoundaryMaskHead
 from nbseg.models.distance_to_boundary_loss import DistanceToBoundaryLoss
 from nbseg.models.mask_tta import MaskTTAModel

@@ -11,7 +11,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from nbseg.engine.stage_config import STAGES, TRAINING_STAGES, resolve, stage_config
+from nbseg.config.stage_config import STAGES, TRAINING_STAGES, resolve, stage_config
 from nbseg.models.boundary_preserving_loss import BoundaryPreservingLoss
 from nbseg.models.mask_tta import MaskTTAModel
 from nbseg.models.noise_tolerant_mask_head import NoiseTolerantMaskHead
@@ -101,8 +101,8 @@ def test_command_line_options_reach_every_place(load, leaf):
     for stage in STAGES:
         if stage == "labels":
             labels = resolve(config, stage, "run").labels
-            assert labels.labelled_json.startswith("run/splits/" if split else "elsewhere/")
-            assert labels.labelled_json.endswith(".5@7.json") or not split
+            assert labels.labeled_json.startswith("run/splits/" if split else "elsewhere/")
+            assert labels.labeled_json.endswith(".5@7.json") or not split
             continue
         plain = stage_config(config, stage, "run")
         assert plain.randomness.seed == 5

@@ -9,10 +9,10 @@ from documented_commands import documented_commands
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 from official_trees import write_cityscapes
-from tiny_runs import SMALL, evaluations, loaded, plain, pseudo_labelled, run
+from tiny_runs import SMALL, evaluations, loaded, plain, pseudo_labeled, run
 
+from nbseg.config.stage_config import stage_config
 from nbseg.datasets.converters.cityscapes import convert_cityscapes
-from nbseg.engine.stage_config import stage_config
 
 pytest.importorskip("cityscapesscripts", reason='needs the extra "cityscapes"')
 
@@ -84,10 +84,10 @@ def test_teacher_and_student_are_the_model(runs, model):
     assert repeated.dataset.ann_file != pseudo.ann_file
     assert pseudo.ann_file == f"work_dirs/{model}-20/pseudo/pseudo_labels.json"
     truth = json.loads((runs.parent / repeated.dataset.ann_file).read_text())
-    labelled = {image["file_name"] for image in truth["images"]}
-    unlabelled = set(pseudo_labelled(runs / f"{model}-20").values())
-    # A fifth of the ten images is labelled.
-    assert (len(labelled), len(unlabelled), labelled & unlabelled) == (2, 8, set())
+    labeled = {image["file_name"] for image in truth["images"]}
+    unlabeled = set(pseudo_labeled(runs / f"{model}-20").values())
+    # A fifth of the ten images is labeled.
+    assert (len(labeled), len(unlabeled), labeled & unlabeled) == (2, 8, set())
 
 
 @pytest.mark.parametrize("command", COMMANDS[1::2], ids=lambda command: command.work_dir)

@@ -81,8 +81,8 @@ def plain(folder, stage):
     return Config.fromfile(folder / stage / "config.py")
 
 
-def pseudo_labelled(folder):
-    """File names by id of the images that were predicted; what is labelled is among them."""
+def pseudo_labeled(folder):
+    """File names by id of the images that were predicted; what is labeled is among them."""
     content = json.loads((folder / "pseudo/pseudo_labels.json").read_text())
     images = {image["id"]: image["file_name"] for image in content["images"]}
     assert content["annotations"]

@@ -53,7 +53,7 @@ void cross_entropy_keeps_its_digits(int most, double accuracy) {
   }
 }
 
-void neighbours_lie_around_their_centre() {
+void neighbors_lie_around_their_center() {
   // Powers of 4: the sum says which elements it holds, and how often.
   double image[4][5] = {};
   double power = 1;
@@ -63,8 +63,8 @@ void neighbours_lie_around_their_centre() {
       power *= 4;
     }
   }
-  CHECK(neighbour_sum(&image[2][2], 5) == (power - 1) / 3 - 256);
-  CHECK(neighbour_sum(&image[1][1], 5) == 4 + 64 + 256);
+  CHECK(neighbor_sum(&image[2][2], 5) == (power - 1) / 3 - 256);
+  CHECK(neighbor_sum(&image[1][1], 5) == 4 + 64 + 256);
 }
 
 void weights_are_relative_to_the_mean() {
@@ -98,7 +98,7 @@ int main() {
   exp_and_log1p_agree_with_the_library();
   cross_entropy_keeps_its_digits<double>(100, 1e-14);
   cross_entropy_keeps_its_digits<float>(85, 4e-7);
-  neighbours_lie_around_their_centre();
+  neighbors_lie_around_their_center();
   weights_are_relative_to_the_mean();
   float_does_not_suffice_without_edges_or_for_nan();
 }

@@ -11,7 +11,7 @@ namespace {
 
 void samples_lie_where_roi_align_puts_them() {
   // The box [2, 8] has 2 bins of 3 pixels: samples half a pixel apart from the edges, at 2, 3, 4
-  // and 5, 6, 7 in coordinates where pixel k has its centre at k.
+  // and 5, 6, 7 in coordinates where pixel k has its center at k.
   const AxisBins bins = axis_bins(2, 8, 100, 2);
   CHECK(bins.start == 1.5f && bins.bin == 3.0f && bins.samples == 3);
   CHECK(axis_sample(bins, 0, 0, 100).pixel == 2 && axis_sample(bins, 0, 0, 100).weight == 1);

@@ -133,7 +133,7 @@ void a_box_of_the_masks_size_keeps_the_mask() {
   }
 }
 
-// The interpolated value at the centre of a pixel, in double precision.
+// The interpolated value at the center of a pixel, in double precision.
 double value_at(const float* mask, int side, const float* box, int x, int y) {
   if (x < std::floor(box[0]) - 1 || x >= std::ceil(box[2]) + 1) return 0;
   if (y < std::floor(box[1]) - 1 || y >= std::ceil(box[3]) + 1) return 0;

@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from nbseg.datasets.converters.bdd100k import convert_bdd100k
-from nbseg.datasets.converters.scalabel import rasterise
+from nbseg.datasets.converters.scalabel import rasterize
 
 FORMS = ("bitmasks", "rles", "polygons")
 CLASSES = ["pedestrian", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"]
@@ -135,7 +135,7 @@ def test_curves_are_filled():
     cv2.fillPoly(expected, [curve.round().astype(np.int32)], 1)
     outline = {"vertices": p.tolist(), "types": "LCCC", "closed": True}
     square = {"vertices": [[0, 0], [5, 0], [5, 5], [0, 5]], "types": "LLLL", "closed": True}
-    ids = rasterise([[outline], [square]], 120, 240)
+    ids = rasterize([[outline], [square]], 120, 240)
     assert set(np.unique(ids)) == {0, 1, 2}
     assert (ids == 2).sum() == 25
     union = ((ids == 1) | (expected > 0)).sum()
@@ -143,7 +143,7 @@ def test_curves_are_filled():
 
 
 def test_many_objects_keep_their_numbers():
-    """More objects than one colour channel has values."""
+    """More objects than one color channel has values."""
     boxes = [(x, y) for y in range(0, 60, 3) for x in range(0, 60, 3)]
     outlines = [
         [
@@ -155,7 +155,7 @@ def test_many_objects_keep_their_numbers():
         ]
         for x, y in boxes
     ]
-    ids = rasterise(outlines, 60, 60)
+    ids = rasterize(outlines, 60, 60)
     assert [ids[y, x] for x, y in boxes] == list(range(1, 401))
 
 

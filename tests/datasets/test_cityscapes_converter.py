@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 from nbseg.datasets.converters import parallel
 from nbseg.datasets.converters.cityscapes import CATEGORIES, convert_cityscapes
-from nbseg.datasets.converters.cityscapes_polygons import rasterise_polygons
+from nbseg.datasets.converters.cityscapes_polygons import rasterize_polygons
 from nbseg.datasets.converters.instance_map import encode_instances
 
 CLASSES = {
@@ -95,7 +95,7 @@ def test_equals_the_pngs(tmp_path):
 def test_polygons_stand_in_for_missing_pngs(tmp_path):
     made = write_cityscapes(tmp_path, masks="polygons")
     prepared = convert_cityscapes(tmp_path, tmp_path / "annotations", ["train"])[0]
-    assert "rasterised" in " ".join(prepared.notes)
+    assert "rasterized" in " ".join(prepared.notes)
     for image, annotations in _by_image(_read(prepared)):
         stem = image["file_name"].removesuffix("_leftImg8bit.png")
         _assert_equal(annotations, made[f"train/{stem}"])
@@ -232,7 +232,7 @@ def test_polygons_equal_cityscapesscripts(tmp_path):
         annotation = json2instance.Annotation()
         annotation.fromJsonFile(str(path))
         expected = np.array(json2instance.createInstanceImage(annotation, "ids"))
-        np.testing.assert_array_equal(rasterise_polygons(path), expected)
+        np.testing.assert_array_equal(rasterize_polygons(path), expected)
     evaluated = [(la.id, la.name) for la in labels if la.hasInstances and not la.ignoreInEval]
     assert [(c["id"], c["name"]) for c in CATEGORIES] == evaluated
 
@@ -265,7 +265,7 @@ def test_unknown_labels_are_refused(tmp_path):
     item = {"label": "spaceship", "polygon": [[0, 0], [1, 1], [1, 0]]}
     path.write_text(json.dumps({"imgHeight": 4, "imgWidth": 4, "objects": [item]}))
     with pytest.raises(ValueError, match="object 0 has the unknown label 'spaceship'"):
-        rasterise_polygons(path)
+        rasterize_polygons(path)
 
 
 def test_mmdetection_loads_the_json(tmp_path):

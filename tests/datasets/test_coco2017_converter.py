@@ -42,7 +42,7 @@ def test_val35k_and_its_complement_partition_train2017(tmp_path):
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_unlabelled_images(tmp_path, listed):
+def test_unlabeled_images(tmp_path, listed):
     """With the released list of images, and from the folder without it."""
     write_coco(tmp_path, unlabeled=4)
     info = tmp_path / "annotations/image_info_unlabeled2017.json"
@@ -63,7 +63,7 @@ def test_unlabelled_images(tmp_path, listed):
     assert len(coco.getCatIds()) == 80 and len(coco.getImgIds()) == 4
 
 
-def test_without_2014_and_unlabelled_images_it_only_checks(tmp_path):
+def test_without_2014_and_unlabeled_images_it_only_checks(tmp_path):
     write_coco(tmp_path)
     (tmp_path / "annotations/instances_val2014.json").rename(tmp_path / "val2014.json")
     (tmp_path / "unlabeled2017").rename(tmp_path / "elsewhere")

@@ -1,4 +1,4 @@
-"""Bare folders of unlabelled images, through MMDetection's own pipeline."""
+"""Bare folders of unlabeled images, through MMDetection's own pipeline."""
 
 import warnings
 

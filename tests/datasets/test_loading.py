@@ -9,7 +9,7 @@ from mmdet.registry import TRANSFORMS
 from pycocotools import mask as mask_utils
 
 import nbseg.datasets.loading  # noqa: F401  registers the transform
-from nbseg.structures.cropped_bitmap_masks import CroppedBitmapMasks
+from nbseg.datasets.cropped_bitmap_masks import CroppedBitmapMasks
 
 HEIGHT, WIDTH = 60, 90
 

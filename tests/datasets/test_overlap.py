@@ -1,4 +1,4 @@
-"""Images of the labelled set that lie in the unlabelled one too."""
+"""Images of the labeled set that lie in the unlabeled one too."""
 
 from nbseg.datasets.overlap import overlapping_images
 
@@ -10,19 +10,19 @@ def written(path, content):
 
 
 def test_the_same_file_and_copies_of_it(tmp_path):
-    first = written(tmp_path / "labelled" / "1.png", b"first")
-    second = written(tmp_path / "labelled" / "2.png", b"second")
+    first = written(tmp_path / "labeled" / "1.png", b"first")
+    second = written(tmp_path / "labeled" / "2.png", b"second")
     link = tmp_path / "link.png"
     link.symlink_to(first)
-    copy = written(tmp_path / "unlabelled" / "x.png", b"second")
-    same_size = written(tmp_path / "unlabelled" / "1.png", b"other")
-    unlabelled = [link, copy, same_size, first, tmp_path / "absent.png"]
-    assert overlapping_images([first, str(second), tmp_path / "no.png"], unlabelled) == [
+    copy = written(tmp_path / "unlabeled" / "x.png", b"second")
+    same_size = written(tmp_path / "unlabeled" / "1.png", b"other")
+    unlabeled = [link, copy, same_size, first, tmp_path / "absent.png"]
+    assert overlapping_images([first, str(second), tmp_path / "no.png"], unlabeled) == [
         (first, link),
         (second, copy),
         (first, first),
     ]
-    assert overlapping_images([], unlabelled) == []
+    assert overlapping_images([], unlabeled) == []
     assert overlapping_images([first], [copy, same_size]) == []
 
 
@@ -31,8 +31,8 @@ def test_files_are_read_only_where_sizes_and_ends_agree(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "nbseg.datasets.overlap.file_hash", lambda path: read.append(path.name) or path.read_bytes()
     )
-    labelled = [written(tmp_path / f"l{size}.png", bytes(size)) for size in (100, 200, 300, 400)]
+    labeled = [written(tmp_path / f"l{size}.png", bytes(size)) for size in (100, 200, 300, 400)]
     begins, ends = bytes([7]) + bytes(299), bytes(399) + bytes([7])
-    unlabelled = [written(tmp_path / f"u{len(c)}.png", c) for c in (begins, ends, bytes(500))]
-    assert overlapping_images(labelled, unlabelled) == []
+    unlabeled = [written(tmp_path / f"u{len(c)}.png", c) for c in (begins, ends, bytes(500))]
+    assert overlapping_images(labeled, unlabeled) == []
     assert sorted(read) == ["l300.png", "u300.png"]

@@ -1,4 +1,4 @@
-"""The procedural set: repeatable, valid for pycocotools, and not solvable by colour."""
+"""The procedural set: repeatable, valid for pycocotools, and not solvable by color."""
 
 import hashlib
 import json
@@ -121,8 +121,8 @@ def test_every_class_has_its_form(coco):
         assert np.median(solidity[name]) < 0.75
 
 
-def test_colour_does_not_predict_the_class(folder, coco):
-    """Nearest class centroid of an object's mean colour and contrast, leaving it out."""
+def test_color_does_not_predict_the_class(folder, coco):
+    """Nearest class centroid of an object's mean color and contrast, leaving it out."""
     features, labels = [], []
     for image in coco.imgs.values():
         pixels = cv2.imread(str(folder / "train" / image["file_name"])).astype(float)

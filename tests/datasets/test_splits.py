@@ -45,7 +45,7 @@ def test_indices_equal_the_released_shuffle(count, percents, seed):
         np.testing.assert_array_equal(found, _released(count, percent, seed))
 
 
-def test_released_numbers_of_labelled_images():
+def test_released_numbers_of_labeled_images():
     assert [len(split_indices(2975, p, 1)) for p in (5, 10, 20, 30, 40)] == [
         148, 297, 595, 892, 1190,
     ]  # fmt: skip
@@ -68,30 +68,30 @@ def test_global_generator_is_left_alone():
 def test_files_partition_images_and_annotations_in_their_order(tmp_path):
     content = _coco(40)
     source = _write(tmp_path / "instances_train.json", content)
-    labelled_path, unlabelled_path = write_split(source, 20, 3)
-    assert labelled_path == tmp_path / "instances_train.3@20.json"
-    assert unlabelled_path == tmp_path / "instances_train.3@20-unlabeled.json"
-    labelled, unlabelled = (json.loads(p.read_text()) for p in (labelled_path, unlabelled_path))
+    labeled_path, unlabeled_path = write_split(source, 20, 3)
+    assert labeled_path == tmp_path / "instances_train.3@20.json"
+    assert unlabeled_path == tmp_path / "instances_train.3@20-unlabeled.json"
+    labeled, unlabeled = (json.loads(p.read_text()) for p in (labeled_path, unlabeled_path))
 
     chosen = sorted(_released(40, 20, 3))
-    assert labelled["images"] == [content["images"][i] for i in chosen]
-    assert unlabelled["images"] == [i for i in content["images"] if i not in labelled["images"]]
-    ids = {i["id"] for i in labelled["images"]}
-    assert labelled["annotations"] == [a for a in content["annotations"] if a["image_id"] in ids]
-    assert len(unlabelled["annotations"]) == 2 * 32
-    for part in (labelled, unlabelled):
+    assert labeled["images"] == [content["images"][i] for i in chosen]
+    assert unlabeled["images"] == [i for i in content["images"] if i not in labeled["images"]]
+    ids = {i["id"] for i in labeled["images"]}
+    assert labeled["annotations"] == [a for a in content["annotations"] if a["image_id"] in ids]
+    assert len(unlabeled["annotations"]) == 2 * 32
+    for part in (labeled, unlabeled):
         assert part["categories"] == content["categories"]
         assert part["info"] == content["info"]
-    assert len(COCO(unlabelled_path).imgs) == 32
+    assert len(COCO(unlabeled_path).imgs) == 32
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_fractional_percent_and_other_folder(tmp_path):
     source = _write(tmp_path / "a.json", _coco(400, per_image=1))
-    labelled, unlabelled = write_split(source, 0.5, 0, tmp_path / "splits")
-    assert labelled == tmp_path / "splits" / "a.0@0.5.json"
-    assert unlabelled == tmp_path / "splits" / "a.0@0.5-unlabeled.json"
-    assert len(json.loads(labelled.read_text())["images"]) == 2
+    labeled, unlabeled = write_split(source, 0.5, 0, tmp_path / "splits")
+    assert labeled == tmp_path / "splits" / "a.0@0.5.json"
+    assert unlabeled == tmp_path / "splits" / "a.0@0.5-unlabeled.json"
+    assert len(json.loads(labeled.read_text())["images"]) == 2
     assert write_split(source, 5.0, 0)[0].name == "a.0@5.json"
 
 

@@ -35,7 +35,7 @@ def test_albumentations_takes_every_argument():
     """It only warns of an argument that it ignores."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        operations = transforms._colour_operations(7)
+        operations = transforms._color_operations(7)
     expected = {
         "Sharpen": {"alpha": (0, 1), "lightness": (0.75, 1.5)},
         "GaussNoise": {"std_range": (0, 0.014)},
@@ -78,23 +78,23 @@ def test_a_blur_kernel_that_cannot_be_is_refused(max_blur):
 
 
 def test_gaussian_noise_has_the_released_strength():
-    grey = np.full((64, 64, 3), 128, np.uint8)
-    deviations = [(o - 128.0).std() for o in _samples(_operation("GaussNoise"), grey)]
+    gray = np.full((64, 64, 3), 128, np.uint8)
+    deviations = [(o - 128.0).std() for o in _samples(_operation("GaussNoise"), gray)]
     assert 2.5 < max(deviations) < np.sqrt(12.75) + 0.3
 
 
 def test_multiplicative_noise_and_brightness_have_the_released_range():
-    grey = np.full((8, 8, 3), 100, np.uint8)
-    factors = [o.mean() / 100 for o in _samples(_operation("MultiplicativeNoise"), grey, 200)]
+    gray = np.full((8, 8, 3), 100, np.uint8)
+    factors = [o.mean() / 100 for o in _samples(_operation("MultiplicativeNoise"), gray, 200)]
     assert 0.49 <= min(factors) < 0.55
     assert 1.45 < max(factors) <= 1.51
-    brightened = [o.mean() for o in _samples(_operation("RandomBrightnessContrast"), grey, 200)]
+    brightened = [o.mean() for o in _samples(_operation("RandomBrightnessContrast"), gray, 200)]
     assert min(brightened) >= 1.1 * 100 + 0.1 * 255 - 1
     assert max(brightened) <= 1.3 * 100 + 0.3 * 255 + 1
 
 
 def test_blurs_do_not_move_edges():
-    """A blurred symmetric spot keeps its centre, whatever the kernel's size."""
+    """A blurred symmetric spot keeps its center, whatever the kernel's size."""
     spot = np.zeros((31, 31, 3), np.uint8)
     spot[13:18, 13:18] = 255
     for name in ("GaussianBlur", "Blur"):
@@ -140,14 +140,14 @@ def test_strength_is_independent_of_the_choice():
     """Chosen brightness factors cover their whole range, not the part tied to the choice."""
     augmentation = StrongColorAugmentation(prob=1)
     keep = [type(o).__name__ == "MultiplicativeNoise" for o in augmentation.operations]
-    grey = np.full((4, 4, 3), 100, np.uint8)
+    gray = np.full((4, 4, 3), 100, np.uint8)
     factors = []
     np.random.seed(1)
     for _ in range(1500):
         state = np.random.get_state()
         chosen = (np.random.random(), np.random.choice(7, p=augmentation.weights))[1]
         np.random.set_state(state)
-        output = augmentation({"img": grey})["img"]
+        output = augmentation({"img": gray})["img"]
         if keep[chosen]:
             factors.append(output.mean() / 100)
     assert len(factors) > 80
@@ -174,7 +174,7 @@ def test_probability_zero_leaves_the_image_and_all_else_alone():
         StrongColorAugmentation(prob=1.5)
 
 
-def test_pipeline_with_cutout_fills_holes_with_the_mean_colour():
+def test_pipeline_with_cutout_fills_holes_with_the_mean_color():
     pipeline = Compose(
         [
             {"type": "mmdet.StrongColorAugmentation", "prob": 0},
@@ -189,8 +189,8 @@ def test_pipeline_with_cutout_fills_holes_with_the_mean_colour():
     np.random.seed(0)
     white = np.full((48, 48, 3), 255, np.uint8)
     outputs = [pipeline({"img": white.copy()})["img"] for _ in range(20)]
-    colours = {tuple(c) for o in outputs for c in o.reshape(-1, 3).tolist()}
-    assert colours == {(255, 255, 255), (103, 116, 123)}
+    colors = {tuple(c) for o in outputs for c in o.reshape(-1, 3).tolist()}
+    assert colors == {(255, 255, 255), (103, 116, 123)}
     holes = [(o[..., 0] == 103).sum() for o in outputs]
     assert min(holes) == 0
     assert 200 < max(holes) <= 5 * 200

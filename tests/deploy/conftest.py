@@ -1,16 +1,16 @@
 """Two detectors exported once."""
 
 import pytest
-from small_detectors import GREY, decided_detector, export, silence, small_config
+from small_detectors import GRAY, decided_detector, export, silence, small_config
 
 
 @pytest.fixture(scope="session")
 def mask_rcnn(tmp_path_factory):
-    """Mask R-CNN with the noise-tolerant head, exported; it finds nothing in ``GREY``."""
+    """Mask R-CNN with the noise-tolerant head, exported; it finds nothing in ``GRAY``."""
     head = {"type": "NoiseTolerantMaskHead", "norm_cfg": {"type": "BN"}}
     config = small_config("mask-rcnn_r50_fpn", head)
     detector = decided_detector(config)
-    silence(detector, config, GREY)
+    silence(detector, config, GRAY)
     return export(tmp_path_factory.mktemp("mask_rcnn"), detector, config)
 
 

@@ -13,7 +13,7 @@ from mmengine.utils import import_modules_from_strings
 from nbseg.deploy.export import export_checkpoint
 
 CLASSES = ("disc", "square", "star")
-GREY = np.full((120, 150, 3), 128, np.uint8)
+GRAY = np.full((120, 150, 3), 128, np.uint8)
 
 # The first stages of a ResNet-18, an eighth as wide. On small images there are fewer anchors than
 # nms_pre asks for. No data set is ever opened.

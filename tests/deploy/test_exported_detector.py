@@ -7,7 +7,7 @@ import sys
 import cv2
 import pytest
 from mmengine.config import Config
-from small_detectors import CLASSES, GREY, pictures, predict
+from small_detectors import CLASSES, GRAY, pictures, predict
 
 from nbseg.files import write_json
 
@@ -22,7 +22,7 @@ pytestmark = [
 def config(mask_rcnn, tmp_path_factory):
     """Mask R-CNN's config with a data set of which every second prediction is the truth."""
     folder = tmp_path_factory.mktemp("data")
-    images = [*pictures((112, 160), (201, 90), (333, 517)), GREY]
+    images = [*pictures((112, 160), (201, 90), (333, 517)), GRAY]
     predictions = predict(mask_rcnn.detector, mask_rcnn.config, images)
     content = {"images": [], "annotations": []}
     content["categories"] = [{"id": i, "name": name} for i, name in enumerate(CLASSES, 5)]

@@ -45,12 +45,12 @@ def test_an_image_that_would_vanish_is_refused():
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
-@pytest.mark.parametrize("kind", ["colour", "grey", "transparent", "16 bit"])
+@pytest.mark.parametrize("kind", ["color", "gray", "transparent", "16 bit"])
 def test_files_are_read_as_in_the_test_pipeline(tmp_path, kind, suffix):
     if suffix == ".jpg" and kind in ("transparent", "16 bit"):
         pytest.skip("JPEG has neither")
     image = pictures((40, 30))[0]
-    if kind == "grey":
+    if kind == "gray":
         image = image[:, :, 0]
     elif kind == "transparent":
         image = np.dstack([image, image[:, :, 0]])
@@ -81,7 +81,7 @@ def test_the_cameras_orientation_is_applied(tmp_path):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_print_colours_are_converted(tmp_path):
+def test_print_colors_are_converted(tmp_path):
     picture = PIL.Image.fromarray(pictures((40, 30))[0]).convert("CMYK")
     path = tmp_path / "image.jpg"
     picture.save(path)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
-from small_detectors import GREY, pictures, predict
+from small_detectors import GRAY, pictures, predict
 
 from nbseg.deploy.checkpoint_segmenter import as_detections
 from nbseg.deploy.detections import Detections
@@ -123,14 +123,14 @@ def test_a_batch(model, segmenter):
 def test_an_image_without_detections(mask_rcnn):
     segmenter = Segmenter(mask_rcnn.onnx, providers=["CPUExecutionProvider"], threads=1)
     busy = pictures((120, 150))[0]
-    nothing, something = predict(mask_rcnn.detector, mask_rcnn.config, [GREY, busy])
+    nothing, something = predict(mask_rcnn.detector, mask_rcnn.config, [GRAY, busy])
     assert len(nothing.scores) == 0
     assert len(something.scores)
-    detections = segmenter(GREY)
+    detections = segmenter(GRAY)
     assert detections.boxes.shape == (0, 4)
     assert detections.scores.shape == detections.labels.shape == (0,)
     assert detections.rles == []
-    assert_same(something, segmenter.predict([GREY, busy])[1])
+    assert_same(something, segmenter.predict([GRAY, busy])[1])
 
 
 def test_more_objects_than_the_maximum(model, segmenter):

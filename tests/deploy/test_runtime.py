@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
-from small_detectors import CLASSES, GREY, pictures
+from small_detectors import CLASSES, GRAY, pictures
 
 from nbseg.deploy.runtime import Segmenter
 
@@ -74,7 +74,7 @@ def test_by_default_it_uses_what_the_machine_has(mask_rcnn, capfd):
     segmenter = Segmenter(mask_rcnn.onnx)
     assert segmenter.providers[-1] == "CPUExecutionProvider"
     assert "Error" not in capfd.readouterr().err
-    assert segmenter(GREY).rles == []
+    assert segmenter(GRAY).rles == []
 
 
 def test_a_provider_that_cannot_be_used_is_an_error(mask_rcnn):
@@ -90,9 +90,9 @@ def test_a_provider_that_cannot_be_used_is_an_error(mask_rcnn):
 
 def test_images_of_another_kind_are_refused(segmenter):
     with pytest.raises(ValueError, match="COLOR_GRAY2BGR"):
-        segmenter(GREY[:, :, 0])
+        segmenter(GRAY[:, :, 0])
     with pytest.raises(TypeError, match="uint16"):
-        segmenter(GREY.astype(np.uint16))
+        segmenter(GRAY.astype(np.uint16))
 
 
 def test_files_that_are_no_model_are_refused(mask_rcnn, tmp_path):

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 from mmengine.config import Config
 
+from nbseg.config.stage_config import DEFAULT_STAGES
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.engine.pipeline import Pipeline
-from nbseg.engine.stage_config import DEFAULT_STAGES
 
 # The config of the generated set with everything that takes time made small. What a network says
 # after three steps hardly differs from chance, so boxes of low scores become pseudo-labels.

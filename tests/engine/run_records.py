@@ -2,8 +2,8 @@
 
 import json
 
+from nbseg.config.stage_config import STAGES
 from nbseg.engine.manifest import Manifest
-from nbseg.engine.stage_config import STAGES
 from nbseg.files import file_hash, write_json
 
 TRAINED = ("supervised", "teacher", "student")

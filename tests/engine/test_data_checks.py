@@ -3,8 +3,8 @@
 import pytest
 from mmengine.config import Config
 
-from nbseg.engine.data_checks import annotation_files, check_batches, check_data, check_labelled
-from nbseg.engine.errors import StageError
+from nbseg.engine.data_checks import annotation_files, check_batches, check_data, check_labeled
+from nbseg.errors import StageError
 
 
 def test_annotation_files_of_wrapped_data_sets():
@@ -40,16 +40,16 @@ def test_a_batch_with_an_image_of_each_source_is_accepted(size, ratio):
 
 
 def test_other_classes_and_thresholds_are_refused(tmp_path):
-    path = tmp_path / "labelled.json"
+    path = tmp_path / "labeled.json"
     path.write_text(
         '{"images": [], "annotations": [], "categories": '
         '[{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}'
     )
-    check_labelled({"labelled_json": str(path), "classes": ["cat", "dog"]})
-    fixed = {"labelled_json": str(path), "classes": ["cat", "dog"], "pixel_threshold": 0.5}
-    check_labelled({**fixed, "box_threshold": 0.7})
+    check_labeled({"labeled_json": str(path), "classes": ["cat", "dog"]})
+    fixed = {"labeled_json": str(path), "classes": ["cat", "dog"], "pixel_threshold": 0.5}
+    check_labeled({**fixed, "box_threshold": 0.7})
     for wrong in ({"box_threshold": "mtach"}, {"pixel_threshold": "mtach"}):
         with pytest.raises(StageError, match="must be \"match\".* found 'mtach'"):
-            check_labelled({**fixed, **wrong})
+            check_labeled({**fixed, **wrong})
     with pytest.raises(StageError, match="name them in its order"):
-        check_labelled({"labelled_json": str(path), "classes": ["dog", "cat"]})
+        check_labeled({"labeled_json": str(path), "classes": ["dog", "cat"]})

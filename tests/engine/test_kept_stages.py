@@ -5,7 +5,7 @@ import json
 import pytest
 from run_records import content_of, kept_and_started, logged_steps
 
-from nbseg.engine.stage_config import STAGES
+from nbseg.config.stage_config import STAGES
 from nbseg.files import file_hash
 
 pytestmark = pytest.mark.usefixtures("one_thread")

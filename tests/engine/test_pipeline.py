@@ -9,7 +9,7 @@ from mmengine.config import Config
 from pycocotools.coco import COCO
 from run_records import TRAINED, kept_and_started, logged_steps, manifest
 
-from nbseg.engine.stage_config import STAGES, stage_config
+from nbseg.config.stage_config import STAGES, stage_config
 from nbseg.pseudo.predictions import PredictionStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -34,7 +34,7 @@ def test_a_stage_leaves_the_plain_config_it_ran(finished, stage):
 
 
 @pytest.mark.parametrize("stage", TRAINED)
-def test_a_checkpoint_carries_its_config_and_no_optimiser(finished, stage):
+def test_a_checkpoint_carries_its_config_and_no_optimizer(finished, stage):
     folder = finished.work_dir / stage
     checkpoint = torch.load(folder / f"{stage}.pth", weights_only=False)
     assert set(checkpoint) == {"state_dict", "meta"}
@@ -52,7 +52,7 @@ def test_the_control_arm_trains_as_long_as_teacher_and_student(finished):
     assert logged_steps(finished.work_dir / "student") == [[1, 2, 3]]
 
 
-def test_every_unlabelled_image_is_predicted(finished):
+def test_every_unlabeled_image_is_predicted(finished):
     hidden = json.loads(
         (finished.work_dir / "splits" / "instances_train.0@50-unlabeled.json").read_text()
     )
@@ -69,10 +69,10 @@ def test_every_unlabelled_image_is_predicted(finished):
 
 def test_pseudo_labels_are_valid_coco(finished):
     coco = COCO(str(finished.work_dir / "pseudo" / "pseudo_labels.json"))
-    labelled = json.loads((finished.work_dir / "splits" / "instances_train.0@50.json").read_text())
+    labeled = json.loads((finished.work_dir / "splits" / "instances_train.0@50.json").read_text())
     assert len(coco.imgs) == 3 and coco.anns
-    assert not set(coco.imgs) & {image["id"] for image in labelled["images"]}
-    assert coco.dataset["categories"] == labelled["categories"]
+    assert not set(coco.imgs) & {image["id"] for image in labeled["images"]}
+    assert coco.dataset["categories"] == labeled["categories"]
     for annotation in coco.anns.values():
         assert coco.annToMask(annotation).sum() == annotation["area"] > 0
         assert 0.05 <= annotation["score"] <= 1
@@ -113,14 +113,14 @@ def test_own_files_skip_the_stages_that_would_make_them(finished, tmp_path, make
 
 
 def test_a_bare_folder_of_images_and_an_own_teacher(finished, tmp_path, train):
-    """Labelled images with a json of their own, any unlabelled images beside, without a json."""
+    """Labeled images with a json of their own, any unlabeled images beside, without a json."""
     folder = finished.data / "val"
     work_dir = tmp_path / "run"
     printed = train(
         finished.config,
         *("--work-dir", work_dir, "--stages", "teacher,pseudo,labels,student", "--cfg-options"),
-        *("split=None", f"unlabelled_folder={folder}/"),
-        f"labelled_json={finished.work_dir}/splits/instances_train.0@50.json",
+        *("split=None", f"unlabeled_folder={folder}/"),
+        f"labeled_json={finished.work_dir}/splits/instances_train.0@50.json",
         f"teacher.checkpoint={finished.work_dir}/teacher/teacher.pth",
         "pseudo.test_dataloader.dataset.type=ImageFolderDataset",
         "pseudo.test_dataloader.dataset.ann_file=",
@@ -140,7 +140,7 @@ def test_the_oracle_trains_with_the_hidden_labels(moved, make_pipeline):
     metrics = make_pipeline(moved, stages=["oracle"]).run()
     assert list(metrics) == [*TRAINED, "oracle"]
     plain = Config.fromfile(moved.work_dir / "oracle" / "config.py")
-    labelled, hidden = (part.ann_file for part in plain.train_dataloader.dataset.datasets)
-    assert labelled == str(moved.work_dir / "splits" / "instances_train.0@50.json")
+    labeled, hidden = (part.ann_file for part in plain.train_dataloader.dataset.datasets)
+    assert labeled == str(moved.work_dir / "splits" / "instances_train.0@50.json")
     assert hidden == str(moved.work_dir / "splits" / "instances_train.0@50-unlabeled.json")
     assert plain.model.roi_head.mask_head.type == "NoiseTolerantMaskHead"

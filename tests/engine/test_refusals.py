@@ -8,30 +8,30 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from nbseg.engine.errors import StageError
+from nbseg.errors import StageError
 from nbseg.pseudo.predictions import PredictionStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_unlabelled_images_that_are_labelled_are_refused(finished, tmp_path, make_pipeline):
+def test_unlabeled_images_that_are_labeled_are_refused(finished, tmp_path, make_pipeline):
     run = SimpleNamespace(**{**vars(finished), "work_dir": tmp_path / "run"})
-    labelled = f"{finished.work_dir}/splits/instances_train.0@50.json"
+    labeled = f"{finished.work_dir}/splits/instances_train.0@50.json"
     folder = tmp_path / "images"
     folder.mkdir()
-    images = json.loads(Path(labelled).read_text())["images"]
+    images = json.loads(Path(labeled).read_text())["images"]
     shutil.copy(finished.data / "train" / images[0]["file_name"], folder / "a_copy.png")
     shutil.copy(finished.data / "val" / "000000.png", folder / "another.png")
     changes = {
         "split": None,
         "report": None,
-        "labelled_json": labelled,
+        "labeled_json": labeled,
         "teacher.checkpoint": f"{finished.work_dir}/teacher/teacher.pth",
         "pseudo.test_dataloader.dataset.type": "ImageFolderDataset",
         "pseudo.test_dataloader.dataset.data_prefix.img": f"{folder}/",
         "pseudo.test_dataloader.dataset.ann_file": "",
     }
-    message = rf"1 unlabelled images are labelled ones: .*{images[0]['file_name']} = .*a_copy.png"
+    message = rf"1 unlabeled images are labeled ones: .*{images[0]['file_name']} = .*a_copy.png"
     with pytest.raises(StageError, match=message):
         make_pipeline(run, changes, stages=["pseudo"]).run()
     assert not (run.work_dir / "pseudo").exists()

@@ -10,9 +10,9 @@ from known_detector import TTA_CFG
 from mmdet.structures.mask import BitmapMasks
 from pycocotools import mask as coco_mask
 
+from nbseg.datasets.cropped_bitmap_masks import CroppedBitmapMasks
 from nbseg.deploy.export_checks import check_exportable
 from nbseg.models.mask_tta import MaskTTAModel
-from nbseg.structures.cropped_bitmap_masks import CroppedBitmapMasks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

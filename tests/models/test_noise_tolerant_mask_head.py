@@ -95,7 +95,7 @@ def test_a_plain_heads_weights_give_its_predictions(class_agnostic, norm_cfg):
     plain.init_weights()
     torch.nn.init.normal_(plain.conv_logits.bias)
     features = torch.randn(5, 8, 14, 14)
-    plain.train()(features)  # moves the running statistics of the normalisation
+    plain.train()(features)  # moves the running statistics of the normalization
     checkpoint = {f"mask_head.{name}": value for name, value in plain.state_dict().items()}
 
     detector = torch.nn.ModuleDict({"mask_head": head})

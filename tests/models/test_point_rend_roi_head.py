@@ -7,8 +7,8 @@ import torch
 from comparison_models import POINT_REND
 from mmcv.ops import point_sample
 
+from nbseg.datasets.cropped_bitmap_masks import CroppedBitmapMasks
 from nbseg.models.point_rend_roi_head import sample_masks
-from nbseg.structures.cropped_bitmap_masks import CroppedBitmapMasks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,7 +8,7 @@ import torch
 from pycocotools import mask as coco_mask
 
 import nbseg.models.rle_mask_head  # noqa: F401  registers the head
-from nbseg.structures.cropped_bitmap_masks import CroppedBitmapMasks
+from nbseg.datasets.cropped_bitmap_masks import CroppedBitmapMasks
 
 
 def encoded(bitmaps):

@@ -1,6 +1,6 @@
 """Tiny data sets in exactly the layout and the formats of the official archives.
 
-Objects are upright rectangles with bright colours of their class on a dark noisy ground, later
+Objects are upright rectangles with bright colors of their class on a dark noisy ground, later
 ones over earlier ones: numpy alone can paint them, and a detector can learn from them.
 """
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from official_trees.pictures import colour, rectangle, write_image, write_png
+from official_trees.pictures import color, rectangle, write_image, write_png
 
 _GEOMETRY = {"rles": "rle", "polygons": "poly2d"}
 CLASSES = (
@@ -41,9 +41,9 @@ def write_bdd100k(root, train=4, val=2, only_boxes=3, size=(64, 128), seed=0, ma
         for index in range(count):
             name = f"{split[:2]}{index:06x}-{index:08x}"
             objects = _objects(rng, size)
-            ids, colours = _paint(objects, size)
+            ids, colors = _paint(objects, size)
             image = root / f"images/10k/{split}/{name}.jpg"
-            write_image(image, colours, rng)
+            write_image(image, colors, rng)
             if split == "test":
                 shared.append(image)
                 continue
@@ -117,12 +117,12 @@ def _objects(rng, size):
 
 def _paint(objects, size):
     ids = np.zeros(size, np.int32)
-    colours = np.zeros((*size, 3), np.uint8)
+    colors = np.zeros((*size, 3), np.uint8)
     for number, item in enumerate(objects, start=1):
         x0, y0, x1, y1 = item["rectangle"]
         ids[y0:y1, x0:x1] = number
-        colours[y0:y1, x0:x1] = colour(item["id"])
-    return ids, colours
+        colors[y0:y1, x0:x1] = color(item["id"])
+    return ids, colors
 
 
 def _bitmask(objects, ids):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from official_trees.pictures import colour, rectangle, write_image, write_png
+from official_trees.pictures import color, rectangle, write_image, write_png
 
 LABELS = {
     "person": 24, "rider": 25, "car": 26, "truck": 27, "bus": 28, "caravan": 29, "trailer": 30,
@@ -40,9 +40,9 @@ def write_cityscapes(
             stem = f"{city}_{index:06d}_000019"
             empty = split == "train" and index == count - 1 and count > 1
             objects = _objects(rng, size, empty)
-            ids, colours = _paint(objects, size)
+            ids, colors = _paint(objects, size)
             image = root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png"
-            write_image(image, colours, rng)
+            write_image(image, colors, rng)
             folder = root / kind / split / city
             folder.mkdir(parents=True, exist_ok=True)
             content = {"imgHeight": size[0], "imgWidth": size[1], "objects": objects}
@@ -79,7 +79,7 @@ def _polygon(label, box):
 
 def _paint(objects, size):
     ids = np.zeros(size, np.int32)
-    colours = np.zeros((*size, 3), np.uint8)
+    colors = np.zeros((*size, 3), np.uint8)
     others = {"sky": 23, "road": 7}
     seen = dict.fromkeys(LABELS, 0)
     for item in objects:
@@ -96,5 +96,5 @@ def _paint(objects, size):
         ids[y0 : y1 + 1, x0 : x1 + 1] = number
         if label not in others:
             name = label.removesuffix("group")
-            colours[y0 : y1 + 1, x0 : x1 + 1] = colour(list(LABELS).index(name))
-    return ids, colours
+            colors[y0 : y1 + 1, x0 : x1 + 1] = color(list(LABELS).index(name))
+    return ids, colors

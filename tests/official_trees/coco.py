@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from official_trees.pictures import colour, rectangle, write_image
+from official_trees.pictures import color, rectangle, write_image
 
 CLASSES = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,"
@@ -49,7 +49,7 @@ def write_coco(root, train=6, val=2, unlabeled=3, size=(64, 96), seed=0, classes
         for _ in range(count):
             number += 3
             name = f"{number:012d}.jpg"
-            colours = np.zeros((*size, 3), np.uint8)
+            colors = np.zeros((*size, 3), np.uint8)
             images.append(
                 {
                     "license": 1,
@@ -64,7 +64,7 @@ def write_coco(root, train=6, val=2, unlabeled=3, size=(64, 96), seed=0, classes
             for position in range(4):
                 index = (len(images) + position) % classes
                 annotation, (x0, y0, x1, y1) = _object(rng, size, crowd=position == 1)
-                colours[y0:y1, x0:x1] = colour(index)
+                colors[y0:y1, x0:x1] = color(index)
                 annotations.append(
                     {
                         **annotation,
@@ -73,7 +73,7 @@ def write_coco(root, train=6, val=2, unlabeled=3, size=(64, 96), seed=0, classes
                         "id": 1000 * number + position,
                     }
                 )
-            write_image(root / split / name, colours, rng)
+            write_image(root / split / name, colors, rng)
         contents[split] = {**head, "images": images, "annotations": annotations}
         if split == "unlabeled2017":
             path = root / "annotations/image_info_unlabeled2017.json"

@@ -1,4 +1,4 @@
-"""Rectangles, their colours, and image files."""
+"""Rectangles, their colors, and image files."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ def rectangle(rng, size):
     return x, y, x + w, y + h
 
 
-def colour(index):
+def color(index):
     return cv2.cvtColor(np.uint8([[[index * 37 % 180, 255, 255]]]), cv2.COLOR_HSV2BGR)[0, 0]
 
 
-def write_image(path: Path, colours, rng):
-    noise = rng.integers(0, 60, colours.shape, dtype=np.uint8)
-    pixels = np.where(colours.any(axis=2, keepdims=True), colours, noise)
+def write_image(path: Path, colors, rng):
+    noise = rng.integers(0, 60, colors.shape, dtype=np.uint8)
+    pixels = np.where(colors.any(axis=2, keepdims=True), colors, noise)
     write_png(path, pixels)
 
 

@@ -12,7 +12,7 @@ CUDA = [
 ]
 
 
-def run_without_synchronisation(function):
+def run_without_synchronization(function):
     """Call a function; whatever in it makes the CPU wait for the GPU raises."""
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from bpm_examples import BORDERS, assert_accurate, example, loss_and_grad
-from cuda_marks import CUDA, replay, run_without_synchronisation
+from cuda_marks import CUDA, replay, run_without_synchronization
 
 from nbseg.ops import bpm_mask_loss, reference
 
@@ -147,7 +147,7 @@ def test_the_same_input_gives_the_same_bits():
 def test_nothing_waits_for_the_gpu():
     arguments = on_gpu(*example())
     wanted = loss_and_grad(bpm_mask_loss, *arguments)
-    actual = run_without_synchronisation(lambda: loss_and_grad(bpm_mask_loss, *arguments))
+    actual = run_without_synchronization(lambda: loss_and_grad(bpm_mask_loss, *arguments))
     assert actual[0] == wanted[0] and torch.equal(actual[1], wanted[1])
 
 

@@ -28,7 +28,7 @@ def random_polygons(count: int, height: int, width: int, seed: int = 0) -> list:
     return instances
 
 
-def rasterise(instances: list, height: int, width: int) -> np.ndarray:
+def rasterize(instances: list, height: int, width: int) -> np.ndarray:
     rles = [
         mask_utils.merge(mask_utils.frPyObjects([part.tolist() for part in parts], height, width))
         for parts in instances
@@ -87,7 +87,7 @@ def assert_same_targets(targets, bitmaps, boxes, gt_inds, sizes=SIZES):
 @pytest.mark.parametrize("source", ["polygons", "rle"])
 def test_equals_mmdetection_on_1000_boxes(source):
     polygons = random_polygons(12, HEIGHT, WIDTH)
-    bitmaps = rasterise(polygons, HEIGHT, WIDTH)
+    bitmaps = rasterize(polygons, HEIGHT, WIDTH)
     if source == "polygons":
         masks = CroppedMasks.from_segmentations(polygons, HEIGHT, WIDTH)
     else:
@@ -101,7 +101,7 @@ def test_equals_mmdetection_on_1000_boxes(source):
 
 def test_equals_mmdetection_on_a_large_image():
     # Far from the origin a coordinate's rounding is a ten-thousandth of a pixel.
-    bitmaps = rasterise(random_polygons(4, 1024, 2048, seed=1), 1024, 2048)
+    bitmaps = rasterize(random_polygons(4, 1024, 2048, seed=1), 1024, 2048)
     boxes, gt_inds = random_boxes(32, bitmaps, seed=1)
     targets = multires_mask_targets(CroppedMasks.from_bitmaps(bitmaps), boxes, gt_inds)
     assert_same_targets(targets, bitmaps, boxes, gt_inds)
@@ -116,7 +116,7 @@ def test_equals_mmdetection_on_noise_and_other_sizes():
 
 
 def test_equals_the_reference():
-    bitmaps = rasterise(random_polygons(5, HEIGHT, WIDTH, seed=3), HEIGHT, WIDTH)
+    bitmaps = rasterize(random_polygons(5, HEIGHT, WIDTH, seed=3), HEIGHT, WIDTH)
     masks = CroppedMasks.from_bitmaps(bitmaps)
     boxes, gt_inds = random_boxes(24, bitmaps, seed=3)
     actual = multires_mask_targets(masks, boxes, gt_inds)
@@ -126,10 +126,10 @@ def test_equals_the_reference():
         assert (target != expected).float().mean() < 1e-3  # values within rounding of 0.5
 
 
-def test_mmdetection_polygon_masks_are_rasterised():
+def test_mmdetection_polygon_masks_are_rasterized():
     polygons = random_polygons(5, HEIGHT, WIDTH, seed=4)
     masks = CroppedMasks.from_instance_masks(PolygonMasks(polygons, HEIGHT, WIDTH))
-    bitmaps = rasterise(polygons, HEIGHT, WIDTH)
+    bitmaps = rasterize(polygons, HEIGHT, WIDTH)
     boxes, gt_inds = random_boxes(40, bitmaps, seed=4)
     assert_same_targets(multires_mask_targets(masks, boxes, gt_inds), bitmaps, boxes, gt_inds)
 
@@ -165,7 +165,7 @@ def test_nothing_to_do_and_nothing_to_see():
 
 
 def test_layout_of_the_arguments_does_not_matter():
-    bitmaps = rasterise(random_polygons(5, HEIGHT, WIDTH, seed=5), HEIGHT, WIDTH)
+    bitmaps = rasterize(random_polygons(5, HEIGHT, WIDTH, seed=5), HEIGHT, WIDTH)
     masks = CroppedMasks.from_bitmaps(bitmaps)
     boxes, gt_inds = random_boxes(16, bitmaps, seed=5)
     wanted = multires_mask_targets(masks, boxes, gt_inds)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from cuda_marks import CUDA, replay, run_without_synchronisation
+from cuda_marks import CUDA, replay, run_without_synchronization
 
 from nbseg.ops import multires_mask_targets, reference
 from nbseg.structures import CroppedMasks
@@ -20,9 +20,9 @@ def example(height=120, width=170, instances=6, rois=200, seed=0):
     y, x = np.mgrid[:height, :width]
     bitmaps = np.zeros((instances, height, width), np.uint8)
     for bitmap in bitmaps[2:]:
-        centre, radii = rng.uniform(0, 1, 2), rng.uniform(0.05, 0.4, 2)
+        center, radii = rng.uniform(0, 1, 2), rng.uniform(0.05, 0.4, 2)
         bitmap[:] = (
-            ((x / width - centre[0]) / radii[0]) ** 2 + ((y / height - centre[1]) / radii[1]) ** 2
+            ((x / width - center[0]) / radii[0]) ** 2 + ((y / height - center[1]) / radii[1]) ** 2
         ) < 1
     bitmaps[1] = rng.random((height, width)) < 0.5
     corners = np.sort(rng.uniform(-0.2, 1.2, (rois, 2, 2)), axis=1) * [width, height]
@@ -102,14 +102,14 @@ def test_more_rois_than_a_grid_has_rows():
 def test_the_same_input_gives_the_same_bits_and_nothing_waits():
     arguments = on_gpu(*example())
     wanted = multires_mask_targets(*arguments)
-    assert_equal(run_without_synchronisation(lambda: multires_mask_targets(*arguments)), wanted)
+    assert_equal(run_without_synchronization(lambda: multires_mask_targets(*arguments)), wanted)
 
 
 def test_masks_go_to_the_gpu_as_one_buffer_and_nothing_waits():
     bitmaps = np.zeros((3, 40, 50), np.uint8)
     bitmaps[0, 3:20, 5:33] = bitmaps[2, 39, 49] = 1
     masks = CroppedMasks.from_bitmaps(bitmaps)[[2, 0]]
-    moved = run_without_synchronisation(lambda: masks.to("cuda"))
+    moved = run_without_synchronization(lambda: masks.to("cuda"))
     storages = {
         part.untyped_storage().data_ptr() for part in (moved.bits, moved.starts, moved.crops)
     }

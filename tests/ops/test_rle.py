@@ -42,9 +42,9 @@ def random_boxes(
     rng: np.random.Generator, count: int, height: int, width: int, largest: float
 ) -> np.ndarray:
     """From a fifth of a pixel to `largest`, inside, across and outside the image's border."""
-    centres = rng.uniform(-0.3, 1.3, (count, 2)) * [width, height]
+    centers = rng.uniform(-0.3, 1.3, (count, 2)) * [width, height]
     halves = np.exp(rng.uniform(np.log(0.1), np.log(largest / 2), (count, 2)))
-    boxes = np.concatenate([centres - halves, centres + halves], axis=1).astype(np.float32)
+    boxes = np.concatenate([centers - halves, centers + halves], axis=1).astype(np.float32)
     if rng.random() < 0.4:
         boxes = np.round(2 * boxes) / 2  # samples fall on the grid, and some boxes have no area
     return boxes
@@ -90,7 +90,7 @@ def test_equals_at_each_cpu_capability(capability: str) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 def test_decodes_to_the_pasted_mask(dtype: type) -> None:
-    # A box of as many pixels as the mask has cells samples each cell at its centre.
+    # A box of as many pixels as the mask has cells samples each cell at its center.
     pattern = np.random.default_rng(0).integers(0, 2, (1, 16, 16))
     probs = (pattern * (255 if dtype is np.uint8 else 1)).astype(dtype)
     (rle,) = paste_rle(probs, np.float32([[30, 7, 46, 23]]), 100, 150, 0.5)

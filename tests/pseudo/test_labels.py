@@ -23,7 +23,7 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def labelled(tmp_path):
+def labeled(tmp_path):
     """Two images with one cat and one dog (0.5 of each an image) that fill half of their boxes."""
     half = np.zeros((HEIGHT, WIDTH), np.uint8)
     half[10:20, 10:30] = np.tile([1, 0], 10)
@@ -53,18 +53,18 @@ def labelled(tmp_path):
             {"id": 20, "name": "cow"},
         ],
     }
-    path = tmp_path / "labelled.json"
+    path = tmp_path / "labeled.json"
     path.write_text(json.dumps(content))
     return path
 
 
-def test_pseudo_labels_match_the_labelled_set(store, labelled, tmp_path, log):
+def test_pseudo_labels_match_the_labeled_set(store, labeled, tmp_path, log):
     out = tmp_path / "new" / "pseudo_labels.json"
-    info = make_pseudo_labels(store, labelled, CLASSES, out)
-    # Two cats and two dogs (a tie) for four images; cows are not labelled, so none is kept.
+    info = make_pseudo_labels(store, labeled, CLASSES, out)
+    # Two cats and two dogs (a tie) for four images; cows are not labeled, so none is kept.
     assert kept(out) == [(11, 10, 0.6), (11, 30, 0.8), (11, 30, 0.9), (12, 10, 0.6)]
     assert [r.message for r in log.records if "cow" in r.message] == [
-        "class 'cow' has no labelled instance: none of its predictions is kept"
+        "class 'cow' has no labeled instance: none of its predictions is kept"
     ]
     content = json.loads(out.read_text())
     assert content["info"] == info
@@ -74,9 +74,9 @@ def test_pseudo_labels_match_the_labelled_set(store, labelled, tmp_path, log):
         float(np.float32(0.6)),
         None,
     ]
-    assert [classes[name]["labelled_per_image"] for name in CLASSES] == [0.5, 0.5, 0]
+    assert [classes[name]["labeled_per_image"] for name in CLASSES] == [0.5, 0.5, 0]
     assert [classes[name]["pseudo_per_image"] for name in CLASSES] == [0.5, 0.5, 0]
-    assert info["labelled_foreground_fraction"] == 0.5
+    assert info["labeled_foreground_fraction"] == 0.5
     assert list(out.parent.iterdir()) == [out]
 
     # Candidates of 0.1 or more: cats 0.9, 0.8, 0.2, 0.7; dogs 0.6, 0.6, 0.3; a cow, 0.99.
@@ -99,26 +99,26 @@ def test_pseudo_labels_match_the_labelled_set(store, labelled, tmp_path, log):
     assert info["pixel_threshold"] == nearest / 255
 
 
-def test_the_json_does_not_depend_on_who_predicted_an_image_and_when(store, labelled, tmp_path):
+def test_the_json_does_not_depend_on_who_predicted_an_image_and_when(store, labeled, tmp_path):
     out = tmp_path / "pseudo_labels.json"
-    make_pseudo_labels(store, labelled, CLASSES, out)
+    make_pseudo_labels(store, labeled, CLASSES, out)
     writers = [
         PredictionWriter(tmp_path / "other", CLASSES, images_per_part=1, rank=r) for r in (0, 1)
     ]
     for rank, image in zip((1, 0, 0, 1, 1), [*images()[::-1], images()[0]], strict=True):
         writers[rank].append([image])
     other = tmp_path / "other.json"
-    make_pseudo_labels(PredictionStore(tmp_path / "other"), labelled, CLASSES, other)
+    make_pseudo_labels(PredictionStore(tmp_path / "other"), labeled, CLASSES, other)
     assert other.read_bytes() == out.read_bytes()
 
 
-def test_the_json_is_valid_coco(store, labelled, tmp_path):
+def test_the_json_is_valid_coco(store, labeled, tmp_path):
     out = tmp_path / "pseudo_labels.json"
-    info = make_pseudo_labels(store, labelled, CLASSES, out)
+    info = make_pseudo_labels(store, labeled, CLASSES, out)
     coco = COCO(str(out))
     assert sorted(coco.imgs) == [11, 12, 13, 14]
     assert coco.imgs[13] == {"id": 13, "file_name": "b/1.png", "height": HEIGHT, "width": WIDTH}
-    # As MMDetection maps them: in the order of the json, which the labelled one gives.
+    # As MMDetection maps them: in the order of the json, which the labeled one gives.
     assert [coco.cats[c]["name"] for c in coco.getCatIds()] == CLASSES
     assert coco.getCatIds() == [30, 10, 20]
     by_score = {}
@@ -142,23 +142,21 @@ def test_the_json_is_valid_coco(store, labelled, tmp_path):
         assert annotation["area"] == coco.annToMask(annotation).sum() > 0
 
 
-def test_fixed_thresholds(store, labelled, tmp_path):
+def test_fixed_thresholds(store, labeled, tmp_path):
     out = tmp_path / "out.json"
-    info = make_pseudo_labels(
-        store, labelled, CLASSES, out, box_threshold=0.65, pixel_threshold=0.4
-    )
+    info = make_pseudo_labels(store, labeled, CLASSES, out, box_threshold=0.65, pixel_threshold=0.4)
     assert kept(out) == [(11, 20, 0.99), (11, 30, 0.8), (11, 30, 0.9), (12, 30, 0.7)]
     assert info["pixel_threshold"] == 0.4
     larger = json.loads(out.read_text())["annotations"][0]["area"]
 
     per_class = {"cat": 0.85, "dog": 0.3, "cow": 1.1}
-    make_pseudo_labels(store, labelled, CLASSES, out, per_class, pixel_threshold=0.7)
+    make_pseudo_labels(store, labeled, CLASSES, out, per_class, pixel_threshold=0.7)
     # 0.3 as float32 is more than 0.3.
     assert kept(out) == [(11, 10, 0.6), (11, 30, 0.9), (12, 10, 0.6), (13, 10, 0.3)]
     assert json.loads(out.read_text())["annotations"][0]["area"] < larger
 
 
-def test_an_object_gets_one_label(store, labelled, tmp_path):
+def test_an_object_gets_one_label(store, labeled, tmp_path):
     first = images()[0]
     # Image 11 shows its best cat as a dog too, better than all other dogs.
     as_dog = first._replace(
@@ -173,11 +171,11 @@ def test_an_object_gets_one_label(store, labelled, tmp_path):
     writer.flush()
     out = tmp_path / "out.json"
     # Three of each class for five images: rounded up.
-    make_pseudo_labels(store, labelled, CLASSES, out, mask_nms_iou=None)
+    make_pseudo_labels(store, labeled, CLASSES, out, mask_nms_iou=None)
     both = [(15, 10, 0.7), (15, 10, 0.92), (15, 30, 0.95)]
     assert [row for row in kept(out) if row[0] == 15] == both
     assert [row for row in kept(out) if row[1] == 10][:1] == [(11, 10, 0.6)]
-    info = make_pseudo_labels(store, labelled, CLASSES, out)
+    info = make_pseudo_labels(store, labeled, CLASSES, out)
     assert kept(out) == [
         *[(11, 10, 0.6), (11, 30, 0.8), (11, 30, 0.9)],
         *[(12, 10, 0.6), (15, 10, 0.7), (15, 30, 0.95)],
@@ -185,33 +183,33 @@ def test_an_object_gets_one_label(store, labelled, tmp_path):
     assert info["classes"]["dog"]["pseudo_per_image"] == 3 / 5
 
 
-def test_the_floor(store, labelled, tmp_path):
+def test_the_floor(store, labeled, tmp_path):
     out = tmp_path / "out.json"
-    make_pseudo_labels(store, labelled, CLASSES, out, floor=0.85)
+    make_pseudo_labels(store, labeled, CLASSES, out, floor=0.85)
     assert kept(out) == [(11, 30, 0.9)]
 
 
-def test_a_distribution_that_differs_is_pointed_out(store, labelled, tmp_path, log):
-    make_pseudo_labels(store, labelled, CLASSES, tmp_path / "out.json")
+def test_a_distribution_that_differs_is_pointed_out(store, labeled, tmp_path, log):
+    make_pseudo_labels(store, labeled, CLASSES, tmp_path / "out.json")
     assert not any("differ" in record.message for record in log.records)
-    make_pseudo_labels(store, labelled, CLASSES, tmp_path / "out.json", floor=0.85)
+    make_pseudo_labels(store, labeled, CLASSES, tmp_path / "out.json", floor=0.85)
     assert any(
-        "0.25 pseudo-labels an image but 1.00 labelled" in record.message for record in log.records
+        "0.25 pseudo-labels an image but 1.00 labeled" in record.message for record in log.records
     )
 
 
-def test_masks_without_a_pixel_are_left_out(store, labelled, tmp_path):
+def test_masks_without_a_pixel_are_left_out(store, labeled, tmp_path):
     out = tmp_path / "out.json"
     writer = PredictionWriter(store.folder, CLASSES)
     first = images()[0]
     writer.append([first._replace(image_id=15, soft_masks=first.soft_masks // 3)])
     writer.flush()
-    make_pseudo_labels(store, labelled, CLASSES, out, box_threshold=0.85, pixel_threshold=0.5)
+    make_pseudo_labels(store, labeled, CLASSES, out, box_threshold=0.85, pixel_threshold=0.5)
     assert kept(out) == [(11, 20, 0.99), (11, 30, 0.9)]
     assert [image["id"] for image in json.loads(out.read_text())["images"]] == [11, 12, 13, 14, 15]
 
 
-def test_an_image_of_hundreds_of_pseudo_labels(labelled, tmp_path):
+def test_an_image_of_hundreds_of_pseudo_labels(labeled, tmp_path):
     first = images()[0].select(np.zeros(300, int))
     boxes = np.array([0, 0, 4, 4], np.float32) + np.arange(300, dtype=np.float32)[:, None] % 30
     writer = PredictionWriter(tmp_path / "crowded", CLASSES)
@@ -219,48 +217,48 @@ def test_an_image_of_hundreds_of_pseudo_labels(labelled, tmp_path):
     writer.flush()
     out = tmp_path / "out.json"
     store = PredictionStore(tmp_path / "crowded")
-    make_pseudo_labels(store, labelled, CLASSES, out, box_threshold=0.5, mask_nms_iou=None)
+    make_pseudo_labels(store, labeled, CLASSES, out, box_threshold=0.5, mask_nms_iou=None)
     coco = COCO(str(out))
     assert [a["area"] == coco.annToMask(a).sum() for a in coco.anns.values()] == 300 * [True]
 
 
-def test_classes_that_were_not_predicted_are_refused(store, labelled, tmp_path):
+def test_classes_that_were_not_predicted_are_refused(store, labeled, tmp_path):
     with pytest.raises(ValueError, match="has predictions of .*, but the classes are"):
-        make_pseudo_labels(store, labelled, CLASSES[:2], tmp_path / "out.json")
+        make_pseudo_labels(store, labeled, CLASSES[:2], tmp_path / "out.json")
 
 
-def test_no_pseudo_label_remains(store, labelled, tmp_path):
+def test_no_pseudo_label_remains(store, labeled, tmp_path):
     out = tmp_path / "out.json"
     with pytest.raises(
         ValueError, match="no pseudo-label remains of 9 predictions on 4 images.*0.99"
     ):
-        make_pseudo_labels(store, labelled, CLASSES, out, box_threshold=0.995)
+        make_pseudo_labels(store, labeled, CLASSES, out, box_threshold=0.995)
     with pytest.raises(ValueError, match="all 4 pseudo-labels are empty masks.*pixel_threshold"):
-        make_pseudo_labels(store, labelled, CLASSES, out, pixel_threshold=1.5)
+        make_pseudo_labels(store, labeled, CLASSES, out, pixel_threshold=1.5)
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(ValueError, match="no pseudo-label remains of 0 predictions on 0 images"):
-        make_pseudo_labels(PredictionStore(empty), labelled, CLASSES, out)
+        make_pseudo_labels(PredictionStore(empty), labeled, CLASSES, out)
     assert not out.exists()
 
 
 @pytest.mark.parametrize("classes", [["dog", "cat", "cow"], ["cat", "dog", "cow", "horse"]])
-def test_other_classes_than_the_jsons_are_refused(store, labelled, tmp_path, classes):
+def test_other_classes_than_the_jsons_are_refused(store, labeled, tmp_path, classes):
     with pytest.raises(ValueError, match="metainfo.classes is .* has the categories .*unused"):
-        make_pseudo_labels(store, labelled, classes, tmp_path / "out.json")
+        make_pseudo_labels(store, labeled, classes, tmp_path / "out.json")
 
 
-def test_a_fixed_threshold_needs_no_labelled_box(store, labelled, tmp_path, log):
-    content = json.loads(labelled.read_text())
+def test_a_fixed_threshold_needs_no_labeled_box(store, labeled, tmp_path, log):
+    content = json.loads(labeled.read_text())
     content["annotations"] = []
-    labelled.write_text(json.dumps(content))
+    labeled.write_text(json.dumps(content))
     out = tmp_path / "out.json"
-    info = make_pseudo_labels(store, labelled, CLASSES, out, 0.65, pixel_threshold=0.4)
+    info = make_pseudo_labels(store, labeled, CLASSES, out, 0.65, pixel_threshold=0.4)
     assert kept(out) == [(11, 20, 0.99), (11, 30, 0.8), (11, 30, 0.9), (12, 30, 0.7)]
-    assert info["labelled_foreground_fraction"] is None
+    assert info["labeled_foreground_fraction"] is None
     assert not any("none of its predictions" in record.message for record in log.records)
 
 
-def test_a_class_without_a_threshold_is_named(store, labelled, tmp_path):
+def test_a_class_without_a_threshold_is_named(store, labeled, tmp_path):
     with pytest.raises(ValueError, match=r"no score for the classes \['cow', 'dog'\]"):
-        make_pseudo_labels(store, labelled, CLASSES, tmp_path / "out.json", {"cat": 0.5})
+        make_pseudo_labels(store, labeled, CLASSES, tmp_path / "out.json", {"cat": 0.5})

@@ -126,7 +126,7 @@ def test_box_thresholds_by_hand():
     scores = np.array([0.9, 0.8, 0.8, 0.8, 0.3, 0.05, 0.7, 0.6, 0.95], np.float32)
     labels = np.array([0, 0, 0, 0, 0, 0, 1, 1, 2])
     # On two images: class 0 wants 2 (a tie of three keeps 4), class 1 wants 1 of 2, class 2 is
-    # absent from the labelled set, class 3 wants 2 of none.
+    # absent from the labeled set, class 3 wants 2 of none.
     per_image = np.array([1.0, 0.5, 0.0, 1.0])
     thresholds = match_box_thresholds(scores, labels, 2, per_image, floor=0.1)
     assert thresholds.dtype == np.float64
@@ -163,8 +163,8 @@ def test_as_many_are_kept_as_are_wanted_within_ties_and_the_floor(data):
         data.draw(st.lists(st.integers(0, classes - 1), min_size=count, max_size=count)), np.int64
     )
     num_images = data.draw(st.integers(0, 12))
-    labelled = data.draw(st.lists(st.floats(0, 5), min_size=classes, max_size=classes))
-    per_image = np.array(labelled)
+    labeled = data.draw(st.lists(st.floats(0, 5), min_size=classes, max_size=classes))
+    per_image = np.array(labeled)
     floor = data.draw(st.sampled_from([0.0, 0.1, 0.3, 0.7]))
     thresholds = match_box_thresholds(scores, labels, num_images, per_image, floor)
     keep = scores >= thresholds[labels]

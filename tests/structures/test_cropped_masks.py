@@ -65,7 +65,7 @@ def test_crops_are_unpacked_one_by_one(bitmaps):
     assert g == len(bitmaps) - 1
 
 
-def test_polygons_are_rasterised_by_pycocotools():
+def test_polygons_are_rasterized_by_pycocotools():
     masks = CroppedMasks.from_segmentations(POLYGONS, HEIGHT, WIDTH)
     for polygons, bitmap in zip(POLYGONS, masks.to_bitmaps(), strict=True):
         parts = mask_utils.decode(mask_utils.frPyObjects(polygons, HEIGHT, WIDTH))

@@ -7,8 +7,8 @@ import runpy
 
 import pytest
 
+from nbseg.config.stage_config import stage_config
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
-from nbseg.engine.stage_config import stage_config
 from nbseg.experiments import small_scale
 from nbseg.experiments.arms import arm_of
 from nbseg.experiments.page import heading, markdown
@@ -38,7 +38,7 @@ def reproduce(repository, one_thread):
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
         patch.chdir(repository)
         patch.setattr(small_scale, "TRAINING", ShapesOptions(size=64, train=50, val=1))
-        patch.setattr(small_scale, "UNLABELLED", ShapesOptions(size=64, train=4, val=1, seed=1))
+        patch.setattr(small_scale, "UNLABELED", ShapesOptions(size=64, train=4, val=1, seed=1))
         yield lambda *arguments: main([str(argument) for argument in arguments])
 
 

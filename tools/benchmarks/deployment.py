@@ -27,6 +27,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from onnx.utils import Extractor
 
+from nbseg.config.stage_config import stage_config
 from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.export import export_checkpoint, save_onnx
@@ -35,7 +36,6 @@ from nbseg.deploy.model_info import INPUT
 from nbseg.deploy.parity import parity
 from nbseg.deploy.quantization import quantize_backbone_and_neck
 from nbseg.deploy.runtime import Segmenter
-from nbseg.engine.stage_config import stage_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MODELS_AND_SIZES = {

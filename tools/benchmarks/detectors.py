@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData
 
 import nbseg.models.boundary_preserving_loss
 import nbseg.models.noise_tolerant_mask_head  # noqa: F401  registers the method's models
-from nbseg.structures.cropped_bitmap_masks import CroppedBitmapMasks
+from nbseg.datasets.cropped_bitmap_masks import CroppedBitmapMasks
 
 CLASSES, INSTANCES, POSITIVES = 8, 30, 128
 PLAIN_HEAD = {"type": "FCNMaskHead", "num_convs": 4}

@@ -84,7 +84,7 @@ def measure_in_turns(
 
 def graph_replay(function: Callable[[], Any]) -> Callable[[], None] | None:
     """The call's kernels alone, as a CUDA graph; None where the call waits for the GPU."""
-    if synchronises(function):
+    if synchronizes(function):
         return None  # such a capture would fail, and leave torch on the stream of the capture
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
@@ -98,7 +98,7 @@ def graph_replay(function: Callable[[], Any]) -> Callable[[], None] | None:
     return graph.replay
 
 
-def synchronises(function: Callable[[], Any]) -> bool:
+def synchronizes(function: Callable[[], Any]) -> bool:
     """Whether the call makes the CPU wait for the GPU."""
     torch.cuda.set_sync_debug_mode("error")
     try:

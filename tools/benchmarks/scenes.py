@@ -15,10 +15,10 @@ def outlines(rng: np.random.Generator, count: int, height: int, width: int) -> l
     polygons = []
     for _ in range(count):
         half = np.exp(rng.uniform(np.log(0.05), np.log(0.5), 2)) * image / 2
-        centre = half + rng.random(2) * (image - 2 * half)
+        center = half + rng.random(2) * (image - 2 * half)
         angle = np.sort(rng.random(30)) * 2 * np.pi
         radius = rng.uniform(0.6, 1, (30, 1))
-        corners = centre + half * radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        corners = center + half * radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         polygons.append([corners.ravel().tolist()])
     return polygons
 

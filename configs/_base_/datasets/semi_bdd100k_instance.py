@@ -1,15 +1,15 @@
 # BDD100K, as tools/prepare_data.py bdd100k leaves it: the training images of the 10k with masks are
-# labelled, those of the 100k that have boxes only are unlabelled.
-_base_ = './repeated_labelled.py'
+# labeled, those of the 100k that have boxes only are unlabeled.
+_base_ = './repeated_labeled.py'
 
 data_root = 'data/bdd100k'
 split = None
-labelled_json = '{data_root}/annotations/ins_seg_train.json'
-labelled_images = 7000
-unlabelled_images = 67_000
+labeled_json = '{data_root}/annotations/ins_seg_train.json'
+labeled_images = 7000
+unlabeled_images = 67_000
 train_images = '{data_root}/images/10k/train/'
-unlabelled_json = '{data_root}/annotations/det_train_unlabeled.json'
-unlabelled_folder = '{data_root}/images/100k/train/'
+unlabeled_json = '{data_root}/annotations/det_train_unlabeled.json'
+unlabeled_folder = '{data_root}/images/100k/train/'
 val_json = '{data_root}/annotations/ins_seg_val.json'
 val_images = '{data_root}/images/10k/val/'
 num_classes = 8

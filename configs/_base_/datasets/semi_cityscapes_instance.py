@@ -1,6 +1,6 @@
 # Cityscapes, as tools/prepare_data.py cityscapes leaves it, with the sizes and holes of the
 # released code.
-_base_ = './repeated_labelled.py'
+_base_ = './repeated_labeled.py'
 
 data_root = 'data/cityscapes'
 train_name = 'instancesonly_filtered_gtFine_train'

@@ -1,6 +1,6 @@
 # COCO 2017, as tools/prepare_data.py coco leaves it, with the sizes and holes of the released code.
-# train2017 is split by percent and seed; other labelled sets are options (configs/coco/README.md).
-_base_ = './repeated_labelled.py'
+# train2017 is split by percent and seed; other labeled sets are options (configs/coco/README.md).
+_base_ = './repeated_labeled.py'
 
 data_root = 'data/coco'
 train_name = 'instances_train2017'
@@ -8,10 +8,10 @@ train_images = '{data_root}/train2017/'
 val_json = '{data_root}/annotations/instances_val2017.json'
 val_images = '{data_root}/val2017/'
 percent = 10
-labelled_images = '{round(118287 * percent / 100)}'
-unlabelled_images = '{118287 - labelled_images}'
+labeled_images = '{round(118287 * percent / 100)}'
+unlabeled_images = '{118287 - labeled_images}'
 # 19 at 10%, as in the released code.
-labelled_repeats = '{round(2.1 * unlabelled_images / labelled_images)}'
+labeled_repeats = '{round(2.1 * unlabeled_images / labeled_images)}'
 num_classes = 80
 classes = [
     'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck', 'boat',
@@ -27,7 +27,7 @@ classes = [
 ]
 # Of the MMDetection that the released code is built on.
 training_images = dict(filter_empty_gt=True, min_size=32)
-labelled_dataset = dict(filter_cfg='{training_images}')
+labeled_dataset = dict(filter_cfg='{training_images}')
 pseudo_dataset = dict(filter_cfg='{training_images}')
 
 test_resize = dict(_delete_=True, type='Resize', scale=(1333, 800), keep_ratio=True)

@@ -1,7 +1,7 @@
-# A COCO-format data set whose training images are partly labelled.
+# A COCO-format data set whose training images are partly labeled.
 #
 # A config on top of this sets: data_root, classes, percent, train_pipeline and the other pipelines.
-# Names in braces are resolved last (nbseg/engine/stage_config.py), so each of them is an option on
+# Names in braces are resolved last (nbseg/config/stage_config.py), so each of them is an option on
 # the command line: --cfg-options data_root=data/nuclei percent=5 seed=1
 
 data_root = 'data/coco'
@@ -11,12 +11,12 @@ train_images = '{data_root}/train/'
 val_json = '{data_root}/annotations/instances_val.json'
 val_images = '{data_root}/val/'
 
-# The seed of the run also chooses which images are labelled.
+# The seed of the run also chooses which images are labeled.
 split = dict(ann_file='{train_json}', percent='{percent}', seed='{seed}')
 split_name = '{train_name}.{seed}@{percent}'
-labelled_json = '{work_dir}/splits/{split_name}.json'
-unlabelled_json = '{work_dir}/splits/{split_name}-unlabeled.json'
-unlabelled_folder = '{train_images}'
+labeled_json = '{work_dir}/splits/{split_name}.json'
+unlabeled_json = '{work_dir}/splits/{split_name}-unlabeled.json'
+unlabeled_folder = '{train_images}'
 
 load_annotations = dict(type='LoadCroppedAnnotations', with_bbox=True, with_mask=True)
 test_resize = dict(type='Resize', scale_factor=1.0, keep_ratio=True)
@@ -29,9 +29,9 @@ test_pipeline = [
 ]
 
 metainfo = dict(classes='{classes}')
-labelled_dataset = dict(
+labeled_dataset = dict(
     type='CocoDataset',
-    ann_file='{labelled_json}',
+    ann_file='{labeled_json}',
     data_prefix=dict(img='{train_images}'),
     metainfo='{metainfo}',
     filter_cfg=dict(filter_empty_gt=True),
@@ -39,11 +39,11 @@ labelled_dataset = dict(
 pseudo_dataset = dict(
     type='CocoDataset',
     ann_file='{pseudo_labels}',
-    data_prefix=dict(img='{unlabelled_folder}'),
+    data_prefix=dict(img='{unlabeled_folder}'),
     metainfo='{metainfo}',
     filter_cfg=dict(filter_empty_gt=True),
     pipeline='{train_pipeline}')
-# Whether unlabelled images may be labelled ones, the same files or copies; else they are refused.
+# Whether unlabeled images may be labeled ones, the same files or copies; else they are refused.
 allow_overlap = False
 val_dataset = dict(
     type='CocoDataset',
@@ -53,7 +53,7 @@ val_dataset = dict(
     test_mode=True,
     pipeline='{test_pipeline}')
 
-# Labelled and pseudo-labelled images are drawn about 2 : 1, whatever the sets' sizes.
+# Labeled and pseudo-labeled images are drawn about 2 : 1, whatever the sets' sizes.
 batch_size = 6
 num_workers = 2
 persistent_workers = True
@@ -64,7 +64,7 @@ train_dataloader = dict(
     sampler=dict(
         type='ResumableMultiSourceSampler', batch_size='{batch_size}', source_ratio=[2, 1]),
     dataset=dict(
-        type='ConcatDataset', datasets=['{labelled_dataset}', '{pseudo_dataset}']))
+        type='ConcatDataset', datasets=['{labeled_dataset}', '{pseudo_dataset}']))
 val_dataloader = dict(
     batch_size=1,
     num_workers='{num_workers}',
@@ -77,7 +77,7 @@ val_evaluator = dict(
 test_dataloader = '{val_dataloader}'
 test_evaluator = '{val_evaluator}'
 
-# Teacher and control arm: plain heads and losses, the labelled images alone, weak augmentation.
+# Teacher and control arm: plain heads and losses, the labeled images alone, weak augmentation.
 train_pipeline = '{strong_pipeline}'
 teacher = dict(
     mask_head='{plain_mask_head}',
@@ -86,9 +86,9 @@ teacher = dict(
     train_pipeline='{weak_pipeline}',
     train_dataloader=dict(
         sampler=dict(_delete_=True, type='InfiniteSampler'),
-        dataset=dict(_delete_=True, type='RepeatDataset', times=1, dataset='{labelled_dataset}')))
+        dataset=dict(_delete_=True, type='RepeatDataset', times=1, dataset='{labeled_dataset}')))
 # The student trained with the labels that the pseudo-labels stand for: the head-room.
-oracle = dict(ann_file='{unlabelled_json}')
+oracle = dict(ann_file='{unlabeled_json}')
 
 pseudo = dict(
     test_dataloader=dict(
@@ -98,10 +98,10 @@ pseudo = dict(
         drop_last=False,
         dataset=dict(
             type='CocoDataset',
-            ann_file='{unlabelled_json}',
-            data_prefix=dict(img='{unlabelled_folder}'),
+            ann_file='{unlabeled_json}',
+            data_prefix=dict(img='{unlabeled_folder}'),
             metainfo='{metainfo}',
             test_mode=True)),
     test_cfg=dict(_delete_=True, type='PseudoLabelLoop'))
-labels = dict(labelled_json='{labelled_json}', classes='{classes}')
-report = dict(hidden_truth='{unlabelled_json}', image_folder='{unlabelled_folder}')
+labels = dict(labeled_json='{labeled_json}', classes='{classes}')
+report = dict(hidden_truth='{unlabeled_json}', image_folder='{unlabeled_folder}')

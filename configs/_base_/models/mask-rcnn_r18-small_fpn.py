@@ -1,5 +1,5 @@
 # A Mask R-CNN of 3 M parameters that learns small images from scratch on a CPU: half the width of a
-# ResNet-18, class-agnostic boxes and masks, batch normalisation everywhere but in the RPN.
+# ResNet-18, class-agnostic boxes and masks, batch normalization everywhere but in the RPN.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
 norm_cfg = dict(type='BN')

@@ -7,10 +7,10 @@ from typing import Any
 
 import cv2
 
-from nbseg.datasets.converters.coco_json import Labelled, Prepared
+from nbseg.datasets.converters.coco_json import Labeled, Prepared
 from nbseg.datasets.converters.instance_map import annotation_of, encode_instances
 from nbseg.datasets.converters.plan import Plan, carry_out
-from nbseg.datasets.converters.scalabel import CATEGORIES, labels_of, load_frames, rasterise
+from nbseg.datasets.converters.scalabel import CATEGORIES, labels_of, load_frames, rasterize
 from nbseg.datasets.converters.trees import require, require_all
 from nbseg.datasets.image_files import image_size
 
@@ -36,7 +36,7 @@ def convert_bdd100k(
     """Write ``ins_seg_{train,val}.json``, and ``det_train_unlabeled.json`` where there are boxes.
 
     The formats are those of doc.bdd100k.com/format.html. An instance with the attribute crowd or
-    ignored is one annotation with ``iscrowd`` 1, as in the official ``to_coco``. The unlabelled
+    ignored is one annotation with ``iscrowd`` 1, as in the official ``to_coco``. The unlabeled
     set is images/100k/train without images of the same name in images/10k, whose test images are
     among them; its json keeps the boxes (``x2 - x1 + 1`` wide, as the official tools count) as
     hidden truth, without masks.
@@ -107,9 +107,9 @@ def _masked_images(root: Path, out: Path, split: str, masks: str) -> Plan:
 def _images_with_boxes(root: Path, out: Path) -> Plan:
     folder = root / "images/100k/train"
     source = root / "labels/det_20/det_train.json"
-    labelled = {path.name for path in (root / "images/10k").glob("*/*.jpg")}
+    labeled = {path.name for path in (root / "images/10k").glob("*/*.jpg")}
     found = _jpegs(root, folder)
-    images = [image for image in found if image.name not in labelled]
+    images = [image for image in found if image.name not in labeled]
     frames = {frame["name"]: frame for frame in load_frames(source)}
     items: list[tuple[Path, Any]] = []
     others: Counter[str] = Counter()
@@ -148,7 +148,7 @@ def _jpegs(root: Path, folder: Path) -> list[Path]:
     return images
 
 
-def _load(item: tuple[Path, Path | Sequence[dict[str, Any]]]) -> Labelled:
+def _load(item: tuple[Path, Path | Sequence[dict[str, Any]]]) -> Labeled:
     image, source = item
     size = image_size(image)
     if size is None:
@@ -217,7 +217,7 @@ def _from_rle(label: dict[str, Any], height: int, width: int, image: Path) -> di
 def _from_polygons(
     labels: Sequence[dict[str, Any]], height: int, width: int
 ) -> list[dict[str, Any]]:
-    ids = rasterise([label["poly2d"] for label in labels], height, width)
+    ids = rasterize([label["poly2d"] for label in labels], height, width)
     return [
         {
             "category_id": labels[number - 1]["category_id"],

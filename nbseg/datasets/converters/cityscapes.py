@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nbseg.datasets.converters.cityscapes_polygons import LABELS, rasterise_polygons
-from nbseg.datasets.converters.coco_json import Labelled, Prepared
+from nbseg.datasets.converters.cityscapes_polygons import LABELS, rasterize_polygons
+from nbseg.datasets.converters.coco_json import Labeled, Prepared
 from nbseg.datasets.converters.instance_map import encode_instances
 from nbseg.datasets.converters.plan import Plan, carry_out
 from nbseg.datasets.converters.trees import require
@@ -123,7 +123,7 @@ def _files(root: Path, name: str) -> tuple[list[tuple[Path, Path]], list[str]]:
         notes.append(f"{len(stems)} annotation files have no image, the first {min(stems)}")
     drawn = sum(path.suffix == ".json" for _, path in pairs)
     if drawn:
-        notes.append(f"{drawn} images without instanceIds.png: rasterised from polygons.json")
+        notes.append(f"{drawn} images without instanceIds.png: rasterized from polygons.json")
     if any(BROKEN in image.name for image, _ in pairs):
         notes.append(f"{BROKEN}{IMAGE_SUFFIX} is reported to be broken in the archive: look at it")
     return pairs, notes
@@ -145,9 +145,9 @@ def _plan(root: Path, out: Path, name: str) -> Plan:
     )
 
 
-def _load(files: tuple[Path, Path]) -> Labelled:
+def _load(files: tuple[Path, Path]) -> Labeled:
     image, labels = files
-    ids = rasterise_polygons(labels) if labels.suffix == ".json" else _read_ids(labels)
+    ids = rasterize_polygons(labels) if labels.suffix == ".json" else _read_ids(labels)
     size = image_size(image)
     if size != ids.shape:
         found = "cannot be read" if size is None else f"has {size[1]}x{size[0]} pixels"
@@ -182,5 +182,5 @@ def _read_ids(path: Path) -> np.ndarray:
     ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if ids is None or ids.ndim != 2:
         found = "cannot be read" if ids is None else f"has {ids.shape[2]} channels"
-        raise ValueError(f"{path} {found}: it must be a grey PNG of 16 bits; unpack it again")
+        raise ValueError(f"{path} {found}: it must be a gray PNG of 16 bits; unpack it again")
     return ids

@@ -18,7 +18,7 @@ FIRST_WITH_INSTANCES = LABELS.index("person")
 NOT_DRAWN = "license plate"
 
 
-def rasterise_polygons(path: Path) -> np.ndarray:
+def rasterize_polygons(path: Path) -> np.ndarray:
     """Return the instance image (H, W) int32 of a ``*_polygons.json``.
 
     As ``json2instanceImg`` of cityscapesScripts 2.3: polygons are drawn by Pillow in the order of

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nbseg.datasets.converters.coco_json import (
-    Labelled,
+    Labeled,
     Prepared,
     Summary,
     is_prepared,
@@ -21,11 +21,11 @@ from nbseg.datasets.converters.trees import require, require_all
 TREE = """\
   train2017/*.jpg, val2017/*.jpg
   annotations/{instances_train2017,instances_val2017}.json
-  unlabeled2017/*.jpg and annotations/image_info_unlabeled2017.json, for the unlabelled images
+  unlabeled2017/*.jpg and annotations/image_info_unlabeled2017.json, for the unlabeled images
   annotations/instances_val2014.json, for val35k
 (from train2017.zip, val2017.zip, annotations_trainval2017.zip; unlabeled2017.zip,
 image_info_unlabeled2017.zip; annotations_trainval2014.zip)"""
-LABELLED = ("train2017", "val2017")
+LABELED = ("train2017", "val2017")
 VAL35K = "instances_train2017-val35k"
 # cocodataset.org; val35k and train2014 by number of images of the 2014 release.
 DOCUMENTED = {
@@ -68,18 +68,18 @@ def convert_coco(
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
         ValueError: a json is not COCO's.
     """
-    jsons = [f"annotations/instances_{name}.json" for name in LABELLED]
-    require(root, [*LABELLED, *jsons], TREE)
+    jsons = [f"annotations/instances_{name}.json" for name in LABELED]
+    require(root, [*LABELED, *jsons], TREE)
     train = root / jsons[0]
     records = {}
     if val2014 is not None or (root / "annotations/instances_val2014.json").exists():
         val2014 = val2014 or root / "annotations/instances_val2014.json"
         for name in (f"{VAL35K}.json", f"{VAL35K}-unlabeled.json"):
             records[out / name] = source_record(f"COCO {name}", root, [train, val2014])
-    unlabelled = root / "unlabeled2017"
+    unlabeled = root / "unlabeled2017"
     image_info = root / "annotations/image_info_unlabeled2017.json"
-    if unlabelled.is_dir():
-        sources = [image_info] if image_info.exists() else sorted(unlabelled.glob("*.jpg"))
+    if unlabeled.is_dir():
+        sources = [image_info] if image_info.exists() else sorted(unlabeled.glob("*.jpg"))
         path = out / "instances_unlabeled2017.json"
         records[path] = source_record(f"COCO {path.name}", root, sources)
     todo = {path for path, record in records.items() if not is_prepared(path, record, force)}
@@ -88,8 +88,8 @@ def convert_coco(
     if records and not todo:
         return results
     content = _load(train)
-    for name, labelled in (("train2017", content), ("val2017", _load(root / jsons[1]))):
-        results.append(_checked(root, name, labelled))
+    for name, labeled in (("train2017", content), ("val2017", _load(root / jsons[1]))):
+        results.append(_checked(root, name, labeled))
     if val2014 is None:
         results[-1].notes.append(
             f"no {VAL35K}.json: it needs annotations/instances_val2014.json, from "
@@ -99,14 +99,14 @@ def convert_coco(
     categories = content["categories"]
     for path in sorted(todo):
         if "unlabeled2017" in path.name:
-            folder, known = unlabelled, DOCUMENTED["unlabeled2017"]
-            images, head = _unlabelled_images(unlabelled, image_info, workers)
-            pairs: Iterator[Labelled] = ((image, []) for image in images)
+            folder, known = unlabeled, DOCUMENTED["unlabeled2017"]
+            images, head = _unlabeled_images(unlabeled, image_info, workers)
+            pairs: Iterator[Labeled] = ((image, []) for image in images)
         else:
             part = "train2014" if path.stem.endswith("-unlabeled") else "val35k"
             folder, known = root / "train2017", DOCUMENTED[part]
             images, head = parts[part], {"licenses": content.get("licenses", [])}
-            pairs = _labelled(content, images)
+            pairs = _labeled(content, images)
         shown = with_progress(pairs, len(images), f"writing {path.name}")
         summary = write_coco_json(path, records[path], categories, shown, len(images), **head)
         results.append(Prepared(path, folder, categories, summary, known))
@@ -138,7 +138,7 @@ def _parts_of_2014(images: list[dict], val2014: Path) -> dict[str, list[dict]]:
     return {"val35k": val35k, "train2014": train2014}
 
 
-def _labelled(content: dict[str, Any], images: list[dict]) -> Iterator[Labelled]:
+def _labeled(content: dict[str, Any], images: list[dict]) -> Iterator[Labeled]:
     annotations: dict[int, list[dict]] = {image["id"]: [] for image in images}
     for annotation in content["annotations"]:
         if annotation["image_id"] in annotations:
@@ -153,12 +153,12 @@ def _checked(root: Path, name: str, content: dict[str, Any]) -> Prepared:
     require_all(root / name, [image["file_name"] for image in content["images"]], f"in {path}")
     names = {category["id"]: category["name"] for category in content["categories"]}
     summary = Summary()
-    for image, annotations in _labelled(content, content["images"]):
+    for image, annotations in _labeled(content, content["images"]):
         summary.add(image, annotations, names, len(content["images"]))
     return Prepared(path, root / name, content["categories"], summary, DOCUMENTED[name])
 
 
-def _unlabelled_images(
+def _unlabeled_images(
     folder: Path, image_info: Path, workers: int
 ) -> tuple[list[dict], dict[str, Any]]:
     if not image_info.exists():

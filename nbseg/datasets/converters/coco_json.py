@@ -15,7 +15,7 @@ VERSION = 1
 SAMPLES = 6
 
 # An image and its annotations, without ids.
-Labelled = tuple[dict[str, Any], list[dict[str, Any]]]
+Labeled = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Summary:
     empty: int = 0
     instances: Counter[str] = field(default_factory=Counter)
     crowds: Counter[str] = field(default_factory=Counter)
-    samples: list[Labelled] = field(default_factory=list)
+    samples: list[Labeled] = field(default_factory=list)
 
     def add(self, image: dict, annotations: list[dict], names: dict[int, str], total: int) -> None:
         """Count an image of ``total``."""
@@ -110,7 +110,7 @@ def write_coco_json(
     path: Path,
     record: dict[str, Any],
     categories: list[dict],
-    content: Iterable[Labelled],
+    content: Iterable[Labeled],
     total: int,
     **head: Any,
 ) -> Summary:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nbseg.datasets.converters.coco_json import (
-    Labelled,
+    Labeled,
     Prepared,
     is_prepared,
     source_record,
@@ -42,7 +42,7 @@ class Plan:
 
 def carry_out(
     plans: Sequence[Plan],
-    load: Callable[[Any], Labelled],
+    load: Callable[[Any], Labeled],
     root: Path,
     workers: int,
     force: bool,

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from nbseg.datasets.converters.coco_json import Prepared
-from nbseg.evaluation.pictures import draw_annotations
 from nbseg.files import replacing
+from nbseg.visualization.annotations import draw_annotations
 
 COLUMNS = 3
 TILE = (480, 320)  # width and height that an image must fit into

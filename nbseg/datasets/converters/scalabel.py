@@ -70,7 +70,7 @@ def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]
     return found, others
 
 
-def rasterise(objects: list[list[dict[str, Any]]], height: int, width: int) -> np.ndarray:
+def rasterize(objects: list[list[dict[str, Any]]], height: int, width: int) -> np.ndarray:
     """Draw ``poly2d`` outlines, lines and cubic Bézier curves, later ones over earlier ones.
 
     matplotlib draws, without anti-aliasing, as in the official ``to_mask``; so that masks are
@@ -93,15 +93,15 @@ def rasterise(objects: list[list[dict[str, Any]]], height: int, width: int) -> n
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     for index, outlines in enumerate(objects, start=1):
-        colour = (index // 65536 / 255, index // 256 % 256 / 255, index % 256 / 255)
+        color = (index // 65536 / 255, index // 256 % 256 / 255, index % 256 / 255)
         for outline in outlines:
-            axes.add_patch(_patch(outline, colour))
+            axes.add_patch(_patch(outline, color))
     canvas.draw()
     red, green, blue, _ = np.moveaxis(np.asarray(canvas.buffer_rgba()).astype(np.int32), 2, 0)
     return red * 65536 + green * 256 + blue
 
 
-def _patch(outline: dict[str, Any], colour: tuple[float, float, float]) -> PathPatch:
+def _patch(outline: dict[str, Any], color: tuple[float, float, float]) -> PathPatch:
     points = [tuple(point) for point in outline["vertices"]]
     codes = [Outline.CURVE4 if kind == "C" else Outline.LINETO for kind in outline["types"]]
     codes[0] = Outline.MOVETO
@@ -111,8 +111,8 @@ def _patch(outline: dict[str, Any], colour: tuple[float, float, float]) -> PathP
         codes.append(Outline.LINETO)
     return PathPatch(
         Outline(points, codes),
-        facecolor=colour if closed else "none",
-        edgecolor=colour,
+        facecolor=color if closed else "none",
+        edgecolor=color,
         linewidth=0 if closed else 1,
         antialiased=False,
         snap=True,

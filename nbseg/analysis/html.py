@@ -1,0 +1,37 @@
+"""Pages that need nothing beside them: style, script and pictures stand in the file."""
+
+import base64
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from nbseg import __version__
+
+
+def render_page(package: str, **values: Any) -> str:
+    """Fill ``templates/page.html`` of a package; style, script and dialog are the report's.
+
+    Args:
+        package: name of the package.
+        **values: what the template names, beside ``style``, ``script`` and ``version``.
+    """
+    loader = ChoiceLoader([PackageLoader(package), PackageLoader("nbseg.analysis.pseudo_report")])
+    templates = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = (
+        Markup(loader.get_source(templates, f"page.{kind}")[0]) for kind in ("css", "js")
+    )
+    return templates.get_template("page.html").render(
+        style=style, script=script, version=__version__, **values
+    )
+
+
+def jpeg_uri(content: bytes) -> str:
+    """Return the content of a JPEG file as a data URI."""
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode()

@@ -1,0 +1,175 @@
+"""The paper's Fig. 3 and 6 as pictures, and every curve in them as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from nbseg.analysis.model_noise import ModelCurves
+from nbseg.files import replacing
+from nbseg.visualization.colors import PALETTE
+
+Points = dict[str, Sequence[Any]]  # dataclasses of a curve, by the model's name
+
+# Readable on white and apart for color-blind people; light yellow comes last.
+COLORS = [tuple(PALETTE[i][::-1] / 255) for i in (6, 5, 2, 0, 4, 1, 3)]
+# With more models than colors.
+DASHES = ["-", "--", ":", "-."]
+
+
+def write_figures(curves: dict[str, ModelCurves], out: str | Path) -> list[Path]:
+    """Write each figure that has something to show as PNG, and its curves as CSV.
+
+    Args:
+        curves: by the model's name.
+        out: folder of the files.
+
+    Returns:
+        The files: ``fig3a.png``, ``fig3a.csv`` ... ``fig6b.csv``; where a model has soft masks
+        ``fig6c.png``, ``fig6c.csv`` and ``fig6c_foreground.csv``.
+    """
+    out = Path(out)
+    written = []
+    for name, draw, points in [
+        ("fig3a", accuracy_figure, {n: c.accuracy_by_distance.points() for n, c in curves.items()}),
+        ("fig3b", size_figure, {n: c.iou_by_size.points() for n, c in curves.items()}),
+        ("fig6a", error_figure, {n: c.error_by_distance.points() for n, c in curves.items()}),
+        ("fig6b", recall_figure, {n: c.recall_by_iou.points() for n, c in curves.items()}),
+    ]:
+        written += [write_png(draw(points), out / f"{name}.png")]
+        written += [write_csv(points, out / f"{name}.csv")]
+    soft = {name: c.reliability for name, c in curves.items() if c.reliability}
+    if soft:
+        bins = {name: reliability.bins() for name, reliability in soft.items()}
+        foreground = {name: reliability.foreground() for name, reliability in soft.items()}
+        written += [
+            write_png(reliability_figure(bins, foreground), out / "fig6c.png"),
+            write_csv(bins, out / "fig6c.csv"),
+            write_csv(foreground, out / "fig6c_foreground.csv"),
+        ]
+    return written
+
+
+def accuracy_figure(points: Points) -> Figure:
+    """Draw pixel accuracy against the distance to the boundary (Fig. 3a)."""
+    figure, (axes,) = _figure("Fig. 3a: pixel accuracy by distance to the boundary")
+    _draw(axes, points, lambda p: (p.low + p.high) / 2, lambda p: p.accuracy, marker="o")
+    axes.set(xlabel="distance to the true boundary / √(box area)", ylabel="pixel accuracy")
+    axes.set_ylim(top=1.005)
+    return figure
+
+
+def size_figure(points: Points) -> Figure:
+    """Draw mask and boundary IoU against the size of the masks (Fig. 3b)."""
+    figure, axes = _figure("Fig. 3b: IoU by mask size", 2)
+    for own, key, label in zip(
+        axes, ("mask_iou", "boundary_iou"), ("mask IoU", "boundary IoU"), strict=True
+    ):
+        _draw(own, points, lambda p: p.size, lambda p, key=key: getattr(p, key), marker="o")
+        sizes = [point.size for point in next(iter(points.values()))]
+        own.set_xscale("log", base=2)
+        own.set_xticks(sizes, [f"{size}²" for size in sizes])
+        own.minorticks_off()
+        own.set(xlabel="mask size", ylabel=f"mean {label}")
+    # One scale, or the two could not be compared.
+    low = min(own.get_ylim()[0] for own in axes)
+    for own in axes:
+        own.set_ylim(low, 1.01)
+    return figure
+
+
+def error_figure(points: Points) -> Figure:
+    """Draw the share of wrong pixels against the signed distance to the boundary (Fig. 6a)."""
+    figure, (axes,) = _figure("Fig. 6a: wrong pixels by distance to the boundary")
+    _draw(axes, points, lambda p: (p.low + p.high) / 2, lambda p: p.error, marker="o")
+    axes.xaxis.set_major_locator(MaxNLocator(11, integer=True))
+    axes.axvline(0, color="0.6", linewidth=1, zorder=0)
+    axes.set(xlabel="← inside    pixels from the true boundary    outside →", ylabel="wrong pixels")
+    axes.set_ylim(bottom=0)
+    return figure
+
+
+def recall_figure(points: Points) -> Figure:
+    """Draw the share of true instances found against the least mask IoU (Fig. 6b)."""
+    figure, (axes,) = _figure("Fig. 6b: true instances found by mask IoU")
+    _draw(axes, points, lambda p: p.mask_iou, lambda p: p.recall)
+    axes.set(xlabel="mask IoU at least", ylabel="true instances found", xlim=(0.5, 1))
+    axes.set_ylim(bottom=0)
+    return figure
+
+
+def reliability_figure(bins: Points, foreground: Points) -> Figure:
+    """Draw the reliability of soft masks, and their foreground by pixel threshold (Fig. 6c)."""
+    figure, (left, right) = _figure("Fig. 6c: soft masks against the truth", 2)
+    left.plot([0, 1], [0, 1], color="0.6", linewidth=1, zorder=0)
+    _draw(left, bins, lambda p: p.probability, lambda p: p.foreground, marker="o")
+    left.set(xlabel="predicted probability", ylabel="true foreground", xlim=(0, 1), ylim=(0, 1))
+    _draw(right, foreground, lambda p: p.threshold, lambda p: p.foreground)
+    for line, points in zip(right.get_lines(), foreground.values(), strict=True):
+        if points[0].true_foreground is not None:
+            right.axhline(points[0].true_foreground, color=line.get_color(), linestyle=":")
+    right.set(
+        xlabel="pixel threshold (dotted: the truth)",
+        ylabel="foreground inside the boxes",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
+    return figure
+
+
+def write_png(figure: Figure, path: Path) -> Path:
+    """Write a figure."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+    return path
+
+
+def write_csv(points: Points, path: Path) -> Path:
+    """Write the points of all models, a row a point; what is not known is empty."""
+    rows = [{"model": name, **asdict(point)} for name, own in points.items() for point in own]
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def _figure(title: str, panels: int = 1) -> tuple[Figure, Sequence[Axes]]:
+    figure = Figure(figsize=(6.4 if panels == 1 else 9.6, 4), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    for own in axes:
+        own.yaxis.set_major_formatter(lambda share, _: f"{round(100 * share, 6):g}%")
+        own.grid(color="0.9")
+        own.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _draw(
+    axes: Axes,
+    points: Points,
+    x: Callable[[Any], float | None],
+    y: Callable[[Any], float | None],
+    marker: str = "",
+) -> None:
+    """Draw a line a model through the points that are known; a legend if there are several."""
+    for i, (name, own) in enumerate(points.items()):
+        known = [(x(point), y(point)) for point in own if y(point) is not None]
+        axes.plot(
+            [a for a, _ in known],
+            [b for _, b in known],
+            color=COLORS[i % len(COLORS)],
+            linestyle=DASHES[i // len(COLORS) % len(DASHES)],
+            marker=marker,
+            markersize=4,
+            label=name,
+        )
+    if len(points) > 1:
+        axes.legend(frameon=False)

@@ -1,0 +1,134 @@
+"""Small figures as inline SVG, which take their colors and type from the page's style."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.ticker import MaxNLocator
+
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 38  # margins around the axes, in SVG units
+
+
+class Plot:
+    """Axes with a linear y and a linear or categorical x.
+
+    Args:
+        x_range: values at the left and right end.
+        y_range: values at the lower and upper end.
+        x_label: below the axis.
+        y_label: above the axis' upper end.
+        size: of the whole figure, in SVG units, which are CSS pixels at the width it is made for.
+        x_ticks: where, and what to write there; chosen if None.
+        y_ticks: likewise.
+        percent: write the y ticks that are chosen as percentages.
+    """
+
+    def __init__(
+        self,
+        x_range: tuple[float, float],
+        y_range: tuple[float, float],
+        x_label: str,
+        y_label: str,
+        size: tuple[int, int] = (520, 280),
+        x_ticks: Sequence[tuple[float, str]] | None = None,
+        y_ticks: Sequence[tuple[float, str]] | None = None,
+        percent: bool = False,
+    ) -> None:
+        self.x_range, self.y_range, self.size = x_range, y_range, size
+        self._shapes: list[str] = []
+        top = TOP + 14  # the y label stands above
+        self._box = (LEFT, top, size[0] - RIGHT, size[1] - BOTTOM)  # left, top, right, bottom
+        left, top, right, bottom = self._box
+        for value, text in _ticks(y_range, size[1] // 50, percent) if y_ticks is None else y_ticks:
+            y = self._y(value)
+            self._shapes.append(f'<path class="grid" d="M{left} {y}H{right}"/>')
+            self._text(left - 7, y, text, "end", middle=True)
+        for value, text in _ticks(x_range, size[0] // 60) if x_ticks is None else x_ticks:
+            self._text(self._x(value), bottom + 15, text)
+        self._shapes.append(f'<path class="axis" d="M{left} {bottom}H{right}"/>')
+        self._text((left + right) / 2, size[1] - 5, x_label, css="label")
+        self._text(4, 13, y_label, "start", css="label")
+
+    def line(self, x: Sequence[float], y: Sequence[float], css: str, dots: bool = False) -> None:
+        """Join points by a line of the style class ``css``."""
+        points = [(self._x(a), self._y(b)) for a, b in zip(x, y, strict=True)]
+        path = "L".join(f"{a} {b}" for a, b in points)
+        self._shapes.append(f'<path class="line {css}" d="M{path}"/>')
+        for (a, b), value in zip(points if dots else (), y, strict=False):
+            self._shapes.append(
+                f'<circle class="dot {css}" cx="{a}" cy="{b}" r="3.5">'
+                f"<title>{value:.3f}</title></circle>"
+            )
+
+    def bars(
+        self,
+        starts: Sequence[float],
+        width: float,
+        heights: Sequence[float],
+        css: Sequence[str],
+        titles: Sequence[str],
+    ) -> None:
+        """Draw bars of a width, in units of x, each of a style class; a title shows on hovering."""
+        foot = self._y(self.y_range[0])
+        for start, height, kind, title in zip(starts, heights, css, titles, strict=True):
+            left, right, top = self._x(start), self._x(start + width), self._y(height)
+            if foot - top > 0:
+                self._shapes.append(
+                    f'<rect class="bar {kind}" x="{left}" y="{top}" width="{right - left:.2f}" '
+                    f'height="{foot - top:.2f}"><title>{escape(title)}</title></rect>'
+                )
+
+    def vertical(self, x: float, text: str, css: str) -> None:
+        """Mark a value of x by a line with its name at the top."""
+        place, (left, top, right, bottom) = self._x(x), self._box
+        self._shapes.append(f'<path class="mark {css}" d="M{place} {bottom}V{top}"/>')
+        after = place < (left + right) / 2
+        self._text(place + (5 if after else -5), top + 9, text, "start" if after else "end", css)
+
+    def horizontal(self, y: float, text: str, css: str) -> None:
+        """Mark a value of y by a line with its name at the right end."""
+        place, (left, _, right, _) = self._y(y), self._box
+        self._shapes.append(f'<path class="mark {css}" d="M{left} {place}H{right}"/>')
+        self._text(right, place - 6, text, "end", css)
+
+    def svg(self, name: str) -> Markup:
+        """Return the figure; ``name`` is read out in its place."""
+        width, height = self.size
+        return Markup(
+            f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" '
+            f'aria-label="{escape(name)}">{"".join(self._shapes)}</svg>'
+        )
+
+    def _x(self, value: float) -> float:
+        left, _, right, _ = self._box
+        low, high = self.x_range
+        return round(left + (value - low) / (high - low) * (right - left), 2)
+
+    def _y(self, value: float) -> float:
+        _, top, _, bottom = self._box
+        low, high = self.y_range
+        return round(bottom - (value - low) / (high - low) * (bottom - top), 2)
+
+    def _text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        anchor: str = "middle",
+        css: str = "tick",
+        middle: bool = False,
+    ) -> None:
+        shift = ' dy=".32em"' if middle else ""
+        self._shapes.append(
+            f'<text class="{css}" x="{x:g}" y="{y:g}" text-anchor="{anchor}"{shift}>'
+            f"{escape(text)}</text>"
+        )
+
+
+def _ticks(span: tuple[float, float], most: int, percent: bool = False) -> list[tuple[float, str]]:
+    """Choose round values inside a range."""
+    values = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(*span)
+    inside = [float(v) for v in values if span[0] - 1e-9 <= v <= span[1] + 1e-9]
+    return [(v, f"{100 * v:g}%" if percent else f"{np.round(v, 10):g}") for v in inside]

@@ -1,0 +1,171 @@
+"""The pseudo-labels in numbers, without any truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pycocotools.coco import COCO
+
+from nbseg.analysis.pseudo_report.inputs import ReportInputs
+
+HISTOGRAM_BINS = 100
+TOLERATED_DIFFERENCE = 0.2  # as make_pseudo_labels warns
+FEW = 0.5
+MANY_EMPTY = 0.2
+MOST_NAMES = 8
+
+
+@dataclass(frozen=True)
+class ClassSummary:
+    """One class.
+
+    ``score_histogram`` has 100 bins of width 0.01, the last one closed: of all candidates where the
+    json says so (``counts_candidates``), else of the pseudo-labels. What is not known is None.
+    """
+
+    name: str
+    pseudo_labels: int
+    pseudo_per_image: float
+    labeled_per_image: float | None
+    box_threshold: float | None
+    score_histogram: tuple[int, ...]
+    counts_candidates: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All images and classes; ``dataclasses.asdict`` makes it json.
+
+    Attributes:
+        images: those of the pseudo-labels' json.
+        empty_images: those without a pseudo-label.
+        pseudo_counts: images that have 0, 1, 2 ... pseudo-labels.
+        labeled_counts: images that have 0, 1, 2 ... labeled instances, crowds left out; None
+            without the labeled json.
+        labeled_per_image: mean; from the labeled json or the pseudo-labels' ``info``.
+        pixel_threshold: from ``info``, as are the two below.
+        labeled_foreground_fraction: of the pixels inside the labeled boxes.
+        foreground_at_threshold: fraction of the pixels inside the kept boxes that are foreground at
+            the thresholds 0/255 ... 255/255.
+        warnings: sentences, most general first.
+    """
+
+    images: int
+    pseudo_labels: int
+    empty_images: int
+    pseudo_per_image: float
+    labeled_per_image: float | None
+    pseudo_counts: tuple[int, ...]
+    labeled_counts: tuple[int, ...] | None
+    pixel_threshold: float | None
+    labeled_foreground_fraction: float | None
+    foreground_at_threshold: tuple[float, ...] | None
+    classes: tuple[ClassSummary, ...]
+    warnings: tuple[str, ...]
+
+
+def summarize(inputs: ReportInputs) -> Summary:
+    """Count, and compare with the labeled set where it is known."""
+    pseudo, labeled, info = inputs.pseudo, inputs.labeled, inputs.info
+    categories = set(pseudo.cats)
+    pseudo_counts = _instances_of_images(pseudo, categories)
+    labeled_counts = labeled and _instances_of_images(labeled, categories)
+    classes = _classes(inputs)
+    known = [c.labeled_per_image for c in classes if c.labeled_per_image is not None]
+    labeled_mean = sum(known) if len(known) == len(classes) else None
+    curve = info.get("foreground_at_threshold")
+    per_image = len(pseudo.anns) / len(pseudo.imgs)
+    empty = pseudo_counts.count(0)
+    return Summary(
+        images=len(pseudo.imgs),
+        pseudo_labels=len(pseudo.anns),
+        empty_images=empty,
+        pseudo_per_image=per_image,
+        labeled_per_image=labeled_mean,
+        pseudo_counts=tuple(np.bincount(pseudo_counts).tolist()),
+        labeled_counts=tuple(np.bincount(labeled_counts).tolist()) if labeled_counts else None,
+        pixel_threshold=info.get("pixel_threshold"),
+        labeled_foreground_fraction=info.get("labeled_foreground_fraction"),
+        foreground_at_threshold=tuple(curve) if curve else None,
+        classes=classes,
+        warnings=tuple(_warnings(classes, per_image, labeled_mean, len(pseudo.imgs), empty)),
+    )
+
+
+def _classes(inputs: ReportInputs) -> tuple[ClassSummary, ...]:
+    pseudo, labeled = inputs.pseudo, inputs.labeled
+    scores: dict[int, list[float]] = {category: [] for category in pseudo.cats}
+    for annotation in pseudo.anns.values():
+        scores[annotation["category_id"]].append(annotation["score"])
+    labeled_instances = dict.fromkeys(pseudo.cats, 0)
+    for annotation in labeled.anns.values() if labeled else ():
+        if annotation["category_id"] in labeled_instances and not annotation.get("iscrowd", 0):
+            labeled_instances[annotation["category_id"]] += 1
+    classes = []
+    for category, entry in pseudo.cats.items():
+        known = inputs.classes_info.get(entry["name"]) or {}
+        own = scores[category]
+        candidates = known.get("score_histogram")
+        per_image = known.get("labeled_per_image")
+        if labeled:
+            per_image = labeled_instances[category] / max(len(labeled.imgs), 1)
+        classes.append(
+            ClassSummary(
+                name=entry["name"],
+                pseudo_labels=len(own),
+                pseudo_per_image=len(own) / len(pseudo.imgs),
+                labeled_per_image=per_image,
+                box_threshold=known.get("box_threshold"),
+                score_histogram=tuple(candidates or _histogram(own)),
+                counts_candidates=bool(candidates),
+            )
+        )
+    return tuple(classes)
+
+
+def _instances_of_images(coco: COCO, categories: set[int]) -> list[int]:
+    """Count the instances of each image that are of a category, crowds left out."""
+    return [
+        sum(a["category_id"] in categories and not a.get("iscrowd", 0) for a in coco.imgToAnns[i])
+        for i in coco.imgs
+    ]
+
+
+def _histogram(scores: Iterable[float]) -> list[int]:
+    edges = np.arange(HISTOGRAM_BINS + 1) / HISTOGRAM_BINS
+    return np.histogram(list(scores), bins=edges)[0].tolist()
+
+
+def _warnings(
+    classes: Sequence[ClassSummary],
+    per_image: float,
+    labeled_per_image: float | None,
+    images: int,
+    empty: int,
+) -> Iterator[str]:
+    if labeled_per_image is not None:
+        difference = abs(per_image - labeled_per_image)
+        if difference > TOLERATED_DIFFERENCE * labeled_per_image:
+            yield (
+                f"There are {per_image:.2f} pseudo-labels an image but {labeled_per_image:.2f} "
+                "labeled instances: the unlabeled images differ from the labeled ones, or the "
+                "teacher is weak."
+            )
+    absent = [c.name for c in classes if c.labeled_per_image == 0]
+    if absent:
+        yield f"Absent from the labels: {_names(absent)}."
+    few = [c.name for c in classes if c.pseudo_per_image < FEW * (c.labeled_per_image or 0)]
+    if few:
+        yield (
+            f"Fewer than half as many pseudo-labels an image as are labeled: {_names(few)}. "
+            "The teacher hardly finds them."
+        )
+    if empty > MANY_EMPTY * images:
+        yield f"{empty} of {images} images have no pseudo-label: the student never sees them."
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more

@@ -1,0 +1,1 @@
+"""How one config becomes the plain MMDetection config of each stage."""

@@ -1,0 +1,57 @@
+"""Arithmetic in a config's braces: ``'{round(7 / 8 * iterations)}'``."""
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any
+
+OPERATORS: dict[type, Callable] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.USub: operator.neg,
+}
+FUNCTIONS: dict[str, Callable] = {"round": round, "max": max}
+
+
+def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
+    """Return the value of an expression of numbers, ``+ - * /``, ``round(a)`` and ``max(a, b)``.
+
+    ``round`` gives a whole number.
+
+    Args:
+        expression: for example ``"round(64 * labeled_images / 8)"``.
+        lookup: the value of a name.
+
+    Raises:
+        ValueError: the expression holds something else, a name is no number, or a divisor is 0.
+    """
+
+    def value(node: ast.expr) -> int | float:
+        if isinstance(node, ast.Name):
+            found = lookup(node.id)
+            if isinstance(found, bool) or not isinstance(found, (int, float)):
+                raise ValueError(
+                    f"the config calculates {expression!r}, but {node.id!r} is not a number: "
+                    f"{found!r}"
+                )
+            return found
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            return node.value
+        if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+            return OPERATORS[type(node.op)](value(node.left), value(node.right))
+        if isinstance(node, ast.UnaryOp) and type(node.op) in OPERATORS:
+            return OPERATORS[type(node.op)](value(node.operand))
+        match node:
+            case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS:
+                return FUNCTIONS[name](*map(value, node.args))
+        raise ValueError(
+            f"the config calculates {expression!r}; numbers, names of numbers, + - * /, "
+            "round() and max() can be calculated"
+        )
+
+    try:
+        return value(ast.parse(expression.strip(), mode="eval").body)
+    except (SyntaxError, TypeError, ZeroDivisionError) as error:
+        raise ValueError(f"the config calculates {expression!r}: {error}") from error

@@ -1,0 +1,314 @@
+"""The curves of several models, counted by hand and by independent means."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from nbseg.analysis.model_curves import ErrorByDistance, RecallByIoU, SoftMaskReliability
+from nbseg.analysis.model_noise import analyze_models
+from nbseg.analysis.noise_figures import (
+    accuracy_figure,
+    error_figure,
+    recall_figure,
+    reliability_figure,
+    size_figure,
+    write_figures,
+)
+from nbseg.pseudo.predictions import ImagePredictions, PredictionWriter
+from nbseg.structures import CroppedMasks
+
+HEIGHT, WIDTH = 60, 80
+CATEGORIES = [{"id": 7, "name": "cat"}, {"id": 2, "name": "dog"}]
+IMAGES = [{"id": i, "file_name": f"{i}.png", "height": HEIGHT, "width": WIDTH} for i in (4, 1, 9)]
+
+
+def rectangle(x0, y0, x1, y1):
+    bitmap = np.zeros((HEIGHT, WIDTH), np.uint8)
+    bitmap[y0:y1, x0:x1] = 1
+    return bitmap
+
+
+def disc(x, y, radius):
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    return (np.hypot(columns - x, rows - y) <= radius).astype(np.uint8)
+
+
+def annotation(image, bitmap, category=7, **more):
+    rle = coco_mask.encode(np.asfortranarray(bitmap))
+    return {
+        "image_id": image,
+        "category_id": category,
+        "bbox": coco_mask.toBbox(rle).tolist(),
+        "segmentation": {**rle, "counts": rle["counts"].decode()},
+        **more,
+    }
+
+
+def write_json(path, content):
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def truth(tmp_path):
+    """Three objects on two of three images."""
+    bitmaps = [(4, rectangle(10, 10, 30, 30)), (4, disc(60, 30, 12)), (1, disc(30, 30, 15))]
+    annotations = [
+        annotation(image, bitmap, id=i, area=int(bitmap.sum()), iscrowd=0)
+        for i, (image, bitmap) in enumerate(bitmaps, start=1)
+    ]
+    content = {"images": IMAGES, "annotations": annotations, "categories": CATEGORIES}
+    return write_json(tmp_path / "truth.json", content)
+
+
+@pytest.fixture
+def predictions(tmp_path):
+    """One model that lacks the square's upper quarter, one that does not find it."""
+    good = [
+        annotation(4, rectangle(10, 15, 30, 30), score=0.9),  # IoU 3/4
+        annotation(4, disc(60, 30, 12), score=0.8),
+        annotation(1, disc(30, 30, 15), score=0.2),
+    ]
+    poor = [
+        annotation(4, rectangle(10, 10, 30, 30), category=2, score=0.9),
+        annotation(4, cv2.dilate(disc(60, 30, 12), np.ones((3, 3))), score=0.8),
+        annotation(1, disc(30, 30, 14), score=0.6),
+    ]
+    return {
+        "good": write_json(tmp_path / "good.json", good),
+        "poor": write_json(tmp_path / "poor.json", poor),
+    }
+
+
+def test_a_disc_one_pixel_too_large_is_wrong_in_the_first_band_outside():
+    true = disc(40, 30, 15)
+    predicted = cv2.dilate(true, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
+    curve = ErrorByDistance()
+    curve.add(predicted, true)
+    by_low = {point.low: point for point in curve.points()}
+    # Pixels that share an edge with the disc are 0.5 away, those at its corners 0.91.
+    corners = (cv2.dilate(true, np.ones((3, 3))) - predicted).sum()
+    added = int(predicted.sum()) - int(true.sum())
+    assert by_low[0].pixels == added + corners
+    assert by_low[0].error == added / (added + corners)
+    assert all(point.error == 0 for low, point in by_low.items() if low != 0)
+    assert by_low[-1].pixels > 0
+    assert curve.error_within(1) == added / (by_low[0].pixels + by_low[-1].pixels)
+
+
+def test_signed_distances_are_those_to_the_nearest_pixel_of_the_other_side():
+    generator = np.random.default_rng(1)
+    true = disc(15, 12, 14) & (generator.random((HEIGHT, WIDTH)) < 0.97).astype(np.uint8)
+    predicted = disc(18, 12, 13)
+    curve = ErrorByDistance(farthest=6)
+    curve.add(predicted, true)
+    pixels, wrong = np.zeros(12, int), np.zeros(12, int)
+    points = np.argwhere(np.ones((HEIGHT, WIDTH)))
+    for y, x in points:
+        other = points[true.ravel() != true[y, x]]
+        distance = np.hypot(*(other - [y, x]).T).min() - 0.5
+        place = int(np.floor(-distance if true[y, x] else distance)) + 6
+        if 0 <= place < 12:
+            pixels[place] += 1
+            wrong[place] += predicted[y, x] != true[y, x]
+    assert [p.pixels for p in curve.points()] == pixels.tolist()
+    assert [p.error for p in curve.points()] == pytest.approx((wrong / pixels).tolist())
+
+
+def test_an_image_without_an_outline_has_no_band():
+    curve = ErrorByDistance()
+    curve.add(rectangle(0, 0, 5, 5), np.ones((HEIGHT, WIDTH), np.uint8))
+    curve.add(rectangle(0, 0, 5, 5), np.zeros((HEIGHT, WIDTH), np.uint8))
+    assert {(p.pixels, p.error) for p in curve.points()} == {(0, None)}
+    assert curve.error_within(1) is None
+
+
+def test_recall_falls_where_an_iou_is_passed():
+    curve = RecallByIoU()
+    curve.add([0.5, 0.9], 3)
+    curve.add([1.0], 1)
+    recall = {point.mask_iou: point.recall for point in curve.points()}
+    assert [recall[iou] for iou in (0.5, 0.51, 0.9, 0.91, 1.0)] == [0.75, 0.5, 0.5, 0.25, 0.25]
+    assert RecallByIoU().points()[0].recall is None
+
+
+def test_reliability_of_soft_masks_on_the_pixels_own_grid():
+    """A box of 4 x 4 pixels under a 4 x 4 mask: resizing changes nothing."""
+    true = rectangle(10, 10, 12, 14)  # the left half of the box
+    soft = np.zeros((1, 4, 4), np.uint8)
+    soft[0, :, 0], soft[0, :, 1], soft[0, :2, 2] = 255, 102, 102  # probabilities 1 and 0.4
+    curve = SoftMaskReliability()
+    boxes = np.array([[10, 10, 14, 14]], np.float32)
+    curve.add(soft, boxes, CroppedMasks.from_bitmaps(true[None]))
+    known = {point.low: point for point in curve.bins() if point.cells}
+    assert {low: (p.cells, p.foreground) for low, p in known.items()} == {
+        0.0: (6, 0.0),
+        0.4: (6, 4 / 6),
+        0.95: (4, 1.0),
+    }
+    assert [p.probability for p in known.values()] == pytest.approx([0, 0.4, 1])
+    foreground = curve.foreground()
+    assert [foreground[level].foreground for level in (0, 1, 102, 103, 255)] == [
+        1, 10 / 16, 10 / 16, 4 / 16, 4 / 16,
+    ]  # fmt: skip
+    assert {point.true_foreground for point in foreground} == {0.5}
+
+
+def test_models_are_measured_on_what_they_find(truth, predictions):
+    curves = analyze_models(predictions, truth)
+    assert [sorted(own.ious) for own in curves.values()] == [
+        pytest.approx([0.75, 1, 1]),
+        pytest.approx(sorted(disc_ious())),
+    ]
+    assert [own.recall_by_iou.points()[0].instances for own in curves.values()] == [3, 3]
+    common = analyze_models(predictions, truth, common=True)
+    assert [own.recall_by_iou.points()[0].instances for own in common.values()] == [2, 2]
+    assert common["good"].ious == [1, 1]
+    certain = analyze_models(predictions, truth, min_score=0.5)
+    assert certain["good"].ious == pytest.approx([0.75, 1])
+
+
+def disc_ious():
+    """Both discs of the poor model, counted without pycocotools."""
+    true, predicted = disc(60, 30, 12), cv2.dilate(disc(60, 30, 12), np.ones((3, 3)))
+    yield true.sum() / predicted.sum()
+    yield disc(30, 30, 14).sum() / disc(30, 30, 15).sum()
+
+
+def test_iou_at_lower_resolutions(tmp_path):
+    """Boxes of 28 x 28 pixels: 14 x 14 and 7 x 7 cells are means of 2 x 2 and 4 x 4 pixels."""
+    true, predicted = rectangle(10, 10, 38, 38), rectangle(10, 10, 38, 38) & disc(24, 24, 15)
+    own = annotation(1, true, id=1, area=784, iscrowd=0)
+    content = {"images": IMAGES, "annotations": [own], "categories": CATEGORIES}
+    write_json(tmp_path / "truth.json", content)
+    write_json(tmp_path / "found.json", [annotation(1, predicted, score=1.0)])
+    curves = analyze_models({"x": tmp_path / "found.json"}, tmp_path / "truth.json")
+    measured = {p.size: p.mask_iou for p in curves["x"].iou_by_size.points()}
+    crop = predicted[10:38, 10:38].astype(np.float32)
+    for size in (7, 14, 28):
+        cells = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA) >= 0.5
+        assert measured[size] == pytest.approx(cells.mean())
+    assert measured[28] == pytest.approx(predicted.sum() / true.sum())
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Raw predictions: the square of image 4 in a box of its own size, and nothing on image 1.
+
+    The model's classes are the truth's in another order.
+    """
+    writer = PredictionWriter(tmp_path / "store", ["dog", "cat"])
+    soft = np.full((1, 28, 28), 204, np.uint8)
+    box = np.array([[10, 10, 30, 30]], np.float32)
+    found = (box, np.array([0.9], np.float32), np.array([1]), soft)
+    nothing = (box[:0], found[1][:0], found[2][:0], soft[:0])
+    for image, own in ((9, nothing), (4, found), (1, nothing)):
+        writer.append([ImagePredictions(image, f"{image}.png", HEIGHT, WIDTH, *own)])
+    writer.flush()
+    return tmp_path / "store"
+
+
+def test_raw_predictions_have_soft_masks(truth, store, predictions):
+    curves = analyze_models({"raw": store, "good": predictions["good"]}, truth)
+    assert curves["raw"].ious == [1]
+    assert curves["good"].reliability is None
+    (point,) = (point for point in curves["raw"].reliability.bins() if point.cells)
+    assert (point.cells, point.foreground) == (784, 1)
+    assert point.probability == pytest.approx(0.8)
+
+
+def test_raw_predictions_of_classes_that_the_truth_lacks_are_refused(truth, tmp_path):
+    writer = PredictionWriter(tmp_path / "store", ["cat", "cow"])
+    nothing = (np.zeros((0, 4)), np.zeros(0), np.zeros(0), np.zeros((0, 28, 28), np.uint8))
+    writer.append([ImagePredictions(1, "1.png", HEIGHT, WIDTH, *nothing)])
+    writer.flush()
+    with pytest.raises(ValueError, match=r"predicts \['cow'\], but .* categories \['cat', 'dog'\]"):
+        analyze_models({"raw": tmp_path / "store"}, truth)
+
+
+def test_tables_hold_what_is_drawn(truth, store, predictions, tmp_path):
+    curves = analyze_models({**predictions, "raw": store}, truth)
+    out = tmp_path / "new" / "figures"
+    written = write_figures(curves, out)
+    assert sorted(written) == sorted(out.iterdir())
+    assert len(written) == 11
+
+    def table(name):
+        with (out / f"{name}.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def drawn(axes):
+        return [
+            (line.get_label(), float(x), float(y))
+            for line in axes.get_lines()
+            if not line.get_label().startswith("_")
+            for x, y in line.get_xydata()
+        ]
+
+    def middle(row):
+        return (float(row["low"]) + float(row["high"])) / 2
+
+    points = {n: c.accuracy_by_distance.points() for n, c in curves.items()}
+    sizes = {n: c.iou_by_size.points() for n, c in curves.items()}
+    errors = {n: c.error_by_distance.points() for n, c in curves.items()}
+    recalls = {n: c.recall_by_iou.points() for n, c in curves.items()}
+    soft = {"raw": curves["raw"].reliability}
+    bins = {n: r.bins() for n, r in soft.items()}
+    foreground = {n: r.foreground() for n, r in soft.items()}
+    for name, axes, x, y in [
+        ("fig3a", accuracy_figure(points).axes[0], middle, "accuracy"),
+        ("fig3b", size_figure(sizes).axes[0], lambda row: float(row["size"]), "mask_iou"),
+        ("fig3b", size_figure(sizes).axes[1], lambda row: float(row["size"]), "boundary_iou"),
+        ("fig6a", error_figure(errors).axes[0], middle, "error"),
+        ("fig6b", recall_figure(recalls).axes[0], lambda row: float(row["mask_iou"]), "recall"),
+        (
+            "fig6c",
+            reliability_figure(bins, foreground).axes[0],
+            lambda row: float(row["probability"]),
+            "foreground",
+        ),
+        (
+            "fig6c_foreground",
+            reliability_figure(bins, foreground).axes[1],
+            lambda row: float(row["threshold"]),
+            "foreground",
+        ),
+    ]:
+        rows = table(name)
+        assert {row["model"] for row in rows} == set(curves if "6c" not in name else ["raw"])
+        assert drawn(axes) == [(row["model"], x(row), float(row[y])) for row in rows if row[y]]
+        assert drawn(axes)
+
+
+def test_refusals_name_what_is_wrong(truth, predictions, store, tmp_path):
+    def refused(error, match, **named):
+        with pytest.raises(error, match=match):
+            analyze_models(named, truth)
+
+    content = json.loads(truth.read_text())
+    result = annotation(1, disc(30, 30, 15), score=0.5)
+    refused(FileNotFoundError, "there is no file", a=tmp_path / "absent.json")
+    refused(ValueError, "no predictions are given")
+    boxes = [{k: v for k, v in result.items() if k != "segmentation"}]
+    refused(ValueError, "PREFIX.segm.json", a=write_json(tmp_path / "a.json", boxes))
+    foreign = [{**result, "image_id": 77}]
+    refused(ValueError, "image_id 77", a=write_json(tmp_path / "b.json", foreign))
+    small = coco_mask.encode(np.asfortranarray(np.ones((5, 6), np.uint8)))
+    small = {**small, "counts": small["counts"].decode()}
+    other_size = [{**result, "segmentation": small}]
+    refused(ValueError, "5 x 6 pixels", a=write_json(tmp_path / "c.json", other_size))
+    scoreless = write_json(tmp_path / "d.json", content)
+    refused(ValueError, "without a score", a=scoreless)
+    fewer = {**content, "images": IMAGES[:1], "annotations": []}
+    refused(
+        ValueError,
+        "the same images",
+        all=predictions["good"],
+        fewer=write_json(tmp_path / "e.json", fewer),
+    )
+    (tmp_path / "empty").mkdir()
+    refused(ValueError, "no predictions", a=tmp_path / "empty")

@@ -1,0 +1,314 @@
+"""One config with sections and names in braces; a plain config for each stage."""
+
+import pytest
+from mmengine.config import Config
+
+from nbseg.config.stage_config import (
+    STAGES,
+    TRAINING_STAGES,
+    coco_evaluator,
+    resolve,
+    stage_config,
+)
+
+
+def config(**changes):
+    """A config with what the stages need; ``changes`` are merged as the command line's are."""
+    made = Config(
+        {
+            "iterations": 300,
+            "lr": 0.5,
+            "head": {"type": "NoiseTolerant", "channels": 8, "loss": {"type": "BPM"}},
+            "plain_head": {"type": "Plain", "channels": 8},
+            "pipeline": "{strong}",
+            "weak": ["load"],
+            "strong": ["load", {"type": "CutOut", "holes": (1, 5)}],
+            "model": {"mask_head": "{head}", "sizes": [1, 2]},
+            "labeled": {
+                "ann_file": "{work_dir}/splits/{seed}@{percent}.json",
+                "pipe": "{pipeline}",
+            },
+            "pseudo_labeled": {"ann_file": "{pseudo_labels}", "pipe": "{pipeline}"},
+            "seed": 3,
+            "percent": 10,
+            "load_from": "{teacher_checkpoint}",
+            "train_dataloader": {"dataset": {"sets": ["{labeled}", "{pseudo_labeled}"], "a": 1}},
+            "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": "{iterations}"},
+            "param_scheduler": [
+                {"type": "LinearLR", "begin": 0, "end": 50},
+                {
+                    "type": "CosineAnnealingLR",
+                    "begin": 0,
+                    "end": "{iterations}",
+                    "T_max": "{iterations}",
+                },
+            ],
+            "optim_wrapper": {"optimizer": {"type": "SGD", "lr": "{lr}"}},
+            "val_dataloader": {"dataset": "validation"},
+            "val_cfg": {"type": "ValLoop"},
+            "val_evaluator": {"type": "Metric"},
+            "test_dataloader": {"dataset": {"ann_file": "val.json", "pipeline": "{weak}"}},
+            "test_evaluator": {"type": "Metric"},
+            "test_cfg": {"type": "TestLoop"},
+            "tta_model": {"type": "MaskTTAModel", "tta_cfg": {"max_per_img": 7}},
+            "tta_pipeline": ["views"],
+            "teacher": {
+                "iterations": 100,
+                "head": "{plain_head}",
+                "pipeline": "{weak}",
+                "load_from": None,
+                "train_dataloader": {"dataset": {"_delete_": True, "sets": ["{labeled}"]}},
+            },
+            "oracle": {"ann_file": "hidden.json"},
+            "pseudo": {
+                "test_dataloader": {"dataset": {"_delete_": True, "ann_file": "unlabeled.json"}},
+                "test_cfg": {"_delete_": True, "type": "PseudoLabelLoop"},
+            },
+            "labels": {"labeled_json": "{work_dir}/{seed}.json", "floor": 0.1},
+            "split": {"percent": "{percent}", "seed": "{seed}"},
+        }
+    )
+    made.merge_from_dict(changes)
+    return made
+
+
+def test_a_name_alone_becomes_its_value_of_any_type():
+    student = stage_config(config(), "student", "run")
+    assert student.model.mask_head == {
+        "type": "NoiseTolerant",
+        "channels": 8,
+        "loss": {"type": "BPM"},
+    }
+    assert student.train_cfg.max_iters == 300 and type(student.train_cfg.max_iters) is int
+    assert student.optim_wrapper.optimizer.lr == 0.5
+    # Lists and tuples, and names within what a name stands for.
+    first, second = student.train_dataloader.dataset.sets
+    assert first.pipe == ["load", {"type": "CutOut", "holes": (1, 5)}]
+    assert type(first.pipe[1].holes) is tuple
+    assert first.ann_file == "run/splits/3@10.json"
+    assert second.ann_file == "run/pseudo/pseudo_labels.json"
+    assert student.load_from == "run/teacher/teacher.pth"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(5, "5"), (5.0, "5"), (2.5, "2.5"), ("five", "five"), (1e-3, "0.001")]
+)
+def test_names_inside_a_text(value, text):
+    student = stage_config(config(percent=value), "student", "run")
+    assert student.train_dataloader.dataset.sets[0].ann_file == f"run/splits/3@{text}.json"
+
+
+def test_false_and_zero_are_values():
+    student = stage_config(config(flag=False, zero=0, load_from="{zero}"), "student", "run")
+    assert student.load_from == 0
+    assert stage_config(config(flag=False, load_from="{flag}"), "student", "run").load_from is False
+
+
+def test_braces_that_hold_no_name_stay():
+    student = stage_config(config(log_level="{:>5} {} {a b}"), "student", "run")
+    assert student.log_level == "{:>5} {} {a b}"
+
+
+def test_unknown_names_are_named():
+    with pytest.raises(ValueError, match=r"'\{nowhere\}/x', but has no top-level key 'nowhere'"):
+        stage_config(config(load_from="{nowhere}/x"), "student", "run")
+    with pytest.raises(ValueError, match="no top-level key 'nowhere'.*--cfg-options nowhere="):
+        stage_config(config(model={"mask_head": "{nowhere}"}), "student", "run")
+    # A key that nothing uses may be incomplete.
+    stage_config(config(unused="{nowhere}"), "student", "run")
+
+
+def test_a_structure_cannot_be_part_of_a_text():
+    with pytest.raises(ValueError, match="'head' is a dict; only a string or a number"):
+        stage_config(config(load_from="{head}.pth"), "student", "run")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"load_from": "{load_from}"},
+        {"load_from": "x{load_from}"},
+        {"a": "{b}", "b": {"c": ["{a}"]}, "load_from": "{a}"},
+    ],
+)
+def test_self_references_are_refused(changes):
+    with pytest.raises(ValueError, match="a name in braces refers to itself"):
+        stage_config(config(**changes), "student", "run")
+
+
+def test_sections_override_before_names_are_resolved():
+    teacher = stage_config(config(), "teacher", "run")
+    assert teacher.model.mask_head == {"type": "Plain", "channels": 8}
+    assert teacher.model.sizes == [1, 2]
+    assert teacher.train_cfg.max_iters == 100
+    assert teacher.load_from is None
+    (labeled,) = teacher.train_dataloader.dataset.sets
+    assert labeled.pipe == ["load"]
+    assert teacher.work_dir == "run/teacher"
+    assert teacher.experiment_name == "teacher"
+
+
+def test_delete_replaces_the_whole_dictionary():
+    assert "a" in stage_config(config(), "student", "run").train_dataloader.dataset
+    assert "a" not in stage_config(config(), "teacher", "run").train_dataloader.dataset
+    # Where there is nothing to replace, the mark leaves no trace.
+    changed = config(teacher={"randomness": {"_delete_": True, "seed": 1}})
+    assert stage_config(changed, "teacher", "run").randomness == {"seed": 1}
+
+
+def test_the_command_line_reaches_every_stage():
+    changed = config(seed=8, lr=0.25)
+    changed.merge_from_dict({"supervised.lr": 0.125, "teacher.train_cfg.val_interval": 9})
+    for stage in ("student", "teacher", "oracle"):
+        plain = stage_config(changed, stage, "run")
+        assert plain.optim_wrapper.optimizer.lr == 0.25
+        assert plain.train_dataloader.dataset.sets[0].ann_file == "run/splits/8@10.json"
+    supervised = stage_config(changed, "supervised", "run")
+    assert supervised.optim_wrapper.optimizer.lr == 0.125
+    assert supervised.train_cfg.val_interval == 9
+
+
+def test_the_last_iteration_is_validated_only_if_others_are():
+    """A test follows it. MMEngine validates the last one, whatever the interval."""
+    changed = config()
+    changed.merge_from_dict({"train_cfg.val_interval": 10**9, "teacher.train_cfg.val_interval": 9})
+    student, teacher = (stage_config(changed, s, "run").train_cfg for s in ("student", "teacher"))
+    assert student.val_begin > student.max_iters
+    assert teacher.get("val_begin", 1) <= 9
+
+
+def test_the_config_itself_stays_as_it_is():
+    made = config()
+    before = made.to_dict()
+    for stage in STAGES:
+        resolve(made, stage, "run")
+    assert made.to_dict() == before
+
+
+def test_the_control_arm_is_the_teacher_trained_as_long_as_both():
+    plain = stage_config(config(), "supervised", "run")
+    assert plain.model.mask_head.type == "Plain"
+    assert plain.load_from is None
+    assert [s.ann_file for s in plain.train_dataloader.dataset.sets] == ["run/splits/3@10.json"]
+    assert plain.train_cfg.max_iters == 400
+    warmup, cosine = plain.param_scheduler
+    assert (warmup.begin, warmup.end) == (0, 50)
+    assert (cosine.begin, cosine.end, cosine.T_max) == (0, 400, 400)
+
+
+def test_the_control_arm_keeps_the_shape_of_a_step_schedule():
+    steps = [
+        {"type": "LinearLR", "begin": 0, "end": 30},
+        {"type": "MultiStepLR", "begin": 0, "end": 100, "milestones": [60, 80], "gamma": 0.1},
+        {"type": "StepLR", "step_size": 10},
+    ]
+    plain = stage_config(config(teacher={"param_scheduler": steps}), "supervised", "run")
+    assert plain.param_scheduler[0] == steps[0]
+    assert plain.param_scheduler[1] == {**steps[1], "end": 400, "milestones": [240, 320]}
+    assert plain.param_scheduler[2].step_size == 40
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        # After the warm-up, to the end: the cosine still ends where the training does.
+        ({"begin": 30, "end": 100, "T_max": 70}, {"begin": 30, "end": 400, "T_max": 370}),
+        # The second half.
+        ({"begin": 50, "end": 100, "T_max": 50}, {"begin": 200, "end": 400, "T_max": 200}),
+    ],
+)
+def test_the_control_arm_keeps_the_shape_of_a_cosine_that_begins_late(before, after):
+    steps = [
+        {"type": "LinearLR", "begin": 0, "end": 30},
+        {"type": "CosineAnnealingLR", **before},
+    ]
+    plain = stage_config(config(teacher={"param_scheduler": steps}), "supervised", "run")
+    assert plain.param_scheduler[0] == steps[0]
+    assert plain.param_scheduler[1] == {"type": "CosineAnnealingLR", **after}
+
+
+def test_a_linear_decay_is_no_warm_up():
+    decay = {"type": "LinearLR", "start_factor": 1.0, "end_factor": 0.1, "begin": 0, "end": 100}
+    plain = stage_config(config(teacher={"param_scheduler": [decay]}), "supervised", "run")
+    assert plain.param_scheduler == [{**decay, "end": 400}]
+
+
+def test_the_control_arm_may_have_a_schedule_of_its_own():
+    own = {"supervised": {"train_cfg": {"max_iters": 77}}}
+    plain = stage_config(config(**own), "supervised", "run")
+    assert plain.train_cfg.max_iters == 77
+    assert plain.param_scheduler[1].T_max == 100
+
+
+def test_the_control_arm_needs_iterations_to_derive_its_schedule():
+    by_epochs = {"type": "EpochBasedTrainLoop", "max_epochs": 12, "_delete_": True}
+    changed = config(teacher={"train_cfg": by_epochs})
+    with pytest.raises(ValueError, match="the teacher is not trained by iterations.*supervised"):
+        stage_config(changed, "supervised", "run")
+    assert stage_config(changed, "teacher", "run").train_cfg.max_epochs == 12
+
+
+def test_the_oracle_is_the_student_with_the_hidden_labels():
+    oracle = stage_config(config(), "oracle", "run")
+    student = stage_config(config(), "student", "run")
+    assert oracle.train_dataloader.dataset.sets[1].ann_file == "hidden.json"
+    for key in ("model", "train_cfg", "param_scheduler", "optim_wrapper", "load_from"):
+        assert oracle[key] == student[key]
+
+
+def test_own_files_take_the_place_of_what_stages_make():
+    own = config(teacher={"checkpoint": "mine.pth"}, labels={"ann_file": "mine.json"})
+    student = stage_config(own, "student", "run")
+    assert student.load_from == "mine.pth"
+    assert student.train_dataloader.dataset.sets[1].ann_file == "mine.json"
+    assert stage_config(own, "oracle", "run").train_dataloader.dataset.sets[1].ann_file == (
+        "hidden.json"
+    )
+    assert "checkpoint" not in stage_config(own, "teacher", "run")
+
+
+def test_the_pseudo_stage_predicts_with_the_teacher_in_views():
+    pseudo = stage_config(config(), "pseudo", "run")
+    assert pseudo.model == {
+        "type": "MaskTTAModel",
+        "tta_cfg": {"max_per_img": 7},
+        "module": {"mask_head": {"type": "Plain", "channels": 8}, "sizes": [1, 2]},
+    }
+    assert pseudo.test_dataloader.dataset == {"ann_file": "unlabeled.json", "pipeline": ["views"]}
+    assert pseudo.test_cfg == {"type": "PseudoLabelLoop"}
+    for key in ("train_dataloader", "train_cfg", "optim_wrapper", "val_dataloader", "val_cfg"):
+        assert pseudo[key] is None
+    assert pseudo.work_dir == "run/pseudo"
+
+
+def test_the_labels_section_is_resolved():
+    assert resolve(config(), "labels", "run").labels == {
+        "labeled_json": "run/3.json",
+        "floor": 0.1,
+    }
+    assert resolve(config(), "student", "run").split == {"percent": 10, "seed": 3}
+
+
+@pytest.mark.parametrize("stage", [*TRAINING_STAGES, "pseudo"])
+def test_a_stages_config_is_plain_and_survives_a_file(stage, tmp_path):
+    plain = stage_config(config(), stage, tmp_path)
+    assert not set(plain) & {*STAGES, "split", "report", "head", "pipeline", "iterations"}
+    path = tmp_path / "config.py"
+    plain.dump(path)
+    assert "{work_dir}" not in path.read_text()
+    assert Config.fromfile(path).to_dict() == plain.to_dict()
+    # It is its own stage config, so that tools take either.
+    assert resolve(Config.fromfile(path), stage, "elsewhere").model == plain.model
+
+
+def test_the_evaluator_of_coco_files_is_found_among_several():
+    coco = {"type": "InstanceMetric", "ann_file": "val.json"}
+    other = {"type": "CityscapesInstanceMetric", "ann_dir": "gtFine/val"}
+    plain = stage_config(
+        config(val_evaluator=coco, test_evaluator=[other, "{val_evaluator}"]), "student", "run"
+    )
+    coco_evaluator(plain).outfile_prefix = "out"
+    assert plain.test_evaluator == [other, {**coco, "outfile_prefix": "out"}]
+    assert coco_evaluator(Config({"test_evaluator": coco})) == coco
+    with pytest.raises(ValueError, match="must have a metric with an ann_file.*gtFine/val"):
+        coco_evaluator(Config({"test_evaluator": [other]}))
