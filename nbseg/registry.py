@@ -1,8 +1,7 @@
-"""MMDetection's own registries: configs name nbseg's components as they name MMDetection's.
+"""MMDetection's registries, which name nbseg's components in configs beside MMDetection's.
 
-Every nbseg module that registers something imports the registry from here, so the scope is decided
-in this one place. Configs make the modules known through ``custom_imports``
-(``configs/_base_/default_runtime.py``).
+Every nbseg module that registers a component imports the registry from here, so that this one file
+decides the scope. Configs load those modules through ``nbseg.register``.
 """
 
 from mmdet.registry import (

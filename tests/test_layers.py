@@ -7,9 +7,9 @@ from pathlib import Path
 # line do not know one another.
 LAYERS = (
     ("experiments",),
+    ("register",),
     ("engine",),
     ("analysis",),
-    ("register",),
     ("models", "datasets", "pseudo", "deploy", "evaluation"),
     ("visualization",),
     ("ops",),

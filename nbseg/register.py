@@ -1,0 +1,23 @@
+"""Importing this module registers every component of nbseg with MMDetection's registries.
+
+Configs name this module in ``custom_imports`` (``configs/_base_/default_runtime.py``).
+"""
+
+import nbseg.datasets.image_folder
+import nbseg.datasets.loading
+import nbseg.datasets.samplers
+import nbseg.datasets.transforms
+import nbseg.engine.pseudo_label_loop
+import nbseg.evaluation.cityscapes_metric
+import nbseg.evaluation.instance_metric
+import nbseg.models.boundary_loss
+import nbseg.models.boundary_mask_head
+import nbseg.models.boundary_preserving_loss
+import nbseg.models.distance_to_boundary_loss
+import nbseg.models.mask_tta
+import nbseg.models.noise_tolerant_mask_head
+import nbseg.models.point_rend_roi_head
+import nbseg.models.refine_mask_head
+import nbseg.models.refine_mask_roi_head
+import nbseg.models.rle_mask_head
+import nbseg.models.softmax_focal_loss  # noqa: F401
