@@ -1,3 +1,6 @@
-from nbseg.structures.cropped_masks import CroppedMasks
+"""Masks kept as tight per-instance crops, and distances to a mask's contour."""
 
-__all__ = ["CroppedMasks"]
+from nbseg.structures.cropped_masks import CroppedMasks
+from nbseg.structures.mask_distance import signed_distance
+
+__all__ = ["CroppedMasks", "signed_distance"]

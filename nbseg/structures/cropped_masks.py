@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nbseg._native import crops_from_rle, select_pixels
+from nbseg.structures.mask_conversions import compressed_counts, pack_bitmaps
 
 UInt8Array = npt.NDArray[np.uint8]
 Masks = TypeVar("Masks", bound="CroppedMasks")
@@ -20,14 +21,14 @@ class CroppedMasks:
     """Binary instance masks of one image, each stored as the bits of its tight bounding box.
 
     G instances of an H x W image take ``G * H * W`` bytes as bitmaps; here an instance takes
-    one bit per pixel of its own box. Everything outside the box is background. Needs torch and
-    numpy, and pycocotools for polygons. ``CroppedBitmapMasks`` is the same for MMDetection.
+    one bit per pixel of its own box. Everything outside the box is background. Polygons need
+    pycocotools. ``CroppedBitmapMasks`` holds these masks for MMDetection's transforms.
 
     Layout: the crop of instance g has ``h`` rows of ``(w + 7) // 8`` bytes each, the first one at
     ``bits[starts[g]]``. A row begins on a byte boundary, and the pixel in column ``c`` of the crop
     is bit ``c % 8`` (least significant first) of byte ``c // 8``; the spare bits of a row are 0.
     An instance without foreground has the crop (0, 0, 0, 0). Masks are values: no method changes
-    them, so that several may share their bits.
+    them, so several objects may share their bits.
 
     Args:
         bits (Tensor): all crops one after the other, shape (B,), uint8.
@@ -52,30 +53,21 @@ class CroppedMasks:
             bitmaps: shape (G, H, W), bool or integer; non-zero is foreground.
 
         Raises:
-            TypeError: another dtype.
-            ValueError: another shape.
+            TypeError: ``bitmaps`` has another dtype.
+            ValueError: ``bitmaps`` has another shape.
         """
         array = bitmaps.detach().cpu().numpy() if isinstance(bitmaps, Tensor) else bitmaps
         if array.ndim != 3:
             raise ValueError(f"bitmaps must have shape (G, H, W), found {tuple(array.shape)}")
         if array.dtype.kind not in "bui":
             raise TypeError(f"bitmaps must be bool or integer, found {array.dtype}")
-        packed = [np.zeros(0, np.uint8)]
-        crops = []
-        for bitmap in array:
-            x0, y0, x1, y1 = _tight_box(bitmap)
-            crops.append((x0, y0, x1 - x0, y1 - y0))
-            crop = bitmap[y0:y1, x0:x1]
-            packed.append(np.packbits(crop != 0, axis=1, bitorder="little").ravel())
-        ends = np.cumsum([part.size for part in packed], dtype=np.int64)
-        rectangles = np.array(crops, np.int32).reshape(-1, 4)
-        return cls._from_arrays(np.concatenate(packed), ends[:-1], rectangles, *array.shape[1:])
+        return cls._from_arrays(*pack_bitmaps(array), *array.shape[1:])
 
     @classmethod
     def from_segmentations(
         cls: type[Masks], segmentations: Sequence[Any], height: int, width: int
     ) -> Masks:
-        """Unpack the segmentations of COCO annotations, never through a mask of the image's size.
+        """Convert the segmentations of COCO annotations without a mask of the image's size.
 
         Args:
             segmentations: per instance either its polygons, each a flat [x0, y0, x1, y1, ...] in
@@ -85,14 +77,19 @@ class CroppedMasks:
             width: width of the image.
 
         Raises:
-            ValueError: a run-length encoding of another size, or that does not make up its size.
+            ValueError: a run-length encoding has another size, or its counts do not add up to the
+                number of pixels.
         """
-        counts = [_compressed_counts(mask, height, width) for mask in segmentations]
+        counts = [compressed_counts(mask, height, width) for mask in segmentations]
         return cls._from_arrays(*crops_from_rle(counts, height, width), height, width)
 
     @classmethod
     def from_instance_masks(cls: type[Masks], masks: Any) -> Masks:
-        """Convert MMDetection's BitmapMasks or PolygonMasks; CroppedMasks keep their tensors."""
+        """Convert MMDetection's BitmapMasks or PolygonMasks; CroppedMasks keep their tensors.
+
+        Raises:
+            TypeError: ``masks`` has another type.
+        """
         if isinstance(masks, cls):
             return masks
         if isinstance(masks, CroppedMasks):
@@ -114,7 +111,7 @@ class CroppedMasks:
         return bitmaps
 
     def iterate_crops(self) -> Iterator[tuple[UInt8Array, tuple[int, int]]]:
-        """Unpack one instance after the other: its crop (h, w), uint8, and the crop's (x0, y0)."""
+        """Yield each instance's unpacked crop (h, w), uint8 of 0 and 1, and the crop's (x0, y0)."""
         bits = self.bits.cpu().numpy()
         for start, (x, y, w, h) in zip(self.starts.tolist(), self.crops.tolist(), strict=True):
             stride = (w + 7) // 8
@@ -122,18 +119,18 @@ class CroppedMasks:
             yield np.unpackbits(rows, axis=1, count=w, bitorder="little"), (x, y)
 
     def union(self) -> UInt8Array:
-        """Where any instance is, shape (H, W), uint8 of 0 and 1."""
+        """Return the union of all instances, shape (H, W), uint8 of 0 and 1."""
         bitmap = np.zeros((self.height, self.width), np.uint8)
         for crop, (x, y) in self.iterate_crops():
             bitmap[y : y + crop.shape[0], x : x + crop.shape[1]] |= crop
         return bitmap
 
     def select_pixels(self: Masks, rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> Masks:
-        """The masks of a new image made of rows and columns of this one.
+        """Return the masks of a new image, made of rows and columns of this image.
 
         Args:
-            rows: shape (H',), integers in [-1, H): pixel (i, j) of the new image is this one's
-                pixel ``(rows[i], columns[j])``, or background where either is -1.
+            rows: shape (H',), integers in [-1, H): pixel (i, j) of the new image is pixel
+                ``(rows[i], columns[j])`` of this image, or background where either is -1.
             columns: shape (W',), integers in [-1, W).
 
         Raises:
@@ -158,9 +155,9 @@ class CroppedMasks:
     ) -> Masks:
         """Copy to a device.
 
-        From the CPU to a CUDA device the copy is always asynchronous: it goes as one buffer through
-        pinned memory that nobody else writes to. Masks are bits: a dtype, which ``InstanceData.to``
-        passes on to all that it holds, changes nothing.
+        From the CPU to a CUDA device the copy is always asynchronous: one buffer passes through
+        pinned memory that nothing else writes to. ``InstanceData.to`` also passes a dtype to its
+        members; masks are bits and ignore the dtype.
         """
         if device is None or isinstance(device, torch.dtype):
             return self
@@ -175,10 +172,10 @@ class CroppedMasks:
 
     @classmethod
     def cat(cls: type[Masks], masks: Sequence[Masks]) -> Masks:
-        """The instances of all; their images must have one size.
+        """Concatenate the instances of masks whose images have one size.
 
         Raises:
-            ValueError: nothing to concatenate, or images of different sizes.
+            ValueError: ``masks`` is empty, or the images have different sizes.
         """
         masks = [cls.from_instance_masks(part) for part in masks]
         sizes = {(part.height, part.width) for part in masks}
@@ -193,7 +190,7 @@ class CroppedMasks:
         return cls(torch.cat(bits), torch.cat(starts), crops, *sizes.pop())
 
     def __getitem__(self: Masks, index: Any) -> Masks:
-        """Some of the instances: an int, a slice, or integers or booleans as a list or array."""
+        """Select instances by an int, a slice, or a list or array of integers or booleans."""
         if isinstance(index, Tensor):
             index = index.cpu().numpy()
         chosen = torch.from_numpy(np.arange(len(self))[index].reshape(-1).copy())
@@ -201,7 +198,7 @@ class CroppedMasks:
         return type(self)(self.bits, starts, crops, self.height, self.width)
 
     def __iter__(self) -> Iterator[UInt8Array]:
-        """Full-size masks (H, W) one by one."""
+        """Yield the full-size masks, shape (H, W), one by one."""
         for g in range(len(self)):
             yield self[g].to_bitmaps()[0]
 
@@ -215,18 +212,18 @@ class CroppedMasks:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A loader's worker sends one array through its pipe, instead of three tensors each with a
-        # file descriptor of its own.
+        # A worker of a data loader sends one array through its pipe. It would send three tensors
+        # by three file descriptors.
         buffer = self._to_buffer()
         content = buffer if buffer.is_cuda else buffer.numpy()
         return self._from_buffer, (content, len(self), self.height, self.width)
 
     def _byte_counts(self) -> Tensor:
-        """Bytes of each crop, shape (G,), int64."""
+        """Return the number of bytes of each crop, shape (G,), int64."""
         return (self.crops[:, 2].long() + 7) // 8 * self.crops[:, 3]
 
     def _to_buffer(self, pin_memory: bool = False) -> Tensor:
-        """Crops, starts and bits in one uint8 tensor, without the bits of other instances."""
+        """Return crops, starts and bits in one uint8 tensor, without bits of other instances."""
         sizes = self._byte_counts()
         ends = sizes.cumsum(0)
         buffer = torch.empty(
@@ -248,7 +245,7 @@ class CroppedMasks:
     ) -> Masks:
         tensor = torch.as_tensor(buffer)
         if tensor.numel() == 0:
-            tensor = tensor.new_empty(0)  # numpy may give a stride of which no view can be made
+            tensor = tensor.new_empty(0)  # numpy may give a stride that ``view`` refuses
         crops = tensor[: 16 * instances].view(torch.int32).view(-1, 4)
         starts = tensor[16 * instances : 24 * instances].view(torch.int64)
         return cls(tensor[24 * instances :], starts, crops, height, width)
@@ -269,39 +266,3 @@ class CroppedMasks:
             int(height),
             int(width),
         )
-
-
-def _compressed_counts(segmentation: Any, height: int, width: int) -> str | bytes:
-    """The compressed counts of a COCO annotation's segmentation."""
-    if isinstance(segmentation, dict):
-        if list(segmentation["size"]) != [height, width]:
-            raise ValueError(
-                f"the masks of this image must have the size [{height}, {width}], "
-                f"found a run-length encoding of {list(segmentation['size'])}"
-            )
-        if not isinstance(segmentation["counts"], list):
-            counts: str | bytes = segmentation["counts"]
-            return counts
-    from pycocotools import mask as mask_utils
-
-    if isinstance(segmentation, dict):
-        encoded = mask_utils.frPyObjects(segmentation, height, width)
-    else:
-        polygons = [np.asarray(polygon, np.float64).ravel() for polygon in segmentation]
-        encoded = mask_utils.merge(
-            mask_utils.frPyObjects(polygons, height, width)
-            if polygons
-            else [mask_utils.encode(np.zeros((height, width), np.uint8, order="F"))]
-        )
-    compressed: bytes = encoded["counts"]
-    return compressed
-
-
-def _tight_box(bitmap: npt.NDArray[Any]) -> tuple[int, int, int, int]:
-    """The box (x0, y0, x1, y1), ends exclusive, of the foreground; (0, 0, 0, 0) without any."""
-    rows = np.flatnonzero(bitmap.any(axis=1))
-    if rows.size == 0:
-        return 0, 0, 0, 0
-    y0, y1 = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(bitmap[y0:y1].any(axis=0))
-    return int(columns[0]), y0, int(columns[-1]) + 1, y1

@@ -1,0 +1,66 @@
+"""Conversions of masks to bit-packed crops, in numpy; ``CroppedMasks`` describes the layout."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def pack_bitmaps(
+    bitmaps: npt.NDArray[Any],
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Return the bits, starts and crops of full-size masks, shape (G, H, W), bool or integer."""
+    packed = [np.zeros(0, np.uint8)]
+    crops = []
+    for bitmap in bitmaps:
+        x0, y0, x1, y1 = _tight_box(bitmap)
+        crops.append((x0, y0, x1 - x0, y1 - y0))
+        crop = bitmap[y0:y1, x0:x1]
+        packed.append(np.packbits(crop != 0, axis=1, bitorder="little").ravel())
+    ends = np.cumsum([part.size for part in packed], dtype=np.int64)
+    return np.concatenate(packed), ends[:-1], np.array(crops, np.int32).reshape(-1, 4)
+
+
+def _tight_box(bitmap: npt.NDArray[Any]) -> tuple[int, int, int, int]:
+    """Return the box (x0, y0, x1, y1), ends exclusive, of the foreground; (0, 0, 0, 0) if none."""
+    rows = np.flatnonzero(bitmap.any(axis=1))
+    if rows.size == 0:
+        return 0, 0, 0, 0
+    y0, y1 = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(bitmap[y0:y1].any(axis=0))
+    return int(columns[0]), y0, int(columns[-1]) + 1, y1
+
+
+def compressed_counts(segmentation: Any, height: int, width: int) -> str | bytes:
+    """Return the compressed run-length counts of a COCO annotation's segmentation.
+
+    Args:
+        segmentation: polygons or a run-length encoding, as in ``CroppedMasks.from_segmentations``.
+        height: height of the image.
+        width: width of the image.
+
+    Raises:
+        ValueError: a run-length encoding of another size.
+    """
+    if isinstance(segmentation, dict):
+        if list(segmentation["size"]) != [height, width]:
+            raise ValueError(
+                f"the masks of this image must have the size [{height}, {width}], "
+                f"found a run-length encoding of {list(segmentation['size'])}"
+            )
+        if not isinstance(segmentation["counts"], list):
+            counts: str | bytes = segmentation["counts"]
+            return counts
+    from pycocotools import mask as mask_utils
+
+    if isinstance(segmentation, dict):
+        encoded = mask_utils.frPyObjects(segmentation, height, width)
+    else:
+        polygons = [np.asarray(polygon, np.float64).ravel() for polygon in segmentation]
+        encoded = mask_utils.merge(
+            mask_utils.frPyObjects(polygons, height, width)
+            if polygons
+            else [mask_utils.encode(np.zeros((height, width), np.uint8, order="F"))]
+        )
+    compressed: bytes = encoded["counts"]
+    return compressed
