@@ -1,4 +1,4 @@
-"""Pages that need nothing beside them: style, script and pictures stand in the file."""
+"""Render self-contained HTML pages: style, script and pictures are inside the file."""
 
 import base64
 from typing import Any
@@ -10,11 +10,11 @@ from nbseg import __version__
 
 
 def render_page(package: str, **values: Any) -> str:
-    """Fill ``templates/page.html`` of a package; style, script and dialog are the report's.
+    """Fill ``templates/page.html`` of a package; all pages share the report's style and script.
 
     Args:
         package: name of the package.
-        **values: what the template names, beside ``style``, ``script`` and ``version``.
+        **values: the template's variables, except ``style``, ``script`` and ``version``.
     """
     loader = ChoiceLoader([PackageLoader(package), PackageLoader("nbseg.analysis.pseudo_report")])
     templates = Environment(

@@ -1,4 +1,4 @@
-"""Predicted masks beside the true masks that they find, in one image."""
+"""Match predicted masks to true masks in one image."""
 
 from __future__ import annotations
 
@@ -7,54 +7,75 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from pycocotools import mask as coco_mask
+from torch import Tensor
 
 from nbseg.analysis.matching import match_instances
 from nbseg.coco import by_category, to_rle
+from nbseg.structures import CroppedMasks
 
 IOU_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
 class MaskPair:
-    """A prediction and the true instance it has.
+    """A prediction and the ground-truth instance it is matched to.
 
     Attributes:
-        found: the prediction's annotation.
-        wanted: the true instance's.
-        predicted: mask of the prediction, compressed RLE.
-        true: mask of the true instance, compressed RLE.
-        iou: of both masks.
+        prediction: COCO annotation of the prediction.
+        truth: COCO annotation of the true instance.
+        predicted_rle: mask of the prediction, compressed RLE.
+        true_rle: mask of the true instance, compressed RLE.
+        iou: IoU of the two masks.
     """
 
-    found: dict[str, Any]
-    wanted: dict[str, Any]
-    predicted: dict[str, Any]
-    true: dict[str, Any]
+    prediction: dict[str, Any]
+    truth: dict[str, Any]
+    predicted_rle: dict[str, Any]
+    true_rle: dict[str, Any]
     iou: float
 
     @property
-    def box(self) -> tuple[float, float, float, float]:
-        """The true instance's, xyxy in image pixels."""
-        x, y, width, height = (float(v) for v in self.wanted["bbox"])
+    def true_box(self) -> tuple[float, float, float, float]:
+        """The true instance's box, xyxy in image pixels."""
+        x, y, width, height = (float(v) for v in self.truth["bbox"])
         return x, y, x + width, y + height
 
 
 @dataclass(frozen=True)
 class Matches:
-    """What matching leaves: pairs, and what is without a partner.
+    """The result of matching predictions to true instances.
 
-    Predictions on a crowd, and crowds, are in none of the three.
+    Crowds are not among the false negatives, and predictions on a crowd are in none of the lists.
+
+    Attributes:
+        pairs: the matched predictions, each with its true instance.
+        false_positives: COCO annotations of the predictions without a true instance.
+        false_negatives: COCO annotations of the true instances without a prediction.
     """
 
     pairs: list[MaskPair]
-    unmatched_found: list[dict[str, Any]]
-    unmatched_wanted: list[dict[str, Any]]
+    false_positives: list[dict[str, Any]]
+    false_negatives: list[dict[str, Any]]
+
+
+def stack_pairs(pairs: Sequence[MaskPair]) -> tuple[CroppedMasks, CroppedMasks, Tensor]:
+    """Return the predicted masks, the true masks and the true boxes of one image's pairs.
+
+    The boxes are xyxy in image pixels, float32, shape (R, 4). There must be at least one pair.
+    """
+    height, width = pairs[0].true_rle["size"]
+    return (
+        CroppedMasks.from_segmentations([pair.predicted_rle for pair in pairs], height, width),
+        CroppedMasks.from_segmentations([pair.true_rle for pair in pairs], height, width),
+        torch.tensor([pair.true_box for pair in pairs], dtype=torch.float32),
+    )
 
 
 def match_class(
-    found: Sequence[dict[str, Any]],
-    wanted: Sequence[dict[str, Any]],
+    predictions: Sequence[dict[str, Any]],
+    truth: Sequence[dict[str, Any]],
     height: int,
     width: int,
     thresholds: Sequence[float] = (IOU_THRESHOLD,),
@@ -62,59 +83,63 @@ def match_class(
     """Match the predictions of one image and class to its true instances by mask IoU.
 
     Args:
-        found: COCO annotations (RLE or polygons); those of higher ``score`` choose first.
-        wanted: COCO annotations; with ``iscrowd`` they count as in COCO's evaluation.
+        predictions: COCO annotations (RLE or polygons); those of higher ``score`` choose first.
+        truth: COCO annotations; with ``iscrowd`` they count as in COCO's evaluation.
         height: height of the image.
         width: width of the image.
-        thresholds: least IoU of a match.
+        thresholds: mask IoU that a match needs at least.
 
     Returns:
-        What matches at each threshold.
+        The matches at each threshold.
     """
-    found = sorted(found, key=lambda annotation: -annotation.get("score", 1.0))
-    found_rles, wanted_rles = (
+    predictions = sorted(predictions, key=lambda annotation: -annotation.get("score", 1.0))
+    predicted_rles, true_rles = (
         [to_rle(annotation["segmentation"], height, width) for annotation in annotations]
-        for annotations in (found, wanted)
+        for annotations in (predictions, truth)
     )
-    crowd = np.array([bool(a.get("iscrowd", 0)) for a in wanted], bool)
-    overlaps = np.zeros((len(found), len(wanted)))
-    if found and wanted:
-        overlaps = coco_mask.iou(found_rles, wanted_rles, crowd.astype(np.uint8).tolist())
+    crowd = np.array([bool(a.get("iscrowd", 0)) for a in truth], bool)
+    overlaps = np.zeros((len(predictions), len(truth)))
+    if predictions and truth:
+        overlaps = coco_mask.iou(predicted_rles, true_rles, crowd.astype(np.uint8).tolist())
     results = []
     for threshold in thresholds:
         matches = match_instances(overlaps, crowd, threshold).tolist()
-        right = {i: t for i, t in enumerate(matches) if t >= 0 and not crowd[t]}
-        has_partner = set(right.values())
+        true_positives = {p: t for p, t in enumerate(matches) if t >= 0 and not crowd[t]}
+        detected = set(true_positives.values())
         results.append(
             Matches(
                 [
-                    MaskPair(found[i], wanted[t], found_rles[i], wanted_rles[t], overlaps[i, t])
-                    for i, t in right.items()
+                    MaskPair(
+                        predictions[p], truth[t], predicted_rles[p], true_rles[t], overlaps[p, t]
+                    )
+                    for p, t in true_positives.items()
                 ],
-                [annotation for annotation, t in zip(found, matches, strict=True) if t < 0],
-                [a for t, a in enumerate(wanted) if not crowd[t] and t not in has_partner],
+                [annotation for annotation, t in zip(predictions, matches, strict=True) if t < 0],
+                [a for t, a in enumerate(truth) if not crowd[t] and t not in detected],
             )
         )
     return results
 
 
 def match_image(
-    found: Sequence[dict[str, Any]],
-    wanted: Sequence[dict[str, Any]],
+    predictions: Sequence[dict[str, Any]],
+    truth: Sequence[dict[str, Any]],
     height: int,
     width: int,
     threshold: float = IOU_THRESHOLD,
 ) -> Matches:
     """Match the predictions of one image to its true instances, class by class.
 
-    Arguments are as in ``match_class``.
+    The arguments are those of ``match_class``.
     """
-    found_of, wanted_of = by_category(found), by_category(wanted)
+    predictions_of, truth_of = by_category(predictions), by_category(truth)
     total = Matches([], [], [])
-    # In a fixed order, so that the same input gives the same output.
-    for category in sorted({*found_of, *wanted_of}):
-        (own,) = match_class(found_of[category], wanted_of[category], height, width, [threshold])
-        total.pairs.extend(own.pairs)
-        total.unmatched_found.extend(own.unmatched_found)
-        total.unmatched_wanted.extend(own.unmatched_wanted)
+    # Sorted, so that the same input gives the same output.
+    for category in sorted({*predictions_of, *truth_of}):
+        (matches,) = match_class(
+            predictions_of[category], truth_of[category], height, width, [threshold]
+        )
+        total.pairs.extend(matches.pairs)
+        total.false_positives.extend(matches.false_positives)
+        total.false_negatives.extend(matches.false_negatives)
     return total

@@ -1,15 +1,19 @@
-"""Which prediction finds which true instance, and the precision and recall that follow."""
+"""Match predictions to true instances, and compute precision and recall from the matches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Predictions against true instances at one IoU threshold; a ratio of nothing is None."""
+    """Agreement of predictions with true instances at one IoU threshold.
+
+    A ratio whose denominator is 0 is None.
+    """
 
     true_positives: int
     false_positives: int
@@ -21,32 +25,35 @@ class Agreement:
     @classmethod
     def of(cls, true_positives: int, false_positives: int, false_negatives: int) -> Agreement:
         """Compute the ratios of three counts."""
-        found, invented, missed = int(true_positives), int(false_positives), int(false_negatives)
+        tp, fp, fn = int(true_positives), int(false_positives), int(false_negatives)
         return cls(
-            found,
-            invented,
-            missed,
-            found / (found + invented) if found + invented else None,
-            found / (found + missed) if found + missed else None,
-            2 * found / (2 * found + invented + missed) if found + invented + missed else None,
+            tp,
+            fp,
+            fn,
+            precision=tp / (tp + fp) if tp + fp else None,
+            recall=tp / (tp + fn) if tp + fn else None,
+            f1=2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None,
         )
 
 
-def match_instances(ious: np.ndarray, crowd: np.ndarray, threshold: float) -> np.ndarray:
+def match_instances(
+    ious: npt.NDArray[np.float64], crowd: npt.NDArray[np.bool_], threshold: float
+) -> npt.NDArray[np.int64]:
     """Match predictions to true instances of one image and class, as COCO's evaluation does.
 
-    In the order of the rows each prediction takes the free instance of highest IoU. One that is
-    left without falls on a crowd where it can; a crowd is never used up.
+    In the order of the rows, each prediction takes the free instance of highest IoU. A prediction
+    that finds no free instance is matched to a crowd if one overlaps it enough; any number of
+    predictions may be matched to one crowd.
 
     Args:
         ious: IoU of each prediction, by descending score, with each true instance; with a crowd,
             intersection over the prediction's area. Shape (P, T).
         crowd: which true instances are crowds, bool, shape (T,).
-        threshold: least IoU of a match.
+        threshold: IoU that a match needs at least.
 
     Returns:
-        The true instance that each prediction has, -1 where none; int64, shape (P,). Predictions on
-        a crowd are neither right nor wrong.
+        The index of each prediction's true instance, -1 without one; int64, shape (P,). Predictions
+        on a crowd count neither as true nor as false positives.
     """
     matches = np.full(len(ious), -1, np.int64)
     free = ~crowd

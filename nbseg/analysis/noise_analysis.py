@@ -1,4 +1,4 @@
-"""How noisy pseudo-labels are, measured against the true annotations that were hidden."""
+"""Measure the noise of pseudo-labels against the true annotations that were hidden."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from rich.console import Console
 from rich.progress import track
 
-from nbseg.analysis.mask_pairs import MaskPair, match_class
+from nbseg.analysis.mask_pairs import MaskPair, match_class, stack_pairs
 from nbseg.analysis.matching import Agreement
 from nbseg.analysis.noise_curves import (
     AccuracyAtDistance,
@@ -21,18 +21,17 @@ from nbseg.analysis.noise_curves import (
     IoUBySize,
 )
 from nbseg.coco import by_category
-from nbseg.structures import CroppedMasks
 
 IOU_THRESHOLDS = (0.5, 0.75)
 
 
 @dataclass(frozen=True)
 class ImageAgreement:
-    """One image at mask IoU 0.5.
+    """Agreement with the truth on one image at mask IoU 0.5.
 
-    ``mean_iou`` is that of the matched pairs, None without any. ``quality`` is panoptic quality
-    (Kirillov et al., 2019), F1 times that mean; None where there is nothing to find and nothing was
-    found.
+    ``mean_iou`` is the mean mask IoU of the matched pairs, None without any. ``quality`` is the
+    panoptic quality (Kirillov et al., 2019), F1 times mean IoU; None for an image without both
+    predictions and true instances.
     """
 
     image_id: int
@@ -43,16 +42,16 @@ class ImageAgreement:
 
 @dataclass(frozen=True)
 class NoiseAnalysis:
-    """Predictions against the truth; ``dataclasses.asdict`` makes it json.
+    """A comparison of predictions with the truth; ``dataclasses.asdict`` makes it json.
 
     Attributes:
-        images: those compared.
-        mean_iou: of the pairs matched at mask IoU 0.5, at image resolution; None without any.
-        total: by mask IoU threshold ("0.5", "0.75"), all classes together.
-        classes: by mask IoU threshold, then by class name.
-        accuracy_by_distance: the paper's Fig. 3a.
-        iou_by_size: the paper's Fig. 3b.
-        per_image: in the order of the predictions' json.
+        images: number of images compared.
+        mean_iou: mean mask IoU of the pairs matched at 0.5, at image resolution; None without any.
+        total: agreement of all classes together, by mask IoU threshold ("0.5", "0.75").
+        classes: agreement of each class, by mask IoU threshold, then by class name.
+        accuracy_by_distance: the curve of the paper's Fig. 3a.
+        iou_by_size: the curve of the paper's Fig. 3b.
+        per_image: agreement on each image, in the order of the predictions' json.
     """
 
     images: int
@@ -65,15 +64,15 @@ class NoiseAnalysis:
 
 
 def analyze_noise(predicted: COCO, truth: COCO) -> NoiseAnalysis:
-    """Compare predictions with true annotations, image by image; shows its progress on stderr.
+    """Compare predictions with true annotations; the progress is shown on stderr.
 
-    Images are matched by id, and those without truth are left out; so are true instances of
-    categories that the predictions do not know. Crowds count as in COCO's evaluation, but no
-    prediction is cut off by rank.
+    Images are matched by id. Images without truth are left out, and so are true instances of
+    categories that the predictions do not have. Crowds count as in COCO's evaluation, but all
+    predictions of an image count, not only the best 100.
 
     Args:
         predicted: indexed COCO annotations (RLE or polygons) with ``score``.
-        truth: likewise, without scores.
+        truth: indexed COCO annotations (RLE or polygons).
     """
     categories = list(predicted.cats)
     counts = np.zeros((len(IOU_THRESHOLDS), len(categories), 3), np.int64)
@@ -84,15 +83,18 @@ def analyze_noise(predicted: COCO, truth: COCO) -> NoiseAnalysis:
     for image in track(images, "comparing with the truth", console=Console(stderr=True)):
         before = counts[0].sum(axis=0)
         pairs: list[MaskPair] = []
-        found, wanted = (by_category(coco.imgToAnns[image]) for coco in (predicted, truth))
+        predictions_of, truth_of = (
+            by_category(coco.imgToAnns[image]) for coco in (predicted, truth)
+        )
         size = truth.imgs[image]["height"], truth.imgs[image]["width"]
         for index, category in enumerate(categories):
-            if not found[category] and not wanted[category]:
+            predictions, true_instances = predictions_of[category], truth_of[category]
+            if not predictions and not true_instances:
                 continue
-            results = match_class(found[category], wanted[category], *size, IOU_THRESHOLDS)
-            for t, result in enumerate(results):
-                unmatched = len(result.unmatched_found), len(result.unmatched_wanted)
-                counts[t, index] += [len(result.pairs), *unmatched]
+            results = match_class(predictions, true_instances, *size, IOU_THRESHOLDS)
+            for t, matches in enumerate(results):
+                wrong = len(matches.false_positives), len(matches.false_negatives)
+                counts[t, index] += [len(matches.pairs), *wrong]
             pairs += results[0].pairs
         _add_to_curves(pairs, by_size, by_distance)
         image_ious = [pair.iou for pair in pairs]
@@ -121,16 +123,14 @@ def _add_to_curves(
     if not pairs:
         return
     for pair in pairs:
-        by_distance.add(coco_mask.decode(pair.predicted), coco_mask.decode(pair.true), pair.box)
-    image_size = pairs[0].true["size"]
-    by_size.add(
-        CroppedMasks.from_segmentations([pair.predicted for pair in pairs], *image_size),
-        CroppedMasks.from_segmentations([pair.true for pair in pairs], *image_size),
-        torch.tensor([pair.box for pair in pairs], dtype=torch.float32),
-    )
+        predicted, true = coco_mask.decode(pair.predicted_rle), coco_mask.decode(pair.true_rle)
+        by_distance.add(predicted, true, pair.true_box)
+    by_size.add(*stack_pairs(pairs))
 
 
-def _image_agreement(image_id: int, counts: np.ndarray, ious: list[float]) -> ImageAgreement:
+def _image_agreement(
+    image_id: int, counts: npt.NDArray[np.int64], ious: list[float]
+) -> ImageAgreement:
     agreement = Agreement.of(*counts)
     mean_iou = float(np.mean(ious)) if ious else None
     quality = None if agreement.f1 is None else agreement.f1 * (mean_iou or 0.0)

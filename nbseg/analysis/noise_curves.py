@@ -1,19 +1,19 @@
-"""Where masks are wrong: by the size they are stored at, and by the distance to the boundary."""
+"""Curves of mask quality against mask size and against the distance to the boundary."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nbseg.evaluation.boundary import boundary_width
 from nbseg.ops import multires_mask_targets
-from nbseg.structures import CroppedMasks
+from nbseg.structures import CroppedMasks, signed_distance
 
 MASK_SIZES = (7, 14, 28, 56, 112)
 # Relative distance; inside a box it exceeds 0.5 only where the object is far from filling it.
@@ -22,9 +22,9 @@ DISTANCE_BINS = tuple(i / 50 for i in range(26))
 
 @dataclass(frozen=True)
 class IoUAtSize:
-    """Mean IoU of matched pairs at one mask size, None without pairs.
+    """Mean IoU of the matched pairs at one mask size, None without pairs.
 
-    ``size`` is the side of the grid, ``boundary_width`` the d of boundary IoU in its cells.
+    ``size`` is the side of the grid, ``boundary_width`` the width d of boundary IoU in grid cells.
     """
 
     size: int
@@ -36,9 +36,9 @@ class IoUAtSize:
 
 @dataclass(frozen=True)
 class AccuracyAtDistance:
-    """Share of pixels that agree, None without pixels, at low <= relative distance < high.
+    """Share of correct pixels at low <= relative distance < high, None without pixels.
 
-    The last bin holds what is farther away, too.
+    The last bin includes all larger distances.
     """
 
     low: float
@@ -50,13 +50,13 @@ class AccuracyAtDistance:
 class IoUBySize:
     """Mean mask and boundary IoU of matched pairs against the mask size (paper, Fig. 3b).
 
-    Both masks of a pair are cut by the true box and resized to size x size, as the targets of a
-    mask head are. The boundary is what lies within ``boundary_width`` cells of the contour,
-    inside the mask; where a mask leaves the grid, the grid's edge is its contour. A pair that has
-    no foreground at a size does not count there.
+    Both masks of a pair are cropped to the true box and resized to size x size, like the targets of
+    a mask head. A boundary consists of the mask's cells within ``boundary_width`` cells of the
+    contour; where a mask reaches over the grid, the grid's edge is the contour. A pair without
+    foreground at a size does not count at that size.
 
     Args:
-        sizes: sides of the grids.
+        sizes: side lengths of the grids.
     """
 
     def __init__(self, sizes: Sequence[int] = MASK_SIZES) -> None:
@@ -68,8 +68,8 @@ class IoUBySize:
         """Count the pairs of one image.
 
         Args:
-            predicted: R masks.
-            true: the R masks that they match, in the same order.
+            predicted: R predicted masks.
+            true: the R true masks that they match, in the same order.
             boxes: true boxes, xyxy in image pixels, shape (R, 4), float32.
         """
         pair = torch.arange(len(boxes))
@@ -78,13 +78,13 @@ class IoUBySize:
             multires_mask_targets(true, boxes, pair, self.sizes),
             strict=True,
         )
-        for i, (found, wanted) in enumerate(grids):
-            seen = (found | wanted).flatten(1).bool().any(1)
-            found, wanted = found[seen], wanted[seen]
+        for i, (predicted_grids, true_grids) in enumerate(grids):
+            visible = (predicted_grids | true_grids).flatten(1).bool().any(1)
+            masks = predicted_grids[visible], true_grids[visible]
             width = boundary_width(self.sizes[i], self.sizes[i])
-            boundaries = boundary_region(found, width), boundary_region(wanted, width)
-            self._pairs[i] += len(found)
-            self._sums[i] += [float(_iou(found, wanted).sum()), float(_iou(*boundaries).sum())]
+            boundaries = [inner_boundaries(grid, width) for grid in masks]
+            self._pairs[i] += len(masks[0])
+            self._sums[i] += [float(_iou(*masks).sum()), float(_iou(*boundaries).sum())]
 
     def points(self) -> tuple[IoUAtSize, ...]:
         """Return the curve so far."""
@@ -103,21 +103,26 @@ class IoUBySize:
 class AccuracyByDistance:
     """Pixel accuracy against the relative distance to the true boundary (paper, Fig. 3a).
 
-    Of matched pairs, the pixels inside the true box count, at image resolution and all alike. The
-    distance is that of a pixel's center to the true contour, which runs between pixels (not along
-    the image's edge), over the square root of the true box's area.
+    All pixels of the matched pairs that lie inside the true box count with equal weight, at image
+    resolution. The relative distance is the distance of a pixel's center to the true contour, which
+    runs between pixels (not along the image's edge), over the square root of the true box's area.
     """
 
     def __init__(self) -> None:
         self._pixels = np.zeros(len(DISTANCE_BINS) - 1, np.int64)
-        self._agreeing = np.zeros(len(DISTANCE_BINS) - 1, np.int64)
+        self._correct = np.zeros(len(DISTANCE_BINS) - 1, np.int64)
 
-    def add(self, predicted: np.ndarray, true: np.ndarray, box: Sequence[float]) -> None:
+    def add(
+        self,
+        predicted: npt.NDArray[np.uint8],
+        true: npt.NDArray[np.uint8],
+        box: Sequence[float],
+    ) -> None:
         """Count the pixels of one pair.
 
         Args:
-            predicted: mask, uint8 of 0 and 1, shape (H, W).
-            true: the mask that it matches, likewise.
+            predicted: predicted mask, uint8 of 0 and 1, shape (H, W).
+            true: the true mask that it matches, same dtype and shape.
             box: true box, xyxy in image pixels.
         """
         height, width = true.shape
@@ -126,39 +131,36 @@ class AccuracyByDistance:
         area = (box[2] - box[0]) * (box[3] - box[1])
         if area <= 0 or right <= left or bottom <= top:
             return
-        # The contour along the box's edge can only be told from the pixels beyond it.
+        # A contour along the box's edge only shows with the pixels on both sides of it.
         x0, y0 = max(left - 1, 0), max(top - 1, 0)
         around = np.ascontiguousarray(true[y0 : bottom + 1, x0 : right + 1])
-        distance = sum(
-            cv2.distanceTransform(side, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-            for side in (around, 1 - around)
-        )
         inside = np.s_[top - y0 : bottom - y0, left - x0 : right - x0]
-        relative = (distance[inside] - 0.5) / np.sqrt(area)
-        agree = predicted[top:bottom, left:right] == true[top:bottom, left:right]
+        relative = np.abs(signed_distance(around)[inside]) / np.sqrt(area)
+        correct = predicted[top:bottom, left:right] == true[top:bottom, left:right]
         last = len(self._pixels) - 1
         bins = (np.searchsorted(DISTANCE_BINS, relative.ravel(), side="right") - 1).clip(0, last)
         self._pixels += np.bincount(bins, minlength=last + 1)
-        self._agreeing += np.bincount(bins[agree.ravel()], minlength=last + 1)
+        self._correct += np.bincount(bins[correct.ravel()], minlength=last + 1)
 
     def points(self) -> tuple[AccuracyAtDistance, ...]:
         """Return the curve so far."""
         return tuple(
-            AccuracyAtDistance(low, high, int(n), float(good / n) if n else None)
-            for low, high, n, good in zip(
-                DISTANCE_BINS[:-1], DISTANCE_BINS[1:], self._pixels, self._agreeing, strict=True
+            AccuracyAtDistance(low, high, int(n), float(correct / n) if n else None)
+            for low, high, n, correct in zip(
+                DISTANCE_BINS[:-1], DISTANCE_BINS[1:], self._pixels, self._correct, strict=True
             )
         )
 
 
-def boundary_region(masks: Tensor, width: int) -> Tensor:
+def inner_boundaries(masks: Tensor, width: int) -> Tensor:
     """Return the pixels of each mask that are within ``width`` of its contour (Cheng et al., 2021).
 
-    Distance is counted in 3 x 3 erosions, and beyond the grid is background, as in their code.
+    The distance is the number of 3 x 3 erosions, and everything outside the grid is background, as
+    in the code of Cheng et al.
 
     Args:
         masks: uint8 of 0 and 1, shape (R, S, S).
-        width: in pixels.
+        width: width of the boundary in pixels.
 
     Returns:
         uint8, shape (R, S, S).
@@ -169,5 +171,5 @@ def boundary_region(masks: Tensor, width: int) -> Tensor:
 
 
 def _iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of each pair of masks, uint8 (R, S, S), which must have foreground; shape (R,)."""
+    """Return the IoU (R,) of pairs of masks, uint8 (R, S, S); each pair must have foreground."""
     return (a & b).flatten(1).sum(1) / (a | b).flatten(1).sum(1)

@@ -1,10 +1,11 @@
-"""The paper's Fig. 3 and 6 as pictures, and every curve in them as CSV."""
+"""Draw the paper's Fig. 3 and 6 as PNG, and write their curves as CSV."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +17,34 @@ from nbseg.analysis.model_noise import ModelCurves
 from nbseg.files import replacing
 from nbseg.visualization.colors import PALETTE
 
-Points = dict[str, Sequence[Any]]  # dataclasses of a curve, by the model's name
+Points = Mapping[str, Sequence[Any]]  # a curve's points, dataclasses, by the model's name
 
-# Readable on white and apart for color-blind people; light yellow comes last.
+# All are readable on white except light yellow, which is last.
 COLORS = [tuple(PALETTE[i][::-1] / 255) for i in (6, 5, 2, 0, 4, 1, 3)]
-# With more models than colors.
+# Further models repeat the colors with the next dashes.
 DASHES = ["-", "--", ":", "-."]
 
 
 def write_figures(curves: dict[str, ModelCurves], out: str | Path) -> list[Path]:
-    """Write each figure that has something to show as PNG, and its curves as CSV.
+    """Write each figure as PNG and its curves as CSV.
 
     Args:
-        curves: by the model's name.
-        out: folder of the files.
+        curves: curves by the model's name.
+        out: folder to write to.
 
     Returns:
-        The files: ``fig3a.png``, ``fig3a.csv`` ... ``fig6b.csv``; where a model has soft masks
+        The files: ``fig3a.png``, ``fig3a.csv`` ... ``fig6b.csv``; if a model has soft masks, also
         ``fig6c.png``, ``fig6c.csv`` and ``fig6c_foreground.csv``.
     """
     out = Path(out)
     written = []
-    for name, draw, points in [
+    figures: list[tuple[str, Callable[[Points], Figure], Points]] = [
         ("fig3a", accuracy_figure, {n: c.accuracy_by_distance.points() for n, c in curves.items()}),
         ("fig3b", size_figure, {n: c.iou_by_size.points() for n, c in curves.items()}),
         ("fig6a", error_figure, {n: c.error_by_distance.points() for n, c in curves.items()}),
         ("fig6b", recall_figure, {n: c.recall_by_iou.points() for n, c in curves.items()}),
-    ]:
+    ]
+    for name, draw, points in figures:
         written += [write_png(draw(points), out / f"{name}.png")]
         written += [write_csv(points, out / f"{name}.csv")]
     soft = {name: c.reliability for name, c in curves.items() if c.reliability}
@@ -69,19 +71,19 @@ def accuracy_figure(points: Points) -> Figure:
 def size_figure(points: Points) -> Figure:
     """Draw mask and boundary IoU against the size of the masks (Fig. 3b)."""
     figure, axes = _figure("Fig. 3b: IoU by mask size", 2)
-    for own, key, label in zip(
+    sizes = [point.size for point in next(iter(points.values()))]
+    for panel, key, label in zip(
         axes, ("mask_iou", "boundary_iou"), ("mask IoU", "boundary IoU"), strict=True
     ):
-        _draw(own, points, lambda p: p.size, lambda p, key=key: getattr(p, key), marker="o")
-        sizes = [point.size for point in next(iter(points.values()))]
-        own.set_xscale("log", base=2)
-        own.set_xticks(sizes, [f"{size}²" for size in sizes])
-        own.minorticks_off()
-        own.set(xlabel="mask size", ylabel=f"mean {label}")
-    # One scale, or the two could not be compared.
-    low = min(own.get_ylim()[0] for own in axes)
-    for own in axes:
-        own.set_ylim(low, 1.01)
+        _draw(panel, points, lambda p: p.size, attrgetter(key), marker="o")
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(sizes, [f"{size}²" for size in sizes])
+        panel.minorticks_off()
+        panel.set(xlabel="mask size", ylabel=f"mean {label}")
+    # The same scale, so that the two panels can be compared.
+    low = min(panel.get_ylim()[0] for panel in axes)
+    for panel in axes:
+        panel.set_ylim(low, 1.01)
     return figure
 
 
@@ -97,7 +99,7 @@ def error_figure(points: Points) -> Figure:
 
 
 def recall_figure(points: Points) -> Figure:
-    """Draw the share of true instances found against the least mask IoU (Fig. 6b)."""
+    """Draw the share of true instances found against the mask IoU required (Fig. 6b)."""
     figure, (axes,) = _figure("Fig. 6b: true instances found by mask IoU")
     _draw(axes, points, lambda p: p.mask_iou, lambda p: p.recall)
     axes.set(xlabel="mask IoU at least", ylabel="true instances found", xlim=(0.5, 1))
@@ -125,15 +127,15 @@ def reliability_figure(bins: Points, foreground: Points) -> Figure:
 
 
 def write_png(figure: Figure, path: Path) -> Path:
-    """Write a figure."""
+    """Write a figure as PNG and return its path."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)
     return path
 
 
 def write_csv(points: Points, path: Path) -> Path:
-    """Write the points of all models, a row a point; what is not known is empty."""
-    rows = [{"model": name, **asdict(point)} for name, own in points.items() for point in own]
+    """Write the points of all models, one per row, and return the path; None becomes empty."""
+    rows = [{"model": name, **asdict(point)} for name, curve in points.items() for point in curve]
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
@@ -145,23 +147,23 @@ def _figure(title: str, panels: int = 1) -> tuple[Figure, Sequence[Axes]]:
     figure = Figure(figsize=(6.4 if panels == 1 else 9.6, 4), layout="constrained")
     figure.suptitle(title, fontsize=11)
     axes = figure.subplots(1, panels, squeeze=False)[0]
-    for own in axes:
-        own.yaxis.set_major_formatter(lambda share, _: f"{round(100 * share, 6):g}%")
-        own.grid(color="0.9")
-        own.spines[["top", "right"]].set_visible(False)
+    for panel in axes:
+        panel.yaxis.set_major_formatter(lambda share, _: f"{round(100 * share, 6):g}%")
+        panel.grid(color="0.9")
+        panel.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
 def _draw(
     axes: Axes,
     points: Points,
-    x: Callable[[Any], float | None],
+    x: Callable[[Any], float],
     y: Callable[[Any], float | None],
     marker: str = "",
 ) -> None:
-    """Draw a line a model through the points that are known; a legend if there are several."""
-    for i, (name, own) in enumerate(points.items()):
-        known = [(x(point), y(point)) for point in own if y(point) is not None]
+    """Draw one line per model through the points with a known y, and a legend for several."""
+    for i, (name, curve) in enumerate(points.items()):
+        known = [(x(point), y_known) for point in curve if (y_known := y(point)) is not None]
         axes.plot(
             [a for a, _ in known],
             [b for _, b in known],

@@ -1,4 +1,4 @@
-"""Predictions of a test, pseudo-labels and raw predictions, read image by image."""
+"""Read a test's predictions, pseudo-labels or raw predictions image by image."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any, Protocol
 
 from pycocotools.coco import COCO
 
-from nbseg.coco import check_categories, check_same_images, read_coco, to_rle
-from nbseg.files import read_json
+from nbseg.coco import check_categories, check_same_images, index_coco, read_results, to_rle
 from nbseg.ops import paste_rle
 from nbseg.pseudo.predictions import ImagePredictions, PredictionStore
 
@@ -19,72 +18,73 @@ MASK_THRESHOLD = 0.5
 
 
 class Predictions(Protocol):
-    """Predictions whose ids of images and categories are the truth's.
+    """Predictions with the image and category ids of the truth.
 
     Attributes:
-        images: ids of the images that were predicted, ascending.
-        has_soft_masks: whether annotations have a ``soft_mask``, uint8 (S, S), value / 255.
+        images: ids of the predicted images, ascending.
+        has_soft_masks: whether annotations have a ``soft_mask``, uint8 (S, S), whose value / 255 is
+            the probability, and its ``box``, float32 xyxy.
     """
 
     images: list[int]
     has_soft_masks: bool
 
     def annotations(self, image_id: int) -> list[dict[str, Any]]:
-        """Return an image's COCO annotations with ``score``; ask for images by ascending id."""
+        """Return an image's COCO annotations with ``score``; call it by ascending image id."""
         ...
 
 
 class JsonPredictions:
-    """COCO's list of results, or a COCO json whose annotations have scores.
+    """Predictions in a json: COCO's list of results, or a COCO json with scores.
 
     Args:
         path: ``PREFIX.segm.json`` of ``tools/test.py --out``, or ``pseudo_labels.json``.
-        truth: whose ids it has.
-        truth_path: for messages.
+        truth: true annotations with the same ids.
+        truth_path: file of ``truth``, for messages.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is neither of both, or has other images or classes than the truth.
+        FileNotFoundError: the file is missing.
+        ValueError: the json has neither form, or other images or classes than the truth.
     """
 
     has_soft_masks = False
 
     def __init__(self, path: Path, truth: COCO, truth_path: Path) -> None:
-        content = read_predictions_json(path)
+        content = read_results(path)
         if isinstance(content, list):
             check_results(content, path, truth, truth_path)
             self.images = sorted(truth.imgs)
-            annotations = content
+            annotations: list[dict[str, Any]] = content
         else:
-            coco = read_coco(path)
+            coco = index_coco(content, path, masks=True)
             check_categories(coco, path, truth, truth_path)
             check_same_images(coco, path, truth, truth_path)
             self.images = sorted(image for image in coco.imgs if image in truth.imgs)
             annotations = list(coco.anns.values())
             if any("score" not in annotation for annotation in annotations):
-                raise ValueError(f"{path} has annotations without a score; it is no prediction")
-        self._by_image: dict[int, list[dict]] = defaultdict(list)
+                raise ValueError(f"{path} has annotations without a score; predictions need one")
+        self._by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for annotation in annotations:
             self._by_image[annotation["image_id"]].append(annotation)
 
     def annotations(self, image_id: int) -> list[dict[str, Any]]:
-        """Return an image's annotations."""
+        """Return an image's COCO annotations."""
         return self._by_image.get(image_id, [])
 
 
 class StoredPredictions:
-    """The raw predictions of a ``pseudo`` stage, whose soft masks are cut at 0.5.
+    """The raw predictions of a ``pseudo`` stage; soft masks become masks at the threshold 0.5.
 
-    A label's category is the truth's of the same name. One image is held at a time.
+    Labels are matched to the truth's categories by name. One image is in memory at a time.
 
     Args:
-        folder: ``pseudo/predictions`` of a run.
-        truth: whose image ids it has.
-        truth_path: for messages.
+        folder: the folder ``pseudo/predictions`` of a run.
+        truth: true annotations with the same image ids.
+        truth_path: file of ``truth``, for messages.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        ValueError: it has no image, or other images or classes than the truth.
+        FileNotFoundError: the folder is missing.
+        ValueError: the folder has no predictions, or other images or classes than the truth.
     """
 
     has_soft_masks = True
@@ -118,7 +118,7 @@ class StoredPredictions:
         self._remaining: Iterator[ImagePredictions] = iter(store)
 
     def annotations(self, image_id: int) -> list[dict[str, Any]]:
-        """Return an image's annotations; images are asked for once, by ascending id."""
+        """Return an image's annotations; call it once per image, by ascending id."""
         image = next(image for image in self._remaining if image.image_id == image_id)
         rles = paste_rle(image.soft_masks, image.boxes, image.height, image.width, MASK_THRESHOLD)
         return [
@@ -142,27 +142,18 @@ class StoredPredictions:
 
 
 def read_predictions(path: str | Path, truth: COCO, truth_path: str | Path) -> Predictions:
-    """Read a json of predictions, or open a folder of raw ones; errors are theirs."""
+    """Return the predictions of a json file or of a folder of raw predictions.
+
+    The errors are those of ``JsonPredictions`` and ``StoredPredictions``.
+    """
     path, truth_path = Path(path), Path(truth_path)
     if path.is_dir():
         return StoredPredictions(path, truth, truth_path)
     return JsonPredictions(path, truth, truth_path)
 
 
-def read_predictions_json(path: Path) -> Any:
-    """Return what a json of predictions holds.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not json.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; give a json of predictions")
-    return read_json(path)
-
-
-def check_results(results: list, path: Path, truth: COCO, truth_path: Path) -> None:
-    """Refuse with a ValueError what is no list of COCO results with masks on the truth's images."""
+def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_path: Path) -> None:
+    """Raise ValueError unless these are COCO results with masks on the truth's images."""
     for number, result in enumerate(results):
         missing = [key for key in RESULT_KEYS if key not in result]
         if missing:
@@ -180,15 +171,15 @@ def check_results(results: list, path: Path, truth: COCO, truth_path: Path) -> N
         image = truth.imgs[result["image_id"]]
         size = [image["height"], image["width"]]
         try:
-            found = list(to_rle(result["segmentation"], *size)["size"])
+            mask_size = list(to_rle(result["segmentation"], *size)["size"])
         except (TypeError, ValueError, IndexError, KeyError) as error:
             raise ValueError(
                 f"{path}: result {number} has a segmentation that is neither polygons nor run "
                 f"lengths ({error})"
             ) from error
-        if found != size:
+        if mask_size != size:
             raise ValueError(
-                f"{path}: result {number} has a mask of {found[0]} x {found[1]} pixels, but image "
-                f"{result['image_id']} of {truth_path} is {size[0]} x {size[1]}; both must be of "
-                "the same images"
+                f"{path}: result {number} has a mask of {mask_size[0]} x {mask_size[1]} pixels, "
+                f"but image {result['image_id']} of {truth_path} is {size[0]} x {size[1]}; both "
+                "must be of the same images"
             )

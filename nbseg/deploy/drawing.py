@@ -1,4 +1,4 @@
-"""Detections drawn over their image; needs NumPy and OpenCV only."""
+"""Draw detections on their images, and write the pictures to files; needs no PyTorch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +8,10 @@ import numpy as np
 
 from nbseg._native import crops_from_rle
 from nbseg.deploy.detections import Detections
-from nbseg.deploy.images import Image
 from nbseg.deploy.inputs import frame_rate, is_video
+from nbseg.images import Image
 from nbseg.visualization.colors import PALETTE
-
-TINT = 0.4
-TEXT = (cv2.FONT_HERSHEY_SIMPLEX, 0.4)
+from nbseg.visualization.drawing import draw_mask, draw_text
 
 
 def draw_detections(
@@ -23,14 +21,14 @@ def draw_detections(
 
     Args:
         image: (H, W, 3) uint8 BGR.
-        detections: of this image.
-        classes: names, by label.
-        min_score: detections below it are not drawn.
+        detections: detections of this image.
+        classes: class names by label.
+        min_score: detections with a lower score are not drawn.
     """
     canvas = image.copy()
     counts = [rle["counts"] for rle in detections.rles]
     bits, starts, crops = crops_from_rle(counts, *image.shape[:2])
-    # The least certain first: a better one covers it.
+    # Draw the lowest scores first, so that better detections cover them.
     order = [i for i in np.argsort(detections.scores) if detections.scores[i] >= min_score]
     for index in order:
         x, y, width, height = crops[index]
@@ -38,30 +36,22 @@ def draw_detections(
         packed = bits[starts[index] : starts[index] + height * stride].reshape(height, stride)
         mask = np.unpackbits(packed, axis=1, count=width, bitorder="little")
         color = PALETTE[detections.labels[index] % len(PALETTE)]
-        window = canvas[y : y + height, x : x + width]
-        inside = mask > 0
-        window[inside] = ((1 - TINT) * window[inside] + TINT * color).astype(np.uint8)
-        outlines, _ = cv2.findContours(
-            mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(int(x), int(y))
-        )
-        cv2.drawContours(canvas, outlines, -1, color.tolist(), 1)
+        draw_mask(canvas, mask, color, opacity=0.4, corner=(int(x), int(y)))
     for index in order:
         text = f"{classes[detections.labels[index]]} {detections.scores[index]:.2f}"
         left, top = detections.boxes[index, :2]
-        place = (round(float(left)), max(round(float(top)), 11))
-        cv2.putText(canvas, text, place, *TEXT, (0, 0, 0), 3, cv2.LINE_AA)
-        cv2.putText(canvas, text, place, *TEXT, (255, 255, 255), 1, cv2.LINE_AA)
+        draw_text(canvas, text, (round(float(left)), max(round(float(top)), 11)), scale=0.4)
     return canvas
 
 
 class PictureFolder:
-    """Draws detections into files: a JPEG for an image, an MP4 for a video.
+    """Draws detections and writes a JPEG for each image, an MP4 for each video.
 
     Args:
-        folder: of the files, which have their inputs' names; of a name that has been taken the
-            next gets a number.
-        classes: names, by label.
-        min_score: detections below it are not drawn.
+        folder: folder to write to. A file gets the name of its input, and a number if another
+            input had the same name.
+        classes: class names by label.
+        min_score: detections with a lower score are not drawn.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str], min_score: float) -> None:
@@ -74,7 +64,7 @@ class PictureFolder:
         self._video_source: Path | None = None
 
     def add(self, source: Path, image: Image, detections: Detections) -> None:
-        """Draw an image, or the next frame of a video.
+        """Draw the detections of an image, or of the next frame of a video.
 
         Raises:
             OSError: the picture cannot be written.
@@ -95,7 +85,7 @@ class PictureFolder:
         self._video.write(picture)
 
     def close(self) -> None:
-        """Finish the video that is being written."""
+        """Finish writing the current video, if there is one."""
         if self._video is not None:
             self._video.release()
             self._video = None

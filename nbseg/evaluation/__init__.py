@@ -1,1 +1,1 @@
-"""Metrics, registered with MMDetection."""
+"""Define the metrics that are registered with MMDetection."""

@@ -1,47 +1,54 @@
-"""Boundary IoU and boundary AP as published (Cheng et al., CVPR 2021, arXiv 2103.16562)."""
+"""Compute boundary IoU and boundary AP (Cheng et al., CVPR 2021, arXiv 2103.16562)."""
 
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
 from pycocotools import mask as coco_mask
 
 from nbseg.structures import CroppedMasks
 
+Mask = npt.NDArray[np.uint8]
+RLE = dict[str, Any]
+
 KERNEL = np.ones((3, 3), np.uint8)
 
 
 class BoundaryEvaluation(COCOeval_faster):
-    """COCO's evaluation with min(mask IoU, Boundary IoU) in the place of IoU.
+    """COCO's evaluation with min(mask IoU, Boundary IoU) instead of IoU.
 
-    The library's own ``boundary`` mode rounds half a pixel of dilation down, where the published
-    code rounds it to even, and erodes wrongly in images not higher than twice the dilation. Here
-    the boundaries are made by ``boundary_rles``; everything else is the library's. Towards a crowd
-    mask IoU counts, as published.
+    The ``boundary`` mode of faster-coco-eval rounds half a pixel of dilation down, while the
+    published code rounds it to even, and it erodes incorrectly in images that are not higher than
+    twice the dilation. Here ``boundary_rles`` computes the boundaries; the rest of the evaluation
+    is the library's. Overlap with a crowd is measured by mask IoU alone, as published.
 
     Args:
         truth: ground truth with masks.
-        predictions: what ``truth.loadRes`` gives.
-        dilation_ratio: the dilation as a fraction of the image diagonal.
-        **kwargs: of ``COCOeval_faster``.
+        predictions: result of ``truth.loadRes``.
+        dilation_ratio: dilation as a fraction of the image diagonal.
+        **kwargs: arguments of ``COCOeval_faster``.
     """
 
-    def __init__(self, truth: COCO, predictions: COCO, dilation_ratio: float, **kwargs) -> None:
+    def __init__(
+        self, truth: COCO, predictions: COCO, dilation_ratio: float, **kwargs: Any
+    ) -> None:
         super().__init__(truth, predictions, "boundary", **kwargs)
         self.boundary_dilation_ratio = dilation_ratio
 
     def _prepare(self) -> None:
-        def places(coco: COCO) -> set[tuple[int, int]]:
+        def images_and_classes(coco: COCO) -> set[tuple[int, int]]:
             return {(a["image_id"], a["category_id"]) for a in coco.anns.values()}
 
-        # An IoU is asked for where an image has both truth and predictions of a class: of most
-        # predictions of many classes, none.
-        compared = places(self.cocoGt) & places(self.cocoDt)
+        # Only pairs of image and class with both truth and predictions need an IoU. With many
+        # classes most predictions are in no such pair.
+        compared = images_and_classes(self.cocoGt) & images_and_classes(self.cocoDt)
         for coco in (self.cocoGt, self.cocoDt):
-            by_image: dict[int, list[dict]] = defaultdict(list)
+            by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
             for annotation in coco.anns.values():
                 if (annotation["image_id"], annotation["category_id"]) in compared:
                     by_image[annotation["image_id"]].append(annotation)
@@ -55,14 +62,14 @@ class BoundaryEvaluation(COCOeval_faster):
                 )
                 for annotation, rle in zip(annotations, rles, strict=True):
                     annotation["boundary"] = rle
-        # computeIoU reads "boundary"; only the library's own making of it is left out.
+        # computeIoU reads "boundary"; keep the library from computing it again.
         self.params.compute_boundary = False
         super()._prepare()
         self.params.compute_boundary = True
 
 
 def boundary_width(height: int, width: int, dilation_ratio: float = 0.02) -> int:
-    """Return the dilation d in pixels: a fraction of the diagonal, at least 1; a half goes to even.
+    """Return the dilation d in pixels: a fraction of the diagonal, at least 1; half goes to even.
 
     The ratio is 0.02 for COCO and 0.005 for Cityscapes.
     """
@@ -70,7 +77,7 @@ def boundary_width(height: int, width: int, dilation_ratio: float = 0.02) -> int
 
 
 def check_dilation_ratio(dilation_ratio: float) -> None:
-    """Refuse with a ValueError what is no fraction of an image's diagonal."""
+    """Raise ValueError unless the ratio is a fraction of an image's diagonal."""
     if not 0 < dilation_ratio < 1:
         raise ValueError(
             "boundary_dilation_ratio must be between 0 and 1 (0.02 for COCO, 0.005 for "
@@ -79,24 +86,27 @@ def check_dilation_ratio(dilation_ratio: float) -> None:
 
 
 def boundary_rles(
-    segmentations: Sequence[dict | list], height: int, width: int, dilation_ratio: float
-) -> list[dict]:
+    segmentations: Sequence[dict[str, Any] | list[Any]],
+    height: int,
+    width: int,
+    dilation_ratio: float,
+) -> list[RLE]:
     """Return the boundary regions of one image's masks.
 
-    A mask's boundary is the mask without its erosion by d iterations of a 3 x 3 kernel; beyond the
-    image is background. It is made within the mask's tight box, outside of which is nothing.
+    A mask's boundary is the mask without its erosion by d iterations of a 3 x 3 kernel; everything
+    outside the image is background. It is computed inside the mask's tight box.
 
     Args:
         segmentations: run-length encodings or polygons of COCO annotations.
         height: height of the image.
         width: width of the image.
-        dilation_ratio: see ``boundary_width``.
+        dilation_ratio: dilation as a fraction of the image diagonal.
 
     Returns:
         Compressed COCO run-length encodings, ``counts`` as bytes.
 
     Raises:
-        ValueError: a run-length encoding of another size.
+        ValueError: a run-length encoding has another size.
     """
     masks = CroppedMasks.from_segmentations(segmentations, height, width)
     dilation = boundary_width(height, width, dilation_ratio)
@@ -106,26 +116,27 @@ def boundary_rles(
     ]
 
 
-def boundary_of_crop(crop: np.ndarray, dilation: int) -> np.ndarray:
-    """Return the boundary of a mask that is 0 all around this crop; (h, w), uint8 of 0 and 1."""
+def boundary_of_crop(crop: Mask, dilation: int) -> Mask:
+    """Return the boundary of a mask that is 0 outside this crop; uint8 of 0 and 1, (h, w)."""
     if min(crop.shape) <= 2 * dilation:
-        return crop  # nothing is left of it by the erosion
+        return crop  # the erosion removes the whole mask
     padded = np.pad(crop, 1)
-    return crop - cv2.erode(padded, KERNEL, iterations=dilation)[1:-1, 1:-1]
+    eroded = np.asarray(cv2.erode(padded, KERNEL, iterations=dilation), np.uint8)
+    return crop - eroded[1:-1, 1:-1]
 
 
-def _encode(crop: np.ndarray, x: int, y: int, height: int, width: int) -> dict:
-    """The run-length encoding of the image that has this crop at (x, y) and is 0 elsewhere."""
+def _encode(crop: Mask, x: int, y: int, height: int, width: int) -> RLE:
+    """Return the run-length encoding of an image with this crop at (x, y) and 0 elsewhere."""
     rows = crop.shape[0]
-    # One more row of background, so that a run ends where its column does.
+    # A row of background below the crop ends each run within its column.
     columns = np.pad(crop, ((0, 1), (0, 0))).ravel(order="F")
     changes = np.flatnonzero(np.diff(columns, prepend=0))
     column, row = np.divmod(changes, rows + 1)
     changes = (x + column) * height + y + row
-    # In a crop of the image's height, a run that goes on in the next column has ended in vain.
-    vain = np.flatnonzero(np.diff(changes) == 0)
-    changes = np.delete(changes, np.concatenate([vain, vain + 1]))
+    # Merge runs that continue in the next column, as in a crop of the image's height.
+    continued = np.flatnonzero(np.diff(changes) == 0)
+    changes = np.delete(changes, np.concatenate([continued, continued + 1]))
     size = height * width
     counts = np.diff(changes[changes < size], prepend=0, append=size)
     runs = {"size": [height, width], "counts": counts.tolist()}
-    return coco_mask.frPyObjects(runs, height, width)
+    return dict(coco_mask.frPyObjects(runs, height, width))

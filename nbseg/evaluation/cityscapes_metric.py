@@ -1,4 +1,4 @@
-"""Mask AP and boundary AP as the Cityscapes benchmark defines AP."""
+"""Compute mask AP and boundary AP by the protocol of the Cityscapes benchmark."""
 
 import copy
 import math
@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from mmengine.evaluator import BaseMetric
 
 from nbseg.evaluation.boundary import (
@@ -16,44 +17,51 @@ from nbseg.evaluation.boundary import (
     boundary_width,
     check_dilation_ratio,
 )
+from nbseg.images import read_label_image
 from nbseg.registry import METRICS
 from nbseg.structures import CroppedMasks
 
-# Of the values' names, by metric.
+# Prefixes of the values' names by metric.
 PREFIXES = {"segm": "", "boundary": "boundary_"}
-# Beyond the id of any instance: a label's id is at most 33.
+# Larger than any instance id, which is 1000 * label id + number; a label's id is at most 33.
 MAX_ID = 34000
+
+
+# cityscapesscripts' entry of an image: true and predicted instances by class name.
+ImageEntry = dict[str, dict[str, list[dict[str, Any]]]]
 
 
 @METRICS.register_module()
 class CityscapesInstanceMetric(BaseMetric):
     """Average precision of masks (``segm``) and boundaries by the Cityscapes protocol.
 
-    It differs from COCO's: the truth are the ``*_gtFine_instanceIds.png``, in which no pixel has
-    two instances; predictions that lie for more than the IoU threshold on groups, void or instances
-    of less than 100 pixels do not count; any number of predictions an image does; precision is not
-    interpolated. A mask is compared with the image of ids within its own box, and of an image only
-    pixel counts are kept. Precision and averages are ``cityscapesscripts``' own ``evaluateMatches``
-    and ``computeAverages``. For boundary AP the IoU is min(mask IoU, Boundary IoU); what does not
-    count is the same.
+    The protocol differs from COCO's. The truth are the ``*_gtFine_instanceIds.png``, in which each
+    pixel has at most one instance. A prediction does not count if a larger share of it than the IoU
+    threshold lies on groups, void or instances of less than 100 pixels. There is no limit on the
+    number of predictions per image, and precision is not interpolated. For boundary AP the IoU is
+    min(mask IoU, Boundary IoU); the same predictions do not count.
+
+    ``evaluateMatches`` and ``computeAverages`` of ``cityscapesscripts`` compute precision and
+    averages. To save memory, each mask is compared with the image of ids inside the mask's box, and
+    only pixel counts are kept.
 
     Args:
-        ann_dir: folder with ``CITY/CITY_SEQUENCE_FRAME_gtFine_instanceIds.png``, as
-            ``gtFine/val``. The image's folder is its city, and its name ends in
+        ann_dir: folder with ``CITY/CITY_SEQUENCE_FRAME_gtFine_instanceIds.png``, such as
+            ``gtFine/val``. An image's folder must be its city, and its name must end in
             ``_leftImg8bit.png``.
         metric: ``segm``, ``boundary`` or both.
         boundary_dilation_ratio: width of the boundary as a fraction of the image diagonal.
-        classwise: also report ``AP/{class}`` and ``boundary_AP/{class}``.
+        classwise: whether to also report ``AP/{class}`` and ``boundary_AP/{class}``.
         **kwargs: ``prefix``, ``collect_device`` ... of ``BaseMetric``.
 
     Values are fractions in [0, 1]: ``AP`` at IoU 0.5 to 0.95, ``AP_50``, ``boundary_AP`` and
-    ``boundary_AP_50``; -1 where the truth has no instance.
+    ``boundary_AP_50``; -1 if the truth has no instance.
 
     Raises:
         ImportError: ``cityscapesscripts`` is missing.
-        FileNotFoundError: ``ann_dir`` is no such folder; in the evaluation, an image has no truth.
-        ValueError: an unknown metric or ratio; in the evaluation, a class without instances in
-            Cityscapes, or masks of another size.
+        FileNotFoundError: ``ann_dir`` has no such files; in the evaluation, an image has no truth.
+        ValueError: the metric or the ratio is unknown; in the evaluation, a class has no instances
+            in Cityscapes, or masks have another size.
     """
 
     default_prefix = "cityscapes"
@@ -96,13 +104,13 @@ class CityscapesInstanceMetric(BaseMetric):
         }
         self._void = [label.id for label in protocol.labels if label.ignoreInEval and label.id >= 0]
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Compare the predictions of some images with their truth.
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Compare the predictions of a batch of images with the truth.
 
         Args:
             data_batch: ignored.
-            data_samples: with ``img_path`` and ``pred_instances``: ``masks`` (N) COCO run lengths
-                or a bool tensor (N, H, W), ``labels`` and ``scores`` (N,).
+            data_samples: samples with ``img_path`` and ``pred_instances``. These have ``masks``,
+                N COCO run lengths or a bool tensor (N, H, W), ``labels`` and ``scores`` (N,).
         """
         classes = self.dataset_meta["classes"]
         unknown = sorted(set(classes) - set(self._label_ids))
@@ -113,7 +121,7 @@ class CityscapesInstanceMetric(BaseMetric):
             )
         for sample in data_samples:
             path = self._truth_of(sample["img_path"])
-            ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            ids = read_label_image(path) if path.is_file() else None
             if ids is None or ids.ndim != 2:
                 raise FileNotFoundError(
                     f"CityscapesInstanceMetric: the truth of {sample['img_path']} must be the "
@@ -121,8 +129,8 @@ class CityscapesInstanceMetric(BaseMetric):
                 )
             self.results.append((str(path), self._match(ids, sample["pred_instances"])))
 
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        """Return ``AP`` and ``AP_50`` of every metric and, if asked for, ``AP`` by class."""
+    def compute_metrics(self, results: list[Any]) -> dict[str, float]:
+        """Return ``AP`` and ``AP_50`` of every metric and, with ``classwise``, ``AP`` by class."""
         values: dict[str, float] = {}
         for metric in self.metrics:
             matches = {path: by_metric[metric] for path, by_metric in results}
@@ -143,30 +151,31 @@ class CityscapesInstanceMetric(BaseMetric):
         name = Path(image).stem.removesuffix("_leftImg8bit")
         return self.ann_dir / Path(image).parent.name / f"{name}_gtFine_instanceIds.png"
 
-    def _match(self, ids: np.ndarray, found: Any) -> dict[str, dict]:
-        """Count pixels, by metric in the form in which ``cityscapesscripts`` matches one image.
+    def _match(self, ids: npt.NDArray[Any], predictions: Any) -> dict[str, ImageEntry]:
+        """Return one image's pixel counts by metric, in the format of ``cityscapesscripts``.
 
         Args:
-            ids: ground truth, shape (H, W): a label's id, or 1000 times that plus a number.
-            found: predictions of the image.
+            ids: ground truth, shape (H, W): a label's id, or 1000 * label's id + instance number.
+            predictions: predicted instances of the image.
         """
-        masks = found["masks"]
+        masks = predictions["masks"]
+        height, width = ids.shape
         if isinstance(masks, list):
-            crops = CroppedMasks.from_segmentations(masks, *ids.shape)
+            crops = CroppedMasks.from_segmentations(masks, height, width)
         else:
             crops = CroppedMasks.from_bitmaps(masks)
-        scores = found["mask_scores"] if "mask_scores" in found else found["scores"]
-        names = [self.dataset_meta["classes"][label] for label in found["labels"].tolist()]
+        scores = predictions["mask_scores" if "mask_scores" in predictions else "scores"]
+        names = [self.dataset_meta["classes"][label] for label in predictions["labels"].tolist()]
 
         sizes = np.bincount(ids.ravel(), minlength=MAX_ID)
         matches = {metric: self._truth(sizes) for metric in self.metrics}
-        dilation = boundary_width(*ids.shape, self.boundary_dilation_ratio)
+        dilation = boundary_width(height, width, self.boundary_dilation_ratio)
         if "boundary" in self.metrics:
             edges = _boundaries(ids, dilation)
             edge_sizes = np.bincount(edges.ravel(), minlength=MAX_ID)
         for (crop, (x, y)), name, score in zip(crops.iterate_crops(), names, scores, strict=True):
             window = np.s_[y : y + crop.shape[0], x : x + crop.shape[1]]
-            # Pixels that the prediction shares with each id.
+            # Number of pixels that the prediction shares with each id.
             shared = np.bincount(ids[window][crop.view(bool)], minlength=MAX_ID)
             area = int(shared.sum())
             if not area:
@@ -181,7 +190,7 @@ class CityscapesInstanceMetric(BaseMetric):
                 matched = []
                 for instance in match["groundTruth"][name]:
                     number, size = instance["instID"], instance["pixelCount"]
-                    intersection = int(shared[number])
+                    intersection: float = int(shared[number])
                     if not intersection:
                         continue
                     if metric == "boundary" and number >= 1000 and size >= self._least_pixels:
@@ -190,16 +199,16 @@ class CityscapesInstanceMetric(BaseMetric):
                         iou = min(mask_iou, float(edge_shared[number] / union))
                         intersection = _as_intersection(iou, area + size)
                     instance["matchedPred"].append({**entry, "intersection": intersection})
-                    own = {key: v for key, v in instance.items() if key != "matchedPred"}
-                    matched.append({**own, "intersection": intersection})
+                    true = {key: v for key, v in instance.items() if key != "matchedPred"}
+                    matched.append({**true, "intersection": intersection})
                 match["prediction"][name].append(
                     {**entry, "voidIntersection": void, "matchedGt": matched}
                 )
         return matches
 
-    def _truth(self, sizes: np.ndarray) -> dict[str, dict[str, list[dict]]]:
-        """An image of so many pixels of each id, with nothing predicted yet."""
-        truth: dict[str, list[dict]] = {name: [] for name in self._label_ids}
+    def _truth(self, sizes: npt.NDArray[Any]) -> ImageEntry:
+        """Return an image's entry without predictions, given the number of pixels of each id."""
+        truth: dict[str, list[dict[str, Any]]] = {name: [] for name in self._label_ids}
         classes = {label_id: name for name, label_id in self._label_ids.items()}
         for number in np.flatnonzero(sizes).tolist():
             if name := classes.get(number if number < 1000 else number // 1000):
@@ -207,7 +216,7 @@ class CityscapesInstanceMetric(BaseMetric):
                     {
                         "instID": number,
                         "pixelCount": int(sizes[number]),
-                        # Not measured; the values say so to the protocol.
+                        # cityscapesscripts' values for distances that are not measured.
                         "medDist": -1,
                         "distConf": 0.0,
                         "matchedPred": [],
@@ -217,17 +226,17 @@ class CityscapesInstanceMetric(BaseMetric):
 
 
 def _as_intersection(iou: float, pixels: int) -> float:
-    """The intersection of two masks of so many pixels together from which this IoU follows.
+    """Return the intersection with which two masks of so many pixels in total have this IoU.
 
-    A hair less: rounding must not lift the IoU above a threshold that it equals.
+    The result is slightly too small, so that rounding cannot raise an IoU that equals a threshold.
     """
     return (1 - 1e-12) * iou * pixels / (1 + iou)
 
 
-def _boundaries(ids: np.ndarray, dilation: int) -> np.ndarray:
-    """Keep the ids of the pixels that each instance's own erosion would take; 0 elsewhere.
+def _boundaries(ids: npt.NDArray[Any], dilation: int) -> npt.NDArray[Any]:
+    """Return the ids of the pixels in the boundary of their instance; 0 elsewhere.
 
-    A pixel stays in its instance's erosion where all pixels around it have its id.
+    A pixel is inside its instance, not in the boundary, if all pixels around it have the same id.
     """
     padded = np.pad(ids, 1)
     lowest = cv2.erode(padded, KERNEL, iterations=dilation)

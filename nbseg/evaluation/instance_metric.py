@@ -1,21 +1,19 @@
-"""Box, mask and boundary AP with every digit and every detection."""
+"""Compute COCO AP of boxes, masks and boundaries, unrounded and with any number of detections."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from faster_coco_eval import COCO, COCOeval_faster
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
 
-from nbseg.coco import category_ids
+from nbseg.coco import category_ids, read_coco
 from nbseg.evaluation.boundary import BoundaryEvaluation, check_dilation_ratio
-from nbseg.files import read_json
 from nbseg.registry import METRICS
 
-# Options of CocoMetric for what this metric does in one way.
+# Options of CocoMetric that would have no effect here.
 WITHOUT_EFFECT = {"iou_thrs", "metric_items", "proposal_nums", "use_mp_eval"}
-# Positions in COCOeval's summary.
+# Indices into COCOeval's summary.
 SUMMARY = {"mAP": 0, "mAP_50": 1, "mAP_75": 2, "mAP_s": 3, "mAP_m": 4, "mAP_l": 5}
 
 
@@ -23,28 +21,28 @@ SUMMARY = {"mAP": 0, "mAP_50": 1, "mAP_75": 2, "mAP_s": 3, "mAP_m": 4, "mAP_l": 
 class InstanceMetric(CocoMetric):
     """COCO average precision of boxes (``bbox``), masks (``segm``) and boundaries (``boundary``).
 
-    Differs from ``CocoMetric`` in four ways: values are not rounded, the number of detections that
-    count for an image is ``max_detections`` (MMDetection's stays at 100 whatever it is told), and
-    boundary AP (Cheng et al., 2021; ``nbseg.evaluation.boundary``) is there, and
-    an annotation with the id 0 counts, which COCO's evaluation takes for no match at all. Predicted
-    masks may be COCO run lengths; none is unpacked to the image's size.
+    The metric differs from ``CocoMetric`` in four ways: values are not rounded; ``max_detections``
+    limits the detections that count for an image (MMDetection's limit is always 100); there is
+    boundary AP (Cheng et al., 2021; ``nbseg.evaluation.boundary``); and an annotation with the id 0
+    can be matched, which COCO's evaluation confuses with no match. Predicted masks may be COCO run
+    lengths; they are not unpacked to the image's size.
 
     Args:
         ann_file: COCO json with the ground truth.
         metric: one or more of ``bbox``, ``segm``, ``boundary``.
-        max_detections: detections an image that count, the best first.
+        max_detections: number of detections of an image that count, the highest scores first.
         boundary_dilation_ratio: width of the boundary as a fraction of the image diagonal; 0.02 for
             COCO, 0.005 for Cityscapes.
-        classwise: also report ``{metric}_mAP/{class}``.
+        classwise: whether to also report ``{metric}_mAP/{class}``.
         **kwargs: ``prefix``, ``outfile_prefix``, ``backend_args`` ... of ``CocoMetric``.
 
     Raises:
-        ValueError: an unknown metric, a ratio or a limit that is not positive, an option of
-            ``CocoMetric`` that has no effect here, truth without masks where masks are measured;
-            when ``dataset_meta`` is set, classes that the truth does not have, or has in another
-            order; in the evaluation, predictions without masks, or masks of another size.
+        ValueError: the metric is unknown, the ratio or the limit is not positive, an option of
+            ``CocoMetric`` has no effect here, or the truth lacks masks that the metric needs; when
+            ``dataset_meta`` is set, the truth lacks a class or has another order of classes; in the
+            evaluation, predictions have no masks, or masks of another size.
 
-    Values are fractions in [0, 1]; -1 where no ground truth of that size exists.
+    Values are fractions in [0, 1]; -1 if there is no ground truth of that size.
     """
 
     def __init__(
@@ -54,7 +52,7 @@ class InstanceMetric(CocoMetric):
         max_detections: int = 100,
         boundary_dilation_ratio: float = 0.02,
         classwise: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         metrics = [metric] if isinstance(metric, str) else list(metric)
         unknown = sorted(set(metrics) - {"bbox", "segm", "boundary"})
@@ -72,25 +70,26 @@ class InstanceMetric(CocoMetric):
         self.ann_file = ann_file
         self.max_detections = max_detections
         self.boundary_dilation_ratio = boundary_dilation_ratio
-        # Now, not after a training.
+        # Check now, not only after a training.
         if metrics != ["bbox"]:
             self._check_masks()
 
     @property
     def dataset_meta(self) -> dict[str, Any] | None:
-        """Of the data set: ``classes`` are the names of the labels 0, 1, ..."""
+        """The data set's meta information: ``classes`` are the names of the labels 0, 1, ..."""
         return self._dataset_meta
 
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
-        # A runner sets it before it trains.
+        # A runner sets dataset_meta before it trains, so a wrong class fails early.
         self.cat_ids = category_ids(self._coco_api, dataset_meta["classes"], self.ann_file)
         self._dataset_meta = dataset_meta
 
-    def compute_metrics(self, results: list) -> dict[str, float]:
+    def compute_metrics(self, results: list[Any]) -> dict[str, float]:
         """Return ``{metric}_mAP``, ``_50``, ``_75``, ``_s``, ``_m``, ``_l`` of every metric.
 
-        Nothing with ``format_only``, which writes the predictions to ``outfile_prefix``.
+        With ``format_only`` the predictions are only written to ``outfile_prefix``, and the result
+        is empty.
         """
         logger = MMLogger.get_current_instance()
         predictions = [
@@ -106,7 +105,7 @@ class InstanceMetric(CocoMetric):
         values: dict[str, float] = {}
         for metric in self.metrics:
             if not predictions:
-                logger.warning("InstanceMetric: there is no prediction at all; every AP is 0.")
+                logger.warning("InstanceMetric: the model predicted nothing; every AP is 0.")
                 values.update({f"{metric}_{name}": 0.0 for name in SUMMARY})
                 continue
             evaluation = self._evaluation(metric, truth, predictions, logger)
@@ -118,17 +117,18 @@ class InstanceMetric(CocoMetric):
             values.update({f"{metric}_{k}": float(evaluation.stats[i]) for k, i in SUMMARY.items()})
             if self.classwise:
                 # precision: (IoU thresholds, recalls, classes, area ranges, detection limits),
-                # the classes by ascending category id.
+                # classes by ascending category id.
                 precision = evaluation.eval["precision"][:, :, :, 0, -1]
-                by_id = sorted(zip(self.cat_ids, self.dataset_meta["classes"], strict=True))
+                classes = (self.dataset_meta or {})["classes"]
+                by_id = sorted(zip(self.cat_ids, classes, strict=True))
                 for index, (_, name) in enumerate(by_id):
                     known = precision[:, :, index][precision[:, :, index] > -1]
                     values[f"{metric}_mAP/{name}"] = float(known.mean()) if known.size else -1.0
         return values
 
     def _truth(self) -> COCO:
-        content = read_json(Path(self.ann_file))
-        for number, annotation in enumerate(content.get("annotations", ()), start=1):
+        content = read_coco(self.ann_file, consistent=False)
+        for number, annotation in enumerate(content["annotations"], start=1):
             annotation["id"] = number
         return COCO(content)
 
@@ -141,9 +141,9 @@ class InstanceMetric(CocoMetric):
                 )
 
     def _evaluation(
-        self, metric: str, truth: COCO, predictions: list[dict], logger: MMLogger
+        self, metric: str, truth: COCO, predictions: list[dict[str, Any]], logger: MMLogger
     ) -> COCOeval_faster:
-        # COCO's evaluation takes an annotation's area from its box where it has one.
+        # Without boxes: COCO's evaluation would compute a mask's area from its box.
         key = "bbox" if metric == "bbox" else "segmentation"
         if any(key not in annotation for annotation in predictions):
             raise ValueError(
@@ -151,14 +151,14 @@ class InstanceMetric(CocoMetric):
                 "metric='bbox' does without"
             )
         kept = ("image_id", "category_id", "score", key)
-        found = truth.loadRes([{name: a[name] for name in kept} for a in predictions])
+        results = truth.loadRes([{name: a[name] for name in kept} for a in predictions])
         if metric == "boundary":
             return BoundaryEvaluation(
-                truth, found, self.boundary_dilation_ratio, print_function=logger.debug
+                truth, results, self.boundary_dilation_ratio, print_function=logger.debug
             )
-        return COCOeval_faster(truth, found, metric, print_function=logger.debug)
+        return COCOeval_faster(truth, results, metric, print_function=logger.debug)
 
-    def _coco_annotations(self, prediction: dict) -> list[dict]:
+    def _coco_annotations(self, prediction: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the detections of one image as COCO annotations."""
         annotations = []
         for i, label in enumerate(prediction["labels"]):

@@ -1,39 +1,50 @@
-"""Pictures of annotations: an image, its true masks and the predicted or pseudo-labeled ones."""
+"""Draw COCO annotations on images: true, predicted and pseudo-labeled masks."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from nbseg.coco import to_rle
+from nbseg.coco import read_coco, read_results, to_rle
 from nbseg.files import replacing
+from nbseg.images import read_image
 from nbseg.visualization.colors import PALETTE
+from nbseg.visualization.drawing import (
+    Picture,
+    captioned,
+    draw_mask,
+    draw_text,
+    resized,
+    side_by_side,
+)
+
+Entry = dict[str, Any]  # an image, annotation or category of a COCO json
 
 
 def draw_comparison(
     image_folder: str | Path,
-    images: Sequence[dict],
-    panels: dict[str, Iterable[dict]],
-    categories: Sequence[dict],
+    images: Sequence[Entry],
+    panels: dict[str, Iterable[Entry]],
+    categories: Sequence[Entry],
     out: str | Path,
     min_side: int = 256,
 ) -> list[Path]:
-    """Write one picture an image: the image beside the same image with each panel's annotations.
+    """Write one picture per image: the image beside copies with each panel's annotations.
 
     Args:
-        image_folder: where the file names begin.
+        image_folder: folder that the file names are relative to.
         images: COCO images to draw.
-        panels: by caption, COCO annotations (RLE or polygons; ``score`` is shown).
+        panels: COCO annotations (RLE or polygons; a ``score`` is written beside them) by caption.
         categories: COCO categories, for names and colors.
-        out: folder of the PNG files.
-        min_side: smaller images are enlarged, so that outlines can be seen.
+        out: folder to write the PNG files to.
+        min_side: images with a smaller side are enlarged, so that outlines can be seen.
 
     Returns:
-        The files, in the order of the images.
+        The written files, in the order of the images.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -43,8 +54,9 @@ def draw_comparison(
     }
     written = []
     for image in images:
-        pixels = cv2.imread(str(Path(image_folder) / image["file_name"]))
-        if pixels is None:
+        try:
+            pixels = read_image(Path(image_folder) / image["file_name"])
+        except (OSError, ValueError):
             continue
         height, width = pixels.shape[:2]
         enlarge = max(1, round(min_side / min(height, width)))
@@ -57,7 +69,7 @@ def draw_comparison(
         name = Path(image["file_name"]).with_suffix(".png").as_posix()
         path = out / name.replace("/", "_")
         with replacing(path) as temporary:
-            cv2.imwrite(str(temporary), np.hstack(tiles))
+            cv2.imwrite(str(temporary), side_by_side(tiles))
         written.append(path)
     return written
 
@@ -76,14 +88,14 @@ def draw_results(
     Args:
         truth_json: COCO json with the true masks.
         predicted_json: COCO json, or COCO's list of results.
-        image_folder: of the truth's file names.
-        out: folder of the PNG files.
-        caption: of the predicted panel.
-        limit: of the json's images; one without a file is passed over.
-        min_score: predictions below it are left out.
+        image_folder: folder that the truth's file names are relative to.
+        out: folder to write the PNG files to.
+        caption: caption of the panel with the predictions.
+        limit: number of images to draw, the json's first; an image without a file is skipped.
+        min_score: predictions with a lower score are left out.
     """
-    truth = json.loads(Path(truth_json).read_text())
-    predicted = json.loads(Path(predicted_json).read_text())
+    truth = read_coco(truth_json)
+    predicted = read_results(predicted_json)
     if isinstance(predicted, dict):
         predicted = predicted["annotations"]
     return draw_comparison(
@@ -99,22 +111,22 @@ def draw_results(
 
 
 def draw_annotations(
-    pixels: np.ndarray,
-    annotations: Sequence[dict],
-    categories: Sequence[dict],
+    pixels: Picture,
+    annotations: Sequence[Entry],
+    categories: Sequence[Entry],
     size: tuple[int, int],
     tint: float | Sequence[float] = 0.4,
     thickness: int = 1,
-) -> np.ndarray:
-    """Resize an image, tint the masks on it, draw their outlines and name up to 20 of them.
+) -> Picture:
+    """Draw masks on a resized image: tint, outline and, of up to 20 masks, class name and score.
 
     Args:
         pixels: BGR, uint8, shape (H, W, 3).
-        annotations: COCO annotations (RLE or polygons) of the image; ``score`` is shown.
+        annotations: COCO annotations (RLE or polygons) of the image, with or without ``score``.
         categories: COCO categories, for names and colors.
-        size: width w and height h of the result.
-        tint: opacity of the color inside the masks; one for all, or one for each.
-        thickness: of the outlines, in pixels of the result.
+        size: width w and height h of the picture.
+        tint: opacity of the color inside the masks; one number, or one for each annotation.
+        thickness: thickness of the outlines in pixels of the picture.
 
     Returns:
         BGR, uint8, shape (h, w, 3).
@@ -130,13 +142,7 @@ def draw_annotations(
             size,
             interpolation=cv2.INTER_NEAREST,
         )
-        color = colors[annotation["category_id"]]
-        if opacity:
-            inside = mask > 0
-            canvas[inside] = ((1 - opacity) * canvas[inside] + opacity * color).astype(np.uint8)
-        outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, outlines, -1, color.tolist(), thickness)
-    font = (cv2.FONT_HERSHEY_SIMPLEX, 0.35 if thickness == 1 else 0.42)
+        draw_mask(canvas, mask, colors[annotation["category_id"]], opacity, thickness)
     taken: list[tuple[int, int]] = []
     for annotation in annotations if len(annotations) <= 20 else ():
         text = names[annotation["category_id"]]
@@ -144,31 +150,17 @@ def draw_annotations(
             text += f" {annotation['score']:.2f}"
         x = round(annotation["bbox"][0] * size[0] / width)
         y = max(round(annotation["bbox"][1] * size[1] / height), 10)
-        # Two names for one object stand below each other.
+        # Move a name down where another name already stands.
         while any(abs(x - left) < 60 and abs(y - base) < 12 for left, base in taken):
             y += 12
         taken.append((x, y))
-        cv2.putText(canvas, text, (x, y), *font, (0, 0, 0), 3, cv2.LINE_AA)
-        cv2.putText(canvas, text, (x, y), *font, (255,) * 3, 1, cv2.LINE_AA)
+        draw_text(canvas, text, (x, y), scale=0.35 if thickness == 1 else 0.42)
     return canvas
 
 
-def _by_image(annotations: Iterable[dict], wanted: set[int]) -> dict[int, list[dict]]:
-    grouped: dict[int, list[dict]] = defaultdict(list)
+def _by_image(annotations: Iterable[Entry], image_ids: set[int]) -> dict[int, list[Entry]]:
+    grouped: dict[int, list[Entry]] = defaultdict(list)
     for annotation in annotations:
-        if annotation["image_id"] in wanted:
+        if annotation["image_id"] in image_ids:
             grouped[annotation["image_id"]].append(annotation)
     return grouped
-
-
-def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Enlarge with sharp pixels, as the masks have them; reduce smoothly."""
-    smaller = size[0] < pixels.shape[1]
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_NEAREST)
-
-
-def captioned(pixels: np.ndarray, caption: str) -> np.ndarray:
-    """Put a bar with a caption above a BGR picture."""
-    bar = np.full((18, pixels.shape[1], 3), 32, np.uint8)
-    cv2.putText(bar, caption, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255,) * 3, 1, cv2.LINE_AA)
-    return np.vstack([bar, pixels])

@@ -20,7 +20,7 @@ from nbseg.analysis.noise_curves import (
     MASK_SIZES,
     AccuracyByDistance,
     IoUBySize,
-    boundary_region,
+    inner_boundaries,
 )
 from nbseg.evaluation.boundary import boundary_width
 from nbseg.structures import CroppedMasks
@@ -248,7 +248,7 @@ def test_boxes_at_and_beyond_the_image_edge():
 
 
 @pytest.mark.parametrize("width", [1, 2, 3])
-def test_the_boundary_region_is_what_is_near_the_background(width):
+def test_the_inner_boundaries_is_what_is_near_the_background(width):
     """By Chebyshev distance, that of 3 x 3 erosions, to any background pixel or the edge."""
     generator = np.random.default_rng(width)
     masks = (cv2.GaussianBlur(generator.random((28, 28, 4)), (0, 0), 2) > 0.5).astype(np.uint8)
@@ -260,7 +260,7 @@ def test_the_boundary_region_is_what_is_near_the_background(width):
             near = np.abs(background - [y, x]).max(axis=1).min() <= width
             expected_mask[y - 1, x - 1] = near
     assert 0 < expected.sum() < masks.sum()
-    np.testing.assert_array_equal(boundary_region(torch.from_numpy(masks), width), expected)
+    np.testing.assert_array_equal(inner_boundaries(torch.from_numpy(masks), width), expected)
 
 
 def test_the_boundary_is_two_percent_of_the_diagonal_wide():

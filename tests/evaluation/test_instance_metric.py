@@ -226,7 +226,7 @@ def test_no_prediction_at_all(scene, tmp_path, log):
     ]
     values = evaluate(truth, nothing, tmp_path, metric=["bbox", "segm", "boundary"])
     assert len(values) == 18 and set(values.values()) == {0.0}
-    assert any("no prediction at all" in record.message for record in log.records)
+    assert any("the model predicted nothing" in record.message for record in log.records)
 
 
 def test_a_size_without_truth_is_minus_one(scene, tmp_path):

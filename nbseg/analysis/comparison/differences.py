@@ -1,4 +1,4 @@
-"""How much two models differ on an image."""
+"""Measure how much two models differ on an image."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from nbseg.analysis.matching import Agreement
 
 @dataclass(frozen=True)
 class ImageDifference:
-    """One image through models A and B.
+    """The difference between the predictions of models A and B on one image.
 
     Attributes:
-        file_name: of the image.
-        difference: sum of 1 - mask IoU over the objects that both found, plus the number of objects
-            that only one found.
-        matched: objects of the same class that both found, with mask IoU 0.5 or more.
-        mean_iou: of their masks; None without any.
-        only_a: objects that only A found.
-        only_b: objects that only B found.
-        quality_a: panoptic quality of A against the truth (Kirillov et al., 2019), F1 times the
-            mean mask IoU of what matches, 1 with nothing to find and nothing found; None without
-            truth.
-        quality_b: likewise of B.
+        file_name: file name of the image.
+        difference: sum of 1 - mask IoU over the objects that both models found, plus the number of
+            objects that only one model found.
+        matched: number of objects of the same class that both models found, with mask IoU 0.5 or
+            more.
+        mean_iou: mean mask IoU of these objects; None without any.
+        only_a: number of objects that only A found.
+        only_b: number of objects that only B found.
+        quality_a: panoptic quality of A against the truth (Kirillov et al., 2019): F1 times the
+            mean mask IoU of the matched pairs; 1 without predictions and true instances; None
+            without truth.
+        quality_b: panoptic quality of B against the truth, as ``quality_a``.
     """
 
     file_name: str
@@ -45,7 +46,7 @@ class ImageDifference:
 
     @property
     def order(self) -> tuple[float, float]:
-        """Sorts the most different first: by quality where the truth tells it, then by masks."""
+        """Sort key that puts the largest difference of quality, then of masks, first."""
         return -abs(self.gain or 0.0), -self.difference
 
 
@@ -55,19 +56,19 @@ def compare_image(
     """Compare two models' instances of one image.
 
     Args:
-        file_name: of the image.
-        a: instances of model A, their classes numbered as in the others.
-        b: of model B.
+        file_name: file name of the image.
+        a: instances of model A; classes are numbered alike in all three lists.
+        b: instances of model B.
         truth: true instances, if they are known.
         height: height of the image.
         width: width of the image.
     """
     both = match_image(a, b, height, width)
     ious = [float(pair.iou) for pair in both.pairs]
-    only_a, only_b = len(both.unmatched_found), len(both.unmatched_wanted)
-    qualities = [None, None]
+    only_a, only_b = len(both.false_positives), len(both.false_negatives)
+    quality_a = quality_b = None
     if truth is not None:
-        qualities = [_quality(match_image(found, truth, height, width)) for found in (a, b)]
+        quality_a, quality_b = (_quality(match_image(m, truth, height, width)) for m in (a, b))
     return ImageDifference(
         file_name,
         sum(1 - iou for iou in ious) + only_a + only_b,
@@ -75,15 +76,14 @@ def compare_image(
         sum(ious) / len(ious) if ious else None,
         only_a,
         only_b,
-        *qualities,
+        quality_a,
+        quality_b,
     )
 
 
 def _quality(matches: Matches) -> float:
-    pairs, invented, missed = (
-        len(part) for part in (matches.pairs, matches.unmatched_found, matches.unmatched_wanted)
-    )
-    f1 = Agreement.of(pairs, invented, missed).f1
-    if not pairs:
-        return 1.0 if f1 is None else f1
-    return f1 * sum(float(pair.iou) for pair in matches.pairs) / pairs
+    pairs = matches.pairs
+    f1 = Agreement.of(len(pairs), len(matches.false_positives), len(matches.false_negatives)).f1
+    if f1 is None:  # neither predictions nor true instances
+        return 1.0
+    return f1 * sum(float(pair.iou) for pair in pairs) / max(len(pairs), 1)

@@ -1,6 +1,6 @@
-"""The report on pseudo-labels that a person looks at."""
+"""Write a report on pseudo-labels: an HTML page and the same numbers as json."""
 
 from nbseg.analysis.pseudo_report.inputs import read_inputs
-from nbseg.analysis.pseudo_report.page import write_report
+from nbseg.analysis.pseudo_report.report_page import write_report
 
 __all__ = ["read_inputs", "write_report"]

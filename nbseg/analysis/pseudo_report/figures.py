@@ -1,4 +1,4 @@
-"""The figures of the report."""
+"""Draw the figures of the report."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from matplotlib.ticker import MaxNLocator
 
 from nbseg.analysis.noise_analysis import NoiseAnalysis
 from nbseg.analysis.pseudo_report.plots import Plot
-from nbseg.analysis.pseudo_report.summary import HISTOGRAM_BINS, ClassSummary, Summary
+from nbseg.analysis.pseudo_report.summary import HISTOGRAM_BINS, ClassSummary, PseudoLabelSummary
 
 MOST_BARS = 30
 PERCENT = [(share, f"{100 * share:g}%") for share in (0, 0.25, 0.5, 0.75, 1)]
 
 
 def score_figure(summary: ClassSummary) -> Markup:
-    """Draw the scores of a class, with its threshold; the counts' axis is logarithmic."""
-    # Most candidates have low scores: on a linear axis nothing of what is kept could be seen.
+    """Draw the histogram of a class's scores, with its threshold, on a logarithmic axis."""
+    # Most candidates have low scores; on a linear axis the kept ones would be invisible.
     heights = [math.log10(1 + count) for count in summary.score_histogram]
     decades = range(max(1, math.ceil(max(heights))) + 1)
     ticks = [(0.0, "0"), *((math.log10(1 + 10**d), f"{10**d:,}") for d in decades)]
@@ -32,7 +32,7 @@ def score_figure(summary: ClassSummary) -> Markup:
         "candidates" if summary.counts_candidates else "pseudo-labels",
         size=(290, 180),
         x_ticks=[(v / 4, f"{v / 4:g}") for v in range(5)],
-        # Above 10,000 there is no room for every power of ten.
+        # Above 10,000 not every power of ten has room for a tick.
         y_ticks=ticks[:1] + ticks[1 :: 1 + len(ticks) // 6],
     )
     width = 1 / HISTOGRAM_BINS
@@ -51,7 +51,7 @@ def score_figure(summary: ClassSummary) -> Markup:
     return plot.svg(f"Scores of {summary.name}")
 
 
-def counts_figure(summary: Summary) -> Markup:
+def counts_figure(summary: PseudoLabelSummary) -> Markup:
     """Draw how many images have how many instances, pseudo-labeled and labeled."""
     sets = {"labeled": summary.labeled_counts, "pseudo": summary.pseudo_counts}
     images = {name: counts for name, counts in sets.items() if counts is not None}
@@ -72,8 +72,8 @@ def counts_figure(summary: Summary) -> Markup:
         percent=True,
     )
     bar = 0.86 * width / len(shares)
-    for place, (name, share) in enumerate(shares.items()):
-        starts = [i * width - 0.5 + 0.07 * width + place * bar for i in range(bins)]
+    for index, (name, share) in enumerate(shares.items()):
+        starts = [i * width - 0.5 + 0.07 * width + index * bar for i in range(bins)]
         titles = [
             f"{_span(i * width, width)} instances: {100 * value:.1f}% of the {name} images"
             for i, value in enumerate(share)
@@ -82,8 +82,8 @@ def counts_figure(summary: Summary) -> Markup:
     return plot.svg("Instances in an image")
 
 
-def pixel_threshold_figure(summary: Summary) -> Markup | None:
-    """Draw the foreground inside the kept boxes against the threshold; None if it is not known."""
+def pixel_threshold_figure(summary: PseudoLabelSummary) -> Markup | None:
+    """Draw the foreground inside the kept boxes against the pixel threshold; None if unknown."""
     curve = summary.foreground_at_threshold
     if curve is None:
         return None
@@ -98,15 +98,14 @@ def pixel_threshold_figure(summary: Summary) -> Markup | None:
 
 
 def distance_figure(noise: NoiseAnalysis) -> Markup | None:
-    """Draw the paper's Fig. 3a; None if nothing matched."""
-    points = [p for p in noise.accuracy_by_distance if p.accuracy is not None]
-    if not points:
+    """Draw the paper's Fig. 3a; None without matched pairs."""
+    points = noise.accuracy_by_distance
+    centers = [(p.low + p.high) / 2 for p in points if p.accuracy is not None]
+    accuracies = [p.accuracy for p in points if p.accuracy is not None]
+    if not accuracies:
         return None
-    centers = [(p.low + p.high) / 2 for p in points]
-    accuracies = [p.accuracy for p in points]
-    last = points[-1].high
     plot = Plot(
-        (0, last),
+        (0, max(p.high for p in points if p.accuracy is not None)),
         (_floor(accuracies), 1),
         "distance to the true boundary / √(box area)",
         "pixel accuracy",
@@ -117,23 +116,23 @@ def distance_figure(noise: NoiseAnalysis) -> Markup | None:
 
 
 def size_figure(noise: NoiseAnalysis) -> Markup | None:
-    """Draw the paper's Fig. 3b; None if nothing matched."""
-    points = [p for p in noise.iou_by_size if p.pairs]
-    if not points:
+    """Draw the paper's Fig. 3b; None without matched pairs."""
+    points = noise.iou_by_size
+    masks = [p.mask_iou for p in points if p.mask_iou is not None]
+    boundaries = [p.boundary_iou for p in points if p.boundary_iou is not None]
+    if not masks:
         return None
-    places = list(range(len(points)))
-    masks = [p.mask_iou for p in points]
-    boundaries = [p.boundary_iou for p in points]
+    sizes = [p.size for p in points if p.pairs]
     plot = Plot(
-        (-0.3, len(points) - 0.7),
+        (-0.3, len(sizes) - 0.7),
         (_floor(masks + boundaries), 1),
         "mask size",
         "mean IoU",
-        x_ticks=[(place, f"{p.size}²") for place, p in zip(places, points, strict=True)],
+        x_ticks=[(x, f"{size}²") for x, size in enumerate(sizes)],
         percent=True,
     )
-    plot.line(places, masks, "pseudo", dots=True)
-    plot.line(places, boundaries, "labeled", dots=True)
+    plot.line(range(len(sizes)), masks, "pseudo", dots=True)
+    plot.line(range(len(sizes)), boundaries, "labeled", dots=True)
     return plot.svg("IoU against the mask size")
 
 
@@ -142,5 +141,5 @@ def _span(first: int, width: int) -> str:
 
 
 def _floor(values: Sequence[float]) -> float:
-    """A round lower end for an axis that ends at 1."""
+    """Return a round lower end for an axis that ends at 1."""
     return max(0.0, math.floor(10 * min(values) - 0.5) / 10)

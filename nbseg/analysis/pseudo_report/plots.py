@@ -1,4 +1,4 @@
-"""Small figures as inline SVG, which take their colors and type from the page's style."""
+"""Draw small figures as inline SVG; the page's style sheet sets their colors and fonts."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 38  # margins around the axes, in SVG uni
 
 
 class Plot:
-    """Axes with a linear y and a linear or categorical x.
+    """A figure with a linear y axis and a linear or categorical x axis.
 
     Args:
-        x_range: values at the left and right end.
-        y_range: values at the lower and upper end.
-        x_label: below the axis.
-        y_label: above the axis' upper end.
-        size: of the whole figure, in SVG units, which are CSS pixels at the width it is made for.
-        x_ticks: where, and what to write there; chosen if None.
-        y_ticks: likewise.
-        percent: write the y ticks that are chosen as percentages.
+        x_range: values at the left and the right end of the x axis.
+        y_range: values at the lower and the upper end of the y axis.
+        x_label: label below the x axis.
+        y_label: label above the upper end of the y axis.
+        size: width and height of the whole figure in SVG units (CSS pixels if it is not scaled).
+        x_ticks: values and texts of the ticks; None chooses round values.
+        y_ticks: values and texts of the ticks; None chooses round values.
+        percent: whether to write chosen y ticks as percentages.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Plot:
         self._text(4, 13, y_label, "start", css="label")
 
     def line(self, x: Sequence[float], y: Sequence[float], css: str, dots: bool = False) -> None:
-        """Join points by a line of the style class ``css``."""
+        """Draw a line through points in the style class ``css``."""
         points = [(self._x(a), self._y(b)) for a, b in zip(x, y, strict=True)]
         path = "L".join(f"{a} {b}" for a, b in points)
         self._shapes.append(f'<path class="line {css}" d="M{path}"/>')
@@ -70,7 +70,7 @@ class Plot:
         css: Sequence[str],
         titles: Sequence[str],
     ) -> None:
-        """Draw bars of a width, in units of x, each of a style class; a title shows on hovering."""
+        """Draw bars, each in a style class; the width is in units of x, titles show on hovering."""
         foot = self._y(self.y_range[0])
         for start, height, kind, title in zip(starts, heights, css, titles, strict=True):
             left, right, top = self._x(start), self._x(start + width), self._y(height)
@@ -81,20 +81,20 @@ class Plot:
                 )
 
     def vertical(self, x: float, text: str, css: str) -> None:
-        """Mark a value of x by a line with its name at the top."""
-        place, (left, top, right, bottom) = self._x(x), self._box
-        self._shapes.append(f'<path class="mark {css}" d="M{place} {bottom}V{top}"/>')
-        after = place < (left + right) / 2
-        self._text(place + (5 if after else -5), top + 9, text, "start" if after else "end", css)
+        """Draw a vertical line at a value of x, with a text at the top."""
+        at, (left, top, right, bottom) = self._x(x), self._box
+        self._shapes.append(f'<path class="mark {css}" d="M{at} {bottom}V{top}"/>')
+        after = at < (left + right) / 2
+        self._text(at + (5 if after else -5), top + 9, text, "start" if after else "end", css)
 
     def horizontal(self, y: float, text: str, css: str) -> None:
-        """Mark a value of y by a line with its name at the right end."""
-        place, (left, _, right, _) = self._y(y), self._box
-        self._shapes.append(f'<path class="mark {css}" d="M{left} {place}H{right}"/>')
-        self._text(right, place - 6, text, "end", css)
+        """Draw a horizontal line at a value of y, with a text at the right end."""
+        at, (left, _, right, _) = self._y(y), self._box
+        self._shapes.append(f'<path class="mark {css}" d="M{left} {at}H{right}"/>')
+        self._text(right, at - 6, text, "end", css)
 
     def svg(self, name: str) -> Markup:
-        """Return the figure; ``name`` is read out in its place."""
+        """Return the figure; screen readers read ``name`` instead of it."""
         width, height = self.size
         return Markup(
             f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" '
@@ -128,7 +128,7 @@ class Plot:
 
 
 def _ticks(span: tuple[float, float], most: int, percent: bool = False) -> list[tuple[float, str]]:
-    """Choose round values inside a range."""
+    """Choose round values inside a range, at most about this many, with their texts."""
     values = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(*span)
     inside = [float(v) for v in values if span[0] - 1e-9 <= v <= span[1] + 1e-9]
     return [(v, f"{100 * v:g}%" if percent else f"{np.round(v, 10):g}") for v in inside]

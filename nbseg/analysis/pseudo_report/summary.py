@@ -1,4 +1,4 @@
-"""The pseudo-labels in numbers, without any truth."""
+"""Summarize pseudo-labels in numbers, without the truth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from nbseg.analysis.pseudo_report.inputs import ReportInputs
 
 HISTOGRAM_BINS = 100
-TOLERATED_DIFFERENCE = 0.2  # as make_pseudo_labels warns
+TOLERATED_DIFFERENCE = 0.2  # make_pseudo_labels warns at the same difference
 FEW = 0.5
 MANY_EMPTY = 0.2
 MOST_NAMES = 8
@@ -19,10 +19,10 @@ MOST_NAMES = 8
 
 @dataclass(frozen=True)
 class ClassSummary:
-    """One class.
+    """The pseudo-labels of one class; unknown values are None.
 
-    ``score_histogram`` has 100 bins of width 0.01, the last one closed: of all candidates where the
-    json says so (``counts_candidates``), else of the pseudo-labels. What is not known is None.
+    ``score_histogram`` has 100 bins of width 0.01; the last one includes the score 1. It counts all
+    candidates if the json has their histogram (``counts_candidates``), otherwise the pseudo-labels.
     """
 
     name: str
@@ -35,21 +35,25 @@ class ClassSummary:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """All images and classes; ``dataclasses.asdict`` makes it json.
+class PseudoLabelSummary:
+    """The pseudo-labels of all images and classes; ``dataclasses.asdict`` makes it json.
 
     Attributes:
-        images: those of the pseudo-labels' json.
-        empty_images: those without a pseudo-label.
-        pseudo_counts: images that have 0, 1, 2 ... pseudo-labels.
-        labeled_counts: images that have 0, 1, 2 ... labeled instances, crowds left out; None
+        images: number of images in the pseudo-labels' json.
+        pseudo_labels: number of pseudo-labels.
+        empty_images: number of images without a pseudo-label.
+        pseudo_per_image: mean number of pseudo-labels in an image.
+        labeled_per_image: mean number of labeled instances in a labeled image, from the labeled
+            json or the pseudo-labels' ``info``; None if neither has it.
+        pseudo_counts: number of images with 0, 1, 2 ... pseudo-labels.
+        labeled_counts: number of images with 0, 1, 2 ... labeled instances, crowds left out; None
             without the labeled json.
-        labeled_per_image: mean; from the labeled json or the pseudo-labels' ``info``.
-        pixel_threshold: from ``info``, as are the two below.
-        labeled_foreground_fraction: of the pixels inside the labeled boxes.
-        foreground_at_threshold: fraction of the pixels inside the kept boxes that are foreground at
-            the thresholds 0/255 ... 255/255.
-        warnings: sentences, most general first.
+        pixel_threshold: pixel threshold of the pseudo-labels, from ``info``.
+        labeled_foreground_fraction: share of foreground inside the labeled boxes, from ``info``.
+        foreground_at_threshold: share of foreground inside the kept boxes at the pixel thresholds
+            0/255 ... 255/255, from ``info``.
+        classes: the summary of each class.
+        warnings: sentences, the most general first.
     """
 
     images: int
@@ -66,8 +70,8 @@ class Summary:
     warnings: tuple[str, ...]
 
 
-def summarize(inputs: ReportInputs) -> Summary:
-    """Count, and compare with the labeled set where it is known."""
+def summarize(inputs: ReportInputs) -> PseudoLabelSummary:
+    """Summarize pseudo-labels, and compare them with the labeled set if it is known."""
     pseudo, labeled, info = inputs.pseudo, inputs.labeled, inputs.info
     categories = set(pseudo.cats)
     pseudo_counts = _instances_of_images(pseudo, categories)
@@ -78,7 +82,7 @@ def summarize(inputs: ReportInputs) -> Summary:
     curve = info.get("foreground_at_threshold")
     per_image = len(pseudo.anns) / len(pseudo.imgs)
     empty = pseudo_counts.count(0)
-    return Summary(
+    return PseudoLabelSummary(
         images=len(pseudo.imgs),
         pseudo_labels=len(pseudo.anns),
         empty_images=empty,
@@ -105,20 +109,20 @@ def _classes(inputs: ReportInputs) -> tuple[ClassSummary, ...]:
             labeled_instances[annotation["category_id"]] += 1
     classes = []
     for category, entry in pseudo.cats.items():
-        known = inputs.classes_info.get(entry["name"]) or {}
-        own = scores[category]
-        candidates = known.get("score_histogram")
-        per_image = known.get("labeled_per_image")
+        info = inputs.classes_info.get(entry["name"]) or {}
+        class_scores = scores[category]
+        candidates = info.get("score_histogram")
+        per_image = info.get("labeled_per_image")
         if labeled:
             per_image = labeled_instances[category] / max(len(labeled.imgs), 1)
         classes.append(
             ClassSummary(
                 name=entry["name"],
-                pseudo_labels=len(own),
-                pseudo_per_image=len(own) / len(pseudo.imgs),
+                pseudo_labels=len(class_scores),
+                pseudo_per_image=len(class_scores) / len(pseudo.imgs),
                 labeled_per_image=per_image,
-                box_threshold=known.get("box_threshold"),
-                score_histogram=tuple(candidates or _histogram(own)),
+                box_threshold=info.get("box_threshold"),
+                score_histogram=tuple(candidates or _histogram(class_scores)),
                 counts_candidates=bool(candidates),
             )
         )
@@ -126,7 +130,7 @@ def _classes(inputs: ReportInputs) -> tuple[ClassSummary, ...]:
 
 
 def _instances_of_images(coco: COCO, categories: set[int]) -> list[int]:
-    """Count the instances of each image that are of a category, crowds left out."""
+    """Count each image's instances of these categories, crowds left out."""
     return [
         sum(a["category_id"] in categories and not a.get("iscrowd", 0) for a in coco.imgToAnns[i])
         for i in coco.imgs
@@ -135,7 +139,8 @@ def _instances_of_images(coco: COCO, categories: set[int]) -> list[int]:
 
 def _histogram(scores: Iterable[float]) -> list[int]:
     edges = np.arange(HISTOGRAM_BINS + 1) / HISTOGRAM_BINS
-    return np.histogram(list(scores), bins=edges)[0].tolist()
+    counts, _ = np.histogram(list(scores), bins=edges)
+    return [int(count) for count in counts]
 
 
 def _warnings(

@@ -1,15 +1,16 @@
-"""Writes the report: a page that needs nothing beside it, and the same numbers as json."""
+"""Write the report: one self-contained HTML page, and the same numbers as json."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.visualization import Visualizer
 
-from nbseg.analysis.html import render_page
+from nbseg.analysis.html import jpeg_uri, render_page
 from nbseg.analysis.noise_analysis import NoiseAnalysis, analyze_noise
 from nbseg.analysis.pseudo_report.figures import (
     counts_figure,
@@ -18,11 +19,12 @@ from nbseg.analysis.pseudo_report.figures import (
     score_figure,
     size_figure,
 )
-from nbseg.analysis.pseudo_report.gallery import Tab, Tile, choose_tabs, data_uri, draw_tiles
+from nbseg.analysis.pseudo_report.gallery import Tab, choose_tabs, draw_tiles
 from nbseg.analysis.pseudo_report.inputs import ReportInputs
-from nbseg.analysis.pseudo_report.summary import Summary, summarize
+from nbseg.analysis.pseudo_report.summary import PseudoLabelSummary, summarize
 from nbseg.files import replacing, write_json
 from nbseg.visualization.colors import PALETTE
+from nbseg.visualization.drawing import encode_jpeg
 
 
 def write_report(
@@ -31,21 +33,23 @@ def write_report(
     images_per_tab: int = 12,
     seed: int = 0,
     visualizer: Visualizer | None = None,
-) -> tuple[Summary, NoiseAnalysis | None]:
+) -> tuple[PseudoLabelSummary, NoiseAnalysis | None]:
     """Write ``index.html`` and ``analysis.json`` about pseudo-labels.
 
-    The same inputs give the same bytes. What is not known is left out, and the page says what
-    would show it.
+    The same inputs give the same bytes. Sections whose inputs are missing are left out, and the
+    page lists the inputs that they need.
 
     Args:
-        inputs: from ``read_inputs``.
-        out: folder of both files.
-        images_per_tab: images in each tab of the gallery, at most.
-        seed: of the images that are drawn at random.
-        visualizer: gets the gallery's images, too, one step a place in its tab.
+        inputs: the result of ``read_inputs``.
+        out: folder to write both files to.
+        images_per_tab: largest number of images in a tab of the gallery.
+        seed: seed of the images that are chosen at random.
+        visualizer: MMEngine visualizer that also gets the gallery's images; the step is an image's
+            position in its tab.
 
     Returns:
-        What ``analysis.json`` holds; the second is None without hidden truth.
+        The summary and the comparison with the truth that ``analysis.json`` holds; the comparison
+        is None without hidden truth.
 
     Raises:
         ValueError: ``images_per_tab`` is not positive, or an image of the gallery cannot be read or
@@ -72,21 +76,26 @@ def write_report(
 
 def _encoded(
     inputs: ReportInputs, noise: NoiseAnalysis | None, tab: Tab, visualizer: Visualizer | None
-) -> Iterator[Tile]:
-    """Draw the tiles of a tab one after the other, each picture a data URI."""
-    for place, tile in enumerate(draw_tiles(inputs, noise, tab.images), start=1):
+) -> Iterator[dict[str, Any]]:
+    """Yield the tiles of a tab as the template reads them, each picture as a data URI."""
+    for step, tile in enumerate(draw_tiles(inputs, noise, tab.images), start=1):
         if visualizer:
-            # LocalVisBackend makes a file of the name: no slashes.
+            # No slashes: LocalVisBackend uses the name as a file name.
             beside = np.hstack(list(tile.pictures.values()))
-            visualizer.add_image(f"pseudo_labels_{tab.name}", beside, place)
-        yield replace(tile, pictures={k: data_uri(v) for k, v in tile.pictures.items()})
+            visualizer.add_image(f"pseudo_labels_{tab.name}", beside, step)
+        # The pictures are RGB, as the visualizer takes them; JPEG is encoded from BGR.
+        pictures = {
+            caption: jpeg_uri(encode_jpeg(picture[..., ::-1]))
+            for caption, picture in tile.pictures.items()
+        }
+        yield {"file_name": tile.file_name, "facts": tile.facts, "pictures": pictures}
 
 
 def _render(
     inputs: ReportInputs,
-    summary: Summary,
+    summary: PseudoLabelSummary,
     noise: NoiseAnalysis | None,
-    gallery: list[tuple[Tab, list[Tile]]],
+    gallery: list[tuple[Tab, list[dict[str, Any]]]],
 ) -> str:
     return render_page(
         "nbseg.analysis.pseudo_report",
@@ -106,7 +115,7 @@ def _render(
 
 
 def _colors(names: list[str]) -> list[tuple[str, str]]:
-    """Return the classes' colors; none where classes share them, the pictures have names then."""
+    """Return the classes' colors for the legend; none if several classes share a color."""
     if len(names) > len(PALETTE):
         return []
     return [
@@ -115,8 +124,8 @@ def _colors(names: list[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _absent(inputs: ReportInputs, summary: Summary) -> Iterator[str]:
-    """Say what the page lacks, and what would show it."""
+def _absent(inputs: ReportInputs, summary: PseudoLabelSummary) -> Iterator[str]:
+    """Yield a sentence for each section that is left out, with the input that it needs."""
     if inputs.truth is None:
         yield (
             "precision, recall, the noise at the boundary and the worst images: they need the "
