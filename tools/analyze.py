@@ -9,15 +9,15 @@ from nbseg.analysis.model_noise import analyze_models
 from nbseg.analysis.noise_analysis import NoiseAnalysis
 from nbseg.analysis.noise_figures import write_figures
 from nbseg.analysis.pseudo_report import read_inputs, write_report
-from nbseg.analysis.pseudo_report.summary import Summary
+from nbseg.analysis.pseudo_report.summary import PseudoLabelSummary
 
 PSEUDO_EXAMPLES = """\
 Writes DIR/index.html, one file that needs no network, and DIR/analysis.json. PSEUDO is what a run
-leaves as pseudo/pseudo_labels.json, or any COCO json with scores. With --truth, precision, recall,
+leaves as pseudo_labels/pseudo_labels.json, or any COCO json with scores. With --truth, precision, recall,
 the noise at the boundary and the worst images are there, too.
 
 examples:
-  python tools/analyze.py pseudo work_dirs/demo/pseudo/pseudo_labels.json \\
+  python tools/analyze.py pseudo work_dirs/demo/pseudo_labels/pseudo_labels.json \\
       --images data/shapes/train --out work_dirs/demo/analysis
   python tools/analyze.py pseudo predictions.json --images data/shapes/train --out report \\
       --truth 'splits/instances_train.0@5-unlabeled.json' \\
@@ -27,14 +27,14 @@ examples:
 NOISE_EXAMPLES = """\
 Writes DIR/fig3a.png and .csv, fig3b, fig6a, fig6b; for the raw predictions of a run also fig6c.
 FILE is PREFIX.segm.json of tools/test.py --out, a pseudo_labels.json, or a folder of raw
-predictions (work_dirs/NAME/pseudo/predictions). What the curves are: docs/analysis.md.
+predictions (work_dirs/NAME/pseudo_labels/predictions). What the curves are: docs/analysis.md.
 
 examples:
   python tools/analyze.py noise --truth data/shapes/annotations/instances_val.json \\
-      --predictions supervised=work_dirs/demo/supervised/predictions.segm.json \\
+      --predictions control=work_dirs/demo/control/predictions.segm.json \\
           student=work_dirs/demo/student/predictions.segm.json --out work_dirs/demo/noise
   python tools/analyze.py noise --truth data/shapes/annotations/instances_train.json \\
-      --predictions raw=work_dirs/demo/pseudo/predictions --out work_dirs/demo/noise-raw
+      --predictions raw=work_dirs/demo/pseudo_labels/predictions --out work_dirs/demo/noise-raw
 """
 
 COMPARE_EXAMPLES = """\
@@ -44,7 +44,7 @@ NAME= before it if it should be called something else than A or B. The list of r
 tools/test.py --out needs --truth, which says what its ids mean.
 
 examples:
-  python tools/analyze.py compare supervised=work_dirs/demo/supervised/predictions.segm.json \\
+  python tools/analyze.py compare control=work_dirs/demo/control/predictions.segm.json \\
       student=work_dirs/demo/student/predictions.segm.json --images data/shapes/val \\
       --truth data/shapes/annotations/instances_val.json --out work_dirs/demo/comparison
   python tools/analyze.py compare model.onnx int8=model.int8.onnx --images photos --out comparison
@@ -87,7 +87,7 @@ def noise(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    models = dict(
+    models: dict[str, str] = dict(
         source if isinstance(source, tuple) else (name, source)
         for name, source in zip("AB", (args.a, args.b), strict=True)
     )
@@ -109,7 +109,7 @@ def compare(args: argparse.Namespace) -> None:
     print(f"\npage: {args.out / 'index.html'}\nnumbers: {args.out / 'comparison.csv'}")
 
 
-def print_headline(summary: Summary) -> None:
+def print_headline(summary: PseudoLabelSummary) -> None:
     line = (
         f"{summary.pseudo_labels} pseudo-labels on {summary.images} images "
         f"({summary.pseudo_per_image:.2f} an image"

@@ -24,12 +24,12 @@ from mmengine.config import Config, DictAction
 from mmengine.utils import track_iter_progress
 
 from nbseg.config.options import override
-from nbseg.config.stage_config import stage_config
+from nbseg.config.plain_config import student_config
 from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 from nbseg.deploy.export import export_checkpoint
-from nbseg.deploy.images import read_image
 from nbseg.deploy.inputs import pick_images
 from nbseg.deploy.parity import REDUCED_PRECISION, ROUNDING, Parity, Tolerance, parity
+from nbseg.images import read_image
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -115,7 +115,7 @@ def main() -> None:
         if arguments.cfg_options:
             override(config, arguments.cfg_options)
         print("tracing and checking the model; this takes a minute or two", flush=True)
-        plain = stage_config(config, "student", "work_dirs/export")
+        plain = student_config(config, "work_dirs/export")
         info = export_checkpoint(
             plain,
             arguments.checkpoint,

@@ -19,9 +19,9 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at imp
 
 from nbseg.deploy.coco_predictions import CocoPredictions
 from nbseg.deploy.drawing import PictureFolder
-from nbseg.deploy.images import read_image
 from nbseg.deploy.inputs import find_files, is_video, read_frames
 from nbseg.files import write_json
+from nbseg.images import read_image
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -63,12 +63,12 @@ def load_segmenter(arguments: argparse.Namespace):
     import torch
     from mmengine.config import Config
 
-    from nbseg.config.stage_config import stage_config
+    from nbseg.config.plain_config import student_config
     from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    config = stage_config(Config.fromfile(arguments.model), "student", "work_dirs/infer")
+    config = student_config(Config.fromfile(arguments.model), "work_dirs/infer")
     return CheckpointSegmenter(config, arguments.checkpoint)
 
 

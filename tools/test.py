@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 
 from nbseg.checkpoint import load_strictly
 from nbseg.config.options import override
-from nbseg.config.stage_config import coco_evaluator, predict_with_tta, stage_config
+from nbseg.config.plain_config import coco_evaluator, predict_with_tta, student_config
 from nbseg.engine.run_summary import draw_test_results
 
 
@@ -33,7 +33,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "checkpoint", help="a .pth file of the model that the config describes, or its .onnx"
     )
-    parser.add_argument("--work-dir", default="work_dirs/test", help="for logs")
+    parser.add_argument("--work-dir", default="work_dirs/test", help="folder of the logs")
     parser.add_argument("--tta", action="store_true", help="average the views of tta_pipeline")
     parser.add_argument(
         "--out", help="prefix of COCO result files: PREFIX.segm.json, PREFIX.bbox.json"
@@ -55,8 +55,7 @@ def main() -> None:
         config = Config.fromfile(arguments.config)
         if arguments.cfg_options:
             override(config, arguments.cfg_options)
-        plain = stage_config(config, "student", arguments.work_dir)
-        plain.load_from = None
+        plain = student_config(config, arguments.work_dir)
         plain.launcher = arguments.launcher
         results = arguments.out or str(Path(arguments.work_dir) / "predictions")
         coco_evaluator(plain).outfile_prefix = results

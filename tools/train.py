@@ -1,9 +1,9 @@
-"""Train teacher and student: control, teacher, pseudo-labels and student, each resumable.
+"""Train the control arm, the teacher and, with its pseudo-labels, the student.
 
 python tools/train.py configs/shapes/demo.py
-python tools/train.py CONFIG --stages teacher,pseudo,labels --resume
+python tools/train.py CONFIG --stages teacher,predict,label --resume
 python tools/train.py CONFIG --cfg-options data_root=data/nuclei percent=5 seed=1
-python tools/train.py CONFIG --stages labels --redo labels --cfg-options labels.floor=0.2
+python tools/train.py CONFIG --stages label --redo label --cfg-options label.floor=0.2
 tools/dist_train.sh CONFIG 8
 """
 
@@ -18,9 +18,10 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 
 from nbseg.config.options import override
-from nbseg.config.stage_config import DEFAULT_STAGES, STAGES
 from nbseg.engine.pipeline import Pipeline
 from nbseg.engine.run_summary import print_metrics, write_pictures
+from nbseg.engine.stages import DEFAULT_STAGES, STAGES
+from nbseg.engine.work_dir import default_work_dir
 from nbseg.errors import StageError
 
 
@@ -35,20 +36,20 @@ def parse_arguments() -> argparse.Namespace:
         type=lambda text: text.split(","),
         default=list(DEFAULT_STAGES),
         metavar="STAGE,...",
-        help=f"of {', '.join(STAGES)}; default: all but oracle",
+        help=f"stages to run, of {', '.join(STAGES)}; default: all except oracle",
     )
     parser.add_argument(
         "--resume",
         nargs="?",
         const="auto",
-        help="continue an unfinished stage from its last checkpoint, or from this one",
+        help="continue an interrupted stage from its last checkpoint, or from the one given",
     )
     parser.add_argument(
         "--redo",
         type=lambda text: text.split(","),
         default=[],
         metavar="STAGE,...",
-        help="run a finished stage again, and what depends on it",
+        help="finished stages to run again; the stages that depend on them follow",
     )
     parser.add_argument("--amp", action="store_true", help="train with mixed precision")
     parser.add_argument(
@@ -60,7 +61,7 @@ def parse_arguments() -> argparse.Namespace:
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="override the config",
+        help="config keys to override",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -74,11 +75,7 @@ def main() -> None:
         config = Config.fromfile(arguments.config)
         if arguments.cfg_options:
             override(config, arguments.cfg_options)
-        work_dir = Path(
-            arguments.work_dir
-            or config.get("work_dir")
-            or Path("work_dirs") / Path(arguments.config).stem
-        )
+        work_dir = arguments.work_dir or default_work_dir(config, arguments.config)
         pipeline = Pipeline(
             config,
             work_dir,
@@ -96,8 +93,8 @@ def main() -> None:
     except (StageError, FileNotFoundError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
     if is_main_process():
-        write_pictures(config, pipeline.configs, work_dir)
-        print_metrics(metrics, work_dir)
+        write_pictures(pipeline.settings, pipeline.configs, pipeline.work_dir)
+        print_metrics(metrics, pipeline.work_dir)
 
 
 if __name__ == "__main__":

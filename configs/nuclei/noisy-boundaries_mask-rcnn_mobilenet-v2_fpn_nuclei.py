@@ -61,4 +61,4 @@ teacher = dict(iterations=250)
 # A labeled image may hold eight nuclei or a hundred. Of nine such images the mean says little
 # about the others: seed 2 counts 18.6 nuclei an image where there are 39.6, and thresholds matched
 # to it drop every second one.
-labels = dict(box_threshold=0.3)
+label = dict(box_threshold=0.3)

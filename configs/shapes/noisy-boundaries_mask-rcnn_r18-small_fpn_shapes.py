@@ -53,4 +53,4 @@ train_dataloader = dict(sampler=dict(source_ratio=[1, 3]))
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01))
 iterations = 2800
 teacher = dict(iterations=1400)
-pseudo = dict(test_dataloader=dict(batch_size=4))
+predict = dict(test_dataloader=dict(batch_size=4))

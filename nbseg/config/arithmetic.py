@@ -5,14 +5,14 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-OPERATORS: dict[type, Callable] = {
+OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
     ast.USub: operator.neg,
 }
-FUNCTIONS: dict[str, Callable] = {"round": round, "max": max}
+FUNCTIONS: dict[str, Callable[..., Any]] = {"round": round, "max": max}
 
 
 def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
@@ -28,15 +28,15 @@ def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
         ValueError: the expression holds something else, a name is no number, or a divisor is 0.
     """
 
-    def value(node: ast.expr) -> int | float:
+    def value(node: ast.expr) -> Any:
         if isinstance(node, ast.Name):
-            found = lookup(node.id)
-            if isinstance(found, bool) or not isinstance(found, (int, float)):
+            number = lookup(node.id)
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
                 raise ValueError(
                     f"the config calculates {expression!r}, but {node.id!r} is not a number: "
-                    f"{found!r}"
+                    f"{number!r}"
                 )
-            return found
+            return number
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
             return node.value
         if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
@@ -52,6 +52,7 @@ def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
         )
 
     try:
-        return value(ast.parse(expression.strip(), mode="eval").body)
+        result: int | float = value(ast.parse(expression.strip(), mode="eval").body)
+        return result
     except (SyntaxError, TypeError, ZeroDivisionError) as error:
         raise ValueError(f"the config calculates {expression!r}: {error}") from error

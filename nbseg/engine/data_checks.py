@@ -1,7 +1,8 @@
-"""What can be known to be wrong before any stage runs."""
+"""Checks of configs and data that run before any stage starts."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -12,7 +13,7 @@ from nbseg.pseudo.thresholds import fixed_box_thresholds
 from nbseg.registry import DATASETS
 
 
-def annotation_files(dataset: dict) -> list[Path]:
+def annotation_files(dataset: dict[str, Any]) -> list[Path]:
     """Return the annotation files of a data set config, wrapped data sets included."""
     return [
         Path(leaf.get("data_root") or "") / leaf["ann_file"]
@@ -45,35 +46,36 @@ def check_data(configs: dict[str, Config], made: Collection[Path]) -> None:
         )
 
 
-def check_labeled(labels: dict) -> None:
+def check_labeled(label: dict[str, Any]) -> None:
     """Refuse what would fail after a teacher has been trained: classes, fixed thresholds.
 
     Raises:
         StageError: the classes' names or their order are not the labeled json's, or a threshold is
             no number.
     """
-    path = Path(labels["labeled_json"])
-    pixel = labels.get("pixel_threshold", "match")
+    path = Path(label["labeled_json"])
+    pixel = label.get("pixel_threshold", "match")
     try:
-        fixed_box_thresholds(labels.get("box_threshold", "match"), labels["classes"])
+        fixed_box_thresholds(label.get("box_threshold", "match"), label["classes"])
         if pixel != "match" and not isinstance(pixel, (int, float)):
-            raise ValueError(f'labels.pixel_threshold must be "match" or a number, found {pixel!r}')
+            raise ValueError(f'label.pixel_threshold must be "match" or a number, found {pixel!r}')
         if path.exists():
-            category_ids(load_coco(path), labels["classes"], path)
+            category_ids(load_coco(path), label["classes"], path)
     except ValueError as error:
         raise StageError(str(error)) from error
 
 
-def check_overlap(labeled: dict, unlabeled: dict) -> None:
+def check_overlap(teacher: Config, predict: Config) -> None:
     """Refuse unlabeled images that are labeled: their pseudo-labels would contradict the labels.
 
     Args:
-        labeled: data set config of the teacher.
-        unlabeled: data set config of the images to predict.
+        teacher: plain config of the teacher, which trains on the labeled images.
+        predict: plain config of the predict stage.
 
     Raises:
         StageError: some images are in both, by file or by content.
     """
+    labeled, unlabeled = teacher.train_dataloader.dataset, predict.test_dataloader.dataset
     pairs = overlapping_images(_image_paths(labeled), _image_paths(unlabeled))
     if pairs:
         first = "; ".join(
@@ -86,7 +88,17 @@ def check_overlap(labeled: dict, unlabeled: dict) -> None:
         )
 
 
-def _image_paths(dataset: dict) -> Iterator[str]:
+def check_checkpoint(path: Path) -> None:
+    """Refuse a teacher of the user's that is not there.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no teacher.checkpoint {path}; correct the path")
+
+
+def _image_paths(dataset: dict[str, Any]) -> Iterator[str]:
     for leaf in _leaves(dataset):
         if leaf.get("ann_file") and not all(map(Path.exists, annotation_files(leaf))):
             continue
@@ -115,7 +127,7 @@ def check_batches(stage: str, plain: Config) -> None:
         )
 
 
-def _data_paths(dataset: dict) -> list[Path]:
+def _data_paths(dataset: dict[str, Any]) -> list[Path]:
     folders = [
         Path(leaf.get("data_root") or "") / folder
         for leaf in _leaves(dataset)
@@ -124,7 +136,7 @@ def _data_paths(dataset: dict) -> list[Path]:
     return annotation_files(dataset) + folders
 
 
-def _leaves(dataset: dict) -> Iterator[dict]:
+def _leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the data sets inside concatenations and repetitions."""
     inner = [dataset.get("dataset"), *(dataset.get("datasets") or ())]
     if not any(inner):

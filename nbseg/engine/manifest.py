@@ -1,4 +1,4 @@
-"""What a stage ran with and whether it finished, so that a finished stage is kept or refused."""
+"""The record of a stage: its settings, its input files, and whether it finished."""
 
 import hashlib
 import json
@@ -9,23 +9,10 @@ from typing import Any
 
 from mmengine.config import Config
 
+from nbseg.errors import StageError
 from nbseg.files import file_hash, write_json
 
-# The keys of a plain config that decide what a stage makes.
-TRAINING_KEYS = (
-    "model",
-    "data_preprocessor",
-    "train_dataloader",
-    "train_cfg",
-    "auto_scale_lr",
-    "optim_wrapper",
-    "param_scheduler",
-    "custom_hooks",
-    "randomness",
-    "load_from",
-)
-PREDICTION_KEYS = ("model", "test_dataloader", "test_cfg")
-# Parts of them that change how a stage runs or is watched, but not what it makes.
+# Config keys that change how a stage runs or is watched, but not what it makes.
 IRRELEVANT_PARTS = {
     "num_workers",
     "persistent_workers",
@@ -80,6 +67,29 @@ class Manifest:
             if recorded.get(name) != (file_hash(path) if path.exists() else MISSING)
         ]
 
+    def refuse_changes(
+        self, keys: dict[str, Any] | None = None, inputs: dict[str, Path] | None = None
+    ) -> None:
+        """Refuse a stage that was run with other settings or files.
+
+        Args:
+            keys: the settings now; None leaves them unchecked.
+            inputs: the input files now, by name; None leaves them unchecked.
+
+        Raises:
+            StageError: names the stage, the changes and what to do.
+        """
+        changes = [] if keys is None else self.changes(keys)
+        changes += [] if inputs is None else self.changed_inputs(inputs)
+        if changes:
+            stage = self.content["stage"]
+            more = f" (and {len(changes) - 5} more)" if len(changes) > 5 else ""
+            raise StageError(
+                f"stage {stage} in {self.path.parent} was created with different settings or "
+                f"files: {'; '.join(changes[:5])}{more}. Re-run it (--redo {stage}, or delete "
+                f"{self.path}), or choose another --work-dir"
+            )
+
     def start(self, stage: str, keys: dict[str, Any], inputs: dict[str, Path]) -> None:
         """Record that the stage starts; it is not finished."""
         text = json.dumps(keys, sort_keys=True, default=str)
@@ -98,7 +108,9 @@ class Manifest:
         write_json(self.path, self.content, indent=1)
 
 
-def relevant_keys(content: Config | dict, keys: Sequence[str], work_dir: Path) -> dict[str, Any]:
+def relevant_keys(
+    content: Config | dict[str, Any], keys: Sequence[str], work_dir: Path
+) -> dict[str, Any]:
     """Return a config's values below ``keys``, by dotted path.
 
     The work directory's own path is left out of the values, so that a moved folder still matches.

@@ -1,6 +1,7 @@
 """The loop that predicts on unlabeled images and streams what it finds to disk."""
 
 import os
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,8 +35,8 @@ class PseudoLabelLoop(BaseLoop):
     def __init__(
         self,
         runner: Runner,
-        dataloader: dict,
-        evaluator: Evaluator | dict | list | None = None,
+        dataloader: dict[str, Any],
+        evaluator: Evaluator | dict[str, Any] | list[Any] | None = None,
         store: str | None = None,
         images_per_part: int = 64,
     ) -> None:
@@ -52,7 +53,7 @@ class PseudoLabelLoop(BaseLoop):
                 raise StageError(
                     f"image {info['img_id']} is {name}, but {self.store} has predictions of "
                     f"{finished[info['img_id']]} under that id: the unlabeled images have "
-                    "changed; run the pseudo stage again (--redo pseudo)"
+                    "changed; re-run the predict stage (--redo predict)"
                 )
             image_ids.append(info["img_id"])
         if finished:
@@ -69,7 +70,7 @@ class PseudoLabelLoop(BaseLoop):
         super().__init__(runner, {**dataloader, "dataset": dataset, "sampler": own})
 
     @torch.no_grad()
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Predict all missing images."""
         runner = self.runner
         runner.call_hook("before_test")

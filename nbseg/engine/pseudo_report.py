@@ -6,35 +6,39 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from nbseg.analysis.pseudo_report import read_inputs, write_report
+from nbseg.engine.work_dir import WorkDir
 from nbseg.registry import VISUALIZERS
 
 
-def write_pseudo_report(config: Config, work_dir: Path) -> None:
+def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
     """Write ``report/index.html`` about the pseudo-labels of a run, and log where it is.
 
-    The config's section ``report`` names the ``image_folder`` and, where there is one, the
-    ``hidden_truth``; ``to_visualizer=True`` gives the gallery to the run's visualizer, too. Without
-    the section there is no report; if the images are not there, a warning says so and the run goes
-    on.
+    The section ``report`` names the ``image_folder`` and, where there is one, the ``hidden_truth``;
+    ``to_visualizer=True`` also sends the gallery to the run's visualizer. Without the section no
+    report is written. If images are missing, a warning says so and the run continues.
+
+    Args:
+        config: the resolved settings of the run.
+        work_dir: the run's paths.
     """
     logger = MMLogger.get_current_instance()
     settings = config.get("report") or {}
     if not settings.get("image_folder"):
         return
-    out = work_dir / "report"
+    out = work_dir.report
     hidden_truth = settings.get("hidden_truth")
     if hidden_truth and not Path(hidden_truth).exists():
         hidden_truth = None
     visualizer = None
     if settings.get("to_visualizer") and config.get("visualizer"):
         # MMEngine keeps one of each name.
-        own = {"name": str(out), "save_dir": str(out)}
-        visualizer = VISUALIZERS.build({**config.visualizer, **own})
+        name = {"name": str(out), "save_dir": str(out)}
+        visualizer = VISUALIZERS.build({**config.visualizer, **name})
     try:
         inputs = read_inputs(
-            work_dir / "pseudo" / "pseudo_labels.json",
+            work_dir.pseudo_labels,
             settings["image_folder"],
-            config.labels.labeled_json,
+            config.label.labeled_json,
             hidden_truth,
         )
         write_report(inputs, out, visualizer=visualizer)

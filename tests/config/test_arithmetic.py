@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from nbseg.config.arithmetic import evaluate
-from nbseg.config.stage_config import resolve
+from nbseg.engine.stages import stage_config
 
 NUMBERS = {"labeled": 595, "percent": 2.5, "name": "coco", "flag": True}
 
@@ -51,16 +51,16 @@ def test_in_a_config_options_reach_what_is_calculated():
             "iterations": "{round(64 * labeled / 8)}",
             "train_cfg": {"max_iters": "{iterations}"},
             "param_scheduler": [{"milestones": ["{round(7 / 8 * iterations)}"]}],
-            "work_dir": "run/{2 * percent}-{percent}/",
+            "load_from": "run/{2 * percent}-{percent}/",
             "teacher": {"iterations": 80},
         }
     )
     config.merge_from_dict({"percent": 20})
-    student = resolve(config, "student", "run")
+    student = stage_config(config, "student", "run")
     assert student.train_cfg.max_iters == 4760
     assert student.param_scheduler[0].milestones == [4165]
-    assert student.work_dir == "run/40-20/"
-    assert resolve(config, "teacher", "run").param_scheduler[0].milestones == [70]
+    assert student.load_from == "run/40-20/"
+    assert stage_config(config, "teacher", "run").param_scheduler[0].milestones == [70]
     config.percent = "{iterations}"
     with pytest.raises(ValueError, match="refers to itself"):
-        resolve(config, "student", "run")
+        stage_config(config, "student", "run")

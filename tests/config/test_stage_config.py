@@ -3,13 +3,8 @@
 import pytest
 from mmengine.config import Config
 
-from nbseg.config.stage_config import (
-    STAGES,
-    TRAINING_STAGES,
-    coco_evaluator,
-    resolve,
-    stage_config,
-)
+from nbseg.config.plain_config import coco_evaluator, student_config
+from nbseg.engine.stages import STAGES, TRAINING_STAGES, stage_config
 
 
 def config(**changes):
@@ -60,11 +55,11 @@ def config(**changes):
                 "train_dataloader": {"dataset": {"_delete_": True, "sets": ["{labeled}"]}},
             },
             "oracle": {"ann_file": "hidden.json"},
-            "pseudo": {
+            "predict": {
                 "test_dataloader": {"dataset": {"_delete_": True, "ann_file": "unlabeled.json"}},
                 "test_cfg": {"_delete_": True, "type": "PseudoLabelLoop"},
             },
-            "labels": {"labeled_json": "{work_dir}/{seed}.json", "floor": 0.1},
+            "label": {"labeled_json": "{work_dir}/{seed}.json", "floor": 0.1},
             "split": {"percent": "{percent}", "seed": "{seed}"},
         }
     )
@@ -86,7 +81,7 @@ def test_a_name_alone_becomes_its_value_of_any_type():
     assert first.pipe == ["load", {"type": "CutOut", "holes": (1, 5)}]
     assert type(first.pipe[1].holes) is tuple
     assert first.ann_file == "run/splits/3@10.json"
-    assert second.ann_file == "run/pseudo/pseudo_labels.json"
+    assert second.ann_file == "run/pseudo_labels/pseudo_labels.json"
     assert student.load_from == "run/teacher/teacher.pth"
 
 
@@ -158,12 +153,12 @@ def test_delete_replaces_the_whole_dictionary():
 
 def test_the_command_line_reaches_every_stage():
     changed = config(seed=8, lr=0.25)
-    changed.merge_from_dict({"supervised.lr": 0.125, "teacher.train_cfg.val_interval": 9})
+    changed.merge_from_dict({"control.lr": 0.125, "teacher.train_cfg.val_interval": 9})
     for stage in ("student", "teacher", "oracle"):
         plain = stage_config(changed, stage, "run")
         assert plain.optim_wrapper.optimizer.lr == 0.25
         assert plain.train_dataloader.dataset.sets[0].ann_file == "run/splits/8@10.json"
-    supervised = stage_config(changed, "supervised", "run")
+    supervised = stage_config(changed, "control", "run")
     assert supervised.optim_wrapper.optimizer.lr == 0.125
     assert supervised.train_cfg.val_interval == 9
 
@@ -181,12 +176,12 @@ def test_the_config_itself_stays_as_it_is():
     made = config()
     before = made.to_dict()
     for stage in STAGES:
-        resolve(made, stage, "run")
+        stage_config(made, stage, "run")
     assert made.to_dict() == before
 
 
 def test_the_control_arm_is_the_teacher_trained_as_long_as_both():
-    plain = stage_config(config(), "supervised", "run")
+    plain = stage_config(config(), "control", "run")
     assert plain.model.mask_head.type == "Plain"
     assert plain.load_from is None
     assert [s.ann_file for s in plain.train_dataloader.dataset.sets] == ["run/splits/3@10.json"]
@@ -202,7 +197,7 @@ def test_the_control_arm_keeps_the_shape_of_a_step_schedule():
         {"type": "MultiStepLR", "begin": 0, "end": 100, "milestones": [60, 80], "gamma": 0.1},
         {"type": "StepLR", "step_size": 10},
     ]
-    plain = stage_config(config(teacher={"param_scheduler": steps}), "supervised", "run")
+    plain = stage_config(config(teacher={"param_scheduler": steps}), "control", "run")
     assert plain.param_scheduler[0] == steps[0]
     assert plain.param_scheduler[1] == {**steps[1], "end": 400, "milestones": [240, 320]}
     assert plain.param_scheduler[2].step_size == 40
@@ -222,20 +217,20 @@ def test_the_control_arm_keeps_the_shape_of_a_cosine_that_begins_late(before, af
         {"type": "LinearLR", "begin": 0, "end": 30},
         {"type": "CosineAnnealingLR", **before},
     ]
-    plain = stage_config(config(teacher={"param_scheduler": steps}), "supervised", "run")
+    plain = stage_config(config(teacher={"param_scheduler": steps}), "control", "run")
     assert plain.param_scheduler[0] == steps[0]
     assert plain.param_scheduler[1] == {"type": "CosineAnnealingLR", **after}
 
 
 def test_a_linear_decay_is_no_warm_up():
     decay = {"type": "LinearLR", "start_factor": 1.0, "end_factor": 0.1, "begin": 0, "end": 100}
-    plain = stage_config(config(teacher={"param_scheduler": [decay]}), "supervised", "run")
+    plain = stage_config(config(teacher={"param_scheduler": [decay]}), "control", "run")
     assert plain.param_scheduler == [{**decay, "end": 400}]
 
 
 def test_the_control_arm_may_have_a_schedule_of_its_own():
-    own = {"supervised": {"train_cfg": {"max_iters": 77}}}
-    plain = stage_config(config(**own), "supervised", "run")
+    own = {"control": {"train_cfg": {"max_iters": 77}}}
+    plain = stage_config(config(**own), "control", "run")
     assert plain.train_cfg.max_iters == 77
     assert plain.param_scheduler[1].T_max == 100
 
@@ -243,8 +238,10 @@ def test_the_control_arm_may_have_a_schedule_of_its_own():
 def test_the_control_arm_needs_iterations_to_derive_its_schedule():
     by_epochs = {"type": "EpochBasedTrainLoop", "max_epochs": 12, "_delete_": True}
     changed = config(teacher={"train_cfg": by_epochs})
-    with pytest.raises(ValueError, match="the teacher is not trained by iterations.*supervised"):
-        stage_config(changed, "supervised", "run")
+    with pytest.raises(
+        ValueError, match="the teacher is not trained by iterations.*control.train_cfg"
+    ):
+        stage_config(changed, "control", "run")
     assert stage_config(changed, "teacher", "run").train_cfg.max_epochs == 12
 
 
@@ -257,7 +254,7 @@ def test_the_oracle_is_the_student_with_the_hidden_labels():
 
 
 def test_own_files_take_the_place_of_what_stages_make():
-    own = config(teacher={"checkpoint": "mine.pth"}, labels={"ann_file": "mine.json"})
+    own = config(teacher={"checkpoint": "mine.pth"}, label={"ann_file": "mine.json"})
     student = stage_config(own, "student", "run")
     assert student.load_from == "mine.pth"
     assert student.train_dataloader.dataset.sets[1].ann_file == "mine.json"
@@ -268,7 +265,7 @@ def test_own_files_take_the_place_of_what_stages_make():
 
 
 def test_the_pseudo_stage_predicts_with_the_teacher_in_views():
-    pseudo = stage_config(config(), "pseudo", "run")
+    pseudo = stage_config(config(), "predict", "run")
     assert pseudo.model == {
         "type": "MaskTTAModel",
         "tta_cfg": {"max_per_img": 7},
@@ -278,18 +275,19 @@ def test_the_pseudo_stage_predicts_with_the_teacher_in_views():
     assert pseudo.test_cfg == {"type": "PseudoLabelLoop"}
     for key in ("train_dataloader", "train_cfg", "optim_wrapper", "val_dataloader", "val_cfg"):
         assert pseudo[key] is None
-    assert pseudo.work_dir == "run/pseudo"
+    assert pseudo.work_dir == "run/pseudo_labels"
 
 
-def test_the_labels_section_is_resolved():
-    assert resolve(config(), "labels", "run").labels == {
+def test_settings_of_single_steps_are_resolved():
+    settings = stage_config(config(), "label", "run")
+    assert settings.label == {
         "labeled_json": "run/3.json",
         "floor": 0.1,
     }
-    assert resolve(config(), "student", "run").split == {"percent": 10, "seed": 3}
+    assert settings.split == {"percent": 10, "seed": 3}
 
 
-@pytest.mark.parametrize("stage", [*TRAINING_STAGES, "pseudo"])
+@pytest.mark.parametrize("stage", [*TRAINING_STAGES, "predict"])
 def test_a_stages_config_is_plain_and_survives_a_file(stage, tmp_path):
     plain = stage_config(config(), stage, tmp_path)
     assert not set(plain) & {*STAGES, "split", "report", "head", "pipeline", "iterations"}
@@ -298,7 +296,7 @@ def test_a_stages_config_is_plain_and_survives_a_file(stage, tmp_path):
     assert "{work_dir}" not in path.read_text()
     assert Config.fromfile(path).to_dict() == plain.to_dict()
     # It is its own stage config, so that tools take either.
-    assert resolve(Config.fromfile(path), stage, "elsewhere").model == plain.model
+    assert student_config(Config.fromfile(path), "elsewhere").model == plain.model
 
 
 def test_the_evaluator_of_coco_files_is_found_among_several():
@@ -312,3 +310,20 @@ def test_the_evaluator_of_coco_files_is_found_among_several():
     assert coco_evaluator(Config({"test_evaluator": coco})) == coco
     with pytest.raises(ValueError, match="must have a metric with an ann_file.*gtFine/val"):
         coco_evaluator(Config({"test_evaluator": [other]}))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("supervised", "control"), ("pseudo", "predict"), ("labels", "label")]
+    + [("labelled_json", "labeled_json")],
+)
+def test_names_of_earlier_versions_are_refused_with_the_new_name(old, new):
+    with pytest.raises(ValueError, match=f"'{old}' of an earlier version; rename it to '{new}'"):
+        stage_config(config(**{old: {"lr": 1}}), "student", "run")
+
+
+def test_what_tests_the_student_has_no_key_of_a_training():
+    plain = student_config(config(), "logs")
+    assert plain.model == stage_config(config(), "student", "run").model
+    assert plain.work_dir == "logs"
+    assert not {"train_dataloader", "train_cfg", "optim_wrapper", "load_from"} & set(plain)

@@ -13,8 +13,8 @@ from mmengine.registry import init_default_scope
 from official_trees import write_cityscapes
 from tiny_runs import SMALL, evaluations, loaded, plain, run
 
-from nbseg.config.stage_config import stage_config
 from nbseg.datasets.converters.cityscapes import convert_cityscapes
+from nbseg.engine.stages import stage_config
 
 pytest.importorskip("cityscapesscripts", reason='needs the extra "cityscapes"')
 
@@ -56,7 +56,7 @@ def test_every_row_leaves_both_evaluations(runs):
     found = evaluations(runs)
     assert all({"AP", "AP_50", "boundary_AP"} <= set(values) for values in found.values())
     tested = Counter(stage for _, stage in found)
-    assert tested == {"teacher": 8, "supervised": 1, "student": len(STUDENTS), "oracle": 1}
+    assert tested == {"teacher": 8, "control": 1, "student": len(STUDENTS), "oracle": 1}
 
 
 @pytest.mark.parametrize("row", STUDENTS)
@@ -68,7 +68,7 @@ def test_students_differ_in_what_the_row_says(runs, row):
         names = [step.type for step in dataset.pipeline]
         assert ("CutOut" in names, "StrongColorAugmentation" in names) == (strong, strong)
     shared = re.match(r"cityscapes-(20|coarse)-seed0", row)[0]
-    assert pseudo.ann_file == f"work_dirs/{shared}/pseudo/pseudo_labels.json"
+    assert pseudo.ann_file == f"work_dirs/{shared}/pseudo_labels/pseudo_labels.json"
     head = student.model.roi_head.mask_head
     assert head.type == ("NoiseTolerantMaskHead" if noise_tolerant else "RLEMaskHead")
     assert head.loss_mask.type == mask_loss
@@ -110,7 +110,7 @@ def test_fine_and_coarse_labels_where_the_rows_say(runs):
         assert plain(runs / f"{shared}{name}", "teacher").load_from == file
     repeated, coarse = plain(runs / f"{shared}-truth", "oracle").train_dataloader.dataset.datasets
     assert (labels(repeated.dataset), labels(coarse)) == ("gtFine_train", "gtCoarse")
-    pseudo = json.loads((runs / shared / "pseudo/pseudo_labels.json").read_text())
+    pseudo = json.loads((runs / shared / "pseudo_labels/pseudo_labels.json").read_text())
     assert len(pseudo["images"]) == 2
     assert all("augsburg" in image["file_name"] for image in pseudo["images"])
 
@@ -147,11 +147,11 @@ def test_every_row_builds_at_its_full_size():
     init_default_scope("mmdet")
     for command in COMMANDS:
         config = loaded(command.config, command.cfg_options)
-        for stage in set(command.stages) - {"labels"}:
+        for stage in set(command.stages) - {"label"}:
             plain_config = stage_config(config, stage, command.work_dir)
             with torch.device("meta"):  # no weights: it is the structure that counts
                 model = MODELS.build(plain_config.model)
-            detector = model.module if stage == "pseudo" else model
+            detector = model.module if stage == "predict" else model
             assert detector.backbone.depth == 50
             assert detector.backbone.init_cfg.checkpoint == "torchvision://resnet50"
             assert detector.roi_head.bbox_head.num_classes == 8
@@ -161,11 +161,11 @@ def test_the_focal_loss_may_be_the_teachers_too():
     config = loaded(FINE, {"teacher.box_loss": "{softmax_focal_loss}"})
     losses = {
         stage: stage_config(config, stage, "run").model.roi_head.bbox_head.loss_cls.type
-        for stage in ("teacher", "supervised", "student")
+        for stage in ("teacher", "control", "student")
     }
     assert losses == {
         "teacher": "SoftmaxFocalLoss",
-        "supervised": "SoftmaxFocalLoss",
+        "control": "SoftmaxFocalLoss",
         "student": CROSS_ENTROPY,
     }
 

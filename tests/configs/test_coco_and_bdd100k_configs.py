@@ -8,15 +8,15 @@ from documented_commands import documented_commands
 from official_trees import write_bdd100k, write_coco
 from tiny_runs import SMALL, evaluations, loaded, plain, pseudo_labeled, run
 
-from nbseg.config.stage_config import resolve, stage_config
 from nbseg.datasets.converters.bdd100k import convert_bdd100k
 from nbseg.datasets.converters.coco2017 import convert_coco
+from nbseg.engine.stages import stage_config
 
 COCO, BDD100K = map(documented_commands, ("configs/coco/README.md", "configs/bdd100k/README.md"))
 # Images on each side of the documented data sets, and the passes of the teacher.
 LABELED = {"1": 1183, "2": 2366, "5": 5914, "10": 11829, "30": 35504, "100": 118287}
 # Among the eighty classes of a network that has learnt nothing any score is a low one.
-NO_THRESHOLD = {"labels.box_threshold": 0.001, "model.test_cfg.rcnn.score_thr": 0.001}
+NO_THRESHOLD = {"label.box_threshold": 0.001, "model.test_cfg.rcnn.score_thr": 0.001}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def coco(tmp_path_factory, one_thread):
         **SMALL,
         **NO_THRESHOLD,
         "teacher.batch_size": 1,
-        "pseudo.test_dataloader.dataset.indices": 4,  # the first of up to 99
+        "predict.test_dataloader.dataset.indices": 4,  # the first of up to 99
         "test_resize.scale": (96, 64),
         "strong_resize.scale": [(96, 48), (96, 64)],
     }
@@ -83,9 +83,9 @@ def test_images_without_labels_have_pseudo_labels(coco, percent):
     assert len(labeled) == expected[0]
     assert len(unlabeled) == min(4, expected[1])
     assert not labeled & set(unlabeled)
-    images = plain(folder, "pseudo").test_dataloader.dataset.data_prefix.img
+    images = plain(folder, "predict").test_dataloader.dataset.data_prefix.img
     assert all((coco.parent / images / name).is_file() for name in unlabeled.values())
-    assert pseudo.ann_file == f"work_dirs/coco-{percent}/pseudo/pseudo_labels.json"
+    assert pseudo.ann_file == f"work_dirs/coco-{percent}/pseudo_labels/pseudo_labels.json"
 
 
 def test_every_row_of_bdd100k_runs(bdd100k):
@@ -101,7 +101,7 @@ def test_every_row_of_bdd100k_runs(bdd100k):
     for student in students:
         repeated, pseudo = student.train_dataloader.dataset.datasets
         assert repeated.dataset.ann_file == "data/bdd100k/annotations/ins_seg_train.json"
-        assert pseudo.ann_file == "work_dirs/bdd100k/pseudo/pseudo_labels.json"
+        assert pseudo.ann_file == "work_dirs/bdd100k/pseudo_labels/pseudo_labels.json"
     teacher = plain(bdd100k / "bdd100k", "teacher")
     assert not is_strong(teacher.train_dataloader)
     head = teacher.model.roi_head.mask_head
@@ -132,8 +132,8 @@ def test_coco(command):
     }
     split = f"instances_train2017.1@{percent}"
     labeled, unlabeled = names.get(percent, (f"{split}.json", f"{split}-unlabeled.json"))
-    assert resolve(config, "labels", "run").labels.labeled_json.endswith(f"/{labeled}")
-    dataset = stage_config(config, "pseudo", "run").test_dataloader.dataset
+    assert stage_config(config, "label", "run").label.labeled_json.endswith(f"/{labeled}")
+    dataset = stage_config(config, "predict", "run").test_dataloader.dataset
     assert dataset.ann_file.endswith(f"/{unlabeled}")
     folder = "unlabeled2017" if percent == "100" else "train2017"
     assert dataset.data_prefix.img == f"data/coco/{folder}/"
@@ -148,7 +148,7 @@ def test_a_tenth_of_coco_is_repeated_as_in_the_released_code():
 
 def test_bdd100k():
     assert [c.stages for c in BDD100K] == [
-        ["teacher"], ["teacher", "pseudo", "labels", "student"], ["student"]
+        ["teacher"], ["teacher", "predict", "label", "student"], ["student"]
     ]  # fmt: skip
     supervised, ours, baseline = (loaded(c.config, c.cfg_options) for c in BDD100K)
     heads = [
@@ -160,5 +160,5 @@ def test_bdd100k():
     teacher = stage_config(supervised, "teacher", "run")
     assert teacher.train_cfg.max_iters * 16 == 36 * 7000
     dataset = stage_config(baseline, "student", "run").train_dataloader.dataset.datasets[1]
-    assert dataset.ann_file == "work_dirs/bdd100k/pseudo/pseudo_labels.json"
+    assert dataset.ann_file == "work_dirs/bdd100k/pseudo_labels/pseudo_labels.json"
     assert dataset.data_prefix.img == "data/bdd100k/images/100k/train/"

@@ -8,7 +8,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from nbseg.config.stage_config import stage_config
+from nbseg.engine.stages import stage_config
 from nbseg.models.boundary_mask_head import BoundaryMaskHead
 from nbseg.models.distance_to_boundary_loss import DistanceToBoundaryLoss
 from nbseg.models.mask_tta import MaskTTAModel
@@ -48,7 +48,7 @@ def test_student_teacher_and_pseudo_labels(model, tmp_path):
     init_default_scope("mmdet")
     plain = {stage: stage_config(config, stage, "run") for stage in ("student", "teacher")}
     assert plain["student"].model == plain["teacher"].model
-    pseudo = stage_config(config, "pseudo", "run").model
+    pseudo = stage_config(config, "predict", "run").model
     pseudo.module.backbone.init_cfg = None
     with torch.device("meta"):  # no weights: it is the structure that counts
         tta = MODELS.build(pseudo)

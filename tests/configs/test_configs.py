@@ -11,7 +11,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from nbseg.config.stage_config import STAGES, TRAINING_STAGES, resolve, stage_config
+from nbseg.engine.stages import STAGES, TRAINING_STAGES, stage_config
 from nbseg.models.boundary_preserving_loss import BoundaryPreservingLoss
 from nbseg.models.mask_tta import MaskTTAModel
 from nbseg.models.noise_tolerant_mask_head import NoiseTolerantMaskHead
@@ -55,14 +55,14 @@ def test_there_are_configs():
     assert Path("shapes/demo.py") in LEAVES
 
 
-@pytest.mark.parametrize("stage", [*TRAINING_STAGES, "pseudo"])
+@pytest.mark.parametrize("stage", [*TRAINING_STAGES, "predict"])
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
 def test_every_stage_builds_its_model(load, leaf, stage):
     config = load(leaf)
     plain = stage_config(config, stage, "work_dirs/test")
     model = build(plain)
-    detector = model.module if stage == "pseudo" else model
-    assert isinstance(model, MaskTTAModel) == (stage == "pseudo")
+    detector = model.module if stage == "predict" else model
+    assert isinstance(model, MaskTTAModel) == (stage == "predict")
     noise_tolerant = stage in ("student", "oracle") and (
         config.mask_head.type == "NoiseTolerantMaskHead"  # not the models it is compared with
     )
@@ -70,7 +70,7 @@ def test_every_stage_builds_its_model(load, leaf, stage):
         assert isinstance(head, NoiseTolerantMaskHead) == noise_tolerant
         assert isinstance(head.loss_mask, BoundaryPreservingLoss) == noise_tolerant
         assert head.num_classes == len(config.classes) == config.num_classes
-    if stage != "pseudo":
+    if stage != "predict":
         assert plain.train_cfg.max_iters > 0
         Compose(plain.test_dataloader.dataset.pipeline)
         dataset = plain.train_dataloader.dataset
@@ -86,28 +86,28 @@ def test_every_stage_builds_its_model(load, leaf, stage):
 def test_the_control_arm_trains_as_long_as_teacher_and_student(load, leaf):
     iterations = {
         stage: stage_config(load(leaf), stage, "work_dirs/test").train_cfg.max_iters
-        for stage in ("supervised", "teacher", "student")
+        for stage in ("control", "teacher", "student")
     }
-    assert iterations["supervised"] == iterations["teacher"] + iterations["student"]
+    assert iterations["control"] == iterations["teacher"] + iterations["student"]
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
 def test_command_line_options_reach_every_place(load, leaf):
     config = load(leaf)
     config.merge_from_dict({"data_root": "elsewhere", "percent": 7, "seed": 5, "max_per_img": 13})
-    split = resolve(config, "student", "run").split
+    split = stage_config(config, "label", "run").get("split")
     if split:
         assert split.percent == 7 and split.seed == 5 and split.ann_file.startswith("elsewhere/")
     for stage in STAGES:
-        if stage == "labels":
-            labels = resolve(config, stage, "run").labels
+        if stage == "label":
+            labels = stage_config(config, stage, "run").label
             assert labels.labeled_json.startswith("run/splits/" if split else "elsewhere/")
             assert labels.labeled_json.endswith(".5@7.json") or not split
             continue
         plain = stage_config(config, stage, "run")
         assert plain.randomness.seed == 5
         assert plain.test_dataloader.dataset.data_prefix.img.startswith("elsewhere/")
-    tta_cfg = stage_config(config, "pseudo", "run").model.tta_cfg
+    tta_cfg = stage_config(config, "predict", "run").model.tta_cfg
     assert tta_cfg.max_per_img == 13
 
 
@@ -137,7 +137,7 @@ def test_head_and_loss_switch_alone(load, head, loss):
 def test_the_views_of_the_released_code(load, tmp_path, views, image, smallest, largest):
     config = load(Path("coco/noisy-boundaries_mask-rcnn_mobilenet-v2_fpn_coco-street7.py"))
     config.tta_scales = Config.fromfile(FOLDER / "_base_" / f"{views}.py").tta_scales
-    pipeline = stage_config(config, "pseudo", "run").test_dataloader.dataset.pipeline
+    pipeline = stage_config(config, "predict", "run").test_dataloader.dataset.pipeline
     path = tmp_path / "image.png"
     cv2.imwrite(str(path), np.zeros((*image, 3), np.uint8))
     init_default_scope("mmdet")

@@ -9,33 +9,14 @@ from documented_commands import documented_commands
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 from official_trees import write_cityscapes
-from tiny_runs import SMALL, evaluations, loaded, plain, pseudo_labeled, run
+from tiny_runs import PARTS, SMALL, evaluations, loaded, plain, pseudo_labeled, run
 
-from nbseg.config.stage_config import stage_config
 from nbseg.datasets.converters.cityscapes import convert_cityscapes
+from nbseg.engine.stages import stage_config
 
 pytest.importorskip("cityscapesscripts", reason='needs the extra "cityscapes"')
 
 COMMANDS = documented_commands("configs/cityscapes/README.md")
-# What the models have beyond Mask R-CNN's parts, made small as well.
-PARTS = {
-    "point-rend": {
-        "mask_head.fc_out_channels": 32,
-        "plain_mask_head.fc_out_channels": 32,
-        "model.roi_head.point_head.in_channels": 16,
-        "model.roi_head.point_head.fc_channels": 16,
-        "model.test_cfg.rcnn.subdivision_steps": 2,
-    },
-    "bmask-rcnn": {},
-    "refinemask": {
-        "mask_head.conv_out_channels": 24,  # halved at each of its three fusions
-        "plain_mask_head.conv_out_channels": 24,
-        "mask_head.semantic_channels": 8,
-        "plain_mask_head.semantic_channels": 8,
-        "model.roi_head.semantic_head.in_channels": 16,
-        "model.roi_head.semantic_head.conv_out_channels": 8,
-    },
-}
 HEADS = {
     "point-rend": "RLECoarseMaskHead",
     "bmask-rcnn": "BoundaryMaskHead",
@@ -82,7 +63,7 @@ def test_teacher_and_student_are_the_model(runs, model):
         assert strong == (stage == "student")
     repeated, pseudo = config.train_dataloader.dataset.datasets
     assert repeated.dataset.ann_file != pseudo.ann_file
-    assert pseudo.ann_file == f"work_dirs/{model}-20/pseudo/pseudo_labels.json"
+    assert pseudo.ann_file == f"work_dirs/{model}-20/pseudo_labels/pseudo_labels.json"
     truth = json.loads((runs.parent / repeated.dataset.ann_file).read_text())
     labeled = {image["file_name"] for image in truth["images"]}
     unlabeled = set(pseudo_labeled(runs / f"{model}-20").values())

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from documented_commands import REPOSITORY, documented_commands
+from nbseg.config.stage_config import stage_config
 from tiny_runs import loaded
 
-from nbseg.config.stage_config import stage_config
 from nbseg.engine.manifest import TRAINING_KEYS, relevant_keys
 from nbseg.experiments.arms import arm_of
 from nbseg.experiments.paper_scale import paper_source

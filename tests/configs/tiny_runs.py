@@ -18,12 +18,12 @@ SMALL = {
     "persistent_workers": False,
     "iterations": 2,
     "teacher.iterations": 2,
-    "supervised.iterations": 2,
+    "control.iterations": 2,
     "warmup_iterations": 1,
     "test_resize.scale": (128, 64),
     "tta_scales": ["{test_resize}"],
     # What a network says after two steps hardly differs from chance.
-    "labels.floor": 0.05,
+    "label.floor": 0.05,
     "optim_wrapper.optimizer.lr": 1e-4,
     "max_per_img": 10,
     "vis_backends": [{"type": "LocalVisBackend"}],
@@ -48,6 +48,25 @@ SMALL = {
     "model.train_cfg.rcnn.sampler.num": 16,
     "model.test_cfg.rpn.nms_pre": 50,
     "model.test_cfg.rpn.max_per_img": 30,
+}
+# What the models have beyond Mask R-CNN's parts, made small as well.
+PARTS = {
+    "point-rend": {
+        "mask_head.fc_out_channels": 32,
+        "plain_mask_head.fc_out_channels": 32,
+        "model.roi_head.point_head.in_channels": 16,
+        "model.roi_head.point_head.fc_channels": 16,
+        "model.test_cfg.rcnn.subdivision_steps": 2,
+    },
+    "bmask-rcnn": {},
+    "refinemask": {
+        "mask_head.conv_out_channels": 24,  # halved at each of its three fusions
+        "plain_mask_head.conv_out_channels": 24,
+        "mask_head.semantic_channels": 8,
+        "plain_mask_head.semantic_channels": 8,
+        "model.roi_head.semantic_head.in_channels": 16,
+        "model.roi_head.semantic_head.conv_out_channels": 8,
+    },
 }
 
 
@@ -83,7 +102,7 @@ def plain(folder, stage):
 
 def pseudo_labeled(folder):
     """File names by id of the images that were predicted; what is labeled is among them."""
-    content = json.loads((folder / "pseudo/pseudo_labels.json").read_text())
+    content = json.loads((folder / "pseudo_labels/pseudo_labels.json").read_text())
     images = {image["id"]: image["file_name"] for image in content["images"]}
     assert content["annotations"]
     assert {annotation["image_id"] for annotation in content["annotations"]} <= set(images)

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 from mmengine.config import Config
 
-from nbseg.config.stage_config import DEFAULT_STAGES
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.engine.pipeline import Pipeline
+from nbseg.engine.stages import DEFAULT_STAGES
 
 # The config of the generated set with everything that takes time made small. What a network says
 # after three steps hardly differs from chance, so boxes of low scores become pseudo-labels.
@@ -26,7 +26,7 @@ persistent_workers = False
 iterations = 3
 warmup_iterations = 1
 teacher = dict(iterations=2)
-labels = dict(floor=0.05)
+label = dict(floor=0.05)
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=-1), logger=dict(interval=1))
 vis_backends = [dict(type='LocalVisBackend')]

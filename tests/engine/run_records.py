@@ -2,16 +2,16 @@
 
 import json
 
-from nbseg.config.stage_config import STAGES
 from nbseg.engine.manifest import Manifest
+from nbseg.engine.stages import STAGES
+from nbseg.engine.work_dir import WorkDir
 from nbseg.files import file_hash, write_json
 
-TRAINED = ("supervised", "teacher", "student")
+TRAINED = ("control", "teacher", "student")
 
 
 def manifest(run, stage):
-    folder = "pseudo" if stage == "labels" else stage
-    return Manifest(run.work_dir / folder / f"{stage}.manifest.json")
+    return Manifest(WorkDir(run.work_dir).manifest(stage))
 
 
 def as_if_killed(run, stage):

@@ -5,7 +5,7 @@ import json
 import pytest
 from run_records import content_of, kept_and_started, logged_steps
 
-from nbseg.config.stage_config import STAGES
+from nbseg.engine.stages import DEFAULT_STAGES
 from nbseg.files import file_hash
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_a_second_call_keeps_everything(finished, train):
     before = content_of(finished.work_dir)
     printed = train(finished.config, "--work-dir", finished.work_dir, "--resume")
-    assert kept_and_started(printed) == (list(STAGES[:-1]), [])
+    assert kept_and_started(printed) == (list(DEFAULT_STAGES), [])
     assert content_of(finished.work_dir) == before
 
 
@@ -36,7 +36,7 @@ def test_a_changed_key_is_refused_by_name_before_anything_runs(finished, train):
     message = str(refusal.value)
     assert "train.py: stage teacher in" in message
     assert "optim_wrapper.optimizer.lr: was 0.002, is 0.5" in message
-    assert "Make it again (--redo teacher, or delete" in message
+    assert "Re-run it (--redo teacher, or delete" in message
     assert content_of(finished.work_dir) == before
 
 
@@ -44,12 +44,12 @@ def test_a_changed_key_is_refused_by_name_before_anything_runs(finished, train):
     ("stage", "changes", "key"),
     [
         (
-            "supervised",
+            "control",
             {"teacher.optim_wrapper.optimizer.lr": 1.0},
             "optimizer.lr",
         ),
-        ("pseudo", {"tta_model.tta_cfg.max_per_img": 3}, "model.tta_cfg.max_per_img"),
-        ("labels", {"labels.floor": 0.2}, "labels.floor: was 0.05, is 0.2"),
+        ("predict", {"tta_model.tta_cfg.max_per_img": 3}, "model.tta_cfg.max_per_img"),
+        ("label", {"label.floor": 0.2}, "label.floor: was 0.05, is 0.2"),
         ("student", {"mask_loss.gain": 2.0}, "loss_mask.gain: was 1.0, is 2.0"),
         ("student", {"mask_head": "{plain_mask_head}"}, "mask_head.type"),
         ("student", {"seed": 1}, "randomness.seed: was 0, is 1"),
@@ -67,7 +67,7 @@ def test_what_matters_to_a_stage(finished, make_pipeline, stage, changes, key):
         {"tta_model.feature_budget": 0},
         {"val_interval": 1},
         {"log_level": "ERROR"},
-        {"pseudo.test_cfg.images_per_part": 1},
+        {"predict.test_cfg.images_per_part": 1},
     ],
 )
 def test_what_matters_to_no_stage(finished, make_pipeline, changes):
@@ -75,7 +75,7 @@ def test_what_matters_to_no_stage(finished, make_pipeline, changes):
 
 
 def test_a_changed_input_is_refused_by_name(moved, make_pipeline):
-    path = moved.work_dir / "pseudo" / "pseudo_labels.json"
+    path = moved.work_dir / "pseudo_labels" / "pseudo_labels.json"
     content = json.loads(path.read_text())
     content["annotations"].pop()
     path.write_text(json.dumps(content))
@@ -87,19 +87,19 @@ def test_redo_runs_a_stage_and_what_depends_on_it(moved, train):
     before = file_hash(moved.work_dir / "teacher" / "teacher.pth")
     printed = train(
         moved.config,
-        *("--work-dir", moved.work_dir, "--redo", "labels", "--resume"),
-        *("--cfg-options", "labels.box_threshold=0.06"),
+        *("--work-dir", moved.work_dir, "--redo", "label", "--resume"),
+        *("--cfg-options", "label.box_threshold=0.06"),
     )
-    assert kept_and_started(printed) == (["supervised", "teacher", "pseudo"], ["labels", "student"])
+    assert kept_and_started(printed) == (["control", "teacher", "predict"], ["label", "student"])
     assert file_hash(moved.work_dir / "teacher" / "teacher.pth") == before
-    info = json.loads((moved.work_dir / "pseudo" / "pseudo_labels.json").read_text())["info"]
+    info = json.loads((moved.work_dir / "pseudo_labels" / "pseudo_labels.json").read_text())["info"]
     assert {one["box_threshold"] for one in info["classes"].values()} == {0.06}
     # From the start, in spite of --resume.
     assert logged_steps(moved.work_dir / "student")[0] == [1, 2, 3]
 
 
 def test_redo_goes_down_the_chain(moved, make_pipeline):
-    chain = {"teacher", "pseudo", "labels", "student", "oracle"}
+    chain = {"teacher", "predict", "label", "student", "oracle"}
     assert make_pipeline(moved, redo=["teacher"]).redo == chain
-    assert make_pipeline(moved, redo=["supervised"]).redo == {"supervised"}
-    assert make_pipeline(moved, redo=["pseudo"]).redo == {"pseudo", "labels", "student"}
+    assert make_pipeline(moved, redo=["control"]).redo == {"control"}
+    assert make_pipeline(moved, redo=["predict"]).redo == {"predict", "label", "student"}

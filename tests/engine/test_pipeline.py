@@ -9,28 +9,29 @@ from mmengine.config import Config
 from pycocotools.coco import COCO
 from run_records import TRAINED, kept_and_started, logged_steps, manifest
 
-from nbseg.config.stage_config import STAGES, stage_config
+from nbseg.engine.stages import DEFAULT_STAGES, STAGES, stage_config
+from nbseg.engine.work_dir import WorkDir
 from nbseg.pseudo.predictions import PredictionStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_all_stages_but_the_oracle_ran(finished):
-    assert kept_and_started(finished.printed) == ([], list(STAGES[:-1]))
-    for stage in STAGES[:-1]:
+    assert kept_and_started(finished.printed) == ([], list(DEFAULT_STAGES))
+    for stage in DEFAULT_STAGES:
         assert manifest(finished, stage).finished
     assert not (finished.work_dir / "oracle").exists()
 
 
-@pytest.mark.parametrize("stage", [*TRAINED, "pseudo"])
+@pytest.mark.parametrize("stage", [*TRAINED, "predict"])
 def test_a_stage_leaves_the_plain_config_it_ran(finished, stage):
-    path = finished.work_dir / stage / "config.py"
+    path = WorkDir(finished.work_dir).config(stage)
     plain = Config.fromfile(path)
     assert not set(plain) & {*STAGES, "split", "report"}
     assert "{" not in path.read_text().replace("{}", "").replace("dict(", "")
     expected = stage_config(Config.fromfile(finished.config), stage, finished.work_dir)
     assert plain.model == expected.model
-    assert plain.work_dir == str(finished.work_dir / stage)
+    assert plain.work_dir == str(path.parent)
 
 
 @pytest.mark.parametrize("stage", TRAINED)
@@ -38,7 +39,7 @@ def test_a_checkpoint_carries_its_config_and_no_optimizer(finished, stage):
     folder = finished.work_dir / stage
     checkpoint = torch.load(folder / f"{stage}.pth", weights_only=False)
     assert set(checkpoint) == {"state_dict", "meta"}
-    assert checkpoint["meta"]["iter"] == {"supervised": 5, "teacher": 2, "student": 3}[stage]
+    assert checkpoint["meta"]["iter"] == {"control": 5, "teacher": 2, "student": 3}[stage]
     own = Config.fromstring(checkpoint["meta"]["cfg"], ".py")
     assert own.model == Config.fromfile(folder / "config.py").model
     coarse = [name for name in checkpoint["state_dict"] if "coarse" in name]
@@ -47,7 +48,7 @@ def test_a_checkpoint_carries_its_config_and_no_optimizer(finished, stage):
 
 
 def test_the_control_arm_trains_as_long_as_teacher_and_student(finished):
-    assert logged_steps(finished.work_dir / "supervised") == [[1, 2, 3, 4, 5]]
+    assert logged_steps(finished.work_dir / "control") == [[1, 2, 3, 4, 5]]
     assert logged_steps(finished.work_dir / "teacher") == [[1, 2]]
     assert logged_steps(finished.work_dir / "student") == [[1, 2, 3]]
 
@@ -58,7 +59,7 @@ def test_every_unlabeled_image_is_predicted(finished):
     )
     images = {image["id"]: image["file_name"] for image in hidden["images"]}
     assert len(images) == 3
-    stored = list(PredictionStore(finished.work_dir / "pseudo" / "predictions"))
+    stored = list(PredictionStore(finished.work_dir / "pseudo_labels" / "predictions"))
     assert {image.image_id: image.file_name for image in stored} == images
     for image in stored:
         assert (image.height, image.width) == (64, 64)
@@ -68,7 +69,7 @@ def test_every_unlabeled_image_is_predicted(finished):
 
 
 def test_pseudo_labels_are_valid_coco(finished):
-    coco = COCO(str(finished.work_dir / "pseudo" / "pseudo_labels.json"))
+    coco = COCO(str(finished.work_dir / "pseudo_labels" / "pseudo_labels.json"))
     labeled = json.loads((finished.work_dir / "splits" / "instances_train.0@50.json").read_text())
     assert len(coco.imgs) == 3 and coco.anns
     assert not set(coco.imgs) & {image["id"] for image in labeled["images"]}
@@ -92,7 +93,7 @@ def test_metrics_are_those_of_the_test_unrounded(finished):
         assert values == manifest(finished, stage).content["metrics"]
         results = json.loads((finished.work_dir / stage / "predictions.segm.json").read_text())
         assert {result["image_id"] for result in results} <= {1, 2}
-    assert "supervised (control)" in finished.printed
+    assert "\ncontrol " in finished.printed
 
 
 def test_pictures_are_drawn(finished):
@@ -107,9 +108,9 @@ def test_pictures_are_drawn(finished):
 
 def test_own_files_skip_the_stages_that_would_make_them(finished, tmp_path, make_pipeline):
     own = {"teacher.checkpoint": str(finished.work_dir / "teacher" / "teacher.pth")}
-    assert make_pipeline(finished, own).stages == ["supervised", "pseudo", "labels", "student"]
-    own = {"labels.ann_file": str(finished.work_dir / "pseudo" / "pseudo_labels.json")}
-    assert make_pipeline(finished, own).stages == ["supervised", "teacher", "student"]
+    assert make_pipeline(finished, own).stages == ["control", "predict", "label", "student"]
+    own = {"label.ann_file": str(finished.work_dir / "pseudo_labels" / "pseudo_labels.json")}
+    assert make_pipeline(finished, own).stages == ["control", "teacher", "student"]
 
 
 def test_a_bare_folder_of_images_and_an_own_teacher(finished, tmp_path, train):
@@ -118,15 +119,15 @@ def test_a_bare_folder_of_images_and_an_own_teacher(finished, tmp_path, train):
     work_dir = tmp_path / "run"
     printed = train(
         finished.config,
-        *("--work-dir", work_dir, "--stages", "teacher,pseudo,labels,student", "--cfg-options"),
+        *("--work-dir", work_dir, "--stages", "teacher,predict,label,student", "--cfg-options"),
         *("split=None", f"unlabeled_folder={folder}/"),
         f"labeled_json={finished.work_dir}/splits/instances_train.0@50.json",
         f"teacher.checkpoint={finished.work_dir}/teacher/teacher.pth",
-        "pseudo.test_dataloader.dataset.type=ImageFolderDataset",
-        "pseudo.test_dataloader.dataset.ann_file=",
+        "predict.test_dataloader.dataset.type=ImageFolderDataset",
+        "predict.test_dataloader.dataset.ann_file=",
     )
-    assert kept_and_started(printed) == ([], ["pseudo", "labels", "student"])
-    coco = COCO(str(work_dir / "pseudo" / "pseudo_labels.json"))
+    assert kept_and_started(printed) == ([], ["predict", "label", "student"])
+    coco = COCO(str(work_dir / "pseudo_labels" / "pseudo_labels.json"))
     assert [image["file_name"] for image in coco.imgs.values()] == ["000000.png", "000001.png"]
     assert coco.anns
     assert list(json.loads((work_dir / "metrics.json").read_text())) == ["student"]

@@ -27,30 +27,32 @@ def test_unlabeled_images_that_are_labeled_are_refused(finished, tmp_path, make_
         "report": None,
         "labeled_json": labeled,
         "teacher.checkpoint": f"{finished.work_dir}/teacher/teacher.pth",
-        "pseudo.test_dataloader.dataset.type": "ImageFolderDataset",
-        "pseudo.test_dataloader.dataset.data_prefix.img": f"{folder}/",
-        "pseudo.test_dataloader.dataset.ann_file": "",
+        "predict.test_dataloader.dataset.type": "ImageFolderDataset",
+        "predict.test_dataloader.dataset.data_prefix.img": f"{folder}/",
+        "predict.test_dataloader.dataset.ann_file": "",
     }
     message = rf"1 unlabeled images are labeled ones: .*{images[0]['file_name']} = .*a_copy.png"
     with pytest.raises(StageError, match=message):
-        make_pipeline(run, changes, stages=["pseudo"]).run()
-    assert not (run.work_dir / "pseudo").exists()
-    make_pipeline(run, {**changes, "allow_overlap": True}, stages=["pseudo"]).run()
-    assert len(list(PredictionStore(run.work_dir / "pseudo" / "predictions"))) == 2
+        make_pipeline(run, changes, stages=["predict"]).run()
+    assert not (run.work_dir / "pseudo_labels").exists()
+    make_pipeline(run, {**changes, "allow_overlap": True}, stages=["predict"]).run()
+    assert len(list(PredictionStore(run.work_dir / "pseudo_labels" / "predictions"))) == 2
 
 
 def test_another_models_checkpoint_is_no_teacher(finished, tmp_path, make_pipeline):
     changes = {"teacher.checkpoint": str(finished.work_dir / "student" / "student.pth")}
     run = type(finished)(**{**vars(finished), "work_dir": tmp_path / "run"})
     with pytest.raises(ValueError, match="student.pth is not a checkpoint of"):
-        make_pipeline(run, changes, stages=["pseudo"]).run()
+        make_pipeline(run, changes, stages=["predict"]).run()
 
 
 def test_what_another_stage_makes_must_be_there(finished, tmp_path, make_pipeline):
     run = type(finished)(**{**vars(finished), "work_dir": tmp_path / "run"})
-    with pytest.raises(FileNotFoundError, match="stage pseudo needs .*teacher.pth.*run the stage"):
-        make_pipeline(run, stages=["pseudo"]).run()
-    with pytest.raises(FileNotFoundError, match="stage student needs .*pseudo_labels.json"):
+    with pytest.raises(
+        FileNotFoundError, match="stage predict: missing input.*teacher.pth.*Run the stage"
+    ):
+        make_pipeline(run, stages=["predict"]).run()
+    with pytest.raises(FileNotFoundError, match="stage student: missing input.*pseudo_labels.json"):
         make_pipeline(run, stages=["student"]).run()
 
 
@@ -58,14 +60,14 @@ def test_missing_data_is_refused_before_a_stage_starts(finished, tmp_path, make_
     run = type(finished)(**{**vars(finished), "work_dir": tmp_path / "run"})
     with pytest.raises(StageError, match="no annotation file .*nowhere.*correct data_root"):
         make_pipeline(run, {"data_root": str(tmp_path / "nowhere")}).run()
-    with pytest.raises(FileNotFoundError, match="nowhere.*test_dataloader of stage supervised"):
+    with pytest.raises(FileNotFoundError, match="nowhere.*test_dataloader of stage control"):
         make_pipeline(run, {"val_images": str(tmp_path / "nowhere")}).run()
-    assert not (run.work_dir / "supervised").exists()
+    assert not (run.work_dir / "control").exists()
 
 
 @pytest.mark.parametrize("options", [{"stages": ["student", "test"]}, {"redo": ["test"]}])
 def test_unknown_stages_are_named(finished, make_pipeline, options):
-    with pytest.raises(ValueError, match=r"unknown stages \['test'\]; there are supervised, "):
+    with pytest.raises(ValueError, match=r"unknown stages \['test'\]; the stages are control, "):
         make_pipeline(finished, **options)
 
 
@@ -75,3 +77,14 @@ def test_options_that_cannot_work_are_refused(finished, make_pipeline):
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="--amp needs a GPU"):
             make_pipeline(finished, amp=True)
+
+
+@pytest.mark.parametrize(("old", "new"), [("supervised", "control"), ("pseudo", "pseudo_labels")])
+def test_a_work_directory_of_an_earlier_version_is_refused(
+    finished, tmp_path, make_pipeline, old, new
+):
+    run = SimpleNamespace(**{**vars(finished), "work_dir": tmp_path})
+    (tmp_path / old).mkdir()
+    (tmp_path / old / f"{old}.manifest.json").write_text("{}")
+    with pytest.raises(StageError, match=f"earlier version of nbseg, which named .*{new}"):
+        make_pipeline(run)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def keep_one_image(run):
     """Leave one image in the store, marked by a score that no model gives."""
-    folder = run.work_dir / "pseudo" / "predictions"
+    folder = run.work_dir / "pseudo_labels" / "predictions"
     first = next(iter(PredictionStore(folder)))
     for part in folder.glob("part-*"):
         part.unlink()
@@ -27,27 +27,27 @@ def keep_one_image(run):
 
 
 def marked_images(run):
-    store = PredictionStore(run.work_dir / "pseudo" / "predictions")
+    store = PredictionStore(run.work_dir / "pseudo_labels" / "predictions")
     assert len(store.file_names()) == len(list(store)) == 3
     return [image.image_id for image in store if (image.scores == 2).any()]
 
 
 def test_a_killed_prediction_goes_on_with_the_missing_images(moved, make_pipeline):
-    as_if_killed(moved, "pseudo")
+    as_if_killed(moved, "predict")
     image_id = keep_one_image(moved)
     original = {
         image.image_id: image
-        for image in PredictionStore(moved.work_dir / "pseudo" / "predictions")
+        for image in PredictionStore(moved.work_dir / "pseudo_labels" / "predictions")
     }
-    make_pipeline(moved, stages=["pseudo"], resume="auto").run()
-    assert manifest(moved, "pseudo").finished
+    make_pipeline(moved, stages=["predict"], resume="auto").run()
+    assert manifest(moved, "predict").finished
     assert marked_images(moved) == [image_id]
     assert set(original) == {image_id}
 
 
 def test_other_images_under_known_ids_are_refused(moved, make_pipeline):
-    as_if_killed(moved, "pseudo")
-    folder = moved.work_dir / "pseudo" / "predictions"
+    as_if_killed(moved, "predict")
+    folder = moved.work_dir / "pseudo_labels" / "predictions"
     first = next(iter(PredictionStore(folder)))
     for part in folder.glob("part-*"):
         part.unlink()
@@ -55,24 +55,24 @@ def test_other_images_under_known_ids_are_refused(moved, make_pipeline):
     writer.append([first._replace(file_name="another.png")])
     writer.flush()
     with pytest.raises(ValueError, match="has predictions of another.png under that id"):
-        make_pipeline(moved, stages=["pseudo"], resume="auto").run()
+        make_pipeline(moved, stages=["predict"], resume="auto").run()
 
 
 def test_without_resume_prediction_starts_again(moved, make_pipeline):
-    as_if_killed(moved, "pseudo")
+    as_if_killed(moved, "predict")
     keep_one_image(moved)
-    make_pipeline(moved, stages=["pseudo"]).run()
+    make_pipeline(moved, stages=["predict"]).run()
     assert marked_images(moved) == []
 
 
 def test_predictions_of_another_teacher_are_not_continued(moved, make_pipeline):
-    as_if_killed(moved, "pseudo")
+    as_if_killed(moved, "predict")
     keep_one_image(moved)
     checkpoint = torch.load(moved.work_dir / "teacher" / "teacher.pth", weights_only=False)
     checkpoint["meta"]["another"] = True
     torch.save(checkpoint, moved.work_dir / "teacher" / "teacher.pth")
-    with pytest.raises(ValueError, match="stage pseudo in .*teacher checkpoint.*--redo pseudo"):
-        make_pipeline(moved, stages=["pseudo"], resume="auto").run()
+    with pytest.raises(ValueError, match="stage predict in .*teacher checkpoint.*--redo predict"):
+        make_pipeline(moved, stages=["predict"], resume="auto").run()
 
 
 def unfinished_student(run):
@@ -116,9 +116,9 @@ def test_a_changed_training_is_not_continued(moved, make_pipeline):
 
 
 def test_labels_that_failed_are_made_with_other_settings(moved, make_pipeline):
-    changes = {"labels.floor": 0.99}
+    changes = {"label.floor": 0.99}
     with pytest.raises(ValueError, match="no pseudo-label remains.*labels.floor"):
-        make_pipeline(moved, changes, stages=["labels"], redo=["labels"]).run()
-    assert not manifest(moved, "labels").finished
-    make_pipeline(moved, stages=["labels"], resume="auto").run()
-    assert manifest(moved, "labels").finished
+        make_pipeline(moved, changes, stages=["label"], redo=["label"]).run()
+    assert not manifest(moved, "label").finished
+    make_pipeline(moved, stages=["label"], resume="auto").run()
+    assert manifest(moved, "label").finished

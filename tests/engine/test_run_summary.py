@@ -6,35 +6,37 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from nbseg.config.stage_config import resolve
-from nbseg.engine.run_summary import print_metrics, write_pseudo_report
+from nbseg.engine.pseudo_report import write_pseudo_report
+from nbseg.engine.run_summary import print_metrics
+from nbseg.engine.stages import stage_config
+from nbseg.engine.work_dir import WorkDir
 
 
 def test_the_table_has_percentages_of_each_stage(capsys):
     metrics = {
-        "supervised": {"segm_mAP": 0.12345, "segm_mAP_50": 0.2, "segm_mAP_75": 0.1, "bbox_mAP": 1},
+        "control": {"segm_mAP": 0.12345, "segm_mAP_50": 0.2, "segm_mAP_75": 0.1, "bbox_mAP": 1},
         "student": {"segm_mAP": 0.5, "segm_mAP_50": 1.0},
     }
-    print_metrics(metrics, Path("work_dirs/demo"))
+    print_metrics(metrics, WorkDir(Path("work_dirs/demo")))
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["stage", "mask", "AP", "AP50", "AP75"] in rows
-    assert ["supervised", "(control)", "12.3", "20.0", "10.0"] in rows
+    assert ["control", "12.3", "20.0", "10.0"] in rows
     assert ["student", "50.0", "100.0", "nan"] in rows
     assert ["metrics:", "work_dirs/demo/metrics.json"] in rows
 
 
 def test_no_table_without_a_trained_stage(capsys):
-    print_metrics({}, Path("work_dirs/demo"))
+    print_metrics({}, WorkDir(Path("work_dirs/demo")))
     assert capsys.readouterr().out == ""
 
 
 def test_the_gallery_goes_to_the_visualizer_if_asked(finished, tmp_path, log):
     work_dir = tmp_path / "run"
-    shutil.copytree(finished.work_dir / "pseudo", work_dir / "pseudo")
-    config = resolve(Config.fromfile(finished.config), "labels", finished.work_dir)
+    shutil.copytree(finished.work_dir / "predict", work_dir / "pseudo_labels")
+    config = stage_config(Config.fromfile(finished.config), "label", finished.work_dir)
     config.report.to_visualizer = True
     config.visualizer.vis_backends = [dict(type="LocalVisBackend")]
-    write_pseudo_report(config, work_dir)
+    write_pseudo_report(config, WorkDir(work_dir))
     assert "report on the pseudo-labels: " in log.text
     assert (work_dir / "report" / "index.html").is_file()
     gallery = json.loads((work_dir / "report" / "analysis.json").read_text())["gallery"]
@@ -49,11 +51,11 @@ def test_the_gallery_goes_to_the_visualizer_if_asked(finished, tmp_path, log):
 
 def test_lost_images_are_a_warning_and_no_section_is_no_report(finished, tmp_path, log):
     work_dir = tmp_path / "run"
-    shutil.copytree(finished.work_dir / "pseudo", work_dir / "pseudo")
-    config = resolve(Config.fromfile(finished.config), "labels", finished.work_dir)
+    shutil.copytree(finished.work_dir / "predict", work_dir / "pseudo_labels")
+    config = stage_config(Config.fromfile(finished.config), "label", finished.work_dir)
     config.report.image_folder = str(tmp_path)
-    write_pseudo_report(config, work_dir)
+    write_pseudo_report(config, WorkDir(work_dir))
     assert "no report on the pseudo-labels: 3 of 3 images" in log.text
     config.report = None
-    write_pseudo_report(config, work_dir)
+    write_pseudo_report(config, WorkDir(work_dir))
     assert not (work_dir / "report").exists()

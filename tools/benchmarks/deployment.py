@@ -27,15 +27,16 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from onnx.utils import Extractor
 
-from nbseg.config.stage_config import stage_config
+from nbseg.config.plain_config import student_config
 from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.export import export_checkpoint, save_onnx
-from nbseg.deploy.images import as_batch, read_image
+from nbseg.deploy.images import as_batch
 from nbseg.deploy.model_info import INPUT
 from nbseg.deploy.parity import parity
 from nbseg.deploy.quantization import quantize_backbone_and_neck
 from nbseg.deploy.runtime import Segmenter
+from nbseg.images import read_image
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MODELS_AND_SIZES = {
@@ -56,7 +57,7 @@ print(*(1024 * int(fields[name].split()[0]) for name in ("VmHWM", "VmRSS")))
 """
 WITH_ONNX = """
 import sys
-from nbseg.deploy.images import read_image
+from nbseg.images import read_image
 from nbseg.deploy.runtime import Segmenter
 _, image, threads, model = sys.argv
 segmenter = Segmenter(model, ["CPUExecutionProvider"], int(threads))
@@ -67,7 +68,7 @@ import sys
 import torch
 from mmengine.config import Config
 from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
-from nbseg.deploy.images import read_image
+from nbseg.images import read_image
 _, image, threads, config, checkpoint = sys.argv
 torch.set_num_threads(int(threads))
 segmenter = CheckpointSegmenter(Config.fromfile(config), checkpoint)
@@ -165,7 +166,7 @@ def cases_of(
 ) -> Iterator[Case]:
     image, checkpoint = folder / "image.png", folder / "model.pth"
     cv2.imwrite(str(image), picture(height, width))
-    plain = stage_config(Config.fromfile(CONFIGS / config), "student", folder)
+    plain = student_config(Config.fromfile(CONFIGS / config), folder)
     detector = random_detector(plain, read_image(image))
     plain.dump(folder / "config.py")
     torch.save({"state_dict": detector.state_dict(), "meta": {}}, checkpoint)

@@ -1,7 +1,7 @@
 # A COCO-format data set whose training images are partly labeled.
 #
 # A config on top of this sets: data_root, classes, percent, train_pipeline and the other pipelines.
-# Names in braces are resolved last (nbseg/config/stage_config.py), so each of them is an option on
+# Names in braces are resolved last (docs/configs.md), so each of them is an option on
 # the command line: --cfg-options data_root=data/nuclei percent=5 seed=1
 
 data_root = 'data/coco'
@@ -90,7 +90,7 @@ teacher = dict(
 # The student trained with the labels that the pseudo-labels stand for: the head-room.
 oracle = dict(ann_file='{unlabeled_json}')
 
-pseudo = dict(
+predict = dict(
     test_dataloader=dict(
         _delete_=True,
         batch_size=1,
@@ -103,5 +103,5 @@ pseudo = dict(
             metainfo='{metainfo}',
             test_mode=True)),
     test_cfg=dict(_delete_=True, type='PseudoLabelLoop'))
-labels = dict(labeled_json='{labeled_json}', classes='{classes}')
+label = dict(labeled_json='{labeled_json}', classes='{classes}')
 report = dict(hidden_truth='{unlabeled_json}', image_folder='{unlabeled_folder}')

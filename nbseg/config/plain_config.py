@@ -1,0 +1,57 @@
+"""Plain MMDetection configs: the keys that a runner takes, and two changes made to them."""
+
+from inspect import signature
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
+
+from nbseg.config.sections import resolve
+
+# Runner.from_cfg reads its parameters; MMEngine reads custom_imports before it builds anything,
+# MMDetection's test-time augmentation the two keys tta_*.
+RUNNER_KEYS = frozenset(
+    {*signature(Runner.__init__).parameters, "custom_imports", "tta_model", "tta_pipeline"}
+    - {"self", "cfg"}
+)
+TRAINING_KEYS = frozenset(
+    {
+        *("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr"),
+        *("val_dataloader", "val_cfg", "val_evaluator", "load_from", "resume"),
+    }
+)
+
+
+def student_config(config: Config, work_dir: str | Path) -> Config:
+    """Return the plain config that tests, exports or runs the student: no key of a training.
+
+    Args:
+        config: the user's config, or a stage's plain config, which means that stage.
+        work_dir: folder of the logs.
+    """
+    names = {"work_dir": str(work_dir)}
+    plain = resolve(config, ("student",), names, RUNNER_KEYS - TRAINING_KEYS)
+    plain.work_dir = str(work_dir)
+    return plain
+
+
+def predict_with_tta(plain: Config) -> None:
+    """Let a plain config test with ``tta_model`` on the views of ``tta_pipeline``, in place."""
+    plain.model = ConfigDict(**plain.tta_model, module=plain.model)
+    plain.test_dataloader.dataset.pipeline = plain.tta_pipeline
+
+
+def coco_evaluator(plain: Config) -> ConfigDict:
+    """Return the first evaluator of a test that reads a COCO json.
+
+    Raises:
+        ValueError: no evaluator has an ``ann_file``.
+    """
+    evaluators = plain.test_evaluator
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if "ann_file" in evaluator:
+            return evaluator
+    raise ValueError(
+        "test_evaluator must have a metric with an ann_file, such as InstanceMetric; found "
+        f"{evaluators}"
+    )

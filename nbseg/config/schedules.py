@@ -1,0 +1,57 @@
+"""Schedules of training stages that follow from other stages."""
+
+from typing import Any
+
+from mmengine.config import Config
+
+
+def iterations(stage: str, plain: Config) -> int:
+    """Return how many iterations a stage trains.
+
+    Raises:
+        ValueError: the stage trains by epochs.
+    """
+    schedule = plain.train_cfg
+    if "max_iters" not in schedule:
+        raise ValueError(
+            f"the {stage} is not trained by iterations, so the control arm's schedule cannot be "
+            "derived; use IterBasedTrainLoop, or set control.train_cfg and its schedule"
+        )
+    return int(schedule.max_iters)
+
+
+def stretch_schedule(plain: Config, iterations: int) -> None:
+    """Train for ``iterations``, in place.
+
+    The learning-rate curve keeps its shape, the warm-up keeps its length.
+    """
+    length = plain.train_cfg.max_iters
+    plain.train_cfg.max_iters = iterations
+    schedulers = plain.get("param_scheduler") or []
+    warmups = [s.end for s in schedulers if s.type == "LinearLR" and s.get("end", length) < length]
+    warmup = max(warmups, default=0)
+
+    def stretched(iteration: int) -> int:
+        return iteration if iteration <= warmup else round(iteration * iterations / length)
+
+    for scheduler in schedulers:
+        begin = scheduler.get("begin", 0)
+        if "T_max" in scheduler:
+            scheduler.T_max = stretched(begin + scheduler.T_max) - stretched(begin)
+        if "step_size" in scheduler:
+            scheduler.step_size = round(scheduler.step_size * iterations / length)
+        if "milestones" in scheduler:
+            scheduler.milestones = [stretched(m) for m in scheduler.milestones]
+        for key in ("begin", "end"):
+            if key in scheduler:
+                scheduler[key] = stretched(scheduler[key])
+
+
+def skip_last_validation(schedule: dict[str, Any]) -> None:
+    """Drop the validation of the last iteration if no earlier one is due, in place.
+
+    A test follows the last iteration anyway.
+    """
+    length = schedule.get("max_iters", 0)
+    if schedule.get("val_interval", 0) > length > 0:
+        schedule["val_begin"] = length + 1

@@ -1,0 +1,70 @@
+"""Sections: what differs from the student in another stage of the same config.
+
+The user's config describes the student, the model that is tested and shipped. The sections
+``teacher``, ``control``, ``predict``, ``oracle`` and ``student`` override keys for one stage;
+``label``, ``split`` and ``report`` hold the settings of one step. docs/configs.md explains the
+rules with examples.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+
+from nbseg.config.names import replace_names
+
+# The user's own files: facts about the run, not overrides of a config's key.
+FILES = ("checkpoint", "ann_file")
+# Sections of earlier versions, and their names now.
+RENAMED = {"supervised": "control", "pseudo": "predict", "labels": "label"}
+
+
+def resolve(
+    config: Config, sections: Sequence[str], names: Mapping[str, Any], keys: Collection[str]
+) -> Config:
+    """Merge sections over a config and replace the names in braces.
+
+    Args:
+        config: the user's config; it stays as it is.
+        sections: names of the sections to merge, in the order in which they override.
+        names: values of the built-in names, such as ``work_dir``. They take precedence over the
+            config's keys.
+        keys: top-level keys to return. Only these need to be complete.
+
+    Raises:
+        ValueError: a name in braces is unknown or refers to itself, or the config has a section or
+            key of an earlier version.
+    """
+    _refuse_renamed(config)
+    merged = Config(config.to_dict())
+    for section in sections:
+        overrides = dict(config.to_dict().get(section) or {})
+        for file in FILES:
+            overrides.pop(file, None)
+        merged.merge_from_dict(overrides)
+    content = _without_delete_keys(merged.to_dict())
+    chosen = {key: value for key, value in content.items() if key in keys}
+    return Config(replace_names(chosen, {**content, **names}))
+
+
+def user_file(config: Config, section: str, key: str) -> str | None:
+    """Return the user's own file of a section, ``teacher.checkpoint`` for instance, or None."""
+    return (config.get(section) or {}).get(key)
+
+
+def _refuse_renamed(config: Config) -> None:
+    for key in config:
+        new = RENAMED.get(key) or key.replace("labelled", "labeled")
+        if new != key:
+            raise ValueError(
+                f"the config has the key {key!r} of an earlier version; rename it to {new!r}"
+            )
+
+
+def _without_delete_keys(value: Any) -> Any:
+    """Drop the ``_delete_`` marks of dictionaries that replaced nothing."""
+    if isinstance(value, dict):
+        return {key: _without_delete_keys(v) for key, v in value.items() if key != "_delete_"}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_delete_keys(entry) for entry in value)
+    return value

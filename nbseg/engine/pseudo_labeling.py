@@ -1,0 +1,69 @@
+"""The two stages that make pseudo-labels: predict and label."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from nbseg.checkpoint import load_strictly
+from nbseg.engine.data_checks import annotation_files
+from nbseg.engine.pseudo_report import write_pseudo_report
+from nbseg.engine.task import StageTask
+from nbseg.errors import StageError
+from nbseg.pseudo.labels import make_pseudo_labels
+from nbseg.pseudo.predictions import PredictionStore
+
+
+def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
+    """Predict the unlabeled images with the teacher; images in the store are not predicted again.
+
+    Args:
+        task: the stage.
+        resume: unused; the pipeline removes the store's parts where nothing is to be continued.
+    """
+    runner = Runner.from_cfg(task.config)
+    load_strictly(runner.model, task.teacher_checkpoint)
+    runner.test()
+    return {}
+
+
+def prediction_inputs(task: StageTask) -> dict[str, Path]:
+    """Return the files that the predict stage reads, by name."""
+    paths = annotation_files(task.config.test_dataloader.dataset)
+    images = {f"unlabeled images {number}": path for number, path in enumerate(paths)}
+    return {"teacher checkpoint": task.teacher_checkpoint, **images}
+
+
+def label(task: StageTask, resume: str | None) -> dict[str, Any]:
+    """Make pseudo-labels of the predictions, on one process, and write the report about them.
+
+    Args:
+        task: the stage; ``config.label`` holds the arguments of ``make_pseudo_labels``.
+        resume: unused; labels are always made from the start.
+
+    Returns:
+        ``info`` of the json.
+
+    Raises:
+        StageError: no pseudo-label can be made with these settings.
+    """
+    if not is_main_process():
+        return {}
+    settings = {key: value for key, value in task.config.label.items() if key != "ann_file"}
+    store = PredictionStore(task.work_dir.predictions)
+    try:
+        info = make_pseudo_labels(store, out=task.work_dir.pseudo_labels, **settings)
+    except ValueError as error:
+        raise StageError(str(error)) from error
+    # Before the student trains: a person may want to stop here.
+    write_pseudo_report(task.config, task.work_dir)
+    return {"info": info}
+
+
+def label_inputs(task: StageTask) -> dict[str, Path]:
+    """Return the files that the label stage reads, by name."""
+    return {
+        "labeled annotations": Path(task.config.label.labeled_json),
+        "predict stage": task.work_dir.manifest("predict"),
+    }

@@ -1,0 +1,30 @@
+"""The split of a run's annotations into labeled and unlabeled images."""
+
+from mmengine.config import Config
+
+from nbseg.datasets.splits import write_split
+from nbseg.engine.work_dir import WorkDir
+from nbseg.errors import StageError
+
+
+def split_annotations(settings: Config, work_dir: WorkDir) -> None:
+    """Write the annotation files of the section ``split``, if the config has one.
+
+    Args:
+        settings: the resolved settings of a run; ``split`` holds arguments of ``write_split``.
+        work_dir: the run's paths.
+
+    Raises:
+        StageError: the annotations are absent or cannot be split like this.
+    """
+    split = settings.get("split")
+    if not split:
+        return
+    try:
+        write_split(**split, out_dir=work_dir.splits)
+    except ValueError as error:
+        raise StageError(str(error)) from error
+    except FileNotFoundError as error:
+        raise StageError(
+            f"{error}; correct data_root or split.ann_file (--cfg-options data_root=DIR)"
+        ) from error

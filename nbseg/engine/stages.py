@@ -1,0 +1,147 @@
+"""The stages of a run, one value each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from nbseg.config.plain_config import RUNNER_KEYS, TRAINING_KEYS, predict_with_tta
+from nbseg.config.schedules import iterations, skip_last_validation, stretch_schedule
+from nbseg.config.sections import resolve, user_file
+from nbseg.engine.pseudo_labeling import label, label_inputs, predict, prediction_inputs
+from nbseg.engine.task import StageTask
+from nbseg.engine.training import train, training_inputs
+from nbseg.engine.work_dir import WorkDir
+
+# Settings of single steps, which no runner reads.
+SETTINGS = frozenset({"label", "report", "split", "visualizer"})
+TRAINED_WITH = (
+    *("model", "data_preprocessor", "train_dataloader", "train_cfg", "auto_scale_lr"),
+    *("optim_wrapper", "param_scheduler", "custom_hooks", "randomness", "load_from"),
+)
+PREDICTED_WITH = ("model", "test_dataloader", "test_cfg")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage: what it reads, what decides its result, how it runs.
+
+    Attributes:
+        name: name of the stage, and of its config section.
+        needs: stages whose output it reads; ``--redo`` of one of them redoes this stage.
+        sections: config sections merged over the user's config, later ones override.
+        keys: keys of the resolved config that decide what the stage makes.
+        inputs: returns the files that the stage reads, by name.
+        run: runs the stage; takes ``resume`` and returns what the manifest records.
+        trains: whether the stage trains a model.
+        resumes: whether an interrupted attempt can be continued.
+        labels_from: section whose ``ann_file`` replaces the pseudo-labels.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    sections: tuple[str, ...]
+    keys: tuple[str, ...]
+    inputs: Callable[[StageTask], dict[str, Path]]
+    run: Callable[[StageTask, str | None], dict[str, Any]]
+    trains: bool = True
+    resumes: bool = True
+    labels_from: str = "label"
+
+
+def _training(name: str, needs: tuple[str, ...], sections: tuple[str, ...], **more: Any) -> Stage:
+    return Stage(name, needs, sections, TRAINED_WITH, training_inputs, train, **more)
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        # The teacher's model and data, trained as long as teacher and student together.
+        _training("control", (), ("teacher", "control")),
+        _training("teacher", (), ("teacher",)),
+        Stage(
+            "predict",
+            needs=("teacher",),
+            sections=("teacher", "predict"),
+            keys=PREDICTED_WITH,
+            inputs=prediction_inputs,
+            run=predict,
+            trains=False,
+        ),
+        Stage(
+            "label",
+            needs=("predict",),
+            sections=(),
+            keys=("label",),
+            inputs=label_inputs,
+            run=label,
+            trains=False,
+            resumes=False,
+        ),
+        _training("student", ("label",), ("student",)),
+        # The student trained with the labels that the pseudo-labels stand for.
+        _training("oracle", ("teacher",), ("student", "oracle"), labels_from="oracle"),
+    )
+}
+DEFAULT_STAGES = tuple(name for name in STAGES if name != "oracle")
+TRAINING_STAGES = tuple(stage.name for stage in STAGES.values() if stage.trains)
+
+
+def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> Config:
+    """Return the resolved config of a stage.
+
+    Args:
+        config: the user's config, with sections.
+        name: name of the stage.
+        work_dir: folder of the whole run.
+
+    Returns:
+        A plain MMDetection config; of the stage ``label`` the sections ``label``, ``report`` and
+        ``split``, and the ``visualizer``.
+
+    Raises:
+        ValueError: a name in braces is unknown, or the control arm's schedule cannot be derived.
+    """
+    paths = work_dir if isinstance(work_dir, WorkDir) else WorkDir(Path(work_dir))
+    stage = STAGES[name]
+    names = {
+        "work_dir": str(paths.path),
+        "teacher_checkpoint": str(teacher_checkpoint(config, paths)),
+        "pseudo_labels": user_file(config, stage.labels_from, "ann_file")
+        or str(paths.pseudo_labels),
+    }
+    if name == "label":
+        return resolve(config, stage.sections, names, SETTINGS)
+    plain = resolve(config, stage.sections, names, RUNNER_KEYS)
+    plain.work_dir = str(paths.folder(name))
+    plain.experiment_name = name
+    if plain.get("visualizer"):
+        # MMEngine keeps one of each name: all curves would go to the first stage's folder.
+        plain.visualizer.name = plain.work_dir
+    if not stage.trains:
+        predict_with_tta(plain)
+        for key in TRAINING_KEYS:
+            plain[key] = None
+        plain.test_evaluator = []
+        return plain
+    own_schedule = {"train_cfg", "iterations"} & set(config.get("control") or {})
+    if name == "control" and not own_schedule:
+        parts = ("teacher", "student")
+        total = sum(iterations(part, stage_config(config, part, paths)) for part in parts)
+        stretch_schedule(plain, total)
+    skip_last_validation(plain.get("train_cfg") or {})
+    return plain
+
+
+def teacher_checkpoint(config: Config, work_dir: WorkDir) -> Path:
+    """Return the teacher's weights: the user's ``teacher.checkpoint``, or what the stage makes."""
+    return Path(user_file(config, "teacher", "checkpoint") or work_dir.checkpoint("teacher"))
+
+
+def replaced_by_user(config: Config, name: str) -> bool:
+    """Return whether the user's own file takes the place of what a stage would make."""
+    if name == "teacher":
+        return user_file(config, "teacher", "checkpoint") is not None
+    return name in ("predict", "label") and user_file(config, "label", "ann_file") is not None

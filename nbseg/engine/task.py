@@ -1,0 +1,26 @@
+"""What a stage gets to work with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from nbseg.engine.work_dir import WorkDir
+
+
+@dataclass(frozen=True)
+class StageTask:
+    """One stage of one run.
+
+    Attributes:
+        stage: name of the stage.
+        config: the stage's resolved config: a plain MMDetection config, or the settings of the
+            label stage.
+        work_dir: the run's paths.
+        teacher_checkpoint: weights that the predict stage loads.
+    """
+
+    stage: str
+    config: Config
+    work_dir: WorkDir
+    teacher_checkpoint: Path

@@ -1,0 +1,78 @@
+"""A training stage: train, test, publish the checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import find_latest_checkpoint
+
+from nbseg.checkpoint import publish
+from nbseg.engine.data_checks import annotation_files
+from nbseg.engine.task import StageTask
+
+
+def train(task: StageTask, resume: str | None) -> dict[str, Any]:
+    """Train and test a model, and publish its checkpoint.
+
+    Args:
+        task: the stage.
+        resume: ``"auto"`` continues from the last checkpoint in the stage's folder, a path from
+            that checkpoint, None starts from zero.
+
+    Returns:
+        ``metrics`` of the test, without the evaluator's prefix.
+    """
+    plain, folder = task.config, task.work_dir.folder(task.stage)
+    if resume:
+        checkpoint = latest_checkpoint(folder) if resume == "auto" else resume
+        plain.load_from = checkpoint or plain.load_from
+        plain.resume = checkpoint is not None
+    runner = Runner.from_cfg(plain)
+    runner.train()
+    metrics = {name.split("/", 1)[-1]: float(value) for name, value in runner.test().items()}
+    if is_main_process():
+        trained = latest_checkpoint(folder)
+        if trained is None:
+            raise FileNotFoundError(
+                f"the training left no checkpoint in {folder}; add a CheckpointHook to the config"
+            )
+        publish(trained, task.work_dir.checkpoint(task.stage))
+    return {"metrics": metrics}
+
+
+def training_inputs(task: StageTask) -> dict[str, Path]:
+    """Return the files that a training stage reads, by name."""
+    plain = task.config
+    paths = annotation_files(plain.train_dataloader.dataset)
+    inputs = {f"annotations {number}": path for number, path in enumerate(paths)}
+    if plain.get("load_from") and Path(plain.load_from) == task.teacher_checkpoint:
+        inputs["teacher checkpoint"] = task.teacher_checkpoint
+    return inputs
+
+
+def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
+    """Apply the command line's ``--amp`` and ``--auto-scale-lr`` to a plain config, in place.
+
+    Raises:
+        ValueError: torch finds no GPU, or the config has no base batch size.
+    """
+    if amp:
+        if not torch.cuda.is_available():
+            raise ValueError("--amp needs a GPU, and torch finds none; leave it out")
+        plain.optim_wrapper.type = "AmpOptimWrapper"
+        plain.optim_wrapper.loss_scale = "dynamic"
+    if auto_scale_lr:
+        if "base_batch_size" not in plain.get("auto_scale_lr", {}):
+            raise ValueError(
+                "--auto-scale-lr needs auto_scale_lr.base_batch_size in the config; add it"
+            )
+        plain.auto_scale_lr.enable = True
+
+
+def latest_checkpoint(folder: Path) -> str | None:
+    """Return the checkpoint that MMEngine wrote last, also in a folder that has been moved."""
+    latest = find_latest_checkpoint(str(folder))
+    return str(folder / Path(latest).name) if latest else None

@@ -1,0 +1,58 @@
+"""Print the plain MMDetection config of a stage, without running anything.
+
+python tools/print_config.py configs/shapes/demo.py --stage student
+python tools/print_config.py CONFIG --stage teacher --work-dir work_dirs/demo > teacher.py
+python tools/print_config.py CONFIG --stage label --cfg-options label.floor=0.2
+
+MMDetection's and MMEngine's own tools take the output as it is. `--stage label` prints the
+settings of the steps that have no runner.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
+
+from contextlib import redirect_stdout
+
+from mmengine.config import Config, DictAction
+
+with redirect_stdout(sys.stderr):  # MMDetection prints on import
+    from nbseg.config.options import override
+    from nbseg.engine.stages import STAGES, stage_config
+    from nbseg.engine.work_dir import default_work_dir
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="config with the student's model and the stages' sections")
+    parser.add_argument("--stage", required=True, choices=list(STAGES), help="stage to print")
+    parser.add_argument(
+        "--work-dir",
+        help="folder of the whole run; default: work_dir of the config, or work_dirs/CONFIG",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="config keys to override",
+    )
+    arguments = parser.parse_args()
+    try:
+        with redirect_stdout(sys.stderr):  # so do the modules of custom_imports
+            config = Config.fromfile(arguments.config)
+        if arguments.cfg_options:
+            override(config, arguments.cfg_options)
+        work_dir = arguments.work_dir or default_work_dir(config, arguments.config)
+        print(stage_config(config, arguments.stage, work_dir).pretty_text)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{Path(__file__).name}: {error}")
+
+
+if __name__ == "__main__":
+    main()
