@@ -1,4 +1,4 @@
-"""Look at pseudo-labels and predictions: pages for a person, numbers for a script."""
+"""Analyze pseudo-labels and predictions: HTML pages, figures and numbers."""
 
 import argparse
 import sys
@@ -12,9 +12,9 @@ from nbseg.analysis.pseudo_report import read_inputs, write_report
 from nbseg.analysis.pseudo_report.summary import PseudoLabelSummary
 
 PSEUDO_EXAMPLES = """\
-Writes DIR/index.html, one file that needs no network, and DIR/analysis.json. PSEUDO is what a run
-leaves as pseudo_labels/pseudo_labels.json, or any COCO json with scores. With --truth, precision, recall,
-the noise at the boundary and the worst images are there, too.
+This command writes DIR/index.html, a single file that needs no network, and DIR/analysis.json.
+PSEUDO is pseudo_labels/pseudo_labels.json of a run, or any COCO json with scores. With --truth the
+report also shows precision, recall, the noise at the boundary and the worst images.
 
 examples:
   python tools/analyze.py pseudo work_dirs/demo/pseudo_labels/pseudo_labels.json \\
@@ -25,9 +25,9 @@ examples:
 """
 
 NOISE_EXAMPLES = """\
-Writes DIR/fig3a.png and .csv, fig3b, fig6a, fig6b; for the raw predictions of a run also fig6c.
-FILE is PREFIX.segm.json of tools/test.py --out, a pseudo_labels.json, or a folder of raw
-predictions (work_dirs/NAME/pseudo_labels/predictions). What the curves are: docs/analysis.md.
+This command writes DIR/fig3a.png and .csv, fig3b, fig6a and fig6b; for the raw predictions of a run
+also fig6c. FILE is PREFIX.segm.json of tools/test.py --out, a pseudo_labels.json, or a folder of raw
+predictions (work_dirs/NAME/pseudo_labels/predictions). docs/analysis.md defines the curves.
 
 examples:
   python tools/analyze.py noise --truth data/shapes/annotations/instances_val.json \\
@@ -38,10 +38,10 @@ examples:
 """
 
 COMPARE_EXAMPLES = """\
-Writes DIR/index.html, one file that needs no network, DIR/comparison.csv with every image, and the
-pictures as JPEG. A and B are each a json of predictions, CONFIG:CHECKPOINT or MODEL.onnx, with
-NAME= before it if it should be called something else than A or B. The list of results of
-tools/test.py --out needs --truth, which says what its ids mean.
+This command writes DIR/index.html, a single file that needs no network, DIR/comparison.csv with
+every image, and the pictures as JPEG. A and B are each a json of predictions, CONFIG:CHECKPOINT or
+MODEL.onnx; NAME= before it replaces the name A or B. A list of results of tools/test.py --out needs
+--truth, which defines its image and class ids.
 
 examples:
   python tools/analyze.py compare control=work_dirs/demo/control/predictions.segm.json \\
@@ -67,21 +67,21 @@ def pseudo(args: argparse.Namespace) -> None:
 def noise(args: argparse.Namespace) -> None:
     predictions = dict(args.predictions)
     if len(predictions) < len(args.predictions):
-        raise ValueError("each model needs a name of its own: --predictions NAME=FILE ...")
+        raise ValueError("each model needs its own name: --predictions NAME=FILE ...")
     curves = analyze_models(predictions, args.truth, args.min_score, args.common)
     written = write_figures(curves, args.out)
     width = max(len(name) for name in ["model", *curves])
     titles = f"{'instances':>11}{'found':>8}{'mask IoU':>10}{'wrong at the boundary':>23}"
     print(f"{'model':{width}}{titles}")
-    for name, own in curves.items():
-        instances = own.recall_by_iou.points()[0].instances
-        iou = sum(own.ious) / len(own.ious) if own.ious else None
-        error = own.error_by_distance.error_within(1)
+    for name, model in curves.items():
+        instances = model.recall_by_iou.points()[0].instances
+        iou = sum(model.ious) / len(model.ious) if model.ious else None
+        error = model.error_by_distance.error_within(1)
         print(
-            f"{name:{width}}{instances:>11}{len(own.ious):>8}{_percent(iou):>10}"
+            f"{name:{width}}{instances:>11}{len(model.ious):>8}{_percent(iou):>10}"
             f"{_percent(error):>23}"
         )
-    if not any(own.reliability for own in curves.values()):
+    if not any(model.reliability for model in curves.values()):
         print("no Fig. 6c: it needs soft masks, a folder of raw predictions (pseudo/predictions)")
     print("\n" + "\n".join(str(path) for path in written))
 
@@ -112,7 +112,7 @@ def compare(args: argparse.Namespace) -> None:
 def print_headline(summary: PseudoLabelSummary) -> None:
     line = (
         f"{summary.pseudo_labels} pseudo-labels on {summary.images} images "
-        f"({summary.pseudo_per_image:.2f} an image"
+        f"({summary.pseudo_per_image:.2f} per image"
     )
     if summary.labeled_per_image is not None:
         line += f", labeled {summary.labeled_per_image:.2f}"
@@ -146,7 +146,7 @@ def _percent(value: float | None) -> str:
 
 
 def named_path(text: str) -> tuple[str, Path]:
-    """Take NAME=FILE apart."""
+    """Split NAME=FILE into name and path."""
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"wanted NAME=FILE, found {text!r}")
@@ -154,7 +154,7 @@ def named_path(text: str) -> tuple[str, Path]:
 
 
 def maybe_named(text: str) -> str | tuple[str, str]:
-    """Take NAME=SOURCE apart; a path that has an equals sign stays whole."""
+    """Split NAME=SOURCE into name and source, unless it is a path with an equals sign."""
     name, equals, source = text.partition("=")
     if equals and name and source and "/" not in name and not Path(text).exists():
         return name, source
@@ -172,15 +172,19 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         epilog=PSEUDO_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("pseudo", type=Path, metavar="PSEUDO", help="a COCO json with scores")
+    command.add_argument("pseudo", type=Path, metavar="PSEUDO", help="COCO json with scores")
     command.add_argument(
-        "--images", type=Path, required=True, metavar="DIR", help="where its file names begin"
+        "--images",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder that its file names are relative to",
     )
     command.add_argument(
         "--truth", type=Path, metavar="JSON", help="true annotations of the same images"
     )
     command.add_argument(
-        "--labeled", type=Path, metavar="JSON", help="the labeled images, to compare with"
+        "--labeled", type=Path, metavar="JSON", help="annotations of the labeled images"
     )
     command.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder of the report"
@@ -190,21 +194,21 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         type=int,
         default=12,
         metavar="N",
-        help="images in each tab of the gallery (default: %(default)s)",
+        help="largest number of images in a tab of the gallery (default: %(default)s)",
     )
     command.add_argument(
         "--seed",
         type=int,
         default=0,
         metavar="N",
-        help="of what is drawn at random (default: %(default)s)",
+        help="seed of the random choice of images (default: %(default)s)",
     )
     command.set_defaults(run=pseudo)
 
     command = commands.add_parser(
         "noise",
-        help="the paper's figures of noise at boundaries, for several models at once",
-        description="The paper's Fig. 3 and 6 for several models at once.",
+        help="figures of the noise at boundaries for several models, as in the paper",
+        description="Draw the paper's Fig. 3 and 6 for several models at once.",
         epilog=NOISE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -214,47 +218,67 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         nargs="+",
         required=True,
         metavar="NAME=FILE",
-        help="predictions of the same images, and the names of their curves",
+        help="predictions of the same images and the name of their curve",
     )
-    command.add_argument("--truth", type=Path, required=True, metavar="JSON", help="of the images")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the figures")
+    command.add_argument(
+        "--truth", type=Path, required=True, metavar="JSON", help="true annotations of the images"
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the figures"
+    )
     command.add_argument(
         "--min-score",
         type=float,
         default=0.0,
         metavar="S",
-        help="leave out predictions below this (default: none)",
+        help="lowest score of predictions that count (default: 0)",
     )
     command.add_argument(
         "--common",
         action="store_true",
-        help="only the true instances that every model finds: compares masks, not detections",
+        help="only true instances that every model finds: compares masks, not detections",
     )
     command.set_defaults(run=noise)
 
     command = commands.add_parser(
         "compare",
-        help="the same images through two models, side by side",
-        description="The same images through two models, side by side, the most different first.",
+        help="page that compares two models on the same images, side by side",
+        description="Compare two models on the same images, side by side, the most different first.",
         epilog=COMPARE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("a", type=maybe_named, metavar="A", help="[NAME=]JSON or model")
-    command.add_argument("b", type=maybe_named, metavar="B", help="likewise")
     command.add_argument(
-        "--images", type=Path, required=True, metavar="DIR", help="where file names begin"
+        "a", type=maybe_named, metavar="A", help="first model or json: [NAME=]SOURCE"
     )
-    command.add_argument("--truth", type=Path, metavar="JSON", help="of the images")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the page")
+    command.add_argument(
+        "b", type=maybe_named, metavar="B", help="second model or json: [NAME=]SOURCE"
+    )
+    command.add_argument(
+        "--images",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder that file names are relative to",
+    )
+    command.add_argument(
+        "--truth", type=Path, metavar="JSON", help="true annotations of the images"
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the page"
+    )
     command.add_argument(
         "--min-score",
         type=float,
         default=0.5,
         metavar="S",
-        help="leave out predictions below this (default: %(default)s)",
+        help="lowest score of predictions that count (default: %(default)s)",
     )
     command.add_argument(
-        "--limit", type=int, default=24, metavar="N", help="pictures (default: %(default)s)"
+        "--limit",
+        type=int,
+        default=24,
+        metavar="N",
+        help="largest number of pictures (default: %(default)s)",
     )
     command.set_defaults(run=compare)
     return parser.parse_args(argv)

@@ -7,8 +7,8 @@
     python tools/export_onnx.py CONFIG CHECKPOINT --out int8.onnx --int8 data/shapes/train
     python tools/export_onnx.py CONFIG CHECKPOINT --out model.onnx --compare data/shapes/val
 
-CONFIG is the user's, then it means the student, or the plain config in a stage's folder. A
-checkpoint of another model is refused. nbseg.deploy.runtime.Segmenter runs MODEL.onnx without
+CONFIG is your own config, which stands for the student, or the plain config in a stage's folder. A
+checkpoint of another model is an error. nbseg.deploy.runtime.Segmenter runs MODEL.onnx without
 PyTorch.
 """
 
@@ -36,41 +36,54 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="the user's config, or a stage's plain one")
-    parser.add_argument("checkpoint", help="a .pth file of the model that the config describes")
-    parser.add_argument("--out", required=True, metavar="MODEL.onnx")
+    parser.add_argument("config", help="your config, or the plain config of a stage")
+    parser.add_argument("checkpoint", help=".pth file of the model that the config describes")
+    parser.add_argument("--out", required=True, metavar="MODEL.onnx", help="ONNX file to write")
     parser.add_argument(
         "--fp16",
         action="store_true",
-        help="weights and features of half precision, for GPUs; boxes and scores stay single",
+        help="half precision for weights and features, for GPUs; boxes and scores stay single",
     )
     parser.add_argument(
         "--int8",
         nargs="+",
         metavar="CALIBRATION",
-        help="quantize backbone and neck, for CPUs; images, folders or patterns like those that "
-        "the model will see, the training images for instance; needs ONNX Runtime",
+        help="int8 backbone and neck, for CPUs, calibrated on these images, folders or patterns; "
+        "choose images like those that the model will see, such as the training images; needs ONNX "
+        "Runtime",
     )
     parser.add_argument(
         "--calibration-images",
         type=int,
         default=100,
         metavar="N",
-        help="use at most so many, evenly spread; default: %(default)s",
+        help="largest number of calibration images, evenly spread; default: %(default)s",
     )
     parser.add_argument(
-        "--max-detections", type=int, help="of an image; default: the test config's"
+        "--max-detections",
+        type=int,
+        metavar="N",
+        help="largest number of detections per image; default: the test config's",
     )
     parser.add_argument(
-        "--score", type=float, help="keep detections above this; default: the test config's"
+        "--score",
+        type=float,
+        metavar="S",
+        help="score that detections must exceed; default: the test config's",
     )
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="changes of the config",
+    )
     parser.add_argument(
         "--compare",
         nargs="+",
         metavar="IMAGE",
-        help="then predict these images, folders or patterns with both, and count what agrees; "
-        "in single precision less than 99 %% is a failure",
+        help="images, folders or patterns to predict with both models; prints how many detections "
+        "match; in single precision less than 99 %% is a failure",
     )
     arguments = parser.parse_args()
     if arguments.int8 and arguments.fp16:
@@ -81,10 +94,13 @@ def parse_arguments() -> argparse.Namespace:
 def compare(
     plain: Config, checkpoint: str, model: str, images: list[Path], tolerance: Tolerance
 ) -> Parity:
-    """Predict with both, and print how many detections agree and how long it took."""
+    """Predict images with both models, and print the number of matches and the times."""
     from nbseg.deploy.runtime import Segmenter  # needs ONNX Runtime
 
-    segmenters = [CheckpointSegmenter(plain, checkpoint), Segmenter(model)]
+    segmenters: tuple[CheckpointSegmenter | Segmenter, ...] = (
+        CheckpointSegmenter(plain, checkpoint),
+        Segmenter(model),
+    )
     seconds = [0.0, 0.0]
     total = Parity()
     for path in track_iter_progress((images, len(images))):
@@ -94,13 +110,14 @@ def compare(
             start = time.perf_counter()
             detections.append(segmenter(image))
             seconds[index] += time.perf_counter() - start
-        total += parity(*detections, tolerance=tolerance)
+        total += parity(detections[0], detections[1], tolerance=tolerance)
     print(
-        f"{total} in {len(images)} images (box IoU over {tolerance.box_iou}, scores closer than "
-        f"{tolerance.score}, mask IoU over {tolerance.mask_iou})"
+        f"{total} between PyTorch and ONNX in {len(images)} images (box IoU over "
+        f"{tolerance.box_iou}, scores closer than {tolerance.score}, mask IoU over "
+        f"{tolerance.mask_iou})"
     )
     with_pytorch, with_onnx = (1e3 * total_seconds / len(images) for total_seconds in seconds)
-    print(f"{with_pytorch:.0f} ms an image with PyTorch, {with_onnx:.0f} ms with ONNX Runtime")
+    print(f"{with_pytorch:.0f} ms per image with PyTorch, {with_onnx:.0f} ms with ONNX Runtime")
     return total
 
 
@@ -139,8 +156,8 @@ def main() -> None:
     if compared:
         reduced = bool(arguments.fp16 or arguments.int8)
         tolerance = REDUCED_PRECISION if reduced else ROUNDING
-        found = compare(plain, arguments.checkpoint, arguments.out, compared, tolerance)
-        if not reduced and found.matched < 0.99 * found.total:
+        matches = compare(plain, arguments.checkpoint, arguments.out, compared, tolerance)
+        if not reduced and matches.matched < 0.99 * matches.total:
             sys.exit(f"{Path(__file__).name}: the exported model does not predict the same")
 
 

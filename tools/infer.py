@@ -3,10 +3,10 @@
     python tools/infer.py model.onnx photo.jpg folder/ 'more/*.png' clip.mp4 --out predictions/
     python tools/infer.py CONFIG CHECKPOINT folder/ --out predictions/
 
-CONFIG is the user's, then it means the student, or the plain config in a stage's folder. Writes
-OUT/predictions.json, a COCO json of all images (of a video: its frames) with annotations that have
-scores, and OUT/pictures/ with the detections drawn in. A file that cannot be read is reported and
-passed over; the exit code is then 1.
+CONFIG is your own config, which stands for the student, or the plain config in a stage's folder.
+The tool writes OUT/predictions.json, a COCO json of all images and video frames whose annotations
+have scores, and OUT/pictures/, where the detections are drawn on the images. A file that cannot be
+read is reported and skipped; the exit code is then 1.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
 
@@ -28,16 +29,26 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", nargs="+", metavar="MODEL INPUT", help="see above")
-    parser.add_argument("--out", required=True, metavar="DIR")
     parser.add_argument(
-        "--score", type=float, default=0.0, help="leave out detections below this; default: none"
+        "model", nargs="+", metavar="MODEL INPUT", help="model and inputs, as above"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--score",
+        type=float,
+        default=0.0,
+        help="lowest score of detections in the json; default: 0",
     )
     parser.add_argument(
-        "--draw-score", type=float, default=0.5, help="draw detections from this on; default: 0.5"
+        "--draw-score",
+        type=float,
+        default=0.5,
+        help="lowest score of detections in the pictures; default: 0.5",
     )
-    parser.add_argument("--no-pictures", action="store_true", help="write the json only")
-    parser.add_argument("--threads", type=int, help="of the CPU; default: as many as cores")
+    parser.add_argument("--no-pictures", action="store_true", help="json only, no pictures")
+    parser.add_argument(
+        "--threads", type=int, help="number of CPU threads; default: the number of cores"
+    )
     parser.add_argument(
         "--providers",
         type=lambda text: text.split(","),
@@ -50,12 +61,12 @@ def parse_arguments() -> argparse.Namespace:
     if Path(arguments.model).suffix == ".py" and arguments.inputs:
         arguments.checkpoint, *arguments.inputs = arguments.inputs
     if not arguments.inputs:
-        parser.error("no INPUT is given")
+        parser.error("no INPUT is given; name images, folders, patterns or videos")
     return arguments
 
 
-def load_segmenter(arguments: argparse.Namespace):
-    """Return the model; each kind imports only what it needs."""
+def load_segmenter(arguments: argparse.Namespace) -> Any:
+    """Load the model; an exported model must not import PyTorch."""
     if arguments.checkpoint is None:
         from nbseg.deploy.runtime import Segmenter
 
@@ -73,13 +84,13 @@ def load_segmenter(arguments: argparse.Namespace):
 
 
 def predict_file(
-    segmenter,
+    segmenter: Any,
     path: Path,
     predictions: CocoPredictions,
     pictures: PictureFolder | None,
     score: float,
 ) -> None:
-    """Predict an image, or each frame of a video."""
+    """Predict an image, or all frames of a video."""
     video = is_video(path)
     for number, image in enumerate(read_frames(path) if video else [read_image(path)]):
         detections = segmenter(image)
@@ -109,7 +120,7 @@ def main() -> None:
             predict_file(segmenter, path, predictions, pictures, arguments.score)
         except (ValueError, OSError) as error:
             unreadable += 1
-            print(f"passed over: {error}", file=sys.stderr)
+            print(f"skipped: {error}", file=sys.stderr)
         rate = len(predictions.images) / (time.perf_counter() - started)
         if sys.stdout.isatty() or number == len(files):
             end = "\n" if number == len(files) else ""

@@ -73,12 +73,12 @@ class JsonPredictions:
 
 
 class StoredPredictions:
-    """The raw predictions of a ``pseudo`` stage; soft masks become masks at the threshold 0.5.
+    """The raw predictions of a ``predict`` stage; soft masks become masks at the threshold 0.5.
 
     Labels are matched to the truth's categories by name. One image is in memory at a time.
 
     Args:
-        folder: the folder ``pseudo/predictions`` of a run.
+        folder: the folder ``pseudo_labels/predictions`` of a run.
         truth: true annotations with the same image ids.
         truth_path: file of ``truth``, for messages.
 

@@ -1,1 +1,1 @@
-"""Export to ONNX, and inference from there without PyTorch."""
+"""Export detectors to ONNX, and run the exported models without PyTorch."""

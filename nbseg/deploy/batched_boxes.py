@@ -1,4 +1,4 @@
-"""Steps on the boxes of a batch of images, as many of each image, in fixed places."""
+"""Process the boxes of a batch of images with a fixed number of slots per image."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 from nbseg.deploy.onnx_ops import nms_mask
 
-# Scores are at least 0: a place that holds no candidate gets this one.
+# The score of a slot without a candidate; true scores are at least 0.
 NO_SCORE = -1.0
 
 
 def clip(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Return boxes (..., 4) with their corners moved into the image."""
+    """Return boxes (..., 4) with their corners clipped to the image."""
     x0, y0, x1, y1 = boxes.unbind(-1)
     return torch.stack(
         [x0.clamp(0, width), y0.clamp(0, height), x1.clamp(0, width), y1.clamp(0, height)], -1
@@ -21,14 +21,14 @@ def clip(boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 def as_rois(boxes: Tensor) -> Tensor:
-    """Return boxes (B, N, 4) as RoIs (B * N, 5), the index of the image first."""
+    """Return boxes (B, N, 4) as RoIs (B * N, 5) of image index, x0, y0, x1, y1."""
     images = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)
     images = images[:, None, None].expand(-1, boxes.shape[1], -1)
     return torch.cat([images, boxes], -1).flatten(0, 1)
 
 
 def take(values: Tensor, chosen: Tensor) -> Tensor:
-    """Return the values (B, N, 4) at the indices chosen (B, K)."""
+    """Return the rows of values (B, N, 4) at the indices chosen (B, K), as (B, K, 4)."""
     return values.gather(1, chosen[..., None].expand(-1, -1, values.shape[-1]))
 
 
@@ -47,15 +47,23 @@ def suppress(
     score_threshold: float,
     max_output: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """NMS within each group of boxes, as MMCV's ``batched_nms``.
+    """Apply NMS within each group of boxes, as MMCV's ``batched_nms`` does.
+
+    Args:
+        boxes: (B, N, 4) float32, x0, y0, x1, y1.
+        scores: (B, N) float32; slots without a box have ``NO_SCORE``.
+        groups: (N,) int64; boxes suppress only boxes of their group.
+        nms_cfg: MMDetection's config of NMS.
+        score_threshold: boxes are candidates if their score is above this.
+        max_output: largest number of boxes kept in an image.
 
     Returns:
-        The kept scores (B, K) by descending score, whether a place is taken (B, K), and the
-        indices into the boxes (B, K).
+        The kept scores (B, K) in descending order, whether a slot holds a box (B, K), and the
+        indices of the kept boxes (B, K).
     """
     candidates = scores > score_threshold
     if not nms_cfg.get("class_agnostic", False):
-        # The groups are moved apart. MMCV takes the largest coordinate of the candidates alone.
+        # Shift the groups apart, by the candidates' largest coordinate as in MMCV.
         largest = torch.where(candidates[..., None], boxes, 0.0).amax((1, 2))
         apart = boxes + (groups * (largest[:, None] + 1.0))[..., None]
     else:

@@ -1,4 +1,4 @@
-"""The interface of ``nbseg.deploy.runtime.Segmenter`` with PyTorch and MMDetection behind it."""
+"""Predict with a checkpoint through the interface of ``nbseg.deploy.runtime.Segmenter``."""
 
 import copy
 from collections.abc import Sequence
@@ -13,23 +13,24 @@ from pycocotools import mask as coco_mask
 
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.detector import class_names, load_detector
-from nbseg.deploy.images import Image, check_image
+from nbseg.deploy.images import check_image
+from nbseg.images import Image
 
 
 class CheckpointSegmenter:
-    """A checkpoint's model with its config's test pipeline, on the GPU if there is one.
+    """A segmenter that runs a checkpoint with its config's test pipeline, on a GPU if there is one.
 
     Args:
-        config: plain MMDetection config that the checkpoint was trained with.
-        checkpoint: a ``.pth`` file of that config's model.
+        config: plain MMDetection config with which the checkpoint was trained.
+        checkpoint: ``.pth`` file of that config's model.
 
     Attributes:
-        classes: names, by label.
-        providers: what it runs on, as PyTorch calls it.
+        classes: class names by label.
+        providers: the PyTorch device in use.
 
     Raises:
-        FileNotFoundError: there is no such checkpoint.
-        ValueError: it is another model's.
+        FileNotFoundError: the checkpoint is missing.
+        ValueError: the checkpoint belongs to another model.
     """
 
     def __init__(self, config: Config, checkpoint: str | Path) -> None:
@@ -44,7 +45,7 @@ class CheckpointSegmenter:
         self._pipeline = Compose(pipeline)
 
     def __call__(self, image: Image) -> Detections:
-        """Return the objects in one image; arguments and errors as in ``Segmenter``."""
+        """Return the objects in one image, as ``Segmenter`` does."""
         return self.predict([image])[0]
 
     def predict(self, images: Sequence[Image]) -> list[Detections]:
@@ -59,7 +60,7 @@ class CheckpointSegmenter:
 
 
 def as_detections(instances: InstanceData) -> Detections:
-    """Return MMDetection's predictions for one image, their masks run lengths or bitmaps."""
+    """Convert MMDetection's predictions for one image; masks may be run lengths or bitmaps."""
     masks = instances.masks
     if not isinstance(masks, list):
         bitmaps = np.asarray(masks, np.uint8).transpose(1, 2, 0)

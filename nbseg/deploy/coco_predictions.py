@@ -1,20 +1,20 @@
-"""Detections of many images as one COCO json."""
+"""Collect the detections of many images in one COCO json."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from nbseg.deploy.detections import Detections
-from nbseg.deploy.images import Image
+from nbseg.images import Image
 
 
 class CocoPredictions:
-    """Images and detections in the form of a COCO json.
+    """A COCO json of images and detections.
 
     Args:
-        classes: names, by label; category ids begin at 1.
+        classes: class names by label; category ids begin at 1.
 
     Attributes:
-        images, annotations, categories: the json's lists.
+        images, annotations, categories: the lists of the json.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -25,13 +25,13 @@ class CocoPredictions:
     def add(
         self, image: Image, detections: Detections, min_score: float, **source: str | int
     ) -> None:
-        """Add one image and those of its detections that have this score.
+        """Add one image and its detections.
 
         Args:
-            image: (H, W, 3), for its size.
-            detections: of this image.
-            min_score: detections below it are left out.
-            **source: where the image is from: ``file_name`` and, of a video, ``frame``.
+            image: the image (H, W, 3); only its size is stored.
+            detections: detections of this image.
+            min_score: detections with a lower score are left out.
+            **source: source of the image: ``file_name`` and, for a video, ``frame``.
         """
         height, width = image.shape[:2]
         image_id = len(self.images) + 1

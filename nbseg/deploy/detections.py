@@ -1,4 +1,4 @@
-"""What is found in one image, whoever found it."""
+"""Hold the detections of one image, whichever model predicted them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Detections:
-    """Objects found in one image, by descending score.
+    """The detections of one image in descending order of score.
 
     Attributes:
-        boxes: (N, 4) float32, x0, y0, x1, y1 in pixels of the image.
+        boxes: (N, 4) float32, x0, y0, x1, y1 in image pixels.
         scores: (N,) float32.
-        labels: (N,) int64, indices into ``the classes of the model``.
-        rles: N COCO run lengths ``{"size": [H, W], "counts": bytes}`` at the image's size.
+        labels: (N,) int64, indices into the model's class names.
+        rles: masks, N COCO run lengths ``{"size": [H, W], "counts": bytes}`` at the image's size.
     """
 
     boxes: npt.NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""A trained detector from its config and checkpoint."""
+"""Load a trained detector from its config and checkpoint."""
 
 import copy
 from pathlib import Path
@@ -18,8 +18,8 @@ def load_detector(config: Config, checkpoint: str | Path) -> Any:
     """Return the detector of a plain MMDetection config, in evaluation mode on the CPU.
 
     Raises:
-        FileNotFoundError: there is no such checkpoint.
-        ValueError: it is another model's.
+        FileNotFoundError: the checkpoint is missing.
+        ValueError: the checkpoint belongs to another model.
     """
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
@@ -34,10 +34,10 @@ def load_detector(config: Config, checkpoint: str | Path) -> Any:
 
 
 def class_names(config: Config, checkpoint: str | Path, detector: Any) -> tuple[str, ...]:
-    """Return the names of the detector's classes, from the config or else from the checkpoint.
+    """Return the detector's class names from the config or, if it has none, the checkpoint.
 
     Raises:
-        ValueError: they are not named, or are not as many as the detector has.
+        ValueError: there are no names, or their number is not the detector's number of classes.
     """
     dataset = config.test_dataloader.dataset
     classes = (dataset.get("metainfo") or {}).get("classes")

@@ -1,4 +1,4 @@
-"""Export of a trained detector to ONNX with standard operators only."""
+"""Export a trained detector to ONNX with standard operators only."""
 
 import ast
 import logging
@@ -32,28 +32,28 @@ def export_checkpoint(
     max_detections: int | None = None,
     score_threshold: float | None = None,
 ) -> ModelInfo:
-    """Write the model of a checkpoint to an ONNX file, which appears once it is whole.
+    """Write the model of a checkpoint to an ONNX file, which appears only once it is complete.
 
     Args:
-        config: plain MMDetection config that the checkpoint was trained with.
-        checkpoint: a ``.pth`` file of that config's model.
-        out: the ONNX file.
+        config: plain MMDetection config with which the checkpoint was trained.
+        checkpoint: ``.pth`` file of that config's model.
+        out: path of the ONNX file.
         half: whether weights and features are float16; boxes, scores and masks stay float32.
-        calibration: image files; with them backbone and neck become int8, which needs ONNX
-            Runtime.
-        max_detections: detections an image, at most; default: the test config's.
-        score_threshold: detections have a score above this; default: the test config's.
+        calibration: image files on which to calibrate an int8 backbone and neck, which needs ONNX
+            Runtime; None keeps floating point.
+        max_detections: largest number of detections per image; default: the test config's.
+        score_threshold: score that detections must exceed; default: the test config's.
 
     Returns:
-        What the model says about itself.
+        The metadata of the exported model.
 
     Raises:
-        FileNotFoundError: there is no such checkpoint.
-        ValueError: the checkpoint is not the config's model's, the model or its test pipeline has
-            a part that cannot be exported, or the calibration is impossible.
+        FileNotFoundError: the checkpoint is missing.
+        ValueError: the checkpoint belongs to another model, the model or its test pipeline has a
+            part that cannot be exported, or the calibration is impossible.
     """
     if calibration is not None and half:
-        raise ValueError("choose either float16 or int8: int8 is for CPUs, float16 for GPUs")
+        raise ValueError("choose either float16, which is for GPUs, or int8, which is for CPUs")
     if calibration is not None and not calibration:
         raise ValueError("int8 needs images to calibrate on, found none; a hundred are enough")
     resize = resize_rule(config)
@@ -80,7 +80,7 @@ def export_checkpoint(
 
 
 def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
-    """Return a detector as ONNX, with shapes and ``MODULE`` in the nodes' metadata."""
+    """Trace a detector to ONNX, with shapes and ``MODULE`` in the nodes' metadata."""
     traced.eval()
     if half:
         for part in ("backbone", "neck", "rpn_head", "roi_head"):
@@ -88,11 +88,11 @@ def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
     height_and_width = {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # It would say that torchvision, which is not used, is not there.
+        # Silence its warning that torchvision is missing; the export does not use torchvision.
         logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
         program = torch.onnx.export(
             traced,
-            # Two, not one: torch.export takes a batch of one for a constant.
+            # Two images: torch.export would treat a batch size of one as a constant.
             (torch.zeros(2, 3, 224, 320, dtype=torch.uint8),),
             dynamo=True,
             opset_version=OPSET,
@@ -102,9 +102,9 @@ def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
             custom_translation_table=TRANSLATIONS,
             verbose=False,
         )
-    assert program is not None  # it is None only where torch writes the file itself
+    assert program is not None  # None is returned only if torch writes the file
     model = _with_shapes(program.model_proto)
-    # They say where in whose source tree each node came from; only the module is kept.
+    # The metadata name source files on this machine; keep only the module.
     del model.graph.metadata_props[:]
     for node in model.graph.node:
         module = _module(node)
@@ -115,10 +115,10 @@ def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
 
 
 def save_onnx(model: onnx.ModelProto, info: ModelInfo, out: str | Path) -> None:
-    """Check and write a model.
+    """Check a model and write it to a file.
 
     Raises:
-        RuntimeError: the graph holds an operator that is not standard ONNX.
+        RuntimeError: the graph contains an operator that is not standard ONNX.
     """
     model = _with_shapes(model)
     check_standard(model)
@@ -130,7 +130,7 @@ def save_onnx(model: onnx.ModelProto, info: ModelInfo, out: str | Path) -> None:
 
 
 def _module(node: onnx.NodeProto) -> str | None:
-    """The detector's child that the node is from: backbone, neck, rpn_head, roi_head."""
+    """Return the detector's child that a node is from: backbone, neck, rpn_head or roi_head."""
     for entry in node.metadata_props:
         if entry.key == "pkg.torch.onnx.name_scopes":
             for scope in ast.literal_eval(entry.value):
@@ -146,7 +146,7 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def check_standard(model: onnx.ModelProto) -> None:
-    """Raise RuntimeError if a node, of a subgraph or function too, is not standard ONNX."""
+    """Raise RuntimeError unless all nodes, in subgraphs and functions, too, are standard ONNX."""
     graphs = [model.graph, *model.functions]
     foreign = {
         f"{node.domain}::{node.op_type}"
@@ -156,7 +156,7 @@ def check_standard(model: onnx.ModelProto) -> None:
     }
     if foreign or model.functions:
         raise RuntimeError(
-            f"the exported graph holds operators that are not standard ONNX: {sorted(foreign)}, "
+            f"the exported graph contains operators that are not standard ONNX: {sorted(foreign)}, "
             f"and {len(model.functions)} functions; this is a bug of nbseg.deploy.export"
         )
 

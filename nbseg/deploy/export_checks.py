@@ -1,4 +1,4 @@
-"""Which detectors and test pipelines can be exported; anything else is refused by name."""
+"""Check that a detector and its test pipeline can be exported, and name the part that cannot."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,17 +19,20 @@ from nbseg.deploy.images import INTERPOLATIONS, ResizeRule
 
 
 def check_exportable(detector: nn.Module) -> None:
-    """Raise ValueError if a part of the detector predicts in another way than the export does.
+    """Raise ValueError if the exporter cannot reproduce a part of the detector.
 
-    Possible are two-stage detectors with MMDetection's RPN, standard or cascade RoI head, RoIAlign
-    and delta-coded boxes, whose mask head predicts as ``FCNMaskHead`` does; NMS must be plain.
+    Supported are two-stage detectors with MMDetection's RPN, a standard or cascade RoI head,
+    RoIAlign, delta-coded boxes, plain NMS, and a mask head that predicts as ``FCNMaskHead`` does.
     """
     for name, wanted, found in _mismatches(detector):
         raise ValueError(f"cannot export: {name} must be {wanted}, found {found}")
 
 
 def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
-    """Yield name, what is wanted and what is found; each entry relies on those before it."""
+    """Yield the name, the wanted and the found kind of each wrong part.
+
+    Later checks only work if the earlier ones yield nothing.
+    """
 
     def name_of(part: object) -> str:
         return type(part).__name__
@@ -79,14 +82,17 @@ def _list(part: nn.Module) -> list[Any]:
 
 
 def resize_rule(config: Config) -> ResizeRule:
-    """Return what the config's test pipeline does to an image before the network.
+    """Return how the config's test pipeline resizes an image before the network.
 
     Raises:
-        ValueError: it does something that the runtime cannot repeat.
+        ValueError: the pipeline has a step that the runtime cannot reproduce.
     """
     pipeline = config.test_dataloader.dataset.get("pipeline")
     if pipeline is None:
-        raise ValueError("test_dataloader.dataset has no pipeline: export one data set's config")
+        raise ValueError(
+            "cannot export: test_dataloader.dataset has no pipeline; give the config of a single "
+            "data set"
+        )
     rule = ResizeRule()
     for position, transform in enumerate(pipeline):
         name = transform["type"]

@@ -1,4 +1,4 @@
-"""An exported model in the place of a checkpoint's: MMEngine's test loop runs it."""
+"""Run an exported model in MMEngine's test loop instead of a checkpoint's model."""
 
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from nbseg.registry import MODELS
 
 
 @MODELS.register_module()
-class ExportedDetector(BaseModel):  # type: ignore[misc]
-    """Predicts with :class:`nbseg.deploy.runtime.Segmenter`, which resizes by its own rule.
+class ExportedDetector(BaseModel):
+    """A detector that predicts with :class:`nbseg.deploy.runtime.Segmenter`.
 
-    The test pipeline must therefore load and pack only. Masks are COCO run lengths.
+    The segmenter resizes the images, so the test pipeline must only load and pack them. Masks are
+    COCO run lengths.
 
     Args:
-        model: an ONNX file that ``tools/export_onnx.py`` wrote.
+        model: ONNX file that ``tools/export_onnx.py`` wrote.
     """
 
     def __init__(self, model: str) -> None:
@@ -30,12 +31,12 @@ class ExportedDetector(BaseModel):  # type: ignore[misc]
     def forward(
         self, inputs: list[Tensor], data_samples: list[DetDataSample], mode: str = "predict"
     ) -> list[DetDataSample]:
-        """Return the samples with ``pred_instances``.
+        """Add ``pred_instances`` to the samples and return them.
 
         Args:
-            inputs: images (3, H, W) uint8 in the order BGR, not resized.
-            data_samples: one per image.
-            mode: ``predict``; an exported model cannot be trained.
+            inputs: images (3, H, W) uint8 in BGR order, not resized.
+            data_samples: one sample per image.
+            mode: must be ``predict``; an exported model cannot be trained.
         """
         if mode != "predict":
             raise ValueError(f"an exported model only predicts, found mode {mode!r}")
@@ -52,17 +53,18 @@ class ExportedDetector(BaseModel):  # type: ignore[misc]
 
 
 def predict_with_onnx(plain: Config, model: str | Path) -> None:
-    """Let a plain config test an exported model, in place.
+    """Change a plain config in place so that it tests an exported model.
 
     Raises:
-        FileNotFoundError, ValueError: the model cannot be loaded, or has other classes.
+        FileNotFoundError: the model is missing.
+        ValueError: the model cannot be loaded, or has other classes than the config.
     """
     classes = tuple((plain.test_dataloader.dataset.get("metainfo") or {}).get("classes") or ())
-    found = Segmenter(model).classes
-    if classes and classes != found:
+    exported = Segmenter(model).classes
+    if classes and classes != exported:
         raise ValueError(
-            f"{model} knows the classes {', '.join(found)}, the config {', '.join(classes)}; test "
-            "it with the config it was exported from"
+            f"{model} has the classes {', '.join(exported)}, but the config has "
+            f"{', '.join(classes)}; test the model with the config it was exported from"
         )
     plain.model = {"type": "ExportedDetector", "model": str(model)}
     pipeline = plain.test_dataloader.dataset.pipeline

@@ -1,17 +1,12 @@
-"""Images on their way into an exported model: read and resized as by MMDetection's test pipeline.
-
-Needs NumPy and OpenCV only.
-"""
+"""Prepare images for an exported model as MMDetection's test pipeline does; needs no PyTorch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
+from nbseg.images import Image
 
 INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
@@ -24,13 +19,13 @@ INTERPOLATIONS = {
 
 @dataclass(frozen=True)
 class ResizeRule:
-    """MMDetection's transform ``Resize``: same sizes, same pixels.
+    """A resize with the same sizes and pixels as MMDetection's transform ``Resize``.
 
     Attributes:
-        scale: the size to fit into, as two numbers of pixels in any order, or with ``keep_ratio``
-            False the width and height to take; None if ``scale_factor`` is meant.
-        scale_factor: of width and height.
-        keep_ratio: whether an object keeps its shape.
+        scale: longest and shortest side to fit into, in pixels and any order; without
+            ``keep_ratio`` the new width and height. None uses ``scale_factor``.
+        scale_factor: factors of width and height.
+        keep_ratio: whether to keep the aspect ratio.
         interpolation: a key of ``INTERPOLATIONS``.
     """
 
@@ -40,7 +35,7 @@ class ResizeRule:
     interpolation: str = "bilinear"
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of an image after resizing."""
+        """Return the height and width of an image after resizing."""
         scale = self.scale
         if scale is None:
             scale = _round(width * self.scale_factor[0]), _round(height * self.scale_factor[1])
@@ -56,7 +51,7 @@ class ResizeRule:
             image: (H, W, 3) uint8.
 
         Raises:
-            ValueError: nothing would be left of one side.
+            ValueError: a side would become less than one pixel.
         """
         height, width = self.size(*image.shape[:2])
         if height < 1 or width < 1:
@@ -74,40 +69,23 @@ def _round(value: float) -> int:
     return int(value + 0.5)
 
 
-def read_image(path: str | Path) -> Image:
-    """Read an image file as the test pipeline does: (H, W, 3) uint8 in the order BGR.
-
-    Gray, transparent, 16-bit and CMYK files are converted by OpenCV, an EXIF orientation is
-    applied. Of a truncated file what can be decoded is returned.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: OpenCV cannot decode it.
-    """
-    content = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-    if image is None:
-        raise ValueError(f"{path} is not an image that OpenCV can decode")
-    return np.asarray(image, np.uint8)
-
-
 def as_batch(images: Sequence[Image]) -> Image:
-    """Return images (H, W, 3) of one size as an exported model takes them, (B, 3, H, W)."""
+    """Stack images (H, W, 3) of one size to the input (B, 3, H, W) of an exported model."""
     return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
 
 
 def check_image(image: object) -> Image:
-    """Return ``image`` if it is an array (H, W, 3) uint8.
+    """Return ``image`` if it is an array (H, W, 3) of uint8.
 
     Raises:
-        TypeError: it is no array of uint8.
-        ValueError: it has another shape.
+        TypeError: the image is not an array of uint8.
+        ValueError: the array has another shape.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         found = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise TypeError(
             f"an image must be an array (H, W, 3) of uint8 in the order BGR, found {found}; scale "
-            "other values to 0..255 first, or read the file with nbseg.deploy.images.read_image"
+            "other values to 0..255 first, or read the file with nbseg.images.read_image"
         )
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         channels = 1 if image.ndim == 2 else image.shape[-1]

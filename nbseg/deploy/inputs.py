@@ -1,4 +1,4 @@
-"""What a person names as input: images, folders, patterns and videos."""
+"""Find and read the inputs named on a command line: images, folders, patterns and videos."""
 
 import glob
 from collections.abc import Iterator, Sequence
@@ -7,38 +7,37 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nbseg.deploy.images import Image
+from nbseg.images import IMAGE_SUFFIXES, Image
 
-IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
 
 def find_files(inputs: Sequence[str]) -> list[Path]:
-    """Return the files that the inputs name, each once, in their order.
+    """Return the files that the inputs name, without duplicates, in the order of the inputs.
 
-    Of a folder these are the images and videos in it and below, by name; of a pattern (``*``,
-    ``**``, ``?``) what it matches. A path that does not exist is returned as it is, for its reader
-    to report.
+    A folder stands for all images and videos in it and its subfolders, sorted by name. A pattern
+    (``*``, ``**``, ``?``) stands for its matches. A path that does not exist is returned unchanged,
+    so that reading it reports the error.
     """
     files: dict[Path, None] = {}
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-            found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in known]
+            suffixes = IMAGE_SUFFIXES + VIDEO_SUFFIXES
+            paths = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in suffixes]
         elif path.exists():
-            found = [path]
+            paths = [path]
         else:
-            found = [Path(name) for name in sorted(glob.glob(text, recursive=True))] or [path]
-        files.update(dict.fromkeys(found))
+            paths = [Path(name) for name in sorted(glob.glob(text, recursive=True))] or [path]
+        files.update(dict.fromkeys(paths))
     return list(files)
 
 
 def pick_images(inputs: Sequence[str], number: int) -> list[Path]:
-    """Return at most so many of the images that the inputs name, evenly spread; no videos.
+    """Return up to this number of the images that the inputs name, evenly spread, no videos.
 
     Raises:
-        ValueError: there is none, or one that is picked is no image that OpenCV can decode.
+        ValueError: there is no image, or OpenCV cannot decode one that was picked.
     """
     if number < 1:
         raise ValueError(f"the number of images must be at least 1, found {number}")
@@ -54,7 +53,7 @@ def pick_images(inputs: Sequence[str], number: int) -> list[Path]:
 
 
 def is_video(path: Path) -> bool:
-    """Tell by its suffix whether a file is a video."""
+    """Return whether a file is a video, judged by its suffix."""
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
@@ -62,7 +61,7 @@ def read_frames(path: Path) -> Iterator[Image]:
     """Yield the frames of a video, (H, W, 3) uint8 BGR.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file is missing.
         ValueError: OpenCV cannot decode any frame.
     """
     if not path.is_file():
@@ -80,7 +79,7 @@ def read_frames(path: Path) -> Iterator[Image]:
 
 
 def frame_rate(path: Path) -> float:
-    """Return a video's frames a second; 25 where the file does not say."""
+    """Return a video's frames per second; 25 if the file does not say."""
     video = cv2.VideoCapture(str(path))
     rate = float(video.get(cv2.CAP_PROP_FPS))
     video.release()

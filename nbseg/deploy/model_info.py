@@ -1,4 +1,4 @@
-"""What an exported model says about itself, in its ONNX metadata."""
+"""Store the properties of an exported model in its ONNX metadata, and read them."""
 
 import json
 from collections.abc import Mapping
@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass
 from nbseg.deploy.images import ResizeRule
 
 INPUT = "images"
-# In the metadata of a node: the part of the detector that it is from.
+# Key in a node's metadata: the part of the detector that the node is from.
 MODULE = "module"
 OUTPUTS = ("boxes", "scores", "labels", "masks", "counts")
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """Backbone and neck are int8: weights by output channel, activations as uint8.
+    """The quantization of backbone and neck: int8 weights per output channel, uint8 activations.
 
     Attributes:
-        calibration_method: how the ranges of activations were found.
-        calibration_images: how many images they were found on.
+        calibration_method: method that determined the ranges of activations.
+        calibration_images: number of images that determined them.
     """
 
     calibration_method: str
@@ -27,17 +27,17 @@ class Quantization:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What the runtime and a person need to know beside the graph.
+    """The properties of an exported model that its graph does not contain.
 
     Attributes:
-        classes: names, by label.
-        resize: what happens to an image before the graph.
-        mask_threshold: a pixel belongs to an object if its probability is at least this.
-        score_threshold: detections in the outputs have a score above this.
-        max_detections: detections of an image, at most.
-        nbseg_version: of the export.
-        config: the training config's text.
-        quantization: of backbone and neck; None if they compute in floating point.
+        classes: class names by label.
+        resize: how to resize an image before the graph.
+        mask_threshold: probability from which on a pixel belongs to an object.
+        score_threshold: score that all detections in the outputs exceed.
+        max_detections: largest number of detections per image.
+        nbseg_version: version of nbseg that exported the model.
+        config: text of the training config.
+        quantization: quantization of backbone and neck; None if they compute in floating point.
     """
 
     classes: tuple[str, ...]
@@ -50,7 +50,7 @@ class ModelInfo:
     quantization: Quantization | None = None
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the fields as ONNX metadata: a text is itself, anything else json."""
+        """Return the fields as ONNX metadata: texts unchanged, other values as json."""
         return {
             name: value if isinstance(value, str) else json.dumps(value)
             for name, value in asdict(self).items()
@@ -58,10 +58,10 @@ class ModelInfo:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> "ModelInfo":
-        """Read what :meth:`to_metadata` has written.
+        """Return the properties that :meth:`to_metadata` has written.
 
         Raises:
-            ValueError: an entry is missing or has another form.
+            ValueError: an entry is missing or malformed.
         """
         try:
             resize = json.loads(metadata["resize"])

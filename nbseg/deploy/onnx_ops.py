@@ -1,8 +1,8 @@
-"""The two operations whose inner sizes depend on data, as torch ops and as ONNX operators.
+"""Define NMS and multi-level RoIAlign as torch ops, with their translation to ONNX operators.
 
-``torch.export`` cannot follow them: how many boxes NMS keeps and how many RoIs fall on a pyramid
-level is known only at run time. As ops of our own with outputs of fixed size they are one node to
-it, which the exporter then writes as standard ONNX operators by ``TRANSLATIONS``.
+``torch.export`` cannot trace their steps, because the number of boxes that NMS keeps and the number
+of RoIs on each pyramid level are known only at run time. As custom ops with outputs of fixed size
+they are single nodes, which the exporter translates to standard ONNX operators by ``TRANSLATIONS``.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import torch
 from mmcv.ops import nms, roi_align
 from torch import Tensor
 
-op: Any = onnxscript.opset18  # its own types know no tensors of a tracer
+op: Any = onnxscript.opset18  # Any: onnxscript's types do not accept a tracer's tensors
 
 
 @torch.library.custom_op("nbseg::nms_mask", mutates_args=())
@@ -31,7 +31,7 @@ def nms_mask(
         scores: (B, N) float32.
         iou_threshold: a box that overlaps a better one by more than this is dropped.
         score_threshold: boxes are candidates if their score is above this.
-        max_output: boxes kept an image, at most; the best ones.
+        max_output: largest number of boxes kept in an image, the highest scores first.
 
     Returns:
         (B, N) bool.
@@ -65,11 +65,11 @@ def _nms_mask_to_onnx(
         op.Constant(value_floats=[iou_threshold]),
         op.Constant(value_floats=[score_threshold]),
     )
-    # Rows of (image, class, box). Their order differs between runtimes, so a mask is made of them.
+    # The rows (image, class, box) have another order in each runtime, so convert them to a mask.
     image_and_box = op.Gather(selected, op.Constant(value_ints=[0, 2]), axis=1)
-    nothing = op.Expand(op.Constant(value_float=0.0), op.Shape(scores))
+    zeros = op.Expand(op.Constant(value_float=0.0), op.Shape(scores))
     ones = op.Expand(op.Constant(value_float=1.0), op.Shape(image_and_box, start=0, end=1))
-    kept = op.ScatterND(nothing, image_and_box, ones)
+    kept = op.ScatterND(zeros, image_and_box, ones)
     return op.Greater(kept, op.Constant(value_float=0.5))
 
 
@@ -83,7 +83,7 @@ def multilevel_roi_align(
     sampling_ratio: int,
     aligned: bool,
 ) -> Tensor:
-    """RoIAlign (mean) of each RoI on its own level of the feature pyramid.
+    """Apply RoIAlign (mean) to each RoI on its level of the feature pyramid.
 
     Args:
         features: L maps of shape (B, C, H_l, W_l), float32.
@@ -91,8 +91,8 @@ def multilevel_roi_align(
         levels: (R,) int64 in [0, L).
         output_size: height and width of a RoI's features.
         spatial_scales: L factors from pixels to the map's cells.
-        sampling_ratio: samples a bin along each axis; 0 for as many as the bin has cells.
-        aligned: whether coordinates are shifted by half a cell, as they should be.
+        sampling_ratio: samples per bin along each axis; 0 takes one sample per cell.
+        aligned: whether coordinates are shifted by half a cell, which is correct.
 
     Returns:
         (R, C, *output_size) float32.
@@ -157,18 +157,18 @@ def _multilevel_roi_align_to_onnx(
                 spatial_scale=scale,
             )
         )
-    # The levels' RoIs stand one after another; bring them back to the order of `rois`.
+    # The RoIs are grouped by level now; restore the order of `rois`.
     position = op.Concat(*chosen_by_level, axis=0)
-    places = op.Range(
+    grouped_index = op.Range(
         op.Constant(value_int=0),
         op.Squeeze(op.Shape(position)),
         op.Constant(value_int=1),
     )
-    inverse = op.ScatterElements(position, position, places)
+    inverse = op.ScatterElements(position, position, grouped_index)
     return op.Gather(op.Concat(*pooled_by_level, axis=0), inverse, axis=0)
 
 
-# For torch.onnx.export's custom_translation_table.
+# Passed to torch.onnx.export as custom_translation_table.
 TRANSLATIONS: dict[Any, Callable[..., Any]] = {
     torch.ops.nbseg.nms_mask.default: _nms_mask_to_onnx,
     torch.ops.nbseg.multilevel_roi_align.default: _multilevel_roi_align_to_onnx,

@@ -1,4 +1,4 @@
-"""Whether two models find the same: one-to-one matching of their detections."""
+"""Check that two models predict the same, by one-to-one matching of their detections."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,17 @@ from pycocotools import mask as coco_mask
 
 from nbseg.deploy.detections import Detections
 
-MASK_AREA = 32**2  # masks up to this area are not compared: a pixel of them is too much
+MASK_AREA = 32**2  # smaller masks are not compared: one pixel changes their IoU too much
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What still counts as the same detection.
+    """The largest differences at which two detections count as the same.
 
     Attributes:
-        box_iou: of the boxes, more than this.
-        score: between the scores, less than this.
-        mask_iou: of the masks, more than this.
+        box_iou: IoU that the boxes must exceed.
+        score: difference that the scores must stay below.
+        mask_iou: IoU that the masks must exceed.
     """
 
     box_iou: float
@@ -32,11 +32,11 @@ REDUCED_PRECISION = Tolerance(box_iou=0.8, score=0.1, mask_iou=0.8)
 
 @dataclass(frozen=True)
 class Parity:
-    """Of two lists of detections.
+    """The number of detections of two models that match.
 
     Attributes:
-        matched: how many have a partner in the other list, of both lists together.
-        total: how many there are, of both lists together.
+        matched: number of detections of either model that match one of the other model.
+        total: number of detections of both models together.
     """
 
     matched: int = 0
@@ -47,7 +47,7 @@ class Parity:
 
     def __str__(self) -> str:
         share = 100 * self.matched / self.total if self.total else 100.0
-        return f"{self.matched} of {self.total} detections ({share:.2f} %) have a partner"
+        return f"{self.matched} of {self.total} detections ({share:.2f} %) match"
 
 
 def parity(
@@ -59,26 +59,26 @@ def parity(
     """Match detections of one image: same label, box, score and, unless it is small, mask.
 
     Args:
-        expected: of one model.
-        found: of the other.
-        min_score: detections up to this score are left out.
-        tolerance: how much the two may differ.
+        expected: detections of one model.
+        found: detections of the other model.
+        min_score: score that counted detections exceed.
+        tolerance: largest differences between matching detections.
     """
     overlaps = _box_ious(expected.boxes, found.boxes)
     overlaps *= expected.labels[:, None] == found.labels
     overlaps *= np.abs(expected.scores[:, None] - found.scores) < tolerance.score
     counted, candidates = expected.scores > min_score, found.scores > min_score
     overlaps *= candidates
-    partners = 0
+    matches = 0
     for index in np.flatnonzero(counted):
         for best in np.argsort(-overlaps[index], kind="stable"):
             if overlaps[index, best] <= tolerance.box_iou:
                 break
             if _same_mask(expected.rles[index], found.rles[best], tolerance.mask_iou):
-                partners += 1
+                matches += 1
                 overlaps[:, best] = 0
                 break
-    return Parity(2 * partners, int(counted.sum() + candidates.sum()))
+    return Parity(2 * matches, int(counted.sum() + candidates.sum()))
 
 
 def _same_mask(expected: dict[str, object], found: dict[str, object], least_iou: float) -> bool:
@@ -88,7 +88,7 @@ def _same_mask(expected: dict[str, object], found: dict[str, object], least_iou:
 
 
 def _box_ious(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """IoU of each of the boxes (N, 4) with each of the boxes (M, 4), shape (N, M)."""
+    """Return the IoU (N, M) of each of the boxes (N, 4) with each of the boxes (M, 4)."""
     if not len(a) or not len(b):
         return np.zeros((len(a), len(b)))
     sides = [np.column_stack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]) for boxes in (a, b)]

@@ -1,10 +1,10 @@
-"""INT8 backbone and neck of an exported detector, by ONNX Runtime's static quantizer.
+"""Quantize backbone and neck of an exported detector to int8 with ONNX Runtime.
 
     images ── normalize, pad ──[ backbone, neck ]── features ── heads
                float32          int8               float32
 
-The graph up to the features is cut out, measured on calibration images, quantized and put back, so
-that the heads are neither run for the calibration nor changed.
+The part of the graph up to the features is extracted, calibrated on images, quantized and put back.
+The heads are not run for the calibration and stay unchanged.
 """
 
 import tempfile
@@ -24,11 +24,12 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from nbseg.deploy.images import ResizeRule, as_batch, read_image
+from nbseg.deploy.images import ResizeRule, as_batch
 from nbseg.deploy.model_info import INPUT, MODULE, Quantization
+from nbseg.images import read_image
 
-# Whatever stands between two convolutions of a backbone or a neck. Were one of them left in
-# float32, its neighbors would convert to and fro.
+# All operators between two convolutions of a backbone or a neck. If one of them stayed in float32,
+# its inputs and outputs would be converted.
 OPERATORS = ["Add", "Clip", "Conv", "MaxPool", "Relu", "Resize"]
 PARTS = ("backbone", "neck")
 
@@ -36,17 +37,17 @@ PARTS = ("backbone", "neck")
 def quantize_backbone_and_neck(
     model: ModelProto, images: Sequence[Path], resize: ResizeRule
 ) -> tuple[ModelProto, Quantization]:
-    """Return the model with an int8 backbone and neck, and how it was made.
+    """Return the model with an int8 backbone and neck, and a record of the quantization.
 
     Weights are int8 with a scale for each output channel. Activations are uint8, not int8: x86's
-    integer dot product (VNNI) multiplies unsigned by signed bytes. A range is the mean of the
-    images' smallest and largest values, so that one image's outlier does not cost all others
-    precision; it is computed inside ONNX Runtime, which keeps no activations.
+    integer dot product (VNNI) multiplies unsigned by signed bytes. A range goes from the mean of
+    the images' minima to the mean of their maxima, so that an outlier in one image does not reduce
+    the precision for all others. ONNX Runtime computes it without keeping activations.
 
     Args:
-        model: as ``nbseg.deploy.export`` writes it, in float32.
-        images: files to calibrate on; they are read one by one.
-        resize: what happens to an image before the model.
+        model: float32 model that ``nbseg.deploy.export`` wrote.
+        images: image files to calibrate on; they are read one by one.
+        resize: how to resize an image before the model.
 
     Raises:
         ValueError: an image cannot be read.
@@ -58,8 +59,8 @@ def quantize_backbone_and_neck(
     }
     features = _float_outputs(model, nodes)
     cut = Extractor(model).extract_model([INPUT], features)
-    # What ONNX Runtime's preparation would do, folding batch normalization and inferring shapes,
-    # torch.onnx.export has done; without this entry the quantizer warns.
+    # torch.onnx.export has already folded batch normalization and inferred shapes, as the
+    # preprocessing of ONNX Runtime would; without this entry the quantizer warns.
     onnx.helper.set_model_props(cut, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "quantized.onnx"
@@ -80,8 +81,8 @@ def quantize_backbone_and_neck(
     return _put_back(model, cut, quantized), Quantization("mean of minima and maxima", len(images))
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Gives the quantizer one image after another and shows how far it is."""
+class _Reader(CalibrationDataReader):
+    """A reader that gives the quantizer one image after another and shows the progress."""
 
     def __init__(self, images: Sequence[Path], resize: ResizeRule) -> None:
         self._images = track_iter_progress((images, len(images)))
@@ -93,7 +94,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
 
 def _float_outputs(model: ModelProto, nodes: Collection[str]) -> list[str]:
-    """The float32 tensors that these nodes make and others use."""
+    """Return the float32 tensors that these nodes output and other nodes use."""
     floats = {
         value.name
         for value in model.graph.value_info

@@ -1,4 +1,4 @@
-"""Inference with an exported model: NumPy, OpenCV and ONNX Runtime, no PyTorch.
+"""Run an exported model with NumPy, OpenCV and ONNX Runtime, without PyTorch.
 
 segmenter = Segmenter("model.onnx")
 detections = segmenter(image)                   # (H, W, 3) uint8 BGR, as cv2.imread gives it
@@ -16,29 +16,31 @@ import onnxruntime
 
 from nbseg._native import paste_rle
 from nbseg.deploy.detections import Detections
-from nbseg.deploy.images import Image, as_batch, check_image
+from nbseg.deploy.images import as_batch, check_image
 from nbseg.deploy.model_info import INPUT, OUTPUTS, ModelInfo
+from nbseg.images import Image
 
 
 class Segmenter:
     """An exported instance-segmentation model.
 
     Args:
-        model: a file that ``tools/export_onnx.py`` wrote.
-        providers: ONNX Runtime's execution providers, the preferred one first; an entry may be a
-            pair of name and options. Default: CUDA where it can be used, else the CPU. TensorRT
-            builds an engine for each image size, which takes minutes, so it must be named.
-        threads: of the CPU; default: as many as there are cores.
+        model: ONNX file that ``tools/export_onnx.py`` wrote.
+        providers: ONNX Runtime's execution providers in order of preference; an entry may be a pair
+            of name and options. Default: CUDA if it can be used, otherwise the CPU. TensorRT is
+            used only if it is named, because it builds an engine for each image size, which takes
+            minutes.
+        threads: number of CPU threads; default: the number of cores.
 
     Attributes:
-        classes: names, by label.
-        providers: the execution providers in use.
-        info: what else the model says about itself.
+        classes: class names by label.
+        providers: execution providers in use.
+        info: all properties of the model.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file is missing.
         ValueError: the file is not a model that nbseg exported.
-        RuntimeError: a provider that was asked for cannot be used.
+        RuntimeError: a requested provider cannot be used.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Segmenter:
             )
         try:
             self._session = onnxruntime.InferenceSession(str(model), options, providers=wanted)
-        except Exception as error:  # ONNX Runtime's errors have no base of their own
+        except Exception as error:  # ONNX Runtime's errors have no common base class
             raise ValueError(f"ONNX Runtime cannot load {model}: {error}") from error
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         if providers is not None and (missing := [n for n in names if n not in self.providers]):
@@ -92,15 +94,16 @@ class Segmenter:
             image: (H, W, 3) uint8 in the order BGR.
 
         Raises:
-            TypeError: ``image`` is no array of uint8.
-            ValueError: it has another shape.
+            TypeError: the image is not an array of uint8.
+            ValueError: the array has another shape.
         """
         return self.predict([image])[0]
 
     def predict(self, images: Sequence[Image]) -> list[Detections]:
         """Return the objects in each image; images of the same resized size run as one batch.
 
-        An image's result does not depend on the others. Arguments and errors as in ``__call__``.
+        An image's result does not depend on the other images. The errors are those of
+        ``__call__``.
         """
         originals = [check_image(image) for image in images]
         resized = [self.info.resize(image) for image in originals]
@@ -123,7 +126,7 @@ class Segmenter:
         return [results[index] for index in range(len(originals))]
 
     def warm_up(self, height: int, width: int, batch: int = 1) -> None:
-        """Predict on black images of this size once: the first run of a size is slower."""
+        """Predict on black images of this size once, because the first run of a size is slower."""
         self.predict([np.zeros((height, width, 3), np.uint8)] * batch)
 
     def _detections(
@@ -145,11 +148,11 @@ class Segmenter:
 
 
 def _usable_providers() -> list[str]:
-    """CUDA, if both this build of ONNX Runtime and the machine have it, and the CPU."""
+    """Return CUDA, if both ONNX Runtime's build and the machine have it, and the CPU."""
     providers = ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         try:
-            # The driver's library: where it is missing ONNX Runtime would print an error.
+            # Without the driver's library ONNX Runtime would print an error.
             ctypes.CDLL("libcuda.so.1")
         except OSError:
             return providers

@@ -1,10 +1,10 @@
-"""A two-stage detector as one traceable module: pixels in, padded detections out.
+"""Wrap a two-stage detector as one traceable module, from pixels to padded detections.
 
     images (B, 3, H, W) uint8 ─ normalize, pad ─ backbone, neck ─ RPN: top P boxes ─ box head, NMS
         ─► boxes (B, K, 4), scores (B, K), labels (B, K), soft masks (B, K, S, S), counts (B,)
 
-MMDetection's prediction goes image by image over lists whose lengths depend on data. Here the same
-steps run on the batch with fixed numbers of proposals P and detections K; unused places hold zeros.
+MMDetection predicts image by image on lists whose lengths depend on the data. This module runs the
+same steps on a batch with fixed numbers of proposals P and detections K; unused slots are zero.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from nbseg.deploy.onnx_ops import multilevel_roi_align
 
 
 class TracedRoIExtractor(nn.Module):
-    """MMDetection's ``SingleRoIExtractor`` without steps whose sizes depend on data."""
+    """A ``SingleRoIExtractor`` without steps whose sizes depend on the data."""
 
     def __init__(self, extractor: SingleRoIExtractor) -> None:
         super().__init__()
@@ -28,15 +28,15 @@ class TracedRoIExtractor(nn.Module):
         self.num_inputs = extractor.num_inputs
 
     def forward(self, features: tuple[Tensor, ...], rois: Tensor) -> Tensor:
-        """Return RoI features (R, C, S, S) of the features' dtype.
+        """Return RoI features (R, C, S, S) with the dtype of the feature maps.
 
         Args:
-            features: maps (B, C, H_l, W_l).
-            rois: (R, 5): index of the image, x0, y0, x1, y1.
+            features: feature maps (B, C, H_l, W_l), one per level.
+            rois: (R, 5) float32: image index, x0, y0, x1, y1.
         """
         layers = self.extractor.roi_layers
         pooled: Tensor = multilevel_roi_align(
-            # In half precision a coordinate of 1333 pixels would be off by half a pixel.
+            # Half precision would round a coordinate near 1333 by up to half a pixel.
             [feature.float() for feature in features],
             rois,
             self.extractor.map_roi_levels(rois, len(features)),
@@ -49,16 +49,17 @@ class TracedRoIExtractor(nn.Module):
 
 
 class TracedDetector(nn.Module):
-    """Predictions of a two-stage detector with a mask head for images of one size.
+    """A two-stage detector with a mask head that predicts a batch of images of one size.
 
-    Boxes are in pixels of the input images; NMS and the mask head see the same boxes as in
-    MMDetection's ``predict``. The detector itself is changed: its RoI extractors are replaced.
+    Boxes are in pixels of the input images; NMS and the mask head get the same boxes as in
+    MMDetection's ``predict``. The RoI extractors of the given detector are replaced in place.
 
     Args:
-        detector: in evaluation mode; ``nbseg.deploy.export_checks.check_exportable`` tells which
-            are possible.
-        max_detections: detections an image, at most; default: the test config's ``max_per_img``.
-        score_threshold: detections have a score above this; default: the test config's.
+        detector: detector in evaluation mode that ``nbseg.deploy.export_checks.check_exportable``
+            accepts.
+        max_detections: largest number of detections per image; default: ``max_per_img`` of the test
+            config.
+        score_threshold: score that detections must exceed; default: the test config's.
 
     Raises:
         ValueError: ``max_detections`` is not above 0, or ``score_threshold`` not in [0, 1).
@@ -96,12 +97,12 @@ class TracedDetector(nn.Module):
         """Return boxes, scores, labels, soft masks and the number of detections of each image.
 
         Args:
-            images: (B, 3, H, W) uint8, channels in the order of the test pipeline (BGR).
+            images: (B, 3, H, W) uint8, channels in BGR order.
 
         Returns:
             boxes (B, K, 4) float32, x0, y0, x1, y1; scores (B, K) float32, descending; labels
             (B, K) int64; masks (B, K, S, S) float32 probabilities within the box; counts (B,)
-            int64. Behind an image's count there are zeros.
+            int64. Slots after an image's count are zero.
         """
         height, width = images.shape[-2:]
         features = self.detector.extract_feat(self._preprocess(images))
@@ -118,7 +119,7 @@ class TracedDetector(nn.Module):
         )
 
     def _preprocess(self, images: Tensor) -> Tensor:
-        """Do what ``DetDataPreprocessor`` does."""
+        """Normalize and pad images as ``DetDataPreprocessor`` does."""
         preprocessor = self.detector.data_preprocessor
         pixels = images.float()
         if preprocessor._channel_conversion:
@@ -134,7 +135,7 @@ class TracedDetector(nn.Module):
     def _propose(
         self, features: tuple[Tensor, ...], height: int, width: int
     ) -> tuple[Tensor, Tensor]:
-        """Return the RPN's boxes (B, P, 4), by descending score, and which are there (B, P)."""
+        """Return proposals (B, P, 4) by descending score, and which slots hold one (B, P)."""
         head = self.detector.rpn_head
         cfg = head.test_cfg
         logits_of_levels, deltas_of_levels = head(features)
@@ -152,7 +153,7 @@ class TracedDetector(nn.Module):
                 scores = logits.sigmoid()[..., 0]
             else:
                 scores = logits.softmax(-1)[..., 0]
-            # A small level may have fewer anchors than are to be chosen: fill it up.
+            # Pad, because a small level may have fewer than nms_pre anchors.
             scores = nn.functional.pad(scores, (0, cfg.nms_pre), value=NO_SCORE)
             scores, chosen = scores.topk(cfg.nms_pre)
             chosen = chosen.clamp(max=priors.shape[0] - 1)
@@ -182,7 +183,7 @@ class TracedDetector(nn.Module):
         height: int,
         width: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return boxes (B, K, 4), scores (B, K) and labels (B, K), by descending score."""
+        """Return boxes (B, K, 4), scores (B, K) and labels (B, K) in descending order of score."""
         roi_head = self.detector.roi_head
         batch, count = proposals.shape[:2]
         rois = as_rois(proposals)
@@ -228,13 +229,13 @@ class TracedDetector(nn.Module):
     def _soft_masks(
         self, features: tuple[Tensor, ...], boxes: Tensor, labels: Tensor, present: Tensor
     ) -> Tensor:
-        """Return mask probabilities (B, K, S, S) of the detections that are present."""
+        """Return mask probabilities (B, K, S, S); slots without a detection are zero."""
         roi_head = self.detector.roi_head
-        places = present.flatten()
-        # Always one at least: not every runtime convolves nothing.
-        places = places | (torch.arange(places.shape[0], device=places.device) == 0)
-        index = places.nonzero()[:, 0]
-        # torch.export cannot see it.
+        used = present.flatten()
+        # Keep at least one RoI: some runtimes fail on empty convolution inputs.
+        used = used | (torch.arange(used.shape[0], device=used.device) == 0)
+        index = used.nonzero()[:, 0]
+        # Tell torch.export, which cannot derive this.
         torch._check(index.shape[0] > 0)  # type: ignore[no-untyped-call]
         rois = as_rois(boxes)[index]
         if self.cascade:
@@ -254,6 +255,6 @@ class TracedDetector(nn.Module):
             by_class = labels.flatten()[index][:, None, None, None].expand(-1, 1, side, side)
             masks = masks.gather(1, by_class)[:, 0]
         masks = masks * present.flatten()[index][:, None, None]
-        padded: Tensor = masks.new_zeros(places.shape[0], *masks.shape[1:])
+        padded: Tensor = masks.new_zeros(used.shape[0], *masks.shape[1:])
         padded = padded.index_put((index,), masks)
         return padded.view(*present.shape, *masks.shape[1:])

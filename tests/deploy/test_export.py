@@ -212,7 +212,9 @@ def test_options_of_the_tool(repository, tmp_path, monkeypatch, capsys):
     runpy.run_path(str(tool), run_name="__main__")
     printed = capsys.readouterr().out
     assert "3 classes, at most 5 detections an image with scores above 0.6" in printed
-    assert re.search(r"\d+ of \d+ detections \(\d+\.\d\d %\) have a partner in 1 images", printed)
+    assert re.search(
+        r"\d+ of \d+ detections \(\d+\.\d\d %\) match between PyTorch and ONNX in 1 images", printed
+    )
 
     kernels = [w for w in onnx.load(out).graph.initializer if len(w.dims) == 4]
     assert len(kernels) > 20
