@@ -25,9 +25,9 @@ examples:
 """
 
 NOISE_EXAMPLES = """\
-This command writes DIR/fig3a.png and .csv, fig3b, fig6a and fig6b; for the raw predictions of a run
-also fig6c. FILE is PREFIX.segm.json of tools/test.py --out, a pseudo_labels.json, or a folder of raw
-predictions (work_dirs/NAME/pseudo_labels/predictions). docs/analysis.md defines the curves.
+This command writes DIR/fig3a.png and .csv, fig3b, fig6a and fig6b; for the raw predictions of a
+run also fig6c. FILE is PREFIX.segm.json of tools/test.py --out, a pseudo_labels.json, or a folder
+of raw predictions (work_dirs/NAME/pseudo_labels/predictions). docs/analysis.md defines the curves.
 
 examples:
   python tools/analyze.py noise --truth data/shapes/annotations/instances_val.json \\
@@ -82,7 +82,7 @@ def noise(args: argparse.Namespace) -> None:
             f"{_percent(error):>23}"
         )
     if not any(model.reliability for model in curves.values()):
-        print("no Fig. 6c: it needs soft masks, a folder of raw predictions (pseudo/predictions)")
+        print("no Fig. 6c: it needs the soft masks of a run's raw predictions")
     print("\n" + "\n".join(str(path) for path in written))
 
 
@@ -243,7 +243,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     command = commands.add_parser(
         "compare",
         help="page that compares two models on the same images, side by side",
-        description="Compare two models on the same images, side by side, the most different first.",
+        description="Compare two models on the same images, side by side.",
         epilog=COMPARE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,18 +1,18 @@
-"""Measure nbseg beside what it replaces: same process, same inputs, same results.
+"""Measure nbseg against the code that it replaces: same process, same inputs, same results.
 
-A benchmark is a module in tools/benchmarks; it lists its cases as `cases(threads, device)`. For
-each case this program checks that all contenders agree, then times one after another, repeatedly,
-and prints medians and how many times longer the others take. On a GPU each contender that never
-waits for it runs once more as the replay of a CUDA graph, so that the cost of launches does not
-decide.
+A benchmark is a module in tools/benchmarks; its function `cases(threads, device)` yields its cases.
+For each case this program checks that all contenders return the same, times them in turns, and
+prints medians and how many times longer the peers take than nbseg. On a GPU each contender that
+never waits for the GPU is also timed as the replay of a CUDA graph, which excludes the cost of
+kernel launches.
 
-The share of the copy bandwidth compares the bytes that a call must move with what copying a large
-tensor moves in the same time.
+The share of the copy bandwidth compares the bytes that a call must move with the bytes that copying
+a large tensor moves in the same time.
 
-The peak memory is that of one call in a fresh process: the kernel's highest count of resident pages
-during a second call, less the count after it, when only the result is still held. Before either,
-the allocator gives its free pages back. The kernel counts in batches, so that it is good to about
-0.25 MB; the largest of three processes is reported.
+The peak memory is measured in a fresh process on a second call: the highest number of resident
+pages during the call, minus the number after it, when only the result is still held. The allocator
+returns its free pages to the system before each count. The system counts pages in batches, so the
+value is accurate to about 0.25 MB; the largest value of three processes is reported.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.case import Case, Measured
+from benchmarks.case import Case, CaseTimes
 from benchmarks.measure import (
     Timing,
     copy_bandwidth,
@@ -57,13 +57,15 @@ LOAD_OF_AN_IDLE_MACHINE = 0.3
 
 
 def cases_of(benchmark: str, threads: int, device: str) -> Iterator[Case]:
+    """Yield the cases of a benchmark."""
     torch.set_num_threads(threads)
     module = importlib.import_module(f"benchmarks.{benchmark}")
     yield from module.cases(threads, device)
 
 
 def peak_memory_of(benchmark: str, name: str, contender: str, threads: int) -> int:
-    cases = cases_of(benchmark, threads, "cpu")  # a case's files last as long as its generator
+    """Return the peak memory in bytes of one contender; call this function in a fresh process."""
+    cases = cases_of(benchmark, threads, "cpu")  # keep the generator: it deletes the case's files
     case = next(case for case in cases if case.name == name)
     return peak_memory(case.nbseg if contender == "nbseg" else case.peers[contender])
 
@@ -71,7 +73,7 @@ def peak_memory_of(benchmark: str, name: str, contender: str, threads: int) -> i
 def time_contenders(
     case: Case, args: argparse.Namespace
 ) -> tuple[dict[str, Timing], dict[str, float]]:
-    """Timings of all contenders, and ratios of the peers' to nbseg's."""
+    """Return the timings of all contenders, and how many times nbseg's time each peer takes."""
     contenders = {"nbseg": case.nbseg, **case.peers}
     if case.rounds:
         turns = measure_in_turns(contenders, args.device, case.rounds)
@@ -89,20 +91,23 @@ def time_contenders(
         for name, function in {**contenders, "nbseg": case.kernels or case.nbseg}.items():
             if (replay := graph_replay(function)) is not None:
                 timings[f"{name} (graph)"] = measure(replay, args.device, args.seconds)
-        own = timings.get("nbseg (graph)")
+        ours = timings.get("nbseg (graph)")
         for peer in case.peers:
-            if own is not None and (theirs := timings.get(f"{peer} (graph)")) is not None:
-                ratios[f"{peer} (graph)"] = theirs.median / own.median
+            if ours is not None and (theirs := timings.get(f"{peer} (graph)")) is not None:
+                ratios[f"{peer} (graph)"] = theirs.median / ours.median
     return timings, ratios
 
 
-def report(case: Case, benchmark: str, bandwidth: float, args: argparse.Namespace) -> dict:
+def report(
+    case: Case, benchmark: str, bandwidth: float, args: argparse.Namespace
+) -> dict[str, Any]:
+    """Measure a case, print the results and return them for the json."""
     expected = case.nbseg()
     for peer, function in case.peers.items():
         if not case.agree(expected, function()):
             raise SystemExit(
-                f"{benchmark}, {case.name}: nbseg and {peer} do not agree, so that their times "
-                f"mean nothing. Next: run the op's tests."
+                f"{benchmark}, {case.name}: nbseg and {peer} return different results, so their "
+                "times cannot be compared. Run the tests of this operation."
             )
     del expected
     timings, ratios = time_contenders(case, args)
@@ -111,7 +116,7 @@ def report(case: Case, benchmark: str, bandwidth: float, args: argparse.Namespac
     if "nbseg (graph)" in medians:
         texts.append(f"as a graph {medians['nbseg (graph)'] * 1e3:.3f} ms")
     texts += [f"{p} {medians[p] * 1e3:9.3f} ms, {r:6.2f}x" for p, r in ratios.items()]
-    facts = {name: fact(Measured(medians, ratios)) for name, fact in case.facts.items()}
+    facts = {name: fact(CaseTimes(medians, ratios)) for name, fact in case.facts.items()}
     share = None
     if case.bytes_moved:
         kernels = medians.get("nbseg (graph)", medians["nbseg"])
@@ -142,7 +147,7 @@ def report(case: Case, benchmark: str, bandwidth: float, args: argparse.Namespac
 
 
 def machine(device: str) -> dict[str, Any]:
-    """What the figures depend on."""
+    """Return what the measurements depend on: machine, versions and load."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     models = [
@@ -168,33 +173,46 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=", ".join(BENCHMARKS))
     parser.add_argument(
-        "--threads", type=int, default=2, help="of all contenders; default: %(default)s"
+        "benchmarks",
+        nargs="*",
+        metavar="BENCHMARK",
+        help=f"any of {', '.join(BENCHMARKS)}; default: all",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=2,
+        help="number of CPU threads of every contender; default: %(default)s",
     )
     parser.add_argument(
         "--device",
         choices=("cpu", "cuda"),
         default="cpu",
-        help=f"where tensors lie; cuda is for {' and '.join(ON_A_GPU)}; default: %(default)s",
+        help=f"tensors' device; only {' and '.join(ON_A_GPU)} run on cuda; default: %(default)s",
     )
     parser.add_argument(
-        "--seconds", type=float, default=2.0, help="for a contender's repeats; default: %(default)s"
+        "--seconds",
+        type=float,
+        default=2.0,
+        help="seconds to repeat each contender; default: %(default)s",
     )
     parser.add_argument(
-        "--no-memory", dest="memory", action="store_false", help="do not measure peak memory"
+        "--no-memory", dest="memory", action="store_false", help="no measurement of peak memory"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file to write the results to")
     args = parser.parse_args(argv)
     if args.device == "cuda":
         if not torch.cuda.is_available():
-            parser.error("--device cuda, but this torch finds no CUDA device")
-        args.memory = False  # it counts the pages of the host
+            parser.error(
+                "--device cuda needs a CUDA device, but torch finds none; use --device cpu"
+            )
+        args.memory = False  # the measurement counts pages of the host's memory
     known = ON_A_GPU if args.device == "cuda" else BENCHMARKS
     args.benchmarks = args.benchmarks or known
     for name in args.benchmarks:
         if name not in known:
-            parser.error(f"no benchmark {name!r} for {args.device}; there are {', '.join(known)}")
+            parser.error(f"no benchmark {name!r} for {args.device}; choose from {', '.join(known)}")
     return args
 
 
@@ -203,7 +221,9 @@ def main(argv: list[str] | None = None) -> None:
     where = machine(args.device)
     print(", ".join(f"{name} {value}" for name, value in where.items() if value is not None))
     if where["load"] > LOAD_OF_AN_IDLE_MACHINE:
-        print(f"warning: the machine is busy (load {where['load']:.1f}); ratios may be off by far")
+        print(
+            f"warning: the machine is busy (load {where['load']:.1f}); the ratios are not reliable"
+        )
     torch.set_num_threads(args.threads)
     bandwidth = copy_bandwidth(args.device)
     print(f"copy bandwidth {bandwidth / 1e9:.1f} GB/s, {args.threads} threads", flush=True)

@@ -1,4 +1,4 @@
-"""bpm_mask_loss, forward and backward, beside the same formula in PyTorch."""
+"""Benchmark bpm_mask_loss, forward and backward, against the same formula in PyTorch."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,7 +15,7 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def in_pytorch(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-    """The paper's formula as one writes it, with the fastest of PyTorch's 3x3 sums."""
+    """Compute the paper's formula with PyTorch operations, the fastest for the 3x3 sum."""
     x = logits[torch.arange(len(logits), device=logits.device), labels]
     with torch.no_grad():
         p = F.pad(x.sigmoid()[:, None], (1, 1, 1, 1), mode="replicate")
@@ -25,20 +25,21 @@ def in_pytorch(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
 
 
 def step(loss: Loss, logits: Tensor, targets: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a loss and its gradient for the logits."""
     value = loss(logits, targets, labels)
     (grad,) = torch.autograd.grad(value, logits)
     return value.detach(), grad
 
 
 def agree(ours: tuple[Tensor, Tensor], theirs: tuple[Tensor, Tensor]) -> bool:
-    """To float32's accuracy of the weights, which PyTorch's formula has."""
+    """Return whether two results agree to the accuracy of PyTorch's float32 weights."""
     return all(
         ((b - a).norm() <= 1e-3 * a.norm()).item() for a, b in zip(ours, theirs, strict=True)
     )
 
 
 def same_form(ours: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
-    """Of losses whose maps differ: a finite value, and a gradient for each logit."""
+    """Check the form only, for losses with different maps: finite, one gradient per logit."""
     return bool(other[0].isfinite()) and ours[1].shape == other[1].shape
 
 
@@ -52,7 +53,7 @@ def arguments(rois: int, classes: int, scale: float, device: str) -> tuple[Tenso
 
 def cases(threads: int, device: str) -> Iterator[Case]:
     compiled = torch.compile(in_pytorch, dynamic=False)
-    # Logits near zero, as of an untrained head, need double; the others do with float.
+    # Logits near zero, as of an untrained head, are computed in double, the others in float.
     for rois, classes, scale in ((128, 8, 3), (512, 80, 3), (128, 8, 0.01)):
         given = arguments(rois, classes, scale, device)
         pixels = rois * 28 * 28
@@ -64,11 +65,11 @@ def cases(threads: int, device: str) -> Iterator[Case]:
                 "torch.compile": partial(step, compiled, *given),
             },
             agree=agree,
-            # Read: logits and targets, then the gradient in the labels' channels. Write: this
-            # gradient, then the dense one.
+            # Reads logits, targets and the gradient in the labels' channels; writes this gradient
+            # and the dense one.
             bytes_moved=pixels * (4 + 1 + 4 + 4) + 4 * pixels * classes,
         )
-    # What the paper's section 3.3 spares: the same loss with the costlier map.
+    # The same loss with the costlier map that section 3.3 of the paper avoids.
     given = arguments(128, 8, 3, device)
     yield Case(
         name="R 128 C 8, the other map",

@@ -1,4 +1,4 @@
-"""What tools/benchmark.py measures."""
+"""Define the cases that tools/benchmark.py measures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from typing import Any
 
 
 @dataclass
-class Measured:
-    """Of one case.
+class CaseTimes:
+    """The measured times of one case.
 
     Attributes:
-        seconds: of each contender, the median.
-        ratios: by peer, how many times nbseg's seconds it takes.
+        seconds: median seconds by contender.
+        ratios: the peer's seconds divided by nbseg's, by peer.
     """
 
     seconds: dict[str, float]
@@ -21,19 +21,20 @@ class Measured:
 
 @dataclass
 class Case:
-    """One input for nbseg and for its peers.
+    """One input for nbseg and its peers.
 
     Attributes:
-        name: of the input, unique in its benchmark.
-        nbseg: the call that is measured; returns its result.
-        peers: by name, the calls that it is compared with, on the same input.
-        agree: whether the results of nbseg and of a peer are the same.
-        bytes_moved: that a call must read and write at the least, if that says anything.
-        kernels: what a CUDA graph captures of nbseg, if not all of `nbseg`: a copy from pinned
-            memory cannot be replayed, because that memory is used again.
-        facts: by name, what else a reader should know of the case.
-        rounds: for calls of seconds: the contenders take turns so many times, and a ratio is the
-            median of the rounds' own ratios. 0 is for short calls, repeated.
+        name: name of the input, unique in its benchmark.
+        nbseg: nbseg's call; returns its result.
+        peers: the calls that nbseg is compared with, on the same input, by name.
+        agree: returns whether the results of nbseg and of a peer are the same.
+        bytes_moved: smallest number of bytes that a call must read and write; 0 if this number says
+            nothing about the call.
+        kernels: the part of `nbseg` that a CUDA graph captures; None captures all. A copy from
+            pinned memory cannot be replayed, because this memory is reused.
+        facts: further results to print, by name; computed from the measured times.
+        rounds: number of rounds for calls that take seconds: the contenders take turns, and a ratio
+            is the median of the rounds' ratios. 0 is for short calls, which are repeated.
     """
 
     name: str
@@ -42,5 +43,5 @@ class Case:
     agree: Callable[[Any, Any], bool] = eq
     bytes_moved: int = 0
     kernels: Callable[[], Any] | None = None
-    facts: dict[str, Callable[[Measured], str]] = field(default_factory=dict)
+    facts: dict[str, Callable[[CaseTimes], str]] = field(default_factory=dict)
     rounds: int = 0

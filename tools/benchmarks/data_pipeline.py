@@ -1,4 +1,4 @@
-"""The training pipeline of one worker, with cropped masks and with MMDetection's bitmaps."""
+"""Benchmark one worker's training pipeline: cropped masks against MMDetection's bitmaps."""
 
 import pickle
 import tempfile
@@ -9,7 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from benchmarks.case import Case
+from benchmarks.case import Case, CaseTimes
 from benchmarks.scenes import boxes_of, outlines
 from mmcv.transforms import Compose
 from mmdet.registry import TRANSFORMS
@@ -21,7 +21,7 @@ OURS, THEIRS = "LoadCroppedAnnotations", "LoadAnnotations"
 
 
 def pipeline(load: str, with_image: bool) -> Compose:
-    """As the paper's weak augmentation, with a scale and a flip that do not vary."""
+    """Build the paper's weak augmentation with a fixed scale and flip."""
     steps: list[dict[str, Any]] = [{"type": "LoadImageFromFile"}] if with_image else []
     steps.append({"type": load, "with_bbox": True, "with_mask": True})
     if with_image:
@@ -34,12 +34,12 @@ def pipeline(load: str, with_image: bool) -> Compose:
 
 @TRANSFORMS.register_module(force=True)
 class ResizeMasks:
-    """The part of Resize that concerns masks."""
+    """A transform that resizes masks only, as Resize does."""
 
     def __init__(self, scale: tuple[int, int]) -> None:
         self.scale = scale
 
-    def __call__(self, results: dict) -> dict:
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         results["gt_masks"] = results["gt_masks"].rescale(self.scale)
         results["img_shape"] = (results["gt_masks"].height, results["gt_masks"].width)
         return results
@@ -67,6 +67,17 @@ def agree(ours: Any, theirs: Any) -> bool:
     return bool((ours.to_ndarray() == theirs.to_ndarray()).all())
 
 
+def compare_sizes(small: int, large: int, _: CaseTimes) -> str:
+    return (
+        f"{small / 1e6:.3f} MB, MMDetection's {large / 1e6:.1f} MB, "
+        f"{large / small:.0f} times as many"
+    )
+
+
+def images_per_second(times: CaseTimes) -> str:
+    return ", ".join(f"{name} {1 / seconds:.1f}" for name, seconds in times.seconds.items())
+
+
 def cases(threads: int, device: str) -> Iterator[Case]:
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "image.png"
@@ -84,12 +95,7 @@ def cases(threads: int, device: str) -> Iterator[Case]:
                 peers={"MMDetection": theirs},
                 agree=agree,
                 facts={
-                    "masks as pickled": lambda _, small=small, large=large: (
-                        f"{small / 1e6:.3f} MB, MMDetection's {large / 1e6:.1f} MB, "
-                        f"{large / small:.0f} times as many"
-                    ),
-                    "images/s of one worker": lambda measured: ", ".join(
-                        f"{name} {1 / seconds:.1f}" for name, seconds in measured.seconds.items()
-                    ),
+                    "masks as pickled": partial(compare_sizes, small, large),
+                    "images/s of one worker": images_per_second,
                 },
             )

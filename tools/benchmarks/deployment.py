@@ -1,9 +1,9 @@
-"""Deployment on the CPU: an exported model beside its checkpoint, from image file to run lengths.
+"""Benchmark deployment on the CPU: an exported model against its checkpoint, from file to RLE.
 
-The networks are those of two configs, with random weights that are brought to the state of trained
-ones where it matters for time and agreement: activations of unit variance, scores that lie apart.
-They find as many objects as they may return. Int8 is measured on backbone and neck alone, the part
-that it changes, cut out of both exports.
+The networks are those of two configs. Their random weights are adjusted so that time and agreement
+are like those of trained ones: activations have unit variance, scores are well separated, and the
+networks find as many objects as they may return. Int8 is measured on backbone and neck alone, the
+part that it changes; both are extracted from the exported models.
 """
 
 import subprocess
@@ -16,10 +16,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
 import torch
-from benchmarks.case import Case, Measured
+from benchmarks.case import Case, CaseTimes
 from benchmarks.scenes import bitmaps_of, outlines
 from mmdet.registry import MODELS
 from mmengine.config import Config
@@ -49,7 +50,7 @@ MODELS_AND_SIZES = {
 }
 ROUNDS = 15
 
-# Each runs in a process of its own, and prints its memory after one image.
+# Programs that predict one image in a fresh process and print its memory.
 RESIDENT = """
 from pathlib import Path
 fields = dict(l.split(":", 1) for l in Path("/proc/self/status").read_text().splitlines())
@@ -76,17 +77,18 @@ segmenter(read_image(image))
 """
 
 
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8: thirty plain objects, and noise."""
+def picture(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Draw thirty plain objects with noise, (H, W, 3) uint8."""
     rng = np.random.default_rng(seed)
     image = np.full((height, width, 3), 128, np.uint8)
     for bitmap in bitmaps_of(outlines(rng, 30, height, width), height, width):
         image[bitmap > 0] = rng.integers(0, 256, 3)
-    return image // 2 + rng.integers(0, 64, image.shape, np.uint8)
+    noise = rng.integers(0, 64, image.shape, np.uint8)
+    return np.asarray(image // 2 + noise, np.uint8)
 
 
-def random_detector(plain: Config, image: np.ndarray) -> torch.nn.Module:
-    """A detector that finds as many objects in the image as it may return."""
+def random_detector(plain: Config, image: npt.NDArray[np.uint8]) -> Any:
+    """Return a detector that finds as many objects in the image as it may return."""
     import_modules_from_strings(**plain.custom_imports)
     init_default_scope("mmdet")
     plain.model.backbone.init_cfg = None
@@ -99,8 +101,10 @@ def random_detector(plain: Config, image: np.ndarray) -> torch.nn.Module:
     with torch.no_grad():
         detector.extract_feat(detector.data_preprocessor(pixels)["inputs"])
     for norm in norms:
-        # One variance for all channels: the rounding of a weak one must not be blown up.
-        norm.eval().running_var.fill_(norm.running_var.mean())
+        # One variance for all channels, so that rounding errors of weak channels stay small.
+        variance = norm.eval().running_var
+        assert variance is not None
+        variance.fill_(variance.mean())
     box_head = detector.roi_head.bbox_head
     for layer, deviation in ((detector.rpn_head.rpn_cls, 0.1), (box_head.fc_cls, 0.5)):
         torch.nn.init.normal_(layer.weight, std=deviation)
@@ -108,16 +112,16 @@ def random_detector(plain: Config, image: np.ndarray) -> torch.nn.Module:
 
 
 def agree(ours: Detections, theirs: Detections) -> bool:
-    """Whether 19 of 20 detections have a partner; a trained model's all have."""
-    found = parity(theirs, ours)
-    return found.matched >= 0.95 * found.total
+    """Return whether 19 of 20 detections match; of trained models, all match."""
+    matches = parity(theirs, ours)
+    return matches.matched >= 0.95 * matches.total
 
 
-def close(ours: list[np.ndarray], theirs: list[np.ndarray]) -> bool:
-    """Whether features correlate to 0.8: they are the same network's, with rounding.
+def close(ours: list[npt.NDArray[Any]], theirs: list[npt.NDArray[Any]]) -> bool:
+    """Return whether features correlate to 0.8, so that they differ by rounding alone.
 
-    Those of trained networks differ by 4-12% of their norm, a correlation of 0.99. Random weights
-    pass on more of the rounding, most of all MobileNetV2's (47%, 0.88).
+    Features of trained networks differ by 4-12% of their norm, a correlation of 0.99. Random
+    weights amplify the rounding, most of all in MobileNetV2 (47%, 0.88).
     """
     return all(
         np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.8 for a, b in zip(ours, theirs, strict=True)
@@ -125,7 +129,7 @@ def close(ours: list[np.ndarray], theirs: list[np.ndarray]) -> bool:
 
 
 def backbone_and_neck(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSession:
-    """The part of an export that makes the features which RoIAlign reads."""
+    """Return a session of the part of an export that computes the features for RoIAlign."""
     features = [node.input[0] for node in model.graph.node if node.op_type == "RoiAlign"]
     cut = Extractor(model).extract_model([INPUT], list(dict.fromkeys(features)))
     options = onnxruntime.SessionOptions()
@@ -135,21 +139,21 @@ def backbone_and_neck(model: onnx.ModelProto, threads: int) -> onnxruntime.Infer
     )
 
 
-def resident(program: str, *arguments: Any) -> tuple[int, int]:
-    """Highest and last bytes in memory of a process that predicts one image."""
+def memory_of_process(program: str, *arguments: Any) -> tuple[int, int]:
+    """Return the highest and the last bytes in memory of a process that predicts one image."""
     command = [sys.executable, "-c", program + RESIDENT, *map(str, arguments)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     highest, last = printed.splitlines()[-1].split()
     return int(highest), int(last)
 
 
-def compare_memory(image: Path, threads: int, model: Path, checkpoint: Path, _: Measured) -> str:
+def compare_memory(image: Path, threads: int, model: Path, checkpoint: Path, _: CaseTimes) -> str:
     texts, highest = [], []
     for name, program, files in (
         ("nbseg", WITH_ONNX, (model,)),
         ("PyTorch", WITH_PYTORCH, (checkpoint.with_name("config.py"), checkpoint)),
     ):
-        peak, last = resident(program, image, threads, *files)
+        peak, last = memory_of_process(program, image, threads, *files)
         highest.append(peak)
         texts.append(f"{name} {peak / 1e6:.0f} at most, {last / 1e6:.0f} in the end")
     return f"{', '.join(texts)}: {highest[0] / highest[1]:.2f} of PyTorch's peak"
@@ -179,7 +183,7 @@ def cases_of(
         peers={"PyTorch": lambda: peer(read_image(image))},
         agree=agree,
         facts={
-            "MB in a process of its own": partial(
+            "MB in a fresh process": partial(
                 compare_memory, image, threads, folder / "float32.onnx", checkpoint
             )
         },

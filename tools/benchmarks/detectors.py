@@ -1,4 +1,4 @@
-"""Mask R-CNN as it trains: the method's student and MMDetection's plain model."""
+"""Build Mask R-CNN for training: the method's student and MMDetection's plain model."""
 
 from typing import Any
 
@@ -28,8 +28,8 @@ def mask_head_config(head: dict[str, Any], loss: dict[str, Any]) -> dict[str, An
     return {**head, **widths, "loss_mask": loss}
 
 
-def mask_rcnn_r50(head: dict[str, Any], loss: dict[str, Any]) -> torch.nn.Module:
-    """MMDetection's Mask R-CNN R50-FPN with random weights and the given mask head."""
+def mask_rcnn_r50(head: dict[str, Any], loss: dict[str, Any]) -> Any:
+    """Build MMDetection's Mask R-CNN R50-FPN with random weights and the given mask head."""
     torch.manual_seed(0)
     config = Config.fromstring("_base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'", ".py").model
     config.backbone.init_cfg = None
@@ -39,7 +39,7 @@ def mask_rcnn_r50(head: dict[str, Any], loss: dict[str, Any]) -> torch.nn.Module
 
 
 def scene(height: int, width: int, cropped: bool) -> tuple[DetDataSample, torch.Tensor]:
-    """One image's annotations, and as many positive proposals as a batch of 512 RoIs may have."""
+    """Return an image's annotations and as many positive proposals as 512 RoIs may contain."""
     rng = np.random.default_rng(0)
     polygons = outlines(rng, INSTANCES, height, width)
     boxes = boxes_of(polygons)

@@ -1,4 +1,4 @@
-"""InstanceMetric on images of street size; boundary AP beside faster-coco-eval's own."""
+"""Benchmark InstanceMetric on street-size images, boundary AP against faster-coco-eval."""
 
 import contextlib
 import io
@@ -12,34 +12,35 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.case import Case, Measured
+from benchmarks.case import Case, CaseTimes
 from benchmarks.scenes import boxes_of, outlines, run_lengths
 from faster_coco_eval import COCO, COCOeval_faster
 
 from nbseg.evaluation.instance_metric import InstanceMetric
 
 HEIGHT, WIDTH, INSTANCES, CLASSES = 1024, 2048, 30, 8
-RATIO = 0.005  # of Cityscapes
+RATIO = 0.005  # dilation ratio of Cityscapes
 KINDS = ["bbox", "segm", "boundary"]
 
 
 @dataclass
 class Scenes:
-    """Ground truth as a COCO json in a folder that lives as long as this, and predictions."""
+    """Ground truth as a COCO json in a temporary folder, and predictions."""
 
-    folder: tempfile.TemporaryDirectory
+    folder: tempfile.TemporaryDirectory[str]
     truth: Path
     samples: list[dict[str, Any]]
 
 
 def make_scenes(rng: np.random.Generator, images: int) -> Scenes:
-    """Predictions are a little off the truth."""
-    annotations, samples = [], []
+    """Make scenes whose predictions differ a little from the truth."""
+    annotations: list[dict[str, Any]] = []
+    samples: list[dict[str, Any]] = []
     for image in range(1, images + 1):
         polygons = outlines(rng, INSTANCES, HEIGHT, WIDTH)
         labels = rng.integers(CLASSES, size=INSTANCES)
-        wanted = run_lengths(polygons, HEIGHT, WIDTH)
-        for rle, box, label in zip(wanted, boxes_of(polygons).tolist(), labels, strict=True):
+        rles = run_lengths(polygons, HEIGHT, WIDTH)
+        for rle, box, label in zip(rles, boxes_of(polygons).tolist(), labels, strict=True):
             x0, y0, x1, y1 = box
             annotations.append(
                 {
@@ -73,24 +74,25 @@ def make_scenes(rng: np.random.Generator, images: int) -> Scenes:
 
 
 def evaluate(scenes: Scenes, metric: list[str]) -> dict[str, float]:
-    """All of an evaluation, as a test loop runs it with batches of one image."""
+    """Run a whole evaluation as a test loop does, with batches of one image."""
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator = InstanceMetric(str(scenes.truth), metric, boundary_dilation_ratio=RATIO)
         evaluator.dataset_meta = {"classes": [str(i) for i in range(CLASSES)]}
         for sample in scenes.samples:
             evaluator.process({}, [sample])
-        return evaluator.evaluate(len(scenes.samples))
+        return dict(evaluator.evaluate(len(scenes.samples)))
 
 
 def library(scenes: Scenes) -> dict[str, float]:
-    """faster-coco-eval's own boundary mode, on all cores."""
+    """Run the boundary mode of faster-coco-eval on all cores."""
     coco = COCO(str(scenes.truth))
     results = []
     for sample in scenes.samples:
-        found = sample["pred_instances"]
-        for label, score, rle in zip(found["labels"], found["scores"], found["masks"], strict=True):
-            own = {"image_id": sample["img_id"], "category_id": int(label) + 1}
-            results.append({**own, "score": float(score), "segmentation": rle})
+        predicted = sample["pred_instances"]
+        instances = (predicted[key] for key in ("labels", "scores", "masks"))
+        for label, score, rle in zip(*instances, strict=True):
+            ids = {"image_id": sample["img_id"], "category_id": int(label) + 1}
+            results.append({**ids, "score": float(score), "segmentation": rle})
     evaluation = COCOeval_faster(
         coco, coco.loadRes(results), "boundary", boundary_dilation_ratio=RATIO
     )
@@ -98,11 +100,11 @@ def library(scenes: Scenes) -> dict[str, float]:
     return {"coco/boundary_mAP": float(evaluation.stats[0])}
 
 
-def agree(own: dict[str, float], theirs: dict[str, float]) -> bool:
-    return all(abs(own[name] - value) < 1e-9 for name, value in theirs.items())
+def agree(ours: dict[str, float], theirs: dict[str, float]) -> bool:
+    return all(abs(ours[name] - value) < 1e-9 for name, value in theirs.items())
 
 
-def pace(images: int) -> Callable[[Measured], str]:
+def pace(images: int) -> Callable[[CaseTimes], str]:
     return lambda measured: f"{measured.seconds['nbseg'] / images * 500:.0f} s"
 
 

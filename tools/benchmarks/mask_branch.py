@@ -1,7 +1,7 @@
-"""The mask branch of the method's RoI head, forward and backward: targets, head and loss.
+"""Benchmark the mask branch of the method's RoI head: targets, head and loss with gradients.
 
-The peer is the same head with the same weights on MMDetection's mask targets and PyTorch's formula
-of the loss.
+The peer is the same head with the same weights, with MMDetection's mask targets and the loss in
+PyTorch operations.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ SIZES = (28, 14)
 
 
 def positives(sample: DetDataSample, proposals: Tensor) -> SamplingResult:
-    """All proposals, each assigned to the object that it overlaps most."""
+    """Return all proposals as positive, each assigned to the object that it overlaps most."""
     from mmdet.structures.bbox import bbox_overlaps
 
     truth = sample.gt_instances
@@ -56,7 +56,7 @@ def by_mmdetection(
 
 
 def gradients(losses: list[Tensor], head: Any) -> list[Tensor]:
-    grads = torch.autograd.grad(sum(losses), list(head.parameters()))
+    grads = torch.autograd.grad(torch.stack(losses).sum(), list(head.parameters()))
     return [torch.stack(losses).detach(), *grads]
 
 

@@ -1,14 +1,15 @@
-"""multires_mask_targets beside MMDetection's two mask_target calls.
+"""Benchmark multires_mask_targets against MMDetection's two mask_target calls.
 
-The peers' bitmaps are there already. On a CPU the crops are made from run lengths in each call. On
-a GPU both copy their masks there in each call, and MMDetection's steps run with torchvision's
-roi_align: a GPU machine seldom has an MMCV built for it.
+The peers get finished bitmaps. On a CPU, nbseg makes its crops from run lengths in each call. On a
+GPU, each call copies the masks to the GPU, and the peer runs MMDetection's steps with torchvision's
+roi_align, because MMCV is seldom built for GPUs.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from benchmarks.case import Case
 from benchmarks.scenes import bitmaps_of, boxes_of, outlines, positive_proposals, run_lengths
@@ -26,7 +27,7 @@ def by_nbseg(make_crops: Callable[[], CroppedMasks], boxes: Tensor, gt_inds: Ten
     return multires_mask_targets(make_crops(), boxes, gt_inds, sizes=SIZES)
 
 
-def by_mmdetection(bitmaps: np.ndarray, boxes: Tensor, gt_inds: Tensor) -> Targets:
+def by_mmdetection(bitmaps: npt.NDArray[np.uint8], boxes: Tensor, gt_inds: Tensor) -> Targets:
     from mmdet.structures.mask import BitmapMasks, mask_target
     from mmengine.config import ConfigDict
 
@@ -35,8 +36,8 @@ def by_mmdetection(bitmaps: np.ndarray, boxes: Tensor, gt_inds: Tensor) -> Targe
     return tuple(mask_target([boxes], [gt_inds], [masks], config) for config in configs)
 
 
-def by_torchvision(bitmaps: np.ndarray, boxes: Tensor, gt_inds: Tensor) -> Targets:
-    """What MMDetection does: to the GPU, a mask a proposal, RoIAlign, and there and back again."""
+def by_torchvision(bitmaps: npt.NDArray[np.uint8], boxes: Tensor, gt_inds: Tensor) -> Targets:
+    """Run MMDetection's steps: one mask per proposal, RoIAlign, then to the CPU and back."""
     from torchvision.ops import roi_align
 
     targets = []
@@ -50,7 +51,7 @@ def by_torchvision(bitmaps: np.ndarray, boxes: Tensor, gt_inds: Tensor) -> Targe
 
 
 def agree(ours: Targets, theirs: Targets) -> bool:
-    """But for values within rounding of one half."""
+    """Return whether targets agree, except where rounding decides at 0.5."""
     return all((a != b).float().mean().item() < 1e-4 for a, b in zip(ours, theirs, strict=True))
 
 
@@ -74,7 +75,7 @@ def cases(threads: int, device: str) -> Iterator[Case]:
             else:
                 bitmaps = bitmaps_of(polygons, height, width)
                 crops = CroppedMasks.from_bitmaps(bitmaps)
-                # The loader's workers make the crops, on cores of their own.
+                # In training, the data loader's workers make the crops.
                 make_crops = partial(crops.to, device)
                 kernels = partial(
                     multires_mask_targets, crops.to(device), boxes, gt_inds, sizes=SIZES

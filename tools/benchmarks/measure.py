@@ -1,4 +1,4 @@
-"""Seconds, bytes and bandwidth of a call."""
+"""Measure the time, memory and bandwidth of a call."""
 
 import ctypes
 import multiprocessing
@@ -18,45 +18,49 @@ SLICES = 5
 
 @dataclass
 class Timing:
-    """Of repeated calls, in seconds."""
+    """The times of repeated calls in seconds."""
 
     median: float
     fastest: float
-    spread: float  # between the quartiles, as a part of the median
+    spread: float  # difference of the quartiles divided by the median
     repeats: int
 
     @classmethod
     def of(cls, times: list[float]) -> "Timing":
+        """Summarize the seconds of each call."""
         low, median, high = statistics.quantiles(times, n=4)
         return cls(median, min(times), (high - low) / median, len(times))
 
 
 def seconds_of(function: Callable[[], Any], device: str) -> float:
-    """Of one call; on a GPU between two events on the current stream."""
+    """Time one call; on a GPU between two events on the current stream."""
     if device == "cpu":
         start = time.perf_counter()
         function()
         return time.perf_counter() - start
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin, end = (
+        torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        for _ in range(2)
+    )
     begin.record()
     function()
     end.record()
     end.synchronize()
-    return begin.elapsed_time(end) / 1e3
+    return float(begin.elapsed_time(end)) / 1e3
 
 
 def measure(function: Callable[[], Any], device: str, seconds: float) -> Timing:
-    """Repeat a call for so many seconds, at least five times."""
+    """Time repeated calls for this many seconds, at least five calls."""
     return measure_in_slices({"": function}, device, seconds)[""]
 
 
 def measure_in_slices(
     functions: dict[str, Callable[[], Any]], device: str, seconds: float
 ) -> dict[str, Timing]:
-    """Repeat each call for so many seconds, at least five times.
+    """Time each call repeatedly for this many seconds, at least five times.
 
-    The calls take turns, a slice of the seconds each: what slows the machine down for a while slows
-    all of them.
+    The calls take turns in slices of the seconds, so that a temporary slowdown of the machine
+    affects all of them.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(SLICES):
@@ -72,7 +76,7 @@ def measure_in_slices(
 def measure_in_turns(
     functions: dict[str, Callable[[], Any]], device: str, rounds: int
 ) -> dict[str, list[float]]:
-    """The seconds of each call in each round; a first round warms up."""
+    """Return the seconds of each call in each round; an additional first round warms up."""
     for function in functions.values():
         function()
     turns = [
@@ -83,10 +87,10 @@ def measure_in_turns(
 
 
 def graph_replay(function: Callable[[], Any]) -> Callable[[], None] | None:
-    """The call's kernels alone, as a CUDA graph; None where the call waits for the GPU."""
+    """Capture the call's kernels as a CUDA graph; return None if the call waits for the GPU."""
     if synchronizes(function):
-        return None  # such a capture would fail, and leave torch on the stream of the capture
-    stream = torch.cuda.Stream()
+        return None  # the capture would fail and leave torch on its stream
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(3):
@@ -99,7 +103,7 @@ def graph_replay(function: Callable[[], Any]) -> Callable[[], None] | None:
 
 
 def synchronizes(function: Callable[[], Any]) -> bool:
-    """Whether the call makes the CPU wait for the GPU."""
+    """Return whether the call makes the CPU wait for the GPU."""
     torch.cuda.set_sync_debug_mode("error")
     try:
         function()
@@ -113,37 +117,37 @@ def synchronizes(function: Callable[[], Any]) -> bool:
 
 
 def copy_bandwidth(device: str) -> float:
-    """Bytes read and written a second by copying a large tensor."""
+    """Return the bytes read and written per second by copying a large tensor."""
     source = torch.ones(2**28 if device == "cuda" else 2**26, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     timing = measure(lambda: target.copy_(source), device, seconds=0.5)
     return 2 * source.numel() / timing.median
 
 
-def resident(field: str) -> int:
-    """VmRSS (now) or VmHWM (the highest so far) of this process, in bytes."""
+def resident_bytes(field: str) -> int:
+    """Return VmRSS (current) or VmHWM (highest) of this process in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):
             return 1024 * int(line.split()[1])
-    raise RuntimeError(f"/proc/self/status has no {field}. Next: run with --no-memory.")
+    raise RuntimeError(f"/proc/self/status has no {field}; run with --no-memory")
 
 
 def peak_memory(call: Callable[[], Any]) -> int:
-    """Bytes that a call takes beyond its result. Use a fresh process."""
-    call()  # what it imports or compiles is not its own
+    """Return the bytes that a call takes beyond its result; run it in a fresh process."""
+    call()  # import and compile before the measurement
     give_back = ctypes.CDLL(None).malloc_trim
     give_back(0)
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the highest value
+    Path("/proc/self/clear_refs").write_text("5")  # reset VmHWM
     result = call()
-    highest = resident("VmHWM")
+    highest = resident_bytes("VmHWM")
     give_back(0)
-    after = resident("VmRSS")
+    after = resident_bytes("VmRSS")
     del result
     return max(0, highest - after)
 
 
 def in_fresh_processes(function: Callable[..., int], arguments: Iterable[Any]) -> int:
-    """The highest result of some runs, each in a process of its own."""
+    """Run a function in several fresh processes, and return the highest result."""
     spawn = multiprocessing.get_context("spawn")
     results = []
     for _ in range(MEMORY_PROCESSES):

@@ -1,10 +1,11 @@
-"""paste_rle beside MMDetection's mask paste and encoding on the CPU."""
+"""Benchmark paste_rle against MMDetection's mask paste and encoding on the CPU."""
 
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from benchmarks.case import Case
 
@@ -13,31 +14,31 @@ from nbseg.ops import paste_rle
 INSTANCES, SIDE, THRESHOLD = 100, 28, 0.5
 
 
-def typical_boxes(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """(N, 4) inside the image; each side log-uniform from 5% to 50% of the image's side."""
+def typical_boxes(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.float32]:
+    """Draw boxes (N, 4) inside the image; sides log-uniform from 5% to 50% of the image's side."""
     image = np.array([width, height])
     sizes = np.exp(rng.uniform(np.log(0.05), np.log(0.5), (INSTANCES, 2))) * image
     corners = rng.random((INSTANCES, 2)) * (image - sizes)
-    return np.concatenate([corners, corners + sizes], axis=1).astype(np.float32)
+    return np.asarray(np.hstack([corners, corners + sizes]), np.float32)
 
 
-def smooth_masks(rng: np.random.Generator) -> np.ndarray:
-    """Blobs as a trained head predicts them: soft only near the edge, for about three cells."""
+def smooth_masks(rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Draw blobs as a trained head predicts them: soft in about three cells at the edge."""
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2
     angle = np.arctan2(y, x)
     radius = np.full((INSTANCES, SIDE, SIDE), 0.38 * SIDE)
     for waves in (2, 3, 4):
         size, phase = rng.normal(0, 0.06 * SIDE, (INSTANCES, 1, 1)), rng.random((INSTANCES, 1, 1))
         radius += size * np.cos(waves * angle + 2 * np.pi * phase)
-    return (1 / (1 + np.exp(1.5 * (np.hypot(x, y) - radius)))).astype(np.float32)
+    return np.asarray(1 / (1 + np.exp(1.5 * (np.hypot(x, y) - radius))), np.float32)
 
 
-def noise_masks(rng: np.random.Generator) -> np.ndarray:
+def noise_masks(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     return rng.random((INSTANCES, SIDE, SIDE), np.float32)
 
 
 def mmdetection(probs: torch.Tensor, boxes: torch.Tensor, height: int, width: int) -> list[Any]:
-    """FCNMaskHead's paste as it is on the CPU, then the encoding of MMDetection's metrics."""
+    """Run FCNMaskHead's paste for CPUs, then the encoding of MMDetection's metrics."""
     from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
     from mmdet.structures.mask import encode_mask_results
 
@@ -46,8 +47,9 @@ def mmdetection(probs: torch.Tensor, boxes: torch.Tensor, height: int, width: in
         pasted, region = _do_paste_mask(
             probs[chunk, None], boxes[chunk], height, width, skip_empty=True
         )
-        masks[(chunk, *region)] = pasted >= THRESHOLD
-    return encode_mask_results(masks.numpy())
+        window = (chunk, *region)
+        masks[window] = pasted >= THRESHOLD
+    return list(encode_mask_results(masks.numpy()))
 
 
 def cases(threads: int, device: str) -> Iterator[Case]:

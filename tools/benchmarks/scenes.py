@@ -1,8 +1,9 @@
-"""Objects in an image of street size, as polygons, run lengths and proposals."""
+"""Make objects of street scenes as polygons, run lengths, bitmaps and proposals."""
 
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -10,7 +11,7 @@ Polygon = list[float]
 
 
 def outlines(rng: np.random.Generator, count: int, height: int, width: int) -> list[list[Polygon]]:
-    """Star-shaped polygons of 30 corners; each side log-uniform from 5% to 50% of the image's."""
+    """Draw star-shaped polygons of 30 corners, log-uniform in size from 5% to 50% of a side."""
     image = np.array([width, height])
     polygons = []
     for _ in range(count):
@@ -29,8 +30,8 @@ def run_lengths(polygons: list[list[Polygon]], height: int, width: int) -> list[
     return [mask_utils.merge(mask_utils.frPyObjects(parts, height, width)) for parts in polygons]
 
 
-def bitmaps_of(polygons: list[list[Polygon]], height: int, width: int) -> np.ndarray:
-    """(G, H, W) uint8, with numpy alone: a pixel is inside after an odd number of edges."""
+def bitmaps_of(polygons: list[list[Polygon]], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Fill polygons with NumPy alone, (G, H, W) uint8: inside is after an odd number of edges."""
     bitmaps = np.zeros((len(polygons), height, width + 1), np.uint8)
     rows = np.arange(height)[:, None] + 0.5
     for bitmap, (polygon,) in zip(bitmaps, polygons, strict=True):
@@ -42,16 +43,16 @@ def bitmaps_of(polygons: list[list[Polygon]], height: int, width: int) -> np.nda
     return np.bitwise_xor.accumulate(bitmaps, axis=2)[:, :, :-1]
 
 
-def boxes_of(polygons: list[list[Polygon]]) -> np.ndarray:
-    """(G, 4) float32, the polygons' bounding boxes."""
+def boxes_of(polygons: list[list[Polygon]]) -> npt.NDArray[np.float32]:
+    """Return the polygons' bounding boxes, (G, 4) float32."""
     corners = np.array(polygons).reshape(len(polygons), -1, 2)
-    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
+    return np.asarray(np.hstack([corners.min(axis=1), corners.max(axis=1)]), np.float32)
 
 
 def positive_proposals(
-    rng: np.random.Generator, boxes: np.ndarray, count: int, height: int, width: int
+    rng: np.random.Generator, boxes: npt.NDArray[np.float32], count: int, height: int, width: int
 ) -> tuple[Tensor, Tensor]:
-    """Boxes (R, 4) a few percent off their objects, inside the image, and the objects' (R,)."""
+    """Return boxes (R, 4) a few percent off their objects, and the objects' indices (R,)."""
     gt_inds = rng.integers(len(boxes), size=count)
     sizes = np.tile(boxes[gt_inds, 2:] - boxes[gt_inds, :2], 2)
     moved = boxes[gt_inds] + rng.uniform(-0.05, 0.05, (count, 4)) * sizes

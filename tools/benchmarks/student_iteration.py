@@ -1,8 +1,8 @@
-"""A student's training iteration beside that of MMDetection's plain Mask R-CNN.
+"""Benchmark a student's training iteration against that of MMDetection's plain Mask R-CNN.
 
-They do not compute the same: the student has the noise-tolerant mask head's convolutions more.
-Beside the ratio of times stands the ratio of floating-point operations, and what the mask targets
-and the boundary-preserving loss take of the iteration.
+The two do not compute the same, because the student has the additional convolutions of the
+noise-tolerant mask head. So the ratio of floating-point operations is reported, too, and the share
+of the iteration that the mask targets and the boundary-preserving loss take.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from benchmarks.bpm_mask_loss import step
-from benchmarks.case import Case, Measured
+from benchmarks.case import Case, CaseTimes
 from benchmarks.detectors import (
     CLASSES,
     PLAIN_HEAD,
@@ -23,19 +23,19 @@ from benchmarks.detectors import (
 from benchmarks.mask_branch import SIZES, positives
 from benchmarks.measure import measure
 from mmengine.structures import InstanceData
+from nbseg.models.mask_targets import batch_mask_targets
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from nbseg.models.mask_targets import batch_mask_targets
 from nbseg.ops import bpm_mask_loss
 
 HEIGHT, WIDTH = 512, 1024
 
 
 class Training:
-    """One detector, its optimizer and one image whose proposals do not depend on the weights."""
+    """A detector, its optimizer and an image whose proposals do not depend on the weights."""
 
-    def __init__(self, detector: torch.nn.Module, cropped: bool) -> None:
+    def __init__(self, detector: Any, cropped: bool) -> None:
         self.detector = detector
         self.sample, proposals = scene(HEIGHT, WIDTH, cropped)
         self.image = torch.randn(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
@@ -43,20 +43,22 @@ class Training:
         self._give_proposals(proposals)
 
     def _give_proposals(self, positive: Tensor) -> None:
-        """Let the RPN learn as ever, but pass on these proposals and as much background."""
+        """Train the RPN as usual, but replace its proposals by these and 900 background boxes."""
         corner = torch.rand(900, 2) * torch.tensor([WIDTH - 20.0, HEIGHT - 20.0])
         boxes = torch.cat([positive, torch.cat([corner, corner + 20], dim=1)])
         rpn_head = self.detector.rpn_head
         learn = rpn_head.loss_and_predict
 
-        def loss_and_predict(*args: Any, **kwargs: Any) -> tuple[dict, list[InstanceData]]:
+        def loss_and_predict(
+            *args: Any, **kwargs: Any
+        ) -> tuple[dict[str, Any], list[InstanceData]]:
             losses, _ = learn(*args, **kwargs)
             return losses, [InstanceData(bboxes=boxes, scores=torch.ones(len(boxes)))]
 
         rpn_head.loss_and_predict = loss_and_predict
 
     def iterate(self) -> int:
-        """Forward, backward and the optimizer's step; returns the number of positive RoIs."""
+        """Run forward, backward and the optimizer's step; return the number of positive RoIs."""
         self.optimizer.zero_grad()
         self.rois = 0
         handle = self.detector.roi_head.mask_head.register_forward_pre_hook(self._count)
@@ -94,16 +96,16 @@ def cases(threads: int, device: str) -> Iterator[Case]:
     student = Training(mask_rcnn_r50(STUDENT_HEAD, STUDENT_LOSS), cropped=True)
     plain = Training(mask_rcnn_r50(PLAIN_HEAD, PLAIN_LOSS), cropped=False)
     flops = student.flops() / plain.flops()
-    own_part = seconds_of_targets_and_losses(student)
+    nbseg_seconds = seconds_of_targets_and_losses(student)
 
-    def compare_with_flops(measured: Measured) -> str:
+    def compare_with_flops(measured: CaseTimes) -> str:
         times = 1 / measured.ratios["MMDetection"]
         return (
             f"{flops:.3f} times MMDetection's, seconds {times:.3f} times: {times / flops - 1:+.1%}"
         )
 
-    def share(measured: Measured) -> str:
-        return f"{own_part * 1e3:.2f} ms, {own_part / measured.seconds['nbseg']:.2%}"
+    def share(measured: CaseTimes) -> str:
+        return f"{nbseg_seconds * 1e3:.2f} ms, {nbseg_seconds / measured.seconds['nbseg']:.2%}"
 
     yield Case(
         name=f"R50 {HEIGHT}x{WIDTH}",

@@ -136,5 +136,5 @@ def _absent(inputs: ReportInputs, summary: PseudoLabelSummary) -> Iterator[str]:
     if summary.foreground_at_threshold is None:
         yield (
             "the pixel threshold's curve: it needs foreground_at_threshold in the json's info, "
-            "which the labels stage writes"
+            "which the label stage writes"
         )
