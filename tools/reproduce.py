@@ -1,8 +1,9 @@
-"""Run the rows of one of the paper's tables and print it beside the paper's figures.
+"""Run the rows of a table of the paper and print them next to the paper's figures.
 
 python tools/reproduce.py --table 3 --scale small --seeds 0 1 2 --jobs 2
 python tools/reproduce.py --table 1 --scale paper --data data/cityscapes --gpus 8
 python tools/reproduce.py --table 3 --scale small --seeds 0 1 2 --report-only
+python tools/reproduce.py --write-pages
 """
 
 import argparse
@@ -10,7 +11,13 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # main imports them after it has chosen the devices
+    from nbseg.experiments.row_runs import RowRun
+    from nbseg.experiments.tables import Row, Table
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
 TOOLS = Path(__file__).resolve().parent
@@ -20,37 +27,63 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--table", type=int, required=True, choices=range(1, 6))
-    parser.add_argument("--scale", required=True, choices=["small", "paper"])
+    parser.add_argument("--table", type=int, choices=range(1, 6), help="number of the table")
+    parser.add_argument(
+        "--scale",
+        choices=["small", "paper"],
+        help="small: generated images on the CPU; paper: the paper's data, on GPUs",
+    )
     parser.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
-        help="the data set; at small scale where it is made (default: data in the work directory)",
+        help="folder of the data set; at small scale, the folder that the data set is generated in "
+        "(default: data/ in the work directory)",
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED")
     parser.add_argument(
-        "--work-dir", type=Path, metavar="DIR", help="default: work_dirs/reproduce-SCALE"
+        "--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="default: 0"
     )
-    parser.add_argument("--rows", nargs="+", metavar="NAME", help="default: all")
+    parser.add_argument(
+        "--work-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of all runs (default: work_dirs/reproduce-SCALE)",
+    )
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows to run (default: all)")
     parser.add_argument(
         "--iterations",
         type=int,
         default=400,
         metavar="N",
-        help="of a student at small scale, a third of its teacher's (default: %(default)s)",
+        help="training length of a student at small scale; its teacher trains three times as long "
+        "(default: %(default)s)",
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="runs beside one another (default: 1)"
+        "--jobs", type=int, default=1, metavar="N", help="number of parallel runs (default: 1)"
     )
     parser.add_argument(
-        "--gpus", type=int, default=1, metavar="N", help="of each run at the paper's scale"
+        "--gpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="GPUs of each run at the paper's scale (default: 1)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print the commands only")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands, run nothing")
     parser.add_argument(
-        "--report-only", action="store_true", help="print the table from what is finished"
+        "--report-only",
+        action="store_true",
+        help="print the table of the finished runs, run nothing",
+    )
+    parser.add_argument(
+        "--write-pages",
+        action="store_true",
+        help="write the commands of all rows into the pages of configs/, run nothing",
     )
     arguments = parser.parse_args(argv)
+    if arguments.write_pages:
+        return arguments
+    if not (arguments.table and arguments.scale):
+        parser.error("--table and --scale are required, except with --write-pages")
     if arguments.scale == "paper" and not arguments.data:
         parser.error("--scale paper needs --data DIR, the folder of the data set")
     if min(arguments.jobs, arguments.gpus) < 1 or arguments.iterations < 4:
@@ -65,13 +98,21 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     os.chdir(TOOLS.parent)  # where configs/ is
+    if arguments.write_pages:
+        from nbseg.experiments.command_pages import write_pages
+
+        write_pages(Path())
+        return 0
     if arguments.scale == "small":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch is imported: small scale is the CPU
-    from nbseg.experiments.arms import arm_of
-    from nbseg.experiments.paper_scale import paper_source
-    from nbseg.experiments.schedule import Schedule, in_order
-    from nbseg.experiments.small_scale import prepare_small_data, small_source
-    from nbseg.experiments.tables import TABLES
+    from mmengine.config import Config
+
+    from nbseg.experiments.job_queue import JobQueue, in_order
+    from nbseg.experiments.paper_scale import paper_setup
+    from nbseg.experiments.row_runs import Setup, run_of_row
+    from nbseg.experiments.run import Run
+    from nbseg.experiments.small_scale import prepare_small_data, small_setup
+    from nbseg.experiments.tables import TABLES, Row
 
     table = TABLES[arguments.table]
     names = [row.name for row in table.rows]
@@ -82,56 +123,61 @@ def main(argv: list[str] | None = None) -> int:
     rows = [row for row in table.rows if row.name in (arguments.rows or names)]
     work_dir = arguments.work_dir
 
-    def source(row):
+    def setup(row: Row) -> Setup:
         if arguments.scale == "small":
-            return small_source(table, row, arguments.data, arguments.iterations)
-        return paper_source(table, row, arguments.data, arguments.gpus)
+            return small_setup(table, row, arguments.data, arguments.iterations)
+        return paper_setup(table, row, arguments.data, arguments.gpus)
 
-    configs = {}
+    configs: dict[str, Config] = {}
 
-    def check(runs):
+    def check(runs: list[Run]) -> None:
         for run in in_order(runs):
             run.check(work_dir, configs)
 
     try:
-        arms = [
-            arm_of(table, row, seed, source(row))
+        row_runs = [
+            run_of_row(table, row, seed, setup(row))
             for seed in arguments.seeds
             for row in rows
-            if row.arm != "quoted"
+            if row.recipe != "quoted"
         ]
-        runs = [arm.run for arm in arms]
+        runs = [row_run.run for row_run in row_runs]
         if arguments.dry_run:
             for run in in_order(runs):
                 print(shlex.join(run.command(work_dir, TOOLS, arguments.gpus)))
             return 0
-        failed = {}
+        failed: dict[str, str] = {}
         if not arguments.report_only:
             if arguments.scale == "small":
                 prepare_small_data(arguments.data)
             check(runs)
-            schedule = Schedule(
+            queue = JobQueue(
                 work_dir, TOOLS, arguments.jobs, arguments.gpus, fork=arguments.scale == "small"
             )
-            failed = schedule.run(runs)
-            check(runs)  # what was finished before may be of something that was made again
+            failed = queue.run(runs)
+            check(runs)  # a teacher that was trained again makes its earlier students outdated
     except (ValueError, OSError) as error:
         print(f"{Path(__file__).name}: {error}", file=sys.stderr)
         return 2
-    write_page(arguments, table, rows, arms)
+    write_results(arguments, table, rows, row_runs)
     for name, reason in failed.items():
         print(f"FAILED {name}: {reason}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def write_page(arguments: argparse.Namespace, table, rows, arms) -> None:
-    """Write table.md, table.csv and table.png of what is finished, and print the first."""
-    from nbseg.experiments.page import about, heading, markdown, write_plot
-    from nbseg.experiments.results import collect, records, write_csv
+def write_results(
+    arguments: argparse.Namespace,
+    table: "Table",
+    rows: Sequence["Row"],
+    row_runs: Sequence["RowRun"],
+) -> None:
+    """Write table.md, table.csv and table.png of the finished runs, and print table.md."""
+    from nbseg.experiments.results import collect, run_records, write_csv
+    from nbseg.experiments.table_page import describe_runs, heading, markdown, write_plot
     from nbseg.files import replacing
 
     folder = arguments.work_dir / f"table-{table.number}"
-    results = collect(table, rows, arms, arguments.work_dir)
+    results = collect(table, rows, row_runs, arguments.work_dir)
     command = [
         *("python", "tools/reproduce.py", "--table", table.number, "--scale", arguments.scale),
         *(("--data", arguments.data) if arguments.scale == "paper" else ()),
@@ -139,14 +185,14 @@ def write_page(arguments: argparse.Namespace, table, rows, arms) -> None:
         *(("--rows", *arguments.rows) if arguments.rows else ()),
     ]
     if arguments.scale == "small":
-        student = [max(r.iterations) for r in results if r.row.arm == "student" and r.iterations]
+        student = [max(r.iterations) for r in results if r.row.recipe == "student" and r.iterations]
         command += ["--iterations", max(student, default=arguments.iterations)]
     title = heading(table, arguments.scale)
     page = markdown(
         title,
         table,
         results,
-        about(arguments.scale, records(arms, arguments.work_dir)),
+        describe_runs(arguments.scale, run_records(row_runs, arguments.work_dir)),
         [shlex.join(map(str, command))],
         "table.png",
     )
@@ -158,11 +204,11 @@ def write_page(arguments: argparse.Namespace, table, rows, arms) -> None:
 
 
 def _terminate(*_: object) -> None:
-    sys.exit(143)  # unwinds, which ends the runs that are under way
+    sys.exit(143)  # raises SystemExit, so that the queue ends its running processes
 
 
 if __name__ == "__main__":
     for ending in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(ending) != signal.SIG_IGN:  # as nohup has it
+        if signal.getsignal(ending) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(ending, _terminate)
     sys.exit(main())

@@ -1,1 +1,1 @@
-"""The paper's tables: rows as runs, runs in one work directory, results on a page."""
+"""Reproduces the paper's tables: rows become runs in one work directory, results a page."""

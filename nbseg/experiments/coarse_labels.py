@@ -1,38 +1,42 @@
-"""Coarse labels: polygons of few corners inside the objects, as Cityscapes' gtCoarse are drawn."""
+"""Makes coarse labels: polygons of few corners inside the objects, drawn like gtCoarse."""
 
-import json
 from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from nbseg.files import write_json
+from nbseg.coco import read_coco, write_coco
 
-MARGIN = 1  # pixels that the polygons stay inside an object
-TOLERANCE = 3.0  # pixels by which their sides may leave out an outline's detail
+MARGIN = 1  # distance of a polygon from the object's outline, in pixels
+TOLERANCE = 3.0  # largest distance of a polygon from the shrunken outline, in pixels
 
 
-def coarse_polygon(mask: np.ndarray) -> np.ndarray | None:
-    """Return a coarse polygon of a mask's largest part.
+def coarse_polygon(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32] | None:
+    """Return a coarse polygon inside the largest part of a mask.
 
     Args:
         mask: shape (H, W), uint8.
 
     Returns:
-        Corners (N, 2) as x, y in pixels, N >= 3; None if the object is too small for one.
+        Corners, shape (N, 2), int32, x and y in pixels, N >= 3; None if the object is too small.
     """
     inside = cv2.erode(mask, np.ones((3, 3), np.uint8), iterations=MARGIN)
     outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not outlines:
         return None
-    corners = cv2.approxPolyDP(max(outlines, key=cv2.contourArea), TOLERANCE, closed=True)[:, 0]
+    outline = max(outlines, key=cv2.contourArea)
+    corners = cv2.approxPolyDP(outline, TOLERANCE, closed=True)[:, 0].astype(np.int32)
     return corners if len(corners) >= 3 and cv2.contourArea(corners) >= 1 else None
 
 
 def write_coarse_labels(annotations: str | Path, out: str | Path) -> None:
-    """Write a COCO json of run lengths again as coarse polygons, without too small objects."""
-    content = json.loads(Path(annotations).read_text(encoding="utf-8"))
+    """Write a COCO json with coarse polygons in place of run lengths.
+
+    Objects that are too small for a polygon are left out.
+    """
+    content = read_coco(annotations)
     kept = []
     for annotation in content["annotations"]:
         polygon = coarse_polygon(coco_mask.decode(annotation["segmentation"]))
@@ -48,4 +52,4 @@ def write_coarse_labels(annotations: str | Path, out: str | Path) -> None:
                 "area": float(cv2.contourArea(polygon)),
             }
         )
-    write_json(out, {**content, "annotations": kept})
+    write_coco(out, {**content, "annotations": kept}.items())

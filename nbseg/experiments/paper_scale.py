@@ -1,9 +1,9 @@
-"""The tables at the paper's scale, on data sets as tools/prepare_data.py leaves them."""
+"""Sets up the tables at the paper's scale, on data sets made by tools/prepare_data.py."""
 
 from pathlib import Path
 from typing import Any
 
-from nbseg.experiments.arms import Source
+from nbseg.experiments.row_runs import Setup
 from nbseg.experiments.tables import Row, Table
 
 CITYSCAPES = "configs/cityscapes/noisy-boundaries_mask-rcnn_r50_fpn_cityscapes.py"
@@ -11,34 +11,37 @@ COARSE = "configs/cityscapes/noisy-boundaries_mask-rcnn_r50_fpn_cityscapes-coars
 COCO = "configs/coco/noisy-boundaries_mask-rcnn_r50_fpn_coco.py"
 BDD100K = "configs/bdd100k/noisy-boundaries_mask-rcnn_r50_fpn_bdd100k.py"
 
-# Images of an iteration on all GPUs together: of the student, and of the teacher if others.
+# Images of an iteration on all GPUs together: the student's and the teacher's.
 BATCHES = {CITYSCAPES: (8, 8), COARSE: (8, 8), COCO: (32, 16), BDD100K: (16, 16)}
 
 
-def paper_source(table: Table, row: Row, data: Path, gpus: int) -> Source:
-    """Return what a row is trained on.
+def paper_setup(table: Table, row: Row, data: Path, gpus: int | None) -> Setup:
+    """Return the training setup of a row.
 
     Args:
-        table: of the paper.
-        row: of the table.
+        table: the row's table.
+        row: a row.
         data: folder of the data set.
-        gpus: of each run.
+        gpus: GPUs of each run, which divide the paper's batch. None for the commands of a page,
+            which keep the config's batch sizes and refuse copies among the unlabeled images.
 
     Raises:
-        ValueError: an iteration's images cannot be shared out among the GPUs.
+        ValueError: the GPUs cannot divide a batch evenly.
     """
     config = {1: CITYSCAPES, 2: COARSE, 3: CITYSCAPES, 4: COCO, 5: BDD100K}[table.number]
-    # The paper took the splits as they are, copies of an image included.
-    options = {"data_root": str(data), "allow_overlap": True, **_batches(config, gpus)}
+    options: dict[str, Any] = {"data_root": str(data)}
+    if gpus is not None:
+        # The paper took the splits as they are, copies of an image included.
+        options |= {"allow_overlap": True, **_batches(config, gpus)}
     if config == CITYSCAPES:
         options["percent"] = row.percent
     if config == COCO:
         options |= _coco_labels(row.percent)
-    return Source(
+    return Setup(
         name=f"{Path(config).stem.rpartition('_')[2]}-{row.percent}",
         config=config,
         options=options,
-        supervised="teacher",
+        supervised_stage="teacher",
         coarse={"labeled_json": "{coarse_json}", "train_images": "{coarse_images}"},
     )
 
@@ -55,7 +58,10 @@ def _batches(config: str, gpus: int) -> dict[str, int]:
 
 
 def _coco_labels(percent: float) -> dict[str, Any]:
-    """Return which images are labeled: at 30 those of val2014's 35k, at 100 all of train2017."""
+    """Return the options that choose the labeled images.
+
+    At 30% those are the 35k images of val2014, at 100% all of train2017.
+    """
     if percent < 30:
         return {"percent": percent}
     folder = "{data_root}/annotations"

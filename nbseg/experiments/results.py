@@ -1,4 +1,4 @@
-"""What the finished runs of a table measured, with the spread over seeds."""
+"""Collects the metrics of finished runs, with their spread over the seeds."""
 
 import csv
 import json
@@ -7,15 +7,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbseg.experiments.arms import Arm
-from nbseg.experiments.schedule import RECORD
+from nbseg.experiments.job_queue import RECORD
+from nbseg.experiments.row_runs import RowRun
 from nbseg.experiments.tables import Row, Table
 from nbseg.files import replacing
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One metric of one row: percent by seed."""
+class RowResult:
+    """Holds one metric of one row.
+
+    Attributes:
+        row: the row.
+        metric: key of the metric in metrics.json.
+        values: the metric by seed, in percent; empty if no run has finished.
+        iterations: the training lengths of the finished runs, each once.
+    """
 
     row: Row
     metric: str
@@ -24,45 +31,48 @@ class Measured:
 
     @property
     def mean(self) -> float:
-        """Of the seeds; there must be one."""
+        """The mean over the seeds; ``values`` must not be empty."""
         return statistics.fmean(self.values.values())
 
     @property
     def deviation(self) -> float | None:
-        """Sample standard deviation; None of fewer than two seeds."""
+        """The sample standard deviation; None for fewer than two seeds."""
         return statistics.stdev(self.values.values()) if len(self.values) > 1 else None
 
     @property
     def range(self) -> tuple[float, float]:
-        """The smallest and the largest value."""
+        """The smallest and the largest value; ``values`` must not be empty."""
         return min(self.values.values()), max(self.values.values())
 
 
 def collect(
-    table: Table, rows: Sequence[Row], arms: Iterable[Arm], work_dir: Path
-) -> list[Measured]:
-    """Return what finished runs measured, for each row and metric; it may be nothing."""
-    arms = list(arms)
+    table: Table, rows: Sequence[Row], row_runs: Sequence[RowRun], work_dir: Path
+) -> list[RowResult]:
+    """Return a result for each row and metric, in the order of the rows.
+
+    Rows without a finished run have results without values.
+    """
     results = []
     for row in rows:
-        own = [arm for arm in arms if arm.row is row]
-        metrics = {arm.seed: arm.run.metrics(work_dir, arm.stage) for arm in own}
-        iterations = {arm.run.iterations(work_dir, arm.stage) for arm in own} - {None}
+        of_row = [row_run for row_run in row_runs if row_run.row is row]
+        metrics = {r.seed: r.run.metrics(work_dir, r.stage) for r in of_row}
+        lengths = {r.run.iterations(work_dir, r.stage) for r in of_row}
+        iterations = tuple(sorted(length for length in lengths if length is not None))
         for metric in table.metrics:
             values = {s: 100 * found[metric] for s, found in metrics.items() if metric in found}
-            results.append(Measured(row, metric, values, tuple(sorted(iterations))))
+            results.append(RowResult(row, metric, values, iterations))
     return results
 
 
-def records(arms: Iterable[Arm], work_dir: Path) -> list[dict[str, str]]:
-    """Return machine, date and command of the finished arms."""
-    finished = [arm.run for arm in arms if arm.run.finished(work_dir)]
+def run_records(row_runs: Iterable[RowRun], work_dir: Path) -> list[dict[str, str]]:
+    """Return the machine, date and command of each finished run."""
+    finished = [row_run.run for row_run in row_runs if row_run.run.finished(work_dir)]
     paths = [work_dir / run.folder / RECORD for run in finished]
     return [json.loads(path.read_text()) for path in paths if path.exists()]
 
 
-def write_csv(results: Iterable[Measured], seeds: Sequence[int], out: Path) -> None:
-    """Write a line for each row and metric: percent, empty where there is no value."""
+def write_csv(results: Iterable[RowResult], seeds: Sequence[int], out: Path) -> None:
+    """Write a line for each row and metric, in percent; cells without a value are empty."""
     with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
@@ -72,7 +82,7 @@ def write_csv(results: Iterable[Measured], seeds: Sequence[int], out: Path) -> N
             + ["paper"]
         )
         for result in results:
-            spread = ["", "", "", ""]
+            spread: list[float | str | None] = ["", "", "", ""]
             if result.values:
                 spread = [result.mean, result.deviation, *result.range]
             row = result.row

@@ -1,4 +1,4 @@
-"""A run: one call of tools/train.py in a folder of its own, and what it left."""
+"""Describes a run: one call of tools/train.py in one folder, and the results in the folder."""
 
 import json
 import sys
@@ -12,19 +12,21 @@ from mmengine.config import Config
 from nbseg.config.options import override
 from nbseg.engine.manifest import Manifest
 from nbseg.engine.pipeline import Pipeline
+from nbseg.engine.work_dir import WorkDir
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Stages of one config with options.
+    """Holds the stages and options of one run of a config.
 
     Attributes:
-        folder: its work directory, below that of all runs.
-        config: file of the config.
-        stages: of tools/train.py.
-        options: of ``--cfg-options``.
-        inputs: options whose value is a file of another run: that run, and the file in its folder.
-        needs: further runs that must be finished before.
+        folder: the run's work directory, relative to the work directory of all runs.
+        config: path of the config file.
+        stages: value of ``--stages``.
+        options: values of ``--cfg-options`` by key.
+        inputs: options whose value is a file of another run, as that run and the file's path in
+            its folder.
+        needs: further runs that must finish before this one starts.
     """
 
     folder: str
@@ -36,15 +38,15 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What no two runs share."""
+        """The unique name of the run."""
         return f"{self.folder} ({', '.join(self.stages)})"
 
     def before(self) -> list["Run"]:
-        """Return the runs that this one needs."""
+        """Return the runs that must finish before this one starts."""
         return [*self.needs, *(run for run, _ in self.inputs.values())]
 
     def all_options(self, work_dir: Path) -> dict[str, Any]:
-        """Return ``options`` and ``inputs`` as config options."""
+        """Return ``options``, and ``inputs`` as options with paths below ``work_dir``."""
         files = {key: str(work_dir / run.folder / file) for key, (run, file) in self.inputs.items()}
         return {**self.options, **files}
 
@@ -57,7 +59,7 @@ class Run:
         ]
 
     def command(self, work_dir: Path, tools: Path, gpus: int = 1) -> list[str]:
-        """Return the whole command; on several GPUs what tools/dist_train.sh does."""
+        """Return the whole command; on several GPUs it starts as many processes."""
         train = [str(tools / "train.py"), self.config]
         if gpus > 1:
             train += ["--launcher", "pytorch"]
@@ -67,11 +69,11 @@ class Run:
         return [sys.executable, *launch, *train, *self.arguments(work_dir)]
 
     def parsed(self, work_dir: Path, configs: dict[str, Config]) -> Config:
-        """Return the config with the run's options.
+        """Return the config, with the run's options merged in.
 
         Args:
-            work_dir: of all runs.
-            configs: parsed config files, filled as they are needed.
+            work_dir: work directory of all runs.
+            configs: cache of parsed config files by path; the method adds missing ones.
         """
         if self.config not in configs:
             configs[self.config] = Config.fromfile(self.config)
@@ -82,30 +84,30 @@ class Run:
     def check(self, work_dir: Path, configs: dict[str, Config]) -> None:
         """Refuse a bad config, and a finished stage made with other options or from other files.
 
-        Arguments as of :meth:`parsed`.
+        The arguments are those of :meth:`parsed`.
 
         Raises:
-            ValueError: says which, and what to do.
+            ValueError: the message names the key or file, and says what to do.
         """
         Pipeline(self.parsed(work_dir, configs), work_dir / self.folder, self.stages).check_inputs()
 
     def manifest(self, work_dir: Path, stage: str) -> Manifest:
-        """Return the record of one of its stages."""
-        folder = "pseudo" if stage == "labels" else stage
-        return Manifest(work_dir / self.folder / folder / f"{stage}.manifest.json")
+        """Return the record of a stage of this run."""
+        return Manifest(WorkDir(work_dir / self.folder).manifest(stage))
 
     def finished(self, work_dir: Path) -> bool:
-        """Whether all of its stages are."""
+        """Return whether all stages of the run are finished."""
         return all(self.manifest(work_dir, stage).finished for stage in self.stages)
 
     def metrics(self, work_dir: Path, stage: str) -> dict[str, float]:
-        """Return what a finished stage measured, fractions; nothing of an unfinished one."""
-        path = work_dir / self.folder / "metrics.json"
+        """Return the test metrics of a stage, fractions by name; empty if it is unfinished."""
+        path = WorkDir(work_dir / self.folder).metrics
         if not (self.manifest(work_dir, stage).finished and path.is_file()):
             return {}
-        return json.loads(path.read_text()).get(stage, {})
+        metrics: dict[str, dict[str, float]] = json.loads(path.read_text())
+        return metrics.get(stage, {})
 
     def iterations(self, work_dir: Path, stage: str) -> int | None:
-        """Return for how many iterations a finished stage trained."""
+        """Return the training length of a stage in iterations; None if it is unfinished."""
         manifest = self.manifest(work_dir, stage)
         return manifest.content["keys"].get("train_cfg.max_iters") if manifest.finished else None

@@ -1,30 +1,32 @@
-"""The tables at small scale: the same rows on generated images, for two CPU cores.
+"""Sets up the tables at small scale: the same rows on generated images, for two CPU cores.
 
-Every student goes on from its teacher, which trained three times as long, and what is supervised
-trains for as many iterations as teacher and student together. Of a thousand images a tenth of the
-paper's percentage is labeled: unlabeled images help a network that has learnt what its labels
-have to tell, and two cores do not get there with more than a few dozen labeled images. Where the
-paper labels a whole data set and adds images of another, the unlabeled ones are a second set.
+A student starts from its teacher's weights; the teacher trains three times as long as the student.
+Supervised rows train for as many iterations as teacher and student together. The generated set has
+1000 images, and a tenth of the paper's percentage is labeled: unlabeled images only help a network
+that already fits its labels well, and two cores reach that point with a few dozen labeled images
+at most. Where the paper labels a whole data set and adds images of another one, the unlabeled
+images are a second generated set.
 """
 
 from pathlib import Path
+from typing import Any
 
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
-from nbseg.experiments.arms import Source
 from nbseg.experiments.coarse_labels import write_coarse_labels
+from nbseg.experiments.row_runs import Setup
 from nbseg.experiments.tables import Row, Table
 
 CONFIG = "configs/shapes/noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py"
 TRAINING = ShapesOptions(train=1000, val=100, seed=0)
-FEWER_LABELS = 10  # the paper's percentage divided by it is labeled
+FEWER_LABELS = 10  # the labeled percentage is the paper's, divided by this
 UNLABELED = ShapesOptions(train=800, val=1, seed=1)
 
 
 def prepare_small_data(folder: Path) -> None:
-    """Make ``folder``/shapes, ``folder``/unlabeled and its coarse labels, where not there yet.
+    """Generate ``folder``/shapes, ``folder``/unlabeled and its coarse labels, unless they exist.
 
     Raises:
-        FileExistsError: one of them was made from other options.
+        FileExistsError: an existing set was made from other options.
     """
     generate_shapes(folder / "shapes", TRAINING)
     generate_shapes(folder / "unlabeled", UNLABELED)
@@ -33,18 +35,25 @@ def prepare_small_data(folder: Path) -> None:
         write_coarse_labels(annotations / "instances_train.json", annotations / "coarse.json")
 
 
-def small_source(table: Table, row: Row, data: Path, iterations: int) -> Source:
-    """Return what a row is trained on; ``iterations`` are the student's."""
-    options = {
+def small_setup(table: Table, row: Row, data: Path, iterations: int) -> Setup:
+    """Return the training setup of a row.
+
+    Args:
+        table: the row's table.
+        row: a row.
+        data: the folder that ``prepare_small_data`` filled.
+        iterations: training length of the student.
+    """
+    options: dict[str, Any] = {
         "data_root": str(data / "shapes"),
         "iterations": iterations,
         "teacher.iterations": 3 * iterations,
         "warmup_iterations": min(50, iterations // 4),
-        # Two arms beside one another leave no core to a worker.
+        # Two parallel runs leave no core to a worker.
         "num_workers": 0,
         "persistent_workers": False,
-        # Below the score that a detection needs anyway: a short teacher is never sure.
-        "labels.floor": 0.05,
+        # A teacher with a short training gives low scores only.
+        "label.floor": 0.05,
     }
     if row.percent < 100:
         options["percent"] = row.percent / FEWER_LABELS
@@ -56,12 +65,12 @@ def small_source(table: Table, row: Row, data: Path, iterations: int) -> Source:
             "unlabeled_folder": str(data / "unlabeled/train"),
         }
     coarse = str(data / "unlabeled/annotations/coarse.json")
-    return Source(
+    return Setup(
         name=f"shapes-{row.percent}",
         config=CONFIG,
         options=options,
         student={
-            # The weight of the mask loss in the paper: 1 on COCO, 3 elsewhere.
+            # The paper weighs the mask loss 1 on COCO and 3 elsewhere.
             "mask_gain": 1.0 if table.number == 4 else 3.0,
             "load_from": "{teacher_checkpoint}",  # as in configs/shapes/demo.py
         },
@@ -70,6 +79,6 @@ def small_source(table: Table, row: Row, data: Path, iterations: int) -> Source:
             "labeled_json": coarse,
             "train_images": str(data / "unlabeled/train"),
         },
-        whole={"supervised.iterations": iterations},
-        half={"supervised.iterations": iterations // 2},
+        whole={"control.iterations": iterations},
+        half={"control.iterations": iterations // 2},
     )

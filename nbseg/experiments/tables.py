@@ -1,8 +1,8 @@
-"""The rows of the paper's tables, what each switches, and the paper's figures that are known.
+"""Lists the rows of the paper's tables: their switches, and the paper's figures where known.
 
-DA is strong augmentation, NTM the noise-tolerant mask head, BPM the boundary-preserving map, a
-dagger (†) strong augmentation without unlabeled images, a section mark (§) softmax focal loss of
-the box classifier.
+DA is strong augmentation, NTM the noise-tolerant mask head, BPM the boundary-preserving map. A
+dagger (†) marks strong augmentation without unlabeled images, a section mark (§) softmax focal
+loss of the box classifier.
 """
 
 from collections.abc import Mapping
@@ -14,26 +14,28 @@ METRICS = {"segm_mAP": "mask AP", "boundary_mAP": "boundary AP"}
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table.
+    """Describes one line of a table.
 
     Attributes:
-        name: of its folder and of ``--rows``.
-        title: what the paper calls it.
-        arm: how it is trained: ``supervised``, ``student``, ``coarse``, ``coarse-fine``,
-            ``fine-coarse-fine``, or ``quoted`` where the method is not part of nbseg.
-        percent: of the training images that are labeled; at 100 the unlabeled ones are others.
-        strong: strong augmentation.
-        ntm: the noise-tolerant mask head.
-        bpm: the map of the mask loss: None, ``replicate`` or ``zeros`` (its border), ``distance``
-            (to the predicted boundary, in its place), ``released`` (what the code released with
-            the paper computes, plain cross-entropy times the gain).
-        focal: softmax focal loss of the box classifier.
-        published: the paper's figures in percent by metric, those known for certain.
+        name: name of the row's folder, and its name for ``--rows``.
+        title: the row's title in the paper.
+        recipe: how the row is trained: ``supervised``, ``student``, ``coarse``, ``coarse-fine``,
+            ``fine-coarse-fine``, or ``quoted`` for a method that is not part of nbseg.
+        percent: percentage of the training images that are labeled; at 100, the unlabeled images
+            come from another set.
+        strong: whether strong augmentation is on.
+        ntm: whether the mask head is the noise-tolerant one.
+        bpm: the map of the mask loss: None (no map), ``replicate`` or ``zeros`` (the
+            boundary-preserving map, named by its border), ``distance`` (a map by distance to the
+            predicted boundary), ``released`` (the loss that the paper's released code computes:
+            plain cross-entropy times the gain).
+        focal: whether the box classifier has softmax focal loss.
+        published: the paper's figures in percent by metric; uncertain ones are left out.
     """
 
     name: str
     title: str
-    arm: str
+    recipe: str
     percent: float = 100
     strong: bool = False
     ntm: bool = False
@@ -44,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the paper: its number, title, the metrics it reports and its rows."""
+    """Describes a table of the paper: its number, title, metrics and rows."""
 
     number: int
     title: str
@@ -64,7 +66,7 @@ def _by_percent(
     percents: tuple[int, ...],
     published: Mapping[str, Mapping[int, float]],
 ) -> tuple[Row, ...]:
-    """Return every row at every percent; ``published`` has mask AP by row and percent."""
+    """Return every row at every percent; ``published`` holds mask AP by row and percent."""
     return tuple(
         replace(
             row,

@@ -1,4 +1,4 @@
-"""The commands of a README, as bash hands them to tools/train.py."""
+"""Reads the commands of a README as bash passes them to tools/train.py."""
 
 import re
 import runpy
@@ -15,10 +15,10 @@ tools/dist_train.sh() { local config=$1; shift 2; python tools/train.py "$config
 
 
 def documented_commands(readme):
-    """What tools/train.py makes of each command on a page, in their order.
+    """Return the parsed arguments of each command on a page, in order.
 
     Args:
-        readme: whose commands stand in ``bash`` fences, or else in indented blocks.
+        readme: path of the page. Its commands are in ``bash`` fences, or else in indented blocks.
 
     Returns:
         An argparse namespace for each run of tools/train.py or tools/dist_train.sh.

@@ -100,15 +100,17 @@ def test_fine_and_coarse_labels_where_the_rows_say(runs):
     def labels(dataset):
         return re.search("gtFine_train|gtCoarse", dataset.ann_file)[0]
 
-    chain = {"": "gtFine_train", "-1": "gtCoarse", "-2": "gtFine_train", "-3": "gtCoarse"}
-    for name, expected in {**chain, "-4": "gtFine_train"}.items():
+    two, three = "-coarse-fine", "-fine-coarse-fine"
+    chain = {"": "gtFine_train", f"{two}-coarse": "gtCoarse", two: "gtFine_train"}
+    chain |= {f"{three}-coarse": "gtCoarse", three: "gtFine_train"}
+    for name, expected in chain.items():
         dataset = plain(runs / f"{shared}{name}", "teacher").train_dataloader.dataset.dataset
         assert labels(dataset) == expected
-    starts = {"-2": "-1", "-3": "", "-4": "-3"}
+    starts = {two: f"{two}-coarse", f"{three}-coarse": "", three: f"{three}-coarse"}
     for name, before in starts.items():
         file = f"work_dirs/{shared}{before}/teacher/teacher.pth"
         assert plain(runs / f"{shared}{name}", "teacher").load_from == file
-    repeated, coarse = plain(runs / f"{shared}-truth", "oracle").train_dataloader.dataset.datasets
+    repeated, coarse = plain(runs / f"{shared}-coarse", "oracle").train_dataloader.dataset.datasets
     assert (labels(repeated.dataset), labels(coarse)) == ("gtFine_train", "gtCoarse")
     pseudo = json.loads((runs / shared / "pseudo_labels/pseudo_labels.json").read_text())
     assert len(pseudo["images"]) == 2

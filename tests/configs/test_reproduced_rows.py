@@ -1,20 +1,20 @@
-"""A row is the same training by its documented command and by tools/reproduce.py."""
+"""A row's documented command and tools/reproduce.py run the same training."""
 
 import json
 from pathlib import Path
 
 import pytest
 from documented_commands import REPOSITORY, documented_commands
-from nbseg.config.stage_config import stage_config
 from tiny_runs import loaded
 
-from nbseg.engine.manifest import TRAINING_KEYS, relevant_keys
-from nbseg.experiments.arms import arm_of
-from nbseg.experiments.paper_scale import paper_source
-from nbseg.experiments.schedule import in_order
+from nbseg.engine.manifest import relevant_keys
+from nbseg.engine.stages import TRAINED_WITH, stage_config
+from nbseg.experiments.job_queue import in_order
+from nbseg.experiments.paper_scale import paper_setup
+from nbseg.experiments.row_runs import run_of_row
 from nbseg.experiments.tables import TABLES
 
-# By page: its tables, those of its rows that it gives as an example, and the GPUs of its commands.
+# By page: its tables with the ending of the rows it shows, the data, the seed, and the GPUs.
 PAGES = {
     "configs/README.md": ({1: "-20", 2: "", 3: ""}, "data/cityscapes", 0, 1),
     "configs/coco/README.md": ({4: ""}, "data/coco", 1, 8),
@@ -23,8 +23,8 @@ PAGES = {
 
 
 def training(config, stage):
-    """What decides a training but for its seed, as text; of paths only what they end in."""
-    keys = relevant_keys(stage_config(config, stage, "run"), TRAINING_KEYS, Path("run"))
+    """Return the keys that decide a training as text, without the seed and folders of paths."""
+    keys = relevant_keys(stage_config(config, stage, "run"), TRAINED_WITH, Path("run"))
     ends = {
         key: Path(value).name if isinstance(value, str) and "/" in value else value
         for key, value in keys.items()
@@ -48,10 +48,10 @@ def test_pages_and_tool_train_alike(page, monkeypatch):
     for number, ending in tables.items():
         table = TABLES[number]
         for row in table.rows:
-            if row.arm == "quoted" or not row.name.endswith(ending):
+            if row.recipe == "quoted" or not row.name.endswith(ending):
                 continue
-            source = paper_source(table, row, Path(data), gpus)
-            for run in in_order([arm_of(table, row, seed, source).run]):
+            setup = paper_setup(table, row, Path(data), gpus)
+            for run in in_order([run_of_row(table, row, seed, setup).run]):
                 config = run.parsed(Path("runs"), configs)
                 trained = {"teacher", "student", "oracle"} & set(run.stages)
                 reproduced |= {training(config, stage) for stage in trained}

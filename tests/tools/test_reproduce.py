@@ -1,4 +1,4 @@
-"""tools/reproduce.py: every table on a tiny generated set, resumed, reported, and refused."""
+"""tools/reproduce.py runs every table on a tiny generated set, resumes, reports and refuses."""
 
 import csv
 import json
@@ -7,17 +7,18 @@ import runpy
 
 import pytest
 
-from nbseg.config.stage_config import stage_config
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
+from nbseg.engine.stages import stage_config
 from nbseg.experiments import small_scale
-from nbseg.experiments.arms import arm_of
-from nbseg.experiments.page import heading, markdown
-from nbseg.experiments.paper_scale import paper_source
-from nbseg.experiments.results import Measured
-from nbseg.experiments.schedule import in_order
+from nbseg.experiments.command_pages import BLOCK, PAGES
+from nbseg.experiments.job_queue import in_order
+from nbseg.experiments.paper_scale import paper_setup
+from nbseg.experiments.results import RowResult
+from nbseg.experiments.row_runs import run_of_row
+from nbseg.experiments.table_page import heading, markdown
 from nbseg.experiments.tables import TABLES, Row, Table
 
-# Of the tables with many rows, those that each have a switch of their own.
+# Of the tables with many rows, one row for each switch.
 ROWS = {
     1: ["supervised-strong-20", "ours-focal-20"],
     2: ["coarse", "coarse-fine", "fine-coarse-fine", "ours"],
@@ -29,7 +30,7 @@ ROWS = {
 
 @pytest.fixture(scope="module")
 def reproduce(repository, one_thread):
-    """The main function of the tool on a few small images; it returns the exit status.
+    """Return the tool's main function, which returns the exit status, on a few small images.
 
     The runs are forks of this process.
     """
@@ -81,7 +82,7 @@ def test_students_of_a_seed_share_their_teacher(work_dir):
     assert shared == ["shapes-100", "shapes-20"]
     for folder in (work_dir / "table-3" / "seed-0").iterdir():
         config = (folder / "student" / "config.py").read_text()
-        assert f"{work_dir}/shared/shapes-20/seed-0/pseudo/pseudo_labels.json" in config
+        assert f"{work_dir}/shared/shapes-20/seed-0/pseudo_labels/pseudo_labels.json" in config
         assert not (folder / "teacher").exists()
 
 
@@ -100,7 +101,7 @@ def test_rows_train_with_their_switches(work_dir):
     assert "SoftmaxFocalLoss" not in ours
 
 
-def test_what_is_finished_is_kept_and_the_rest_goes_on(reproduce, work_dir, capsys):
+def test_finished_runs_are_kept_and_the_rest_is_resumed(reproduce, work_dir, capsys):
     seed = work_dir / "table-5" / "seed-0"
     kept = seed / "supervised" / "metrics.json"
     before = kept.stat().st_mtime_ns
@@ -113,7 +114,7 @@ def test_what_is_finished_is_kept_and_the_rest_goes_on(reproduce, work_dir, caps
     assert [row["mean"] == "" for row in csv_rows(work_dir, 5)] == [False, True, True]
     capsys.readouterr()
 
-    labels = work_dir / "shared/shapes-100/seed-0/pseudo/pseudo_labels.json"
+    labels = work_dir / "shared/shapes-100/seed-0/pseudo_labels/pseudo_labels.json"
     text = labels.read_text()
     labels.write_text("no json")
     assert reproduce(*command) == 1
@@ -131,12 +132,15 @@ def test_another_budget_is_refused(reproduce, work_dir, capsys):
     assert "max_iters: was 16, is 32" in capsys.readouterr().err
 
 
-def test_what_was_made_of_a_former_teacher_is_no_row_beside_it(reproduce, work_dir, capsys):
+def test_students_of_an_older_teacher_are_excluded(reproduce, work_dir, capsys):
     teacher = work_dir / "shared/shapes-100/seed-0/teacher"
     (teacher / "teacher.manifest.json").unlink()
     assert reproduce(*options(5, work_dir), "--rows", "baseline") == 2
     printed = capsys.readouterr()
-    assert f"stage pseudo in {teacher.parent} was made with something else" in printed.err
+    assert (
+        f"stage predict in {teacher.parent}/pseudo_labels was created with different settings"
+        in printed.err
+    )
     assert "teacher checkpoint" in printed.err and "| baseline" not in printed.out
 
 
@@ -165,23 +169,23 @@ def test_a_dry_run_prints_every_command(reproduce, tmp_path, capsys):
 
 @pytest.mark.parametrize("number", TABLES)
 def test_the_papers_configs_take_every_row(reproduce, tmp_path, number):
-    """They parse with each run's options, and each of its stages has a config."""
+    """The configs parse with the options of each run, and each stage of a run has a config."""
     configs = {}
     table = TABLES[number]
     for row in table.rows:
-        if row.arm == "quoted":
+        if row.recipe == "quoted":
             continue
-        arm = arm_of(table, row, 0, paper_source(table, row, tmp_path / "data", gpus=8))
-        for run in in_order([arm.run]):
+        of_row = run_of_row(table, row, 0, paper_setup(table, row, tmp_path / "data", gpus=8))
+        for run in in_order([of_row.run]):
             run.check(tmp_path, configs)
-        model = stage_config(arm.run.parsed(tmp_path, configs), arm.stage, tmp_path).model
+        model = stage_config(of_row.run.parsed(tmp_path, configs), of_row.stage, tmp_path).model
         assert model.backbone.depth == 50
 
 
 def test_the_spread_over_seeds_and_blanks():
     row = Row("ours", "ours", "student", published={"segm_mAP": 29.0})
-    result = Measured(row, "segm_mAP", {0: 30.0, 1: 32.0, 2: 37.0}, (600,))
-    blank = Measured(Row("grabcut", "GrabCut", "quoted"), "segm_mAP", {}, ())
+    result = RowResult(row, "segm_mAP", {0: 30.0, 1: 32.0, 2: 37.0}, (600,))
+    blank = RowResult(Row("grabcut", "GrabCut", "quoted"), "segm_mAP", {}, ())
     table = Table(5, "BDD100K", ("segm_mAP",), (row, blank.row))
     page = markdown(heading(table, "small"), table, [result, blank], [], [], "table.png")
     assert page.startswith("## Table 5: small scale, generated images, beside BDD100K\n")
@@ -218,3 +222,26 @@ def test_the_ablation_has_every_combination():
         for ntm in (False, True)
         for bpm in (None, "replicate")
     }
+
+
+def test_pages_hold_the_commands_that_are_generated(reproduce, repository):
+    pages = [repository / page for page in PAGES]
+    committed = [page.read_text(encoding="utf-8") for page in pages]
+    assert all(page.count("\ntrain ") for page in committed)
+    try:
+        assert reproduce("--write-pages") == 0
+        assert [page.read_text(encoding="utf-8") for page in pages] == committed
+    finally:
+        for page, text in zip(pages, committed, strict=True):
+            page.write_text(text, encoding="utf-8")
+
+
+def test_pages_have_every_trained_row(repository):
+    """Table 1 is shown at 20%, every other table at all of its percentages."""
+    blocks = {
+        (int(block["table"]), int(block["percent"]))
+        for page in PAGES
+        for block in BLOCK.finditer((repository / page).read_text(encoding="utf-8"))
+    }
+    rows = {(number, row.percent) for number, table in TABLES.items() for row in table.rows}
+    assert blocks == {(number, percent) for number, percent in rows if number > 1} | {(1, 20)}

@@ -1,4 +1,4 @@
-"""What runs run on: the machine in words, and its GPUs shared out."""
+"""Describes this machine and assigns its GPUs to parallel jobs."""
 
 import os
 import platform
@@ -9,8 +9,8 @@ import torch
 import nbseg
 
 
-def machine() -> str:
-    """Return what a run runs on, in words."""
+def describe_machine() -> str:
+    """Return the GPUs or CPU cores of this machine and the versions of torch and nbseg."""
     if torch.version.cuda and torch.cuda.is_available():
         device = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
     else:
@@ -26,12 +26,14 @@ def machine() -> str:
 
 
 def gpus_of_jobs(jobs: int, gpus: int) -> list[str | None]:
-    """Return the ``CUDA_VISIBLE_DEVICES`` of each of the runs beside one another.
+    """Return the ``CUDA_VISIBLE_DEVICES`` of each parallel job; None on a machine without GPUs.
 
-    They are None where there is no GPU.
+    Args:
+        jobs: number of parallel jobs.
+        gpus: GPUs of each job.
 
     Raises:
-        ValueError: there are GPUs, but too few.
+        ValueError: the machine has GPUs, but fewer than the jobs need.
     """
     count = torch.cuda.device_count()
     if count == 0:

@@ -1,15 +1,15 @@
-"""A table as Markdown and as a plot, beside the paper's figures."""
+"""Writes a table as Markdown and as a plot, next to the paper's figures."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from nbseg.experiments.results import Measured
+from nbseg.experiments.results import RowResult
 from nbseg.experiments.tables import METRICS, PAPER, Table
 from nbseg.files import replacing
 
-MAPS = {
+MAPS: dict[str | None, str] = {
     None: "",
     "replicate": "✓",
     "zeros": "zeros",
@@ -19,7 +19,7 @@ MAPS = {
 
 
 def heading(table: Table, scale: str) -> str:
-    """Return the title of a table's section and plot, which says on what it was measured."""
+    """Return the title of a table's section and plot, which names the scale."""
     measured_on = "small scale, generated images, beside " if scale == "small" else ""
     return f"Table {table.number}: {measured_on}{table.title}"
 
@@ -27,20 +27,20 @@ def heading(table: Table, scale: str) -> str:
 def markdown(
     title: str,
     table: Table,
-    results: Sequence[Measured],
-    about: Sequence[str],
+    results: Sequence[RowResult],
+    description: Sequence[str],
     commands: Sequence[str],
     plot: str,
 ) -> str:
-    """Return a section: what was run and where, the table, what its marks mean, the plot.
+    """Return the section of a table: description, commands, the table, notes and the plot.
 
     Args:
-        title: from ``heading``.
-        table: of the paper.
-        results: from ``collect``.
-        about: sentences on data, machine and date.
-        commands: that made it.
-        plot: file name of the plot, as the section refers to it.
+        title: the return value of ``heading``.
+        table: the table.
+        results: the return value of ``collect``.
+        description: sentences on data, machine and date.
+        commands: the commands that made the table.
+        plot: file name of the plot.
     """
     metrics = table.metrics
     titles = ["row", "labeled", "DA", "NTM", "BPM", "§", "iterations", "seeds"]
@@ -53,15 +53,15 @@ def markdown(
         [
             f"## {title}",
             "",
-            *about,
+            *description,
             "",
             *(f"    {command}" for command in commands),
             "",
             *lines,
             "",
-            "AP in percent; measured is the mean over the seeds ± the sample standard deviation. A "
-            "blank under measured was not run, one under paper is not transcribed here. "
-            f"Quoted from {PAPER}.",
+            "AP in percent; measured is the mean over the seeds ± the sample standard deviation. "
+            "Rows without a measured value were not run; the paper's values are given where they "
+            f"are known for certain. Quoted from {PAPER}.",
             "",
             f"![{title}]({plot})",
             "",
@@ -69,17 +69,18 @@ def markdown(
     )
 
 
-def about(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
-    """Return sentences on the scale and on where and when finished runs ran."""
+def describe_runs(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
+    """Return sentences on the scale, and on the machine and dates of the finished runs."""
     if scale == "small":
         lines = [
-            "Small scale: generated images, a small network from scratch; where the paper labels a "
-            "part of the images, a tenth of that part (20% stand for 20 of 1000 images). Rows have "
-            "the paper's switches; their figures cannot be compared with the paper's. Students go "
-            "on from the teacher, supervised rows train as long as teacher and student together."
+            "Small scale: generated images and a small network, trained from scratch. Where the "
+            "paper labels a part of the images, a tenth of that part is labeled (20% means 20 of "
+            "1000 images). Rows have the paper's switches, but their figures cannot be compared "
+            "with the paper's. Students start from the teacher's weights; supervised rows train "
+            "as long as teacher and student together."
         ]
     else:
-        lines = ["The paper's scale and data set. Supervised rows train as long as the teacher."]
+        lines = ["The paper's scale and data set. A supervised row trains as long as a teacher."]
     dates = sorted({record["date"] for record in records})
     if dates:
         machines = "; ".join(sorted({record["machine"] for record in records}))
@@ -87,9 +88,9 @@ def about(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
     return lines
 
 
-def _cells(results: Sequence[Measured]) -> list[str]:
+def _cells(results: Sequence[RowResult]) -> list[str]:
     row = results[0].row
-    trained = row.arm != "quoted"
+    trained = row.recipe != "quoted"
     cells = [
         row.title,
         f"{row.percent:g}%",
@@ -106,20 +107,20 @@ def _cells(results: Sequence[Measured]) -> list[str]:
     return cells
 
 
-def _spread(result: Measured) -> tuple[str, str]:
+def _spread(result: RowResult) -> tuple[str, str]:
     if not result.values:
         return "", ""
     deviation = "" if result.deviation is None else f" ± {result.deviation:.1f}"
     return f"{result.mean:.1f}{deviation}", "{:.1f} to {:.1f}".format(*result.range)
 
 
-def write_plot(title: str, table: Table, results: Sequence[Measured], out: Path) -> None:
-    """Draw each row's mean, its seeds, their range and the paper's figure, one panel a metric."""
+def write_plot(title: str, table: Table, results: Sequence[RowResult], out: Path) -> None:
+    """Draw the mean, seeds, range and published figure of each row, one panel per metric."""
     figure = Figure(figsize=(5.5 * len(table.metrics) + 2, 1.4 + 0.3 * len(results)))
     panels = figure.subplots(1, len(table.metrics), squeeze=False, sharey=True)[0]
     for panel, metric in zip(panels, table.metrics, strict=True):
-        own = [result for result in results if result.metric == metric]
-        for place, result in enumerate(own):
+        of_metric = [result for result in results if result.metric == metric]
+        for place, result in enumerate(of_metric):
             if result.values:
                 panel.hlines(place, *result.range, color="C0", linewidth=3, alpha=0.4)
                 seeds = list(result.values.values())
@@ -127,8 +128,8 @@ def write_plot(title: str, table: Table, results: Sequence[Measured], out: Path)
                 panel.plot(result.mean, place, "o", color="C0", label="measured")
             if metric in result.row.published:
                 panel.plot(result.row.published[metric], place, "x", color="C1", label="paper")
-        panel.set_yticks(range(len(own)), [_label(result) for result in own])
-        panel.set_ylim(len(own) - 0.5, -0.5)
+        panel.set_yticks(range(len(of_metric)), [_label(result) for result in of_metric])
+        panel.set_ylim(len(of_metric) - 0.5, -0.5)
         panel.set_xlabel(f"{METRICS[metric]} (%)")
         panel.grid(axis="x", alpha=0.3)
         entries = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
@@ -140,5 +141,5 @@ def write_plot(title: str, table: Table, results: Sequence[Measured], out: Path)
         figure.savefig(temporary, dpi=120)
 
 
-def _label(result: Measured) -> str:
+def _label(result: RowResult) -> str:
     return f"{result.row.title}, {result.row.percent:g}%"

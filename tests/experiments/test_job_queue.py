@@ -1,4 +1,4 @@
-"""Runs beside one another: their GPUs, and why one failed. The trainings are stubs."""
+"""Parallel runs: their GPUs, and the reason of a failure. The trainings are stubs."""
 
 import json
 import os
@@ -6,11 +6,11 @@ import os
 import pytest
 import torch
 
-from nbseg.experiments.machine import gpus_of_jobs
+from nbseg.experiments.hardware import gpus_of_jobs
+from nbseg.experiments.job_queue import JobQueue
 from nbseg.experiments.run import Run
-from nbseg.experiments.schedule import Schedule
 
-# Leaves what a finished stage leaves, and what its process was given.
+# Writes the manifest of a finished stage, and the environment of its process.
 STUB = """
 import argparse, json, os, sys
 from pathlib import Path
@@ -45,11 +45,11 @@ def runs(*folders):
     return [Run(folder, "config.py", ("teacher",), {}) for folder in folders]
 
 
-def test_runs_on_several_gpus_beside_one_another(tools, tmp_path, monkeypatch):
+def test_parallel_runs_have_their_own_gpus(tools, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 5)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     work_dir = tmp_path / "runs"
-    assert Schedule(work_dir, tools, jobs=2, gpus=2).run(runs("a", "b")) == {}
+    assert JobQueue(work_dir, tools, jobs=2, gpus=2).run(runs("a", "b")) == {}
     devices = set()
     for folder in ("a", "b"):
         processes = [json.loads((work_dir / folder / f"rank-{i}.json").read_text()) for i in (0, 1)]
@@ -74,10 +74,10 @@ def test_gpus_are_shared_out(monkeypatch):
 
 @pytest.mark.parametrize("gpus", [1, 2])
 def test_why_a_run_failed(tools, tmp_path, gpus):
-    schedule = Schedule(tmp_path / "runs", tools, jobs=3, gpus=gpus)
+    queue = JobQueue(tmp_path / "runs", tools, jobs=3, gpus=gpus)
     (tmp_path / "runs/killed").mkdir(parents=True)
     (tmp_path / "runs/killed/log.txt").write_text("ValueError: of an earlier attempt\n")
-    failed = schedule.run(runs("missing", "wrong", "killed"))
+    failed = queue.run(runs("missing", "wrong", "killed"))
     assert "train.py: there is no file a.json; correct data_root" in failed["missing (teacher)"]
     assert "ValueError: train_dataloader is wrong" in failed["wrong (teacher)"]
     why = "Signal 9 (SIGKILL) received" if gpus > 1 else "exit code -9, no output"

@@ -1,4 +1,4 @@
-"""Runs what is not finished, several runs at a time; one that fails leaves the others running."""
+"""Executes unfinished runs, several in parallel; a failed run does not stop the others."""
 
 import contextlib
 import fcntl
@@ -19,36 +19,42 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch._dynamo  # every optimizer imports it; here, the forks have it already
+import torch._dynamo  # imported here once, because every optimizer in every fork needs it
 
-from nbseg.experiments.machine import gpus_of_jobs, machine
+from nbseg.experiments.hardware import describe_machine, gpus_of_jobs
 from nbseg.experiments.run import Run
 from nbseg.files import write_json
 
 RECORD = "run.json"
 LOG = "log.txt"
-# What says why a training ended, of all that it and its launcher print; the launcher ends (signal
-# 15) those that have not failed.
+# Log lines that state the cause of a failure. Signal 15 is no cause: the launcher sends it to the
+# remaining processes after one has failed.
 REASON = re.compile(
     r"(?P<process>\[rank\d+\]: ?)?"
     r"(train\.py: |(?!.*ChildFailed)[\w.]*(Error|Exception)\b|traceback : Signal (?!15 ))"
 )
 
 
-class Running(NamedTuple):
-    """A run's process, when it started, its place among those for runs, and its log's length then.
+class RunningProcess(NamedTuple):
+    """Holds a running process, its start time and job slot, and the log's size at its start.
 
-    An earlier attempt may have left a log.
+    An earlier attempt may have left a log, so the size need not be zero.
     """
 
     process: BaseProcess
     start: float
-    place: int
-    log: int
+    slot: int
+    log_size: int
+
+    @property
+    def pid(self) -> int:
+        """The id of the process, which is also the id of its process group."""
+        assert self.process.pid is not None  # it was started
+        return self.process.pid
 
 
 def in_order(runs: Iterable[Run]) -> list[Run]:
-    """Return the runs and all that they need, each once, what is needed before what needs it."""
+    """Return the runs and the runs that they need, each once, and each after those it needs."""
     ordered: dict[str, Run] = {}
 
     def add(run: Run) -> None:
@@ -61,19 +67,19 @@ def in_order(runs: Iterable[Run]) -> list[Run]:
     return list(ordered.values())
 
 
-class Schedule:
-    """Runs in one work directory.
+class JobQueue:
+    """Executes runs in one work directory.
 
     Args:
-        work_dir: of all runs; one schedule at a time may use it.
+        work_dir: work directory of all runs; only one queue at a time may use it.
         tools: folder of train.py.
-        jobs: runs beside one another, which share the cores and the GPUs.
-        gpus: of each run.
-        fork: whether a run is a fork of this process, which saves it the seconds of importing
-            torch and MMDetection; CUDA does not survive it.
+        jobs: number of parallel runs, which share the cores and the GPUs.
+        gpus: GPUs of each run.
+        fork: whether a run is a fork of this process. A fork saves the seconds of importing torch
+            and MMDetection, but cannot use CUDA.
 
     Raises:
-        ValueError: the runs beside one another need more GPUs than there are.
+        ValueError: the parallel runs need more GPUs than the machine has.
     """
 
     def __init__(
@@ -88,10 +94,10 @@ class Schedule:
         self.threads = max(1, len(os.sched_getaffinity(0)) // (jobs * gpus))
 
     def run(self, runs: Iterable[Run]) -> dict[str, str]:
-        """Run what is not finished, in order.
+        """Execute the unfinished runs, each after the runs that it needs.
 
         Returns:
-            Why, by name, for each run that failed or could not start.
+            The reason of each run that failed or could not start, by the run's name.
 
         Raises:
             BlockingIOError: another process uses the work directory.
@@ -104,24 +110,24 @@ class Schedule:
                 f"{len(ordered)} runs, {len(ordered) - total} of them finished before", flush=True
             )
             failed: dict[str, str] = {}
-            running: dict[Run, Running] = {}
+            running: dict[Run, RunningProcess] = {}
             seconds: list[float] = []
-            gc.freeze()  # the forks' collections need not walk what is imported here
+            gc.freeze()  # garbage collection in the forks then skips everything imported here
             try:
                 while waiting or running:
                     self._drop_hopeless(waiting, failed)
                     self._start_some(waiting, running)
                     if not running:
                         continue
-                    wait([own.process.sentinel for own in running.values()])
-                    for run, (process, start, _, log) in list(running.items()):
+                    wait([current.process.sentinel for current in running.values()])
+                    for run, (process, start, _, log_size) in list(running.items()):
                         if process.exitcode is None:
                             continue
                         del running[run]
                         done += 1
                         took = time.monotonic() - start
                         if process.exitcode or not run.finished(self.work_dir):
-                            failed[run.name] = self._reason(run, process.exitcode, log)
+                            failed[run.name] = self._reason(run, process.exitcode, log_size)
                             print(f"[{done}/{total}] FAILED {run.name}: {failed[run.name]}")
                             continue
                         seconds.append(took)
@@ -133,53 +139,58 @@ class Schedule:
                         )
             finally:
                 gc.unfreeze()
-                for own in running.values():
+                for current in running.values():
                     with contextlib.suppress(ProcessLookupError):
-                        os.killpg(own.process.pid, signal.SIGTERM)
-                    own.process.join()
+                        os.killpg(current.pid, signal.SIGTERM)
+                    current.process.join()
         return failed
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the work directory; a forked run that outlives its parent holds it on."""
+        """Lock the work directory; a forked run that outlives its parent keeps the lock."""
         self.work_dir.mkdir(parents=True, exist_ok=True)
         with (self.work_dir / ".lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise BlockingIOError(
-                    f"{self.work_dir} is in use by another process: wait for it or end it, or "
-                    "choose another --work-dir"
+                    f"{self.work_dir} is in use by another process: wait for that process or end "
+                    "it, or choose another --work-dir"
                 ) from error
             os.set_inheritable(file.fileno(), True)
             yield
 
     def _drop_hopeless(self, waiting: list[Run], failed: dict[str, str]) -> None:
+        """Move runs that need a failed run from ``waiting`` to ``failed``."""
         for run in list(waiting):
             missing = [earlier.name for earlier in run.before() if earlier.name in failed]
             if missing:
                 waiting.remove(run)
                 failed[run.name] = f"needs {missing[0]}, which failed"
 
-    def _start_some(self, waiting: list[Run], running: dict[Run, Running]) -> None:
+    def _start_some(self, waiting: list[Run], running: dict[Run, RunningProcess]) -> None:
+        """Start waiting runs whose needs are finished, until all job slots are taken."""
         for run in list(waiting):
             if len(running) == self.jobs:
                 return
             if all(earlier.finished(self.work_dir) for earlier in run.before()):
                 waiting.remove(run)
                 context = multiprocessing.get_context("fork")
-                place = min(set(range(self.jobs)) - {own.place for own in running.values()})
+                taken = {current.slot for current in running.values()}
+                slot = min(set(range(self.jobs)) - taken)
                 log = self.work_dir / run.folder / LOG
-                length = log.stat().st_size if log.exists() else 0
-                process = context.Process(target=self._execute, args=(run, self.devices[place]))
+                log_size = log.stat().st_size if log.exists() else 0
+                process = context.Process(target=self._execute, args=(run, self.devices[slot]))
                 process.start()
-                # Here and in the process: whichever is first, it can be ended from now on.
+                started = RunningProcess(process, time.monotonic(), slot, log_size)
+                # Parent and child both create the process group, so that the group exists as soon
+                # as either of them continues, and the run can be ended.
                 with contextlib.suppress(OSError):
-                    os.setpgid(process.pid, process.pid)
-                running[run] = Running(process, time.monotonic(), place, length)
+                    os.setpgid(started.pid, started.pid)
+                running[run] = started
 
     def _execute(self, run: Run, devices: str | None) -> None:
-        """Be the run: in its own process group, with its output in its folder."""
+        """Turn this forked process into the run; its output goes to the log in the run's folder."""
         os.setpgid(0, 0)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if devices is not None:
@@ -192,7 +203,7 @@ class Schedule:
             {
                 "command": shlex.join(command),
                 "date": datetime.now(timezone.utc).date().isoformat(),
-                "machine": machine(),
+                "machine": describe_machine(),
             },
             indent=1,
         )
@@ -210,14 +221,15 @@ class Schedule:
         sys.argv = command[1:]
         runpy.run_path(command[1], run_name="__main__")
 
-    def _reason(self, run: Run, exit_code: int, start: int) -> str:
-        """Return the line of the log, from ``start`` on, that says why; or else the last one.
+    def _reason(self, run: Run, exit_code: int | None, log_size: int) -> str:
+        """Return the exit code and the log line that states the cause, or else the last line.
 
-        Of several processes the first that failed has the reason: the others fail for lack of it.
+        The log is read from byte ``log_size`` on. If several processes failed, the first one's
+        line is returned: the others failed because the first one had gone.
         """
         log = self.work_dir / run.folder / LOG
-        content = log.read_bytes()[start:] if log.exists() else b""
-        # What follows is said by a process that is ending.
+        content = log.read_bytes()[log_size:] if log.exists() else b""
+        # The interpreter prints further lines while it shuts down.
         text = content.decode(errors="replace").split("\nException ignored")[0]
         lines = [line.strip() for line in text.split("\n") if line.strip()] or ["no output"]
         found = [match for line in lines if (match := REASON.match(line))]

@@ -1,0 +1,132 @@
+"""Turns a row of a table into the runs that measure it.
+
+The configs of both scales name their switches alike (``configs/_base_/models/``). All students of
+one percentage and seed share a teacher and its pseudo-labels, even across tables.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nbseg.engine.work_dir import WorkDir
+from nbseg.experiments.run import Run
+from nbseg.experiments.tables import Row, Table
+
+IN_RUN = WorkDir(Path())  # the files of a run, relative to its work directory
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Describes the training of all rows of one table and percentage.
+
+    Attributes:
+        name: name of the shared teacher's folder.
+        config: path of the config file.
+        options: options of every run, except the seed.
+        student: further options of the student.
+        supervised_stage: the stage that measures the supervised rows: ``control``, which trains
+            as long as teacher and student together, or ``teacher``, the teacher itself.
+        joint: options with which ``oracle`` trains on the fine and the coarse labels.
+        coarse: options that replace the fine labels by the coarse ones.
+        whole, half: options for supervised runs that continue an earlier run for the student's
+            length (``whole``) or half of it (``half``).
+    """
+
+    name: str
+    config: str
+    options: Mapping[str, Any]
+    student: Mapping[str, Any] = field(default_factory=dict)
+    supervised_stage: str = "control"
+    joint: Mapping[str, Any] = field(default_factory=dict)
+    coarse: Mapping[str, Any] = field(default_factory=dict)
+    whole: Mapping[str, Any] = field(default_factory=dict)
+    half: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RowRun:
+    """Holds a row with one seed, and the run and the stage that measure the row."""
+
+    row: Row
+    seed: int
+    run: Run
+    stage: str
+
+
+def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
+    """Return the run that measures a row, connected to the runs that it needs.
+
+    Raises:
+        ValueError: nbseg cannot train the row (its recipe is ``quoted``, for instance).
+    """
+    folder = f"table-{table.number}/seed-{seed}/{row.name}"
+    options = {**setup.options, "seed": seed}
+    teacher_folder = f"shared/{setup.name}/seed-{seed}"
+    teacher = Run(teacher_folder, setup.config, ("teacher",), options)
+    teacher_file = str(IN_RUN.checkpoint("teacher"))
+    if row.recipe == "student":
+        labels = Run(teacher_folder, setup.config, ("predict", "label"), options, needs=(teacher,))
+        run = Run(
+            folder,
+            setup.config,
+            ("student",),
+            {**options, **setup.student, **_student_switches(row)},
+            {
+                "label.ann_file": (labels, str(IN_RUN.pseudo_labels)),
+                "teacher.checkpoint": (teacher, teacher_file),
+            },
+            needs=(labels,),
+        )
+        return RowRun(row, seed, run, "student")
+
+    stage = setup.supervised_stage
+    if row.recipe == "supervised":
+        if stage == "teacher" and not row.strong:
+            return RowRun(row, seed, teacher, stage)
+        strong = {f"{stage}.train_pipeline": "{strong_pipeline}"} if row.strong else {}
+        run = Run(folder, setup.config, (stage,), {**options, **strong})
+        return RowRun(row, seed, run, stage)
+
+    if row.recipe == "coarse":
+        joint = {**options, **setup.joint, **_student_switches(row)}
+        return RowRun(row, seed, Run(folder, setup.config, ("oracle",), joint), "oracle")
+    coarse = {**options, **setup.coarse}
+    start = f"{stage}.load_from"
+    if row.recipe == "coarse-fine":
+        first = Run(f"{folder}/coarse", setup.config, ("teacher",), coarse)
+        chain = {start: (first, teacher_file)}
+        run = Run(folder, setup.config, (stage,), {**options, **setup.whole}, chain)
+        return RowRun(row, seed, run, stage)
+    if row.recipe == "fine-coarse-fine":
+        second = Run(
+            f"{folder}/coarse",
+            setup.config,
+            (stage,),
+            {**coarse, **setup.half},
+            {start: (teacher, teacher_file)},
+        )
+        chain = {start: (second, str(IN_RUN.checkpoint(stage)))}
+        run = Run(folder, setup.config, (stage,), {**options, **setup.half}, chain)
+        return RowRun(row, seed, run, stage)
+    raise ValueError(f"row {row.name}: nbseg has no recipe {row.recipe!r} to train it with")
+
+
+def _student_switches(row: Row) -> dict[str, str]:
+    """Return the options in which a row's student differs from the full method."""
+    options = {}
+    if not row.strong:
+        options["train_pipeline"] = "{weak_pipeline}"
+    if not row.ntm:
+        options["mask_head"] = "{plain_mask_head}"
+    if row.focal:
+        options["box_loss"] = "{softmax_focal_loss}"
+    if row.bpm is None:
+        options["mask_loss"] = "{plain_mask_loss}"
+    elif row.bpm == "released":
+        options["mask_loss"] = "{released_mask_loss}"
+    elif row.bpm == "distance":
+        options["mask_loss.type"] = "DistanceToBoundaryLoss"
+    elif row.bpm == "zeros":
+        options["mask_loss.border"] = "zeros"
+    return options
