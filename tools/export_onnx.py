@@ -147,7 +147,7 @@ def main() -> None:
     size = Path(arguments.out).stat().st_size / 1e6
     print(
         f"{arguments.out}: {size:.1f} MB, {len(info.classes)} classes, at most "
-        f"{info.max_detections} detections an image with scores above {info.score_threshold}"
+        f"{info.max_detections} detections per image with scores above {info.score_threshold}"
     )
     if info.quantization:
         print(

@@ -30,8 +30,8 @@ class ImageAgreement:
     """Agreement with the truth on one image at mask IoU 0.5.
 
     ``mean_iou`` is the mean mask IoU of the matched pairs, None without any. ``quality`` is the
-    panoptic quality (Kirillov et al., 2019), F1 times mean IoU; None for an image without both
-    predictions and true instances.
+    panoptic quality (Kirillov et al., 2019), F1 times mean IoU; None for an image with neither
+    predictions nor true instances.
     """
 
     image_id: int

@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.detector import class_names, load_detector
-from nbseg.deploy.images import check_image
+from nbseg.deploy.preprocessing import check_image
 from nbseg.images import Image
 
 

@@ -15,7 +15,7 @@ from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
-from nbseg.deploy.images import INTERPOLATIONS, ResizeRule
+from nbseg.deploy.preprocessing import INTERPOLATIONS, ResizeRule
 
 
 def check_exportable(detector: nn.Module) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from nbseg.deploy.images import ResizeRule
+from nbseg.deploy.preprocessing import ResizeRule
 
 INPUT = "images"
 # Key in a node's metadata: the part of the detector that the node is from.

@@ -24,8 +24,8 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from nbseg.deploy.images import ResizeRule, as_batch
 from nbseg.deploy.model_info import INPUT, MODULE, Quantization
+from nbseg.deploy.preprocessing import ResizeRule, as_batch
 from nbseg.images import read_image
 
 # All operators between two convolutions of a backbone or a neck. If one of them stayed in float32,

@@ -16,8 +16,8 @@ import onnxruntime
 
 from nbseg._native import paste_rle
 from nbseg.deploy.detections import Detections
-from nbseg.deploy.images import as_batch, check_image
 from nbseg.deploy.model_info import INPUT, OUTPUTS, ModelInfo
+from nbseg.deploy.preprocessing import as_batch, check_image
 from nbseg.images import Image
 
 

@@ -19,8 +19,8 @@ import nbseg
 from nbseg.deploy import export as export_module
 from nbseg.deploy.export import check_standard, export_checkpoint
 from nbseg.deploy.export_checks import check_exportable, resize_rule
-from nbseg.deploy.images import ResizeRule
 from nbseg.deploy.model_info import ModelInfo
+from nbseg.deploy.preprocessing import ResizeRule
 from nbseg.deploy.runtime import Segmenter
 
 PLAIN_HEAD = {"type": "FCNMaskHead"}
@@ -211,7 +211,7 @@ def test_options_of_the_tool(repository, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
     runpy.run_path(str(tool), run_name="__main__")
     printed = capsys.readouterr().out
-    assert "3 classes, at most 5 detections an image with scores above 0.6" in printed
+    assert "3 classes, at most 5 detections per image with scores above 0.6" in printed
     assert re.search(
         r"\d+ of \d+ detections \(\d+\.\d\d %\) match between PyTorch and ONNX in 1 images", printed
     )

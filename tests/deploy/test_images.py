@@ -10,7 +10,8 @@ from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets.transforms import Resize
 from small_detectors import pictures
 
-from nbseg.deploy.images import INTERPOLATIONS, ResizeRule, check_image, read_image
+from nbseg.deploy.preprocessing import INTERPOLATIONS, ResizeRule, check_image
+from nbseg.images import read_image
 
 RULES = {
     "as it is": {"scale_factor": 1.0, "keep_ratio": True},

@@ -32,9 +32,9 @@ from nbseg.config.plain_config import student_config
 from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.export import export_checkpoint, save_onnx
-from nbseg.deploy.images import as_batch
 from nbseg.deploy.model_info import INPUT
 from nbseg.deploy.parity import parity
+from nbseg.deploy.preprocessing import as_batch
 from nbseg.deploy.quantization import quantize_backbone_and_neck
 from nbseg.deploy.runtime import Segmenter
 from nbseg.images import read_image

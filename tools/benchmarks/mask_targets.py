@@ -60,7 +60,7 @@ def cases(threads: int, device: str) -> Iterator[Case]:
         ("MMDetection", by_mmdetection) if device == "cpu" else ("torchvision", by_torchvision)
     )
     for height, width in ((1024, 2048), (800, 1333)):
-        # The paper trains with at most 128 positive RoIs an image.
+        # The paper trains with at most 128 positive RoIs per image.
         for rois in (128,) if device == "cpu" else (128, 512):
             rng = np.random.default_rng(0)
             polygons = outlines(rng, INSTANCES, height, width)

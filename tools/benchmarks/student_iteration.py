@@ -23,7 +23,7 @@ from benchmarks.detectors import (
 from benchmarks.mask_branch import SIZES, positives
 from benchmarks.measure import measure
 from mmengine.structures import InstanceData
-from nbseg.models.mask_targets import batch_mask_targets
+from nbseg.models.proposal_targets import proposal_mask_targets
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -85,7 +85,7 @@ def seconds_of_targets_and_losses(student: Training) -> float:
     logits = [torch.randn(len(proposals), CLASSES, s, s, requires_grad=True) for s in SIZES]
 
     def call() -> None:
-        targets = batch_mask_targets([sampling], [sample.gt_instances], SIZES)
+        targets = proposal_mask_targets([sampling], [sample.gt_instances], SIZES)
         for x, target in zip(logits, targets, strict=True):
             step(bpm_mask_loss, x, target.float(), sampling.pos_gt_labels)
 

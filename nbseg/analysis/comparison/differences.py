@@ -23,8 +23,8 @@ class ImageDifference:
         only_a: number of objects that only A found.
         only_b: number of objects that only B found.
         quality_a: panoptic quality of A against the truth (Kirillov et al., 2019): F1 times the
-            mean mask IoU of the matched pairs; 1 without predictions and true instances; None
-            without truth.
+            mean mask IoU of the matched pairs; 1 if there are neither predictions nor true
+            instances; None without truth.
         quality_b: panoptic quality of B against the truth, as ``quality_a``.
     """
 

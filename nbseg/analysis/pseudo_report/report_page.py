@@ -132,7 +132,7 @@ def _absent(inputs: ReportInputs, summary: PseudoLabelSummary) -> Iterator[str]:
             "hidden truth (--truth, or report.hidden_truth in the config)"
         )
     if inputs.labeled is None:
-        yield "the labeled set's instances an image: they need its json (--labeled)"
+        yield "the labeled instances per image: they need the labeled json (--labeled)"
     if summary.foreground_at_threshold is None:
         yield (
             "the pixel threshold's curve: it needs foreground_at_threshold in the json's info, "

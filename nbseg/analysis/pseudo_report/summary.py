@@ -154,7 +154,7 @@ def _warnings(
         difference = abs(per_image - labeled_per_image)
         if difference > TOLERATED_DIFFERENCE * labeled_per_image:
             yield (
-                f"There are {per_image:.2f} pseudo-labels an image but {labeled_per_image:.2f} "
+                f"There are {per_image:.2f} pseudo-labels per image but {labeled_per_image:.2f} "
                 "labeled instances: the unlabeled images differ from the labeled ones, or the "
                 "teacher is weak."
             )
@@ -164,7 +164,7 @@ def _warnings(
     few = [c.name for c in classes if c.pseudo_per_image < FEW * (c.labeled_per_image or 0)]
     if few:
         yield (
-            f"Fewer than half as many pseudo-labels an image as are labeled: {_names(few)}. "
+            f"Fewer than half as many pseudo-labels per image as labeled instances: {_names(few)}. "
             "The teacher hardly finds them."
         )
     if empty > MANY_EMPTY * images:
