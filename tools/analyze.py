@@ -236,7 +236,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument(
         "--common",
         action="store_true",
-        help="only true instances that every model finds: compares masks, not detections",
+        help="comparison of masks alone: only true instances that every model finds count",
     )
     command.set_defaults(run=noise)
 

@@ -1,4 +1,4 @@
-"""The files of a report."""
+"""Provide the input files of a report."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from report_files import CATEGORIES, HEIGHT, WIDTH, image, square, write
 
 @pytest.fixture
 def files(tmp_path):
-    """Pseudo-labels of six images, the truth of them, a labeled set of two other images."""
+    """Write pseudo-labels and truth of six images, and a labeled set of two other images."""
     folder = tmp_path / "images"
     generator = np.random.default_rng(0)
     (folder / "a").mkdir(parents=True)

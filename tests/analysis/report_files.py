@@ -1,4 +1,4 @@
-"""COCO files that a report is made of."""
+"""Write COCO files for reports."""
 
 import json
 

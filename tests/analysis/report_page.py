@@ -1,4 +1,4 @@
-"""The report's page as a browser would take it apart."""
+"""Parse the report's page as a browser would."""
 
 from collections import Counter
 from html.parser import HTMLParser
@@ -7,7 +7,7 @@ VOID = {"meta", "img"}
 
 
 class Page(HTMLParser):
-    """Checks that tags close in order; keeps ids, links, sources and the text of each tag."""
+    """A parser that checks the order of closing tags and keeps ids, links, sources and texts."""
 
     def __init__(self, text):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Two models side by side: their order, table, page and pictures."""
+"""Check the comparison of two models: order, table, page and pictures."""
 
 import base64
 import csv
@@ -147,7 +147,7 @@ def test_objects_of_one_model_alone_are_filled(folder, save, tmp_path):
 
 
 def test_classes_are_told_by_name_and_files_by_their_place(folder, save, tmp_path):
-    """What tools/infer.py writes: whole paths, and ids of its own."""
+    """Predictions of tools/infer.py, with whole paths and other ids, are compared, too."""
     own = [
         {**image, "id": i, "file_name": str(folder / image["file_name"])}
         for i, image in enumerate(IMAGES)

@@ -1,4 +1,4 @@
-"""The curves of several models, counted by hand and by independent means."""
+"""Check the analysis of several models: measurements, figures, tables and refusals."""
 
 import csv
 import json
@@ -6,9 +6,9 @@ import json
 import cv2
 import numpy as np
 import pytest
+from bitmaps import HEIGHT, WIDTH, disc, rectangle
 from pycocotools import mask as coco_mask
 
-from nbseg.analysis.model_curves import ErrorByDistance, RecallByIoU, SoftMaskReliability
 from nbseg.analysis.model_noise import analyze_models
 from nbseg.analysis.noise_figures import (
     accuracy_figure,
@@ -19,22 +19,9 @@ from nbseg.analysis.noise_figures import (
     write_figures,
 )
 from nbseg.pseudo.predictions import ImagePredictions, PredictionWriter
-from nbseg.structures import CroppedMasks
 
-HEIGHT, WIDTH = 60, 80
 CATEGORIES = [{"id": 7, "name": "cat"}, {"id": 2, "name": "dog"}]
 IMAGES = [{"id": i, "file_name": f"{i}.png", "height": HEIGHT, "width": WIDTH} for i in (4, 1, 9)]
-
-
-def rectangle(x0, y0, x1, y1):
-    bitmap = np.zeros((HEIGHT, WIDTH), np.uint8)
-    bitmap[y0:y1, x0:x1] = 1
-    return bitmap
-
-
-def disc(x, y, radius):
-    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
-    return (np.hypot(columns - x, rows - y) <= radius).astype(np.uint8)
 
 
 def annotation(image, bitmap, category=7, **more):
@@ -55,7 +42,7 @@ def write_json(path, content):
 
 @pytest.fixture
 def truth(tmp_path):
-    """Three objects on two of three images."""
+    """Write the truth: three objects on two of three images."""
     bitmaps = [(4, rectangle(10, 10, 30, 30)), (4, disc(60, 30, 12)), (1, disc(30, 30, 15))]
     annotations = [
         annotation(image, bitmap, id=i, area=int(bitmap.sum()), iscrowd=0)
@@ -67,7 +54,7 @@ def truth(tmp_path):
 
 @pytest.fixture
 def predictions(tmp_path):
-    """One model that lacks the square's upper quarter, one that does not find it."""
+    """Write two models' predictions: one lacks the square's upper quarter, one the square."""
     good = [
         annotation(4, rectangle(10, 15, 30, 30), score=0.9),  # IoU 3/4
         annotation(4, disc(60, 30, 12), score=0.8),
@@ -82,80 +69,6 @@ def predictions(tmp_path):
         "good": write_json(tmp_path / "good.json", good),
         "poor": write_json(tmp_path / "poor.json", poor),
     }
-
-
-def test_a_disc_one_pixel_too_large_is_wrong_in_the_first_band_outside():
-    true = disc(40, 30, 15)
-    predicted = cv2.dilate(true, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
-    curve = ErrorByDistance()
-    curve.add(predicted, true)
-    by_low = {point.low: point for point in curve.points()}
-    # Pixels that share an edge with the disc are 0.5 away, those at its corners 0.91.
-    corners = (cv2.dilate(true, np.ones((3, 3))) - predicted).sum()
-    added = int(predicted.sum()) - int(true.sum())
-    assert by_low[0].pixels == added + corners
-    assert by_low[0].error == added / (added + corners)
-    assert all(point.error == 0 for low, point in by_low.items() if low != 0)
-    assert by_low[-1].pixels > 0
-    assert curve.error_within(1) == added / (by_low[0].pixels + by_low[-1].pixels)
-
-
-def test_signed_distances_are_those_to_the_nearest_pixel_of_the_other_side():
-    generator = np.random.default_rng(1)
-    true = disc(15, 12, 14) & (generator.random((HEIGHT, WIDTH)) < 0.97).astype(np.uint8)
-    predicted = disc(18, 12, 13)
-    curve = ErrorByDistance(farthest=6)
-    curve.add(predicted, true)
-    pixels, wrong = np.zeros(12, int), np.zeros(12, int)
-    points = np.argwhere(np.ones((HEIGHT, WIDTH)))
-    for y, x in points:
-        other = points[true.ravel() != true[y, x]]
-        distance = np.hypot(*(other - [y, x]).T).min() - 0.5
-        place = int(np.floor(-distance if true[y, x] else distance)) + 6
-        if 0 <= place < 12:
-            pixels[place] += 1
-            wrong[place] += predicted[y, x] != true[y, x]
-    assert [p.pixels for p in curve.points()] == pixels.tolist()
-    assert [p.error for p in curve.points()] == pytest.approx((wrong / pixels).tolist())
-
-
-def test_an_image_without_an_outline_has_no_band():
-    curve = ErrorByDistance()
-    curve.add(rectangle(0, 0, 5, 5), np.ones((HEIGHT, WIDTH), np.uint8))
-    curve.add(rectangle(0, 0, 5, 5), np.zeros((HEIGHT, WIDTH), np.uint8))
-    assert {(p.pixels, p.error) for p in curve.points()} == {(0, None)}
-    assert curve.error_within(1) is None
-
-
-def test_recall_falls_where_an_iou_is_passed():
-    curve = RecallByIoU()
-    curve.add([0.5, 0.9], 3)
-    curve.add([1.0], 1)
-    recall = {point.mask_iou: point.recall for point in curve.points()}
-    assert [recall[iou] for iou in (0.5, 0.51, 0.9, 0.91, 1.0)] == [0.75, 0.5, 0.5, 0.25, 0.25]
-    assert RecallByIoU().points()[0].recall is None
-
-
-def test_reliability_of_soft_masks_on_the_pixels_own_grid():
-    """A box of 4 x 4 pixels under a 4 x 4 mask: resizing changes nothing."""
-    true = rectangle(10, 10, 12, 14)  # the left half of the box
-    soft = np.zeros((1, 4, 4), np.uint8)
-    soft[0, :, 0], soft[0, :, 1], soft[0, :2, 2] = 255, 102, 102  # probabilities 1 and 0.4
-    curve = SoftMaskReliability()
-    boxes = np.array([[10, 10, 14, 14]], np.float32)
-    curve.add(soft, boxes, CroppedMasks.from_bitmaps(true[None]))
-    known = {point.low: point for point in curve.bins() if point.cells}
-    assert {low: (p.cells, p.foreground) for low, p in known.items()} == {
-        0.0: (6, 0.0),
-        0.4: (6, 4 / 6),
-        0.95: (4, 1.0),
-    }
-    assert [p.probability for p in known.values()] == pytest.approx([0, 0.4, 1])
-    foreground = curve.foreground()
-    assert [foreground[level].foreground for level in (0, 1, 102, 103, 255)] == [
-        1, 10 / 16, 10 / 16, 4 / 16, 4 / 16,
-    ]  # fmt: skip
-    assert {point.true_foreground for point in foreground} == {0.5}
 
 
 def test_models_are_measured_on_what_they_find(truth, predictions):
@@ -173,14 +86,14 @@ def test_models_are_measured_on_what_they_find(truth, predictions):
 
 
 def disc_ious():
-    """Both discs of the poor model, counted without pycocotools."""
+    """Yield the IoUs of the poor model's discs, counted without pycocotools."""
     true, predicted = disc(60, 30, 12), cv2.dilate(disc(60, 30, 12), np.ones((3, 3)))
     yield true.sum() / predicted.sum()
     yield disc(30, 30, 14).sum() / disc(30, 30, 15).sum()
 
 
 def test_iou_at_lower_resolutions(tmp_path):
-    """Boxes of 28 x 28 pixels: 14 x 14 and 7 x 7 cells are means of 2 x 2 and 4 x 4 pixels."""
+    """In boxes of 28 x 28 pixels, 14 x 14 and 7 x 7 cells are means of 2 x 2 and 4 x 4 pixels."""
     true, predicted = rectangle(10, 10, 38, 38), rectangle(10, 10, 38, 38) & disc(24, 24, 15)
     own = annotation(1, true, id=1, area=784, iscrowd=0)
     content = {"images": IMAGES, "annotations": [own], "categories": CATEGORIES}
@@ -197,7 +110,7 @@ def test_iou_at_lower_resolutions(tmp_path):
 
 @pytest.fixture
 def store(tmp_path):
-    """Raw predictions: the square of image 4 in a box of its own size, and nothing on image 1.
+    """Store raw predictions: the square of image 4 in a box of its size, and none on image 1.
 
     The model's classes are the truth's in another order.
     """

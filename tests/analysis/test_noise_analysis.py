@@ -1,4 +1,4 @@
-"""Pseudo-labels against hidden truth, measured by hand and against independent references."""
+"""Check the noise of pseudo-labels against counts by hand and independent references."""
 
 import contextlib
 import io
@@ -74,7 +74,7 @@ def disc(x, y, radius):
 
 
 def random_set(generator, images=12):
-    """Truth with crowds, and predictions near it, elsewhere, doubled and of the wrong class."""
+    """Make truth with crowds; predictions are near it, elsewhere, doubled or of a wrong class."""
     truth, predicted = [], []
     for image in range(1, images + 1):
         for _ in range(generator.integers(0, 6)):
@@ -205,7 +205,7 @@ def test_eroded_masks_are_wrong_at_the_boundary_and_more_so_at_high_resolution()
 
 
 def test_accuracy_by_distance_of_a_half():
-    """A 20 x 20 square of which the predicted mask lacks the right half."""
+    """The predicted mask lacks the right half of a 20 x 20 square."""
     curve = AccuracyByDistance()
     curve.add(rectangle(10, 10, 20, 30), rectangle(10, 10, 30, 30), (10.0, 10.0, 30.0, 30.0))
     rows, columns = np.mgrid[:20, :20]
@@ -249,7 +249,7 @@ def test_boxes_at_and_beyond_the_image_edge():
 
 @pytest.mark.parametrize("width", [1, 2, 3])
 def test_the_inner_boundaries_is_what_is_near_the_background(width):
-    """By Chebyshev distance, that of 3 x 3 erosions, to any background pixel or the edge."""
+    """3 x 3 erosions measure the Chebyshev distance to background pixels and to the edge."""
     generator = np.random.default_rng(width)
     masks = (cv2.GaussianBlur(generator.random((28, 28, 4)), (0, 0), 2) > 0.5).astype(np.uint8)
     masks = np.ascontiguousarray(masks.transpose(2, 0, 1))
@@ -268,7 +268,7 @@ def test_the_boundary_is_two_percent_of_the_diagonal_wide():
 
 
 def test_iou_by_size_of_masks_on_their_own_grid():
-    """Boxes of s x s pixels: resizing changes nothing, so the IoU can be counted by hand."""
+    """The boxes have s x s pixels, so resizing changes nothing and the IoU can be counted."""
     true, predicted = rectangle(10, 10, 38, 38), rectangle(10, 10, 38, 31)  # 28 x 28, 28 x 21
     curve = IoUBySize((28,))
     curve.add(

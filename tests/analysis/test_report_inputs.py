@@ -1,4 +1,4 @@
-"""Which files a report refuses, and which annotations it leaves out."""
+"""Check which files a report refuses, and which annotations it leaves out."""
 
 import json
 

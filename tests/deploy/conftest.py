@@ -1,4 +1,4 @@
-"""Two detectors exported once."""
+"""Export two detectors once for all tests."""
 
 import pytest
 from small_detectors import GRAY, decided_detector, export, silence, small_config
@@ -6,7 +6,7 @@ from small_detectors import GRAY, decided_detector, export, silence, small_confi
 
 @pytest.fixture(scope="session")
 def mask_rcnn(tmp_path_factory):
-    """Mask R-CNN with the noise-tolerant head, exported; it finds nothing in ``GRAY``."""
+    """Export Mask R-CNN with the noise-tolerant head; it finds nothing in ``GRAY``."""
     head = {"type": "NoiseTolerantMaskHead", "norm_cfg": {"type": "BN"}}
     config = small_config("mask-rcnn_r50_fpn", head)
     detector = decided_detector(config)
@@ -16,7 +16,7 @@ def mask_rcnn(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def cascade(tmp_path_factory):
-    """Cascade Mask R-CNN with plain, class-agnostic masks, exported."""
+    """Export Cascade Mask R-CNN with plain, class-agnostic masks."""
     head = {"type": "FCNMaskHead", "class_agnostic": True}
     config = small_config("cascade-mask-rcnn_r50_fpn", head)
     return export(tmp_path_factory.mktemp("cascade"), decided_detector(config), config)

@@ -1,4 +1,4 @@
-"""Small detectors with a test pipeline, their exports, and MMDetection's own predictions."""
+"""Make small detectors with a test pipeline, export them, and predict with MMDetection."""
 
 from types import SimpleNamespace
 
@@ -47,7 +47,7 @@ test_dataloader = dict(dataset=dict(
 
 
 def small_config(base: str, mask_head: dict, **test_cfg) -> Config:
-    """A plain config on MMDetection's base config of this name, with this mask head."""
+    """Return a plain config on MMDetection's base config of this name, with this mask head."""
     text = CONFIG.replace("{base}", base).replace("{classes}", str(CLASSES))
     config = Config.fromstring(text, ".py")
     import_modules_from_strings(**config.custom_imports)
@@ -69,7 +69,7 @@ def small_config(base: str, mask_head: dict, **test_cfg) -> Config:
 
 
 def decided_detector(config: Config):
-    """A detector of random weights whose scores lie far apart, as a trained one's do."""
+    """Return a detector with random weights whose scores are well separated, as if trained."""
     torch.manual_seed(1)
     detector = MODELS.build(config.model).eval()
     roi_head = detector.roi_head
@@ -97,12 +97,12 @@ def silence(detector, config: Config, image: np.ndarray) -> None:
 
 
 def _center(classifier: torch.nn.Linear, inputs: tuple[torch.Tensor]) -> None:
-    """Let the mean logit of every class be 0 for these inputs."""
+    """Shift the logits so that every class has the mean 0 for these inputs."""
     classifier.bias.data = -classifier.weight.data @ inputs[0].mean(0)
 
 
 def predict(detector, config: Config, images: list[np.ndarray]) -> list:
-    """MMDetection's own predictions, image by image, at the original sizes."""
+    """Return MMDetection's predictions, image by image, at the original sizes."""
     pipeline = [
         {"type": "LoadImageFromNDArray"} if t["type"] == "LoadImageFromFile" else t
         for t in config.test_dataloader.dataset.pipeline
@@ -118,7 +118,7 @@ def predict(detector, config: Config, images: list[np.ndarray]) -> list:
 
 
 def pictures(*sizes: tuple[int, int]) -> list[np.ndarray]:
-    """Images (H, W, 3) of these heights and widths: rectangles, and noise against ties."""
+    """Draw images (H, W, 3) of these sizes: rectangles, and noise that prevents ties."""
     rng = np.random.default_rng(3)
     images = []
     for height, width in sizes:

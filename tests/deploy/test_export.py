@@ -1,4 +1,4 @@
-"""What is exported, what is refused, and what is left on disk."""
+"""Check the export: its graph and metadata, its errors, and the files that it leaves."""
 
 import json
 import re
@@ -85,7 +85,7 @@ def test_a_foreign_operator_is_found_wherever_it_hides(place):
 
 
 def test_another_models_checkpoint_is_refused_by_name(mask_rcnn, tmp_path):
-    """A teacher's config with its student's checkpoint."""
+    """The student's checkpoint does not fit the teacher's config."""
     teacher = small_config("mask-rcnn_r50_fpn", PLAIN_HEAD)
     with pytest.raises(ValueError, match=r"not a checkpoint.*roi_head\.mask_head.*beside"):
         export_checkpoint(teacher, mask_rcnn.checkpoint, tmp_path / "model.onnx")
@@ -192,7 +192,7 @@ def test_the_tool_refuses_in_one_line(mask_rcnn, repository, tmp_path, monkeypat
 
 
 def test_options_of_the_tool(repository, tmp_path, monkeypatch, capsys):
-    """Half precision, fewer detections and another threshold; what is found stays the same."""
+    """Half precision, fewer detections and another threshold keep the detections the same."""
     head = {
         "type": "RLEMaskHead",
         "class_agnostic": True,

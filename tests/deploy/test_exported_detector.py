@@ -1,4 +1,4 @@
-"""tools/test.py on an exported model: the metrics of its checkpoint."""
+"""Check that tools/test.py gives an exported model the metrics of its checkpoint."""
 
 import json
 import runpy
@@ -20,7 +20,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def config(mask_rcnn, tmp_path_factory):
-    """Mask R-CNN's config with a data set of which every second prediction is the truth."""
+    """Return Mask R-CNN's config with a data set whose truth is every second prediction."""
     folder = tmp_path_factory.mktemp("data")
     images = [*pictures((112, 160), (201, 90), (333, 517)), GRAY]
     predictions = predict(mask_rcnn.detector, mask_rcnn.config, images)

@@ -1,4 +1,4 @@
-"""The documented deployment, from an empty virtual environment."""
+"""Check the documented deployment from an empty virtual environment."""
 
 import json
 import os
@@ -14,7 +14,7 @@ SOURCES = ("setup.py", "pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE
 
 
 def run(*command, cwd):
-    """Run a command with nothing of this environment; return what it prints."""
+    """Run a command without this environment's variables; return its output."""
     hidden = ("PYTHONPATH", "VIRTUAL_ENV")
     env = {name: value for name, value in os.environ.items() if name not in hidden}
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""Reading and resizing against MMCV's transforms."""
+"""Check reading and resizing against MMCV's transforms."""
 
 import re
 
@@ -66,7 +66,7 @@ def test_files_are_read_as_in_the_test_pipeline(tmp_path, kind, suffix):
 
 
 def with_orientation(jpeg: bytes, orientation: int) -> bytes:
-    """Insert an EXIF segment that says how the camera was held."""
+    """Insert an EXIF segment with the camera's orientation."""
     tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([orientation]) + b"\0\0" * 3
     segment = b"Exif\0\0" + tiff
     return jpeg[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + jpeg[2:]
@@ -94,7 +94,7 @@ def test_print_colors_are_converted(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_truncated_files(tmp_path, suffix):
-    """What OpenCV decodes of them is used, as in the test pipeline; nothing is an error."""
+    """The decodable part is used, as in the test pipeline; without any it is an error."""
     content = cv2.imencode(suffix, pictures((400, 300))[0])[1].tobytes()
     path = tmp_path / f"image{suffix}"
     for length in (len(content) - 2, len(content) // 2, 20):

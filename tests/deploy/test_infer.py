@@ -1,4 +1,4 @@
-"""tools/infer.py on images, folders, patterns and videos, with a model of either kind."""
+"""Check tools/infer.py on images, folders, patterns and videos, with both kinds of models."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ SIZES = [(112, 160), (201, 90), (128, 128)]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two images, one more in a folder below, a text, and a video of three frames."""
+    """Write two images, one more in a subfolder, a text file, and a video of three frames."""
     folder = tmp_path_factory.mktemp("inputs")
     (folder / "below").mkdir()
     images = pictures(*SIZES)
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def infer(repository):
-    """Run the tool in a process of its own; return its exit code, output and errors."""
+    """Run the tool in a new process; return its exit code, output and errors."""
 
     def run(*arguments):
         command = [sys.executable, repository / "tools" / "infer.py", *arguments, "--threads", "1"]
@@ -56,7 +56,7 @@ def test_inputs_become_files(folder, monkeypatch):
 
 
 def test_an_exported_model(mask_rcnn, folder, infer, tmp_path):
-    """The json holds what MMDetection predicts; what cannot be read is named, the rest is done."""
+    """The json holds MMDetection's predictions; an unreadable file is named and skipped."""
     out = tmp_path / "out"
     run = infer(mask_rcnn.onnx, folder, folder / "notes.txt", "none.png", "--out", out)
     assert run.returncode == 1

@@ -1,4 +1,4 @@
-"""The ops that stand for ONNX operators, against MMCV and MMDetection."""
+"""Check the ops that are exported as ONNX operators against MMCV and MMDetection."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def test_nms_of_no_candidates():
 @pytest.mark.parametrize("sampling_ratio", [0, 2])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_roi_align_of_levels(sampling_ratio, layout):
-    """The same as MMDetection's extractor on contiguous maps, whatever their layout in memory."""
+    """For any memory layout, the op equals MMDetection's extractor on contiguous maps."""
     torch.manual_seed(0)
     extractor = SingleRoIExtractor(
         roi_layer={"type": "RoIAlign", "output_size": 7, "sampling_ratio": sampling_ratio},

@@ -1,4 +1,4 @@
-"""Exported models against MMDetection's own predictions, and how the two are matched."""
+"""Check exported models against MMDetection's predictions, and the matching of both."""
 
 from dataclasses import replace
 
@@ -88,8 +88,8 @@ def test_reduced_precision_may_differ_more():
     assert parity(THREE, other, tolerance=REDUCED_PRECISION) == Parity(6, 6)
 
 
-def test_a_detection_has_one_partner():
-    """A duplicate finds none; without the duplicate's partner it takes its place."""
+def test_a_detection_matches_one_other():
+    """Of two equal detections only one matches."""
     twice = Detections(
         *(np.repeat(v, 2, 0) for v in (THREE.boxes, THREE.scores, THREE.labels)),
         [rle for rle in THREE.rles for _ in range(2)],
@@ -111,7 +111,7 @@ def test_images_of_five_sizes(model, segmenter):
 
 
 def test_a_batch(model, segmenter):
-    """Three images of one size in one run, and one of another: each as if alone."""
+    """Three images of one size and one of another are predicted as if each were alone."""
     images = pictures((150, 201), (150, 201), (80, 80), (150, 201))
     expected = predict(model.detector, model.config, images)
     found = segmenter.predict(images)
@@ -134,7 +134,7 @@ def test_an_image_without_detections(mask_rcnn):
 
 
 def test_more_objects_than_the_maximum(model, segmenter):
-    """The best are kept; the test images have more candidates than may be returned."""
+    """The best detections are kept if there are more candidates than may be returned."""
     images = pictures((112, 160), (128, 128), (150, 201))
     counts = [len(instances.scores) for instances in predict(model.detector, model.config, images)]
     assert max(counts) == model.info.max_detections

@@ -1,4 +1,4 @@
-"""Exported models with an int8 backbone and neck."""
+"""Check exported models with an int8 backbone and neck."""
 
 import runpy
 import sys
@@ -28,7 +28,7 @@ SIZES = [(112, 160), (201, 90), (333, 517), (112, 160)]
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """A folder of images, and what else may lie there."""
+    """Write a folder of images and other files."""
     folder = tmp_path_factory.mktemp("images")
     for index, picture in enumerate(pictures(*SIZES, *SIZES)):
         cv2.imwrite(str(folder / f"{index}.png"), picture)
@@ -39,7 +39,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def quantized(mask_rcnn, images, tmp_path_factory):
-    """The exported Mask R-CNN, quantized as the export does it."""
+    """Quantize the exported Mask R-CNN as the export does."""
     files = pick_images([str(images)], 6)
     model, quantization = quantize_backbone_and_neck(
         onnx.load(mask_rcnn.onnx), files, mask_rcnn.info.resize
@@ -93,12 +93,12 @@ def test_backbone_and_neck_are_int8_and_the_heads_are_not(quantized):
 
 
 def _dequantizes(node, tensors):
-    """Whether it is one of the heads' own, not that of a feature map."""
+    """Return whether a tensor belongs to a head, not to a feature map."""
     return node.op_type == "DequantizeLinear" and node.input[0] in tensors
 
 
 def test_features_are_close_to_pytorchs(quantized):
-    """At every level, for images of other sizes than one another, alone and in a batch."""
+    """Features agree at every level, for images of different sizes, alone and in a batch."""
     model = onnx.load(quantized.onnx)
     levels = [node.input[0] for node in model.graph.node if node.op_type == "RoiAlign"]
     levels = list(dict.fromkeys(levels))

@@ -1,4 +1,4 @@
-"""The runtime: what it needs, what it refuses, what it says."""
+"""Check the runtime: its imports, its errors and its results."""
 
 import json
 import subprocess

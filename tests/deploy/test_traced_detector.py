@@ -1,4 +1,4 @@
-"""The traceable detector, run by PyTorch, against MMDetection's prediction in every variant."""
+"""Check the traceable detector in PyTorch against MMDetection's predictions."""
 
 import copy
 

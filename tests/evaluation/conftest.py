@@ -1,4 +1,4 @@
-"""A scene with truth and predictions."""
+"""Provide a scene with truth and predictions."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from annotated_ellipses import CATEGORIES, HEIGHT, WIDTH, ellipse, encode, tight
 
 @pytest.fixture(scope="module")
 def scene():
-    """Four images, the last with 200 small objects of one class; noisy and missed detections."""
+    """Make four images, the last with 200 small objects, with noisy and missed detections."""
     rng = np.random.default_rng(0)
     annotations, samples = [], []
     for image_id in range(1, 5):

@@ -1,4 +1,4 @@
-"""Boundary IoU against its published definition, written out here on masks of the image's size."""
+"""Check boundary IoU against its published definition on masks of the image's size."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from nbseg.evaluation.boundary import BoundaryEvaluation, boundary_rles, boundar
 
 
 def published_boundary(mask, ratio):
-    """The mask without its erosion: a 3 x 3 kernel, d times, with zeros beyond the image."""
+    """Return the mask without its erosion by d 3 x 3 kernels; outside the image is zero."""
     height, width = mask.shape
     eroded = np.pad(mask, 1)
     for _ in range(max(1, round(ratio * (height**2 + width**2) ** 0.5))):
@@ -45,7 +45,7 @@ def disc(height, width, x, y, radius):
 
 
 def pairs():
-    """Predicted and true masks by name."""
+    """Yield names, predicted and true masks."""
     box, round_ = rectangle(120, 160, 20, 20, 100, 80), disc(120, 160, 80, 60, 40)
     ring = round_ & ~disc(120, 160, 80, 60, 25)
     left, whole = rectangle(120, 160, 0, 0, 60, 120), ~blank(120, 160)
@@ -95,7 +95,7 @@ PAIRS = {name: (predicted, true) for name, predicted, true in pairs()}
 
 
 def evaluate(instances, ratio, crowd=0):
-    """BoundaryEvaluation of (predicted, true) masks, each pair in an image of its own."""
+    """Run BoundaryEvaluation on (predicted, true) masks, each pair in a separate image."""
     truth = COCO()
     annotations, results, images = [], [], []
     for number, (predicted, true) in enumerate(instances, 1):
@@ -142,7 +142,7 @@ def test_equals_the_published_definition(ratio):
 
 
 def test_towards_a_crowd_mask_iou_counts():
-    """As published; it is the part of the prediction that lies on the crowd."""
+    """As published, the IoU is the part of the prediction that lies on the crowd."""
     predicted, true = PAIRS["disc and box"]
     (((found,),)) = np.asarray(evaluate([(predicted, true)], 0.02, crowd=1).ious[1, 1])
     assert found == pytest.approx((predicted & true).sum() / predicted.sum(), abs=1e-9)

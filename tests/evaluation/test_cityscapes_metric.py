@@ -1,4 +1,4 @@
-"""The Cityscapes protocol against cityscapesscripts' own evaluation of files."""
+"""Check the Cityscapes metric against cityscapesscripts' evaluation of files."""
 
 import copy
 import math
@@ -31,7 +31,7 @@ def disc(x, y, radius):
 
 
 def draw(rng):
-    """An image of instance ids with groups, void, stuff and tiny objects; its predictions."""
+    """Make an image of ids with groups, void, stuff and tiny objects, and predictions."""
     ids = np.full((HEIGHT, WIDTH), name2label["road"].id, np.uint16)
     ids[:20] = name2label["out of roi"].id
     ids[100:, :60] = name2label["sky"].id
@@ -90,7 +90,7 @@ def evaluate(samples, ann_dir, **options):
 
 
 def evaluate_files(scenes, ann_dir, folder):
-    """What cityscapesscripts says of the same predictions as PNG files."""
+    """Evaluate the same predictions as PNG files with cityscapesscripts."""
     predictions = []
     for number, (_, masks, labels, scores) in enumerate(scenes):
         lines = []
@@ -122,7 +122,7 @@ def test_equals_cityscapesscripts(scenes, ann_dir, tmp_path, as_rle):
 
 
 def test_a_boundary_of_the_whole_mask_gives_mask_ap(scenes, ann_dir):
-    """So that in boundary AP, too, groups, void and tiny instances do not count."""
+    """Groups, void and tiny instances do not count in boundary AP, either."""
     values = evaluate(
         samples_of(scenes, True), ann_dir, classwise=True, boundary_dilation_ratio=0.5
     )
@@ -136,7 +136,7 @@ def test_a_boundary_of_the_whole_mask_gives_mask_ap(scenes, ann_dir):
 
 @pytest.mark.parametrize("ratio", [0.005, 0.02])
 def test_boundary_ap_follows_from_the_boundary_iou(tmp_path, ratio):
-    """One instance and one prediction of each class: its AP is the share of thresholds below."""
+    """With one instance and one prediction of a class, AP is the share of lower thresholds."""
     place = np.zeros((HEIGHT, WIDTH), bool)
     true, found = [], []
     for index in range(len(CLASSES)):
@@ -169,7 +169,7 @@ def test_boundary_ap_follows_from_the_boundary_iou(tmp_path, ratio):
 
 
 def test_groups_and_tiny_instances_excuse_in_boundary_ap_as_in_mask_ap(tmp_path):
-    """A part of a group and a tiny instance's surroundings, found before the perfect instance."""
+    """Parts of a group and a tiny instance's surroundings score above the perfect instance."""
     ids = np.full((HEIGHT, WIDTH), 7, np.uint16)
     ids[:60, :80] = 26  # cars that nobody told apart
     ids[80:89, 10:19] = 26001
@@ -216,7 +216,7 @@ def test_truth_without_instances_is_minus_one(tmp_path):
 
 
 def test_no_mask_is_unpacked_to_the_images_size(tmp_path):
-    """numpy's memory, in an image of Cityscapes' size with 30 predictions and one instance."""
+    """NumPy's memory stays small for a Cityscapes image with 30 predictions and one instance."""
     (tmp_path / "ulm").mkdir()
     ids = np.full((1024, 2048), 7, np.uint16)
     ids[300:400, 500:600] = 26001

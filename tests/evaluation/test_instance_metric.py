@@ -1,8 +1,6 @@
-"""Average precision against pycocotools, and boundary AP against its definition."""
+"""Check average precision against pycocotools, and boundary AP against its definition."""
 
-import contextlib
 import copy
-import io
 import json
 import tracemalloc
 
@@ -10,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 from annotated_ellipses import CATEGORIES, CLASSES, HEIGHT, WIDTH, encode
+from coco_reference import pycocotools
 from pycocotools import mask as coco_mask
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from nbseg.evaluation.instance_metric import InstanceMetric
 
@@ -26,47 +23,6 @@ def evaluate(truth, samples, folder, **options):
     metric.dataset_meta = {"classes": options.pop("classes", CLASSES)}
     metric.process({}, samples)
     return metric.evaluate(len(samples))
-
-
-def pycocotools(truth, samples, kind, max_detections, categories=None):
-    """COCOeval's precision, averaged here, since its own summary is fixed to 100 detections."""
-    coco, results = COCO(), []
-    for sample in samples:
-        predicted = sample["pred_instances"]
-        for i in range(len(predicted["scores"])):
-            x1, y1, x2, y2 = predicted["bboxes"][i].tolist()
-            results.append(
-                {
-                    "image_id": sample["img_id"],
-                    "category_id": CATEGORIES[int(predicted["labels"][i])]["id"],
-                    "score": float(predicted["scores"][i]),
-                    **(
-                        {"bbox": [x1, y1, x2 - x1, y2 - y1]}
-                        if kind == "bbox"
-                        else {"segmentation": encode(predicted["masks"][i].numpy())}
-                    ),
-                }
-            )
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco.dataset = json.loads(json.dumps(truth))
-        coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(results), kind)
-        evaluation.params.maxDets = [max_detections]
-        evaluation.params.catIds = categories or [c["id"] for c in CATEGORIES]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    precision = evaluation.eval["precision"][..., 0]  # IoU, recall, class, area
-
-    def mean(values):
-        known = values[values > -1]
-        return known.mean() if known.size else -1
-
-    return {
-        "mAP": mean(precision[..., 0]),
-        "mAP_50": mean(precision[0, ..., 0]),
-        "mAP_75": mean(precision[5, ..., 0]),
-        **{f"mAP_{'sml'[i]}": mean(precision[..., i + 1]) for i in range(3)},
-    }
 
 
 @pytest.mark.parametrize("max_detections", [5, 100, 300])
@@ -168,7 +124,7 @@ def test_perfect_predictions_have_an_ap_of_one(scene, tmp_path):
 
 
 def boundary(bitmap, width):
-    """Pixels with the background, or the outside of the image, within ``width`` (Chebyshev)."""
+    """Return the pixels within ``width`` (Chebyshev) of the background or the image's edge."""
     padded = np.pad(bitmap, width)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * width + 1, 2 * width + 1))
     return bitmap & ~windows.all(axis=(2, 3))
@@ -237,7 +193,7 @@ def test_a_size_without_truth_is_minus_one(scene, tmp_path):
 
 
 def test_no_mask_is_unpacked_to_the_images_size(tmp_path):
-    """numpy's memory, for masks that would take 252 MB; what is left of it is kept by image."""
+    """NumPy's memory stays small for masks that would take 252 MB if unpacked."""
     height, width, count = 1024, 2048, 30
     images, annotations, samples = [], [], []
     for image in range(1, 5):

@@ -1,4 +1,4 @@
-"""The command line of tools/analyze.py."""
+"""Check the command line of tools/analyze.py."""
 
 import json
 import runpy
@@ -11,13 +11,13 @@ from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 
 @pytest.fixture(scope="module")
 def analyze(repository):
-    """The main function of the tool; it returns the exit status."""
+    """Return the main function of the tool, which returns the exit status."""
     return runpy.run_path(str(repository / "tools" / "analyze.py"))["main"]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """The generated set, and its true annotations with scores as pseudo-labels."""
+    """Generate a data set, and its true annotations with scores as pseudo-labels."""
     folder = tmp_path_factory.mktemp("shapes")
     generate_shapes(folder / "shapes", ShapesOptions(size=64, train=4, val=1))
     truth = folder / "shapes" / "annotations" / "instances_train.json"

@@ -1,4 +1,4 @@
-"""The program that measures: what it refuses, and what it writes. No time is asserted."""
+"""Check the errors and the output of the benchmark program; no time is asserted."""
 
 import json
 import sys

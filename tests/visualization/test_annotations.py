@@ -1,4 +1,4 @@
-"""Pictures of annotations beside their image."""
+"""Check the pictures of annotations beside their image."""
 
 import json
 

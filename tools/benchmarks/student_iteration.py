@@ -23,10 +23,10 @@ from benchmarks.detectors import (
 from benchmarks.mask_branch import SIZES, positives
 from benchmarks.measure import measure
 from mmengine.structures import InstanceData
-from nbseg.models.proposal_targets import proposal_mask_targets
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from nbseg.models.proposal_targets import proposal_mask_targets
 from nbseg.ops import bpm_mask_loss
 
 HEIGHT, WIDTH = 512, 1024
