@@ -1,1 +1,1 @@
-"""What a person looks at: reports, comparisons, noise figures."""
+"""Analyze labels and predictions: reports, comparisons and noise figures."""

@@ -1,4 +1,4 @@
-"""Curves that compare models: error by signed distance, recall by IoU, soft-mask reliability.
+"""Compute curves that compare models: error by distance, recall by IoU, reliability.
 
 The paper's Fig. 6 compares models by three curves without giving their definitions. nbseg defines
 them here; see ``docs/analysis.md``.

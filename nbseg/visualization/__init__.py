@@ -1,1 +1,1 @@
-"""Drawing on images; needs no torch."""
+"""Draw on images without PyTorch."""

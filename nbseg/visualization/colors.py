@@ -1,4 +1,4 @@
-"""The colors of classes in pictures."""
+"""Define the colors of classes in pictures."""
 
 import numpy as np
 
