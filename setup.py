@@ -1,4 +1,4 @@
-"""Hands the native build to CMake, whose CMakeLists.txt lists the sources."""
+"""Builds the native extensions with CMake; CMakeLists.txt lists the sources."""
 
 import os
 import shlex
@@ -25,20 +25,20 @@ class CMakeBuild(build_ext):
         tools = {name: shutil.which(name, path=path) for name in ("cmake", "ninja")}
         for name, found in [*tools.items(), ("pybind11", find_spec("pybind11"))]:
             if found is None:
-                raise SystemExit(f"nbseg: {name} is missing. Next: pip install {name}, then again.")
+                raise SystemExit(f"nbseg: {name} is missing. Next: pip install {name}, rebuild.")
         import pybind11
 
         self._run(
-            [tools["cmake"], "-S", ROOT, "-B", build, "-G", "Ninja"]
-            + [f"-DCMAKE_MAKE_PROGRAM={tools['ninja']}", "-DCMAKE_BUILD_TYPE=Release"]
-            + [f"-DPython_EXECUTABLE={sys.executable}", f"-DNBSEG_OUTPUT_DIR={output}"]
-            + [f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
-            + shlex.split(os.environ.get("CMAKE_ARGS", ""))
+            *(tools["cmake"], "-S", ROOT, "-B", build, "-G", "Ninja"),
+            *(f"-DCMAKE_MAKE_PROGRAM={tools['ninja']}", "-DCMAKE_BUILD_TYPE=Release"),
+            *(f"-DPython_EXECUTABLE={sys.executable}", f"-DNBSEG_OUTPUT_DIR={output}"),
+            f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+            *shlex.split(os.environ.get("CMAKE_ARGS", "")),
         )
-        self._run([tools["cmake"], "--build", build])
+        self._run(tools["cmake"], "--build", build)
 
     @staticmethod
-    def _run(command: list[object]) -> None:
+    def _run(*command: object) -> None:
         result = subprocess.run(
             [str(part) for part in command],
             stdout=subprocess.PIPE,
@@ -50,11 +50,11 @@ class CMakeBuild(build_ext):
         log = ROOT / "build" / "native-build.log"
         log.parent.mkdir(exist_ok=True)
         log.write_text(result.stdout)
-        raise SystemExit(f"nbseg: {_explain(result.stdout)}\nnbseg: all output is in {log}")
+        raise SystemExit(f"nbseg: {_explain(result.stdout)}\nnbseg: the full output is in {log}")
 
 
 def _explain(output: str) -> str:
-    """The cause of a failed build in one line."""
+    """Returns the cause of a failed build in one line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     for line in lines:
         if line.startswith("nbseg: "):
@@ -70,7 +70,7 @@ def _explain(output: str) -> str:
             return f"the native build failed: {line}"
         if "CMake Error" in line:
             return f"the native build failed: {line} {following}"
-    return f"the native build failed: {lines[-1] if lines else 'it said nothing'}"
+    return f"the native build failed: {lines[-1] if lines else 'CMake printed nothing'}"
 
 
 extensions = ["nbseg._native"] + (["nbseg._C"] if find_spec("torch") else [])

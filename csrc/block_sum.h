@@ -6,14 +6,14 @@ namespace nbseg {
 
 constexpr int kWarp = 32;
 
-// The sum of all threads' values over a block of whole warps, in a fixed order: the same bits in
-// every thread and every time. All threads must call it.
+// Returns the sum of all threads' values over a block of whole warps, in a fixed order: the same
+// bits in every thread and every run. All threads must call block_sum.
 template <typename Real>
 __device__ Real block_sum(Real value) {
   __shared__ Real warp_sums[kWarp];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   for (int n = kWarp / 2; n > 0; n /= 2) value += __shfl_xor_sync(~0u, value, n);
-  __syncthreads();  // the sum before this one has been read
+  __syncthreads();  // all threads have read the previous sum
   if (lane == 0) warp_sums[warp] = value;
   __syncthreads();
   value = lane < blockDim.x / kWarp ? warp_sums[lane] : Real(0);

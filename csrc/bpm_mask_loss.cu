@@ -9,22 +9,22 @@
 #include "device_assert.h"
 #include "roi_border.h"
 
-// A block owns a RoI, from its logits to its loss. A thread owns up to four pixels, one block width
-// apart, so that a warp reads and writes neighbors; their values stay in its registers. What
-// threads need of one another, the probabilities and the sums over the RoI, goes through shared
-// memory. A warp owns nothing but its part of a sum.
+// A block computes one RoI, from its logits to its loss. A thread computes up to four pixels, one
+// block width apart, so that a warp reads and writes neighboring pixels; their values stay in
+// registers. Threads exchange probabilities and sums over the RoI through shared memory. A warp
+// contributes one part to each sum.
 //
-// A RoI is computed in float, and once more in double where that does not suffice: consumer GPUs
+// A RoI is computed in float, and again in double if float is not accurate enough: consumer GPUs
 // compute in double at a 64th of the rate.
 
 namespace nbseg {
 namespace {
 
-constexpr int kPixels = 4;  // of a thread
+constexpr int kPixels = 4;  // per thread
 constexpr int kMaxThreads = kBpmMaxSizeCuda * kBpmMaxSizeCuda / kPixels;
 
-// The gradient of the block's RoI, and its weighted cross-entropy, summed to loss. Returns false,
-// in all threads and with neither, where Real is too narrow for this RoI.
+// Computes the gradient of the block's RoI; loss is the sum of its weighted cross-entropy. Returns
+// false in all threads and writes neither if Real is not accurate enough for this RoI.
 template <typename Real, typename Logit, typename Target>
 __device__ __forceinline__ bool roi_loss(const BpmMaskLossParams<Logit, Target>& params,
                                          int64_t label, Real* p, double& loss) {
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(kMaxThreads)
   if (threadIdx.x == 0) roi_losses[blockIdx.x] = loss;
 }
 
-// One block, which owns the whole batch; a thread owns every blockDim.x-th RoI.
+// One block sums the whole batch; a thread sums every blockDim.x-th RoI.
 __global__ void __launch_bounds__(kMaxThreads)
     mean_kernel(const double* roi_losses, int64_t rois, int64_t pixels, float* loss) {
   double sum = 0;

@@ -7,18 +7,18 @@
 #include "bpm_mask_loss_cuda.h"
 #include "device_assert.h"
 
-// The dense gradient is almost all zeros, so that the time is that of writing it: each element is
-// written once, 16 bytes a thread and store.
+// The dense gradient is almost all zeros, so writing it takes nearly all of the time: each element
+// is written once, in stores of 16 bytes per thread.
 //
-// blockIdx.x is the RoI, and a block owns one slice of its C * S * S elements, or several where the
-// grid is too small. A warp owns runs of 32 neighboring vectors of a slice, a thread every
-// kThreads-th vector of it.
+// blockIdx.x is the RoI. A block writes one slice of the RoI's C * S * S elements, or several
+// slices if the grid is too small. A warp writes runs of 32 neighboring vectors of a slice, a
+// thread every kThreads-th vector of the slice.
 
 namespace nbseg {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kVectors = 4;  // of a thread in a slice
+constexpr int kVectors = 4;  // per thread and slice
 constexpr int64_t kMaxSlices = 65535;
 
 template <typename Logit, int kWidth>
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// With the widest vectors, of kWidth elements or fewer, that divide a RoI's elements.
+// Uses the widest vectors, of at most kWidth elements, whose width divides a RoI's elements.
 template <typename Logit, int kWidth>
 cudaError_t scatter(const BpmMaskLossBackwardParams<Logit>& params, cudaStream_t stream) {
   const int64_t elements = params.classes * params.size * params.size;

@@ -21,8 +21,8 @@ void check_labels(const int64_t* labels, int64_t rois, int64_t classes) {
   }
 }
 
-// Working memory of one thread, all of one width: a loop that mixes widths is vectorized to the
-// narrowest and runs out of registers.
+// Working memory of one thread. All arrays have the same element type: a loop over float and double
+// arrays vectorizes with few elements per step and runs out of registers.
 template <typename Real>
 struct Scratch {
   explicit Scratch(int64_t size)
@@ -49,7 +49,8 @@ NBSEG_INLINE double total(Real (&parts)[16]) {
   return parts[0];
 }
 
-// A sum in 16 interleaved parts: vectorized, and in one order whatever the instruction set.
+// Sums in 16 interleaved parts, so that the loop vectorizes and the order of additions is the same
+// for every instruction set.
 template <typename Real>
 NBSEG_INLINE double sum(const Real* values, int64_t count) {
   Real parts[16] = {};
@@ -61,7 +62,7 @@ NBSEG_INLINE double sum(const Real* values, int64_t count) {
   return total(parts);
 }
 
-// Sums over a RoI, likewise.
+// Sums over a RoI, each in 16 interleaved parts as in sum().
 struct Sums {
   double q;
   FloatAccuracy<double> accuracy;
@@ -101,8 +102,8 @@ NBSEG_INLINE void fill_border(Real* p, int64_t size, Border border, Real outside
   }
 }
 
-// One RoI's weighted cross-entropy, summed to loss, and its gradient, times scale. Returns false,
-// with neither, where Real is too narrow for this RoI.
+// Computes one RoI: loss is the sum of its weighted cross-entropy, grad the gradient times scale.
+// Returns false and writes neither if Real is not accurate enough for this RoI.
 template <typename Real, typename Target>
 NBSEG_INLINE bool roi_loss(const float* __restrict logits, const Target* __restrict targets,
                            float* __restrict grad, double& loss, int64_t size, double gain,
@@ -174,54 +175,8 @@ NBSEG_INLINE void roi_losses(const BpmMaskLossParams<float, Target>& params, int
   }
 }
 
-// The same code for several instruction sets, of which the widest runs that the CPU has. A wider
-// one has fused multiply-adds, which round once where the others round twice: results agree to
-// rounding, not to the bit.
-template <typename Target>
-using RoiLosses = void (*)(const BpmMaskLossParams<float, Target>&, int64_t, int64_t, double*);
-
-template <typename Target>
-void roi_losses_baseline(const BpmMaskLossParams<float, Target>& params, int64_t begin, int64_t end,
-                         double* sums) {
-  roi_losses(params, begin, end, sums);
-}
-
-#if defined(__x86_64__) && defined(__GNUC__)
-template <typename Target>
-__attribute__((target("avx2,fma"))) void roi_losses_avx2(
-    const BpmMaskLossParams<float, Target>& params, int64_t begin, int64_t end, double* sums) {
-  roi_losses(params, begin, end, sums);
-}
-
-// Vectors of 8 floats, not of 16: rows of 28 or 14 pixels leave less of them over. What AVX-512
-// adds is masks and twice the registers.
-template <typename Target>
-__attribute__((target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=256"))) void
-roi_losses_avx512(const BpmMaskLossParams<float, Target>& params, int64_t begin, int64_t end,
-                  double* sums) {
-  roi_losses(params, begin, end, sums);
-}
-
-template <typename Target>
-RoiLosses<Target> choose_roi_losses() {
-  switch (cpu_capability()) {
-    case CpuCapability::kAvx512:
-      return roi_losses_avx512<Target>;
-    case CpuCapability::kAvx2:
-      return roi_losses_avx2<Target>;
-    default:
-      return roi_losses_baseline<Target>;
-  }
-}
-#else
-template <typename Target>
-RoiLosses<Target> choose_roi_losses() {
-  return roi_losses_baseline<Target>;
-}
-#endif
-
-// In short pieces: the C library's way with long fills is slow on memory that is new to the
-// process.
+// Writes 512 elements at a time: for long fills the C library switches to a method that is slow on
+// memory pages that the process has not touched before.
 float* fill_zeros(float* to, int64_t count) {
   for (; count > 0; count -= 512) to = std::fill_n(to, std::min<int64_t>(count, 512), 0.0f);
   return to;
@@ -233,9 +188,13 @@ template <typename Target>
 void bpm_mask_loss_cpu(const BpmMaskLossParams<float, Target>& params,
                        const ParallelFor& parallel) {
   check_labels(params.labels, params.rois, params.classes);
-  const RoiLosses<Target> run = choose_roi_losses<Target>();
   std::vector<double> sums(params.rois);
-  parallel(params.rois, [&](int64_t begin, int64_t end) { run(params, begin, end, sums.data()); });
+  // Wider instruction sets have fused multiply-adds, which round once where the default rounds
+  // twice: results of different CPUs agree to rounding, not to the bit.
+  parallel(params.rois, [&](int64_t begin, int64_t end) {
+    run_at_cpu_capability([&]()
+                              NBSEG_INLINE_LAMBDA { roi_losses(params, begin, end, sums.data()); });
+  });
   const double count = static_cast<double>(params.rois * params.size * params.size);
   *params.loss =
       static_cast<float>(std::accumulate(sums.begin(), sums.end(), 0.0) / std::max(count, 1.0));

@@ -8,8 +8,8 @@ namespace nbseg {
 
 constexpr int64_t kBpmMaxSizeCuda = 64;  // S, so that a RoI fits a block and its shared memory
 
-// Pointers are to device memory. The kernels are queued on the stream and nothing waits for them; a
-// label outside [0, C) fails an assert on the device. Returns the error of a launch, or
+// Pointers are to device memory. The kernels are queued on the stream and the call does not wait;
+// a label outside [0, C) fails an assert on the device. Returns the error of a launch, or
 // cudaErrorInvalidValue for an S above the limit or more than 2^31 - 1 RoIs.
 
 // Logit is float, __half or __nv_bfloat16, Target is uint8_t or float. roi_losses is working memory

@@ -8,13 +8,13 @@
 
 // The boundary-preserving mask loss, element by element, in float or double.
 //
-// q is a second difference: where a mask is smooth, float leaves it a few digits of p's seven, and
-// the weight q / mean(q) with it. FloatAccuracy says where that matters.
+// q is a second difference: where a mask is smooth, cancellation leaves only a few of float's seven
+// digits in q and in the weight q / mean(q). FloatAccuracy tells whether float is accurate enough.
 
 namespace nbseg {
 
-// exp(x) for x <= 0, within 2 units in the last place, without a branch or a call, so that a loop
-// of it vectorizes. Below -700 it stays at exp(-700).
+// Returns exp(x) for x <= 0, within 2 units in the last place, without a branch or a call, so that
+// loops vectorize. Returns exp(-700) for x < -700.
 //
 // x = n ln 2 + r with |r| <= ln 2 / 2, exp(x) = 2^n exp(r), exp(r) by its Taylor series.
 NBSEG_HOST_DEVICE double exp_nonpositive(double x) {
@@ -47,7 +47,7 @@ NBSEG_HOST_DEVICE double exp_nonpositive(double x) {
   return sum;
 }
 
-// The same in float, down to -87.
+// The float version; returns exp(-87) for x < -87.
 NBSEG_HOST_DEVICE float exp_nonpositive(float x) {
   constexpr float kLog2E = 0x1.715476p0f;
   constexpr float kLn2High = 0x1.62e4p-1f;
@@ -73,7 +73,7 @@ NBSEG_HOST_DEVICE float exp_nonpositive(float x) {
   return sum;
 }
 
-// log(1 + x) for 0 <= x <= 1, within 1e-13 relative, likewise without a branch or a call.
+// Returns log(1 + x) for 0 <= x <= 1, within 1e-13 relative, without a branch or a call.
 //
 // log(1 + x) = 2 atanh(s) with s = x / (2 + x) <= 1 / 3, atanh by its Taylor series.
 NBSEG_HOST_DEVICE double log1p_unit(double x) {
@@ -95,8 +95,8 @@ NBSEG_HOST_DEVICE double log1p_unit(double x) {
   return 2.0 * s * sum;
 }
 
-// The same in float, within 2e-7 relative and without a division: x times a polynomial that agrees
-// with log(1 + x) / x at the ten Chebyshev nodes of [0, 1].
+// The float version, within 2e-7 relative and without a division: x times a polynomial that equals
+// log(1 + x) / x at the ten Chebyshev nodes of [0, 1].
 NBSEG_HOST_DEVICE float log1p_unit(float x) {
   float sum = -0.0031760570127516985f;
   sum = sum * x + 0.019542528316378593f;
@@ -111,8 +111,8 @@ NBSEG_HOST_DEVICE float log1p_unit(float x) {
   return sum * x;
 }
 
-// Below, e = exp(-|x|): sigmoid(|x|) = 1 / (1 + e) and sigmoid(-|x|) = e / (1 + e), both accurate
-// relative to themselves, which 1 - sigmoid(|x|) is not.
+// Below, e = exp(-|x|). sigmoid(|x|) = 1 / (1 + e) and sigmoid(-|x|) = e / (1 + e) both have a
+// small relative error; 1 - sigmoid(|x|) would not, because of cancellation.
 
 template <typename Real>
 NBSEG_HOST_DEVICE Real exp_minus_abs(Real x) {
@@ -130,7 +130,8 @@ NBSEG_HOST_DEVICE Real cross_entropy(Real x, Real t, Real e) {
   return (x > 0 ? x : Real(0)) - x * t + log1p_unit(e);
 }
 
-// Its derivative by x: sigmoid(x) - t = (1 - t) sigmoid(x) - t sigmoid(-x), without cancellation.
+// The derivative of cross_entropy by x: sigmoid(x) - t = (1 - t) sigmoid(x) - t sigmoid(-x),
+// without cancellation.
 template <typename Real>
 NBSEG_HOST_DEVICE Real cross_entropy_grad(Real x, Real t, Real e) {
   const Real positive = x >= 0 ? Real(1) : e;
@@ -138,8 +139,8 @@ NBSEG_HOST_DEVICE Real cross_entropy_grad(Real x, Real t, Real e) {
   return ((Real(1) - t) * positive - t * negative) * (Real(1) / (Real(1) + e));
 }
 
-// The sum over the 8 neighbors of a pixel in an array whose rows have that width. Of equal values
-// it is exact, as is 8 p, or the rounding of a constant mask would pass for an edge.
+// Returns the sum of a pixel's 8 neighbors in an array with rows of that width. For equal values
+// the sum is exact, as is 8 p; otherwise rounding errors in a constant mask would look like edges.
 template <typename Real>
 NBSEG_HOST_DEVICE Real neighbor_sum(const Real* center, int64_t width) {
   const Real* above = center - width;
@@ -148,17 +149,18 @@ NBSEG_HOST_DEVICE Real neighbor_sum(const Real* center, int64_t width) {
          ((above[0] + below[0]) + (center[-1] + center[1]));
 }
 
-// q of a pixel with probability p, given the sum over its neighbors.
+// Returns q of a pixel with probability p, given the sum of its neighbors.
 //
-// q is the same for p and 1 - p. A RoI whose mean logit is positive passes sigmoid(-x) for p (and
-// 1 for a padding of 0), or saturated foreground, all 1 but for rounding, would have no digits.
+// q is the same for p and 1 - p. For a RoI whose mean logit is positive, callers pass sigmoid(-x)
+// as p (and 1 instead of 0 as padding): otherwise saturated foreground, with all p near 1, would
+// lose all significant digits.
 template <typename Real>
 NBSEG_HOST_DEVICE Real edge_strength(Real p, Real neighbor_sum) {
   return std::fabs(Real(8) * p - neighbor_sum);
 }
 
-// What a RoI's q are multiplied by to become weights, and what is added. A RoI without edges has
-// the mean weight everywhere: 0 / 0 is nobody's gradient.
+// A pixel's weight is factor * q + constant. If a RoI has no edges (mean q is 0), all its weights
+// are constant, which avoids 0 / 0.
 template <typename Real>
 struct EdgeWeights {
   Real factor, constant;
@@ -170,16 +172,18 @@ NBSEG_HOST_DEVICE EdgeWeights<Real> edge_weights(Real mean_q, Real gain) {
   return {gain / mean_q, Real(0)};
 }
 
-// What q is the difference of: the mean of 8 p and the neighbors. p is accurate to about 1.2e-7
-// relative in float, and so q to about 6e-7 of this.
+// Returns the mean magnitude of the two terms, 8 p and the neighbors' sum, per pixel of the kernel.
+// In float p has a relative error of about 1.2e-7, so q has an error of about 6e-7 times this
+// value.
 template <typename Real>
 NBSEG_HOST_DEVICE Real edge_scale(Real p, Real neighbor_sum) {
   return (Real(8) * p + neighbor_sum) * Real(1.0 / 16);
 }
 
-// Sums over a RoI: of q and of its scale, each times the cross-entropy's derivative, squared, and
-// times the cross-entropy. From the first come the gradient's norm and its error, from the second
-// the loss and its error.
+// Four sums over a RoI that compare results with their float errors. grad and grad_scale sum the
+// squares of q and edge_scale times the cross-entropy's derivative: the gradient's squared norm and
+// its error. loss and loss_scale sum q and edge_scale times the cross-entropy: the loss and its
+// error.
 template <typename Real>
 struct FloatAccuracy {
   Real grad, grad_scale, loss, loss_scale;
@@ -191,8 +195,8 @@ struct FloatAccuracy {
     loss_scale += q_scale * entropy;
   }
 
-  // Whether float makes the gradient good to 3e-6 and the loss to 1e-6. Where a mask is smooth, or
-  // its edges are right and its inside wrong, it does not.
+  // Returns whether float gives the gradient within 3e-6 and the loss within 1e-6. Float is not
+  // enough for smooth masks, nor for masks with correct edges and a wrong interior.
   NBSEG_HOST_DEVICE bool suffices() const {
     return grad >= Real(0.04) * grad_scale && loss >= Real(0.5) * loss_scale;
   }

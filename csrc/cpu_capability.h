@@ -6,15 +6,15 @@
 
 namespace nbseg {
 
-// Instruction sets that a kernel may have versions for, each with all of the ones before it.
+// Instruction sets that a kernel may be compiled for. Each one includes those before it.
 enum class CpuCapability {
-  kDefault,  // what every CPU has
+  kDefault,  // supported by every CPU
   kAvx2,     // with FMA: x86-64-v3
   kAvx512,   // F, DQ and VL
 };
 
-// The widest that this CPU has, or what torch's environment variable ATEN_CPU_CAPABILITY (default,
-// avx2, avx512) leaves of it; asked once in a process.
+// The widest instruction set of this CPU, limited by torch's environment variable
+// ATEN_CPU_CAPABILITY (default, avx2 or avx512). Determined once per process.
 inline CpuCapability cpu_capability() {
 #if defined(__x86_64__) && defined(__GNUC__)
   static const CpuCapability capability = [] {
@@ -36,6 +36,39 @@ inline CpuCapability cpu_capability() {
 #else
   return CpuCapability::kDefault;
 #endif
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+template <typename Body>
+__attribute__((target("avx2,fma"))) void run_avx2(const Body& body) {
+  body();
+}
+
+// Vectors of 8 floats, not of 16: rows of 28 or 14 pixels leave fewer pixels over. AVX-512 still
+// adds masks and doubles the number of registers.
+template <typename Body>
+__attribute__((target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=256"))) void run_avx512(
+    const Body& body) {
+  body();
+}
+#endif
+
+// Calls body() in a version compiled for cpu_capability(). The body must be a lambda marked
+// NBSEG_INLINE_LAMBDA and call only NBSEG_INLINE functions in its loops: only inlined code is
+// compiled for the wider instruction set.
+template <typename Body>
+void run_at_cpu_capability(const Body& body) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  switch (cpu_capability()) {
+    case CpuCapability::kAvx512:
+      return run_avx512(body);
+    case CpuCapability::kAvx2:
+      return run_avx2(body);
+    default:
+      break;
+  }
+#endif
+  body();
 }
 
 }  // namespace nbseg

@@ -1,12 +1,12 @@
 #pragma once
 
-// The language's assert, also in a release build: a value out of range must end the program as it
-// does in PyTorch's index ops, without a copy to the host to look at it first.
+// Keeps assert() active in release builds: as in PyTorch's index ops, a value out of range must
+// stop the kernel, without first copying the value to the host for a check.
 #undef NDEBUG
 #include <cassert>
 
-// An assert for device code. The compiler believes that a failed assert goes on there, and would
-// keep all values for that, on the stack where registers run out; after a trap it does not.
+// An assert for device code. The compiler assumes that execution continues after a failed assert()
+// and keeps registers live for it, or spills them to the stack; __trap() ends execution.
 #define NBSEG_DEVICE_ASSERT(condition) \
   do {                                 \
     if (!(condition)) {                \

@@ -1,6 +1,6 @@
 #pragma once
 
-// Forced, so that a caller compiled for a wider instruction set takes its callees along with it.
+// Inlining is forced, so that callees are compiled for the caller's instruction set.
 #if defined(__GNUC__)
 #define NBSEG_INLINE inline __attribute__((always_inline))
 #define NBSEG_INLINE_LAMBDA __attribute__((always_inline))
@@ -9,7 +9,7 @@
 #define NBSEG_INLINE_LAMBDA
 #endif
 
-// Marks the maths that CPU and CUDA kernels share.
+// Marks functions that CPU and CUDA kernels share.
 #if defined(__CUDACC__)
 #define NBSEG_HOST_DEVICE __host__ __device__ __forceinline__
 #else

@@ -26,8 +26,8 @@ NBSEG_INLINE Window window_of(float first, float last, std::int64_t size) {
 
 // Where each pixel of a window falls on the grid of S probabilities. Cell k lies between grid
 // points k - 2 and k - 1; points outside [0, S) are zero, so cells 0 and S + 2 are zero throughout
-// and stand for everything further out. A pixel without a coordinate (0 / 0 in a box of no width)
-// has NaN for its fraction, and what is interpolated from it is never foreground.
+// and represent all points further out. A pixel without a coordinate (0 / 0 in a box of zero width)
+// has the fraction NaN, and values interpolated with NaN are never foreground.
 struct MaskAxis {
   Window window;
   std::vector<int> cell;

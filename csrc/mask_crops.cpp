@@ -12,7 +12,8 @@ namespace {
 
 using Run = std::pair<int64_t, int64_t>;  // first pixel and the one past the last, column by column
 
-// The foreground runs of COCO's compressed counts; false where they do not make up all pixels.
+// Decodes the foreground runs of COCO's compressed counts. Returns false if counts do not cover all
+// pixels exactly.
 bool read_runs(std::string_view counts, int64_t pixels, std::vector<Run>& runs) {
   runs.clear();
   int64_t last = 0, last_but_one = 0, end = 0;
@@ -69,8 +70,8 @@ void append(MaskCrops& out, int64_t x, int64_t y, int64_t w, int64_t h) {
   out.bits.resize(out.bits.size() + h * crop_stride(w));
 }
 
-// Runs go down the columns and a crop's bytes along the rows, so the runs are set in columns of
-// bits, and these turned 8 x 8 at a time.
+// Runs follow columns while a crop's bytes follow rows, so the runs are first written to columns of
+// bits, which are then transposed in blocks of 8 x 8.
 void append_runs(const std::vector<Run>& runs, int64_t height, std::vector<uint8_t>& columns,
                  MaskCrops& out) {
   if (runs.empty()) return append(out, 0, 0, 0, 0);
@@ -78,7 +79,8 @@ void append_runs(const std::vector<Run>& runs, int64_t height, std::vector<uint8
   const int64_t x1 = (runs.back().second - 1) / height + 1;
   int64_t y0 = height, y1 = 0;
   for (const auto& [begin, end] : runs) {
-    const bool crosses = begin / height != (end - 1) / height;  // and so touches both borders
+    const bool crosses =
+        begin / height != (end - 1) / height;  // touches the image's top and bottom
     y0 = std::min(y0, crosses ? 0 : begin % height);
     y1 = std::max(y1, crosses ? height : (end - 1) % height + 1);
   }

@@ -1,5 +1,5 @@
-// Instance masks of one image as the bits of their tight crops: made from run lengths, and seen
-// through the pixel-choosing transforms of a data pipeline.
+// Instance masks of one image, stored as the bits of their tight crops: creation from run lengths,
+// and the transforms of a data pipeline that select pixels (resize, flip, crop, pad).
 //
 // A crop of h x w pixels has h rows of (w + 7) / 8 bytes; column c is bit c % 8, lowest first, of
 // byte c / 8; spare bits are 0. A mask without foreground has the crop (0, 0, 0, 0).

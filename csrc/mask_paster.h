@@ -1,9 +1,9 @@
 // A mask of S x S probabilities is bilinearly interpolated inside its box: first down, from the
 // grid's rows to the image's, then across, one image column after another, as COCO orders pixels.
 //
-// The result must equal torch's float32 arithmetic in every pixel. Plain interpolation decides
-// whatever is further from the threshold than rounding errors can reach; the few pixels nearer than
-// that repeat torch's operations one by one. Compile without contraction (-ffp-contract=off).
+// The result must equal torch's float32 arithmetic in every pixel. Plain interpolation decides all
+// pixels whose distance from the threshold exceeds the rounding errors; for the few other pixels,
+// torch's operations are repeated one by one. Compile without contraction (-ffp-contract=off).
 #pragma once
 
 #include <algorithm>
@@ -79,8 +79,8 @@ class MaskPaster {
   // The grid's columns at the window's rows.
   NBSEG_INLINE void interpolate_down() {
     const std::int64_t rows = rows_.cell.size(), points = points_;
-    // Whole groups, and an odd number of cache lines, for a power of two would make all columns
-    // share a few places in the cache.
+    // Whole groups and an odd number of cache lines: with a power of two, all columns would map to
+    // the same few cache sets.
     stride_ = (rows + group - 1) / group * group + 16;
     values_.resize(points * stride_);
     ends_.resize(stride_);

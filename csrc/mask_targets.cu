@@ -6,16 +6,16 @@
 #include "mask_targets_cuda.h"
 #include "mask_targets_math.h"
 
-// A block owns one row of bins of one target of one RoI: blockIdx.x is the RoI, blockIdx.y counts
-// the rows of all its targets. Eight lanes own a bin, a warp so four neighboring bins; a thread
-// owns every eighth column of its bin's samples. The rows of the samples are the same for all bins
-// of the block, and lie in shared memory.
+// A block computes one row of bins of one target of one RoI: blockIdx.x is the RoI, blockIdx.y
+// counts the rows of all its targets. Eight lanes compute one bin, so a warp computes four
+// neighboring bins; a thread computes every eighth column of its bin's samples. The sample rows are
+// the same for all bins of the block and are kept in shared memory.
 
 namespace nbseg {
 namespace {
 
-constexpr int kLanes = 8;         // of a bin
-constexpr int kMaxThreads = 256;  // of a block: 32 bins at a time
+constexpr int kLanes = 8;         // per bin
+constexpr int kMaxThreads = 256;  // per block: 32 bins at a time
 constexpr int kChunk = 256;       // rows of samples in shared memory at a time
 
 struct Outputs {
@@ -23,8 +23,8 @@ struct Outputs {
   uint8_t* targets[kMaskMaxSizesCuda];
 };
 
-// A sample on one axis of the crop: the two pixels it lies between, and their weights. A pixel
-// outside of the crop is background: any pixel will do for it, with no weight.
+// A sample on one axis of the crop: the two pixels on either side of the sample, and their weights.
+// A pixel outside the crop is background: it is replaced by pixel 0 with weight 0.
 struct CropSample {
   int pixel, next_pixel;
   float weight, next_weight;
@@ -37,7 +37,7 @@ __device__ CropSample crop_sample(const AxisSample& sample, int crop_start, int 
           inside ? sample.weight : 0.0f, next_inside ? sample.next_weight : 0.0f};
 }
 
-// The weighted sum of two pixels of a row.
+// Returns the weighted sum of two pixels of a row.
 __device__ float read(const uint8_t* row, const CropSample& column) {
   const int bit = row[column.pixel / 8] >> column.pixel % 8 & 1;
   const int next_bit = row[column.next_pixel / 8] >> column.next_pixel % 8 & 1;
@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(kMaxThreads)
     double sum = 0;
     for (int begin = 0; begin < row_bins.samples; begin += kChunk) {
       const int count = min(kChunk, row_bins.samples - begin);
-      __syncthreads();  // the chunk before this one has been read
+      __syncthreads();  // all threads have read the previous chunk
       for (int k = threadIdx.x; k < count; k += blockDim.x) {
         rows[k] = crop_sample(axis_sample(row_bins, i, begin + k, input.height), y, h);
       }

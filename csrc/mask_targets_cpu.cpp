@@ -40,7 +40,7 @@ void check(const MaskTargetsParams& params) {
   }
 }
 
-// The pixels of a byte as 0 or 1, so that eight pixels are one vector multiply-add.
+// Each byte's eight pixels as floats 0 or 1, so that one vector multiply-add handles eight pixels.
 using BytePixels = std::array<std::array<float, 8>, 256>;
 
 const BytePixels& byte_pixels() {
@@ -77,7 +77,7 @@ __attribute__((target("avx2"))) void add_row_avx2(const uint8_t* bits, int64_t b
   add_row(bits, bytes, weight, sums);
 }
 
-// Here the bits themselves say which lanes add.
+// AVX-512 uses the mask bits directly to select the lanes that add the weight.
 __attribute__((target("avx512f,avx512vl"))) void add_row_avx512(const uint8_t* bits, int64_t bytes,
                                                                 float weight, float* sums) {
   const __m512 weights = _mm512_set1_ps(weight);
@@ -109,8 +109,9 @@ AddRow choose_add_row() {
 AddRow choose_add_row() { return add_row_baseline; }
 #endif
 
-// RoIAlign is separable: a bin is a weighted sum over rows of weighted sums over columns. These are
-// one axis's weights, counted over the samples of each bin, on the crop's pixels alone.
+// RoIAlign is separable: a bin is a weighted sum over rows of weighted sums over columns. This
+// class holds the weights along one axis: per bin, the weight of each pixel of the crop, summed
+// over the bin's samples.
 class AxisWeights {
  public:
   void assign(float low, float high, int64_t pixels, int64_t bin_count, int64_t crop_start,
@@ -145,7 +146,7 @@ class AxisWeights {
  private:
   struct Bin {
     int64_t begin, end;  // pixels of the crop
-    int64_t offset;      // of begin's weight
+    int64_t offset;      // index of begin's weight
   };
 
   void add(const Bin& bin, int64_t pixel, float weight) {
@@ -160,7 +161,7 @@ class AxisWeights {
 // Working memory of one thread.
 struct Scratch {
   AxisWeights rows, columns;
-  std::vector<float> sums;  // one a column of the crop
+  std::vector<float> sums;  // one per column of the crop
 };
 
 void roi_targets(const MaskTargetsParams& params, int64_t r, int64_t size, uint8_t* out,

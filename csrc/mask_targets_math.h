@@ -7,16 +7,16 @@
 
 // RoIAlign (average, aligned, sampling_ratio 0, scale 1) along one image axis.
 //
-// Coordinates are rounded to float after each operation and in the order of MMCV's RoIAlign, so
-// that samples fall on the same positions. A multiply-add contracted into one rounding would move
-// them: compile with -ffp-contract=off and -fmad=false.
+// Coordinates are rounded to float after each operation, in the order of MMCV's RoIAlign, so that
+// samples have the same positions. Fused multiply-adds would move the samples: compile with
+// -ffp-contract=off and -fmad=false.
 
 namespace nbseg {
 
 struct AxisBins {
   float start;  // first coordinate, where pixel k has its center at k
   float bin;    // length of a bin in pixels
-  int samples;  // samples a bin; 0 for an empty box
+  int samples;  // samples per bin; 0 for an empty box
 };
 
 // The bins of the interval [low, high] after clipping it to an axis of that many pixels.
@@ -28,7 +28,7 @@ NBSEG_HOST_DEVICE AxisBins axis_bins(float low, float high, int64_t pixels, int6
   return {low, bin, static_cast<int>(std::ceil(bin))};
 }
 
-// One sample of a bin: the two pixels it lies between, and their weights.
+// One sample of a bin: the two pixels on either side of the sample, and their weights.
 struct AxisSample {
   int64_t pixel;      // the second one is pixel + 1
   float weight;       // of pixel

@@ -31,8 +31,8 @@ void check_values(const PasteRleParams& params) {
     for (int axis = 0; axis < 2; ++axis) {
       const float first = box[axis], last = box[axis + 2];
       const Window window = window_of(first, last, axis == 0 ? params.width : params.height);
-      // MMDetection pastes a box that is inverted by a pixel or two as a mirrored strip, and so do
-      // we; beyond that it has no result.
+      // Like MMDetection, paste a box that is inverted by a pixel or two as a mirrored strip;
+      // MMDetection has no result for boxes that are inverted further.
       if (std::isnan(first) || std::isnan(last)) meaningful = false;
       if (last < first && window.begin == window.end) meaningful = false;
     }
@@ -64,35 +64,13 @@ int threads_that_pay_off(const PasteRleParams& params) {
   return static_cast<int>(std::min(hardware, 1 + columns / 1000));
 }
 
-// Pastes instance after instance until there is none left; `next` is the next one for any thread.
+// Pastes one instance after another until none is left. All threads share `next`, the index of the
+// next instance to paste.
 NBSEG_INLINE void paste_some(const PasteRleParams& params, std::atomic<std::int64_t>& next,
                              std::string* counts) {
   MaskPaster paster(params);
   for (std::int64_t i; (i = next++) < params.count;) counts[i] = paster.paste(i);
 }
-
-// The same code twice, for the instruction set that every CPU has and for a wider one. Without
-// contraction into fused multiply-adds both give the same bits.
-using PasteSome = void (*)(const PasteRleParams&, std::atomic<std::int64_t>&, std::string*);
-
-void paste_some_baseline(const PasteRleParams& params, std::atomic<std::int64_t>& next,
-                         std::string* counts) {
-  paste_some(params, next, counts);
-}
-
-#if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target("avx2"))) void paste_some_avx2(const PasteRleParams& params,
-                                                     std::atomic<std::int64_t>& next,
-                                                     std::string* counts) {
-  paste_some(params, next, counts);
-}
-
-PasteSome choose_paste_some() {
-  return cpu_capability() == CpuCapability::kDefault ? paste_some_baseline : paste_some_avx2;
-}
-#else
-PasteSome choose_paste_some() { return paste_some_baseline; }
-#endif
 
 }  // namespace
 
@@ -100,8 +78,10 @@ std::vector<std::string> paste_rle(const PasteRleParams& params) {
   check_values(params);
   std::vector<std::string> counts(params.count);
   std::atomic<std::int64_t> next{0};
-  const PasteSome paste = choose_paste_some();
-  const auto work = [&] { paste(params, next, counts.data()); };
+  // Without contraction into fused multiply-adds all instruction sets give the same bits.
+  const auto work = [&] {
+    run_at_cpu_capability([&]() NBSEG_INLINE_LAMBDA { paste_some(params, next, counts.data()); });
+  };
   const int threads = params.num_threads > 0 ? params.num_threads : threads_that_pay_off(params);
   std::vector<std::future<void>> others;
   for (int i = 1; i < std::min<std::int64_t>(threads, params.count); ++i) {

@@ -21,11 +21,11 @@ struct PasteRleParams {
 };
 
 // The compressed `counts` of one COCO RLE per instance. Throws std::invalid_argument, naming the
-// instance, if a box or a probability has no meaning.
+// instance, if a box or a probability is invalid.
 std::vector<std::string> paste_rle(const PasteRleParams& params);
 
-// Whether torch's CPU kernels use fused multiply-adds in this process: what the CPU offers, unless
-// the environment variable ATEN_CPU_CAPABILITY (default, avx2 or avx512) says otherwise.
+// Returns whether torch's CPU kernels use fused multiply-adds in this process. This depends on the
+// CPU and on the environment variable ATEN_CPU_CAPABILITY (default, avx2 or avx512).
 bool torch_uses_fma();
 
 }  // namespace nbseg

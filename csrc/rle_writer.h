@@ -1,4 +1,4 @@
-// COCO's compressed run lengths, written as the runs come.
+// A writer of COCO's compressed run lengths that receives one run after another.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ class RleWriter {
   NBSEG_INLINE void add(std::int64_t origin, const int* ends, int count) {
     if (count == 0) return;
     reserve(count);
-    // Local copies stay in registers: what is written through a char* may be anything else.
+    // Local copies stay in registers: a write through char* could alias the members.
     Counts counts = counts_;
     char* out = bytes_.data() + size_;
     int i = 0;
@@ -35,7 +35,7 @@ class RleWriter {
     counts_ = counts;
   }
 
-  // The counts of an image of so many pixels; the next image may begin.
+  // Returns the counts of an image with that many pixels, and resets the writer for the next image.
   std::string finish(std::int64_t pixels) {
     reserve(2);
     char* out = bytes_.data() + size_;
@@ -62,7 +62,7 @@ class RleWriter {
       ++index;
       const std::int64_t magnitude = rest ^ (rest >> 63);
       if (magnitude < 1 << 19) {
-        // Up to four groups at once, for nobody can predict how many it will be.
+        // Writes up to four groups at once: a branch on their number would be mispredicted.
         const int more = (magnitude >= 1 << 4) + (magnitude >= 1 << 9) + (magnitude >= 1 << 14);
         const std::uint32_t bits = static_cast<std::uint32_t>(rest);
         const std::uint32_t groups =
@@ -93,7 +93,7 @@ class RleWriter {
   std::vector<char> bytes_;
   std::size_t size_ = 0;
   Counts counts_;
-  std::int64_t open_end_ = -1;  // of the last run, which the next may continue
+  std::int64_t open_end_ = -1;  // of the last run, which the next run may extend
 };
 
 }  // namespace nbseg

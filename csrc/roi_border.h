@@ -2,11 +2,11 @@
 
 namespace nbseg {
 
-// Writes a value to pixel (i, j) of a RoI that is kept with a border of one pixel, size + 2 wide,
-// and the border's value to what of it lies next to the pixel.
+// Writes a value to pixel (i, j) of a RoI stored with a border of one pixel (rows of size + 2), and
+// writes the border value to the border pixels next to (i, j).
 template <typename Real>
 __device__ void write_with_border(Real* p, int size, int i, int j, Real value, Real border) {
-#pragma unroll 1  // almost always one turn
+#pragma unroll 1  // almost always one iteration
   for (int y = i == 0 ? 0 : i + 1; y <= (i == size - 1 ? size + 1 : i + 1); ++y) {
 #pragma unroll 1
     for (int x = j == 0 ? 0 : j + 1; x <= (j == size - 1 ? size + 1 : j + 1); ++x) {

@@ -28,7 +28,7 @@ std::vector<int32_t> indices_of(const Array<int32_t>& array) {
   return {array.data(), array.data() + array.size()};
 }
 
-// The views point into the strings, which the caller's list keeps.
+// The views point into the strings, which the caller's list keeps alive.
 py::tuple from_rle(const std::vector<std::string_view>& counts, int64_t height, int64_t width) {
   check_image_size(height, width);
   MaskCrops masks;
@@ -64,31 +64,34 @@ No mask of the image's size is made. The layout is that of ``nbseg.structures.Cr
 
 Args:
     counts: the compressed counts of G instances, str or bytes.
-    height, width: of the image, in pixels.
+    height, width: image size in pixels.
 
 Returns:
     bits (B,) uint8, starts (G,) int64 and crops (G, 4) int32.
 
 Raises:
-    ValueError: counts are not the run lengths of height * width pixels, or these are negative or
-        2**32 and more.
+    ValueError: counts are not the run lengths of height * width pixels, height or width is
+        negative, or the image has 2**32 pixels or more.
 )";
 
 constexpr const char* select_pixels_doc =
-    R"(The masks of a new image made of rows and columns of an old one.
+    R"(Select rows and columns of masks, as nearest resizing, flips, crops and padding do.
 
-Pixel (i, j) of the new image is the old one's pixel (rows[i], columns[j]), or background where
-either is -1: nearest resizing, flips, crops and padding alike.
+Pixel (i, j) of the new image is the old image's pixel (rows[i], columns[j]), or background
+where either index is -1.
 
 Args:
-    bits, starts, crops, height, width: masks as in ``nbseg.structures.CroppedMasks``.
+    bits, starts, crops: (B,) uint8, (G,) int64 and (G, 4) int32, laid out as in
+        ``nbseg.structures.CroppedMasks``.
+    height, width: size of the old image in pixels.
     rows: (H,) int32, in [-1, height).
     columns: (W,) int32, in [-1, width).
 
 Returns:
-    bits, starts and crops of the new masks, tight again.
+    bits (B',) uint8, starts (G,) int64 and crops (G, 4) int32 of the new, tight masks.
 
 Raises:
+    TypeError: an array has a dtype that does not convert safely.
     ValueError: an index or a crop lies outside the image, or a shape is wrong.
 )";
 

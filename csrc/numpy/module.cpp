@@ -10,7 +10,7 @@ void check_image_size(std::int64_t height, std::int64_t width) {
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
   if (height < 0 || width < 0 || height > most || width > most || height * width > 0xffffffff) {
     throw pybind11::value_error(
-        "height and width must be at least 0 and make fewer than 2**32 pixels, "
+        "height and width must be at least 0 and give fewer than 2**32 pixels, "
         "found " +
         std::to_string(height) + " and " + std::to_string(width));
   }

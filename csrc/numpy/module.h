@@ -9,7 +9,7 @@ namespace nbseg {
 // COCO counts pixels in 32 bits. Throws pybind11::value_error.
 void check_image_size(std::int64_t height, std::int64_t width);
 
-// One a file of this folder; module.cpp calls them.
+// Each file of this folder defines one of these functions; module.cpp calls them.
 void bind_paste_rle(pybind11::module_& module);
 void bind_mask_crops(pybind11::module_& module);
 

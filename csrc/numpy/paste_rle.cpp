@@ -21,7 +21,7 @@ py::array as_array(const py::object& values) {
 
 std::string text_of(const py::handle& value) { return py::str(value).cast<std::string>(); }
 
-// The same values in C order; a copy only where they are not.
+// Returns the values in C order; copies only arrays in another order.
 template <typename T>
 py::array_t<T, py::array::c_style> c_ordered(const py::array& array) {
   return py::array_t<T, py::array::c_style | py::array::forcecast>(array);
@@ -48,7 +48,7 @@ py::list paste(const py::object& probs_object, const py::object& boxes_object, s
   check_image_size(height, width);
   if (std::isnan(threshold)) throw py::value_error("threshold must be a number, found NaN");
   if (num_threads < 0) {
-    throw py::value_error("num_threads must be at least 1, or 0 for as many as pay off, found " +
+    throw py::value_error("num_threads must be at least 1, or 0 to choose automatically, found " +
                           std::to_string(num_threads));
   }
 
@@ -85,7 +85,7 @@ py::list paste(const py::object& probs_object, const py::object& boxes_object, s
     rle[size_key] = size;
     rle[counts_key] = py::bytes(counts[i]);
     rles[i] = rle;
-    std::string().swap(counts[i]);  // or else all counts are in memory twice
+    std::string().swap(counts[i]);  // otherwise all counts would be in memory twice
   }
   return rles;
 }
@@ -93,31 +93,33 @@ py::list paste(const py::object& probs_object, const py::object& boxes_object, s
 constexpr const char* paste_rle_doc =
     R"(Paste soft masks into an image and encode them as COCO run lengths.
 
-The bytes equal those of MMDetection's mask paste on the CPU (bilinear, ``align_corners=False``,
-each mask in the window of its own box), ``>= threshold`` and ``pycocotools.mask.encode``, but no
-mask of the image's size is ever made. Equal to the byte means torch's own rounding: like torch, the
-function uses fused multiply-adds where the CPU has AVX2 and FMA, unless the environment variable
-``ATEN_CPU_CAPABILITY`` was ``default`` at its first call.
+The bytes equal those of MMDetection's mask paste on the CPU (bilinear,
+``align_corners=False``, each mask in the window of its box), ``>= threshold`` and
+``pycocotools.mask.encode``, but no mask of the image's size is created. Equal bytes need the
+same rounding as torch: like torch, the function uses fused multiply-adds if the CPU has AVX2
+and FMA, unless the environment variable ``ATEN_CPU_CAPABILITY`` was ``default`` at the first
+call.
 
 Args:
-    probs: (N, S, S) probabilities, float32 in [0, 1], or uint8 where v means v / 255. Arrays, or
-        tensors in CPU memory.
+    probs: (N, S, S) probabilities, float32 in [0, 1], or uint8 where v means v / 255. Arrays,
+        or tensors in CPU memory.
     boxes: (N, 4) float32, x0, y0, x1, y1 in image pixels; they may reach outside the image.
-    height, width: of the image, in pixels.
-    threshold: a pixel is foreground where its interpolated probability, float32, is at least this
-        (rounded to float32).
-    num_threads: threads to share the instances; 0 takes as many as pay off.
+    height, width: image size in pixels.
+    threshold: a pixel is foreground if its interpolated probability, float32, is at least
+        threshold, rounded to float32.
+    num_threads: number of threads; 0 chooses it from the number of CPUs and the boxes' sizes.
 
 Returns:
-    One ``{"size": [height, width], "counts": bytes}`` per instance. A box wholly outside the image
-    gives an empty mask. A box of no width or height gives what MMDetection makes of it: a strip of
-    at most three pixels.
+    One ``{"size": [height, width], "counts": bytes}`` per instance. A box wholly outside the
+    image gives an empty mask. A box of zero width or height gives the same strip of at most
+    three pixels as in MMDetection.
 
 Raises:
-    TypeError: another dtype.
-    ValueError: another shape, a size below 0 or of 2**32 pixels or more, a threshold of NaN, a box
-        with NaN or inverted, a probability outside [0, 1] by more than 0.001. (A box inverted by a
-        pixel or two is pasted as MMDetection does.)
+    TypeError: probs or boxes have another dtype.
+    ValueError: probs or boxes have another shape, height or width is negative, the image has
+        2**32 pixels or more, threshold is NaN, num_threads is negative, a box is inverted or
+        contains NaN, or a probability is outside [0, 1] by more than 0.001. (A box inverted by
+        a pixel or two is pasted as in MMDetection.)
 )";
 
 }  // namespace
@@ -126,8 +128,9 @@ void bind_paste_rle(py::module_& module) {
   module.def("paste_rle", &paste, py::arg("probs"), py::arg("boxes"), py::arg("height"),
              py::arg("width"), py::arg("threshold") = 0.5, py::kw_only(),
              py::arg("num_threads") = 0, paste_rle_doc);
-  module.def("torch_uses_fma", &torch_uses_fma,
-             "Whether paste_rle rounds as torch's AVX2 and AVX512 kernels do, or as its others.");
+  module.def(
+      "torch_uses_fma", &torch_uses_fma,
+      "Return whether paste_rle uses fused multiply-adds, as torch's AVX2 and AVX512 kernels do.");
 }
 
 }  // namespace nbseg

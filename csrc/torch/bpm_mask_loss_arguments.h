@@ -16,7 +16,7 @@ inline Border border_from(const std::string& name) {
   throw std::invalid_argument("border must be \"replicate\" or \"zeros\", found \"" + name + "\"");
 }
 
-// The tensors of a forward call, checked, and those of its result.
+// The checked tensors of a forward call, and the tensors of its result.
 struct BpmMaskLossArguments {
   BpmMaskLossArguments(const Tensor& logits_, const Tensor& targets_, const Tensor& labels_,
                        double gain_, const std::string& border_)
@@ -30,7 +30,7 @@ struct BpmMaskLossArguments {
         gain(gain_),
         border(border_from(border_)) {}
 
-  // Calls kernel(params); Logit is what the logits hold.
+  // Calls kernel(params); Logit is the element type of the logits.
   template <typename Logit, typename Kernel>
   void run(const Kernel& kernel) {
     if (targets.scalar_type() == ScalarType::Float) {
@@ -69,7 +69,7 @@ struct BpmMaskLossArguments {
   }
 };
 
-// The tensors of a backward call, checked, and its result in that dtype.
+// The checked tensors of a backward call, and its result in that dtype.
 struct BpmMaskLossBackwardArguments {
   BpmMaskLossBackwardArguments(const Tensor& grad_loss_, const Tensor& channel_grad_,
                                const Tensor& labels_, int64_t classes, ScalarType dtype)

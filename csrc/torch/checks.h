@@ -10,8 +10,8 @@ namespace nbseg {
 
 constexpr int64_t kAnySize = -1;
 
-// The tensor in contiguous memory. The Python wrappers have told the user what is wrong with an
-// argument; this keeps a direct call of torch.ops.nbseg from reading out of bounds.
+// Returns the tensor in contiguous memory. The Python wrappers report wrong arguments in detail;
+// this check keeps direct calls of torch.ops.nbseg from reading out of bounds.
 inline torch::stable::Tensor checked(const char* name, const torch::stable::Tensor& tensor,
                                      const torch::stable::Device& device,
                                      torch::headeronly::ScalarType dtype,
@@ -26,7 +26,7 @@ inline torch::stable::Tensor checked(const char* name, const torch::stable::Tens
   if (!fits) {
     throw std::invalid_argument(std::string(name) + " has the wrong shape, dtype or device");
   }
-  // The dispatcher costs as much as a RoI does: it is not asked for what is there already.
+  // A dispatcher call takes as long as computing a RoI, so skip it for contiguous tensors.
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
 }
 

@@ -10,7 +10,7 @@ STABLE_TORCH_LIBRARY(nbseg, m) {
       "bpm_mask_loss(Tensor logits, Tensor targets, Tensor labels, float gain, str border)"
       " -> (Tensor, Tensor)");
 
-  // The same without a registered autograd, which is a detour through Python.
+  // The same op without registered autograd, which would call back into Python.
   m.def(
       "bpm_mask_loss_forward(Tensor logits, Tensor targets, Tensor labels, float gain, str border)"
       " -> (Tensor, Tensor)");
@@ -33,7 +33,7 @@ STABLE_TORCH_LIBRARY_IMPL(nbseg, CPU, m) {
   m.impl("multires_mask_targets", TORCH_BOX(&nbseg::cpu::multires_mask_targets));
 }
 
-// An empty Python module: importing it loads this library, and so registers the ops.
+// An empty Python module: importing the module loads this library, which registers the ops.
 PyMODINIT_FUNC PyInit__C() {
   static PyModuleDef module = {
       PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};

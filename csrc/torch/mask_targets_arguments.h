@@ -7,7 +7,7 @@
 
 namespace nbseg {
 
-// The tensors of a call, checked, and those of its result; params points into them.
+// The checked tensors of a call, and the tensors of its result; params points into their memory.
 struct MaskTargetsArguments {
   using ScalarType = torch::headeronly::ScalarType;
   using Tensor = torch::stable::Tensor;

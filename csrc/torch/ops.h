@@ -7,8 +7,8 @@
 #include <tuple>
 #include <vector>
 
-// The implementations of the ops that library.cpp and library_cuda.cpp register. Shapes, dtypes and
-// devices are those that the Python wrappers have checked; memory layout may be any.
+// The implementations of the ops that library.cpp and library_cuda.cpp register. The Python
+// wrappers have checked shapes, dtypes and devices; tensors need not be contiguous.
 
 namespace nbseg::cpu {
 

@@ -54,7 +54,7 @@ void cross_entropy_keeps_its_digits(int most, double accuracy) {
 }
 
 void neighbors_lie_around_their_center() {
-  // Powers of 4: the sum says which elements it holds, and how often.
+  // Powers of 4: the digits of the sum tell which elements it contains, and how often.
   double image[4][5] = {};
   double power = 1;
   for (int i = 1; i <= 3; ++i) {
@@ -83,7 +83,7 @@ void float_does_not_suffice_without_edges_or_for_nan() {
   CHECK(accuracy.grad == 9 && accuracy.grad_scale == 0.25f);
   CHECK(accuracy.loss == 6 && accuracy.loss_scale == 1);
   CHECK(accuracy.suffices());
-  for (int n = 0; n < 1000; ++n) accuracy.add(0.0f, 0.5f, 0.01f, -1.0f);  // a confident inside
+  for (int n = 0; n < 1000; ++n) accuracy.add(0.0f, 0.5f, 0.01f, -1.0f);  // a confident interior
   CHECK(accuracy.loss > 0.5f * accuracy.loss_scale && !accuracy.suffices());
   FloatAccuracy<float> smooth = {};
   smooth.add(0.1f, 0.5f, 1.0f, 0.0f);

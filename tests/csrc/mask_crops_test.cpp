@@ -47,7 +47,7 @@ void run_lengths_become_crops() {
 }
 
 void other_strings_are_refused() {
-  // Too short, too long, cut off within a count, unprintable, negative, endless.
+  // The counts are too short, too long, truncated, unprintable, negative or endless.
   for (const char* counts : {"123", "12319", "123P", "1 2", "1N", ""}) {
     bool refused = false;
     try {
@@ -78,7 +78,7 @@ void pixels_are_selected() {
     for (int32_t& row : rows) row = static_cast<int32_t>(random() % (height + 1)) - 1;
     for (int32_t& column : columns) column = static_cast<int32_t>(random() % (width + 1)) - 1;
 
-    // Once from the whole image's crop, once from the tight one that selecting all pixels makes.
+    // First with a crop of the whole image, then with the tight crop from selecting all pixels.
     std::vector<int32_t> all_rows(height), all_columns(width);
     for (int64_t y = 0; y < height; ++y) all_rows[y] = static_cast<int32_t>(y);
     for (int64_t x = 0; x < width; ++x) all_columns[x] = static_cast<int32_t>(x);

@@ -16,7 +16,7 @@ void samples_lie_where_roi_align_puts_them() {
   CHECK(bins.start == 1.5f && bins.bin == 3.0f && bins.samples == 3);
   CHECK(axis_sample(bins, 0, 0, 100).pixel == 2 && axis_sample(bins, 0, 0, 100).weight == 1);
   CHECK(axis_sample(bins, 1, 2, 100).pixel == 7);
-  // Beyond the axis its end pixels repeat.
+  // Beyond the ends of the axis, the end pixels repeat.
   const AxisBins wide = axis_bins(-50, 3, 3, 6);
   CHECK(wide.start == -0.5f && wide.bin == 0.5f && wide.samples == 1);
   CHECK(axis_sample(wide, 0, 0, 3).pixel == 0 && axis_sample(wide, 0, 0, 3).next_weight == 0);

@@ -25,14 +25,14 @@ void counts_are_written_as_coco_writes_them() {
   CHECK(written({}, 0) == "0");
   CHECK(written({}, 7) == "7");
   CHECK(written({0, 7}, 7) == "07");
-  // 16 needs a second group, or its highest bit would be a sign; 32 = 0 + 32 * 1.
+  // 16 needs a second group, because its highest bit would be read as a sign; 32 = 0 + 32 * 1.
   CHECK(written({}, 16) == "`0");
   CHECK(written({}, 32) == "P1");
-  // Counts 5, 3, 2, 1: the last stands as 1 - 3 = -2, the five bits 11110.
+  // Counts 5, 3, 2, 1: the last is stored as 1 - 3 = -2, the five bits 11110.
   CHECK(written({5, 8, 10, 11}, 11) == "532N");
 }
 
-// A count, group by group, as COCO's own rleToString writes it.
+// Writes a count group by group, as COCO's rleToString does.
 std::string text_of(std::int64_t value) {
   std::string text;
   for (bool more = true; more;) {
@@ -45,7 +45,7 @@ std::string text_of(std::int64_t value) {
 }
 
 void counts_of_any_length_are_written() {
-  RleWriter writer;  // of one image after another
+  RleWriter writer;  // writes one image after another
   for (int bits = 0; bits <= 30; ++bits) {
     for (const int beyond : {-1, 0, 1, 2}) {
       const int length = std::max((1 << bits) + beyond, 1);
@@ -95,7 +95,7 @@ void runs_that_touch_become_one() {
     CHECK(decode(bytes) == pixels);
     int changes = pixels[0] ? 2 : 1;
     for (int i = 1; i < count; ++i) changes += pixels[i] != pixels[i - 1];
-    // A count ends with the group that no other continues.
+    // A count ends with the first group without a continuation bit.
     const auto last = [](char byte) { return ((byte - 48) & 0x20) == 0; };
     CHECK(std::count_if(bytes.begin(), bytes.end(), last) == changes);
   }
@@ -133,7 +133,7 @@ void a_box_of_the_masks_size_keeps_the_mask() {
   }
 }
 
-// The interpolated value at the center of a pixel, in double precision.
+// Returns the interpolated value at the center of a pixel, in double precision.
 double value_at(const float* mask, int side, const float* box, int x, int y) {
   if (x < std::floor(box[0]) - 1 || x >= std::ceil(box[2]) + 1) return 0;
   if (y < std::floor(box[1]) - 1 || y >= std::ceil(box[3]) + 1) return 0;

@@ -1,4 +1,4 @@
-"""Inputs of the boundary-preserving loss, and how its results are compared."""
+"""Create inputs of the boundary-preserving loss and compare its results."""
 
 import torch
 
@@ -21,7 +21,7 @@ def loss_and_grad(function, logits, *args, **kwargs):
 
 
 def assert_accurate(actual, expected):
-    """The loss within 1e-6 and the gradient within 1e-5 (L2), relative to float64."""
+    """Check the loss to 1e-6 and the gradient to 1e-5 (L2), relative to float64 results."""
     (loss, grad), (wanted_loss, wanted_grad) = actual, expected
     assert abs(loss.double() - wanted_loss) <= 1e-6 * abs(wanted_loss)
     assert (grad.double() - wanted_grad).norm() <= 1e-5 * wanted_grad.norm()

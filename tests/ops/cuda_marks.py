@@ -1,4 +1,4 @@
-"""When the tests of the CUDA ops run."""
+"""Decide whether the tests of the CUDA ops run, and give them helpers."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ CUDA = [
 
 
 def run_without_synchronization(function):
-    """Call a function; whatever in it makes the CPU wait for the GPU raises."""
+    """Call a function, and raise if an operation in it makes the CPU wait for the GPU."""
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -23,7 +23,7 @@ def run_without_synchronization(function):
 
 
 def replay(function):
-    """Capture a function in a CUDA graph, after a first call outside of it, and replay it once."""
+    """Call a function once, then capture it in a CUDA graph and replay the graph once."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

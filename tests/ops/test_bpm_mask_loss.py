@@ -1,4 +1,4 @@
-"""Boundary-preserving mask loss."""
+"""Compares the boundary-preserving mask loss with its definition in float64."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from nbseg.ops import bpm_mask_loss, reference
 
 
 def literal_loss(x: Tensor, targets: Tensor, border: str = "replicate", outside: float = 0.0):
-    """The definition for one channel, x (R, S, S) in float64, with a convolution."""
+    """Compute the definition for one channel, x (R, S, S) in float64, with a convolution."""
     p = x.detach().sigmoid()[:, None]
     mode = {"mode": "replicate"} if border == "replicate" else {"value": outside}
     kernel = p.new_tensor([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]])[None, None]
@@ -50,7 +50,7 @@ def test_saturated_foreground_keeps_its_digits(shift, border):
 
 @pytest.mark.parametrize("confidence", [4, 6, 8, 10, 15])
 def test_a_wrong_interior_within_right_edges_keeps_its_digits(confidence):
-    # The edges make the weights and the hole in the object, where there are none, the gradient.
+    # The weights come from the edges, the gradient from the hole in the object, which has no edges.
     logits = torch.full((4, 1, 28, 28), -float(confidence))
     logits[..., 17:] = confidence
     logits += 0.1 * torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -132,7 +132,7 @@ def test_weights_act_per_pixel_where_the_released_code_cancels_them():
 
 
 def test_zeros_border_sees_an_edge_where_the_object_touches_the_crop():
-    # Foreground everywhere but for a faint spot in the middle.
+    # Everything is foreground except a faint spot in the middle.
     logits = torch.full((1, 1, 9, 9), 3.0)
     logits[0, 0, 4, 4] = 2.5
     targets, labels = torch.zeros(1, 9, 9, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)

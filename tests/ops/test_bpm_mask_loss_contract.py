@@ -1,4 +1,4 @@
-"""What the boundary-preserving loss accepts, refuses and promises to torch."""
+"""Tests the arguments, errors and torch guarantees of the boundary-preserving loss."""
 
 from types import SimpleNamespace
 

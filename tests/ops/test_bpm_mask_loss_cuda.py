@@ -1,4 +1,4 @@
-"""The boundary-preserving loss on a GPU: the CPU's values, and what it promises to torch."""
+"""Compares the boundary-preserving loss on a GPU with the CPU, and tests its torch guarantees."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def assert_equals_the_cpu(logits, targets, labels, **kwargs):
     loss, grad = loss_and_grad(bpm_mask_loss, *on_gpu(logits, targets, labels), **kwargs)
     wanted_loss, wanted_grad = loss_and_grad(bpm_mask_loss, logits, targets, labels, **kwargs)
     assert loss.is_cuda and loss.dtype == torch.float32 and grad.dtype == logits.dtype
-    # What both promise; the gradient is then rounded to the dtype of the logits.
+    # CPU and GPU promise this accuracy; then the gradient is rounded to the dtype of the logits.
     torch.testing.assert_close(loss.cpu(), wanted_loss, rtol=1e-6, atol=0)
     error = (grad.cpu().double() - wanted_grad.double()).norm()
     accuracy = 1e-5 + 2 * torch.finfo(logits.dtype).eps
@@ -118,7 +118,7 @@ def test_a_gradient_of_more_than_2_to_the_31_elements():
     all_targets = torch.zeros(rois, size, size, dtype=torch.uint8, device="cuda")
     all_labels = torch.zeros(rois, dtype=torch.int64, device="cuda")
     all_targets[-64:], all_labels[-64:] = targets.cuda(), labels.cuda()
-    # Its value times rois / 64, so that it does not vanish in float16.
+    # The loss is multiplied by rois / 64, so that the gradient does not underflow in float16.
     gain = 3.0 * rois / 64
     logits.requires_grad_()
     (grad,) = torch.autograd.grad(bpm_mask_loss(logits, all_targets, all_labels, gain=gain), logits)

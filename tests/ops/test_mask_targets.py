@@ -13,7 +13,7 @@ SIZES = (28, 14)
 
 
 def random_polygons(count: int, height: int, width: int, seed: int = 0) -> list:
-    """Per instance one or two star-shaped polygons, some reaching past the image."""
+    """Make one or two star-shaped polygons per instance, some reaching past the image."""
     rng = np.random.default_rng(seed)
     instances = []
     for _ in range(count):
@@ -37,7 +37,7 @@ def rasterize(instances: list, height: int, width: int) -> np.ndarray:
 
 
 def random_boxes(count: int, bitmaps: np.ndarray, seed: int = 0):
-    """Boxes near their instance, anywhere, partly and wholly outside, 1 px, and without area."""
+    """Make boxes near their instance, anywhere, partly or wholly outside, of 1 px or no area."""
     rng = np.random.default_rng(seed)
     instances, height, width = bitmaps.shape
     gt_inds = rng.integers(instances, size=count)
@@ -64,7 +64,7 @@ def random_boxes(count: int, bitmaps: np.ndarray, seed: int = 0):
 
 
 def mmdet_soft_targets(bitmaps, boxes, gt_inds, size):
-    """MMDetection's values before the threshold, a few boxes at a time for memory's sake."""
+    """Return MMDetection's values before the threshold, 50 boxes at a time to save memory."""
     masks = BitmapMasks(bitmaps, *bitmaps.shape[1:])
     config = ConfigDict(mask_size=size, soft_mask_target=True)
     return torch.cat(

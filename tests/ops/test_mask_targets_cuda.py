@@ -1,4 +1,4 @@
-"""Mask targets on a GPU: the CPU's values, and what they promise to torch."""
+"""Compares mask targets on a GPU with the CPU, and tests their torch guarantees."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ pytestmark = CUDA
 
 
 def example(height=120, width=170, instances=6, rois=200, seed=0):
-    """Ellipses, noise and an empty mask; boxes near them, anywhere, off the image, without area."""
+    """Make ellipses, noise and an empty mask, and boxes near, far, off the image and of no area."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     bitmaps = np.zeros((instances, height, width), np.uint8)
@@ -43,7 +43,7 @@ def assert_equal(actual, expected):
 
 
 def assert_equals_the_cpu(arguments, sizes=(28, 14)):
-    """Equal but where the value lies within 1e-4 of a half: rare, and both answers are right."""
+    """Check equality except, rarely, where the value is within 1e-4 of 0.5: both are correct."""
     actual = multires_mask_targets(*on_gpu(*arguments), sizes)
     expected = multires_mask_targets(*arguments, sizes)
     for size, target, wanted in zip(sizes, actual, expected, strict=True):

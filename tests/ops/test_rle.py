@@ -1,6 +1,6 @@
-"""paste_rle against MMDetection's paste and pycocotools' encoder, byte for byte.
+"""Compares paste_rle with MMDetection's paste and pycocotools' encoder, byte for byte.
 
-As a program it compares 150 masks more; the test below runs it under torch's other CPU kernels.
+Run as a program, this file compares 150 more cases; a test runs it with narrower CPU capabilities.
 """
 
 import os
@@ -26,7 +26,7 @@ def random_masks(rng: np.random.Generator, count: int, side: int, threshold: flo
         return rng.random((count, side, side), np.float32)
     if kind == 1:
         return rng.integers(0, 256, (count, side, side), np.uint8)
-    if kind == 2:  # many interpolated values are the threshold but for their rounding
+    if kind == 2:  # many interpolated values equal the threshold except for rounding
         return rng.choice(
             np.float32([0, threshold, 2 * threshold, 1]).clip(0, 1), (count, side, side)
         )
@@ -41,7 +41,7 @@ def random_masks(rng: np.random.Generator, count: int, side: int, threshold: flo
 def random_boxes(
     rng: np.random.Generator, count: int, height: int, width: int, largest: float
 ) -> np.ndarray:
-    """From a fifth of a pixel to `largest`, inside, across and outside the image's border."""
+    """Make boxes of 0.2 to `largest` pixels, inside, across and outside the image's border."""
     centers = rng.uniform(-0.3, 1.3, (count, 2)) * [width, height]
     halves = np.exp(rng.uniform(np.log(0.1), np.log(largest / 2), (count, 2)))
     boxes = np.concatenate([centers - halves, centers + halves], axis=1).astype(np.float32)
@@ -51,7 +51,7 @@ def random_boxes(
 
 
 def random_cases(seed: int, count: int) -> Iterator[tuple]:
-    """Images of five instances each, `count` instances in all."""
+    """Yield images of five instances each, `count` instances in total."""
     rng = np.random.default_rng(seed)
     for image in range(count // 5):
         height, width = rng.integers(1, 300, 2).tolist()
@@ -78,12 +78,12 @@ def test_equals_mmdetection_and_pycocotools() -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the capabilities of x86-64")
-@pytest.mark.parametrize("capability", ["default", "avx2", "avx512"])
-def test_equals_at_each_cpu_capability(capability: str) -> None:
+@pytest.mark.parametrize("capability", ["default", "avx2"])
+def test_equals_at_each_narrower_cpu_capability(capability: str) -> None:
     order = ["DEFAULT", "AVX2", "AVX512"]
     present = torch.backends.cpu.get_cpu_capability()
-    if order.index(capability.upper()) > order.index(present):
-        pytest.skip(f"this CPU has {present} only")
+    if order.index(capability.upper()) >= order.index(present):
+        pytest.skip(f"this CPU has {present}, which the other tests use")
     env = {**os.environ, "ATEN_CPU_CAPABILITY": capability}
     subprocess.run([sys.executable, __file__, capability.upper()], env=env, check=True)
 
@@ -123,7 +123,7 @@ def test_degenerate_boxes_are_pasted_as_mmdetection_does() -> None:
             [5.5, 5, 5.5, 9],
             [5.5, 5.5, 5.5, 5.5],
             [7, 5, 6.2, 9],  # inverted by less than a pixel
-            [-3e38, 1, 3.2e38, 8],  # wider than float32 can say
+            [-3e38, 1, 3.2e38, 8],  # wider than the float32 range
             [1, 2, 1 + 1e-6, 20],
         ]
     )
