@@ -53,7 +53,7 @@ def export_checkpoint(
             part that cannot be exported, or the calibration is impossible.
     """
     if calibration is not None and half:
-        raise ValueError("choose either float16, which is for GPUs, or int8, which is for CPUs")
+        raise ValueError("choose either float16 or int8: float16 is for GPUs, int8 for CPUs")
     if calibration is not None and not calibration:
         raise ValueError("int8 needs images to calibrate on, found none; a hundred are enough")
     resize = resize_rule(config)
