@@ -1,6 +1,5 @@
-# make demo   sets up .venv and runs the whole method on a generated set
-# make test   sets up .venv and passes the tests
-# Both work on a bare machine with Python >= 3.10 and a C++17 compiler, and again afterwards.
+# make help lists the targets. All of them work on a bare machine with Python >= 3.10 and a C++17
+# compiler, and again afterwards.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,24 +7,34 @@ BIN := $(VENV)/bin
 # MMCV comes as source; without debug information its build takes minutes, once, and pip keeps it.
 MMCV_BUILD := CFLAGS="-g0 -O2" MAX_JOBS=$(shell nproc)
 TORCH ?= torch==2.13.0
+# Tests of one file stay in one process, which makes their shared runs once.
+WORKERS ?= -n $(shell nproc) --dist loadfile
 export NO_ALBUMENTATIONS_UPDATE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test setup lint clean
+.PHONY: help demo test test-fast setup lint clean
 
-demo: setup
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: setup  ## set up .venv and run the whole method on a generated set
 	$(BIN)/python tools/prepare_data.py shapes --out data/shapes
 	$(BIN)/python tools/train.py configs/shapes/demo.py --work-dir work_dirs/demo --resume
 
-test: setup
-	$(BIN)/python -m pytest
+test: setup  ## set up .venv and run all tests, one process a core
+	$(BIN)/python -m pytest $(WORKERS)
 
-lint: setup
+test-fast: setup  ## run the tests that take seconds
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
+
+lint: setup  ## check style, spelling and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(shell git ls-files '*.cpp' '*.h' '*.cu')
+	$(BIN)/codespell
 	$(BIN)/mypy
 
-setup: $(VENV)/.compiler $(VENV)/.packages $(VENV)/.native
+setup: $(VENV)/.compiler $(VENV)/.packages $(VENV)/.native  ## set up .venv
 
 $(VENV)/.compiler:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -52,5 +61,5 @@ $(VENV)/.native: $(VENV)/.packages setup.py CMakeLists.txt $(shell find csrc -ty
 	$(BIN)/pip install --no-build-isolation --no-deps -e .
 	@touch $@
 
-clean:
+clean:  ## remove .venv and what was built
 	rm -rf $(VENV) build nbseg/*.so *.egg-info

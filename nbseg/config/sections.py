@@ -54,7 +54,7 @@ def user_file(config: Config, section: str, key: str) -> str | None:
 
 def _refuse_renamed(config: Config) -> None:
     for key in config:
-        new = RENAMED.get(key) or key.replace("labelled", "labeled")
+        new = RENAMED.get(key) or key.replace("labelled", "labeled")  # codespell:ignore labelled
         if new != key:
             raise ValueError(
                 f"the config has the key {key!r} of an earlier version; rename it to {new!r}"

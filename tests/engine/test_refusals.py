@@ -58,7 +58,7 @@ def test_what_another_stage_makes_must_be_there(finished, tmp_path, make_pipelin
 
 def test_missing_data_is_refused_before_a_stage_starts(finished, tmp_path, make_pipeline):
     run = type(finished)(**{**vars(finished), "work_dir": tmp_path / "run"})
-    with pytest.raises(StageError, match="no annotation file .*nowhere.*correct data_root"):
+    with pytest.raises(StageError, match="there is no file .*nowhere.*correct data_root"):
         make_pipeline(run, {"data_root": str(tmp_path / "nowhere")}).run()
     with pytest.raises(FileNotFoundError, match="nowhere.*test_dataloader of stage control"):
         make_pipeline(run, {"val_images": str(tmp_path / "nowhere")}).run()

@@ -117,7 +117,7 @@ def test_a_changed_training_is_not_continued(moved, make_pipeline):
 
 def test_labels_that_failed_are_made_with_other_settings(moved, make_pipeline):
     changes = {"label.floor": 0.99}
-    with pytest.raises(ValueError, match="no pseudo-label remains.*labels.floor"):
+    with pytest.raises(ValueError, match="no pseudo-label remains.*label.floor"):
         make_pipeline(moved, changes, stages=["label"], redo=["label"]).run()
     assert not manifest(moved, "label").finished
     make_pipeline(moved, stages=["label"], resume="auto").run()

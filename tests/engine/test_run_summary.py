@@ -32,7 +32,7 @@ def test_no_table_without_a_trained_stage(capsys):
 
 def test_the_gallery_goes_to_the_visualizer_if_asked(finished, tmp_path, log):
     work_dir = tmp_path / "run"
-    shutil.copytree(finished.work_dir / "predict", work_dir / "pseudo_labels")
+    shutil.copytree(finished.work_dir / "pseudo_labels", work_dir / "pseudo_labels")
     config = stage_config(Config.fromfile(finished.config), "label", finished.work_dir)
     config.report.to_visualizer = True
     config.visualizer.vis_backends = [dict(type="LocalVisBackend")]
@@ -51,7 +51,7 @@ def test_the_gallery_goes_to_the_visualizer_if_asked(finished, tmp_path, log):
 
 def test_lost_images_are_a_warning_and_no_section_is_no_report(finished, tmp_path, log):
     work_dir = tmp_path / "run"
-    shutil.copytree(finished.work_dir / "predict", work_dir / "pseudo_labels")
+    shutil.copytree(finished.work_dir / "pseudo_labels", work_dir / "pseudo_labels")
     config = stage_config(Config.fromfile(finished.config), "label", finished.work_dir)
     config.report.image_folder = str(tmp_path)
     write_pseudo_report(config, WorkDir(work_dir))
