@@ -1,63 +1,161 @@
-"""COCO jsons: read, checked and indexed in one place."""
+"""Read, check, index and write COCO jsons; no other module parses or writes them."""
+
+from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pycocotools import mask as coco_mask
-from pycocotools.coco import COCO
+from nbseg.files import read_json, replacing
 
-IMAGE_KEYS = ("id", "file_name", "height", "width")
-ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox", "segmentation")
+# pycocotools is imported in the functions that need it: the shapes set is made, and an exported
+# model runs, with NumPy and OpenCV alone.
+if TYPE_CHECKING:
+    from pycocotools.coco import COCO
+
+# Keys that every entry of a table needs.
+KEYS = {
+    "images": ("id", "file_name", "height", "width"),
+    "annotations": ("id", "image_id", "category_id", "bbox"),
+    "categories": ("id", "name"),
+}
 
 
-def read_coco(path: Path) -> COCO:
-    """Read a COCO json with instances and index it, ``imgToAnns`` included.
+def read_coco(
+    path: str | Path, tables: Iterable[str] = tuple(KEYS), consistent: bool = True
+) -> dict[str, Any]:
+    """Read and check a COCO json.
+
+    Args:
+        path: the json.
+        tables: the tables that the json must have; a list of images alone has ``("images",)``.
+        consistent: refuse ids that occur twice and annotations of unknown images or categories.
+
+    Returns:
+        The whole content, keys beside ``tables`` included.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a COCO json with instances.
+        ValueError: the file is not json, a table or a key of an entry is missing, or the content is
+            not ``consistent``.
     """
+    content = _parse(path)
+    _check_tables(content, path, tables, consistent)
+    return dict(content)
+
+
+def read_results(path: str | Path) -> dict[str, Any] | list[dict[str, Any]]:
+    """Read predictions: COCO's list of results, or a COCO json, checked as by :func:`read_coco`.
+
+    The entries of a list are not checked: which keys they need depends on their use.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is neither a list nor a COCO json.
+    """
+    content = _parse(path)
+    if isinstance(content, list):
+        return content
+    _check_tables(content, path)
+    return dict(content)
+
+
+def _parse(path: str | Path) -> Any:
+    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; give the path of a COCO json")
-    wanted = "wanted a COCO json (an object with images, annotations and categories)"
-    try:
-        coco = load_coco(path)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not json: {error}; {wanted}") from error
-    except KeyError as error:
-        raise ValueError(f"{path} has no {error}; {wanted}") from error
-    except TypeError as error:
-        raise ValueError(f"{path} has another form; {wanted}") from error
-    rows = {"images": IMAGE_KEYS, "annotations": ANNOTATION_KEYS, "categories": ("id", "name")}
-    for table, keys in rows.items():
-        for row in coco.dataset[table]:
-            missing = [key for key in keys if key not in row]
-            if missing:
-                raise ValueError(f"{path}: {wanted}; an entry of {table} has no {missing[0]!r}")
-    for table, index in (("images", coco.imgs), ("annotations", coco.anns)):
-        if len(index) != len(coco.dataset[table]):
-            (twice, _), *_ = Counter(row["id"] for row in coco.dataset[table]).most_common(1)
-            raise ValueError(f"{path}: the id {twice} occurs twice in {table}; ids must be unique")
-    if not coco.cats:
-        raise ValueError(f"{path} has no category; {wanted}")
-    # MMDetection leaves instances without a mask out of training.
-    coco.anns = {i: annotation for i, annotation in coco.anns.items() if annotation["segmentation"]}
-    for annotation in coco.anns.values():
-        if not all(map(is_number, annotation["bbox"])):
+    return read_json(path)
+
+
+def _check_tables(
+    content: Any, path: str | Path, tables: Iterable[str] = tuple(KEYS), consistent: bool = True
+) -> None:
+    tables = tuple(tables)
+    for table in tables:
+        rows = content.get(table) if isinstance(content, dict) else None
+        if not isinstance(rows, list):
             raise ValueError(
-                f"{path}: annotation {annotation['id']} has the bbox {annotation['bbox']}; wanted "
-                "four finite numbers"
+                f"{path} is not a COCO json: it has no list {table!r}; give an object with the "
+                f"lists {', '.join(tables)}"
             )
-        for key, index in (("image_id", coco.imgs), ("category_id", coco.cats)):
-            if annotation[key] not in index:
+        for position, row in enumerate(rows):
+            for key in KEYS[table]:
+                if not isinstance(row, dict) or key not in row:
+                    raise ValueError(
+                        f"{path} is not a COCO json: {table}[{position}] has no {key!r}; add it"
+                    )
+    if not consistent:
+        return
+    for table in tables:
+        counts = Counter(row["id"] for row in content[table])
+        if len(counts) != len(content[table]):
+            ((twice, _),) = counts.most_common(1)
+            raise ValueError(f"{path}: the id {twice} occurs twice in {table}; ids must be unique")
+    if "annotations" not in tables:
+        return
+    for key, table in (("image_id", "images"), ("category_id", "categories")):
+        known = {row["id"] for row in content[table]}
+        for annotation in content["annotations"]:
+            if annotation[key] not in known:
                 raise ValueError(
                     f"{path}: annotation {annotation['id']} has the {key} {annotation[key]}, which "
-                    "the json does not define"
+                    f"the json does not define; add the entry to {table}, or drop the annotation"
                 )
+
+
+def load_coco(path: str | Path, masks: bool = False) -> COCO:
+    """Read a COCO json as by :func:`read_coco` and index it as by :func:`index_coco`."""
+    return index_coco(read_coco(path), path, masks)
+
+
+def index_coco(content: dict[str, Any], path: str | Path, masks: bool = False) -> COCO:
+    """Return pycocotools' view of a COCO json, without the prints of pycocotools.
+
+    Args:
+        content: what :func:`read_coco` returned.
+        path: the json's path, for messages.
+        masks: the view is for work on masks. Boxes and masks are checked, and annotations without a
+            mask are left out of ``anns`` and ``imgToAnns``, as MMDetection leaves them out of
+            training.
+
+    Returns:
+        The view with the tables ``imgs``, ``anns``, ``cats`` and ``imgToAnns``.
+
+    Raises:
+        ValueError: with ``masks``, there is no category, or a box or mask is not one.
+    """
+    from pycocotools.coco import COCO
+
+    coco = COCO()
+    coco.dataset = content
+    # The tables of createIndex, which prints.
+    coco.imgs = {image["id"]: image for image in content["images"]}
+    coco.cats = {category["id"]: category for category in content["categories"]}
+    coco.anns = {
+        annotation["id"]: annotation
+        for annotation in content["annotations"]
+        if not masks or annotation.get("segmentation")
+    }
+    if masks:
+        _check_masks(coco, path)
+    for annotation in coco.anns.values():
+        coco.imgToAnns[annotation["image_id"]].append(annotation)
+    return coco
+
+
+def _check_masks(coco: COCO, path: str | Path) -> None:
+    if not coco.cats:
+        raise ValueError(f"{path} has no category; add the classes of the masks to categories")
+    for annotation in coco.anns.values():
+        box = annotation["bbox"]
+        if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
+            raise ValueError(
+                f"{path}: annotation {annotation['id']} has the bbox {box}; wanted four finite "
+                "numbers"
+            )
         try:
             coco.annToRLE(annotation)
         except (TypeError, ValueError, IndexError, KeyError) as error:
@@ -65,24 +163,37 @@ def read_coco(path: Path) -> COCO:
                 f"{path}: annotation {annotation['id']} has a segmentation that is neither "
                 f"polygons of three or more points nor run lengths ({error}); correct or drop it"
             ) from error
-        coco.imgToAnns[annotation["image_id"]].append(annotation)
-    return coco
 
 
 def is_number(value: object) -> bool:
+    """Tell whether a value of a json is a finite number."""
     return isinstance(value, (int, float)) and isfinite(value)
 
 
-def load_coco(path: str | Path) -> COCO:
-    """Load a COCO json without pycocotools' prints."""
-    coco = COCO()
-    with Path(path).open() as file:
-        coco.dataset = json.load(file)
-    # createIndex prints; the tables it makes are these.
-    coco.imgs = {image["id"]: image for image in coco.dataset["images"]}
-    coco.anns = {annotation["id"]: annotation for annotation in coco.dataset["annotations"]}
-    coco.cats = {category["id"]: category for category in coco.dataset["categories"]}
-    return coco
+def write_coco(path: str | Path, tables: Iterable[tuple[str, Any]]) -> None:
+    """Write a COCO json key by key; the file appears whole or not at all.
+
+    An iterator's entries are written one a line as they come, so memory need not hold them; any
+    other value is written at once. ``tables`` itself may be a generator, whose later values depend
+    on the entries that were written before.
+
+    Args:
+        path: the json to write.
+        tables: keys and values.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        before = "{"
+        for key, value in tables:
+            file.write(f"{before}{json.dumps(key)}: ")
+            before = ",\n"
+            if not isinstance(value, Iterator):
+                file.write(json.dumps(value))
+                continue
+            file.write("[")
+            for index, row in enumerate(value):
+                file.write((",\n" if index else "\n") + json.dumps(row))
+            file.write("\n]")
+        file.write("}\n")
 
 
 def category_ids(truth: COCO, classes: Sequence[str], path: str | Path) -> list[int]:
@@ -90,6 +201,9 @@ def category_ids(truth: COCO, classes: Sequence[str], path: str | Path) -> list[
 
     MMDetection's ``CocoDataset`` numbers labels in the order of the json, whatever the order of
     ``metainfo.classes``; names and labels agree only where the two orders do.
+
+    Raises:
+        ValueError: the json does not have the classes, or has them in another order.
     """
     ids = [category for category, entry in truth.cats.items() if entry["name"] in set(classes)]
     names = [truth.cats[category]["name"] for category in ids]
@@ -102,7 +216,11 @@ def category_ids(truth: COCO, classes: Sequence[str], path: str | Path) -> list[
 
 
 def check_categories(pseudo: COCO, pseudo_path: Path, other: COCO, path: Path) -> None:
-    """Refuse with a ValueError where a category of the first is another one in the second."""
+    """Compare the categories of two jsons.
+
+    Raises:
+        ValueError: a category id of the first json has another name, or none, in the second.
+    """
     for category, entry in pseudo.cats.items():
         found = other.cats.get(category, {}).get("name")
         if found != entry["name"]:
@@ -113,7 +231,11 @@ def check_categories(pseudo: COCO, pseudo_path: Path, other: COCO, path: Path) -
 
 
 def check_same_images(pseudo: COCO, pseudo_path: Path, truth: COCO, path: Path) -> None:
-    """Refuse with a ValueError where the two share no image, or an id means another one."""
+    """Compare the images of two jsons; each may have images that the other does not have.
+
+    Raises:
+        ValueError: the jsons share no image id, or an id names different images.
+    """
     known = [image for image in pseudo.imgs if image in truth.imgs]
     if not known:
         raise ValueError(
@@ -129,7 +251,7 @@ def check_same_images(pseudo: COCO, pseudo_path: Path, truth: COCO, path: Path) 
                 )
 
 
-def by_category(annotations: Sequence[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+def by_category(annotations: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
     """Group annotations by their ``category_id``; a category without any has an empty list."""
     grouped: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for annotation in annotations:
@@ -137,10 +259,13 @@ def by_category(annotations: Sequence[dict[str, Any]]) -> dict[int, list[dict[st
     return grouped
 
 
-def to_rle(segmentation: dict | list, height: int, width: int) -> dict[str, Any]:
+def to_rle(segmentation: dict[str, Any] | list[Any], height: int, width: int) -> dict[str, Any]:
     """Return the compressed RLE of an annotation's segmentation, polygons or RLE of any kind."""
+    from pycocotools import mask as coco_mask
+
+    rle: Any = segmentation
     if isinstance(segmentation, list):
-        return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    if isinstance(segmentation["counts"], list):
-        return coco_mask.frPyObjects(segmentation, height, width)
-    return segmentation
+        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+    elif isinstance(segmentation["counts"], list):
+        rle = coco_mask.frPyObjects(segmentation, height, width)
+    return dict(rle)

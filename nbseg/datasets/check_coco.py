@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from nbseg._native import crops_from_rle
+from nbseg.coco import read_coco
 from nbseg.datasets.converters.coco_json import Prepared, Summary
 from nbseg.datasets.converters.parallel import parallel_map
-from nbseg.datasets.image_files import image_size
-from nbseg.files import read_json
+from nbseg.images import image_size
 
 # How far a side of a box may lie from its mask, in pixels: COCO's own follow polygons, not pixels.
 TOLERANCE = 2.0
@@ -51,7 +52,8 @@ def check_coco(
     """
     if not image_folder.is_dir():
         raise FileNotFoundError(f"no image folder {image_folder}")
-    content = _load(path)
+    # What read_coco would refuse as not consistent is reported with everything else.
+    content = read_coco(path, consistent=False)
     problems: dict[str, list[str]] = defaultdict(list)
     for key, field, what in UNIQUE:
         for value, count in Counter(item[field] for item in content[key]).items():
@@ -59,7 +61,7 @@ def check_coco(
                 problems[f"{key} that share {what}"].append(f"{count} {key} have {field} {value}")
     images = {image["id"]: image for image in content["images"]}
     names = {category["id"]: category["name"] for category in content["categories"]}
-    grouped: dict[Any, list[dict]] = {number: [] for number in images}
+    grouped: dict[Any, list[dict[str, Any]]] = {number: [] for number in images}
     for annotation in content["annotations"]:
         text = f"annotation {annotation['id']}"
         if annotation["id"] == 0:
@@ -86,27 +88,9 @@ def check_coco(
     return Prepared(path, image_folder, content["categories"], summary), dict(problems)
 
 
-def _load(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no annotation file {path}")
-    content = read_json(path)
-    needed = {
-        "images": ("id", "file_name", "height", "width"),
-        "annotations": ("id", "image_id", "category_id", "bbox"),
-        "categories": ("id", "name"),
-    }
-    for key, fields in needed.items():
-        items = content.get(key) if isinstance(content, dict) else None
-        if not isinstance(items, list):
-            raise ValueError(f"{path} is not a COCO annotation file: it has no list {key!r}")
-        for position, item in enumerate(items):
-            absent = [f for f in fields if not isinstance(item, dict) or f not in item]
-            if absent:
-                raise ValueError(f"{path}: {key}[{position}] has no {absent[0]!r}")
-    return content
-
-
-def _problems_of(folder: Path, item: tuple[dict, Sequence[dict]]) -> list[Problem]:
+def _problems_of(
+    folder: Path, item: tuple[dict[str, Any], Sequence[dict[str, Any]]]
+) -> list[Problem]:
     image, annotations = item
     name, wanted = image["file_name"], (image["height"], image["width"])
     path = folder / name
@@ -176,7 +160,7 @@ def _has_area(polygon: Any) -> bool:
     return bool(abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) > 0)
 
 
-def _crop(rle: dict[str, Any], height: int, width: int) -> np.ndarray | None:
+def _crop(rle: dict[str, Any], height: int, width: int) -> npt.NDArray[Any] | None:
     """The tight (x, y, w, h) of a run-length encoding; None if it is not of this size."""
     try:
         counts = rle["counts"]

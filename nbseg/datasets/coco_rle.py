@@ -1,9 +1,12 @@
 """COCO's compressed run-length encoding, in numpy."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 
-def encode_rle(mask: np.ndarray) -> dict:
+def encode_rle(mask: npt.NDArray[Any]) -> dict[str, Any]:
     """Encode a binary mask (H, W) as COCO's compressed RLE, with ``counts`` as a str for json.
 
     The string is the one that ``pycocotools.mask.encode`` gives: run lengths in column-major

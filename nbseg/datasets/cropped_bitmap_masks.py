@@ -16,7 +16,7 @@ from nbseg.ops import multires_mask_targets
 from nbseg.structures.cropped_masks import CroppedMasks
 
 
-class CroppedBitmapMasks(CroppedMasks, BitmapMasks):  # type: ignore[misc]
+class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
     """``CroppedMasks`` that stand wherever MMDetection takes ``BitmapMasks``.
 
     Whatever leaves pixels on their grid works on the crops alone: resizing, flips, crops, padding,

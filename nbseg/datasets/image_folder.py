@@ -2,10 +2,11 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 from mmdet.datasets import BaseDetDataset
 
-from nbseg.datasets.image_files import SUFFIXES, image_names, image_size
+from nbseg.images import IMAGE_SUFFIXES, image_names, image_size
 from nbseg.registry import DATASETS
 
 
@@ -24,7 +25,7 @@ class ImageFolderDataset(BaseDetDataset):
         ValueError: an ``ann_file`` was given.
     """
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> list[dict[str, Any]]:
         """List the folder. Files that cannot be read are named in a warning and left out."""
         if self.ann_file:
             raise ValueError(
@@ -38,7 +39,8 @@ class ImageFolderDataset(BaseDetDataset):
             )
         folder = Path(given)
         names = image_names(folder)
-        data_list, unreadable = [], []
+        data_list: list[dict[str, Any]] = []
+        unreadable: list[str] = []
         for name in names:
             path = folder / name
             size = image_size(path)
@@ -58,7 +60,7 @@ class ImageFolderDataset(BaseDetDataset):
         if not data_list:
             raise FileNotFoundError(
                 f"no readable image in {folder} or below: found {len(names)} files of the kinds "
-                f"{', '.join(sorted(SUFFIXES))}"
+                f"{', '.join(IMAGE_SUFFIXES)}"
             )
         if unreadable:
             warnings.warn(

@@ -1,5 +1,7 @@
 """Loading of annotations with cropped masks."""
 
+from typing import Any
+
 from mmdet.datasets.transforms import LoadAnnotations
 
 from nbseg.datasets.cropped_bitmap_masks import CroppedBitmapMasks
@@ -17,7 +19,7 @@ class LoadCroppedAnnotations(LoadAnnotations):
         **kwargs: of ``LoadAnnotations``.
     """
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not self.poly2mask:
             raise ValueError(
@@ -25,7 +27,7 @@ class LoadCroppedAnnotations(LoadAnnotations):
                 "MMDetection's LoadAnnotations(poly2mask=False) keeps polygons"
             )
 
-    def _load_masks(self, results: dict) -> None:
+    def _load_masks(self, results: dict[str, Any]) -> None:
         segmentations = self._process_masks(results)
         results["gt_masks"] = CroppedBitmapMasks.from_segmentations(
             segmentations, *results["ori_shape"]

@@ -1,14 +1,16 @@
 """The outlines of the procedural set ``shapes``: five classes told apart by form alone."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 # A closed outline: (N, 2) float64 points of a figure about as large as the unit circle.
-Outline = np.ndarray
+Outline = npt.NDArray[Any]
 
 
-def _polar(radii: np.ndarray, angles: np.ndarray) -> Outline:
+def _polar(radii: npt.NDArray[Any], angles: npt.NDArray[Any]) -> Outline:
     return np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
 
 
@@ -88,7 +90,7 @@ def _subdivide(outline: Outline, step: float) -> Outline:
     return np.concatenate(pieces)
 
 
-def _warp(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _warp(points: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
     """Move points by a smooth random field: slow waves bend the figure, fast ones its edge."""
     moved = points.copy()
     for frequency, amplitude in [(2.5, 0.06), (5, 0.04), (11, 0.025), (18, 0.02), (27, 0.015)]:

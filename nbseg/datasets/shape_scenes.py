@@ -1,9 +1,11 @@
 """Pictures of the procedural set ``shapes``: textured grounds, objects that hide one another."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from nbseg.datasets.shape_outlines import CLASSES, random_outline
 
@@ -22,15 +24,17 @@ class SceneObject:
     """One object of a picture: its class, its visible mask (H, W) bool, and its whole area."""
 
     label: int
-    mask: np.ndarray
+    mask: npt.NDArray[Any]
     whole_area: int
 
-    def stays_visible(self, mask: np.ndarray) -> bool:
+    def stays_visible(self, mask: npt.NDArray[Any]) -> bool:
         area = int(mask.sum())
         return area >= MIN_AREA and area >= MIN_VISIBLE * self.whole_area
 
 
-def _smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int) -> np.ndarray:
+def _smooth_noise(
+    rng: np.random.Generator, height: int, width: int, cells: int
+) -> npt.NDArray[Any]:
     """Noise (height, width) in [0, 1]: a random grid of cells x cells, linearly interpolated."""
     grid = rng.random((cells + 1, cells + 1))
     rows, columns = (np.linspace(0, cells, n, endpoint=False) for n in (height, width))
@@ -38,25 +42,25 @@ def _smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int)
     down, right = (rows - top)[:, None], (columns - left)[None]
     upper = grid[top][:, left] * (1 - right) + grid[top][:, left + 1] * right
     lower = grid[top + 1][:, left] * (1 - right) + grid[top + 1][:, left + 1] * right
-    return upper * (1 - down) + lower * down
+    return np.asarray(upper * (1 - down) + lower * down)
 
 
-def _stripes(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def _stripes(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[Any]:
     """A plane wave (height, width) in [0, 1], its period 4 to 14 pixels."""
     angle, period = rng.uniform(0, np.pi), rng.uniform(4, 14)
     y, x = np.mgrid[:height, :width]
     phase = (x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period
-    return 0.5 + 0.5 * np.sin(phase + rng.uniform(0, 2 * np.pi))
+    return np.asarray(0.5 + 0.5 * np.sin(phase + rng.uniform(0, 2 * np.pi)))
 
 
-def _gradient(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def _gradient(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[Any]:
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:height, :width]
     ramp = x / width * np.cos(angle) + y / height * np.sin(angle)
-    return (ramp - ramp.min()) / max(np.ptp(ramp), 1e-9)
+    return np.asarray((ramp - ramp.min()) / max(np.ptp(ramp), 1e-9))
 
 
-def _texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def _texture(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[Any]:
     """Brightness offsets (height, width, 1) around 0, of a kind drawn at random."""
     kind = rng.integers(4)
     if kind == 0:
@@ -71,7 +75,7 @@ def _texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return (rng.uniform(10, 40) * (pattern - 0.5) + grain)[..., None]
 
 
-def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
+def _ground(rng: np.random.Generator, size: int) -> npt.NDArray[Any]:
     """A background (size, size, 3) float64: two blended colors, stripes, grain, fine lines."""
     first, second = rng.uniform(10, 110, 3), rng.normal(0, 25, 3)
     blend = _smooth_noise(rng, size, size, cells=int(rng.integers(2, 6)))[..., None]
@@ -87,7 +91,7 @@ def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
     return canvas.astype(np.float64)
 
 
-def _coverage(contours: list[np.ndarray]) -> tuple[np.ndarray, int, int]:
+def _coverage(contours: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], int, int]:
     """Rasterize contours: how much of each pixel they cover.
 
     Returns:
@@ -107,7 +111,9 @@ def _coverage(contours: list[np.ndarray]) -> tuple[np.ndarray, int, int]:
     return blocks.mean(axis=(1, 3)), left, top
 
 
-def _contrasting_color(rng: np.random.Generator, around: np.ndarray) -> np.ndarray | None:
+def _contrasting_color(
+    rng: np.random.Generator, around: npt.NDArray[Any]
+) -> npt.NDArray[Any] | None:
     """A random color (3,) that stands out from the pixels around (N, 3), or None."""
     for _ in range(TRIES):
         color = rng.uniform(110, 255, 3)
@@ -117,7 +123,7 @@ def _contrasting_color(rng: np.random.Generator, around: np.ndarray) -> np.ndarr
     return None
 
 
-def _center(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> np.ndarray:
+def _center(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> npt.NDArray[Any]:
     """A place for the next object: anywhere, or near an earlier one so that they overlap."""
     if objects and rng.random() < 0.2:
         rows, columns = np.nonzero(objects[rng.integers(len(objects))].mask)
@@ -126,7 +132,9 @@ def _center(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> 
     return rng.uniform(0.05, 0.95, 2) * size
 
 
-def _add_object(rng: np.random.Generator, canvas: np.ndarray, objects: list[SceneObject]) -> bool:
+def _add_object(
+    rng: np.random.Generator, canvas: npt.NDArray[Any], objects: list[SceneObject]
+) -> bool:
     """Draw one more object, unless it, or one that it covers, would be too little visible."""
     size = canvas.shape[0]
     label = int(rng.integers(len(CLASSES)))
@@ -162,7 +170,7 @@ def _add_object(rng: np.random.Generator, canvas: np.ndarray, objects: list[Scen
     return True
 
 
-def draw_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[SceneObject]]:
+def draw_scene(rng: np.random.Generator, size: int) -> tuple[npt.NDArray[Any], list[SceneObject]]:
     """Draw one picture.
 
     Colors and textures are drawn independently of the class. A pixel belongs to the topmost

@@ -1,18 +1,22 @@
 """The procedural set ``shapes``: COCO annotations and PNG images, made from a seed."""
 
-import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
+from nbseg.coco import write_coco
 from nbseg.datasets.coco_rle import encode_rle
 from nbseg.datasets.shape_outlines import CLASSES
 from nbseg.datasets.shape_scenes import draw_scene
+from nbseg.files import read_json, write_json
 
 GENERATOR_VERSION = 1  # raise it whenever the same options give other pictures
 SPLITS = ("train", "val")
@@ -39,7 +43,7 @@ class ShapesOptions:
             raise ValueError(f"seed must not be negative, found {self.seed}")
 
 
-def _record(options: ShapesOptions) -> dict:
+def _record(options: ShapesOptions) -> dict[str, Any]:
     return {
         "description": "nbseg shapes: procedural instance segmentation",
         "generator_version": GENERATOR_VERSION,
@@ -47,11 +51,10 @@ def _record(options: ShapesOptions) -> dict:
     }
 
 
-def _annotation(annotation_id: int, image_id: int, label: int, mask: np.ndarray) -> dict:
+def _annotation(image_id: int, label: int, mask: npt.NDArray[Any]) -> dict[str, Any]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     left, top = int(columns[0]), int(rows[0])
     return {
-        "id": annotation_id,
         "image_id": image_id,
         "category_id": label + 1,
         "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
@@ -63,32 +66,36 @@ def _annotation(annotation_id: int, image_id: int, label: int, mask: np.ndarray)
 
 def _write_split(folder: Path, split: str, count: int, options: ShapesOptions) -> None:
     (folder / split).mkdir()
-    images: list[dict] = []
-    annotations: list[dict] = []
-    for index in range(count):
-        # Each image has its own stream: a larger set begins with the images of a smaller one.
-        rng = np.random.default_rng([options.seed, SPLITS.index(split), index])
-        pixels, objects = draw_scene(rng, options.size)
-        name, image_id = f"{index:06d}.png", index + 1
-        if not cv2.imwrite(str(folder / split / name), pixels):
-            raise OSError(f"cannot write {folder / split / name}")
-        images.append(
-            {"id": image_id, "file_name": name, "height": options.size, "width": options.size}
-        )
-        for o in objects:
-            annotations.append(_annotation(len(annotations) + 1, image_id, o.label, o.mask))
-        if sys.stderr.isatty() or index + 1 == count:
-            end = "\n" if index + 1 == count else ""
-            print(f"\rshapes {split}: {index + 1}/{count} images", end=end, file=sys.stderr)
-    content = {
+    images: list[dict[str, Any]] = []
+
+    def annotations() -> Iterator[dict[str, Any]]:
+        number = 0
+        for index in range(count):
+            # Each image has its own stream: a larger set begins with the images of a smaller one.
+            rng = np.random.default_rng([options.seed, SPLITS.index(split), index])
+            pixels, objects = draw_scene(rng, options.size)
+            name, image_id = f"{index:06d}.png", index + 1
+            if not cv2.imwrite(str(folder / split / name), pixels):
+                raise OSError(f"cannot write {folder / split / name}; is the disk full?")
+            images.append(
+                {"id": image_id, "file_name": name, "height": options.size, "width": options.size}
+            )
+            for o in objects:
+                number += 1
+                yield {"id": number, **_annotation(image_id, o.label, o.mask)}
+            if sys.stderr.isatty() or index + 1 == count:
+                end = "\n" if index + 1 == count else ""
+                print(f"\rshapes {split}: {index + 1}/{count} images", end=end, file=sys.stderr)
+
+    tables = {
         "info": _record(options),
         "licenses": [],
         "categories": [{"id": i, "name": name} for i, name in enumerate(CLASSES, start=1)],
+        "annotations": annotations(),
+        # The list is full once the annotations are written.
         "images": images,
-        "annotations": annotations,
     }
-    path = folder / "annotations" / f"instances_{split}.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
+    write_coco(folder / "annotations" / f"instances_{split}.json", tables.items())
 
 
 def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False) -> bool:
@@ -113,7 +120,7 @@ def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False
             raise FileExistsError(
                 f"{out} exists and is not a shapes set (it has no {RECORD}): choose another folder"
             )
-        found = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        found = read_json(out / RECORD)
         if found == _record(options) and not force:
             return False
         if not force:
@@ -130,7 +137,7 @@ def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False
         (folder / "annotations").mkdir(parents=True)
         for split, count in zip(SPLITS, (options.train, options.val), strict=True):
             _write_split(folder, split, count, options)
-        (folder / RECORD).write_text(json.dumps(_record(options), indent=2), encoding="utf-8")
+        write_json(folder / RECORD, _record(options), indent=2)
         if out.exists():
             os.rename(out, Path(temporary) / "old")
         os.rename(folder, out)

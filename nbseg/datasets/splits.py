@@ -1,23 +1,24 @@
-"""Labeled and unlabeled parts of a COCO annotation file, by percent and seed."""
+"""Split a COCO json into labeled and unlabeled images, by percent and seed."""
 
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from nbseg.files import read_json, write_json
+from nbseg.coco import read_coco, write_coco
 
 
-def split_indices(count: int, percent: float, seed: int) -> np.ndarray:
+def split_indices(count: int, percent: float, seed: int) -> npt.NDArray[np.int64]:
     """Choose which of ``count`` images are labeled, as the paper's released code does.
 
-    It seeds numpy's global generator, shuffles the image indices and takes the first
-    ``int(percent / 100 * count)``, with exactly this rounding. A private generator of the
-    same kind gives the same order here, so the global state stays untouched.
+    The released code seeds numpy's global generator, shuffles the image indices and takes the first
+    ``int(percent / 100 * count)``, with exactly this rounding. A private generator of the same kind
+    gives the same order here and leaves the global generator's state untouched.
 
     Args:
         count: number of images.
-        percent: how much of them to label, in (0, 100).
-        seed: of the shuffle, 0 to 2**32 - 1.
+        percent: percentage of the images to label, in (0, 100).
+        seed: seed of the shuffle, 0 to 2**32 - 1.
 
     Returns:
         Indices of the labeled images, int64, in shuffled order.
@@ -40,58 +41,32 @@ def split_indices(count: int, percent: float, seed: int) -> np.ndarray:
     return indices[:labeled]
 
 
-def _read_coco(ann_file: Path) -> dict:
-    if not ann_file.is_file():
-        raise FileNotFoundError(f"no annotation file {ann_file}")
-    content = read_json(ann_file)
-    keys = ("images", "annotations", "categories")
-    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in keys):
-        raise ValueError(f"{ann_file} is not a COCO annotation file: it needs the lists {keys}")
-    try:
-        ids = {image["id"] for image in content["images"]}
-        strays = [a["id"] for a in content["annotations"] if a["image_id"] not in ids]
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{ann_file} is not a COCO annotation file: an image or annotation lacks {error}"
-        ) from error
-    if len(ids) < len(content["images"]):
-        raise ValueError(
-            f"{ann_file}: image ids must be unique, found {len(content['images'])} images with "
-            f"{len(ids)} ids"
-        )
-    if strays:
-        raise ValueError(
-            f"{ann_file}: {len(strays)} annotations, the first with id {strays[0]}, are of images "
-            "that the file does not list"
-        )
-    return content
-
-
 def write_split(
     ann_file: str | Path, percent: float, seed: int, out_dir: str | Path | None = None
 ) -> tuple[Path, Path]:
-    """Split a COCO annotation file into a labeled and an unlabeled one.
+    """Split a COCO json into a labeled and an unlabeled one.
 
-    Images and annotations keep the order that they have in ``ann_file``, as in the released
-    code's splits; all other keys are copied. The unlabeled file keeps its annotations: they are
-    the hidden truth that noise analysis and a fully supervised upper bound need. Training on
-    pseudo-labels never reads them.
+    Images and annotations keep their order in ``ann_file``, as in the released code's splits; all
+    other keys are copied. The unlabeled json keeps its annotations: they are the hidden truth that
+    noise analysis and a fully supervised upper bound need. Training on pseudo-labels never reads
+    them.
 
     Args:
         ann_file: a COCO json.
-        percent: how much of its images to label, in (0, 100).
-        seed: of the shuffle, see :func:`split_indices`.
-        out_dir: where to write; beside ``ann_file`` by default.
+        percent: percentage of its images to label, in (0, 100).
+        seed: seed of the shuffle, see :func:`split_indices`.
+        out_dir: folder of the two jsons; by default the folder of ``ann_file``.
 
     Returns:
         Paths of ``{stem}.{seed}@{percent}.json`` and ``{stem}.{seed}@{percent}-unlabeled.json``.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a COCO json, or see :func:`split_indices`.
+        ValueError: ``ann_file`` is not a COCO json (:func:`nbseg.coco.read_coco`), or see
+            :func:`split_indices`.
     """
     ann_file = Path(ann_file)
-    content = _read_coco(ann_file)
+    content = read_coco(ann_file)
     images = content["images"]
     chosen = set(split_indices(len(images), percent, seed).tolist())
     labeled_ids = {images[i]["id"] for i in chosen}
@@ -105,5 +80,5 @@ def write_split(
         part["annotations"] = [
             a for a in content["annotations"] if (a["image_id"] in labeled_ids) == labeled
         ]
-        write_json(path, part)
+        write_coco(path, part.items())
     return paths

@@ -1,5 +1,7 @@
 """The student's strong augmentation."""
 
+from typing import Any
+
 import albumentations
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -62,7 +64,7 @@ class StrongColorAugmentation(BaseTransform):
         weights, self.operations = zip(*_color_operations(max_blur), strict=True)
         self.weights = np.array(weights) / sum(weights)
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if np.random.random() >= self.prob:
             return results
         operation = self.operations[np.random.choice(len(self.operations), p=self.weights)]

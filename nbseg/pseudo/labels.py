@@ -1,22 +1,25 @@
-"""From the prediction store to ``pseudo_labels.json``."""
+"""Turn the prediction store into ``pseudo_labels.json``."""
 
-import json
+from __future__ import annotations
+
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
 from rich.console import Console
 from rich.progress import track
 
-from nbseg.coco import category_ids, load_coco
-from nbseg.files import replacing
+from nbseg.coco import category_ids, load_coco, write_coco
 from nbseg.ops import paste_rle
 from nbseg.pseudo.mask_nms import mask_nms
 from nbseg.pseudo.predictions import ImagePredictions, PredictionStore
 from nbseg.pseudo.thresholds import (
+    LEVELS,
     fixed_box_thresholds,
     foreground_at_threshold,
     foreground_fraction,
@@ -43,139 +46,84 @@ def make_pseudo_labels(
         store: raw predictions on the unlabeled images.
         labeled_json: COCO json of the labeled images; gives the distribution and the categories.
         classes: class names, in the order of the labels.
-        out: COCO json to write, with RLE masks and scores; it appears when it is whole.
+        out: COCO json to write, with RLE masks and scores; the file appears whole or not at all.
         box_threshold: ``"match"`` (per class, by rank), one score for all classes, or one per class
             name.
         pixel_threshold: ``"match"``, or a probability.
         floor: with ``"match"``, the lowest score that may become a pseudo-label.
-        mask_nms_iou: of predictions whose masks overlap by this IoU, whatever their classes, only
-            the most confident may become a pseudo-label (``mask_nms``); None keeps all.
+        mask_nms_iou: where the masks of predictions of any classes overlap by this IoU, only the
+            prediction with the highest score may become a pseudo-label (:func:`mask_nms`); None
+            keeps all.
 
     Returns:
-        The ``info`` of the json: thresholds, targets and counts, and what they were chosen from:
-        ``foreground_at_threshold``, by pixel threshold v / 255, and the classes'
+        The ``info`` of the json: thresholds, targets and counts, and the data they were chosen
+        from: ``foreground_at_threshold`` by pixel threshold v / 255, and per class a
         ``score_histogram`` of 100 bins from 0 to 1. ``labeled_foreground_fraction`` is None where
         the pixel threshold is fixed.
 
-    The json is written annotation by annotation, so memory is bounded by the scores, not the masks.
+    Annotations are written one by one, so memory holds the scores of all predictions, but the masks
+    of one part of the store only.
 
     Raises:
         ValueError: no pseudo-label remains, or the classes are not those of the labeled json or of
             the store.
     """
-    logger = MMLogger.get_current_instance()
     truth = load_coco(labeled_json)
     categories = category_ids(truth, classes, labeled_json)
     predicted = store.classes()
     if predicted not in ([], list(classes)):
         raise ValueError(
             f"{store.folder} has predictions of {predicted}, but the classes are "
-            f"{list(classes)}; predict again (--redo pseudo)"
+            f"{list(classes)}; predict again (--redo predict)"
         )
     per_image = instances_per_image(truth, categories)
     fixed = fixed_box_thresholds(box_threshold, classes)
-    for name, mean in zip(classes, per_image, strict=True):
-        if mean == 0 and fixed is None:
-            logger.warning(
-                f"class {name!r} has no labeled instance: none of its predictions is kept"
-            )
     fraction = foreground_fraction(truth, categories) if pixel_threshold == "match" else None
 
-    lowest = floor if fixed is None else fixed.min()
-    candidates, num_predictions, best_score = [], 0, 0.0
-    for image in _progress(store, "overlapping masks"):
-        candidates.append(_candidates(image, lowest, mask_nms_iou))
-        num_predictions += len(image.scores)
-        best_score = max(best_score, float(image.scores.max(initial=0)))
-    scores = np.concatenate([np.zeros(0, np.float32), *(image.scores for image in candidates)])
-    labels = np.concatenate([np.zeros(0, np.int64), *(image.labels for image in candidates)])
-    thresholds = fixed
-    if thresholds is None:
-        thresholds = match_box_thresholds(scores, labels, len(candidates), per_image, floor)
-    kept = int((scores >= thresholds[labels]).sum())
-    if kept == 0:
-        raise ValueError(
-            f"no pseudo-label remains of {num_predictions} predictions on {len(candidates)} images "
-            f"(best score {best_score:.3f}); train the teacher longer, or lower labels.floor or "
-            "labels.box_threshold"
-        )
-
-    def pseudo_labeled(activity: str) -> Iterator[ImagePredictions]:
-        for image, chosen in zip(_progress(store, activity), candidates, strict=True):
-            yield image.select(chosen.indices[chosen.scores >= thresholds[chosen.labels]])
-
-    foreground = foreground_at_threshold(
-        sum(
-            soft_mask_histogram(image.soft_masks, image.boxes)
-            for image in pseudo_labeled("pixel threshold")
-        )
-    )
-    pixel = pixel_threshold
-    if fraction is not None:
+    lowest = floor if fixed is None else float(fixed.min())
+    candidates = [
+        _candidates(image, lowest, mask_nms_iou) for image in _progress(store, "overlapping masks")
+    ]
+    if fixed is None:
+        _warn_of_unlabeled_classes(classes, per_image)
+    thresholds = _choose_box_thresholds(candidates, fixed, per_image, floor)
+    foreground = _foreground(_selected(store, candidates, thresholds, "pixel threshold"))
+    if fraction is None:
+        pixel = float(pixel_threshold)
+    else:
         pixel = match_pixel_threshold(foreground, fraction)
     info: dict[str, Any] = {
         "description": "pseudo-labels made by nbseg",
-        "pixel_threshold": float(pixel),
+        "pixel_threshold": pixel,
         "labeled_foreground_fraction": fraction,
         "foreground_at_threshold": foreground.tolist(),
-        "classes": {
-            name: {
-                "box_threshold": float(thresholds[i]) if np.isfinite(thresholds[i]) else None,
-                "labeled_per_image": float(per_image[i]),
-                "pseudo_per_image": 0.0,
-                "score_histogram": np.histogram(scores[labels == i], 100, (0, 1))[0].tolist(),
-            }
-            for i, name in enumerate(classes)
-        },
+        "classes": _class_info(candidates, classes, thresholds, per_image),
     }
     annotations = (
         annotation
-        for image in pseudo_labeled("pseudo-labels")
-        for annotation in _annotations(image, float(pixel), categories)
+        for image in _selected(store, candidates, thresholds, "pseudo-labels")
+        for annotation in _annotations(image, pixel, categories)
     )
-    count = np.zeros(len(classes), int)
-    with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(f'{{"images": {json.dumps([image.description for image in candidates])},\n')
-        file.write(f'"categories": {json.dumps([truth.cats[c] for c in categories])},\n')
-        file.write('"annotations": [')
-        for index, annotation in enumerate(annotations):
-            file.write((",\n" if index else "\n") + json.dumps({"id": index + 1, **annotation}))
-            count[categories.index(annotation["category_id"])] += 1
-        if not count.any():
-            raise ValueError(
-                f"all {kept} pseudo-labels are empty masks at the pixel threshold {pixel:.3f}; "
-                "lower labels.pixel_threshold"
-            )
-        for name, mean in zip(classes, count / len(candidates), strict=True):
-            info["classes"][name]["pseudo_per_image"] = float(mean)
-        file.write(f'\n],\n"info": {json.dumps(info)}}}\n')
-
-    labeled_mean, pseudo_mean = float(per_image.sum()), float(count.sum() / len(candidates))
-    logger.info(
-        f"pseudo-labels: {count.sum()} instances on {len(candidates)} images "
-        f"({pseudo_mean:.2f} an image, labeled {labeled_mean:.2f}), pixel threshold {pixel:.3f}"
-    )
-    if abs(pseudo_mean - labeled_mean) > 0.2 * labeled_mean:
-        logger.warning(
-            f"there are {pseudo_mean:.2f} pseudo-labels an image but {labeled_mean:.2f} labeled "
-            "instances: the unlabeled images differ from the labeled ones, or the teacher is weak"
-        )
+    images = [image.description for image in candidates]
+    _write(out, images, [truth.cats[c] for c in categories], annotations, info)
     return info
 
 
 class _Candidates(NamedTuple):
     """The predictions of one image that may become pseudo-labels, without their soft masks."""
 
-    description: dict[str, Any]  # of the image, as COCO has it
-    indices: np.ndarray  # (N,) int64, among the image's predictions
-    scores: np.ndarray  # (N,) float32
-    labels: np.ndarray  # (N,) int64
+    description: dict[str, Any]  # the image's entry in the COCO json
+    indices: npt.NDArray[np.int64]  # (N,), places among the image's predictions
+    scores: npt.NDArray[np.float32]  # (N,)
+    labels: npt.NDArray[np.int64]  # (N,)
+    num_predictions: int  # all predictions of the image
+    best_score: float  # the best score of all predictions of the image; 0 if there are none
 
 
 def _candidates(
     image: ImagePredictions, lowest_score: float, mask_nms_iou: float | None
 ) -> _Candidates:
-    # In this order: what overlaps a prediction and is less confident cannot suppress it.
+    # The scores come first: a prediction below the lowest score must not suppress another one.
     indices = np.flatnonzero(image.scores >= lowest_score)
     if mask_nms_iou is not None:
         indices = indices[mask_nms(image.select(indices), mask_nms_iou)]
@@ -185,7 +133,14 @@ def _candidates(
         "height": image.height,
         "width": image.width,
     }
-    return _Candidates(description, indices, image.scores[indices], image.labels[indices])
+    return _Candidates(
+        description,
+        indices,
+        image.scores[indices],
+        image.labels[indices],
+        len(image.scores),
+        float(image.scores.max(initial=0)),
+    )
 
 
 def _progress(store: PredictionStore, activity: str) -> Iterable[ImagePredictions]:
@@ -193,15 +148,137 @@ def _progress(store: PredictionStore, activity: str) -> Iterable[ImagePrediction
     return track(store, activity, total=len(store), transient=True, console=console)
 
 
+def _scores_and_labels(
+    candidates: Sequence[_Candidates],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    scores = np.concatenate([np.zeros(0, np.float32), *(image.scores for image in candidates)])
+    labels = np.concatenate([np.zeros(0, np.int64), *(image.labels for image in candidates)])
+    return scores, labels
+
+
+def _choose_box_thresholds(
+    candidates: Sequence[_Candidates],
+    fixed: npt.NDArray[np.float64] | None,
+    per_image: npt.NDArray[np.float64],
+    floor: float,
+) -> npt.NDArray[np.float64]:
+    """Return the score threshold of each class, (C,); raise a ValueError if no box remains."""
+    scores, labels = _scores_and_labels(candidates)
+    thresholds = fixed
+    if thresholds is None:
+        thresholds = match_box_thresholds(scores, labels, len(candidates), per_image, floor)
+    if not (scores >= thresholds[labels]).any():
+        raise ValueError(
+            f"no pseudo-label remains of {sum(image.num_predictions for image in candidates)} "
+            f"predictions on {len(candidates)} images (best score "
+            f"{max((image.best_score for image in candidates), default=0.0):.3f}); train the "
+            "teacher longer, or lower label.floor or label.box_threshold"
+        )
+    return thresholds
+
+
+def _selected(
+    store: PredictionStore,
+    candidates: Sequence[_Candidates],
+    thresholds: npt.NDArray[np.float64],
+    activity: str,
+) -> Iterator[ImagePredictions]:
+    """Read the store again; yield each image with the predictions that become pseudo-labels."""
+    for image, found in zip(_progress(store, activity), candidates, strict=True):
+        yield image.select(found.indices[found.scores >= thresholds[found.labels]])
+
+
+def _foreground(images: Iterable[ImagePredictions]) -> npt.NDArray[np.float64]:
+    """Return the foreground fraction at each pixel threshold over the boxes of all images."""
+    histogram = np.zeros(LEVELS)
+    for image in images:
+        histogram += soft_mask_histogram(image.soft_masks, image.boxes)
+    return foreground_at_threshold(histogram)
+
+
+def _class_info(
+    candidates: Sequence[_Candidates],
+    classes: Sequence[str],
+    thresholds: npt.NDArray[np.float64],
+    per_image: npt.NDArray[np.float64],
+) -> dict[str, dict[str, Any]]:
+    scores, labels = _scores_and_labels(candidates)
+    return {
+        name: {
+            "box_threshold": float(thresholds[i]) if np.isfinite(thresholds[i]) else None,
+            "labeled_per_image": float(per_image[i]),
+            "pseudo_per_image": 0.0,  # counted while the annotations are written
+            "score_histogram": np.histogram(scores[labels == i], 100, (0, 1))[0].tolist(),
+        }
+        for i, name in enumerate(classes)
+    }
+
+
+def _write(
+    out: str | Path,
+    images: list[dict[str, Any]],
+    categories: list[dict[str, Any]],
+    annotations: Iterable[dict[str, Any]],
+    info: dict[str, Any],
+) -> None:
+    """Write the json and count ``pseudo_per_image`` of each class into ``info``."""
+    counts: Counter[int] = Counter()
+
+    def numbered() -> Iterator[dict[str, Any]]:
+        for number, annotation in enumerate(annotations, start=1):
+            counts[annotation["category_id"]] += 1
+            yield {"id": number, **annotation}
+
+    def tables() -> Iterator[tuple[str, Any]]:
+        yield "images", images
+        yield "categories", categories
+        yield "annotations", numbered()
+        if not counts:
+            raise ValueError(
+                "all pseudo-labels are empty masks at the pixel threshold "
+                f"{info['pixel_threshold']:.3f}; lower label.pixel_threshold"
+            )
+        for category in categories:
+            per_image = counts[category["id"]] / len(images)
+            info["classes"][category["name"]]["pseudo_per_image"] = per_image
+        yield "info", info
+
+    write_coco(out, tables())
+    _log_totals(info, counts.total(), len(images))
+
+
+def _warn_of_unlabeled_classes(classes: Sequence[str], per_image: npt.NDArray[np.float64]) -> None:
+    for name, mean in zip(classes, per_image, strict=True):
+        if mean == 0:
+            MMLogger.get_current_instance().warning(
+                f"class {name!r} has no labeled instance: none of its predictions is kept"
+            )
+
+
+def _log_totals(info: dict[str, Any], instances: int, images: int) -> None:
+    logger = MMLogger.get_current_instance()
+    labeled = sum(values["labeled_per_image"] for values in info["classes"].values())
+    pseudo = instances / images
+    logger.info(
+        f"pseudo-labels: {instances} instances on {images} images ({pseudo:.2f} an image, labeled "
+        f"{labeled:.2f}), pixel threshold {info['pixel_threshold']:.3f}"
+    )
+    if abs(pseudo - labeled) > 0.2 * labeled:
+        logger.warning(
+            f"there are {pseudo:.2f} pseudo-labels an image but {labeled:.2f} labeled instances: "
+            "the unlabeled images differ from the labeled ones, or the teacher is weak"
+        )
+
+
 def _annotations(
     image: ImagePredictions, pixel_threshold: float, category_ids: list[int]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the COCO annotation, yet without an id, of each mask that is not empty."""
+    """Yield the COCO annotation, still without an id, of each mask that is not empty."""
     rles = paste_rle(image.soft_masks, image.boxes, image.height, image.width, pixel_threshold)
     for box, score, label, rle in zip(
         image.boxes.tolist(), image.scores.tolist(), image.labels.tolist(), rles, strict=True
     ):
-        # One by one: pycocotools fails on a list of more than 255.
+        # Measure one mask at a time: pycocotools fails on a list of more than 255.
         area = int(coco_mask.area(rle))
         if area == 0:
             continue

@@ -1,13 +1,16 @@
 """One object, one pseudo-label: suppression by mask overlap across classes."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from nbseg.ops import paste_rle
 from nbseg.pseudo.predictions import ImagePredictions
 
 
-def mask_nms(image: ImagePredictions, iou_threshold: float) -> np.ndarray:
+def mask_nms(image: ImagePredictions, iou_threshold: float) -> npt.NDArray[Any]:
     """Choose the predictions of an image that no better one of any class covers.
 
     A detector's own NMS works by class, so an object whose class is uncertain leaves it several

@@ -18,9 +18,10 @@ matter which process predicted an image, or when.
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from nbseg.files import replacing
 
@@ -32,12 +33,12 @@ class ImagePredictions(NamedTuple):
     file_name: str
     height: int
     width: int
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-    soft_masks: np.ndarray
+    boxes: npt.NDArray[Any]
+    scores: npt.NDArray[Any]
+    labels: npt.NDArray[Any]
+    soft_masks: npt.NDArray[Any]
 
-    def select(self, keep: np.ndarray) -> "ImagePredictions":
+    def select(self, keep: npt.NDArray[Any]) -> "ImagePredictions":
         """Return the image with the chosen predictions, a bool mask (N,) or indices."""
         return self._replace(
             boxes=self.boxes[keep],
@@ -121,8 +122,8 @@ class PredictionStore:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise FileNotFoundError(
-                f"no prediction store at {folder}; run the pseudo stage first "
-                "(tools/train.py CONFIG --stages pseudo)"
+                f"no prediction store at {folder}; run the predict stage first "
+                "(tools/train.py CONFIG --stages predict)"
             )
 
     def classes(self) -> list[str]:
@@ -136,9 +137,9 @@ class PredictionStore:
                 if "classes" not in part:
                     raise ValueError(
                         f"{path} does not name the classes it has predictions of; predict again "
-                        "(tools/train.py CONFIG --redo pseudo)"
+                        "(tools/train.py CONFIG --redo predict)"
                     )
-                return part["classes"].tolist()
+                return list(part["classes"].tolist())
         return []
 
     def file_names(self) -> dict[int, str]:

@@ -1,15 +1,17 @@
 """Thresholds that give the pseudo-labels the labeled set's distribution (paper, section 4.1)."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 LEVELS = 256  # values of a stored soft mask
 
 
-def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> np.ndarray:
+def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray[Any]:
     """Return the labeled instances of each class per labeled image, crowds left out.
 
     Args:
@@ -62,7 +64,7 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
 
 def fixed_box_thresholds(
     box_threshold: str | float | Mapping[str, float], classes: Sequence[str]
-) -> np.ndarray | None:
+) -> npt.NDArray[Any] | None:
     """Return the score threshold of each class, float64 of shape (C,); None for ``"match"``.
 
     Args:
@@ -74,31 +76,33 @@ def fixed_box_thresholds(
     """
     if box_threshold == "match":
         return None
-    given = box_threshold
-    if not isinstance(given, Mapping):
-        given = dict.fromkeys(classes, given)
+    given: Mapping[str, Any] = (
+        box_threshold
+        if isinstance(box_threshold, Mapping)
+        else dict.fromkeys(classes, box_threshold)
+    )
     missing, unknown = sorted(set(classes) - set(given)), sorted(set(given) - set(classes))
     if missing or unknown:
         raise ValueError(
-            f"labels.box_threshold has no score for the classes {missing} and names {unknown}, "
+            f"label.box_threshold has no score for the classes {missing} and names {unknown}, "
             f"which are none; the classes are {list(classes)}"
         )
     for value in given.values():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(
-                f'labels.box_threshold must be "match", a score or a score per class, found '
+                f'label.box_threshold must be "match", a score or a score per class, found '
                 f"{value!r}"
             )
     return np.array([float(given[name]) for name in classes])
 
 
 def match_box_thresholds(
-    scores: np.ndarray,
-    labels: np.ndarray,
+    scores: npt.NDArray[Any],
+    labels: npt.NDArray[Any],
     num_images: int,
-    per_image: np.ndarray,
+    per_image: npt.NDArray[Any],
     floor: float = 0.1,
-) -> np.ndarray:
+) -> npt.NDArray[Any]:
     """Return the score threshold of each class that keeps as many boxes an image as are labeled.
 
     Exact by rank over the whole set: of class c the ``round(per_image[c] * num_images)`` best boxes
@@ -129,7 +133,7 @@ def match_box_thresholds(
     return thresholds
 
 
-def soft_mask_histogram(soft_masks: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def soft_mask_histogram(soft_masks: npt.NDArray[Any], boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the image pixels that each of the 256 soft-mask values covers.
 
     Args:
@@ -148,7 +152,7 @@ def soft_mask_histogram(soft_masks: np.ndarray, boxes: np.ndarray) -> np.ndarray
     return np.bincount(soft_masks.reshape(-1), weights=weights, minlength=LEVELS)
 
 
-def foreground_at_threshold(histogram: np.ndarray) -> np.ndarray:
+def foreground_at_threshold(histogram: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the fraction of the boxes' pixels that is foreground at each pixel threshold.
 
     Args:
@@ -165,11 +169,11 @@ def foreground_at_threshold(histogram: np.ndarray) -> np.ndarray:
         raise ValueError(
             "no pseudo-label box with an area remains, so there are no pixels to threshold"
         )
-    fractions: np.ndarray = histogram[::-1].cumsum()[::-1] / total
+    fractions: npt.NDArray[Any] = histogram[::-1].cumsum()[::-1] / total
     return fractions
 
 
-def match_pixel_threshold(foreground: np.ndarray, fraction: float) -> float:
+def match_pixel_threshold(foreground: npt.NDArray[Any], fraction: float) -> float:
     """Return the threshold at which the foreground inside kept boxes is nearest to ``fraction``.
 
     Args:

@@ -59,7 +59,7 @@ def test_a_store_without_class_names_is_refused(tmp_path):
     with np.load(path) as part:
         older = {name: part[name] for name in part if name != "classes"}
     np.savez(path, **older)
-    with pytest.raises(ValueError, match=r"does not name the classes .*--redo pseudo"):
+    with pytest.raises(ValueError, match=r"does not name the classes .*--redo predict"):
         PredictionStore(tmp_path).classes()
 
 

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from nbseg.datasets.converters.coco_json import Labeled, Prepared
 from nbseg.datasets.converters.instance_map import annotation_of, encode_instances
 from nbseg.datasets.converters.plan import Plan, carry_out
 from nbseg.datasets.converters.scalabel import CATEGORIES, labels_of, load_frames, rasterize
 from nbseg.datasets.converters.trees import require, require_all
-from nbseg.datasets.image_files import image_size
+from nbseg.images import image_size, read_label_image
 
 MASKS = ("bitmasks", "rles", "polygons")
 SPLITS = {"train": 7000, "val": 1000}
@@ -169,10 +167,12 @@ def _load(item: tuple[Path, Path | Sequence[dict[str, Any]]]) -> Labeled:
 
 def _from_bitmask(path: Path, height: int, width: int) -> list[dict[str, Any]]:
     """R is the category, G the attributes, 256 B + A the instance; OpenCV's order is BGRA."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.shape != (height, width, 4):
-        found = "cannot be read" if pixels is None else f"has the shape {pixels.shape}"
-        raise ValueError(f"{path} {found}: wanted an RGBA image of {width}x{height} pixels")
+    pixels = read_label_image(path)
+    if pixels.shape != (height, width, 4):
+        raise ValueError(
+            f"{path} has the shape {pixels.shape}: wanted an RGBA image of {width}x{height} "
+            "pixels; unpack it again"
+        )
     found = encode_instances(
         pixels.view("<i4")[:, :, 0], lambda number: 1 <= number >> 16 & 255 <= len(CATEGORIES)
     )

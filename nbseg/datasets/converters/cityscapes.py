@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import cv2
-import numpy as np
+import numpy.typing as npt
 
 from nbseg.datasets.converters.cityscapes_polygons import LABELS, rasterize_polygons
 from nbseg.datasets.converters.coco_json import Labeled, Prepared
 from nbseg.datasets.converters.instance_map import encode_instances
 from nbseg.datasets.converters.plan import Plan, carry_out
 from nbseg.datasets.converters.trees import require
-from nbseg.datasets.image_files import image_size
+from nbseg.images import image_size, read_label_image
 
 CLASSES = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
 CATEGORIES = [{"id": LABELS.index(name), "name": name} for name in CLASSES]
@@ -178,9 +178,10 @@ def _category(number: int) -> int:
     return number // 1000 if number >= 1000 else number
 
 
-def _read_ids(path: Path) -> np.ndarray:
-    ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if ids is None or ids.ndim != 2:
-        found = "cannot be read" if ids is None else f"has {ids.shape[2]} channels"
-        raise ValueError(f"{path} {found}: it must be a gray PNG of 16 bits; unpack it again")
+def _read_ids(path: Path) -> npt.NDArray[Any]:
+    ids = read_label_image(path)
+    if ids.ndim != 2:
+        raise ValueError(
+            f"{path} has {ids.shape[2]} channels: wanted a gray PNG of 16 bits; unpack it again"
+        )
     return ids

@@ -1,10 +1,13 @@
 """Cityscapes' polygons to the instance image that cityscapesScripts would make of them."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw
+
+from nbseg.files import read_json
 
 # Names in the order of their ids, from 0 (cityscapesScripts, helpers/labels.py).
 LABELS = (
@@ -18,7 +21,7 @@ FIRST_WITH_INSTANCES = LABELS.index("person")
 NOT_DRAWN = "license plate"
 
 
-def rasterize_polygons(path: Path) -> np.ndarray:
+def rasterize_polygons(path: Path) -> npt.NDArray[Any]:
     """Return the instance image (H, W) int32 of a ``*_polygons.json``.
 
     As ``json2instanceImg`` of cityscapesScripts 2.3: polygons are drawn by Pillow in the order of
@@ -29,7 +32,7 @@ def rasterize_polygons(path: Path) -> np.ndarray:
     Raises:
         ValueError: a label that Cityscapes does not have, or a polygon of fewer than two points.
     """
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path)
     image = Image.new("I", (content["imgWidth"], content["imgHeight"]), 0)
     draw = ImageDraw.Draw(image)
     seen = dict.fromkeys(LABELS, 0)

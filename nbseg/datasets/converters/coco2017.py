@@ -1,11 +1,11 @@
 """COCO 2017 as downloaded: what is there, and the jsons that semi-supervised training needs."""
 
-import json
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nbseg.coco import read_coco
 from nbseg.datasets.converters.coco_json import (
     Labeled,
     Prepared,
@@ -87,8 +87,8 @@ def convert_coco(
     results = [Prepared(path, root, [], None) for path in records if path not in todo]
     if records and not todo:
         return results
-    content = _load(train)
-    for name, labeled in (("train2017", content), ("val2017", _load(root / jsons[1]))):
+    content = _read(train)
+    for name, labeled in (("train2017", content), ("val2017", _read(root / jsons[1]))):
         results.append(_checked(root, name, labeled))
     if val2014 is None:
         results[-1].notes.append(
@@ -113,21 +113,15 @@ def convert_coco(
     return results
 
 
-def _load(path: Path, keys: Collection[str] = ("images", "annotations", "categories")) -> dict:
-    # One step of the json module: there is nothing to estimate.
+def _read(path: Path, *tables: str) -> dict[str, Any]:
+    # The json module parses a file in one step, so there is no progress to show.
     print(f"reading {path} ({path.stat().st_size / 1e6:.0f} MB)", file=sys.stderr)
-    try:
-        content = json.loads(path.read_bytes())
-        if all(isinstance(content[key], list) for key in keys):
-            return content
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise ValueError(f"{path} is not a COCO json: it needs the lists {', '.join(keys)}")
+    return read_coco(path, tables) if tables else read_coco(path)
 
 
-def _parts_of_2014(images: list[dict], val2014: Path) -> dict[str, list[dict]]:
+def _parts_of_2014(images: list[dict[str, Any]], val2014: Path) -> dict[str, list[dict[str, Any]]]:
     """The images of train2017 that were in val2014, and those that were in train2014."""
-    ids = {image["id"] for image in _load(val2014, keys=("images",))["images"]}
+    ids = {image["id"] for image in _read(val2014, "images")["images"]}
     val35k = [image for image in images if image["id"] in ids]
     train2014 = [image for image in images if image["id"] not in ids]
     if not val35k or not train2014:
@@ -138,8 +132,8 @@ def _parts_of_2014(images: list[dict], val2014: Path) -> dict[str, list[dict]]:
     return {"val35k": val35k, "train2014": train2014}
 
 
-def _labeled(content: dict[str, Any], images: list[dict]) -> Iterator[Labeled]:
-    annotations: dict[int, list[dict]] = {image["id"]: [] for image in images}
+def _labeled(content: dict[str, Any], images: list[dict[str, Any]]) -> Iterator[Labeled]:
+    annotations: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
     for annotation in content["annotations"]:
         if annotation["image_id"] in annotations:
             annotations[annotation["image_id"]].append(annotation)
@@ -160,9 +154,9 @@ def _checked(root: Path, name: str, content: dict[str, Any]) -> Prepared:
 
 def _unlabeled_images(
     folder: Path, image_info: Path, workers: int
-) -> tuple[list[dict], dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     if not image_info.exists():
         return images_of(folder, workers), {}
-    content = _load(image_info, keys=("images",))
+    content = _read(image_info, "images")
     require_all(folder, [image["file_name"] for image in content["images"]], f"in {image_info}")
     return content["images"], {"licenses": content.get("licenses", [])}

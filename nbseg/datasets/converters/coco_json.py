@@ -3,12 +3,12 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbseg.files import replacing
+from nbseg.coco import write_coco
 
 # Raised when a converter begins to write something else.
 VERSION = 1
@@ -36,7 +36,13 @@ class Summary:
     crowds: Counter[str] = field(default_factory=Counter)
     samples: list[Labeled] = field(default_factory=list)
 
-    def add(self, image: dict, annotations: list[dict], names: dict[int, str], total: int) -> None:
+    def add(
+        self,
+        image: dict[str, Any],
+        annotations: list[dict[str, Any]],
+        names: dict[int, str],
+        total: int,
+    ) -> None:
         """Count an image of ``total``."""
         if len(self.samples) < SAMPLES and self.images * SAMPLES >= len(self.samples) * total:
             self.samples.append((image, annotations))
@@ -63,7 +69,7 @@ class Prepared:
 
     path: Path
     image_folder: Path
-    categories: list[dict]
+    categories: list[dict[str, Any]]
     summary: Summary | None
     documented_images: int | None = None
     documented_instances: dict[str, str] = field(default_factory=dict)
@@ -109,7 +115,7 @@ def is_prepared(path: Path, record: dict[str, Any], force: bool) -> bool:
 def write_coco_json(
     path: Path,
     record: dict[str, Any],
-    categories: list[dict],
+    categories: list[dict[str, Any]],
     content: Iterable[Labeled],
     total: int,
     **head: Any,
@@ -129,20 +135,26 @@ def write_coco_json(
     """
     names = {category["id"]: category["name"] for category in categories}
     summary = Summary()
-    images = []
-    count = 0
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(f'{{"info": {json.dumps(record)},\n')
-        for key, value in {"licenses": [], **head, "categories": categories}.items():
-            file.write(f'"{key}": {json.dumps(value)},\n')
-        file.write('"annotations": [')
+    images: list[dict[str, Any]] = []
+
+    def numbered() -> Iterator[dict[str, Any]]:
+        count = 0
         for image, annotations in content:
             image = {"id": len(images) + 1, **image}
             images.append(image)
             summary.add(image, annotations, names, total)
             for annotation in annotations:
                 count += 1
-                annotation = {"id": count, "image_id": image["id"], **annotation}
-                file.write((",\n" if count > 1 else "\n") + json.dumps(annotation))
-        file.write(f'\n],\n"images": {json.dumps(images)}}}\n')
+                yield {"id": count, "image_id": image["id"], **annotation}
+
+    tables = {
+        "info": record,
+        "licenses": [],
+        **head,
+        "categories": categories,
+        "annotations": numbered(),
+        # The list is full once the annotations are written.
+        "images": images,
+    }
+    write_coco(path, tables.items())
     return summary

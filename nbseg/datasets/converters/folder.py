@@ -1,17 +1,19 @@
 """Any folder of images to a COCO json without annotations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from nbseg.datasets.converters.coco_json import (
+    Labeled,
     Prepared,
     is_prepared,
     source_record,
     write_coco_json,
 )
 from nbseg.datasets.converters.parallel import parallel_map
-from nbseg.datasets.image_files import SUFFIXES, image_names, image_size
+from nbseg.images import IMAGE_SUFFIXES, image_names, image_size
 
 
 def convert_folder(
@@ -38,19 +40,19 @@ def convert_folder(
     names = image_names(folder)
     if not names:
         found = "an image in it" if folder.is_dir() else "such a folder"
-        raise FileNotFoundError(f"{folder}: there is not {found} ({', '.join(sorted(SUFFIXES))})")
+        raise FileNotFoundError(f"{folder}: there is not {found} ({', '.join(IMAGE_SUFFIXES)})")
     categories = [{"id": index, "name": name} for index, name in enumerate(classes, start=1)]
     record = source_record(
         f"images, classes {list(classes)}", folder, (folder / name for name in names)
     )
     summary = None
     if not is_prepared(out, record, force):
-        content = ((image, []) for image in images_of(folder, workers))
+        content: Iterator[Labeled] = ((image, []) for image in images_of(folder, workers))
         summary = write_coco_json(out, record, categories, content, len(names))
     return Prepared(out, folder, categories, summary)
 
 
-def images_of(folder: Path, workers: int) -> list[dict]:
+def images_of(folder: Path, workers: int) -> list[dict[str, Any]]:
     """Return COCO images, without ids, of all images of a folder and its sub-folders.
 
     Raises:
@@ -59,7 +61,7 @@ def images_of(folder: Path, workers: int) -> list[dict]:
     return list(parallel_map(partial(_image, folder), image_names(folder), workers, "image sizes"))
 
 
-def _image(folder: Path, name: str) -> dict:
+def _image(folder: Path, name: str) -> dict[str, Any]:
     size = image_size(folder / name)
     if size is None:
         raise ValueError(f"{folder / name} cannot be read as an image: replace or remove it")

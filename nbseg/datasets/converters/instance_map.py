@@ -5,10 +5,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 
-def encode_instances(ids: np.ndarray, wanted: Callable[[int], bool]) -> dict[int, dict[str, Any]]:
+def encode_instances(
+    ids: npt.NDArray[Any], wanted: Callable[[int], bool]
+) -> dict[int, dict[str, Any]]:
     """Encode the pixels of each number as COCO's compressed RLE.
 
     One pass over the map finds the runs of all instances: a mask of the image's size for each, as

@@ -32,7 +32,7 @@ class Plan:
     path: Path
     description: str
     image_folder: Path
-    categories: list[dict]
+    categories: list[dict[str, Any]]
     sources: list[Path]
     items: Sequence[Any]
     documented_images: int | None = None

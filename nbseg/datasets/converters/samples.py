@@ -1,12 +1,14 @@
-"""A picture of a few images of a set with their masks, to look at before training."""
+"""Draw a few images of a data set with their masks, to look at before training."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from nbseg.datasets.converters.coco_json import Prepared
 from nbseg.files import replacing
+from nbseg.images import Image, read_image
 from nbseg.visualization.annotations import draw_annotations
 
 COLUMNS = 3
@@ -18,7 +20,7 @@ def write_samples(prepared: Prepared, path: Path) -> None:
 
     Raises:
         ValueError: an image cannot be read.
-        OSError: the picture cannot be written.
+        OSError: an image is missing, or the picture cannot be written.
     """
     assert prepared.summary is not None
     tiles = [
@@ -31,24 +33,22 @@ def write_samples(prepared: Prepared, path: Path) -> None:
             raise OSError(f"cannot write {path}")
 
 
-def _tile(path: Path, annotations: list[dict], categories: list[dict]) -> np.ndarray:
-    pixels = cv2.imread(str(path))
-    if pixels is None:
-        raise ValueError(f"{path} cannot be read as an image: replace or remove it")
+def _tile(path: Path, annotations: list[dict[str, Any]], categories: list[dict[str, Any]]) -> Image:
+    pixels = read_image(path)
     height, width = pixels.shape[:2]
     scale = min(TILE[0] / width, TILE[1] / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return draw_annotations(pixels, [_with_mask(a) for a in annotations], categories, size)
 
 
-def _row(tiles: list[np.ndarray]) -> np.ndarray:
+def _row(tiles: list[Image]) -> Image:
     row = np.zeros((max(len(tile) for tile in tiles), COLUMNS * TILE[0], 3), np.uint8)
     for column, tile in enumerate(tiles):
         row[: tile.shape[0], column * TILE[0] :][:, : tile.shape[1]] = tile
     return row
 
 
-def _with_mask(annotation: dict) -> dict:
+def _with_mask(annotation: dict[str, Any]) -> dict[str, Any]:
     if annotation.get("segmentation"):
         return annotation
     x, y, w, h = annotation["bbox"]

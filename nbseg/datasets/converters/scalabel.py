@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
@@ -70,7 +71,7 @@ def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]
     return found, others
 
 
-def rasterize(objects: list[list[dict[str, Any]]], height: int, width: int) -> np.ndarray:
+def rasterize(objects: list[list[dict[str, Any]]], height: int, width: int) -> npt.NDArray[Any]:
     """Draw ``poly2d`` outlines, lines and cubic Bézier curves, later ones over earlier ones.
 
     matplotlib draws, without anti-aliasing, as in the official ``to_mask``; so that masks are
@@ -96,9 +97,10 @@ def rasterize(objects: list[list[dict[str, Any]]], height: int, width: int) -> n
         color = (index // 65536 / 255, index // 256 % 256 / 255, index % 256 / 255)
         for outline in outlines:
             axes.add_patch(_patch(outline, color))
-    canvas.draw()
-    red, green, blue, _ = np.moveaxis(np.asarray(canvas.buffer_rgba()).astype(np.int32), 2, 0)
-    return red * 65536 + green * 256 + blue
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    red, green, blue, _ = np.moveaxis(pixels.astype(np.int32), 2, 0)
+    return np.asarray(red * 65536 + green * 256 + blue)
 
 
 def _patch(outline: dict[str, Any], color: tuple[float, float, float]) -> PathPatch:
