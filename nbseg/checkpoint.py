@@ -31,7 +31,7 @@ def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:
             they were.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
+        model = getattr(model, "module")  # noqa: B009  a submodule, which mypy takes for a Tensor
     content = torch.load(checkpoint, map_location="cpu", weights_only=False)
     state = content.get("state_dict", content)
     expected = model.state_dict()

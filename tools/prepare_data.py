@@ -1,13 +1,19 @@
 """Prepare data: make the procedural set, convert downloaded sets, check and split annotations."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.datasets.splits import write_split
+
+if TYPE_CHECKING:
+    from nbseg.datasets.converters.coco_json import Prepared
 
 SHAPES_EXAMPLES = """\
 examples:
@@ -125,10 +131,11 @@ def check(args: argparse.Namespace) -> None:
 
 
 def _annotations(args: argparse.Namespace) -> Path:
-    return (args.out or args.dir) / "annotations"
+    folder: Path = args.out or args.dir
+    return folder / "annotations"
 
 
-def _report(results: Sequence, out: Path) -> None:
+def _report(results: Sequence[Prepared], out: Path) -> None:
     from nbseg.datasets.converters.samples import write_samples
     from nbseg.datasets.converters.summary import describe
 
@@ -146,7 +153,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(run, text: str, epilog: str) -> argparse.ArgumentParser:
+    def add(
+        run: Callable[[argparse.Namespace], None], text: str, epilog: str
+    ) -> argparse.ArgumentParser:
         command = commands.add_parser(
             run.__name__,
             help=text,

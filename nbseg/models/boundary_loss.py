@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nbseg.models.logits import at_least_float32
 from nbseg.registry import MODELS
 
 
@@ -11,12 +12,12 @@ from nbseg.registry import MODELS
 class BoundaryLoss(nn.Module):
     """Dice loss plus binary cross-entropy of boundaries (BMask R-CNN, section 3).
 
-    The dice term, ``1 - (2 sum(pg) + 1) / (sum(p^2) + sum(g^2) + 1)`` of each RoI, does not care
-    how few pixels a boundary has.
+    The dice term of each RoI is ``1 - (2 sum(pg) + 1) / (sum(p^2) + sum(g^2) + 1)``. Its size does
+    not depend on how few pixels a boundary has.
 
     Args:
-        bce_weight: of the cross-entropy beside the dice loss, the paper's lambda.
-        loss_weight: factor on the sum.
+        bce_weight: factor on the cross-entropy, lambda in the BMask R-CNN paper.
+        loss_weight: factor on the sum of both terms.
     """
 
     def __init__(self, bce_weight: float = 1.0, loss_weight: float = 1.0) -> None:
@@ -31,7 +32,7 @@ class BoundaryLoss(nn.Module):
             pred: logits, shape (R, S, S), R > 0.
             target: 0 or 1, shape (R, S, S), any dtype.
         """
-        pred = pred if pred.dtype == torch.float64 else pred.float()
+        pred = at_least_float32(pred)
         target = target.to(pred)
         p, g = pred.sigmoid().flatten(1), target.flatten(1)
         overlap, size = (p * g).sum(1), (p * p).sum(1) + (g * g).sum(1)
@@ -41,16 +42,16 @@ class BoundaryLoss(nn.Module):
 
 
 def boundary_targets(masks: Tensor) -> Tensor:
-    """Return the boundaries of binary masks, where their Laplacian is positive.
+    """Return the boundaries of binary masks: the pixels where their Laplacian is positive.
 
-    These are the foreground pixels with background among their eight neighbors. Outside
-    the RoI is background, as an object ends at its box.
+    These are the foreground pixels with background among their eight neighbors. Pixels outside
+    the RoI count as background, because an object ends at its box.
 
     Args:
         masks: 0 or 1, shape (R, S, S), any dtype.
 
     Returns:
-        The shape and dtype of ``masks``, 0 or 1.
+        0 or 1, with the shape and dtype of ``masks``.
     """
     kernel = torch.full((1, 1, 3, 3), -1.0, device=masks.device)
     kernel[..., 1, 1] = 8

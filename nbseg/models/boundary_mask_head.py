@@ -7,16 +7,18 @@
 R RoIs, K feature channels; both outputs (R, C, 28, 28), C classes or 1 if class-agnostic.
 """
 
-import torch
+from collections.abc import Sequence
+from typing import Any
+
 from mmcv.cnn import ConvModule
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
-from mmdet.models.task_modules.samplers import SamplingResult
-from mmdet.utils import ConfigType, InstanceList
+from mmdet.utils import ConfigType
+from mmengine.model import kaiming_init
 from torch import Tensor, nn
 
 from nbseg.models.boundary_loss import boundary_targets
-from nbseg.models.mask_targets import batch_mask_targets
-from nbseg.models.rle_mask_head import RLEMaskHead
+from nbseg.models.logits import select_masks
+from nbseg.models.multi_mask_head import MultiMaskHead
 from nbseg.registry import MODELS
 
 
@@ -26,10 +28,10 @@ class MaskAndBoundaryRoIExtractor(SingleRoIExtractor):
 
     Args:
         boundary_size: side of the boundary features.
-        **kwargs: of ``SingleRoIExtractor``, for the mask features.
+        **kwargs: options of ``SingleRoIExtractor``, for the mask features.
     """
 
-    def __init__(self, boundary_size: int = 28, **kwargs) -> None:
+    def __init__(self, boundary_size: int = 28, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         layer = {**kwargs["roi_layer"], "output_size": boundary_size}
         (self.boundary_layer,) = self.build_roi_layers(layer, self.featmap_strides[:1])
@@ -45,35 +47,33 @@ class MaskAndBoundaryRoIExtractor(SingleRoIExtractor):
 
 
 @MODELS.register_module()
-class BoundaryMaskHead(RLEMaskHead):
-    """Mask head beside a boundary head; each receives the other's features.
+class BoundaryMaskHead(MultiMaskHead):
+    """Mask head with a second branch for boundaries; each branch receives the other's features.
 
-    For ``StandardRoIHead`` and ``CascadeRoIHead`` with a ``MaskAndBoundaryRoIExtractor``. In
-    training ``forward`` returns mask and boundary logits and the loss has the entries
-    ``loss_mask`` and ``loss_boundary``; at test time it returns the mask logits alone.
+    The head needs ``StandardRoIHead`` or ``CascadeRoIHead`` with a ``MaskAndBoundaryRoIExtractor``.
+    In training ``forward`` returns mask and boundary logits and the loss has the entries
+    ``loss_mask`` and ``loss_boundary``; at test time ``forward`` returns the mask logits alone.
 
     Boundaries are predicted per class if masks are.
 
     Args:
-        num_convs: convolutions of the mask features before they meet the boundary's.
-        loss_boundary: on the logits (R, S, S) of the RoIs' classes and boundary targets (R, S, S).
-        **kwargs: of ``RLEMaskHead``. The upsampling is always a stride-2 deconvolution.
+        num_convs: number of convolutions on the mask features before the boundary branch reads
+            them.
+        loss_boundary: config of the loss on the boundary logits (R, S, S) of the RoIs' classes and
+            boundary targets (R, S, S); default ``BoundaryLoss``.
+        **kwargs: options of ``RLEMaskHead``. The upsampling is always a stride-2 deconvolution.
     """
 
     def __init__(
-        self, num_convs: int = 4, loss_boundary: ConfigType | None = None, **kwargs
+        self, num_convs: int = 4, loss_boundary: ConfigType | None = None, **kwargs: Any
     ) -> None:
         if num_convs < 1:
             raise ValueError(f"BoundaryMaskHead: num_convs must be positive, found {num_convs}")
         super().__init__(num_convs=num_convs, **kwargs)
-        if self.upsample_method != "deconv" or self.scale_factor != 2:
-            raise ValueError(
-                "BoundaryMaskHead: upsample_cfg must be dict(type='deconv', scale_factor=2), "
-                f"found type {self.upsample_method!r} and scale_factor {self.scale_factor}"
-            )
+        self._require_doubling_deconvolution()
         channels = self.conv_out_channels
 
-        def conv(in_channels: int, size: int, stride: int = 1, **options) -> ConvModule:
+        def conv(in_channels: int, size: int, stride: int = 1) -> ConvModule:
             return ConvModule(
                 in_channels,
                 channels,
@@ -82,7 +82,6 @@ class BoundaryMaskHead(RLEMaskHead):
                 padding=size // 2,
                 conv_cfg=self.conv_cfg,
                 norm_cfg=self.norm_cfg,
-                **options,
             )
 
         self.boundary_downsample = conv(self.in_channels, 3, stride=2)
@@ -98,8 +97,7 @@ class BoundaryMaskHead(RLEMaskHead):
         """Initialize the boundary predictor as ``FCNMaskHead`` does the mask predictor."""
         super().init_weights()
         for layer in (self.boundary_upsample, self.boundary_logits):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+            kaiming_init(layer)
 
     def forward(self, x: tuple[Tensor, Tensor]) -> Tensor | tuple[Tensor, Tensor]:
         """Return mask logits (R, C, 2s, 2s); in training a tuple of them and boundary logits.
@@ -113,36 +111,26 @@ class BoundaryMaskHead(RLEMaskHead):
         boundary = self.boundary_downsample(boundary) + self.mask_to_boundary(mask)
         boundary = self.boundary_convs(boundary)
         mask = self.final_conv(mask + self.boundary_to_mask(boundary))
-        masks = self.conv_logits(self.relu(self.upsample(mask)))
+        masks: Tensor = self.conv_logits(self.relu(self.upsample(mask)))
         if not self.training:
             return masks
         return masks, self.boundary_logits(self.relu(self.boundary_upsample(boundary)))
 
-    def loss_and_target(
-        self,
-        mask_preds: tuple[Tensor, Tensor],
-        sampling_results: list[SamplingResult],
-        batch_gt_instances: InstanceList,
-        rcnn_train_cfg: ConfigType,
-    ) -> dict:
-        """Return ``dict(loss_mask=dict(loss_mask, loss_boundary), mask_targets)``.
+    def target_sizes(
+        self, mask_preds: Sequence[Tensor], rcnn_train_cfg: ConfigType
+    ) -> tuple[int, ...]:
+        """Return the one size that mask and boundary logits have; ``mask_size`` is not read."""
+        return super().target_sizes(mask_preds[:1], rcnn_train_cfg)
 
-        Arguments as in ``FCNMaskHead.loss_and_target``, ``mask_preds`` being the training output of
-        ``forward``. The targets have the size of the logits; ``mask_size`` is not read.
-        """
+    def losses(
+        self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
+    ) -> dict[str, Tensor]:
+        """Return ``loss_mask`` and ``loss_boundary``."""
         masks, boundaries = mask_preds
-        (targets,) = batch_mask_targets(
-            sampling_results, batch_gt_instances, sizes=masks.shape[-1:]
+        (target,) = targets
+        loss_boundary = (
+            self.loss_boundary(select_masks(boundaries, labels), boundary_targets(target))
+            if len(labels)
+            else boundaries.sum()
         )
-        labels = torch.cat([sampling.pos_gt_labels for sampling in sampling_results])
-        if self.class_agnostic:
-            labels = torch.zeros_like(labels)
-        if len(labels) == 0:
-            losses = dict(loss_mask=masks.sum(), loss_boundary=boundaries.sum())
-        else:
-            of_class = boundaries[torch.arange(len(labels), device=labels.device), labels]
-            losses = dict(
-                loss_mask=self.loss_mask(masks, targets.float(), labels),
-                loss_boundary=self.loss_boundary(of_class, boundary_targets(targets)),
-            )
-        return dict(loss_mask=losses, mask_targets=targets)
+        return dict(loss_mask=self.loss_of(masks, target, labels), loss_boundary=loss_boundary)

@@ -10,9 +10,9 @@ from nbseg.registry import MODELS
 class BoundaryPreservingLoss(nn.Module):
     """Binary cross-entropy of a mask head, re-weighted by the boundary-preserving map (BPM).
 
-    A drop-in for ``CrossEntropyLoss(use_mask=True)`` as the ``loss_mask`` of any MMDetection mask
-    head. Pixels where the Laplacian of the predicted soft mask is large, its boundary, weigh more;
-    the weights of one RoI have mean ``gain`` and carry no gradient.
+    This loss replaces ``CrossEntropyLoss(use_mask=True)`` as the ``loss_mask`` of any MMDetection
+    mask head. Pixels at the boundary of the predicted soft mask, where its Laplacian is large,
+    weigh more; the weights of one RoI have mean ``gain`` and carry no gradient.
 
     Args:
         gain: mean weight of each RoI.

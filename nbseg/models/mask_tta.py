@@ -1,5 +1,7 @@
 """Test-time augmentation for instance segmentation: merged boxes, averaged soft masks."""
 
+from typing import Any
+
 import torch
 from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
 from mmdet.models.test_time_augs import DetTTAModel
@@ -38,10 +40,12 @@ class MaskTTAModel(DetTTAModel):
             it are computed twice.
     """
 
-    def __init__(self, *args, feature_budget: int = 1 << 30, tta_cfg: dict, **kwargs) -> None:
+    def __init__(
+        self, *args: Any, feature_budget: int = 1 << 30, tta_cfg: dict[str, Any], **kwargs: Any
+    ) -> None:
         super().__init__(*args, tta_cfg=ConfigDict(tta_cfg), **kwargs)
         self.feature_budget = feature_budget
-        roi_head = getattr(self.module, "roi_head", None)
+        roi_head: Any = getattr(self.module, "roi_head", None)
         supported = isinstance(roi_head, SoftMaskRoIHead) or any(
             getattr(type(roi_head), "_mask_forward", None) is base._mask_forward
             and type(roi_head).predict_mask is base.predict_mask
@@ -54,7 +58,7 @@ class MaskTTAModel(DetTTAModel):
                 f"{type(roi_head).__name__} in {type(self.module).__name__}"
             )
 
-    def test_step(self, data: dict) -> SampleList:
+    def test_step(self, data: dict[str, Any]) -> SampleList:
         """Return one sample an image.
 
         Args:
@@ -82,13 +86,13 @@ class MaskTTAModel(DetTTAModel):
         )
         boxes = [sample.pred_instances.bboxes for sample in merged]
         labels = torch.cat([sample.pred_instances.labels for sample in merged])
-        total = None
+        total: Any = 0
         for view, kept in zip(views, features, strict=True):
             view_features = kept if kept is not None else self._extract(view)[0]
             soft_masks = self._predict_soft_masks(
                 view_features, view["data_samples"], boxes, labels
             )
-            total = soft_masks if total is None else total + soft_masks
+            total = total + soft_masks
         soft_masks_of_images = (total / len(views)).split([len(b) for b in boxes])
         threshold = float(self.module.roi_head.test_cfg.mask_thr_binary)
         for sample, soft_masks in zip(merged, soft_masks_of_images, strict=True):
@@ -139,13 +143,11 @@ class MaskTTAModel(DetTTAModel):
         )
         return merged
 
-    def _extract(self, view: dict) -> tuple[tuple[Tensor, ...], SampleList]:
+    def _extract(self, view: dict[str, Any]) -> tuple[tuple[Tensor, ...], SampleList]:
         processed = self.module.data_preprocessor(dict(view), training=False)
         return self.module.extract_feat(processed["inputs"]), processed["data_samples"]
 
-    def _predict_boxes(
-        self, features: tuple[Tensor, ...], samples: SampleList
-    ) -> list[DetDataSample]:
+    def _predict_boxes(self, features: tuple[Tensor, ...], samples: SampleList) -> SampleList:
         """Fill ``pred_instances`` with the boxes of a view, at the image's scale, still flipped."""
         proposals = self.module.rpn_head.predict(features, samples, rescale=False)
         roi_head = self.module.roi_head
@@ -184,7 +186,9 @@ class MaskTTAModel(DetTTAModel):
         upright = [
             image_masks.flip(FLIPPED_DIMS[sample.flip_direction]) if sample.flip else image_masks
             for image_masks, sample in zip(
-                soft_masks.split([len(b) for b in boxes]), samples, strict=True
+                soft_masks.split([len(b) for b in boxes]),  # type: ignore[no-untyped-call]
+                samples,
+                strict=True,
             )
         ]
         return torch.cat(upright)

@@ -11,13 +11,15 @@ R RoIs, K feature channels, C classes (1 if class-agnostic). The fused logits ar
 boundary.
 """
 
+from typing import Any
+
 import torch
 from mmcv.cnn import ConvModule, build_conv_layer
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.utils import ConfigType, InstanceList
 from torch import Tensor, nn
 
-from nbseg.models.mask_targets import batch_mask_targets
+from nbseg.models.proposal_targets import proposal_mask_targets
 from nbseg.models.rle_mask_head import RLEMaskHead
 from nbseg.registry import MODELS
 
@@ -40,7 +42,7 @@ class NoiseTolerantMaskHead(RLEMaskHead):
         **kwargs: of ``RLEMaskHead``. The upsampling is always a stride-2 deconvolution.
     """
 
-    def __init__(self, num_convs: int = 3, **kwargs) -> None:
+    def __init__(self, num_convs: int = 3, **kwargs: Any) -> None:
         super().__init__(num_convs=num_convs, **kwargs)
         if self.upsample_method != "deconv" or self.scale_factor != 2:
             raise ValueError(
@@ -87,8 +89,9 @@ class NoiseTolerantMaskHead(RLEMaskHead):
         with torch.no_grad():
             self.coarse_upsample.weight.copy_(identity[:, :, None, None].expand(-1, -1, 2, 2))
             self.fusion.weight.copy_(torch.cat([identity, identity], 1)[:, :, None, None] / 2)
-        nn.init.zeros_(self.coarse_upsample.bias)
-        nn.init.zeros_(self.fusion.bias)
+        for layer in (self.coarse_upsample, self.fusion):
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return mask logits.
@@ -107,7 +110,7 @@ class NoiseTolerantMaskHead(RLEMaskHead):
         fused = self.fusion(torch.cat([fine, self.coarse_upsample(coarse)], dim=1))
         return (fused, coarse) if self.training else fused
 
-    def get_targets(
+    def get_targets(  # type: ignore[override]  # one size more than a plain head
         self,
         sampling_results: list[SamplingResult],
         batch_gt_instances: InstanceList,
@@ -124,7 +127,7 @@ class NoiseTolerantMaskHead(RLEMaskHead):
             uint8 tensors of shape (R, s, s) and (R, s/2, s/2), R all images' positive proposals.
         """
         size = int(rcnn_train_cfg["mask_size"])
-        fine, coarse = batch_mask_targets(
+        fine, coarse = proposal_mask_targets(
             sampling_results, batch_gt_instances, sizes=(size, size // 2)
         )
         return fine, coarse
@@ -135,7 +138,7 @@ class NoiseTolerantMaskHead(RLEMaskHead):
         sampling_results: list[SamplingResult],
         batch_gt_instances: InstanceList,
         rcnn_train_cfg: ConfigType,
-    ) -> dict:
+    ) -> dict[str, Any]:
         """Return ``dict(loss_mask=dict(loss_mask, loss_mask_coarse), mask_targets)``.
 
         Arguments as in ``FCNMaskHead.loss_and_target``, ``mask_preds`` being the training output of

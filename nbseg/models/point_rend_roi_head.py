@@ -1,5 +1,7 @@
 """PointRend (Kirillov et al., CVPR 2020) with masks as crops in and run lengths out."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmcv.ops import point_sample
@@ -55,21 +57,24 @@ class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
         sampling_results: list[SamplingResult],
         mask_preds: Tensor,
         batch_gt_instances: list[InstanceData],
-    ) -> dict:
+    ) -> dict[str, Any]:
         if len(mask_preds) == 0:
             # Zero, but every process has the same parameters to reduce.
             return dict(loss_point=0 * sum(p.sum() for p in self.point_head.parameters()))
-        return super()._mask_point_loss(x, sampling_results, mask_preds, batch_gt_instances)
+        losses: dict[str, Any] = super()._mask_point_loss(
+            x, sampling_results, mask_preds, batch_gt_instances
+        )
+        return losses
 
     def predict_soft_masks(self, x: tuple[Tensor, ...], rois: Tensor, labels: Tensor) -> Tensor:
-        coarse = self._mask_forward(x, rois)["mask_preds"]
+        coarse: Tensor = self._mask_forward(x, rois)["mask_preds"]
         steps, factor = self.test_cfg.subdivision_steps, self.test_cfg.scale_factor
         if len(rois) == 0:
             size = coarse.shape[-1] * factor**steps
             return coarse.new_zeros(0, size, size)
         every = torch.arange(len(labels), device=labels.device)
         channels = torch.zeros_like(labels) if coarse.shape[1] == 1 else labels
-        refined = coarse[every, channels][:, None]
+        refined: Tensor = coarse[every, channels][:, None]
         for step in range(steps):
             refined = F.interpolate(
                 refined, scale_factor=factor, mode="bilinear", align_corners=False

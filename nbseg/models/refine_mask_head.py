@@ -11,6 +11,7 @@ in prediction (boundary-aware refinement).
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.utils import ConfigType, InstanceList
 from torch import Tensor, nn
 
-from nbseg.models.mask_targets import batch_mask_targets
+from nbseg.models.proposal_targets import proposal_mask_targets
 from nbseg.models.rle_mask_head import RLEMaskHead
 from nbseg.registry import MODELS
 
@@ -89,7 +90,7 @@ class RefineMaskHead(RLEMaskHead):
         stage_weights: Sequence[float] = (0.25, 0.5, 0.75, 1.0),
         boundary_width: int = 2,
         test_boundary_width: int = 1,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if num_convs < 1:
             raise ValueError(f"RefineMaskHead: num_convs must be positive, found {num_convs}")
@@ -158,17 +159,17 @@ class RefineMaskHead(RLEMaskHead):
         sampling_results: list[SamplingResult],
         batch_gt_instances: InstanceList,
         rcnn_train_cfg: ConfigType,
-    ) -> dict:
+    ) -> dict[str, Any]:
         """Return ``dict(loss_mask=dict(loss_mask_14, ...), mask_targets)``.
 
         Arguments as in ``FCNMaskHead.loss_and_target``, ``mask_preds`` being the output of
         ``forward``. The targets have the sizes of the logits; ``mask_size`` is not read.
         """
         sizes = [logits.shape[-1] for logits in mask_preds]
-        targets = batch_mask_targets(sampling_results, batch_gt_instances, sizes)
+        targets = proposal_mask_targets(sampling_results, batch_gt_instances, sizes)
         labels = torch.cat([sampling.pos_gt_labels for sampling in sampling_results])
         losses = {}
-        previous = None  # prediction and target of the stage before
+        previous: tuple[Tensor, ...] = ()  # prediction and target of the stage before
         for stage, (logits, target) in enumerate(zip(mask_preds, targets, strict=True)):
             of_class = self.of_class(logits, labels)
             if len(labels) == 0:

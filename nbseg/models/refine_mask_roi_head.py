@@ -1,5 +1,7 @@
 """The semantic branch and RoI head of RefineMask (Zhang et al., CVPR 2021, section 3)."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
@@ -59,8 +61,9 @@ class ForegroundHead(BaseModule):
         The target is foreground where instances cover half of a cell or more. Pseudo-labeled
         instances count like labeled ones.
         """
+        height, width = logits.shape[-2:]
         covered = [
-            F.adaptive_avg_pool2d(self._union(instances, logits.device)[None], logits.shape[-2:])
+            F.adaptive_avg_pool2d(self._union(instances, logits.device)[None], (height, width))
             for instances in batch_gt_instances
         ]
         target = (torch.stack(covered) >= 0.5).float()
@@ -81,7 +84,7 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
         **kwargs: of ``StandardRoIHead``; ``mask_roi_extractor`` is needed.
     """
 
-    def __init__(self, semantic_head: ConfigType, **kwargs) -> None:
+    def __init__(self, semantic_head: ConfigType, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.semantic_head = MODELS.build(semantic_head)
         if self.share_roi_extractor:
@@ -99,7 +102,7 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
         sampling_results: list[SamplingResult],
         bbox_feats: Tensor,
         batch_gt_instances: InstanceList,
-    ) -> dict:
+    ) -> dict[str, Any]:
         """Return ``dict(loss_mask=...)`` as ``StandardRoIHead`` does, with ``loss_semantic``."""
         rois = bbox2roi([sampling.pos_priors for sampling in sampling_results])
         labels = torch.cat([sampling.pos_gt_labels for sampling in sampling_results])
@@ -115,7 +118,8 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
 
     def predict_soft_masks(self, x: tuple[Tensor, ...], rois: Tensor, labels: Tensor) -> Tensor:
         stages = self._stages(x, self.semantic_head(x[0]), rois, labels)
-        return self.mask_head.soft_masks(stages, labels)
+        soft_masks: Tensor = self.mask_head.soft_masks(stages, labels)
+        return soft_masks
 
     def _stages(
         self, x: tuple[Tensor, ...], semantic: tuple[Tensor, Tensor], rois: Tensor, labels: Tensor
@@ -126,4 +130,5 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
         maps = torch.cat([features, logits.sigmoid()], dim=1).float()
         pooled = [layer(maps, rois) for layer in self.semantic_layers]
         instance = self.mask_roi_extractor(x[: self.mask_roi_extractor.num_inputs], rois)
-        return self.mask_head(instance, pooled, labels)
+        stages: list[Tensor] = self.mask_head(instance, pooled, labels)
+        return stages

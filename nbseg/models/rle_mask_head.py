@@ -1,12 +1,14 @@
-"""A plain mask head, with masks as crops on their way in and run lengths on their way out."""
+"""A plain mask head that reads masks as crops and writes them as run lengths."""
 
-import torch
+from typing import Any
+
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.utils import ConfigType, InstanceList
 from torch import Tensor
 
-from nbseg.models.mask_targets import batch_mask_targets
+from nbseg.models.logits import mask_channels, select_masks
+from nbseg.models.proposal_targets import proposal_mask_targets
 from nbseg.ops import paste_rle
 from nbseg.registry import MODELS
 
@@ -15,14 +17,15 @@ from nbseg.registry import MODELS
 class RLEMaskHead(FCNMaskHead):
     """``FCNMaskHead`` that predicts COCO run lengths where the test config asks for them.
 
-    ``test_cfg.rcnn.mask_format`` is ``"bitmap"``, MMDetection's boolean tensors of the image's size
-    (N, H, W), the default, or ``"rle"``, a list of N compressed COCO RLE, which ``CocoMetric`` and
-    ``InstanceMetric`` take as well. Run lengths are made from each mask's box, so evaluation never
-    holds a mask of the image's size; they are those of the bitmaps that MMDetection pastes on a
-    CPU. MMDetection's other metrics, its inferencer and its visualizer want bitmaps.
+    ``test_cfg.rcnn.mask_format`` is ``"bitmap"``, the default, for MMDetection's boolean tensor of
+    full-size masks (N, H, W), or ``"rle"`` for a list of N compressed COCO RLE, which
+    ``CocoMetric`` and ``InstanceMetric`` also read. Run lengths are made from each mask's box, so
+    evaluation never holds a mask of the image's size; they equal those of the bitmaps that
+    MMDetection pastes on a CPU. MMDetection's other metrics, its inferencer and its visualizer need
+    bitmaps.
 
-    In training the targets are ``FCNMaskHead``'s, but they stay on the proposals' device and come
-    from the crops of ``CroppedMasks`` instead of one full-size mask a proposal.
+    In training the targets equal ``FCNMaskHead``'s, but they stay on the proposals' device and come
+    from the crops of ``CroppedMasks`` instead of one full-size mask per proposal.
 
     Raises:
         ValueError: in prediction, ``mask_format`` is unknown.
@@ -43,8 +46,9 @@ class RLEMaskHead(FCNMaskHead):
         """
         size = rcnn_train_cfg["mask_size"]
         if rcnn_train_cfg.get("soft_mask_target", False) or not isinstance(size, int):
-            return super().get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
-        (targets,) = batch_mask_targets(sampling_results, batch_gt_instances, sizes=(size,))
+            soft: Tensor = super().get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
+            return soft
+        (targets,) = proposal_mask_targets(sampling_results, batch_gt_instances, sizes=(size,))
         return targets.float()
 
     def _predict_by_feat_single(
@@ -52,19 +56,19 @@ class RLEMaskHead(FCNMaskHead):
         mask_preds: Tensor,
         bboxes: Tensor,
         labels: Tensor,
-        img_meta: dict,
+        img_meta: dict[str, Any],
         rcnn_test_cfg: ConfigType,
         rescale: bool = False,
         activate_map: bool = False,
-    ) -> Tensor | list[dict]:
-        if mask_preds.shape[1] == 1:
-            # Of a class-agnostic head, or chosen by class already (SoftMaskRoIHead).
-            labels = torch.zeros_like(labels)
+    ) -> Tensor | list[dict[str, Any]]:
         mask_format = rcnn_test_cfg.get("mask_format", "bitmap")
         if mask_format == "bitmap":
-            return super()._predict_by_feat_single(
-                mask_preds, bboxes, labels, img_meta, rcnn_test_cfg, rescale, activate_map
+            # There is one channel if SoftMaskRoIHead has already chosen each box's class.
+            channels = mask_channels(mask_preds, labels)
+            bitmaps: Tensor = super()._predict_by_feat_single(
+                mask_preds, bboxes, channels, img_meta, rcnn_test_cfg, rescale, activate_map
             )
+            return bitmaps
         if mask_format != "rle":
             raise ValueError(
                 f'test_cfg.rcnn.mask_format must be "bitmap" or "rle", found {mask_format!r}'
@@ -72,12 +76,12 @@ class RLEMaskHead(FCNMaskHead):
         height, width = img_meta["ori_shape"][:2]
         scale = bboxes.new_tensor(img_meta["scale_factor"])
         if rescale:
-            # In place, as MMDetection does: the caller's boxes become the image's.
+            # MMDetection also scales the caller's boxes to the image in place.
             bboxes /= scale.repeat(2)
         else:
             scale_x, scale_y = scale.tolist()
             height, width = round(height * scale_y), round(width * scale_x)
-        soft_masks = mask_preds[range(len(labels)), labels]
+        soft_masks = select_masks(mask_preds, labels)
         # MMDetection has already applied the sigmoid where it merged the stages of a cascade.
         soft_masks = soft_masks if activate_map else soft_masks.sigmoid()
         return paste_rle(

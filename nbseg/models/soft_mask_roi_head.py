@@ -1,5 +1,7 @@
 """A RoI head whose masks depend on more than each box's pooled features."""
 
+from typing import Any
+
 import torch
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.structures.bbox import bbox2roi
@@ -8,11 +10,11 @@ from torch import Tensor
 
 
 class SoftMaskRoIHead(StandardRoIHead):
-    """Predicts masks from the boxes and their classes together.
+    """RoI head that predicts one soft mask per box, given the box's class.
 
     ``StandardRoIHead`` predicts masks of all classes and chooses among them afterwards. A subclass
-    that needs the class while it refines a mask implements ``predict_soft_masks``; prediction and
-    ``MaskTTAModel`` are built on it.
+    that needs the class while it refines a mask implements ``predict_soft_masks``, which prediction
+    and ``MaskTTAModel`` call.
     """
 
     def predict_soft_masks(self, x: tuple[Tensor, ...], rois: Tensor, labels: Tensor) -> Tensor:
@@ -29,7 +31,7 @@ class SoftMaskRoIHead(StandardRoIHead):
     def predict_mask(
         self,
         x: tuple[Tensor, ...],
-        batch_img_metas: list[dict],
+        batch_img_metas: list[dict[str, Any]],
         results_list: InstanceList,
         rescale: bool = False,
     ) -> InstanceList:
@@ -38,9 +40,9 @@ class SoftMaskRoIHead(StandardRoIHead):
         if len(rois) == 0:
             return super().predict_mask(x, batch_img_metas, results_list, rescale)
         labels = torch.cat([results.labels for results in results_list])
-        soft_masks = self.predict_soft_masks(x, rois, labels)
+        soft_masks = self.predict_soft_masks(x, rois, labels)[:, None]
         return self.mask_head.predict_by_feat(
-            mask_preds=soft_masks[:, None].split([len(results) for results in results_list]),
+            mask_preds=torch.split(soft_masks, [len(results) for results in results_list]),
             results_list=results_list,
             batch_img_metas=batch_img_metas,
             rcnn_test_cfg=self.test_cfg,

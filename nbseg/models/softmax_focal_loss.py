@@ -5,21 +5,22 @@ import torch.nn.functional as F
 from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
+from nbseg.models.logits import at_least_float32
 from nbseg.registry import MODELS
 
 
 @MODELS.register_module()
 class SoftmaxFocalLoss(nn.Module):
-    """Cross-entropy of each box times ``(1 - p)^gamma``, p the probability of its class.
+    """Cross-entropy of each box times ``(1 - p)^gamma``, where p is the probability of its class.
 
-    Lin et al., *Focal Loss for Dense Object Detection*, 2017, eq. 4, with a softmax of C classes
-    and background in the place of the sigmoid. A drop-in for ``CrossEntropyLoss`` as the
-    ``loss_cls`` of MMDetection's box heads, which decode with a softmax; MMDetection's
-    ``FocalLoss`` is of sigmoids, one a class and none for the background. It is the focal loss of
-    the paper's rows marked §. With ``gamma`` 0 it is the cross-entropy.
+    The formula is eq. 4 of Lin et al., *Focal Loss for Dense Object Detection*, 2017, with a
+    softmax over C classes and background instead of the sigmoid. The loss replaces
+    ``CrossEntropyLoss`` as the ``loss_cls`` of MMDetection's box heads, which decode with a
+    softmax; MMDetection's ``FocalLoss`` uses one sigmoid per class and none for the background.
+    The paper's rows marked § use this loss. With ``gamma`` 0 the loss is the cross-entropy.
 
     Args:
-        gamma: how much less a well classified box counts.
+        gamma: exponent; the larger, the less a well classified box counts.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         loss_weight: factor on the loss.
 
@@ -50,14 +51,15 @@ class SoftmaxFocalLoss(nn.Module):
         Args:
             cls_score: logits, shape (N, C + 1).
             label: class of each box, shape (N,), int64; C is the background.
-            weight: of each box, shape (N,).
-            avg_factor: what the sum is divided by to be the mean; default N.
-            reduction_override: in the place of ``reduction``.
+            weight: factor on each box's loss, shape (N,).
+            avg_factor: divisor of the sum for the mean; default N.
+            reduction_override: replaces ``reduction`` in this call.
         """
-        logits = cls_score if cls_score.dtype == torch.float64 else cls_score.float()
+        logits = at_least_float32(cls_score)
         log_p = F.log_softmax(logits, dim=1).gather(1, label[:, None]).squeeze(1)
-        # Where p rounds to 1, the power's gradient for a gamma below 1 is infinite without a clamp.
+        # If p rounds to 1 and gamma is below 1, the power's gradient is infinite without a clamp.
         wrong = (-log_p.expm1()).clamp(min=torch.finfo(logits.dtype).tiny)
         loss = wrong**self.gamma * -log_p
         reduction = reduction_override or self.reduction
-        return self.loss_weight * weight_reduce_loss(loss, weight, reduction, avg_factor)
+        reduced: Tensor = weight_reduce_loss(loss, weight, reduction, avg_factor)
+        return self.loss_weight * reduced

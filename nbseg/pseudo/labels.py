@@ -5,28 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
-from rich.console import Console
-from rich.progress import track
 
 from nbseg.coco import category_ids, load_coco, write_coco
 from nbseg.ops import paste_rle
-from nbseg.pseudo.mask_nms import mask_nms
 from nbseg.pseudo.predictions import ImagePredictions, PredictionStore
+from nbseg.pseudo.selection import (
+    Candidates,
+    choose_box_thresholds,
+    find_candidates,
+    scores_and_labels,
+    select_predictions,
+    total_foreground,
+    with_progress,
+)
 from nbseg.pseudo.thresholds import (
-    LEVELS,
     fixed_box_thresholds,
-    foreground_at_threshold,
     foreground_fraction,
     instances_per_image,
-    match_box_thresholds,
     match_pixel_threshold,
-    soft_mask_histogram,
 )
 
 
@@ -82,12 +84,15 @@ def make_pseudo_labels(
 
     lowest = floor if fixed is None else float(fixed.min())
     candidates = [
-        _candidates(image, lowest, mask_nms_iou) for image in _progress(store, "overlapping masks")
+        find_candidates(image, lowest, mask_nms_iou)
+        for image in with_progress(store, "overlapping masks")
     ]
     if fixed is None:
         _warn_of_unlabeled_classes(classes, per_image)
-    thresholds = _choose_box_thresholds(candidates, fixed, per_image, floor)
-    foreground = _foreground(_selected(store, candidates, thresholds, "pixel threshold"))
+    thresholds = choose_box_thresholds(candidates, fixed, per_image, floor)
+    foreground = total_foreground(
+        select_predictions(store, candidates, thresholds, "pixel threshold")
+    )
     if fraction is None:
         pixel = float(pixel_threshold)
     else:
@@ -101,108 +106,22 @@ def make_pseudo_labels(
     }
     annotations = (
         annotation
-        for image in _selected(store, candidates, thresholds, "pseudo-labels")
+        for image in select_predictions(store, candidates, thresholds, "pseudo-labels")
         for annotation in _annotations(image, pixel, categories)
     )
     images = [image.description for image in candidates]
-    _write(out, images, [truth.cats[c] for c in categories], annotations, info)
+    selected = sum(len(image.above(thresholds)) for image in candidates)
+    _write(out, images, [truth.cats[c] for c in categories], annotations, selected, info)
     return info
 
 
-class _Candidates(NamedTuple):
-    """The predictions of one image that may become pseudo-labels, without their soft masks."""
-
-    description: dict[str, Any]  # the image's entry in the COCO json
-    indices: npt.NDArray[np.int64]  # (N,), places among the image's predictions
-    scores: npt.NDArray[np.float32]  # (N,)
-    labels: npt.NDArray[np.int64]  # (N,)
-    num_predictions: int  # all predictions of the image
-    best_score: float  # the best score of all predictions of the image; 0 if there are none
-
-
-def _candidates(
-    image: ImagePredictions, lowest_score: float, mask_nms_iou: float | None
-) -> _Candidates:
-    # The scores come first: a prediction below the lowest score must not suppress another one.
-    indices = np.flatnonzero(image.scores >= lowest_score)
-    if mask_nms_iou is not None:
-        indices = indices[mask_nms(image.select(indices), mask_nms_iou)]
-    description = {
-        "id": image.image_id,
-        "file_name": image.file_name,
-        "height": image.height,
-        "width": image.width,
-    }
-    return _Candidates(
-        description,
-        indices,
-        image.scores[indices],
-        image.labels[indices],
-        len(image.scores),
-        float(image.scores.max(initial=0)),
-    )
-
-
-def _progress(store: PredictionStore, activity: str) -> Iterable[ImagePredictions]:
-    console = Console(stderr=True)
-    return track(store, activity, total=len(store), transient=True, console=console)
-
-
-def _scores_and_labels(
-    candidates: Sequence[_Candidates],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    scores = np.concatenate([np.zeros(0, np.float32), *(image.scores for image in candidates)])
-    labels = np.concatenate([np.zeros(0, np.int64), *(image.labels for image in candidates)])
-    return scores, labels
-
-
-def _choose_box_thresholds(
-    candidates: Sequence[_Candidates],
-    fixed: npt.NDArray[np.float64] | None,
-    per_image: npt.NDArray[np.float64],
-    floor: float,
-) -> npt.NDArray[np.float64]:
-    """Return the score threshold of each class, (C,); raise a ValueError if no box remains."""
-    scores, labels = _scores_and_labels(candidates)
-    thresholds = fixed
-    if thresholds is None:
-        thresholds = match_box_thresholds(scores, labels, len(candidates), per_image, floor)
-    if not (scores >= thresholds[labels]).any():
-        raise ValueError(
-            f"no pseudo-label remains of {sum(image.num_predictions for image in candidates)} "
-            f"predictions on {len(candidates)} images (best score "
-            f"{max((image.best_score for image in candidates), default=0.0):.3f}); train the "
-            "teacher longer, or lower label.floor or label.box_threshold"
-        )
-    return thresholds
-
-
-def _selected(
-    store: PredictionStore,
-    candidates: Sequence[_Candidates],
-    thresholds: npt.NDArray[np.float64],
-    activity: str,
-) -> Iterator[ImagePredictions]:
-    """Read the store again; yield each image with the predictions that become pseudo-labels."""
-    for image, found in zip(_progress(store, activity), candidates, strict=True):
-        yield image.select(found.indices[found.scores >= thresholds[found.labels]])
-
-
-def _foreground(images: Iterable[ImagePredictions]) -> npt.NDArray[np.float64]:
-    """Return the foreground fraction at each pixel threshold over the boxes of all images."""
-    histogram = np.zeros(LEVELS)
-    for image in images:
-        histogram += soft_mask_histogram(image.soft_masks, image.boxes)
-    return foreground_at_threshold(histogram)
-
-
 def _class_info(
-    candidates: Sequence[_Candidates],
+    candidates: Sequence[Candidates],
     classes: Sequence[str],
     thresholds: npt.NDArray[np.float64],
     per_image: npt.NDArray[np.float64],
 ) -> dict[str, dict[str, Any]]:
-    scores, labels = _scores_and_labels(candidates)
+    scores, labels = scores_and_labels(candidates)
     return {
         name: {
             "box_threshold": float(thresholds[i]) if np.isfinite(thresholds[i]) else None,
@@ -219,9 +138,10 @@ def _write(
     images: list[dict[str, Any]],
     categories: list[dict[str, Any]],
     annotations: Iterable[dict[str, Any]],
+    selected: int,
     info: dict[str, Any],
 ) -> None:
-    """Write the json and count ``pseudo_per_image`` of each class into ``info``."""
+    """Write the json and set ``pseudo_per_image`` of each class in ``info``."""
     counts: Counter[int] = Counter()
 
     def numbered() -> Iterator[dict[str, Any]]:
@@ -235,7 +155,7 @@ def _write(
         yield "annotations", numbered()
         if not counts:
             raise ValueError(
-                "all pseudo-labels are empty masks at the pixel threshold "
+                f"all {selected} pseudo-labels are empty masks at the pixel threshold "
                 f"{info['pixel_threshold']:.3f}; lower label.pixel_threshold"
             )
         for category in categories:

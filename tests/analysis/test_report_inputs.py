@@ -16,9 +16,9 @@ def of_first_image(**changes):
 
 BAD = {
     "no file": (lambda f: f["pseudo"].unlink(), "there is no file .*pseudo.json"),
-    "no json": (lambda f: f["pseudo"].write_text("{"), "pseudo.json is not json"),
-    "a list": (lambda f: f["pseudo"].write_text("[]"), "wanted a COCO json"),
-    "no table": (lambda f: f["truth"].write_text('{"images": []}'), "has no 'annotations'"),
+    "no json": (lambda f: f["pseudo"].write_text("{"), "pseudo.json is not a json file"),
+    "a list": (lambda f: f["pseudo"].write_text("[]"), "pseudo.json is not a COCO json"),
+    "no table": (lambda f: f["truth"].write_text('{"images": []}'), "has no list 'annotations'"),
     "no images": (lambda f: change(f["pseudo"], images=[], annotations=[]), "has no image"),
     "no scores": (
         lambda f: f["pseudo"].write_text(f["truth"].read_text()),
@@ -44,7 +44,7 @@ BAD = {
     "strays": (lambda f: change(f["truth"], images=[image(1)]), "has the image_id 2, which the"),
     "no mask": (
         lambda f: change(f["truth"], annotations=[{"id": 1, "image_id": 1, "category_id": 9}]),
-        "an entry of annotations has no 'bbox'",
+        r"annotations\[0\] has no 'bbox'",
     ),
     "half a polygon": (
         lambda f: change(f["truth"], annotations=[of_first_image(segmentation=[[1, 2, 3, 4]])]),

@@ -45,7 +45,7 @@ def small(config, data):
         "val_images": f"{data}/val/",
         "load_from": None,
         "batch_size": 4,
-        "train_scales": [(128, 128)],
+        "train_scales": [(128, 96), (128, 128)],
     }
     name = config.stem
     if "r50" not in name:
@@ -60,7 +60,9 @@ def small(config, data):
     if config.parent.name == "coco" and "street7" not in name:
         options["strong_resize.scale"] = [(128, 96), (128, 128)]
     if config.parent.name == "bdd100k":
-        options |= {f"{kind}_pipeline.2.scale": [(128, 128)] for kind in ("weak", "strong")}
+        options |= {
+            f"{kind}_pipeline.2.scale": [(128, 96), (128, 128)] for kind in ("weak", "strong")
+        }
     return options
 
 

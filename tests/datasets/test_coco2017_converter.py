@@ -104,7 +104,7 @@ def test_other_jsons_are_refused(tmp_path):
     train, val2014 = (
         tmp_path / f"annotations/instances_{name}.json" for name in ("train2017", "val2014")
     )
-    val2014.write_text('{"images": [{"id": -1}]}')
+    val2014.write_text('{"images": [{"id": -1, "file_name": "a", "height": 8, "width": 8}]}')
     with pytest.raises(ValueError, match="0 of the 6 images of train2017 are in it"):
         convert_coco(tmp_path, tmp_path / "out")
     train.write_text("[]")

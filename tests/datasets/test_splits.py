@@ -10,7 +10,9 @@ from nbseg.datasets.splits import split_indices, write_split
 
 
 def _coco(count, per_image=2):
-    images = [{"id": 10 * i + 7, "file_name": f"{i}.jpg"} for i in range(count)]
+    images = [
+        {"id": 10 * i + 7, "file_name": f"{i}.jpg", "height": 8, "width": 8} for i in range(count)
+    ]
     annotations = [
         {"id": n, "image_id": images[n % count]["id"], "category_id": 1, "bbox": [0, 0, 2, 2]}
         for n in range(per_image * count)
@@ -114,23 +116,23 @@ def test_wrong_arguments_are_named_and_nothing_is_written(tmp_path, percent, see
 
 
 def test_wrong_files_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no annotation file .*missing\.json"):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*missing\.json"):
         write_split(tmp_path / "missing.json", 10, 0)
     broken = tmp_path / "broken.json"
     broken.write_text("{")
     with pytest.raises(ValueError, match=r"broken\.json is not a json file"):
         write_split(broken, 10, 0)
-    with pytest.raises(ValueError, match="not a COCO annotation file"):
+    with pytest.raises(ValueError, match="list.json is not a COCO json"):
         write_split(_write(tmp_path / "list.json", [1]), 10, 0)
     twice = _coco(10)
     twice["images"][1]["id"] = twice["images"][0]["id"]
-    with pytest.raises(ValueError, match="unique, found 10 images with 9 ids"):
+    with pytest.raises(ValueError, match="the id 7 occurs twice in images; ids must be unique"):
         write_split(_write(tmp_path / "twice.json", twice), 10, 0)
     stray = _coco(10)
     stray["annotations"][4]["image_id"] = 5
-    with pytest.raises(ValueError, match="1 annotations, the first with id 4"):
+    with pytest.raises(ValueError, match="annotation 4 has the image_id 5, which"):
         write_split(_write(tmp_path / "stray.json", stray), 10, 0)
     nameless = _coco(10)
     del nameless["images"][3]["id"]
-    with pytest.raises(ValueError, match="an image or annotation lacks 'id'"):
+    with pytest.raises(ValueError, match=r"images\[3\] has no 'id'"):
         write_split(_write(tmp_path / "nameless.json", nameless), 10, 0)

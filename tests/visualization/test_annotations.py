@@ -38,9 +38,10 @@ def annotations():
     polygon = [[20, 10, 50, 10, 50, 30, 20, 30]]
     box = [20, 10, 30, 20]
     return {
-        "rle": {"image_id": 1, "category_id": 3, "bbox": box, "segmentation": text},
-        "runs": {"image_id": 1, "category_id": 8, "bbox": box, "segmentation": runs},
+        "rle": {"id": 1, "image_id": 1, "category_id": 3, "bbox": box, "segmentation": text},
+        "runs": {"id": 2, "image_id": 1, "category_id": 8, "bbox": box, "segmentation": runs},
         "polygon": {
+            "id": 3,
             "image_id": 1,
             "category_id": 8,
             "bbox": box,

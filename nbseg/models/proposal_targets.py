@@ -1,4 +1,4 @@
-"""Mask targets of a batch's positive proposals."""
+"""Targets of a batch's positive proposals: labels and masks."""
 
 from collections.abc import Sequence
 
@@ -11,21 +11,26 @@ from nbseg.ops import multires_mask_targets
 from nbseg.structures import CroppedMasks
 
 
-def batch_mask_targets(
+def proposal_labels(sampling_results: Sequence[SamplingResult]) -> Tensor:
+    """Return the labels of all positive proposals, image after image, shape (R,), int64."""
+    return torch.cat([sampling.pos_gt_labels for sampling in sampling_results])
+
+
+def proposal_mask_targets(
     sampling_results: Sequence[SamplingResult],
     batch_gt_instances: InstanceList,
     sizes: Sequence[int],
 ) -> tuple[Tensor, ...]:
-    """Return the targets of all positive proposals, image after image.
+    """Return the mask targets of all positive proposals, image after image.
 
     Args:
         sampling_results: one per image.
-        batch_gt_instances: one per image, with ``masks``, best ``CroppedMasks``: MMDetection's
-            other masks are converted on each call.
+        batch_gt_instances: one per image, with ``masks``. Give ``CroppedMasks``: MMDetection's
+            mask types are converted on each call.
         sizes: side lengths s of the targets.
 
     Returns:
-        One tensor a size, shape (R, s, s), uint8 of 0 and 1.
+        One tensor per size, shape (R, s, s), uint8 of 0 and 1.
     """
     per_image = [
         multires_mask_targets(

@@ -1,0 +1,28 @@
+"""Operations on logits that mask heads and losses share."""
+
+import torch
+from torch import Tensor
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Convert a tensor to float32, unless its dtype is float64."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def mask_channels(masks: Tensor, labels: Tensor) -> Tensor:
+    """Return the channel of each RoI's label: 0 if the masks are class-agnostic (C = 1).
+
+    Args:
+        masks: logits or probabilities, shape (R, C, S, S).
+        labels: class of each RoI, shape (R,), int64.
+
+    Returns:
+        Shape (R,), int64 in [0, C).
+    """
+    return torch.zeros_like(labels) if masks.shape[1] == 1 else labels
+
+
+def select_masks(masks: Tensor, labels: Tensor) -> Tensor:
+    """Return the mask of each RoI's label, shape (R, S, S); arguments as in ``mask_channels``."""
+    rois = torch.arange(len(labels), device=labels.device)
+    return masks[rois, mask_channels(masks, labels)]

@@ -1,0 +1,77 @@
+"""The part that mask heads with several outputs share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmdet.models.task_modules.samplers import SamplingResult
+from mmdet.utils import ConfigType, InstanceList
+from torch import Tensor
+
+from nbseg.models.logits import mask_channels
+from nbseg.models.proposal_targets import proposal_labels, proposal_mask_targets
+from nbseg.models.rle_mask_head import RLEMaskHead
+
+
+class MultiMaskHead(RLEMaskHead):
+    """Base of mask heads whose ``forward`` returns several tensors of logits in training.
+
+    A subclass implements ``losses``.
+    """
+
+    def losses(
+        self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the losses by name.
+
+        Args:
+            mask_preds: training output of ``forward``: logits of shape (R, C, s, s).
+            targets: one per size in ``target_sizes``, shape (R, s, s), uint8 of 0 and 1.
+            labels: class of each proposal, shape (R,), int64.
+        """
+        raise NotImplementedError
+
+    def target_sizes(
+        self, mask_preds: Sequence[Tensor], rcnn_train_cfg: ConfigType
+    ) -> tuple[int, ...]:
+        """Return the side lengths of the targets: those of the logits."""
+        return tuple(logits.shape[-1] for logits in mask_preds)
+
+    def loss_and_target(
+        self,
+        mask_preds: Sequence[Tensor],
+        sampling_results: list[SamplingResult],
+        batch_gt_instances: InstanceList,
+        rcnn_train_cfg: ConfigType,
+    ) -> dict[str, Any]:
+        """Return ``dict(loss_mask=losses by name, mask_targets=targets)``.
+
+        The arguments are those of ``FCNMaskHead.loss_and_target``, except that ``mask_preds`` is
+        the training output of ``forward``.
+        """
+        sizes = self.target_sizes(mask_preds, rcnn_train_cfg)
+        targets = proposal_mask_targets(sampling_results, batch_gt_instances, sizes)
+        losses = self.losses(mask_preds, targets, proposal_labels(sampling_results))
+        return dict(loss_mask=losses, mask_targets=targets)
+
+    def loss_of(self, logits: Tensor, target: Tensor, labels: Tensor) -> Tensor:
+        """Return ``loss_mask`` of one tensor of logits; 0 with a graph if there are no proposals.
+
+        Args:
+            logits: shape (R, C, s, s).
+            target: shape (R, s, s), uint8 of 0 and 1.
+            labels: class of each proposal, shape (R,), int64.
+        """
+        if len(labels) == 0:
+            return logits.sum()
+        # MMDetection's cross-entropy needs floating targets.
+        loss: Tensor = self.loss_mask(logits, target.float(), mask_channels(logits, labels))
+        return loss
+
+    def _require_doubling_deconvolution(self) -> None:
+        """Raise a ValueError unless the upsampling is a stride-2 deconvolution."""
+        if self.upsample_method != "deconv" or self.scale_factor != 2:
+            raise ValueError(
+                f"{type(self).__name__}: upsample_cfg must be "
+                "dict(type='deconv', scale_factor=2), "
+                f"found type {self.upsample_method!r} and scale_factor {self.scale_factor}"
+            )

@@ -1,0 +1,131 @@
+"""Select the raw predictions that become pseudo-labels."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
+
+from nbseg.pseudo.mask_nms import mask_nms
+from nbseg.pseudo.predictions import ImagePredictions, PredictionStore
+from nbseg.pseudo.thresholds import (
+    LEVELS,
+    foreground_at_threshold,
+    match_box_thresholds,
+    soft_mask_histogram,
+)
+
+
+class Candidates(NamedTuple):
+    """The predictions of one image that may become pseudo-labels, without their soft masks."""
+
+    description: dict[str, Any]  # the image's entry in the COCO json
+    indices: npt.NDArray[np.int64]  # (N,), places among the image's predictions
+    scores: npt.NDArray[np.float32]  # (N,)
+    labels: npt.NDArray[np.int64]  # (N,)
+    num_predictions: int  # all predictions of the image
+    best_score: float  # the best score of all predictions of the image; 0 if there are none
+
+    def above(self, thresholds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """Return the ``indices`` that reach the score threshold of their class, (C,)."""
+        return self.indices[self.scores >= thresholds[self.labels]]
+
+
+def find_candidates(
+    image: ImagePredictions, lowest_score: float, mask_nms_iou: float | None
+) -> Candidates:
+    """Find the predictions of an image that may become pseudo-labels.
+
+    Args:
+        image: raw predictions.
+        lowest_score: the lowest score of a candidate.
+        mask_nms_iou: IoU threshold of :func:`mask_nms`; None keeps overlapping masks.
+    """
+    # The scores come first: a prediction below the lowest score must not suppress another one.
+    indices = np.flatnonzero(image.scores >= lowest_score)
+    if mask_nms_iou is not None:
+        indices = indices[mask_nms(image.select(indices), mask_nms_iou)]
+    description = {
+        "id": image.image_id,
+        "file_name": image.file_name,
+        "height": image.height,
+        "width": image.width,
+    }
+    return Candidates(
+        description,
+        indices,
+        image.scores[indices],
+        image.labels[indices],
+        len(image.scores),
+        float(image.scores.max(initial=0)),
+    )
+
+
+def with_progress(store: PredictionStore, activity: str) -> Iterable[ImagePredictions]:
+    """Yield the images of a store, with a progress bar on stderr."""
+    console = Console(stderr=True)
+    return track(store, activity, total=len(store), transient=True, console=console)
+
+
+def scores_and_labels(
+    candidates: Sequence[Candidates],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Return the scores and the labels of all candidates, each of shape (N,)."""
+    scores = np.concatenate([np.zeros(0, np.float32), *(image.scores for image in candidates)])
+    labels = np.concatenate([np.zeros(0, np.int64), *(image.labels for image in candidates)])
+    return scores, labels
+
+
+def choose_box_thresholds(
+    candidates: Sequence[Candidates],
+    fixed: npt.NDArray[np.float64] | None,
+    per_image: npt.NDArray[np.float64],
+    floor: float,
+) -> npt.NDArray[np.float64]:
+    """Choose the score threshold of each class.
+
+    Args:
+        candidates: candidates of all images.
+        fixed: thresholds given by the user, shape (C,); None matches the labeled set.
+        per_image: labeled instances of each class per labeled image, shape (C,).
+        floor: the lowest score that a matched threshold keeps.
+
+    Returns:
+        float64, shape (C,).
+
+    Raises:
+        ValueError: no prediction reaches the threshold of its class.
+    """
+    scores, labels = scores_and_labels(candidates)
+    thresholds = fixed
+    if thresholds is None:
+        thresholds = match_box_thresholds(scores, labels, len(candidates), per_image, floor)
+    if not any(len(image.above(thresholds)) for image in candidates):
+        raise ValueError(
+            f"no pseudo-label remains of {sum(image.num_predictions for image in candidates)} "
+            f"predictions on {len(candidates)} images (best score "
+            f"{max((image.best_score for image in candidates), default=0.0):.3f}); train the "
+            "teacher longer, or lower label.floor or label.box_threshold"
+        )
+    return thresholds
+
+
+def select_predictions(
+    store: PredictionStore,
+    candidates: Sequence[Candidates],
+    thresholds: npt.NDArray[np.float64],
+    activity: str,
+) -> Iterator[ImagePredictions]:
+    """Read the store again; yield each image with the predictions that become pseudo-labels."""
+    for image, found in zip(with_progress(store, activity), candidates, strict=True):
+        yield image.select(found.above(thresholds))
+
+
+def total_foreground(images: Iterable[ImagePredictions]) -> npt.NDArray[np.float64]:
+    """Return the foreground fraction at each pixel threshold over the boxes of all images."""
+    histogram = np.zeros(LEVELS)
+    for image in images:
+        histogram += soft_mask_histogram(image.soft_masks, image.boxes)
+    return foreground_at_threshold(histogram)
