@@ -60,7 +60,7 @@ def test_an_exported_model(mask_rcnn, folder, infer, tmp_path):
     out = tmp_path / "out"
     run = infer(mask_rcnn.onnx, folder, folder / "notes.txt", "none.png", "--out", out)
     assert run.returncode == 1
-    assert "notes.txt is not an image" in run.stderr
+    assert "notes.txt cannot be read as an image" in run.stderr
     assert "none.png" in run.stderr
     assert "infer.py: 2 of 6 files could not be read" in run.stderr
     assert "CPUExecutionProvider" in run.stdout

@@ -139,6 +139,6 @@ def test_processes_do_not_share_parts(tmp_path):
 
 
 def test_a_missing_store_says_what_to_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no prediction store at .*pseudo stage first"):
+    with pytest.raises(FileNotFoundError, match="no prediction store at .*predict stage first"):
         PredictionStore(tmp_path / "missing")
     assert list(PredictionStore(tmp_path)) == []
