@@ -10,6 +10,7 @@ from documented_commands import REPOSITORY
 from mmengine.config import Config
 
 from nbseg.engine.pipeline import Pipeline
+from nbseg.engine.work_dir import WorkDir
 
 # What takes time, made small. The rows' own options come after these.
 SMALL = {
@@ -97,7 +98,7 @@ def run(commands, folder, options):
 
 def plain(folder, stage):
     """The MMDetection config that a stage ran."""
-    return Config.fromfile(folder / stage / "config.py")
+    return Config.fromfile(WorkDir(folder).config(stage))
 
 
 def pseudo_labeled(folder):
