@@ -1,5 +1,6 @@
 """Test-time augmentation for instance segmentation: merged boxes, averaged soft masks."""
 
+from functools import reduce
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from nbseg.models.logits import select_masks
 from nbseg.models.soft_mask_roi_head import SoftMaskRoIHead
 from nbseg.ops import paste_rle
 from nbseg.registry import MODELS
@@ -23,21 +25,25 @@ FLIPPED_DIMS = {"horizontal": (-1,), "vertical": (-2,), "diagonal": (-2, -1)}
 class MaskTTAModel(DetTTAModel):
     """Predicts instances from several views (scales, flips) of each image, in two passes.
 
-    First every view predicts boxes, which are brought back to the image and merged: NMS chooses
-    them; then each becomes the mean, weighted by score, of the views' boxes it stands for, and its
-    score the mean of theirs, 0 from a view without such a box, as in weighted boxes fusion
-    (Solovyev et al., 2021). NMS alone, what MMDetection's ``DetTTAModel`` does, keeps the most
-    confident view's mistakes. Second, every view predicts a soft mask for each merged box; these
-    are flipped back and averaged, as for the paper's pseudo-labels.
+    First, every view predicts boxes, which are mapped back to the image. NMS chooses among the
+    boxes of all views, as MMDetection's ``DetTTAModel`` does; NMS alone would keep the mistakes of
+    the most confident view. So each chosen box is replaced by the mean of the views' boxes that
+    overlap the chosen box, weighted by score, and the score by the mean of their scores, where a
+    view without such a box counts as 0 (weighted boxes fusion, Solovyev et al., 2021). Second,
+    every view predicts a soft mask for each merged box; the soft masks are flipped back and
+    averaged, as for the paper's pseudo-labels.
 
-    Predictions carry ``bboxes``, ``scores``, ``labels``, ``soft_masks`` (N, S, S) float in [0, 1]
+    Predictions have ``bboxes``, ``scores``, ``labels``, ``soft_masks`` (N, S, S) float in [0, 1]
     and ``masks``, COCO RLE at the image's size and the detector's ``mask_thr_binary``.
 
     Args:
         module: a two-stage detector with a mask head, or its config.
         tta_cfg: ``nms`` and ``max_per_img`` of the merged boxes.
-        feature_budget: bytes of feature maps kept between the passes; the features of views beyond
-            it are computed twice.
+        feature_budget: bytes of feature maps kept between the passes. The features of a view that
+            does not fit are computed twice.
+
+    Raises:
+        TypeError: ``module`` is another kind of detector.
     """
 
     def __init__(
@@ -59,7 +65,7 @@ class MaskTTAModel(DetTTAModel):
             )
 
     def test_step(self, data: dict[str, Any]) -> SampleList:
-        """Return one sample an image.
+        """Return one sample per image.
 
         Args:
             data: ``inputs`` and ``data_samples``, each a list over views of lists over images, as
@@ -86,14 +92,17 @@ class MaskTTAModel(DetTTAModel):
         )
         boxes = [sample.pred_instances.bboxes for sample in merged]
         labels = torch.cat([sample.pred_instances.labels for sample in merged])
-        total: Any = 0
-        for view, kept in zip(views, features, strict=True):
-            view_features = kept if kept is not None else self._extract(view)[0]
-            soft_masks = self._predict_soft_masks(
-                view_features, view["data_samples"], boxes, labels
+        soft_masks_of_views = (
+            self._predict_soft_masks(
+                kept if kept is not None else self._extract(view)[0],
+                view["data_samples"],
+                boxes,
+                labels,
             )
-            total = total + soft_masks
-        soft_masks_of_images = (total / len(views)).split([len(b) for b in boxes])
+            for view, kept in zip(views, features, strict=True)
+        )
+        mean = reduce(torch.add, soft_masks_of_views) / len(views)
+        soft_masks_of_images = torch.split(mean, [len(b) for b in boxes])
         threshold = float(self.module.roi_head.test_cfg.mask_thr_binary)
         for sample, soft_masks in zip(merged, soft_masks_of_images, strict=True):
             instances = sample.pred_instances
@@ -109,7 +118,7 @@ class MaskTTAModel(DetTTAModel):
         return merged
 
     def _merge_single_sample(self, data_samples: list[DetDataSample]) -> DetDataSample:
-        """Merge one image's views; ``DetTTAModel`` calls and returns what NMS alone keeps."""
+        """Merge one image's views; ``DetTTAModel`` calls this method, and merges by NMS alone."""
         boxes_of_views = [
             bbox_flip(view.pred_instances.bboxes, view.ori_shape, view.flip_direction)
             if view.flip
@@ -133,7 +142,7 @@ class MaskTTAModel(DetTTAModel):
             boxes.append(view_boxes[best])
             scores.append(view_scores)
         total = torch.stack(scores).sum(0)
-        # A box without area overlaps nothing, not even itself.
+        # A box without area overlaps no box, not even itself: its total is 0.
         weights = torch.stack(scores) / total.clamp(min=torch.finfo(total.dtype).tiny)
         fused = (weights[:, :, None] * torch.stack(boxes)).sum(0)
         fused = torch.where(total[:, None] > 0, fused, chosen.bboxes)
@@ -148,7 +157,7 @@ class MaskTTAModel(DetTTAModel):
         return self.module.extract_feat(processed["inputs"]), processed["data_samples"]
 
     def _predict_boxes(self, features: tuple[Tensor, ...], samples: SampleList) -> SampleList:
-        """Fill ``pred_instances`` with the boxes of a view, at the image's scale, still flipped."""
+        """Fill ``pred_instances`` with a view's boxes, scaled to the image but not flipped back."""
         proposals = self.module.rpn_head.predict(features, samples, rescale=False)
         roi_head = self.module.roi_head
         results = roi_head.predict_bbox(
@@ -169,7 +178,7 @@ class MaskTTAModel(DetTTAModel):
         boxes: list[Tensor],
         labels: Tensor,
     ) -> Tensor:
-        """Return upright soft masks (N, S, S) of the batch's merged boxes as one view sees them."""
+        """Return one view's soft masks (N, S, S) of the batch's merged boxes, flipped back."""
         boxes_in_view = []
         for image_boxes, sample in zip(boxes, samples, strict=True):
             scale = image_boxes.new_tensor(sample.scale_factor).repeat(2)
@@ -182,25 +191,23 @@ class MaskTTAModel(DetTTAModel):
         if isinstance(roi_head, SoftMaskRoIHead):
             soft_masks = roi_head.predict_soft_masks(features, rois, labels)
         else:
-            soft_masks = _choose_class(roi_head, features, rois, labels)
+            soft_masks = _predict_chosen_class(roi_head, features, rois, labels)
         upright = [
             image_masks.flip(FLIPPED_DIMS[sample.flip_direction]) if sample.flip else image_masks
             for image_masks, sample in zip(
-                soft_masks.split([len(b) for b in boxes]),  # type: ignore[no-untyped-call]
-                samples,
-                strict=True,
+                torch.split(soft_masks, [len(b) for b in boxes]), samples, strict=True
             )
         ]
         return torch.cat(upright)
 
 
-def _choose_class(
+def _predict_chosen_class(
     roi_head: StandardRoIHead | CascadeRoIHead,
     features: tuple[Tensor, ...],
     rois: Tensor,
     labels: Tensor,
 ) -> Tensor:
-    """Return each box's soft mask (N, S, S), of its class among those that the head predicts."""
+    """Predict masks of all classes and return the soft mask (N, S, S) of each box's class."""
     if isinstance(roi_head, CascadeRoIHead):
         logits = [
             roi_head._mask_forward(stage, features, rois)["mask_preds"]
@@ -209,6 +216,4 @@ def _choose_class(
         probabilities = torch.stack([level.sigmoid() for level in logits]).mean(0)
     else:
         probabilities = roi_head._mask_forward(features, rois)["mask_preds"].sigmoid()
-    if probabilities.shape[1] == 1:
-        labels = torch.zeros_like(labels)
-    return probabilities[torch.arange(len(labels)), labels]
+    return select_masks(probabilities, labels)

@@ -6,49 +6,46 @@
     coarse logits ─ deconv x2 ─┐
     fine logits ───────────────┴─ concat, 1x1 ─► fused logits (R, C, 28, 28)
 
-R RoIs, K feature channels, C classes (1 if class-agnostic). The fused logits are supervised at
-28x28 and the coarse logits at 14x14, where a cell averages out the noise of a pseudo-label's
-boundary.
+There are R RoIs, K feature channels and C classes (1 if class-agnostic). The fused logits are
+supervised at 28x28 and the coarse logits at 14x14, where a cell averages out the noise of a
+pseudo-label's boundary.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule, build_conv_layer
-from mmdet.models.task_modules.samplers import SamplingResult
-from mmdet.utils import ConfigType, InstanceList
+from mmdet.utils import ConfigType
+from mmengine.model import constant_init, normal_init
 from torch import Tensor, nn
 
-from nbseg.models.proposal_targets import proposal_mask_targets
-from nbseg.models.rle_mask_head import RLEMaskHead
+from nbseg.models.multi_mask_head import MultiMaskHead
 from nbseg.registry import MODELS
 
 
 @MODELS.register_module()
-class NoiseTolerantMaskHead(RLEMaskHead):
+class NoiseTolerantMaskHead(MultiMaskHead):
     """Mask head with a fine and a coarse branch whose logits are fused.
 
-    Works wherever ``FCNMaskHead`` does. In training ``forward`` returns ``(fused, coarse)`` logits
-    and the loss has the entries ``loss_mask`` and ``loss_mask_coarse``; at test time it returns the
-    fused logits alone, so prediction is ``RLEMaskHead``'s.
+    The head works wherever ``FCNMaskHead`` does. In training ``forward`` returns
+    ``(fused, coarse)`` logits and the loss has the entries ``loss_mask`` and ``loss_mask_coarse``;
+    at test time ``forward`` returns the fused logits alone, and prediction is ``RLEMaskHead``'s.
 
-    Weights of a plain ``FCNMaskHead`` with one convolution more, a teacher's, load into the shared
-    convolutions and the fine branch; the head then predicts what the plain one does.
+    The head also loads a teacher checkpoint whose ``FCNMaskHead`` has one more convolution: the
+    weights fill the shared convolutions and the fine branch, and the head then predicts the same
+    masks as the teacher's.
 
     Args:
-        num_convs: convolutions shared by the two branches.
+        num_convs: number of convolutions that the two branches share.
         loss_mask: loss on both resolutions, e.g. ``CrossEntropyLoss(use_mask=True)`` or
             ``BoundaryPreservingLoss``.
-        **kwargs: of ``RLEMaskHead``. The upsampling is always a stride-2 deconvolution.
+        **kwargs: options of ``RLEMaskHead``. The upsampling is always a stride-2 deconvolution.
     """
 
     def __init__(self, num_convs: int = 3, **kwargs: Any) -> None:
         super().__init__(num_convs=num_convs, **kwargs)
-        if self.upsample_method != "deconv" or self.scale_factor != 2:
-            raise ValueError(
-                "NoiseTolerantMaskHead: upsample_cfg must be dict(type='deconv', scale_factor=2), "
-                f"found type {self.upsample_method!r} and scale_factor {self.scale_factor}"
-            )
+        self._require_doubling_deconvolution()
         classes = 1 if self.class_agnostic else self.num_classes
         channels = self.conv_out_channels if num_convs else self.in_channels
 
@@ -73,7 +70,7 @@ class NoiseTolerantMaskHead(RLEMaskHead):
         )
         self.coarse_upsample = nn.ConvTranspose2d(classes, classes, 2, 2)
         self.fusion = nn.Conv2d(2 * classes, classes, 1)
-        self.register_load_state_dict_pre_hook(_continue_plain_head)
+        self.register_load_state_dict_pre_hook(_adapt_plain_head)
 
     def init_weights(self) -> None:
         """Initialize as ``FCNMaskHead`` does; the fused logits start as the mean of the branches'.
@@ -81,17 +78,15 @@ class NoiseTolerantMaskHead(RLEMaskHead):
         A random fusion would first have to learn which channel is which class.
         """
         super().init_weights()
-        # Small: in a student that starts from its teacher the other layers are trained already.
-        nn.init.normal_(self.coarse_logits.weight, std=0.01)
-        nn.init.zeros_(self.coarse_logits.bias)
+        # The logits start small, because a student's other layers may come trained from a teacher.
+        normal_init(self.coarse_logits, std=0.01)
+        for layer in (self.coarse_upsample, self.fusion):
+            constant_init(layer, 0)
         classes = self.coarse_upsample.in_channels
         identity = torch.eye(classes)
         with torch.no_grad():
             self.coarse_upsample.weight.copy_(identity[:, :, None, None].expand(-1, -1, 2, 2))
             self.fusion.weight.copy_(torch.cat([identity, identity], 1)[:, :, None, None] / 2)
-        for layer in (self.coarse_upsample, self.fusion):
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return mask logits.
@@ -100,80 +95,51 @@ class NoiseTolerantMaskHead(RLEMaskHead):
             x: RoI features, shape (R, K, s, s).
 
         Returns:
-            Fused logits (R, C, 2s, 2s); in training a tuple of them and the coarse logits
-            (R, C, s, s).
+            Fused logits (R, C, 2s, 2s); in training a tuple of the fused logits and the coarse
+            logits (R, C, s, s).
         """
         for shared_conv in self.convs:
             x = shared_conv(x)
         fine = self.conv_logits(self.relu(self.upsample(self.fine_conv(x))))
         coarse = self.coarse_logits(self.coarse_convs(x))
-        fused = self.fusion(torch.cat([fine, self.coarse_upsample(coarse)], dim=1))
+        fused: Tensor = self.fusion(torch.cat([fine, self.coarse_upsample(coarse)], dim=1))
         return (fused, coarse) if self.training else fused
 
-    def get_targets(  # type: ignore[override]  # one size more than a plain head
-        self,
-        sampling_results: list[SamplingResult],
-        batch_gt_instances: InstanceList,
-        rcnn_train_cfg: ConfigType,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the targets of the fused and of the coarse logits.
+    def target_sizes(
+        self, mask_preds: Sequence[Tensor], rcnn_train_cfg: ConfigType
+    ) -> tuple[int, ...]:
+        """Return the sizes of the fused and coarse logits.
 
-        Args:
-            sampling_results: one per image.
-            batch_gt_instances: one per image, with ``masks``.
-            rcnn_train_cfg: its ``mask_size`` is the side s of the fused logits.
-
-        Returns:
-            uint8 tensors of shape (R, s, s) and (R, s/2, s/2), R all images' positive proposals.
+        Raises:
+            ValueError: ``mask_size`` of ``rcnn_train_cfg`` is not the size of the fused logits.
         """
+        fine, coarse = super().target_sizes(mask_preds, rcnn_train_cfg)
         size = int(rcnn_train_cfg["mask_size"])
-        fine, coarse = proposal_mask_targets(
-            sampling_results, batch_gt_instances, sizes=(size, size // 2)
-        )
+        if size != fine:
+            raise ValueError(
+                f"NoiseTolerantMaskHead: fused logits are {(fine, fine)} but their targets "
+                f"{(size, size)}; set train_cfg.rcnn.mask_size to {fine}"
+            )
         return fine, coarse
 
-    def loss_and_target(
-        self,
-        mask_preds: tuple[Tensor, Tensor],
-        sampling_results: list[SamplingResult],
-        batch_gt_instances: InstanceList,
-        rcnn_train_cfg: ConfigType,
-    ) -> dict[str, Any]:
-        """Return ``dict(loss_mask=dict(loss_mask, loss_mask_coarse), mask_targets)``.
-
-        Arguments as in ``FCNMaskHead.loss_and_target``, ``mask_preds`` being the training output of
-        ``forward``.
-        """
-        fused, coarse = mask_preds
-        targets = self.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
-        for name, logits, target in zip(("fused", "coarse"), mask_preds, targets, strict=True):
-            if logits.shape[-2:] != target.shape[-2:]:
-                raise ValueError(
-                    f"NoiseTolerantMaskHead: {name} logits are {tuple(logits.shape[-2:])} but "
-                    f"their targets {tuple(target.shape[-2:])}; set train_cfg.rcnn.mask_size to "
-                    f"{fused.shape[-1]}"
-                )
-        labels = torch.cat([sampling.pos_gt_labels for sampling in sampling_results])
-        if self.class_agnostic:
-            labels = torch.zeros_like(labels)
-        losses = {}
-        for name, logits, target in zip(
-            ("loss_mask", "loss_mask_coarse"), mask_preds, targets, strict=True
-        ):
-            # MMDetection's cross-entropy wants floating targets; the sum keeps the graph.
-            losses[name] = (
-                self.loss_mask(logits, target.float(), labels) if len(labels) else logits.sum()
-            )
-        return dict(loss_mask=losses, mask_targets=targets)
+    def losses(
+        self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
+    ) -> dict[str, Tensor]:
+        """Return ``loss_mask`` of the fused logits and ``loss_mask_coarse``."""
+        names = ("loss_mask", "loss_mask_coarse")
+        return {
+            name: self.loss_of(logits, target, labels)
+            for name, logits, target in zip(names, mask_preds, targets, strict=True)
+        }
 
 
-def _continue_plain_head(
+def _adapt_plain_head(
     head: NoiseTolerantMaskHead, state_dict: dict[str, Tensor], prefix: str, *_: object
 ) -> None:
-    """Let a checkpoint of a plain head with one convolution more become the fine branch.
+    """Turn the weights of a plain head with one more convolution into those of the fine branch.
 
-    The fused logits then start as the plain head's, instead of shaking the features that a student
-    takes over from its teacher by a loss on fresh weights.
+    The fused logits then start as the plain head's, so that randomly initialized weights do not
+    disturb the features that a student takes over from its teacher.
     """
     last_conv = f"{prefix}convs.{len(head.convs)}."
     logits = state_dict.get(f"{prefix}conv_logits.weight")
@@ -182,7 +148,7 @@ def _continue_plain_head(
     for key in [key for key in state_dict if key.startswith(last_conv)]:
         state_dict[f"{prefix}fine_conv.{key.removeprefix(last_conv)}"] = state_dict.pop(key)
     classes = len(logits)
-    # The center of a 3x3 kernel does what the plain head's 1x1 does.
+    # A 3x3 kernel that is zero around its center equals the plain head's 1x1 kernel.
     state_dict[f"{prefix}conv_logits.weight"] = nn.functional.pad(logits, (1, 1, 1, 1))
     identity = torch.eye(classes)[:, :, None, None].to(logits)
     state_dict[f"{prefix}fusion.weight"] = torch.cat([identity, 0 * identity], dim=1)

@@ -1,4 +1,4 @@
-"""PointRend (Kirillov et al., CVPR 2020) with masks as crops in and run lengths out."""
+"""PointRend (Kirillov et al., CVPR 2020) that reads masks as crops and writes run lengths."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ from mmdet.utils import ConfigType
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from nbseg.models.logits import mask_channels, select_masks
 from nbseg.models.rle_mask_head import RLEMaskHead
 from nbseg.models.soft_mask_roi_head import SoftMaskRoIHead
 from nbseg.registry import MODELS
@@ -26,7 +27,7 @@ class RLECoarseMaskHead(RLEMaskHead, CoarseMaskHead):
 
 @MODELS.register_module()
 class CroppedMaskPointHead(MaskPointHead):
-    """``MaskPointHead`` that reads its targets without one full-size mask a proposal."""
+    """``MaskPointHead`` that reads its targets without one full-size mask per proposal."""
 
     def _get_targets_single(
         self,
@@ -44,11 +45,11 @@ class CroppedMaskPointHead(MaskPointHead):
 
 @MODELS.register_module()
 class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
-    """MMDetection's ``PointRendRoIHead`` for our masks and for ``MaskTTAModel``.
+    """``PointRendRoIHead`` that reads nbseg's masks and works in ``MaskTTAModel``.
 
-    Losses and predictions are MMDetection's. In prediction only the mask of a box's class is
-    refined, in place of all classes' masks of which one is kept; and a batch without positive
-    proposals has a loss.
+    Losses and predictions are those of MMDetection's ``PointRendRoIHead``, with two differences:
+    prediction refines only the mask of each box's class, not the masks of all classes; and a batch
+    without positive proposals has a loss.
     """
 
     def _mask_point_loss(
@@ -59,7 +60,7 @@ class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
         batch_gt_instances: list[InstanceData],
     ) -> dict[str, Any]:
         if len(mask_preds) == 0:
-            # Zero, but every process has the same parameters to reduce.
+            # The loss is 0, yet gives every process the same parameters to reduce.
             return dict(loss_point=0 * sum(p.sum() for p in self.point_head.parameters()))
         losses: dict[str, Any] = super()._mask_point_loss(
             x, sampling_results, mask_preds, batch_gt_instances
@@ -72,39 +73,39 @@ class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
         if len(rois) == 0:
             size = coarse.shape[-1] * factor**steps
             return coarse.new_zeros(0, size, size)
-        every = torch.arange(len(labels), device=labels.device)
-        channels = torch.zeros_like(labels) if coarse.shape[1] == 1 else labels
-        refined: Tensor = coarse[every, channels][:, None]
+        refined = select_masks(coarse, labels)[:, None]
         for step in range(steps):
             refined = F.interpolate(
                 refined, scale_factor=factor, mode="bilinear", align_corners=False
             )
             cells = refined.shape[-1] * refined.shape[-2]
-            # As MMDetection: a step that the next one would recompute whole is left out.
+            # MMDetection also skips a step whose every cell the next step would recompute.
             if self.test_cfg.subdivision_num_points >= factor**2 * cells and step < steps - 1:
                 continue
             indices, points = self.point_head.get_roi_rel_points_test(
-                refined, channels, cfg=self.test_cfg
+                refined, mask_channels(coarse, labels), cfg=self.test_cfg
             )
             logits = self.point_head(
                 self._get_fine_grained_point_feats(x, rois, points),
                 point_sample(coarse, points),
             )
-            of_class = logits[every, channels].to(refined)
-            refined = refined.flatten(1).scatter(1, indices, of_class).view_as(refined)
+            chosen = select_masks(logits, labels).to(refined)
+            refined = refined.flatten(1).scatter(1, indices, chosen).view_as(refined)
         return refined[:, 0].sigmoid()
 
 
 def sample_masks(bitmaps: Tensor, mask_inds: Tensor, points: Tensor) -> Tensor:
-    """Read masks at points, bilinearly between pixel centers; outside the image is background.
+    """Read masks at points, bilinearly between pixel centers.
+
+    Pixels outside the image are background.
 
     Args:
         bitmaps: full-size masks, shape (G, H, W), uint8 of 0 and 1.
         mask_inds: mask of each set of points, shape (R,), int64 in [0, G).
-        points: (x, y) in image pixels, pixel (0, 0) covering [0, 1] x [0, 1], shape (R, P, 2).
+        points: (x, y) in image pixels, shape (R, P, 2); pixel (0, 0) covers [0, 1] x [0, 1].
 
     Returns:
-        Shape (R, P), the dtype of ``points``.
+        Values in [0, 1], shape (R, P), with the dtype of ``points``.
     """
     height, width = bitmaps.shape[1:]
     corner = (points - 0.5).floor()

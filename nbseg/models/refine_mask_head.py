@@ -4,10 +4,10 @@
                                          ▼           ▼           ▼           ▼
                                      logits 14   logits 28   logits 56   logits 112
 
-Each fusion also sees the semantic features and mask in the RoI and the mask of the stage before it.
-Logits are (R, C, s, s): R RoIs, K channels, C classes or 1 if class-agnostic. The first two stages
-are whole masks; the others count near the boundary of the stage before them only, in training and
-in prediction (boundary-aware refinement).
+Each fusion also reads the semantic features and mask in the RoI and the mask of the stage before
+it. Logits are (R, C, s, s): R RoIs, K channels, C classes or 1 if class-agnostic. The first two
+stages predict whole masks; the later stages count only near the boundary of the stage before them,
+in training and in prediction (boundary-aware refinement).
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
-from mmdet.models.task_modules.samplers import SamplingResult
-from mmdet.utils import ConfigType, InstanceList
+from mmengine.model import normal_init
 from torch import Tensor, nn
 
-from nbseg.models.proposal_targets import proposal_mask_targets
-from nbseg.models.rle_mask_head import RLEMaskHead
+from nbseg.models.logits import at_least_float32, select_masks
+from nbseg.models.multi_mask_head import MultiMaskHead
 from nbseg.registry import MODELS
 
 FUSIONS = 3
@@ -32,13 +31,13 @@ WHOLE_STAGES = 2  # stages that predict whole masks
 class SemanticFusion(nn.Module):
     """Fuses instance and semantic features under the guidance of both masks, then doubles the size.
 
-    The semantic fusion module: a 1x1 convolution, parallel 3x3 convolutions of
-    several dilations, summed, and a 1x1 convolution, to which the two masks are appended again.
+    The module applies a 1x1 convolution, sums parallel 3x3 convolutions of several dilations,
+    applies another 1x1 convolution and appends the two masks to the result.
 
     Args:
-        in_channels: of the instance features.
-        semantic_channels: of the semantic features.
-        out_channels: of the result, the two masks included.
+        in_channels: channels of the instance features.
+        semantic_channels: channels of the semantic features.
+        out_channels: channels of the result, including the two masks.
     """
 
     def __init__(self, in_channels: int, semantic_channels: int, out_channels: int) -> None:
@@ -56,7 +55,7 @@ class SemanticFusion(nn.Module):
         Args:
             instance: shape (R, in_channels, s, s).
             semantic: shape (R, semantic_channels, s, s).
-            masks: the instance's and the semantic mask, probabilities, shape (R, 2, s, s).
+            masks: probabilities of the instance's and the semantic mask, shape (R, 2, s, s).
         """
         masks = masks.to(instance)
         fused = self.reduce(torch.cat([instance, semantic.to(instance), masks], dim=1))
@@ -66,21 +65,21 @@ class SemanticFusion(nn.Module):
 
 
 @MODELS.register_module()
-class RefineMaskHead(RLEMaskHead):
+class RefineMaskHead(MultiMaskHead):
     """Mask head of four stages, for ``RefineMaskRoIHead``.
 
     The channels halve from stage to stage. The loss has an entry for each stage,
     ``loss_mask_14`` to ``loss_mask_112``.
 
     Args:
-        num_convs: convolutions before the first stage.
-        semantic_channels: of the semantic features.
+        num_convs: number of convolutions before the first stage.
+        semantic_channels: channels of the semantic features.
         stage_weights: factor on the loss of each stage.
-        boundary_width: half the width of the boundary region in training, in pixels of the stage
-            whose boundary it is.
-        test_boundary_width: the same in prediction.
-        **kwargs: of ``RLEMaskHead``; ``loss_mask`` is the loss of the first two stages, the others'
-            is cross-entropy.
+        boundary_width: half the width of the boundary region in training, in pixels of the coarser
+            stage, whose mask has this boundary.
+        test_boundary_width: half the width of the boundary region in prediction.
+        **kwargs: options of ``RLEMaskHead``; ``loss_mask`` is the loss of the first two stages, the
+            later stages have a cross-entropy.
     """
 
     def __init__(
@@ -118,22 +117,21 @@ class RefineMaskHead(RLEMaskHead):
         )
 
     def init_weights(self) -> None:
-        """Let every stage start undecided.
+        """Initialize every stage's logits near 0.
 
-        ``FCNMaskHead``'s initial logits grow with the features, here from stage to stage.
+        ``FCNMaskHead``'s initial logits grow with the features, which grow from stage to stage.
         """
         super().init_weights()
         for layer in (self.conv_logits, *self.finer_logits):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+            normal_init(layer, std=0.01)
 
     def forward(self, x: Tensor, semantic: Sequence[Tensor], labels: Tensor) -> list[Tensor]:
         """Return the logits of each stage, shape (R, C, s, s), coarse to fine.
 
         Args:
             x: RoI features, shape (R, K, s, s).
-            semantic: for each fusion semantic features and, as the last channel, the semantic
-                mask's probability, shape (R, semantic_channels + 1, s, s), coarse to fine.
+            semantic: for each fusion, coarse to fine, semantic features and, as the last channel,
+                the semantic mask's probability, shape (R, semantic_channels + 1, s, s).
             labels: class of each RoI, whose mask guides the fusions, shape (R,), int64.
         """
         for conv in self.convs:
@@ -142,66 +140,44 @@ class RefineMaskHead(RLEMaskHead):
         for fusion, predictor, pooled in zip(
             self.fusions, self.finer_logits, semantic, strict=True
         ):
-            mask = self.of_class(stages[-1], labels).sigmoid()
+            mask = select_masks(stages[-1], labels).sigmoid()
             x = fusion(x, pooled[:, :-1], torch.stack([mask, pooled[:, -1].to(mask)], dim=1))
             stages.append(predictor(x))
         return stages
 
-    def of_class(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits (R, s, s) of each RoI's class among (R, C, s, s)."""
-        if self.class_agnostic:
-            return logits[:, 0]
-        return logits[torch.arange(len(labels), device=labels.device), labels]
-
-    def loss_and_target(
-        self,
-        mask_preds: Sequence[Tensor],
-        sampling_results: list[SamplingResult],
-        batch_gt_instances: InstanceList,
-        rcnn_train_cfg: ConfigType,
-    ) -> dict[str, Any]:
-        """Return ``dict(loss_mask=dict(loss_mask_14, ...), mask_targets)``.
-
-        Arguments as in ``FCNMaskHead.loss_and_target``, ``mask_preds`` being the output of
-        ``forward``. The targets have the sizes of the logits; ``mask_size`` is not read.
-        """
-        sizes = [logits.shape[-1] for logits in mask_preds]
-        targets = proposal_mask_targets(sampling_results, batch_gt_instances, sizes)
-        labels = torch.cat([sampling.pos_gt_labels for sampling in sampling_results])
+    def losses(
+        self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
+    ) -> dict[str, Tensor]:
+        """Return each stage's weighted loss, named ``loss_mask_`` and the stage's size."""
         losses = {}
-        previous: tuple[Tensor, ...] = ()  # prediction and target of the stage before
+        previous: tuple[Tensor, ...] = ()  # the coarser stage's prediction and target, bool
         for stage, (logits, target) in enumerate(zip(mask_preds, targets, strict=True)):
-            of_class = self.of_class(logits, labels)
-            if len(labels) == 0:
-                loss = logits.sum()
-            elif stage < WHOLE_STAGES:
-                channel = torch.zeros_like(labels)
-                loss = self.loss_mask(of_class[:, None], target.float(), channel)
+            chosen = select_masks(logits, labels)
+            if stage < WHOLE_STAGES or len(labels) == 0:
+                loss = self.loss_of(logits, target, labels)
             else:
-                region = torch.stack(
-                    [boundary_region(mask, self.boundary_width) for mask in previous]
-                ).any(dim=0)
-                loss = boundary_aware_loss(of_class, target, doubled(region))
-            losses[f"loss_mask_{sizes[stage]}"] = self.stage_weights[stage] * loss
-            previous = of_class.detach() >= 0, target.bool()
-        return dict(loss_mask=losses, mask_targets=targets)
+                regions = [boundary_region(mask, self.boundary_width) for mask in previous]
+                loss = boundary_aware_loss(chosen, target, doubled(torch.stack(regions).any(dim=0)))
+            losses[f"loss_mask_{logits.shape[-1]}"] = self.stage_weights[stage] * loss
+            previous = chosen.detach() >= 0, target.bool()
+        return losses
 
     def soft_masks(self, stages: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Return the refined soft mask of each RoI's class, shape (R, s, s) of the last stage."""
-        probabilities = [self.of_class(logits, labels).float().sigmoid() for logits in stages]
+        probabilities = [select_masks(logits, labels).float().sigmoid() for logits in stages]
         return refine_boundaries(probabilities[WHOLE_STAGES - 1 :], self.test_boundary_width)
 
 
 def boundary_region(masks: Tensor, width: int) -> Tensor:
-    """Return where a mask's boundary is near.
+    """Return the pixels near each mask's boundary.
 
-    The paper approximates Euclidean distance by a convolution; here a pixel counts if the square of
-    side ``2 width + 1`` around it has both foreground and background. What lies outside the RoI is
-    neither.
+    A pixel is near if the square of side ``2 width + 1`` around the pixel has both foreground and
+    background; pixels outside the RoI are neither. The RefineMask paper instead approximates the
+    Euclidean distance by a convolution.
 
     Args:
         masks: shape (R, s, s), bool.
-        width: in pixels.
+        width: half the width of the region, in pixels.
 
     Returns:
         Shape (R, s, s), bool.
@@ -217,14 +193,14 @@ def doubled(pixels: Tensor) -> Tensor:
 
 
 def boundary_aware_loss(logits: Tensor, targets: Tensor, region: Tensor) -> Tensor:
-    """Return the mean cross-entropy over a region's pixels, 0 if it is empty.
+    """Return the mean cross-entropy over a region's pixels, 0 if the region is empty.
 
     Args:
         logits: shape (R, s, s).
         targets: 0 or 1, shape (R, s, s), any dtype.
         region: shape (R, s, s), bool.
     """
-    logits = logits if logits.dtype == torch.float64 else logits.float()
+    logits = at_least_float32(logits)
     weights = region.to(logits)
     loss = F.binary_cross_entropy_with_logits(logits, targets.to(logits), weights, reduction="sum")
     return loss / weights.sum().clamp(min=1)
@@ -233,14 +209,14 @@ def boundary_aware_loss(logits: Tensor, targets: Tensor, region: Tensor) -> Tens
 def refine_boundaries(stages: Sequence[Tensor], width: int) -> Tensor:
     """Combine the stages' soft masks (boundary-aware refinement).
 
-    A finer stage counts near the boundary of the mask so far, which is kept elsewhere.
+    Near the boundary of the mask combined so far, a finer stage replaces this mask.
 
     Args:
         stages: probabilities (R, s, s), each twice the size of the one before.
-        width: of the boundary region, in pixels of the coarser stage.
+        width: half the width of the boundary region, in pixels of the coarser stage.
 
     Returns:
-        Shape (R, s, s) of the last stage.
+        Shape (R, s, s), the size of the last stage.
     """
     refined = stages[0]
     for finer in stages[1:]:

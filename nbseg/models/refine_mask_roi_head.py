@@ -13,6 +13,7 @@ from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from nbseg.models.proposal_targets import proposal_labels
 from nbseg.models.refine_mask_head import FUSIONS
 from nbseg.models.soft_mask_roi_head import SoftMaskRoIHead
 from nbseg.registry import MODELS
@@ -24,11 +25,11 @@ class ForegroundHead(BaseModule):
     """Segments the union of all instances on the finest pyramid level.
 
     Args:
-        num_convs: 3x3 convolutions.
-        in_channels: of the pyramid level.
-        conv_out_channels: of the semantic features.
+        num_convs: number of 3x3 convolutions.
+        in_channels: channels of the pyramid level.
+        conv_out_channels: channels of the semantic features.
         loss_weight: factor on the cross-entropy.
-        init_cfg: initial weights, MMEngine's.
+        init_cfg: MMEngine's config of the initial weights.
     """
 
     def __init__(
@@ -51,7 +52,11 @@ class ForegroundHead(BaseModule):
         self.loss_weight = loss_weight
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return semantic features (B, K, h, w) and mask logits (B, 1, h, w) of (B, K', h, w)."""
+        """Return semantic features (B, K, h, w) and mask logits (B, 1, h, w).
+
+        Args:
+            x: finest pyramid level, shape (B, in_channels, h, w).
+        """
         features = self.convs(x)
         return features, self.logits(features)
 
@@ -77,18 +82,24 @@ class ForegroundHead(BaseModule):
 
 @MODELS.register_module()
 class RefineMaskRoIHead(SoftMaskRoIHead):
-    """RoI head whose mask stages see the image's semantic features, for ``RefineMaskHead``.
+    """RoI head that passes the image's semantic features to the stages of ``RefineMaskHead``.
 
     Args:
         semantic_head: config of a ``ForegroundHead``.
-        **kwargs: of ``StandardRoIHead``; ``mask_roi_extractor`` is needed.
+        **kwargs: options of ``StandardRoIHead``; ``mask_roi_extractor`` is required.
+
+    Raises:
+        ValueError: there is no ``mask_roi_extractor``.
     """
 
     def __init__(self, semantic_head: ConfigType, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.semantic_head = MODELS.build(semantic_head)
         if self.share_roi_extractor:
-            raise ValueError("RefineMaskRoIHead needs a mask_roi_extractor of its own")
+            raise ValueError(
+                "RefineMaskRoIHead needs a mask_roi_extractor of its own, found none; set "
+                "mask_roi_extractor in the config of the RoI head"
+            )
         (size, _) = self.mask_roi_extractor.roi_layers[0].output_size
         scale = 1 / self.mask_roi_extractor.featmap_strides[0]
         self.semantic_layers = nn.ModuleList(
@@ -103,9 +114,9 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
         bbox_feats: Tensor,
         batch_gt_instances: InstanceList,
     ) -> dict[str, Any]:
-        """Return ``dict(loss_mask=...)`` as ``StandardRoIHead`` does, with ``loss_semantic``."""
+        """Return ``dict(loss_mask=...)``: the mask head's losses by name and ``loss_semantic``."""
         rois = bbox2roi([sampling.pos_priors for sampling in sampling_results])
-        labels = torch.cat([sampling.pos_gt_labels for sampling in sampling_results])
+        labels = proposal_labels(sampling_results)
         semantic = self.semantic_head(x[0])
         results = self.mask_head.loss_and_target(
             mask_preds=self._stages(x, semantic, rois, labels),
@@ -126,7 +137,7 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
     ) -> list[Tensor]:
         """Return the mask head's logits of each stage."""
         features, logits = semantic
-        # RoIAlign takes features and boxes of one dtype, and boxes need more than half precision.
+        # RoIAlign needs features and boxes of one dtype, and boxes need more than half precision.
         maps = torch.cat([features, logits.sigmoid()], dim=1).float()
         pooled = [layer(maps, rois) for layer in self.semantic_layers]
         instance = self.mask_roi_extractor(x[: self.mask_roi_extractor.num_inputs], rois)

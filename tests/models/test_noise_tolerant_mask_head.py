@@ -15,6 +15,7 @@ from mmengine.structures import InstanceData
 
 from nbseg.models.boundary_preserving_loss import BoundaryPreservingLoss
 from nbseg.models.noise_tolerant_mask_head import NoiseTolerantMaskHead
+from nbseg.models.proposal_targets import proposal_mask_targets
 from nbseg.ops import reference
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -138,7 +139,8 @@ def test_fused_logits_start_as_the_mean_of_the_branches(class_agnostic):
 
 def test_targets_equal_mmdetections(truth):
     samplings, instances = truth
-    targets = make_head().get_targets(samplings, instances, TRAIN_CFG)
+    logits = make_head().train()(torch.randn(24, 8, 14, 14))
+    targets = make_head().loss_and_target(logits, samplings, instances, TRAIN_CFG)["mask_targets"]
     for size, target in zip((28, 14), targets, strict=True):
         soft = mask_target(
             [sampling.pos_priors.clone() for sampling in samplings],
@@ -163,7 +165,7 @@ def test_polygon_masks_and_images_without_instances(truth):
         pos_priors=torch.zeros(0, 4), pos_assigned_gt_inds=torch.zeros(0, dtype=torch.int64)
     )
     instances = [InstanceData(masks=square), InstanceData(masks=nothing)]
-    fine, coarse = make_head().get_targets([one, none], instances, TRAIN_CFG)
+    fine, coarse = proposal_mask_targets([one, none], instances, sizes=(28, 14))
     assert fine.shape == (1, 28, 28) and coarse.shape == (1, 14, 14)
     assert fine[0, :, :14].all() and not fine[0, :, 14:].any()
     assert coarse[0, :, :7].all() and not coarse[0, :, 7:].any()
