@@ -1,4 +1,4 @@
-"""Checkpoints: published without the optimizer's state, loaded whole or not at all."""
+"""Checkpoints: publishing them without the optimizer's state, and loading them strictly."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from nbseg.files import replacing
 def publish(checkpoint: str | Path, out: str | Path) -> None:
     """Write a training checkpoint's weights and meta, its config among them, to ``out``.
 
-    The file appears by a rename, once it is whole.
+    The file is written under a temporary name and renamed when it is complete.
     """
-    # MMEngine's meta and history buffers are no tensors, so weights_only cannot read the file.
+    # MMEngine's meta and history buffers are not tensors, so weights_only cannot read the file.
     content = torch.load(checkpoint, map_location="cpu", weights_only=False)
     meta = {**content["meta"], "nbseg_version": nbseg.__version__}
     with replacing(out) as temporary:
@@ -24,11 +24,11 @@ def publish(checkpoint: str | Path, out: str | Path) -> None:
 
 
 def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:
-    """Load a checkpoint into ``model``, or into the model that a wrapper of MMEngine's holds.
+    """Load a checkpoint into ``model``, or into the model inside an MMEngine wrapper.
 
     Raises:
-        StageError: it is another model's; MMEngine's loading would leave half of the parameters as
-            they were.
+        StageError: the checkpoint belongs to another model. MMEngine's loading would only warn and
+            leave some parameters untrained.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = getattr(model, "module")  # noqa: B009  a submodule, which mypy takes for a Tensor
@@ -41,6 +41,6 @@ def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:
         raise StageError(
             f"{checkpoint} is not a checkpoint of the config's model: {len(wrong)} parameters are "
             f"missing or of another shape {wrong[:3]}, {len(unknown)} are unknown {unknown[:3]}; "
-            "use the config.py that lies beside the checkpoint"
+            "use the config.py in the checkpoint's folder"
         )
     model.load_state_dict(state)

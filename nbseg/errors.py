@@ -1,5 +1,5 @@
-"""The error that a user can act on, told apart from a bug's."""
+"""The error for problems that a user can solve, in contrast to bugs."""
 
 
 class StageError(ValueError):
-    """A stage cannot run, or be kept, with what it is given; the message says what to do."""
+    """A stage cannot run with its config and files; the message says what to do."""

@@ -1,4 +1,4 @@
-"""Refusal of wrong arguments before work starts."""
+"""Checks of arguments before an op runs."""
 
 from collections.abc import Sequence
 
@@ -17,13 +17,13 @@ def check_tensor(
 
     Args:
         name: the argument's name, for the message.
-        shape: one entry a dimension, its size or a letter where any size will do.
+        shape: one entry per dimension: the size, or a letter if any size is accepted.
         dtypes: the dtypes that are accepted.
-        device: the device it must share with the others, if any.
+        device: the device of the other arguments; None accepts any.
 
     Raises:
-        TypeError: not a tensor, or another dtype.
-        ValueError: another shape or device.
+        TypeError: ``tensor`` is not a tensor or has another dtype.
+        ValueError: ``tensor`` has another shape or is on another device.
     """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, found {type(tensor).__name__}")

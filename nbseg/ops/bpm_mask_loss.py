@@ -15,12 +15,12 @@ MAX_SIZE_CUDA = 64  # a RoI of the CUDA kernel fits a block and its shared memor
 def bpm_mask_loss(
     logits: Tensor, targets: Tensor, labels: Tensor, *, gain: float = 3.0, border: str = "replicate"
 ) -> Tensor:
-    """Binary cross-entropy in which each pixel counts as much as the predicted mask has an edge.
+    """Compute the binary cross-entropy, weighted by how sharp the predicted edge is at each pixel.
 
     With ``x = logits[r, labels[r]]``, ``p = sigmoid(x)`` and ``q = |8 p - sum of its 8
     neighbors|``, a pixel's weight is ``gain * q / mean(q)`` over its RoI. The weights are
-    detached and act pixel by pixel: the boundary-preserving map of arXiv 2203.13427. A RoI without
-    any edge (``mean(q) < 1e-20``) has the weight ``gain`` everywhere.
+    detached and act pixel by pixel; they are the boundary-preserving map of arXiv 2203.13427. A RoI
+    without any edge (``mean(q) < 1e-20``) has the weight ``gain`` everywhere.
 
     Args:
         logits: mask logits of R RoIs and C classes, shape (R, C, S, S), float32, float16 or
@@ -29,8 +29,8 @@ def bpm_mask_loss(
         targets: shape (R, S, S), values in [0, 1], uint8, bool or float32.
         labels: class of each RoI, shape (R,), int64 in [0, C).
         gain: mean weight of a RoI.
-        border: what lies outside a RoI: ``"replicate"`` its outermost pixels, or ``"zeros"``,
-            which sees an edge wherever the object touches the RoI's border.
+        border: padding of a RoI: ``"replicate"`` repeats the outermost pixels; ``"zeros"`` creates
+            an edge wherever the object touches the RoI's border.
 
     Returns:
         The mean over all R * S * S pixels, a float32 scalar; 0 for R = 0.
@@ -39,8 +39,8 @@ def bpm_mask_loss(
         TypeError: an argument has another dtype.
         ValueError: shapes or devices do not fit, S is more than 64 on a GPU, or ``border`` is
             unknown.
-        IndexError: a label lies outside [0, C). On a GPU nothing waits for the labels: there it is
-            a failed assert on the device, which ends the program's use of it.
+        IndexError: a label lies outside [0, C). A GPU raises a device-side assert instead, after
+            which the process can no longer use this GPU.
         RuntimeError: the tensors are on a GPU and nbseg was built without CUDA.
 
     The same input gives the same bits, also on a GPU.
@@ -68,7 +68,7 @@ def bpm_mask_loss(
     return loss
 
 
-# There is no autocast rule: the op takes float16 as it comes and computes wider.
+# The op needs no autocast rule: it accepts float16 and computes in float32.
 
 
 def _fake(
@@ -102,12 +102,12 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     logits, _, labels, _, _ = inputs
     _, channel_grad = output
     ctx.mark_non_differentiable(channel_grad)
-    ctx.set_materialize_grads(False)  # or channel_grad would get one, of zeros
+    ctx.set_materialize_grads(False)  # otherwise channel_grad would get a gradient of zeros
     _save(ctx, logits, labels, channel_grad)
 
 
 class _BpmMaskLoss(torch.autograd.Function):
-    """The op with the gradient that is registered below, at two thirds of the cost of a call."""
+    """The op with the gradient registered below, at two thirds of the cost of the registered op."""
 
     @staticmethod
     def forward(

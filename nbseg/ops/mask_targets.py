@@ -15,7 +15,7 @@ MAX_SIZES_CUDA = 8  # targets that one launch of the CUDA kernel makes
 def multires_mask_targets(
     masks: CroppedMasks, boxes: Tensor, gt_inds: Tensor, sizes: Sequence[int] = (28, 14)
 ) -> tuple[Tensor, ...]:
-    """Crop each box out of its instance mask and resize it, to all sizes at once.
+    """Crop each box out of its instance mask and resize the crop to all sizes at once.
 
     The values are those of MMDetection's ``mask_target`` on ``BitmapMasks``: boxes are clipped to
     the image, then RoIAlign (average, aligned, as many samples as a bin has pixels), then
@@ -28,7 +28,7 @@ def multires_mask_targets(
         sizes: side lengths s of the targets.
 
     Returns:
-        One tensor a size, shape (R, s, s), uint8 of 0 and 1.
+        One tensor per size, shape (R, s, s), uint8 of 0 and 1.
 
     Raises:
         TypeError: an argument has another type or dtype.
@@ -37,8 +37,8 @@ def multires_mask_targets(
         IndexError: an index lies outside [0, G).
         RuntimeError: the tensors are on a GPU and nbseg was built without CUDA.
 
-    On a GPU nothing waits for the values: a box or an index that the CPU refuses is there a failed
-    assert on the device, which ends the program's use of it.
+    For a box or an index that the CPU refuses, a GPU raises a device-side assert, after which the
+    process can no longer use this GPU.
     """
     if not isinstance(masks, CroppedMasks):
         raise TypeError(
@@ -55,7 +55,8 @@ def multires_mask_targets(
     check_built_for(boxes)
     if boxes.is_cuda and len(sizes) > MAX_SIZES_CUDA:
         raise ValueError(
-            f"sizes must be at most {MAX_SIZES_CUDA} on a GPU, found {len(sizes)}; call it twice"
+            f"sizes must be at most {MAX_SIZES_CUDA} on a GPU, found {len(sizes)}; "
+            "call multires_mask_targets twice"
         )
     targets: list[Tensor] = torch.ops.nbseg.multires_mask_targets(
         masks.bits, masks.starts, masks.crops, masks.height, masks.width, boxes, gt_inds, sizes

@@ -1,7 +1,7 @@
-"""What the native ops compute, written for reading instead of speed.
+"""References of the native ops, written for reading instead of speed.
 
-Each function has the name, arguments and result of its op in :mod:`nbseg.ops`. They run in the
-dtype of their input, so a float64 input gives the value that the op is measured against.
+Each function has the name, arguments and result of its op in :mod:`nbseg.ops`. A reference runs in
+the dtype of its input: with float64 input, its value is the one that tests compare the op with.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nbseg.structures import CroppedMasks
 def bpm_mask_loss(
     logits: Tensor, targets: Tensor, labels: Tensor, *, gain: float = 3.0, border: str = "replicate"
 ) -> Tensor:
-    """Boundary-preserving mask loss; see :func:`nbseg.ops.bpm_mask_loss`."""
+    """Compute the boundary-preserving mask loss; see :func:`nbseg.ops.bpm_mask_loss`."""
     x = logits[torch.arange(len(logits), device=logits.device), labels]  # (R, S, S)
     with torch.no_grad():
         weights = _boundary_weights(x, gain, border)
@@ -31,8 +31,9 @@ def bpm_mask_loss(
 
 
 def _boundary_weights(x: Tensor, gain: float, border: str) -> Tensor:
-    # The Laplacian's magnitude is the same for p and 1 - p. Whichever is small on most of the RoI
-    # keeps its digits: at x = 20, 1 - sigmoid(x) is 2e-9 while sigmoid(x) rounds to 1.
+    # The Laplacian's magnitude is the same for p and 1 - p. Use the one that is small on most of
+    # the RoI, because small values keep their digits: at x = 20, 1 - sigmoid(x) is 2e-9 while
+    # sigmoid(x) rounds to 1.
     flipped = x.mean(dim=(1, 2), keepdim=True) > 0
     p = torch.sigmoid(torch.where(flipped, -x, x))
     if border == "replicate":
@@ -49,7 +50,7 @@ def _boundary_weights(x: Tensor, gain: float, border: str) -> Tensor:
 def multires_mask_targets(
     masks: CroppedMasks, boxes: Tensor, gt_inds: Tensor, sizes: Sequence[int] = (28, 14)
 ) -> tuple[Tensor, ...]:
-    """Mask targets of several sizes; see :func:`nbseg.ops.multires_mask_targets`."""
+    """Make mask targets of several sizes; see :func:`nbseg.ops.multires_mask_targets`."""
     bitmaps = torch.from_numpy(masks.to_bitmaps()).double()
     limit = boxes.new_tensor([masks.width, masks.height, masks.width, masks.height])
     targets = []
@@ -65,9 +66,9 @@ def multires_mask_targets(
 
 
 def _bin_weights(start: Tensor, end: Tensor, size: int, extent: int) -> Tensor:
-    """Weight of each pixel of one image axis in each RoIAlign bin, shape (size, extent), float64.
+    """Return each pixel's weight in each RoIAlign bin along one axis, (size, extent), float64.
 
-    Coordinates are rounded to the box's dtype at each step, as RoIAlign rounds them.
+    As in RoIAlign, coordinates are rounded to the box's dtype at each step.
     """
     start, end = start - 0.5, end - 0.5
     bin_size = (end - start) / size
@@ -89,7 +90,7 @@ def paste_rle(
 ) -> list[dict[str, Any]]:
     """Paste soft masks and encode them; see :func:`nbseg.ops.paste_rle`.
 
-    This is MMDetection's own paste, one mask at a time, and pycocotools' own encoder.
+    The reference uses MMDetection's paste, one mask at a time, and pycocotools' encoder.
     """
     from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
     from pycocotools import mask as mask_utils
@@ -102,7 +103,7 @@ def paste_rle(
     for prob, box in zip(soft[:, None, None], corners[:, None], strict=True):
         bitmap = np.zeros((height, width), np.uint8, order="F")
         x0, y0, x1, y1 = box[0].tolist()
-        # MMDetection pastes one pixel further than the box; what lies outside even so has no mask.
+        # MMDetection pastes one pixel beyond the box. A box further outside has an empty mask.
         if floor(x0) - 1 < width and floor(y0) - 1 < height and ceil(x1) > -1 and ceil(y1) > -1:
             pasted, region = _do_paste_mask(prob, box, height, width, skip_empty=True)
             bitmap[region] = (pasted[0] >= threshold).numpy()
