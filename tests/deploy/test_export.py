@@ -87,7 +87,7 @@ def test_a_foreign_operator_is_found_wherever_it_hides(place):
 def test_another_models_checkpoint_is_refused_by_name(mask_rcnn, tmp_path):
     """The student's checkpoint does not fit the teacher's config."""
     teacher = small_config("mask-rcnn_r50_fpn", PLAIN_HEAD)
-    with pytest.raises(ValueError, match=r"not a checkpoint.*roi_head\.mask_head.*beside"):
+    with pytest.raises(ValueError, match=r"not a checkpoint.*roi_head\.mask_head.*folder"):
         export_checkpoint(teacher, mask_rcnn.checkpoint, tmp_path / "model.onnx")
     with pytest.raises(FileNotFoundError, match=r"no checkpoint .*none\.pth"):
         export_checkpoint(teacher, tmp_path / "none.pth", tmp_path / "model.onnx")
