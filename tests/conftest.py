@@ -2,11 +2,42 @@
 
 import contextlib
 import logging
+import os
 from pathlib import Path
+
+# Before torch and OpenCV are imported: every core runs a process of tests already.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
 from mmengine.logging import MMLogger
+
+# Folders whose tests share a run or an export that takes long to make.
+TOGETHER = ("deploy", "engine")
+# What takes longer than seconds: files, and fixtures that train or export.
+SLOW_FILES = {
+    *("configs/test_cityscapes_configs.py", "configs/test_coco_and_bdd100k_configs.py"),
+    *("configs/test_figure5_configs.py", "configs/test_plain_configs.py"),
+    *("configs/test_configs.py", "configs/test_reproduced_rows.py", "csrc/test_ctest.py"),
+    *("csrc/test_nvcc.py", "datasets/test_prepare_data.py", "deploy/test_fresh_environment.py"),
+    *("deploy/test_traced_detector.py", "engine/test_pseudo_label_loop.py"),
+    *("experiments/test_job_queue.py", "models/test_comparison_models.py"),
+    *("ops/test_cpu_capability.py", "tools/test_benchmark.py", "tools/test_reproduce.py"),
+}
+SLOW_FIXTURES = {"cascade", "finished", "mask_rcnn", "moved"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Give each process whole files, or whole folders of ``TOGETHER``; mark what is slow."""
+    tests = Path(__file__).parent
+    for item in items:
+        file = item.path.relative_to(tests)
+        item.add_marker(
+            pytest.mark.xdist_group(file.parts[0] if file.parts[0] in TOGETHER else str(file))
+        )
+        if str(file) in SLOW_FILES or SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

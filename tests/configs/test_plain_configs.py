@@ -18,13 +18,17 @@ CONFIGS = sorted(
 )
 # What MMDetection's tools/train.py does, for each file, and nothing of nbseg by name.
 TRAIN = """
-import sys
+import gc, sys
+import yapf.yapflib.yapf_api
+# Laying out the config that a runner writes takes longer than two iterations.
+yapf.yapflib.yapf_api.FormatCode = lambda text, **style: (text, True)
 from mmengine.config import Config
 from mmengine.runner import Runner
 for file in sys.argv[1:]:
     runner = Runner.from_cfg(Config.fromfile(file))
     runner.train()
     print("trained", file, runner.iter)
+    gc.freeze()  # or each data set would collect the garbage of all before it
 assert "nbseg.engine.pipeline" not in sys.modules
 """
 
