@@ -1,7 +1,7 @@
-"""Data sets, splits and transforms; importing this package loads none of its modules.
+"""This package holds data sets, splits and transforms; importing it loads none of its modules.
 
-``shapes``, ``splits`` and ``coco_rle`` need numpy and OpenCV only; ``converters`` and
-``check_coco`` neither torch nor MMDetection. ``image_folder``, ``loading``
-and ``transforms`` register themselves with MMDetection when a config's ``custom_imports`` names
-them.
+``shapes``, ``splits`` and ``coco_rle`` need only numpy and OpenCV; ``converters`` and
+``check_coco`` need neither torch nor MMDetection. ``nbseg.register``, which configs name in
+``custom_imports``, registers ``image_folder``, ``loading``, ``samplers`` and ``transforms`` with
+MMDetection.
 """

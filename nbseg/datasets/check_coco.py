@@ -1,4 +1,4 @@
-"""What is wrong with a COCO json and its images, before anything trains on them."""
+"""Check a COCO json and its images for errors before training."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from nbseg.datasets.converters.coco_json import Prepared, Summary
 from nbseg.datasets.converters.parallel import parallel_map
 from nbseg.images import image_size
 
-# How far a side of a box may lie from its mask, in pixels: COCO's own follow polygons, not pixels.
+# Largest distance in pixels between a box and its mask: COCO's boxes enclose polygons, not pixels.
 TOLERANCE = 2.0
-# What no two items of a list share.
+# Fields whose values must be unique within a list.
 UNIQUE = (
     ("images", "id", "an id"),
     ("annotations", "id", "an id"),
@@ -27,32 +27,32 @@ UNIQUE = (
     ("categories", "name", "a name"),
 )
 
-# A kind of problem and the image or annotation that has it.
+# The kind of a problem, and the image or annotation that has the problem.
 Problem = tuple[str, str]
 
 
 def check_coco(
     path: Path, image_folder: Path, workers: int = 1
 ) -> tuple[Prepared, dict[str, list[str]]]:
-    """Look for what would fail or mislead training later.
+    """Find the problems of a COCO json that would stop or mislead a training.
 
-    Of images only headers are read. Annotations without ``segmentation`` may have a box only.
+    Only the headers of images are read. An annotation may have a box and no ``segmentation``.
 
     Args:
         path: a COCO json.
-        image_folder: of its images.
-        workers: processes.
+        image_folder: folder of the json's images.
+        workers: number of processes.
 
     Returns:
-        What the json holds, and by kind of problem which images and annotations have it.
+        The content of the json, and for each kind of problem the images and annotations with it.
 
     Raises:
-        FileNotFoundError: there is no such json or folder.
-        ValueError: it is not a COCO json.
+        FileNotFoundError: the json or the folder does not exist.
+        ValueError: the file is not a COCO json.
     """
     if not image_folder.is_dir():
-        raise FileNotFoundError(f"no image folder {image_folder}")
-    # What read_coco would refuse as not consistent is reported with everything else.
+        raise FileNotFoundError(f"there is no image folder {image_folder}; correct the path")
+    # read_coco must not refuse an inconsistent json: the problems are reported together below.
     content = read_coco(path, consistent=False)
     problems: dict[str, list[str]] = defaultdict(list)
     for key, field, what in UNIQUE:
@@ -65,7 +65,7 @@ def check_coco(
     for annotation in content["annotations"]:
         text = f"annotation {annotation['id']}"
         if annotation["id"] == 0:
-            problems["annotations with the id 0, which COCO takes for no match"].append(text)
+            problems["annotations with the id 0, which COCO reads as no match"].append(text)
         if annotation["image_id"] not in images:
             problems["annotations of unknown images"].append(
                 f"{text}: image {annotation['image_id']}"
@@ -121,7 +121,7 @@ def _problem_of(annotation: dict[str, Any], height: int, width: int) -> str | No
     limits = np.array([0, 0, width, height])
     if not np.isfinite(box).all() or w <= 0 or h <= 0:
         return "boxes without area"
-    # MMDetection's data set leaves out what is smaller, and fails where there is no area.
+    # MMDetection's data set drops boxes below one pixel and fails on annotations without an area.
     if w < 1 or h < 1:
         return "boxes less than a pixel wide or high"
     if (annotation.get("area") or 0) <= 0:
@@ -135,7 +135,7 @@ def _problem_of(annotation: dict[str, Any], height: int, width: int) -> str | No
         if not all(map(_has_area, mask)):
             return "degenerate polygons"
         points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in mask])
-        # COCO's boxes are of the part within the image.
+        # COCO's boxes enclose the part of an object inside the image.
         tight = np.concatenate([points.min(axis=0), points.max(axis=0)])
         tight = np.clip(tight, 0, np.tile(limits[2:], 2))
     else:
@@ -149,7 +149,7 @@ def _problem_of(annotation: dict[str, Any], height: int, width: int) -> str | No
 
 
 def _has_area(polygon: Any) -> bool:
-    """Whether a flat [x0, y0, x1, y1, ...] has three points or more and encloses something."""
+    """Return whether a flat [x0, y0, x1, y1, ...] has at least three points and an area."""
     try:
         points = np.asarray(polygon, float)
     except (TypeError, ValueError):
@@ -161,7 +161,7 @@ def _has_area(polygon: Any) -> bool:
 
 
 def _crop(rle: dict[str, Any], height: int, width: int) -> npt.NDArray[Any] | None:
-    """The tight (x, y, w, h) of a run-length encoding; None if it is not of this size."""
+    """Return the tight (x, y, w, h) of a run-length encoding; None if its size differs."""
     try:
         counts = rle["counts"]
         if list(rle["size"]) != [height, width]:

@@ -1,4 +1,4 @@
-"""COCO's compressed run-length encoding, in numpy."""
+"""Encode masks in COCO's compressed run-length encoding, with numpy alone."""
 
 from typing import Any
 
@@ -9,9 +9,10 @@ import numpy.typing as npt
 def encode_rle(mask: npt.NDArray[Any]) -> dict[str, Any]:
     """Encode a binary mask (H, W) as COCO's compressed RLE, with ``counts`` as a str for json.
 
-    The string is the one that ``pycocotools.mask.encode`` gives: run lengths in column-major
-    order, background first; from the fourth on, each as its difference to the run two before;
-    little-endian groups of 5 bits, bit 6 set where more follow, plus 48 to be printable.
+    The string equals the one of ``pycocotools.mask.encode``. It holds the run lengths in
+    column-major order, background first; the fourth and later runs are stored as the difference to
+    the run two places before. Each number is a sequence of little-endian groups of 5 bits; bit 6 is
+    set if another group follows, and 48 is added to make the character printable.
     """
     height, width = mask.shape
     pixels = np.asarray(mask, dtype=bool).ravel(order="F")
@@ -27,7 +28,7 @@ def encode_rle(mask: npt.NDArray[Any]) -> dict[str, Any]:
         while more:
             group = value & 0x1F
             value >>= 5
-            # Decoding extends the sign from bit 5, so stop only where that restores the value.
+            # The decoder extends the sign from bit 5: stop only where this restores the value.
             more = value != (-1 if group & 0x10 else 0)
             characters.append(chr(48 + (group | 0x20 if more else group)))
     return {"size": [height, width], "counts": "".join(characters)}

@@ -1,4 +1,4 @@
-"""Cropped masks in MMDetection's data pipeline."""
+"""Adapt cropped masks to MMDetection's data pipeline."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from nbseg.structures.cropped_masks import CroppedMasks
 
 
 class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
-    """``CroppedMasks`` that stand wherever MMDetection takes ``BitmapMasks``.
+    """This class makes ``CroppedMasks`` usable wherever MMDetection takes ``BitmapMasks``.
 
-    Whatever leaves pixels on their grid works on the crops alone: resizing, flips, crops, padding,
-    indexing, areas and boxes. Everything else, rotations for instance, and all code that reads
-    ``masks`` gets the full-size bitmaps, made for the occasion. Results equal ``BitmapMasks``'s.
+    Resizing, flips, crops, padding, indexing, areas and boxes work on the crops alone. Other
+    operations (e.g. rotation) and any access to ``masks`` create full-size bitmaps on demand.
+    Results equal those of ``BitmapMasks``.
 
-    ``masks`` may be assigned but not written into, which MMDetection's ``RandomErasing`` does.
+    ``masks`` can be assigned but not modified in place, as MMDetection's ``RandomErasing`` does.
 
     Args:
-        *args: those of ``CroppedMasks``, or those of ``BitmapMasks``: full-size masks (G, H, W),
+        *args: arguments of ``CroppedMasks`` or of ``BitmapMasks``: full-size masks (G, H, W),
             height and width.
     """
 
@@ -38,7 +38,7 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
 
     @property
     def masks(self) -> npt.NDArray[np.uint8]:
-        """Full-size masks, shape (G, H, W), uint8 of 0 and 1, read-only."""
+        """Return the full-size masks, shape (G, H, W), uint8 of 0 and 1, read-only."""
         bitmaps = self.to_bitmaps()
         bitmaps.setflags(write=False)
         return bitmaps
@@ -108,7 +108,7 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
     ) -> BitmapMasks:
         corners = torch.as_tensor(bboxes)
         limit = torch.tensor([self.width, self.height] * 2, device=corners.device)
-        clipped = bool(((corners < 0) | (corners > limit)).any())  # as BitmapMasks does not
+        clipped = bool(((corners < 0) | (corners > limit)).any())  # BitmapMasks does not clip
         if clipped or not binarize or out_shape[0] != out_shape[1] or len(self) == 0:
             return self.to_bitmap_masks().crop_and_resize(
                 bboxes, out_shape, inds, device, interpolation, binarize
@@ -129,7 +129,7 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
 
     @property
     def areas(self) -> npt.NDArray[np.int64]:
-        """Foreground pixels of each instance, shape (G,)."""
+        """Return the number of foreground pixels of each instance, shape (G,)."""
         sizes = self._byte_counts()
         counts = np.unpackbits(self.bits.cpu().numpy()).reshape(-1, 8).sum(axis=1)
         sums = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
@@ -145,7 +145,7 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
         return box_type(boxes)
 
     def to_bitmap_masks(self) -> BitmapMasks:
-        """MMDetection's own class, with full-size bitmaps."""
+        """Return MMDetection's ``BitmapMasks`` with full-size bitmaps."""
         return BitmapMasks(self.to_bitmaps(), self.height, self.width)
 
     def _pack(self, bitmap_masks: BitmapMasks) -> None:
@@ -160,8 +160,8 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
 
 
 def _nearest_indices(size: int, new_size: int) -> npt.NDArray[np.int64]:
-    """Which of an axis's pixels OpenCV's nearest resizing takes, shape (new_size,)."""
-    # OpenCV divides twice, and so now and then arrives at another pixel than size / new_size would.
+    """Return the source pixels along an axis in OpenCV's nearest resizing, shape (new_size,)."""
+    # OpenCV divides twice; its rounding sometimes gives another pixel than size / new_size would.
     scale = 1.0 / (new_size / size)
     indices: npt.NDArray[np.int64] = np.floor(np.arange(new_size) * scale).astype(np.int64)
     return np.minimum(indices, size - 1)

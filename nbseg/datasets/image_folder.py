@@ -1,4 +1,4 @@
-"""Unlabeled images from a bare folder."""
+"""Read unlabeled images from a folder without annotations."""
 
 import warnings
 from pathlib import Path
@@ -12,21 +12,21 @@ from nbseg.registry import DATASETS
 
 @DATASETS.register_module()
 class ImageFolderDataset(BaseDetDataset):
-    """The images of a folder and its sub-folders, without any annotation.
+    """This data set has the images of a folder and its sub-folders, without annotations.
 
     ``data_prefix=dict(img=...)``, joined to ``data_root``, is the folder. Images are sorted by
-    their path below it; ``img_id`` is the 1-based place in that order. Each item has ``img_path``,
-    ``file_name`` (below the folder, with forward slashes: what a COCO json names),
+    their path below the folder; ``img_id`` is the 1-based position in this order. Each item has
+    ``img_path``, ``file_name`` (path below the folder with forward slashes, as in a COCO json),
     ``img_id``, ``height``, ``width`` and ``instances=[]``. There is no ``ann_file``.
-    ``metainfo=dict(classes=...)`` says what a model predicts on them.
+    ``metainfo=dict(classes=...)`` names the classes that a model predicts.
 
     Raises:
-        FileNotFoundError: there is no such folder, or no readable image in it.
+        FileNotFoundError: the folder does not exist or has no readable image.
         ValueError: an ``ann_file`` was given.
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """List the folder. Files that cannot be read are named in a warning and left out."""
+        """List the images; leave out unreadable files and name them in a warning."""
         if self.ann_file:
             raise ValueError(
                 f"{type(self).__name__} reads a folder without annotations, found ann_file="
@@ -35,7 +35,7 @@ class ImageFolderDataset(BaseDetDataset):
         given = self.data_prefix.get("img") or self.data_root
         if not given or not Path(given).is_dir():
             raise FileNotFoundError(
-                f"no image folder {given!r}: set data_prefix=dict(img=...), below data_root, to it"
+                f"no image folder {given!r}: set data_prefix=dict(img=DIR), below data_root"
             )
         folder = Path(given)
         names = image_names(folder)
@@ -59,8 +59,8 @@ class ImageFolderDataset(BaseDetDataset):
             )
         if not data_list:
             raise FileNotFoundError(
-                f"no readable image in {folder} or below: found {len(names)} files of the kinds "
-                f"{', '.join(IMAGE_SUFFIXES)}"
+                f"no readable image in {folder} or its sub-folders: found {len(names)} files "
+                f"with the endings {', '.join(IMAGE_SUFFIXES)}; correct data_prefix"
             )
         if unreadable:
             warnings.warn(

@@ -1,4 +1,4 @@
-"""Loading of annotations with cropped masks."""
+"""Load annotations with cropped masks."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ from nbseg.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LoadCroppedAnnotations(LoadAnnotations):
-    """MMDetection's ``LoadAnnotations`` whose ``gt_masks`` are :class:`CroppedBitmapMasks`.
+    """Load annotations as MMDetection does, with ``gt_masks`` as :class:`CroppedBitmapMasks`.
 
-    The masks are the same, pixel by pixel, but polygons and run lengths become tight bit-packed
-    crops without ever being bitmaps of the image's size.
+    The masks are the same, pixel by pixel, but polygons and run lengths are converted to tight
+    bit-packed crops directly, without a bitmap of the image's size.
 
     Args:
-        **kwargs: of ``LoadAnnotations``.
+        **kwargs: arguments of ``LoadAnnotations``.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not self.poly2mask:
             raise ValueError(
-                "LoadCroppedAnnotations: poly2mask must be True, for crops hold pixels; "
+                "LoadCroppedAnnotations: poly2mask must be True, because crops hold pixels; "
                 "MMDetection's LoadAnnotations(poly2mask=False) keeps polygons"
             )
 

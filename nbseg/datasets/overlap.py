@@ -1,4 +1,4 @@
-"""Images that lie in the labeled and in the unlabeled set at once."""
+"""Find images that are in both the labeled and the unlabeled set."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from nbseg.files import file_hash
 
-# Compressed images of one camera begin alike, and hardly ever end alike.
-TAIL = 256  # bytes
+# Bytes compared first: compressed images of one camera start alike but rarely end alike.
+TAIL = 256
 
 
 def overlapping_images(
@@ -16,9 +16,9 @@ def overlapping_images(
 ) -> list[tuple[Path, Path]]:
     """Return the pairs of a labeled and an unlabeled path that are the same file or image.
 
-    The same file by whatever path, links resolved, or a copy with the same bytes. Files are read
-    whole only where a labeled and an unlabeled one have the same size and the same end. Files
-    that do not exist are passed over: loading them says more.
+    A pair is one file under two paths (links are resolved) or two files with the same bytes. Files
+    are read completely only if a labeled and an unlabeled one agree in size and in their last
+    bytes. Files that do not exist are skipped; loading them raises a clearer error.
     """
     of_size: dict[int, list[Path]] = defaultdict(list)
     for path in map(Path, labeled):

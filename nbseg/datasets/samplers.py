@@ -1,7 +1,7 @@
-"""Infinite samplers that a killed training goes on with at once.
+"""Infinite samplers that resume without replaying the indices already drawn.
 
-MMEngine's loop goes on where it stopped by the ``skip`` of the data loader's sampler. Of another
-one it loads every image that was seen before, augments it and throws it away.
+MMEngine's loop resumes by calling the sampler's ``skip``. If the sampler has no ``skip``, the loop
+loads, augments and discards every image that was already seen.
 """
 
 from collections.abc import Iterator, Sized
@@ -16,29 +16,29 @@ from nbseg.registry import DATA_SAMPLERS
 
 @DATA_SAMPLERS.register_module()
 class ResumableMultiSourceSampler(MultiSourceSampler):
-    """MMDetection's ``MultiSourceSampler`` with MMEngine's ``skip``; arguments are the same."""
+    """This class adds MMEngine's ``skip`` to ``MultiSourceSampler``; the arguments are the same."""
 
     skipped = 0
 
     def skip(self, num_samples: int) -> None:
-        """Begin after so many of this process's indices; to be called before iterating."""
+        """Skip the first ``num_samples`` indices of this process; call this before iterating."""
         self.skipped = num_samples
 
     def __iter__(self) -> Iterator[int]:
-        """Yield indices, source after source in each batch."""
+        """Yield the indices of each batch, grouped by source."""
         return islice(super().__iter__(), self.skipped, None)
 
 
 @DATA_SAMPLERS.register_module()
 class AspectRatioSampler(InfiniteSampler):
-    """MMEngine's ``InfiniteSampler``, put in order so that a batch has images of one orientation.
+    """Order the indices of ``InfiniteSampler`` so that a batch has images of one orientation.
 
-    The batches are those of MMDetection's ``AspectRatioBatchSampler``, made without a batch
-    sampler, of which nothing could be skipped.
+    The batches equal those of MMDetection's ``AspectRatioBatchSampler``. This class is not a batch
+    sampler, because MMEngine cannot call ``skip`` on one.
 
     Args:
-        dataset: whose ``get_data_info`` knows ``width`` and ``height``.
-        batch_size: of a process.
+        dataset: data set whose ``get_data_info`` returns ``width`` and ``height``.
+        batch_size: batch size of one process.
         **kwargs: ``shuffle`` and ``seed``.
     """
 

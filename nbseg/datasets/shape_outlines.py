@@ -1,4 +1,4 @@
-"""The outlines of the procedural set ``shapes``: five classes told apart by form alone."""
+"""Draw the outlines of the procedural set ``shapes``: five classes that differ in form alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# A closed outline: (N, 2) float64 points of a figure about as large as the unit circle.
+# A closed outline: (N, 2) float64 points of a figure about the size of the unit circle.
 Outline = npt.NDArray[Any]
 
 
@@ -15,7 +15,7 @@ def _polar(radii: npt.NDArray[Any], angles: npt.NDArray[Any]) -> Outline:
 
 
 def _star(rng: np.random.Generator) -> list[Outline]:
-    """Five to seven pointed rays of uneven length."""
+    """Draw five to seven pointed rays of uneven length."""
     rays = int(rng.integers(5, 8))
     angles = np.arange(2 * rays) * np.pi / rays + rng.uniform(-0.25, 0.25, 2 * rays) * np.pi / rays
     radii = rng.uniform(0.85, 1.15, 2 * rays)
@@ -24,7 +24,7 @@ def _star(rng: np.random.Generator) -> list[Outline]:
 
 
 def _gear(rng: np.random.Generator) -> list[Outline]:
-    """A disc with six to ten round lobes and a hole, which need not lie in the middle."""
+    """Draw a disc with six to ten round lobes and a hole near the middle."""
     lobes = int(rng.integers(6, 11))
     angles = np.linspace(0, 2 * np.pi, 120, endpoint=False)
     wave = np.cos(lobes * angles + rng.uniform(0.2, 0.5) * np.sin(angles + rng.uniform(0, 7)))
@@ -33,7 +33,7 @@ def _gear(rng: np.random.Generator) -> list[Outline]:
 
 
 def _crescent(rng: np.random.Generator) -> list[Outline]:
-    """A circular band that is thickest in the middle and pointed at both ends."""
+    """Draw a circular band that is thickest in the middle and pointed at both ends."""
     half_span = rng.uniform(0.55, 0.75) * np.pi
     along = np.linspace(-1, 1, 50)
     half_width = rng.uniform(0.2, 0.3) * np.sqrt(np.maximum(0, 1 - along**2))
@@ -44,7 +44,7 @@ def _crescent(rng: np.random.Generator) -> list[Outline]:
 
 
 def _cross(rng: np.random.Generator) -> list[Outline]:
-    """Four straight arms of uneven length and width."""
+    """Draw four straight arms of uneven length and width."""
     points = []
     widths = rng.uniform(0.18, 0.32, 4)
     for arm in range(4):
@@ -59,7 +59,7 @@ def _cross(rng: np.random.Generator) -> list[Outline]:
 
 
 def _leaf(rng: np.random.Generator) -> list[Outline]:
-    """A solid, slightly bent spindle with a saw-toothed edge."""
+    """Draw a solid, slightly bent spindle with a saw-toothed edge."""
     along = np.linspace(-1, 1, 60)
     half_width = rng.uniform(0.42, 0.6) * (1 - along**2) ** rng.uniform(0.8, 1.1)
     teeth = int(rng.integers(6, 10))
@@ -81,7 +81,7 @@ CLASSES = tuple(_BUILDERS)
 
 
 def _subdivide(outline: Outline, step: float) -> Outline:
-    """Add points on the straight edges so that no two neighbors are further apart than step."""
+    """Add points on the straight edges so that neighbors are at most ``step`` apart."""
     following = np.roll(outline, -1, axis=0)
     pieces = []
     for start, end in zip(outline, following, strict=True):
@@ -102,15 +102,15 @@ def _warp(points: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[Any
 
 
 def random_outline(label: int, diameter: float, rng: np.random.Generator) -> list[Outline]:
-    """Draw one object of class ``CLASSES[label]``: its contours in pixels around the origin.
+    """Draw one object of class ``CLASSES[label]`` as contours in pixels around the origin.
 
-    Fill them by the even-odd rule: a contour within another is a hole. The figure is warped,
-    mirrored or not, stretched by up to 1.45 and turned by any angle.
+    Fill the contours by the even-odd rule: a contour inside another one is a hole. The figure is
+    warped, mirrored at random, stretched by a factor of up to 1.45 and rotated by any angle.
 
     Args:
         label: index into ``CLASSES``.
-        diameter: of the figure before stretching, in pixels.
-        rng: source of all that varies.
+        diameter: diameter of the figure before stretching, in pixels.
+        rng: random generator.
 
     Returns:
         A list of (N, 2) float64 arrays, x and y.

@@ -1,4 +1,4 @@
-"""Pictures of the procedural set ``shapes``: textured grounds, objects that hide one another."""
+"""Draw the pictures of the procedural set ``shapes``: overlapping objects on textured grounds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +12,16 @@ from nbseg.datasets.shape_outlines import CLASSES, random_outline
 SUPERSAMPLING = 4  # sub-pixels per pixel and axis when coverage is measured
 SUBPIXEL_BITS = 4  # OpenCV takes polygon points as fixed-point numbers with these binary digits
 OBJECTS_PER_IMAGE = (3, 8)
-RELATIVE_DIAMETER = (0.12, 0.5)  # of the picture's side
-MIN_VISIBLE = 0.5  # of an object's pixels, those beyond the picture's border included
-MIN_AREA = 20  # visible pixels
-MIN_CONTRAST = 60  # distance in RGB from nine tenths of the pixels around, of 0-255 each
+RELATIVE_DIAMETER = (0.12, 0.5)  # diameter of an object over the picture's side
+MIN_VISIBLE = 0.5  # visible part of an object's pixels, including those outside the picture
+MIN_AREA = 20  # visible pixels of an object
+MIN_CONTRAST = 60  # RGB distance (0-255 per channel) from nine tenths of the surrounding pixels
 TRIES = 40
 
 
 @dataclass
 class SceneObject:
-    """One object of a picture: its class, its visible mask (H, W) bool, and its whole area."""
+    """An object of a picture has a class, a visible mask (H, W) bool, and its whole area."""
 
     label: int
     mask: npt.NDArray[Any]
@@ -35,7 +35,7 @@ class SceneObject:
 def _smooth_noise(
     rng: np.random.Generator, height: int, width: int, cells: int
 ) -> npt.NDArray[Any]:
-    """Noise (height, width) in [0, 1]: a random grid of cells x cells, linearly interpolated."""
+    """Return noise (height, width) in [0, 1]: a random grid of cells x cells, interpolated."""
     grid = rng.random((cells + 1, cells + 1))
     rows, columns = (np.linspace(0, cells, n, endpoint=False) for n in (height, width))
     top, left = rows.astype(int), columns.astype(int)
@@ -46,7 +46,7 @@ def _smooth_noise(
 
 
 def _stripes(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[Any]:
-    """A plane wave (height, width) in [0, 1], its period 4 to 14 pixels."""
+    """Return a plane wave (height, width) in [0, 1] with a period of 4 to 14 pixels."""
     angle, period = rng.uniform(0, np.pi), rng.uniform(4, 14)
     y, x = np.mgrid[:height, :width]
     phase = (x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period
@@ -61,7 +61,7 @@ def _gradient(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[
 
 
 def _texture(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[Any]:
-    """Brightness offsets (height, width, 1) around 0, of a kind drawn at random."""
+    """Return brightness offsets (height, width, 1) around 0 from a random kind of texture."""
     kind = rng.integers(4)
     if kind == 0:
         pattern = _stripes(rng, height, width)
@@ -76,7 +76,7 @@ def _texture(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[A
 
 
 def _ground(rng: np.random.Generator, size: int) -> npt.NDArray[Any]:
-    """A background (size, size, 3) float64: two blended colors, stripes, grain, fine lines."""
+    """Draw a background (size, size, 3) float64: two blended colors, texture and fine lines."""
     first, second = rng.uniform(10, 110, 3), rng.normal(0, 25, 3)
     blend = _smooth_noise(rng, size, size, cells=int(rng.integers(2, 6)))[..., None]
     canvas = first + second * blend + _texture(rng, size, size)
@@ -92,18 +92,18 @@ def _ground(rng: np.random.Generator, size: int) -> npt.NDArray[Any]:
 
 
 def _coverage(contours: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], int, int]:
-    """Rasterize contours: how much of each pixel they cover.
+    """Compute the fraction of each pixel that the contours cover.
 
     Returns:
-        coverage (h, w) in [0, 1] of the smallest window that holds the figure, then the window's
-        left and top pixel, which may be negative.
+        The coverage (h, w) in [0, 1] of the smallest window that holds the figure, and the
+        window's left and top pixel, which may be negative.
     """
     joined = np.concatenate(contours)
     left, top = (np.floor(joined.min(axis=0)).astype(int) - 1).tolist()
     right, bottom = (np.ceil(joined.max(axis=0)).astype(int) + 1).tolist()
     height, width = bottom - top, right - left
     fine = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING), np.uint8)
-    # OpenCV's point (0, 0) is the middle of the first sub-pixel, ours is its corner.
+    # OpenCV's point (0, 0) is the middle of the first sub-pixel; here (0, 0) is its corner.
     scaled = [(c - [left, top]) * SUPERSAMPLING - 0.5 for c in contours]
     fixed = [np.rint(c * (1 << SUBPIXEL_BITS)).astype(np.int32) for c in scaled]
     cv2.fillPoly(fine, fixed, 1, shift=SUBPIXEL_BITS)
@@ -114,7 +114,7 @@ def _coverage(contours: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], int, 
 def _contrasting_color(
     rng: np.random.Generator, around: npt.NDArray[Any]
 ) -> npt.NDArray[Any] | None:
-    """A random color (3,) that stands out from the pixels around (N, 3), or None."""
+    """Draw a random color (3,) that contrasts with the pixels ``around`` (N, 3), or None."""
     for _ in range(TRIES):
         color = rng.uniform(110, 255, 3)
         distances = np.sqrt(((around - color) ** 2).sum(axis=1))
@@ -124,7 +124,7 @@ def _contrasting_color(
 
 
 def _center(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> npt.NDArray[Any]:
-    """A place for the next object: anywhere, or near an earlier one so that they overlap."""
+    """Choose the center of the next object: anywhere, or near an earlier object to overlap it."""
     if objects and rng.random() < 0.2:
         rows, columns = np.nonzero(objects[rng.integers(len(objects))].mask)
         pick = rng.integers(len(rows))
@@ -135,7 +135,7 @@ def _center(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> 
 def _add_object(
     rng: np.random.Generator, canvas: npt.NDArray[Any], objects: list[SceneObject]
 ) -> bool:
-    """Draw one more object, unless it, or one that it covers, would be too little visible."""
+    """Draw one more object, unless too little of it or of a covered object would be visible."""
     size = canvas.shape[0]
     label = int(rng.integers(len(CLASSES)))
     diameter = size * np.exp(rng.uniform(*np.log(RELATIVE_DIAMETER)))
@@ -160,7 +160,7 @@ def _add_object(
     if color is None:
         return False
 
-    # No shading along the rim: its share of the pixels would give the class away.
+    # The rim is not shaded: the number of shaded pixels would reveal the class.
     shaded = color + _texture(rng, height, width)
     opacity = coverage[inside][..., None]
     canvas[rows, columns] = window * (1 - opacity) + np.clip(shaded[inside], 0, 255) * opacity
@@ -177,7 +177,7 @@ def draw_scene(rng: np.random.Generator, size: int) -> tuple[npt.NDArray[Any], l
     object that covers at least half of it, so visible masks are disjoint.
 
     Returns:
-        The image (size, size, 3) uint8, BGR, and its objects, the hindmost first.
+        The image (size, size, 3) uint8, BGR, and its objects from back to front.
     """
     canvas = _ground(rng, size)
     objects: list[SceneObject] = []

@@ -1,4 +1,4 @@
-"""The procedural set ``shapes``: COCO annotations and PNG images, made from a seed."""
+"""Generate the procedural set ``shapes``: COCO annotations and PNG images from a seed."""
 
 import os
 import sys
@@ -18,14 +18,14 @@ from nbseg.datasets.shape_outlines import CLASSES
 from nbseg.datasets.shape_scenes import draw_scene
 from nbseg.files import read_json, write_json
 
-GENERATOR_VERSION = 1  # raise it whenever the same options give other pictures
+GENERATOR_VERSION = 1  # increase it whenever the same options give other pictures
 SPLITS = ("train", "val")
 RECORD = "shapes.json"
 
 
 @dataclass(frozen=True)
 class ShapesOptions:
-    """What a set is made from: the side of an image in pixels, image counts, and a seed."""
+    """These options define a set: the side of an image in pixels, image counts, and a seed."""
 
     size: int = 128
     train: int = 800
@@ -71,7 +71,7 @@ def _write_split(folder: Path, split: str, count: int, options: ShapesOptions) -
     def annotations() -> Iterator[dict[str, Any]]:
         number = 0
         for index in range(count):
-            # Each image has its own stream: a larger set begins with the images of a smaller one.
+            # Each image has its random stream: a larger set starts with those of a smaller one.
             rng = np.random.default_rng([options.seed, SPLITS.index(split), index])
             pixels, objects = draw_scene(rng, options.size)
             name, image_id = f"{index:06d}.png", index + 1
@@ -92,27 +92,28 @@ def _write_split(folder: Path, split: str, count: int, options: ShapesOptions) -
         "licenses": [],
         "categories": [{"id": i, "name": name} for i, name in enumerate(CLASSES, start=1)],
         "annotations": annotations(),
-        # The list is full once the annotations are written.
+        # This list is complete only after the annotations are written.
         "images": images,
     }
     write_coco(folder / "annotations" / f"instances_{split}.json", tables.items())
 
 
 def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False) -> bool:
-    """Make the set in the folder ``out``: train/, val/, annotations/ and shapes.json.
+    """Generate the set in the folder ``out``: train/, val/, annotations/ and shapes.json.
 
-    The folder appears whole or not at all. One that already holds the same set is left alone.
+    The folder is renamed into place when the set is complete. If it already holds the same set,
+    nothing is written.
 
     Args:
-        out: the folder to make; its parents are made too.
-        options: what to make it from. The same options give the same images and annotations.
+        out: folder to create; missing parents are created too.
+        options: options of the set. The same options give the same images and annotations.
         force: replace a set that was made from other options.
 
     Returns:
-        True if the set was made, False if it was there already.
+        True if the set was generated, False if it already existed.
 
     Raises:
-        FileExistsError: ``out`` holds another set and not force, or something else.
+        FileExistsError: ``out`` holds other files, or another set and ``force`` is False.
     """
     out = Path(out).resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -125,10 +126,10 @@ def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False
             return False
         if not force:
             raise FileExistsError(
-                f"{out} holds a set made from other options, {found.get('options')} by version "
-                f"{found.get('generator_version')}, where {asdict(options)} by version "
-                f"{GENERATOR_VERSION} are wanted: choose another folder, or delete this one "
-                "(tools/prepare_data.py shapes --force does)"
+                f"{out} holds a set made from other options: wanted {asdict(options)} by version "
+                f"{GENERATOR_VERSION}, found {found.get('options')} by version "
+                f"{found.get('generator_version')}; choose another folder, or replace this one "
+                "(tools/prepare_data.py shapes --force)"
             )
 
     out.parent.mkdir(parents=True, exist_ok=True)

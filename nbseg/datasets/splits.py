@@ -12,8 +12,8 @@ def split_indices(count: int, percent: float, seed: int) -> npt.NDArray[np.int64
     """Choose which of ``count`` images are labeled, as the paper's released code does.
 
     The released code seeds numpy's global generator, shuffles the image indices and takes the first
-    ``int(percent / 100 * count)``, with exactly this rounding. A private generator of the same kind
-    gives the same order here and leaves the global generator's state untouched.
+    ``int(percent / 100 * count)``, with exactly this rounding. This function gets the same order
+    from a separate generator of the same kind and leaves the global generator unchanged.
 
     Args:
         count: number of images.
@@ -24,7 +24,7 @@ def split_indices(count: int, percent: float, seed: int) -> npt.NDArray[np.int64
         Indices of the labeled images, int64, in shuffled order.
 
     Raises:
-        ValueError: an argument is out of range, or no image, or every image, would be labeled.
+        ValueError: an argument is out of range, or no image or every image would be labeled.
     """
     if not 0 < percent < 100:
         raise ValueError(f"percent must lie between 0 and 100, found {percent}")
@@ -33,7 +33,7 @@ def split_indices(count: int, percent: float, seed: int) -> npt.NDArray[np.int64
     labeled = int(percent / 100 * count)
     if not 0 < labeled < count:
         raise ValueError(
-            f"{percent}% of {count} images are {labeled}: both parts need at least one image, "
+            f"{percent}% of {count} images are {labeled}: both parts need at least one image; "
             "choose another percent"
         )
     indices = np.arange(count)
@@ -47,23 +47,22 @@ def write_split(
     """Split a COCO json into a labeled and an unlabeled one.
 
     Images and annotations keep their order in ``ann_file``, as in the released code's splits; all
-    other keys are copied. The unlabeled json keeps its annotations: they are the hidden truth that
-    noise analysis and a fully supervised upper bound need. Training on pseudo-labels never reads
-    them.
+    other keys are copied. The unlabeled json keeps its annotations: noise analysis and the stage
+    ``oracle`` need this hidden truth. Training on pseudo-labels never reads it.
 
     Args:
         ann_file: a COCO json.
         percent: percentage of its images to label, in (0, 100).
         seed: seed of the shuffle, see :func:`split_indices`.
-        out_dir: folder of the two jsons; by default the folder of ``ann_file``.
+        out_dir: folder of the two jsons; None is the folder of ``ann_file``.
 
     Returns:
         Paths of ``{stem}.{seed}@{percent}.json`` and ``{stem}.{seed}@{percent}-unlabeled.json``.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: ``ann_file`` is not a COCO json (:func:`nbseg.coco.read_coco`), or see
-            :func:`split_indices`.
+        FileNotFoundError: ``ann_file`` does not exist.
+        ValueError: ``ann_file`` is not a COCO json (:func:`nbseg.coco.read_coco`), or the images
+            cannot be split like this (:func:`split_indices`).
     """
     ann_file = Path(ann_file)
     content = read_coco(ann_file)

@@ -60,7 +60,7 @@ def _image(key, value):
             "categories that share a name",
             lambda c: c["categories"].append({**c["categories"][0], "id": 999}),
         ),
-        ("annotations with the id 0, which COCO takes for no match", _set("id", 0)),
+        ("annotations with the id 0, which COCO reads as no match", _set("id", 0)),
         ("annotations of unknown images", _set("image_id", 12345)),
         ("annotations of unknown categories", _set("category_id", 12)),
         ("degenerate polygons", _set("segmentation", [[1, 1, 5, 5]])),
