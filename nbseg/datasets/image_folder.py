@@ -35,7 +35,7 @@ class ImageFolderDataset(BaseDetDataset):
         given = self.data_prefix.get("img") or self.data_root
         if not given or not Path(given).is_dir():
             raise FileNotFoundError(
-                f"no image folder {given!r}: set data_prefix=dict(img=DIR), below data_root"
+                f"no image folder {given!r}: set data_root and data_prefix=dict(img=FOLDER)"
             )
         folder = Path(given)
         names = image_names(folder)

@@ -103,7 +103,7 @@ def test_images_with_boxes_only(tmp_path):
             ignored = label["category"] == "other vehicle"
             assert annotation["iscrowd"] == int(ignored or label["attributes"]["crowd"])
     notes = " ".join(prepared.notes)
-    assert "2 of them left out" in notes
+    assert "2 are left out" in notes
     assert "1 images are not in det_train.json" in notes
     assert "traffic sign 3" in notes
 
@@ -191,7 +191,7 @@ def test_other_content_is_refused(tmp_path):
     frames = json.loads(path.read_text())
     frames[0]["labels"][0]["rle"]["size"] = [32, 64]
     path.write_text(json.dumps({"frames": frames}))
-    with pytest.raises(ValueError, match="tr000000.*128x64 pixels, a mask of it 64x32"):
+    with pytest.raises(ValueError, match="tr000000.*128x64 pixels, but one of its masks has 64x32"):
         convert_bdd100k(tmp_path, out, "rles")
     path.write_text('{"a": 1}')
     with pytest.raises(ValueError, match="not in Scalabel's format"):

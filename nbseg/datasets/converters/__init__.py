@@ -1,4 +1,4 @@
-"""Official data sets, as they are downloaded, to COCO jsons; importing this loads no module.
+"""This package converts downloaded data sets to COCO jsons; importing it loads no module.
 
-They need numpy, OpenCV, Pillow, pycocotools and rich, but neither torch nor MMDetection.
+The converters need numpy, OpenCV, Pillow, pycocotools and rich, but not torch or MMDetection.
 """

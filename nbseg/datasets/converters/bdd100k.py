@@ -1,4 +1,4 @@
-"""BDD100K's instance masks, and the images that have boxes only, to COCO jsons."""
+"""Convert BDD100K's instance masks, and its images with boxes only, to COCO jsons."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -31,26 +31,26 @@ def convert_bdd100k(
     workers: int = 1,
     force: bool = False,
 ) -> list[Prepared]:
-    """Write ``ins_seg_{train,val}.json``, and ``det_train_unlabeled.json`` where there are boxes.
+    """Write ``ins_seg_{train,val}.json`` and, if images/100k exists, ``det_train_unlabeled.json``.
 
-    The formats are those of doc.bdd100k.com/format.html. An instance with the attribute crowd or
-    ignored is one annotation with ``iscrowd`` 1, as in the official ``to_coco``. The unlabeled
-    set is images/100k/train without images of the same name in images/10k, whose test images are
-    among them; its json keeps the boxes (``x2 - x1 + 1`` wide, as the official tools count) as
-    hidden truth, without masks.
+    The input formats are those of doc.bdd100k.com/format.html. An instance with the attribute crowd
+    or ignored is one annotation with ``iscrowd`` 1, as in the official ``to_coco``. The unlabeled
+    set is images/100k/train without the images whose names are in images/10k, which include test
+    images. Its json keeps the boxes (``x2 - x1 + 1`` wide, as in the official tools) as hidden
+    truth, without masks.
 
     Args:
-        root: the folder with images/ and labels/.
+        root: folder with images/ and labels/.
         out: folder of the jsons.
-        masks: one of ``MASKS``; by default the first that is there. The official evaluation takes
-            bitmasks. Masks of rles may overlap; polygons (Bézier curves) are drawn anew.
-        workers: processes.
-        force: replace a json that was made from something else.
+        masks: one of ``MASKS``; None is the first that exists. The official evaluation uses
+            bitmasks. Masks of rles may overlap; polygons (Bézier curves) are rasterized.
+        workers: number of processes.
+        force: replace a json that was made from other files or options.
 
     Raises:
         FileNotFoundError: the tree is incomplete; nothing was written.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
-        ValueError: a file cannot be read, or a mask has another size than its image.
+        ValueError: a file cannot be read, or the sizes of a mask and its image differ.
     """
     require(root, [f"images/10k/{split}" for split in SPLITS], TREE)
     if masks is None:
@@ -88,7 +88,7 @@ def _masked_images(root: Path, out: Path, split: str, masks: str) -> Plan:
             items.append((folder / frame["name"], labels))
             others += left_out
         if not any(labels for _, labels in items):
-            raise ValueError(f"{source}: no label has {geometry!r}; choose --masks of {MASKS}")
+            raise ValueError(f"{source}: no label has {geometry!r}; choose other --masks: {MASKS}")
         sources = [source]
     return Plan(
         out / f"ins_seg_{split}.json",
@@ -116,8 +116,8 @@ def _images_with_boxes(root: Path, out: Path) -> Plan:
         items.append((image, labels))
         others += left_out
     notes = [
-        f"{len(found)} images in {folder} (documented: 70000), {len(found) - len(images)} of them "
-        "left out, because images/10k has them",
+        f"{len(found)} images in {folder} (documented: 70000); {len(found) - len(images)} are "
+        "left out because images/10k has them",
         f"{sum(image.name not in frames for image in images)} images are not in {source.name}",
         *_left_out(others),
     ]
@@ -136,7 +136,7 @@ def _left_out(others: Counter[str]) -> list[str]:
     if not others:
         return []
     counts = ", ".join(f"{name} {count}" for name, count in others.most_common())
-    return [f"labels of other classes, left out: {counts}"]
+    return [f"left out labels of other classes: {counts}"]
 
 
 def _jpegs(root: Path, folder: Path) -> list[Path]:
@@ -150,7 +150,7 @@ def _load(item: tuple[Path, Path | Sequence[dict[str, Any]]]) -> Labeled:
     image, source = item
     size = image_size(image)
     if size is None:
-        raise ValueError(f"{image} cannot be read: unpack it again")
+        raise ValueError(f"{image} cannot be read as an image: unpack the archive again")
     height, width = size
     if isinstance(source, Path):
         annotations = _from_bitmask(source, height, width)
@@ -166,12 +166,12 @@ def _load(item: tuple[Path, Path | Sequence[dict[str, Any]]]) -> Labeled:
 
 
 def _from_bitmask(path: Path, height: int, width: int) -> list[dict[str, Any]]:
-    """R is the category, G the attributes, 256 B + A the instance; OpenCV's order is BGRA."""
+    """Decode a bitmask: R is the category, G the attributes, 256 B + A the instance (BGRA file)."""
     pixels = read_label_image(path)
     if pixels.shape != (height, width, 4):
         raise ValueError(
             f"{path} has the shape {pixels.shape}: wanted an RGBA image of {width}x{height} "
-            "pixels; unpack it again"
+            "pixels; unpack the archive again"
         )
     found = encode_instances(
         pixels.view("<i4")[:, :, 0], lambda number: 1 <= number >> 16 & 255 <= len(CATEGORIES)
@@ -205,7 +205,8 @@ def _from_rle(label: dict[str, Any], height: int, width: int, image: Path) -> di
     rle = label["rle"]
     if list(rle["size"]) != [height, width]:
         raise ValueError(
-            f"{image} has {width}x{height} pixels, a mask of it {rle['size'][1]}x{rle['size'][0]}"
+            f"{image} has {width}x{height} pixels, but one of its masks has "
+            f"{rle['size'][1]}x{rle['size'][0]}; unpack the archives again"
         )
     return {
         "category_id": label["category_id"],

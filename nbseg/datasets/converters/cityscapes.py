@@ -1,4 +1,4 @@
-"""Cityscapes' instance annotations to COCO jsons, as MMDetection's converter makes them."""
+"""Convert Cityscapes' instance annotations to COCO jsons as MMDetection's converter does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,12 +28,12 @@ leftImg8bit_trainextra.zip, gtCoarse.zip)"""
 
 @dataclass(frozen=True)
 class Split:
-    """A part of Cityscapes.
+    """A split is a part of Cityscapes with one kind of annotations.
 
     Attributes:
-        annotations: the folder of its annotations, gtFine or gtCoarse.
-        images: number of images by www.cityscapes-dataset.com.
-        instances: by class, where published.
+        annotations: folder of the annotations, gtFine or gtCoarse.
+        images: number of images according to www.cityscapes-dataset.com.
+        instances: number of instances of each class, if published.
     """
 
     annotations: str
@@ -45,7 +45,7 @@ SPLITS = {
     "train": Split(
         "gtFine",
         2975,
-        # Mask R-CNN (arXiv 1703.06870), section on Cityscapes.
+        # Numbers from Mask R-CNN (arXiv 1703.06870), section on Cityscapes.
         dict(
             zip(
                 CLASSES,
@@ -57,7 +57,7 @@ SPLITS = {
     "val": Split("gtFine", 500),
     "train_extra": Split("gtCoarse", 19998),
 }
-# Reported to be broken in leftImg8bit_trainextra.zip.
+# This image is reported to be broken in leftImg8bit_trainextra.zip.
 BROKEN = "troisdorf_000000_000073"
 
 
@@ -70,23 +70,24 @@ def convert_cityscapes(
 ) -> list[Prepared]:
     """Write ``instancesonly_filtered_{gtFine_train,gtFine_val,gtCoarse_train_extra}.json``.
 
-    As MMDetection's ``cityscapes.py``: category ids are Cityscapes' own (24 to 33), a group (its
-    pixels have an id below 1000) is one annotation with ``iscrowd`` 1, masks are RLE of the
-    instance image, and images without instances are kept: MMDetection's ``filter_empty_gt`` drops
-    them when training. Unlike it, images are sorted, so that splits by seed repeat, and ids begin
-    at 1. Where ``*_instanceIds.png`` is absent it is made from ``*_polygons.json``.
+    The jsons follow MMDetection's ``cityscapes.py``: category ids are Cityscapes' label ids (24 to
+    33), a group (its pixels have an id below 1000) is one annotation with ``iscrowd`` 1, masks are
+    the RLE of the instance image, and images without instances are kept; MMDetection's
+    ``filter_empty_gt`` drops them in training. In contrast to MMDetection's converter, images are
+    sorted, so that splits by seed are repeatable, and ids begin at 1. A missing
+    ``*_instanceIds.png`` is rasterized from ``*_polygons.json``.
 
     Args:
-        root: the folder with leftImg8bit/ and gtFine/.
+        root: folder with leftImg8bit/ and gtFine/.
         out: folder of the jsons.
-        splits: of ``SPLITS``; by default train and val, and train_extra where it is.
-        workers: processes.
-        force: replace a json that was made from something else.
+        splits: names in ``SPLITS``; None is train and val, and train_extra if it exists.
+        workers: number of processes.
+        force: replace a json that was made from other files or options.
 
     Raises:
         FileNotFoundError: the tree is incomplete; nothing was written.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
-        ValueError: an annotation cannot be read, or has another size than its image.
+        ValueError: an annotation cannot be read, or its size differs from its image's.
     """
     extra, coarse = ((root / name / "train_extra").is_dir() for name in ("leftImg8bit", "gtCoarse"))
     if splits is None:
@@ -102,7 +103,7 @@ def convert_cityscapes(
 
 
 def _files(root: Path, name: str) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Pairs of an image and its annotation, sorted, and notes on what does not pair."""
+    """Return the sorted pairs of an image and its annotation, and notes for the user."""
     kind = SPLITS[name].annotations
     images = sorted((root / "leftImg8bit" / name).glob(f"*/*{IMAGE_SUFFIX}"))
     if not images:
@@ -120,12 +121,12 @@ def _files(root: Path, name: str) -> tuple[list[tuple[Path, Path]], list[str]]:
         pairs.append((image, stems.pop(stem)))
     notes = []
     if stems:
-        notes.append(f"{len(stems)} annotation files have no image, the first {min(stems)}")
+        notes.append(f"{len(stems)} annotation files have no image; the first is {min(stems)}")
     drawn = sum(path.suffix == ".json" for _, path in pairs)
     if drawn:
         notes.append(f"{drawn} images without instanceIds.png: rasterized from polygons.json")
     if any(BROKEN in image.name for image, _ in pairs):
-        notes.append(f"{BROKEN}{IMAGE_SUFFIX} is reported to be broken in the archive: look at it")
+        notes.append(f"{BROKEN}{IMAGE_SUFFIX} is reported to be broken in the archive: check it")
     return pairs, notes
 
 
@@ -151,7 +152,10 @@ def _load(files: tuple[Path, Path]) -> Labeled:
     size = image_size(image)
     if size != ids.shape:
         found = "cannot be read" if size is None else f"has {size[1]}x{size[0]} pixels"
-        raise ValueError(f"{image} {found}, {labels} {ids.shape[1]}x{ids.shape[0]}")
+        raise ValueError(
+            f"{image} {found}, but {labels} has {ids.shape[1]}x{ids.shape[0]}; unpack the "
+            "archives again"
+        )
     annotations = [
         {
             "category_id": _category(number),
@@ -174,7 +178,7 @@ def _load(files: tuple[Path, Path]) -> Labeled:
 
 
 def _category(number: int) -> int:
-    """The label of a pixel of an instance image."""
+    """Return the label of a pixel of an instance image."""
     return number // 1000 if number >= 1000 else number
 
 
@@ -182,6 +186,7 @@ def _read_ids(path: Path) -> npt.NDArray[Any]:
     ids = read_label_image(path)
     if ids.ndim != 2:
         raise ValueError(
-            f"{path} has {ids.shape[2]} channels: wanted a gray PNG of 16 bits; unpack it again"
+            f"{path} has {ids.shape[2]} channels: wanted a gray PNG of 16 bits; unpack the archive "
+            "again"
         )
     return ids

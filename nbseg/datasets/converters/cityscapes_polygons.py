@@ -1,4 +1,4 @@
-"""Cityscapes' polygons to the instance image that cityscapesScripts would make of them."""
+"""Rasterize Cityscapes' polygons to the instance image that cityscapesScripts would write."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from nbseg.files import read_json
 
-# Names in the order of their ids, from 0 (cityscapesScripts, helpers/labels.py).
+# Label names in the order of their ids, from 0 (cityscapesScripts, helpers/labels.py).
 LABELS = (
     "unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic",
     "ground", "road", "sidewalk", "parking", "rail track", "building", "wall", "fence",
@@ -24,13 +24,13 @@ NOT_DRAWN = "license plate"
 def rasterize_polygons(path: Path) -> npt.NDArray[Any]:
     """Return the instance image (H, W) int32 of a ``*_polygons.json``.
 
-    As ``json2instanceImg`` of cityscapesScripts 2.3: polygons are drawn by Pillow in the order of
-    the file, later ones over earlier ones; the n-th object of a class that has instances gets
-    ``1000 * id + n``, a group (``cargroup``) and any other class its id; deleted objects are
-    passed over, and count for no n.
+    The image equals that of ``json2instanceImg`` of cityscapesScripts 2.3. Pillow draws the
+    polygons in the order of the file, later ones over earlier ones. The n-th object of a class with
+    instances gets ``1000 * id + n``; a group (``cargroup``) and any other class get their id.
+    Deleted objects are skipped and not counted in n.
 
     Raises:
-        ValueError: a label that Cityscapes does not have, or a polygon of fewer than two points.
+        ValueError: a label is unknown to Cityscapes, or a polygon has fewer than two points.
     """
     content = read_json(path)
     image = Image.new("I", (content["imgWidth"], content["imgHeight"]), 0)

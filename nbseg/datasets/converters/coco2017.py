@@ -1,4 +1,4 @@
-"""COCO 2017 as downloaded: what is there, and the jsons that semi-supervised training needs."""
+"""Check a downloaded COCO 2017 and write the jsons that semi-supervised training needs."""
 
 import sys
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ TREE = """\
 image_info_unlabeled2017.zip; annotations_trainval2014.zip)"""
 LABELED = ("train2017", "val2017")
 VAL35K = "instances_train2017-val35k"
-# cocodataset.org; val35k and train2014 by number of images of the 2014 release.
+# Numbers of images by cocodataset.org; val35k and train2014 follow from the 2014 release.
 DOCUMENTED = {
     "train2017": 118287,
     "val2017": 5000,
@@ -44,29 +44,31 @@ def convert_coco(
     workers: int = 1,
     force: bool = False,
 ) -> list[Prepared]:
-    """Check COCO 2017 and write what is missing.
+    """Check COCO 2017 and write the missing jsons.
 
-    train2017 is train2014 and the 35k images of val2014 that are not in val2017 (minival). Image
-    ids have stayed, but neither the names nor the ``coco_url`` of 2017 tell which are which: the
-    json of 2014 does. ``instances_train2017-val35k.json`` has the 35k images,
-    ``instances_train2017-val35k-unlabeled.json`` the others with their annotations as hidden
+    train2017 consists of train2014 and the 35k images of val2014 that are not in val2017 (minival).
+    Only instances_val2014.json tells which images these are, by image ids; names and ``coco_url``
+    do not. ``instances_train2017-val35k.json`` has the 35k images,
+    ``instances_train2017-val35k-unlabeled.json`` has the others with their annotations as hidden
     truth. ``instances_unlabeled2017.json`` is image_info_unlabeled2017.json with the categories of
-    train2017, which MMDetection needs to load it; without that file the folder's images are listed.
+    train2017, which MMDetection needs; without image_info_unlabeled2017.json, the json lists the
+    folder's images.
 
     Args:
-        root: the folder with train2017/, val2017/ and annotations/.
+        root: folder with train2017/, val2017/ and annotations/.
         out: folder of the jsons.
-        val2014: instances_val2014.json; by default the one in annotations/, if there is one.
-        workers: processes.
-        force: replace a json that was made from something else.
+        val2014: instances_val2014.json; None is the file in annotations/, if it exists.
+        workers: number of processes.
+        force: replace a json that was made from other files or options.
 
     Returns:
-        The downloaded jsons, unless there is nothing to write, then the written ones.
+        The downloaded jsons and the written ones; without the downloaded ones if all files to
+        write existed.
 
     Raises:
-        FileNotFoundError: the tree is incomplete, or an image of a json is not there.
+        FileNotFoundError: the tree is incomplete, or an image of a json is missing.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
-        ValueError: a json is not COCO's.
+        ValueError: a json is not a COCO json.
     """
     jsons = [f"annotations/instances_{name}.json" for name in LABELED]
     require(root, [*LABELED, *jsons], TREE)
@@ -120,14 +122,14 @@ def _read(path: Path, *tables: str) -> dict[str, Any]:
 
 
 def _parts_of_2014(images: list[dict[str, Any]], val2014: Path) -> dict[str, list[dict[str, Any]]]:
-    """The images of train2017 that were in val2014, and those that were in train2014."""
+    """Return the images of train2017 that were in val2014, and those that were in train2014."""
     ids = {image["id"] for image in _read(val2014, "images")["images"]}
     val35k = [image for image in images if image["id"] in ids]
     train2014 = [image for image in images if image["id"] not in ids]
     if not val35k or not train2014:
         raise ValueError(
-            f"{val2014}: {len(val35k)} of the {len(images)} images of train2017 are in it; it is "
-            "not instances_val2014.json"
+            f"{val2014} is not instances_val2014.json: {len(val35k)} of the {len(images)} images "
+            "of train2017 are in it; give the official file (--val2014 FILE)"
         )
     return {"val35k": val35k, "train2014": train2014}
 
@@ -142,7 +144,7 @@ def _labeled(content: dict[str, Any], images: list[dict[str, Any]]) -> Iterator[
 
 
 def _checked(root: Path, name: str, content: dict[str, Any]) -> Prepared:
-    """Count a downloaded json, after a look for its images."""
+    """Check that the images of a downloaded json exist, and count its annotations."""
     path = root / "annotations" / f"instances_{name}.json"
     require_all(root / name, [image["file_name"] for image in content["images"]], f"in {path}")
     names = {category["id"]: category["name"] for category in content["categories"]}

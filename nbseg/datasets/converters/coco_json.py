@@ -1,4 +1,4 @@
-"""A COCO json written image by image, that knows what it was made from."""
+"""Write a COCO json image by image, with a record of its source files and options."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from nbseg.coco import write_coco
 
-# Raised when a converter begins to write something else.
+# Increase this number when a converter's output changes.
 VERSION = 1
 SAMPLES = 6
 
@@ -20,14 +20,14 @@ Labeled = tuple[dict[str, Any], list[dict[str, Any]]]
 
 @dataclass
 class Summary:
-    """What a COCO json holds.
+    """The counts of a COCO json, and some images as samples.
 
     Attributes:
         images: number of images.
-        empty: number of images without an annotation that is no crowd.
+        empty: number of images that have no annotations except crowds.
         instances: number of annotations by class, without crowds.
         crowds: number of crowds by class.
-        samples: images with their annotations, spread over the set, to look at.
+        samples: images with their annotations, evenly spread over the set, to be drawn.
     """
 
     images: int = 0
@@ -43,7 +43,7 @@ class Summary:
         names: dict[int, str],
         total: int,
     ) -> None:
-        """Count an image of ``total``."""
+        """Count one of ``total`` images, and perhaps keep it as a sample."""
         if len(self.samples) < SAMPLES and self.images * SAMPLES >= len(self.samples) * total:
             self.samples.append((image, annotations))
         self.images += 1
@@ -55,16 +55,16 @@ class Summary:
 
 @dataclass
 class Prepared:
-    """A json that a converter answers for.
+    """A json that a converter wrote or checked.
 
     Attributes:
-        path: of the json.
-        image_folder: that its file names are relative to.
+        path: path of the json.
+        image_folder: folder that the json's file names are relative to.
         categories: COCO categories.
-        summary: None if it was there already.
-        documented_images: how many images the full set has by its documentation, if known.
-        documented_instances: likewise the instances by class, as they are documented.
-        notes: what a user should know.
+        summary: counts of the json; None if the json already existed.
+        documented_images: documented number of images of the full set, if known.
+        documented_instances: documented number of instances of each class, if known.
+        notes: lines for the user.
     """
 
     path: Path
@@ -79,7 +79,7 @@ class Prepared:
 def source_record(description: str, root: Path, sources: Iterable[Path]) -> dict[str, Any]:
     """Return the ``info`` of a json made from the files ``sources`` below ``root``.
 
-    Their names and sizes are hashed, not their contents: thousands of files take milliseconds.
+    The hash covers the files' names and sizes, not their contents, to be fast on many files.
     """
     digest = hashlib.sha256(f"{VERSION} {description}\n".encode())
     for path in sources:
@@ -89,15 +89,15 @@ def source_record(description: str, root: Path, sources: Iterable[Path]) -> dict
 
 
 def is_prepared(path: Path, record: dict[str, Any], force: bool) -> bool:
-    """Tell whether ``path`` was made from what the record says.
+    """Return whether ``path`` exists and was made from the files and options of the record.
 
     Raises:
-        FileExistsError: it is there, was made from something else, and not ``force``.
+        FileExistsError: ``path`` was made from other files or options, and ``force`` is False.
     """
     if force or not path.exists():
         return False
     with path.open(encoding="utf-8") as file:
-        # A json in one line, as other tools write it, may be large.
+        # Read no more than the info: other tools write the whole json into the first line.
         first = file.readline(4096)
     try:
         found = json.loads(first.rstrip().removesuffix(",") + "}")["info"]
@@ -108,7 +108,7 @@ def is_prepared(path: Path, record: dict[str, Any], force: bool) -> bool:
     raise FileExistsError(
         f"{path} exists and was "
         f"{'made by other means' if found is None else 'made from other files or options'}: "
-        "choose another folder (--out), or replace it by --force"
+        "choose another folder (--out), or replace the file (--force)"
     )
 
 
@@ -120,17 +120,17 @@ def write_coco_json(
     total: int,
     **head: Any,
 ) -> Summary:
-    """Write images and annotations as they come; only the images are held until the end.
+    """Write images and annotations one by one; only the images stay in memory until the end.
 
-    Images and annotations without an ``id`` are numbered from 1: COCO's evaluation takes a match
-    with an annotation of id 0 for none.
+    Images and annotations without an ``id`` are numbered from 1, because COCO's evaluation reads
+    the id 0 of an annotation as no match.
 
     Args:
-        path: of the json, which appears whole or not at all.
-        record: its ``info``, see :func:`source_record`.
+        path: path of the json; the file is renamed into place when it is complete.
+        record: ``info`` of the json, see :func:`source_record`.
         categories: COCO categories.
         content: images and their annotations.
-        total: number of images to come.
+        total: number of images in ``content``.
         **head: other keys of the json.
     """
     names = {category["id"]: category["name"] for category in categories}
@@ -153,7 +153,7 @@ def write_coco_json(
         **head,
         "categories": categories,
         "annotations": numbered(),
-        # The list is full once the annotations are written.
+        # This list is complete only after the annotations are written.
         "images": images,
     }
     write_coco(path, tables.items())

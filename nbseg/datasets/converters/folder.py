@@ -1,4 +1,4 @@
-"""Any folder of images to a COCO json without annotations."""
+"""List the images of any folder in a COCO json without annotations."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -26,21 +26,23 @@ def convert_folder(
     """Write the images of a folder and its sub-folders as a COCO json.
 
     Args:
-        folder: of the images; file names are relative to it.
+        folder: folder of the images; the json's file names are relative to it.
         out: path of the json.
-        classes: names of categories, which get the ids 1, 2, ...
-        workers: processes.
-        force: replace a json that was made from something else.
+        classes: names of the categories with the ids 1, 2, ...
+        workers: number of processes.
+        force: replace a json that was made from other files or options.
 
     Raises:
-        FileNotFoundError: there is no such folder, or no image in it.
+        FileNotFoundError: the folder does not exist or has no image.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
         ValueError: an image cannot be read.
     """
     names = image_names(folder)
     if not names:
-        found = "an image in it" if folder.is_dir() else "such a folder"
-        raise FileNotFoundError(f"{folder}: there is not {found} ({', '.join(IMAGE_SUFFIXES)})")
+        found = "has no image" if folder.is_dir() else "is not a folder"
+        raise FileNotFoundError(
+            f"{folder} {found}: name a folder of images ({', '.join(IMAGE_SUFFIXES)})"
+        )
     categories = [{"id": index, "name": name} for index, name in enumerate(classes, start=1)]
     record = source_record(
         f"images, classes {list(classes)}", folder, (folder / name for name in names)

@@ -1,4 +1,4 @@
-"""Instances of one image from a map that has a number for each of them."""
+"""Encode the instances of one image from a map that gives each instance a number."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,19 +14,19 @@ def encode_instances(
 ) -> dict[int, dict[str, Any]]:
     """Encode the pixels of each number as COCO's compressed RLE.
 
-    One pass over the map finds the runs of all instances: a mask of the image's size for each, as
-    ``pycocotools.mask.encode`` takes, costs ten times that. The bytes are the same.
+    One pass over the map finds the runs of all instances. ``pycocotools.mask.encode`` gives the
+    same bytes, but needs a full-size mask per instance and takes ten times as long.
 
     Args:
         ids: (H, W) integers.
-        wanted: tells which numbers are instances.
+        wanted: returns whether a number is an instance.
 
     Returns:
-        By number, in ascending order: ``segmentation`` (``counts`` as str), ``bbox`` (xywh) and
-        ``area``, as in a COCO annotation.
+        For each number in ascending order ``segmentation`` (``counts`` as str), ``bbox`` (xywh)
+        and ``area``, as in a COCO annotation.
     """
     height, width = ids.shape
-    # Run lengths go down the columns. cv2.transpose is several times as fast as numpy's copy.
+    # Runs go down the columns. cv2.transpose is several times as fast as numpy's transposed copy.
     flat = cv2.transpose(ids).ravel()
     starts = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     starts = np.concatenate([[0], starts])

@@ -1,4 +1,4 @@
-"""Long work shown with an estimate, and a function over many files in several processes."""
+"""Map a function over many files in several processes, and show the progress of long work."""
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,33 +10,34 @@ from rich.progress import track
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Below it, starting processes takes longer than the work.
+# With fewer items, starting processes takes longer than the work.
 FEW = 48
 
 
 def with_progress(items: Iterable[Item], total: int, activity: str) -> Iterable[Item]:
-    """Pass on the items; shows progress and an estimate on stderr."""
+    """Yield the items, and show progress and the remaining time on stderr."""
     return track(items, activity, total=total, console=Console(stderr=True))
 
 
 def parallel_map(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int, activity: str
 ) -> Iterator[Result]:
-    """Yield ``function(item)`` of each item in order; shows progress and an estimate on stderr.
+    """Yield ``function(item)`` of each item in order, and show progress on stderr.
 
     Args:
-        function: of a module, or a ``functools.partial`` of one: processes get it by pickling.
-        items: what to work on.
-        workers: processes; up to 1 works in this one.
-        activity: words beside the progress bar.
+        function: module-level function or a ``functools.partial`` of one, because processes get
+            the function by pickling.
+        items: arguments of the calls.
+        workers: number of processes; up to 1 runs in the current process.
+        activity: text next to the progress bar.
 
     Raises:
-        Exception: the first that ``function`` raises.
+        Exception: the first exception that ``function`` raises.
     """
     if workers <= 1 or len(items) < FEW:
         yield from with_progress(map(function, items), len(items), activity)
         return
-    # Processes are spawned, because a fork would copy the locks of this one's threads.
+    # Processes are spawned, because a fork would copy locks held by the current threads.
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         chunk = max(1, min(16, len(items) // (4 * workers)))
         yield from with_progress(pool.imap(function, items, chunk), len(items), activity)

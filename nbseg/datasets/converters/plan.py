@@ -1,4 +1,4 @@
-"""Several jsons of one data set: all are decided on before the first is written."""
+"""Write several jsons of one data set, after checking all of them first."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,16 +17,18 @@ from nbseg.datasets.converters.parallel import parallel_map
 
 @dataclass
 class Plan:
-    """One json that is to be made image by image.
+    """A plan describes one json to write.
 
     Attributes:
-        path: of the json.
-        description: what it is; jsons of another description count as another set.
-        image_folder: that its file names are relative to.
+        path: path of the json.
+        description: text that identifies the set; a json with another text is another set.
+        image_folder: folder that the json's file names are relative to.
         categories: COCO categories.
-        sources: files that it is made from; others, or other sizes, count as another set.
-        items: what makes each image, in their order.
-        documented_images: see :class:`Prepared`, as ``documented_instances`` and ``notes``.
+        sources: source files; a json made from other files or file sizes is another set.
+        items: one argument of ``load`` per image, in the order of the json.
+        documented_images: see :class:`Prepared`.
+        documented_instances: see :class:`Prepared`.
+        notes: see :class:`Prepared`.
     """
 
     path: Path
@@ -47,14 +49,14 @@ def carry_out(
     workers: int,
     force: bool,
 ) -> list[Prepared]:
-    """Make the jsons that are not there yet.
+    """Write the jsons that do not exist yet.
 
     Args:
-        plans: what to make.
-        load: gives the image and its annotations of an item; a function of a module.
-        root: of the data set.
-        workers: processes.
-        force: replace a json that was made from something else.
+        plans: plans of the jsons.
+        load: module-level function that returns the image and the annotations of an item.
+        root: folder of the data set.
+        workers: number of processes.
+        force: replace a json that was made from other files or options.
 
     Raises:
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.

@@ -1,4 +1,4 @@
-"""Draw a few images of a data set with their masks, to look at before training."""
+"""Draw a few images of a data set with their masks, to check them before training."""
 
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from nbseg.images import Image, read_image
 from nbseg.visualization.annotations import draw_annotations
 
 COLUMNS = 3
-TILE = (480, 320)  # width and height that an image must fit into
+TILE = (480, 320)  # largest width and height of a drawn image
 
 
 def write_samples(prepared: Prepared, path: Path) -> None:
-    """Write a JPEG grid of the summary's samples: masks, or boxes where there are none.
+    """Write a JPEG grid of the summary's samples, with masks or, if there are none, boxes.
 
     Raises:
         ValueError: an image cannot be read.

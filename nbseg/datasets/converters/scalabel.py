@@ -1,4 +1,4 @@
-"""Labels in Scalabel's json format, as BDD100K has them."""
+"""Read labels in Scalabel's json format, which BDD100K uses."""
 
 from collections import Counter
 from pathlib import Path
@@ -17,8 +17,8 @@ from nbseg.files import read_json
 CLASSES = ("pedestrian", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
 CATEGORIES = [{"id": index, "name": name} for index, name in enumerate(CLASSES, start=1)]
 _IDS = {name: index for index, name in enumerate(CLASSES, start=1)}
-# What the official tools (bdd100k, configs/ins_seg.toml) call by another name, or ignore as a kind
-# of another class.
+# The official tools (bdd100k, configs/ins_seg.toml) rename the labels in _SAME, and ignore those in
+# _IGNORED as kinds of another class.
 _SAME = {
     "bike": "bicycle", "caravan": "car", "motor": "motorcycle", "person": "pedestrian",
     "van": "car",
@@ -30,13 +30,14 @@ def load_frames(path: Path) -> list[dict[str, Any]]:
     """Read the frames of a Scalabel json: a list, or a dict with ``frames``.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: the json has another structure.
     """
     content = read_json(path)
     frames = content.get("frames") if isinstance(content, dict) else content
     if not isinstance(frames, list) or not all(isinstance(f, dict) and "name" in f for f in frames):
         raise ValueError(
-            f"{path} is not in Scalabel's format: it needs a list of frames with names"
+            f"{path} is not in Scalabel's format: wanted a list of frames with names; unpack the "
+            "archive again"
         )
     return frames
 
@@ -45,12 +46,12 @@ def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]
     """Return the labels that have a geometry and one of the eight classes.
 
     Args:
-        frame: of :func:`load_frames`.
+        frame: frame from :func:`load_frames`.
         geometry: ``box2d``, ``poly2d`` or ``rle``.
 
     Returns:
-        For each ``category_id``, ``iscrowd`` (crowds and what the official tools ignore) and the
-        geometry; and how many of which other class were left out.
+        A dict for each label with ``category_id``, ``iscrowd`` (1 also for labels that the
+        official tools ignore) and the geometry; and the number of left-out labels by class.
     """
     found: list[dict[str, Any]] = []
     others: Counter[str] = Counter()
@@ -74,18 +75,18 @@ def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]
 def rasterize(objects: list[list[dict[str, Any]]], height: int, width: int) -> npt.NDArray[Any]:
     """Draw ``poly2d`` outlines, lines and cubic Bézier curves, later ones over earlier ones.
 
-    matplotlib draws, without anti-aliasing, as in the official ``to_mask``; so that masks are
-    those of the official tools with the same version of matplotlib, and differ along the outline
-    from the released bitmasks.
+    matplotlib draws without anti-aliasing, as in the official ``to_mask``. The masks equal those of
+    the official tools with the same version of matplotlib; they differ along the outline from the
+    released bitmasks.
 
     Args:
-        objects: per object its outlines, each with ``vertices`` (x, y), ``types`` (L for a line's
-            end, C for each of a curve's three points) and ``closed``.
-        height: of the image.
-        width: of the image.
+        objects: outlines of each object; an outline has ``vertices`` (x, y), ``types`` (L for a
+            line's end, C for each of a curve's three points) and ``closed``.
+        height: height of the image.
+        width: width of the image.
 
     Returns:
-        (H, W) int32: 0, or 1 + the index of the object.
+        (H, W) int32: 0 for the background, or 1 + the index of the object.
     """
     figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="black")
     canvas = FigureCanvasAgg(figure)

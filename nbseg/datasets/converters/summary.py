@@ -1,21 +1,21 @@
-"""The counts of a set as text, beside the documented ones."""
+"""Describe the counts of a set as text, next to the documented numbers."""
 
 from nbseg.datasets.converters.coco_json import Prepared
 
 
 def describe(prepared: Prepared) -> str:
-    """Return lines on the json: images, and instances and crowds by class.
+    """Return a text about the json: the number of images, and of instances and crowds by class.
 
-    Documented numbers are of the full set: those of classes are left out where the number of
-    images is another.
+    The documented numbers are those of the full set. The text has those of the classes only if the
+    number of images is the documented one.
     """
     summary = prepared.summary
     if summary is None:
-        return f"{prepared.path}: already there, left as it is (--force makes it again)"
+        return f"{prepared.path}: already there, not changed (--force writes the file again)"
     expected = prepared.documented_images
     documented = f" (documented for the full set: {expected})" if expected else ""
     lines = [
-        f"{prepared.path}: {summary.images} images{documented}, {summary.empty} of them without "
+        f"{prepared.path}: {summary.images} images{documented}, {summary.empty} without "
         f"instances; {summary.instances.total()} instances, {summary.crowds.total()} crowds"
     ]
     by_class = prepared.documented_instances if summary.images == expected else {}

@@ -1,4 +1,4 @@
-"""Folders as they come out of the official archives."""
+"""Check folders that were unpacked from the official archives."""
 
 import os
 from collections.abc import Iterable
@@ -6,15 +6,15 @@ from pathlib import Path
 
 
 def require(root: Path, paths: Iterable[str], tree: str) -> None:
-    """Refuse a folder that lacks one of the paths below it.
+    """Refuse a folder in which one of the paths is missing.
 
     Args:
-        root: the folder that was given.
-        paths: what must exist, relative to it.
-        tree: what the official archives unpack to, for the message.
+        root: folder of the data set.
+        paths: required paths, relative to ``root``.
+        tree: text for the message about the files in the official archives.
 
     Raises:
-        FileNotFoundError: names the first missing path and the tree that was expected.
+        FileNotFoundError: a path is missing; the message names it and the expected tree.
     """
     for path in paths:
         if not (root / path).exists():
@@ -22,15 +22,20 @@ def require(root: Path, paths: Iterable[str], tree: str) -> None:
 
 
 def require_all(folder: Path, names: Iterable[str], what: str) -> None:
-    """Refuse a folder that lacks one of the files.
+    """Refuse a folder in which one of the files is missing.
+
+    Args:
+        folder: folder of the files.
+        names: names of the files.
+        what: text for the message about the files.
 
     Raises:
-        FileNotFoundError: names the first missing file and their number.
+        FileNotFoundError: files are missing; the message names the first and their number.
     """
     there = set(os.listdir(folder))
     missing = [name for name in names if name not in there]
     if missing:
         raise FileNotFoundError(
-            f"{folder / missing[0]} is missing ({what}), as are {len(missing) - 1} more: unpack "
+            f"{folder / missing[0]} is missing ({what}), and {len(missing) - 1} more files: unpack "
             "the archive again"
         )
