@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what tells their contents apart."""
+"""Write files atomically, read json files, and hash contents."""
 
 import hashlib
 import json
@@ -12,9 +12,10 @@ from typing import Any
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a hidden temporary path beside ``path``, of the same suffix; rename it at the end.
+    """Give a temporary path in the folder of ``path``, and rename it to ``path`` at the end.
 
-    If the block raises, or the process dies, ``path`` stays as it was.
+    The temporary name is hidden and has the same suffix. If the block raises or the process dies,
+    ``path`` does not change.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,11 +28,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def read_json(path: Path) -> Any:
-    """Return what a json file holds.
+    """Return the content of a json file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not json.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not json.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -40,13 +41,13 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:
-    """Write ``content`` as json by way of :func:`replacing`."""
+    """Write ``content`` as json atomically, with :func:`replacing`."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent), encoding="utf-8")
 
 
 def file_hash(path: str | Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal; a file is read once."""
+    """Return the SHA-256 of a file in hexadecimal; unchanged files are read only once."""
     status = os.stat(path)
     return _file_hash(os.path.realpath(path), status.st_size, status.st_mtime_ns)
 

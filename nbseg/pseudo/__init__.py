@@ -1,1 +1,1 @@
-"""Pseudo-labels: raw predictions on disk, thresholds matched to the labeled set, COCO json."""
+"""Make pseudo-labels: store raw predictions, match thresholds to the labeled set, write a json."""

@@ -48,27 +48,28 @@ def make_pseudo_labels(
         store: raw predictions on the unlabeled images.
         labeled_json: COCO json of the labeled images; gives the distribution and the categories.
         classes: class names, in the order of the labels.
-        out: COCO json to write, with RLE masks and scores; the file appears whole or not at all.
-        box_threshold: ``"match"`` (per class, by rank), one score for all classes, or one per class
-            name.
+        out: COCO json to write, with RLE masks and scores; the file is renamed into place when it
+            is complete.
+        box_threshold: ``"match"`` (per class, by rank), one score for all classes, or one score per
+            class name.
         pixel_threshold: ``"match"``, or a probability.
         floor: with ``"match"``, the lowest score that may become a pseudo-label.
-        mask_nms_iou: where the masks of predictions of any classes overlap by this IoU, only the
-            prediction with the highest score may become a pseudo-label (:func:`mask_nms`); None
+        mask_nms_iou: among predictions of any classes whose masks overlap by at least this IoU,
+            only the one with the highest score may become a pseudo-label (:func:`mask_nms`); None
             keeps all.
 
     Returns:
-        The ``info`` of the json: thresholds, targets and counts, and the data they were chosen
-        from: ``foreground_at_threshold`` by pixel threshold v / 255, and per class a
-        ``score_histogram`` of 100 bins from 0 to 1. ``labeled_foreground_fraction`` is None where
-        the pixel threshold is fixed.
+        The ``info`` of the json: thresholds, targets, counts, and the data that they follow from:
+        ``foreground_at_threshold`` by pixel threshold v / 255, and per class a ``score_histogram``
+        of 100 bins from 0 to 1. ``labeled_foreground_fraction`` is None if the pixel threshold is
+        fixed.
 
-    Annotations are written one by one, so memory holds the scores of all predictions, but the masks
-    of one part of the store only.
+    Annotations are written one by one: memory holds the scores of all predictions, but only the
+    masks of one part of the store.
 
     Raises:
-        ValueError: no pseudo-label remains, or the classes are not those of the labeled json or of
-            the store.
+        ValueError: no pseudo-label remains, or ``classes`` differ from those of the labeled json or
+            of the store.
     """
     truth = load_coco(labeled_json)
     categories = category_ids(truth, classes, labeled_json)
@@ -180,12 +181,12 @@ def _log_totals(info: dict[str, Any], instances: int, images: int) -> None:
     labeled = sum(values["labeled_per_image"] for values in info["classes"].values())
     pseudo = instances / images
     logger.info(
-        f"pseudo-labels: {instances} instances on {images} images ({pseudo:.2f} an image, labeled "
+        f"pseudo-labels: {instances} instances on {images} images ({pseudo:.2f} per image, labeled "
         f"{labeled:.2f}), pixel threshold {info['pixel_threshold']:.3f}"
     )
     if abs(pseudo - labeled) > 0.2 * labeled:
         logger.warning(
-            f"there are {pseudo:.2f} pseudo-labels an image but {labeled:.2f} labeled instances: "
+            f"there are {pseudo:.2f} pseudo-labels per image but {labeled:.2f} labeled instances: "
             "the unlabeled images differ from the labeled ones, or the teacher is weak"
         )
 
@@ -193,7 +194,7 @@ def _log_totals(info: dict[str, Any], instances: int, images: int) -> None:
 def _annotations(
     image: ImagePredictions, pixel_threshold: float, category_ids: list[int]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the COCO annotation, still without an id, of each mask that is not empty."""
+    """Yield the COCO annotation, without an id, of each mask that is not empty."""
     rles = paste_rle(image.soft_masks, image.boxes, image.height, image.width, pixel_threshold)
     for box, score, label, rle in zip(
         image.boxes.tolist(), image.scores.tolist(), image.labels.tolist(), rles, strict=True

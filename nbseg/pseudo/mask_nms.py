@@ -1,4 +1,4 @@
-"""One object, one pseudo-label: suppression by mask overlap across classes."""
+"""Suppress predictions by mask overlap across classes, so that an object has one pseudo-label."""
 
 from typing import Any
 
@@ -11,20 +11,20 @@ from nbseg.pseudo.predictions import ImagePredictions
 
 
 def mask_nms(image: ImagePredictions, iou_threshold: float) -> npt.NDArray[Any]:
-    """Choose the predictions of an image that no better one of any class covers.
+    """Choose the predictions that do not overlap a kept prediction with a higher score.
 
-    A detector's own NMS works by class, so an object whose class is uncertain leaves it several
-    times. As predictions that is harmless; as labels it would teach the student that the same
-    pixels are two objects of different classes. Masks tell such pairs from objects that merely have
-    overlapping boxes, a rider and a bicycle.
+    A detector's NMS runs per class, so an object of uncertain class can be predicted several times.
+    As labels, these duplicates would teach the student that the same pixels are two objects of
+    different classes. Masks distinguish duplicates from different objects with overlapping boxes,
+    such as a rider and a bicycle.
 
     Args:
         image: raw predictions.
-        iou_threshold: of the masks at probability 0.5.
+        iou_threshold: largest IoU of two kept masks, at probability 0.5.
 
     Returns:
-        bool, shape (N,): True where every prediction that is kept and has a higher score (of equal
-        ones, an earlier place) overlaps by less than the threshold.
+        bool, shape (N,): True for a prediction whose IoU with every kept prediction of a higher
+        score is below the threshold; of equal scores, the first counts as higher.
     """
     keep = np.zeros(len(image.scores), bool)
     if not len(keep):

@@ -1,8 +1,8 @@
-"""The store of raw predictions: written while the loop runs, read for thresholds and labels.
+"""Write and read the store of raw predictions, from which pseudo-labels are made.
 
-A store is a folder of parts, each an ``.npz`` with the predictions of some images:
+A store is a folder of parts. A part is an ``.npz`` file with the predictions of some images:
 
-    image_id, height, width, count   (I,)      one row an image, to which count predictions belong
+    image_id, height, width, count   (I,)      one row per image; count is its predictions
     file_name                        (I,)      path below the data set's image folder
     boxes      (N, 4) float32 xyxy, image pixels    N = sum of count, images in order
     scores     (N,)   float32
@@ -10,9 +10,9 @@ A store is a folder of parts, each an ``.npz`` with the predictions of some imag
     soft_masks (N, S, S) uint8, value / 255 is the probability
     classes                          (C,)      names of the labels 0, 1, ...
 
-A part appears by a rename once it is whole, so whatever is there can be read, and a run that died
-is continued with the images that no part holds. Readers see images by ascending id, so it does not
-matter which process predicted an image, or when.
+A part is renamed into place when it is complete, so every part in the folder is readable, and an
+interrupted run continues with the images that are in no part. Readers return images by ascending
+id, so the result does not depend on which process predicted an image, or when.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ from nbseg.files import replacing
 
 
 class ImagePredictions(NamedTuple):
-    """Raw predictions of one image; shapes and units as in the store."""
+    """This tuple holds the raw predictions of one image, with the store's shapes and units."""
 
     image_id: int
     file_name: str
@@ -49,13 +49,13 @@ class ImagePredictions(NamedTuple):
 
 
 class PredictionWriter:
-    """Collects predictions and writes a part whenever ``images_per_part`` images are together.
+    """Collects predictions and writes a part whenever it holds ``images_per_part`` images.
 
     Args:
-        folder: of the store; made if absent.
+        folder: folder of the store; created if missing.
         classes: names of the labels 0, 1, ...
-        images_per_part: what a killed run can lose, and what memory holds.
-        rank: of this process; parts of different ranks never share a name.
+        images_per_part: number of images in memory, which a killed run loses.
+        rank: rank of this process; parts of different ranks have different names.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class PredictionWriter:
         self._next_part = max(numbers, default=-1) + 1
 
     def append(self, batch: Iterable[ImagePredictions]) -> None:
-        """Add the images of a batch; all of them go into the same part."""
+        """Add the images of a batch; all of them are written to the same part."""
         self._pending.extend(batch)
         if len(self._pending) >= self.images_per_part:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending as a part."""
+        """Write the pending images as a part."""
         if not self._pending:
             return
         images = self._pending
@@ -105,17 +105,17 @@ class PredictionWriter:
 
 
 class PredictionStore:
-    """Reads a store image by image; an image that two parts hold counts once, the first time.
+    """Reads a store image by image; if two parts hold an image, the first part counts.
 
     Args:
-        folder: of the store.
+        folder: folder of the store.
 
     Raises:
         FileNotFoundError: the folder does not exist.
     """
 
-    # Parts held in memory while images are read by id: those that the processes of one run, each
-    # with every so-manieth batch, wrote at about the same time.
+    # Parts in memory while images are read by id. Process k of n writes every n-th batch, so
+    # consecutive ids come from one part per process.
     PARTS_IN_MEMORY = 16
 
     def __init__(self, folder: str | Path) -> None:
@@ -127,16 +127,16 @@ class PredictionStore:
             )
 
     def classes(self) -> list[str]:
-        """Return the names of the labels 0, 1, ...; none if no image has been predicted.
+        """Return the names of the labels 0, 1, ...; an empty list if the store is empty.
 
         Raises:
-            ValueError: an nbseg that did not store them wrote it.
+            ValueError: an earlier version of nbseg wrote the store without class names.
         """
         for path in self._parts():
             with np.load(path) as part:
                 if "classes" not in part:
                     raise ValueError(
-                        f"{path} does not name the classes it has predictions of; predict again "
+                        f"{path} does not name the classes of its predictions; predict again "
                         "(tools/train.py CONFIG --redo predict)"
                     )
                 return list(part["classes"].tolist())

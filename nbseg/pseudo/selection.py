@@ -19,17 +19,17 @@ from nbseg.pseudo.thresholds import (
 
 
 class Candidates(NamedTuple):
-    """The predictions of one image that may become pseudo-labels, without their soft masks."""
+    """This tuple holds an image's predictions that may become pseudo-labels, without soft masks."""
 
     description: dict[str, Any]  # the image's entry in the COCO json
-    indices: npt.NDArray[np.int64]  # (N,), places among the image's predictions
+    indices: npt.NDArray[np.int64]  # (N,), positions among the image's predictions
     scores: npt.NDArray[np.float32]  # (N,)
     labels: npt.NDArray[np.int64]  # (N,)
     num_predictions: int  # all predictions of the image
     best_score: float  # the best score of all predictions of the image; 0 if there are none
 
     def above(self, thresholds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """Return the ``indices`` that reach the score threshold of their class, (C,)."""
+        """Return the ``indices`` whose scores reach the thresholds, (C,), of their classes."""
         return self.indices[self.scores >= thresholds[self.labels]]
 
 
@@ -43,7 +43,7 @@ def find_candidates(
         lowest_score: the lowest score of a candidate.
         mask_nms_iou: IoU threshold of :func:`mask_nms`; None keeps overlapping masks.
     """
-    # The scores come first: a prediction below the lowest score must not suppress another one.
+    # Filter by score first: a prediction below the lowest score must not suppress another one.
     indices = np.flatnonzero(image.scores >= lowest_score)
     if mask_nms_iou is not None:
         indices = indices[mask_nms(image.select(indices), mask_nms_iou)]

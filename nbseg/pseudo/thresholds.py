@@ -1,4 +1,4 @@
-"""Thresholds that give the pseudo-labels the labeled set's distribution (paper, section 4.1)."""
+"""Choose thresholds that match pseudo-labels to the labeled set (paper, section 4.1)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,15 +8,15 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-LEVELS = 256  # values of a stored soft mask
+LEVELS = 256  # number of values of a stored soft mask
 
 
 def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray[Any]:
-    """Return the labeled instances of each class per labeled image, crowds left out.
+    """Return the labeled instances of each class per labeled image, without crowds.
 
     Args:
-        truth: labeled set; images without instances count.
-        category_ids: the category of each label.
+        truth: labeled set; images without instances count too.
+        category_ids: category id of each label.
 
     Returns:
         float64, shape (C,).
@@ -30,9 +30,9 @@ def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray
 
 
 def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
-    """Return foreground pixels over all pixels inside the labeled boxes.
+    """Return the foreground pixels over all pixels inside the labeled boxes.
 
-    Crowds are left out, and instances without a mask, as MMDetection leaves them out of training.
+    Crowds and instances without a mask do not count, because MMDetection does not train on them.
 
     Args:
         truth: labeled set.
@@ -56,8 +56,8 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
         inside += max(right - left, 0.0) * max(bottom - top, 0.0)
     if inside == 0:
         raise ValueError(
-            "the labeled set has no box with an area, so there is no ratio of foreground to "
-            "match; give pixel_threshold a number"
+            "the labeled set has no box with an area, so there is no foreground fraction to "
+            "match; set label.pixel_threshold to a number"
         )
     return min(foreground / inside, 1.0)
 
@@ -68,11 +68,11 @@ def fixed_box_thresholds(
     """Return the score threshold of each class, float64 of shape (C,); None for ``"match"``.
 
     Args:
-        box_threshold: ``"match"``, one score for all classes, or one per class name.
+        box_threshold: ``"match"``, one score for all classes, or one score per class name.
         classes: class names, in the order of the labels.
 
     Raises:
-        ValueError: a value is no number, or a class has none or is unknown.
+        ValueError: a threshold is not a number, or a class has none or is unknown.
     """
     if box_threshold == "match":
         return None
@@ -84,8 +84,8 @@ def fixed_box_thresholds(
     missing, unknown = sorted(set(classes) - set(given)), sorted(set(given) - set(classes))
     if missing or unknown:
         raise ValueError(
-            f"label.box_threshold has no score for the classes {missing} and names {unknown}, "
-            f"which are none; the classes are {list(classes)}"
+            f"label.box_threshold has no score for the classes {missing} and has the unknown "
+            f"classes {unknown}; give a score to each of {list(classes)}"
         )
     for value in given.values():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -103,22 +103,22 @@ def match_box_thresholds(
     per_image: npt.NDArray[Any],
     floor: float = 0.1,
 ) -> npt.NDArray[Any]:
-    """Return the score threshold of each class that keeps as many boxes an image as are labeled.
+    """Return for each class the score threshold that keeps as many boxes per image as are labeled.
 
-    Exact by rank over the whole set: of class c the ``round(per_image[c] * num_images)`` best boxes
-    are kept, fewer where fewer reach ``floor``, more only where scores tie at the threshold.
+    The match is exact by rank over the whole set: the ``round(per_image[c] * num_images)`` best
+    boxes of class c are kept; fewer if fewer reach ``floor``, more only if scores are equal.
 
     Args:
-        scores: all predictions' scores, shape (N,).
-        labels: their labels, shape (N,).
-        num_images: unlabeled images, those without predictions included.
+        scores: scores of all predictions, shape (N,).
+        labels: labels of all predictions, shape (N,).
+        num_images: number of unlabeled images, including those without predictions.
         per_image: labeled instances per image, shape (C,).
-        floor: no box with a lower score is ever kept.
+        floor: lowest score of a kept box.
 
     Returns:
-        float64, shape (C,): keep where ``score >= threshold``; ``inf`` keeps nothing of a class.
+        float64, shape (C,): keep if ``score >= threshold``; ``inf`` keeps no box of a class.
     """
-    # The labels are chosen in float64; a float32 score is not compared with the floor in float32.
+    # Compare scores with the floor in float64, as the selection of the labels does.
     scores = scores.astype(np.float64)
     thresholds = np.full(len(per_image), np.inf)
     for label, mean in enumerate(per_image):
@@ -134,11 +134,11 @@ def match_box_thresholds(
 
 
 def soft_mask_histogram(soft_masks: npt.NDArray[Any], boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the image pixels that each of the 256 soft-mask values covers.
+    """Return the number of image pixels that each of the 256 soft-mask values covers.
 
     Args:
         soft_masks: uint8, shape (N, S, S).
-        boxes: xyxy in image pixels, shape (N, 4); a cell weighs the box's area over S * S.
+        boxes: xyxy in image pixels, shape (N, 4); a cell counts as the box's area over S * S.
 
     Returns:
         float64, shape (256,).
@@ -153,10 +153,10 @@ def soft_mask_histogram(soft_masks: npt.NDArray[Any], boxes: npt.NDArray[Any]) -
 
 
 def foreground_at_threshold(histogram: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the fraction of the boxes' pixels that is foreground at each pixel threshold.
+    """Return the fraction of the boxes' pixels that are foreground at each pixel threshold.
 
     Args:
-        histogram: pixels of each soft-mask value, shape (256,).
+        histogram: number of pixels of each soft-mask value, shape (256,).
 
     Returns:
         float64, shape (256,); entry v is for ``soft mask >= v / 255``.
@@ -167,18 +167,19 @@ def foreground_at_threshold(histogram: npt.NDArray[Any]) -> npt.NDArray[Any]:
     total = histogram.sum()
     if total <= 0:
         raise ValueError(
-            "no pseudo-label box with an area remains, so there are no pixels to threshold"
+            "no pseudo-label box with an area remains; train the teacher longer, or lower "
+            "label.floor or label.box_threshold"
         )
     fractions: npt.NDArray[Any] = histogram[::-1].cumsum()[::-1] / total
     return fractions
 
 
 def match_pixel_threshold(foreground: npt.NDArray[Any], fraction: float) -> float:
-    """Return the threshold at which the foreground inside kept boxes is nearest to ``fraction``.
+    """Return the threshold whose foreground fraction inside kept boxes is closest to ``fraction``.
 
     Args:
-        foreground: of :func:`foreground_at_threshold`, shape (256,).
-        fraction: foreground over all pixels inside the labeled boxes.
+        foreground: result of :func:`foreground_at_threshold`, shape (256,).
+        fraction: foreground pixels over all pixels inside the labeled boxes.
 
     Returns:
         v / 255 with v in 1 ... 255; foreground is ``soft mask >= v / 255``.

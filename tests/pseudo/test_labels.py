@@ -194,7 +194,7 @@ def test_a_distribution_that_differs_is_pointed_out(store, labeled, tmp_path, lo
     assert not any("differ" in record.message for record in log.records)
     make_pseudo_labels(store, labeled, CLASSES, tmp_path / "out.json", floor=0.85)
     assert any(
-        "0.25 pseudo-labels an image but 1.00 labeled" in record.message for record in log.records
+        "0.25 pseudo-labels per image but 1.00 labeled" in record.message for record in log.records
     )
 
 

@@ -113,7 +113,7 @@ def test_fixed_box_thresholds():
         ("mtach", "must be \"match\", a score or a score per class, found 'mtach'"),
         (None, "found None"),
         ({"cat": 0.5}, r"no score for the classes \['dog'\]"),
-        ({"cat": 0.5, "dog": 0.5, "cow": 0.5}, r"names \['cow'\], which are none"),
+        ({"cat": 0.5, "dog": 0.5, "cow": 0.5}, r"has the unknown classes \['cow'\]"),
         ({"cat": 0.5, "dog": "match"}, "found 'match'"),
     ],
 )
