@@ -1,1 +1,1 @@
-"""How one config becomes the plain MMDetection config of each stage."""
+"""Resolve one config with sections to the plain MMDetection config of each stage."""

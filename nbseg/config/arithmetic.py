@@ -1,4 +1,4 @@
-"""Arithmetic in a config's braces: ``'{round(7 / 8 * iterations)}'``."""
+"""Evaluate arithmetic in a config's braces, such as ``'{round(7 / 8 * iterations)}'``."""
 
 import ast
 import operator
@@ -18,14 +18,14 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {"round": round, "max": max}
 def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
     """Return the value of an expression of numbers, ``+ - * /``, ``round(a)`` and ``max(a, b)``.
 
-    ``round`` gives a whole number.
+    ``round`` returns an integer.
 
     Args:
         expression: for example ``"round(64 * labeled_images / 8)"``.
-        lookup: the value of a name.
+        lookup: returns the value of a name.
 
     Raises:
-        ValueError: the expression holds something else, a name is no number, or a divisor is 0.
+        ValueError: the expression has other syntax, a name is not a number, or a divisor is 0.
     """
 
     def value(node: ast.expr) -> Any:
@@ -47,8 +47,8 @@ def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
             case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS:
                 return FUNCTIONS[name](*map(value, node.args))
         raise ValueError(
-            f"the config calculates {expression!r}; numbers, names of numbers, + - * /, "
-            "round() and max() can be calculated"
+            f"the config calculates {expression!r}, but an expression may only have numbers, "
+            "names of numbers, + - * /, round() and max()"
         )
 
     try:

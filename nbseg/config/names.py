@@ -1,4 +1,4 @@
-"""Names in braces: ``'{train_images}'`` becomes the value of the top-level key ``train_images``."""
+"""Replace names in braces, such as ``'{train_images}'``, by the values of top-level keys."""
 
 import re
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ BRACES = re.compile(r"\{([^\W\d]\w*|[\w .]*[-+*/(][-+*/(), \w.]*)\}")
 
 
 def replace_names(value: Any, names: Mapping[str, Any]) -> Any:
-    """Return ``value`` with every name in braces replaced, inside dictionaries and lists too.
+    """Return ``value`` with every name in braces replaced, also inside dictionaries and lists.
 
-    A string that consists of one name becomes the name's value, whatever its type. Inside a longer
-    string a name must stand for a string or a number.
+    A string that is just one name in braces becomes the name's value, of any type. In a longer
+    string, the value of a name must be a string or a number.
 
     Args:
         value: any part of a config.
-        names: the value of each name; values may hold further names.
+        names: value of each name; values may contain further names.
 
     Raises:
         ValueError: a name is unknown, refers to itself, or has a type that cannot be part of a

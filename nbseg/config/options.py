@@ -1,4 +1,4 @@
-"""Options of the command line, laid over a config."""
+"""Override a config with options of the command line."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,12 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
     """Merge options into a config in place, as MMEngine's ``merge_from_dict`` does.
 
     Args:
-        config: the user's, with names in braces.
+        config: the user's config, with names in braces.
         options: values by dotted keys.
 
     Raises:
-        ValueError: an option is part of what is a name in braces, or another text; it says what to
-            set instead.
+        ValueError: a parent of an option's key is a string, such as a name in braces; the message
+            says which key to set instead.
     """
     content = config.to_dict()
     for key in options:
@@ -30,12 +30,12 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
             advice = (
                 f"set {name[1]}.{'.'.join(parts[depth:])}" if name else f"set {parent} as a whole"
             )
-            raise ValueError(f"{key} cannot be set, for {parent} is {value!r}; {advice} instead")
+            raise ValueError(f"{key} cannot be set because {parent} is {value!r}; {advice} instead")
     config.merge_from_dict(dict(options))
 
 
 def _value(content: Any, parts: Sequence[str]) -> Any:
-    """Return what stands under a key; None where nothing does."""
+    """Return the value of a key, given as its parts; None if there is no such key."""
     for part in parts:
         if isinstance(content, Mapping):
             content = content.get(part)

@@ -1,4 +1,4 @@
-"""Plain MMDetection configs: the keys that a runner takes, and two changes made to them."""
+"""Derive plain MMDetection configs, which have only the keys that a runner takes."""
 
 from inspect import signature
 from pathlib import Path
@@ -8,8 +8,8 @@ from mmengine.runner import Runner
 
 from nbseg.config.sections import resolve
 
-# Runner.from_cfg reads its parameters; MMEngine reads custom_imports before it builds anything,
-# MMDetection's test-time augmentation the two keys tta_*.
+# Runner.from_cfg reads the parameters of Runner. MMEngine reads custom_imports before it builds
+# anything. MMDetection's test-time augmentation reads the two keys tta_*.
 RUNNER_KEYS = frozenset(
     {*signature(Runner.__init__).parameters, "custom_imports", "tta_model", "tta_pipeline"}
     - {"self", "cfg"}
@@ -23,10 +23,10 @@ TRAINING_KEYS = frozenset(
 
 
 def student_config(config: Config, work_dir: str | Path) -> Config:
-    """Return the plain config that tests, exports or runs the student: no key of a training.
+    """Return the plain config that tests, exports or runs the student, without training keys.
 
     Args:
-        config: the user's config, or a stage's plain config, which means that stage.
+        config: the user's config, or a stage's plain config, which stands for its model.
         work_dir: folder of the logs.
     """
     names = {"work_dir": str(work_dir)}
@@ -36,13 +36,13 @@ def student_config(config: Config, work_dir: str | Path) -> Config:
 
 
 def predict_with_tta(plain: Config) -> None:
-    """Let a plain config test with ``tta_model`` on the views of ``tta_pipeline``, in place."""
+    """Change a plain config in place to test ``tta_model`` on the views of ``tta_pipeline``."""
     plain.model = ConfigDict(**plain.tta_model, module=plain.model)
     plain.test_dataloader.dataset.pipeline = plain.tta_pipeline
 
 
 def coco_evaluator(plain: Config) -> ConfigDict:
-    """Return the first evaluator of a test that reads a COCO json.
+    """Return the first evaluator that reads a COCO json.
 
     Raises:
         ValueError: no evaluator has an ``ann_file``.

@@ -1,4 +1,4 @@
-"""Schedules of training stages that follow from other stages."""
+"""Derive the schedules of training stages from those of other stages."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 
 def iterations(stage: str, plain: Config) -> int:
-    """Return how many iterations a stage trains.
+    """Return the number of training iterations of a stage.
 
     Raises:
         ValueError: the stage trains by epochs.
@@ -21,9 +21,9 @@ def iterations(stage: str, plain: Config) -> int:
 
 
 def stretch_schedule(plain: Config, iterations: int) -> None:
-    """Train for ``iterations``, in place.
+    """Change a plain config in place to train for ``iterations``.
 
-    The learning-rate curve keeps its shape, the warm-up keeps its length.
+    The learning-rate curve keeps its shape, and the warm-up keeps its length.
     """
     length = plain.train_cfg.max_iters
     plain.train_cfg.max_iters = iterations
@@ -48,7 +48,7 @@ def stretch_schedule(plain: Config, iterations: int) -> None:
 
 
 def skip_last_validation(schedule: dict[str, Any]) -> None:
-    """Drop the validation of the last iteration if no earlier one is due, in place.
+    """Change ``train_cfg`` in place to skip a validation that only runs at the last iteration.
 
     A test follows the last iteration anyway.
     """

@@ -1,4 +1,4 @@
-"""Sections: what differs from the student in another stage of the same config.
+"""Merge the sections of a config, in which the other stages differ from the student.
 
 The user's config describes the student, the model that is tested and shipped. The sections
 ``teacher``, ``control``, ``predict``, ``oracle`` and ``student`` override keys for one stage;
@@ -13,9 +13,9 @@ from mmengine.config import Config
 
 from nbseg.config.names import replace_names
 
-# The user's own files: facts about the run, not overrides of a config's key.
+# Files that the user provides; these keys do not override keys of the config.
 FILES = ("checkpoint", "ann_file")
-# Sections of earlier versions, and their names now.
+# Former names of sections, and their current names.
 RENAMED = {"supervised": "control", "pseudo": "predict", "labels": "label"}
 
 
@@ -25,11 +25,11 @@ def resolve(
     """Merge sections over a config and replace the names in braces.
 
     Args:
-        config: the user's config; it stays as it is.
+        config: the user's config; it is not changed.
         sections: names of the sections to merge, in the order in which they override.
-        names: values of the built-in names, such as ``work_dir``. They take precedence over the
+        names: values of the built-in names, such as ``work_dir``, which take precedence over the
             config's keys.
-        keys: top-level keys to return. Only these need to be complete.
+        keys: top-level keys to return. Only these keys need known names in braces.
 
     Raises:
         ValueError: a name in braces is unknown or refers to itself, or the config has a section or
@@ -48,7 +48,7 @@ def resolve(
 
 
 def user_file(config: Config, section: str, key: str) -> str | None:
-    """Return the user's own file of a section, ``teacher.checkpoint`` for instance, or None."""
+    """Return a file that the user provides in a section, e.g. ``teacher.checkpoint``, or None."""
     return (config.get(section) or {}).get(key)
 
 
@@ -62,7 +62,7 @@ def _refuse_renamed(config: Config) -> None:
 
 
 def _without_delete_keys(value: Any) -> Any:
-    """Drop the ``_delete_`` marks of dictionaries that replaced nothing."""
+    """Drop ``_delete_`` marks, which MMEngine leaves in dictionaries without a base to replace."""
     if isinstance(value, dict):
         return {key: _without_delete_keys(v) for key, v in value.items() if key != "_delete_"}
     if isinstance(value, (list, tuple)):
