@@ -1,1 +1,1 @@
-"""The stages of semi-supervised training, each an MMEngine runner."""
+"""Run the stages of semi-supervised training; most of them are MMEngine runs."""

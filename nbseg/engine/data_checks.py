@@ -1,4 +1,4 @@
-"""Checks of configs and data that run before any stage starts."""
+"""Check configs and data before any stage starts."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from nbseg.registry import DATASETS
 
 
 def annotation_files(dataset: dict[str, Any]) -> list[Path]:
-    """Return the annotation files of a data set config, wrapped data sets included."""
+    """Return the annotation files of a data set config, including those of wrapped data sets."""
     return [
         Path(leaf.get("data_root") or "") / leaf["ann_file"]
         for leaf in _leaves(dataset)
@@ -23,14 +23,14 @@ def annotation_files(dataset: dict[str, Any]) -> list[Path]:
 
 
 def check_data(configs: dict[str, Config], made: Collection[Path]) -> None:
-    """Refuse data that is not there.
+    """Refuse configs whose annotation files or image folders are missing.
 
     Args:
-        configs: the plain config of each stage.
-        made: files that stages make, which may still be absent.
+        configs: plain config of each stage.
+        made: files that stages create, which may still be missing.
 
     Raises:
-        FileNotFoundError: an annotation file or an image folder is absent.
+        FileNotFoundError: an annotation file or an image folder is missing.
     """
     absent = [
         f"{path} ({key} of stage {stage})"
@@ -41,17 +41,17 @@ def check_data(configs: dict[str, Config], made: Collection[Path]) -> None:
     ]
     if absent:
         raise FileNotFoundError(
-            f"data that the config names is not there: {'; '.join(absent[:3])}; correct data_root "
-            "or the paths (--cfg-options data_root=DIR)"
+            f"missing data: {'; '.join(absent[:3])}. Correct data_root or the paths in the config "
+            "(--cfg-options data_root=DIR)"
         )
 
 
 def check_labeled(label: dict[str, Any]) -> None:
-    """Refuse what would fail after a teacher has been trained: classes, fixed thresholds.
+    """Refuse classes and thresholds with which the label stage would fail after hours of training.
 
     Raises:
-        StageError: the classes' names or their order are not the labeled json's, or a threshold is
-            no number.
+        StageError: the classes or their order differ from those of the labeled json, or a threshold
+            is not a number.
     """
     path = Path(label["labeled_json"])
     pixel = label.get("pixel_threshold", "match")
@@ -66,14 +66,14 @@ def check_labeled(label: dict[str, Any]) -> None:
 
 
 def check_overlap(teacher: Config, predict: Config) -> None:
-    """Refuse unlabeled images that are labeled: their pseudo-labels would contradict the labels.
+    """Refuse unlabeled images that are also labeled: their labels would contradict each other.
 
     Args:
-        teacher: plain config of the teacher, which trains on the labeled images.
-        predict: plain config of the predict stage.
+        teacher: plain config of the teacher, which names the labeled images.
+        predict: plain config of the predict stage, which names the unlabeled images.
 
     Raises:
-        StageError: some images are in both, by file or by content.
+        StageError: some images are in both sets, as the same file or as copies.
     """
     labeled, unlabeled = teacher.train_dataloader.dataset, predict.test_dataloader.dataset
     pairs = overlapping_images(_image_paths(labeled), _image_paths(unlabeled))
@@ -82,20 +82,20 @@ def check_overlap(teacher: Config, predict: Config) -> None:
             str(twin) if twin == path else f"{twin} = {path}" for twin, path in pairs[:5]
         )
         raise StageError(
-            f"{len(pairs)} unlabeled images are labeled ones: {first}"
-            f"{'; ...' if len(pairs) > 5 else ''}. Leave them out of the unlabeled set, or accept "
+            f"{len(pairs)} unlabeled images are also labeled: {first}"
+            f"{'; ...' if len(pairs) > 5 else ''}. Remove them from the unlabeled set, or accept "
             "them with --cfg-options allow_overlap=True"
         )
 
 
 def check_checkpoint(path: Path) -> None:
-    """Refuse a teacher of the user's that is not there.
+    """Refuse a ``teacher.checkpoint`` that does not exist.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"there is no teacher.checkpoint {path}; correct the path")
+        raise FileNotFoundError(f"there is no file {path}; correct teacher.checkpoint")
 
 
 def _image_paths(dataset: dict[str, Any]) -> Iterator[str]:
@@ -108,7 +108,7 @@ def _image_paths(dataset: dict[str, Any]) -> Iterator[str]:
 
 
 def check_batches(stage: str, plain: Config) -> None:
-    """Refuse a batch in which a source has no image: MMDetection's sampler would wait for ever.
+    """Refuse a batch without images of one source: MMDetection's sampler would never return.
 
     Raises:
         ValueError: the batch size is too small for the sampler's ``source_ratio``.

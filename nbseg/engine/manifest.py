@@ -1,4 +1,4 @@
-"""The record of a stage: its settings, its input files, and whether it finished."""
+"""Record the settings and input files of a stage, and whether the stage finished."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from mmengine.config import Config
 from nbseg.errors import StageError
 from nbseg.files import file_hash, write_json
 
-# Config keys that change how a stage runs or is watched, but not what it makes.
+# Config keys that do not change the result of a stage.
 IRRELEVANT_PARTS = {
     "num_workers",
     "persistent_workers",
@@ -28,10 +28,10 @@ MISSING = "(absent)"
 
 
 class Manifest:
-    """The record of a stage: its keys, its inputs, and whether it finished.
+    """A manifest records the keys and inputs of a stage, and whether the stage finished.
 
     Args:
-        path: json file of the record; absent before the stage first starts.
+        path: json file of the record; the first start of the stage creates it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,16 +40,16 @@ class Manifest:
 
     @property
     def finished(self) -> bool:
-        """Whether the stage ran to its end."""
+        """Return whether the stage finished."""
         return bool(self.content.get("finished"))
 
     @property
     def started(self) -> bool:
-        """Whether the stage ever started."""
+        """Return whether the stage ever started."""
         return bool(self.content)
 
     def changes(self, keys: dict[str, Any]) -> list[str]:
-        """Return a line for each key whose value is not the recorded one."""
+        """Return a line for each key whose value differs from the recorded one."""
         recorded = self.content.get("keys", {})
         keys = json.loads(json.dumps(keys, default=str))
         return [
@@ -59,7 +59,7 @@ class Manifest:
         ]
 
     def changed_inputs(self, inputs: dict[str, Path]) -> list[str]:
-        """Return the names of the inputs whose content is not what the stage read."""
+        """Return the names and paths of the inputs that changed since the stage read them."""
         recorded = self.content.get("inputs", {})
         return [
             f"{name} ({path})"
@@ -73,11 +73,11 @@ class Manifest:
         """Refuse a stage that was run with other settings or files.
 
         Args:
-            keys: the settings now; None leaves them unchecked.
-            inputs: the input files now, by name; None leaves them unchecked.
+            keys: current settings; None skips their check.
+            inputs: current input files, by name; None skips their check.
 
         Raises:
-            StageError: names the stage, the changes and what to do.
+            StageError: settings or files changed; the message names the changes and what to do.
         """
         changes = [] if keys is None else self.changes(keys)
         changes += [] if inputs is None else self.changed_inputs(inputs)
@@ -91,7 +91,7 @@ class Manifest:
             )
 
     def start(self, stage: str, keys: dict[str, Any], inputs: dict[str, Path]) -> None:
-        """Record that the stage starts; it is not finished."""
+        """Record the start of the stage, with its settings and the hashes of its inputs."""
         text = json.dumps(keys, sort_keys=True, default=str)
         self.content = {
             "stage": stage,
@@ -103,7 +103,7 @@ class Manifest:
         write_json(self.path, self.content, indent=1)
 
     def finish(self, **results: Any) -> None:
-        """Record that the stage finished, and its results."""
+        """Record that the stage finished, with its results."""
         self.content.update(finished=True, **results)
         write_json(self.path, self.content, indent=1)
 
@@ -113,7 +113,7 @@ def relevant_keys(
 ) -> dict[str, Any]:
     """Return a config's values below ``keys``, by dotted path.
 
-    The work directory's own path is left out of the values, so that a moved folder still matches.
+    Values have ``{work_dir}`` in place of the work directory, so that a moved run still matches.
     """
     flat: dict[str, Any] = {}
     inside_work_dir = re.compile(rf"^{re.escape(str(work_dir))}(?=/|$)")

@@ -1,4 +1,4 @@
-"""Runs the stages in order: keeps what is finished, refuses what has changed, resumes the rest."""
+"""Run the stages in order: keep finished stages, refuse changed ones, resume interrupted ones."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,22 +30,21 @@ from nbseg.files import write_json
 
 
 class Pipeline:
-    """The stages of one work directory.
+    """Runs the stages of one work directory.
 
     Args:
         config: the user's config, with sections (``nbseg.config.sections``).
         work_dir: folder of the whole run.
-        stages: which stages to run; they run in the order of ``STAGES``.
-        resume: ``"auto"`` continues an interrupted stage from its last checkpoint, a path continues
+        stages: names of the stages to run; they run in the order of ``STAGES``.
+        resume: ``"auto"`` continues an interrupted stage from its last checkpoint; a path continues
             the first training from that checkpoint; None restarts the stage from zero.
-        redo: finished stages to run again; the stages that depend on them follow.
-        launcher: MMEngine's launcher.
+        redo: finished stages to run again; the stages that depend on them run again too.
+        launcher: name of MMEngine's launcher.
         amp: train with mixed precision.
         auto_scale_lr: scale the learning rate with the batch size.
 
     Raises:
-        ValueError: a key of a finished stage changed, a stage is unknown, or the config is wrong;
-            all of them before anything runs.
+        ValueError: a key of a finished stage changed, a stage is unknown, or the config is wrong.
     """
 
     def __init__(
@@ -89,10 +88,10 @@ class Pipeline:
                 self._manifest(name).refuse_changes(keys=self._keys(name))
 
     def check_inputs(self) -> None:
-        """Refuse finished stages whose input files have changed since.
+        """Refuse finished stages whose input files have changed.
 
         Raises:
-            StageError: names the stage and the files.
+            StageError: input files changed; the message names the stage and the files.
         """
         for name in self.stages:
             if self._kept(name):
@@ -100,7 +99,7 @@ class Pipeline:
                 self._manifest(name).refuse_changes(inputs=inputs)
 
     def run(self) -> dict[str, dict[str, float]]:
-        """Run the stages that are not finished; return the metrics of every trained stage."""
+        """Run the unfinished stages, and return the metrics of every trained stage."""
         if self.launcher != "none" and not is_distributed():
             # Before a process group exists, every process believes that it has rank 0.
             init_dist(self.launcher, **self.config.get("env_cfg", {}).get("dist_cfg", {}))

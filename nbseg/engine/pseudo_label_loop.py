@@ -1,4 +1,4 @@
-"""The loop that predicts on unlabeled images and streams what it finds to disk."""
+"""Predict unlabeled images in an MMEngine loop, and write the predictions to disk as they come."""
 
 import os
 from typing import Any
@@ -17,19 +17,19 @@ from nbseg.registry import DATASETS, LOOPS
 
 @LOOPS.register_module()
 class PseudoLabelLoop(BaseLoop):
-    """Predicts with a ``MaskTTAModel`` on images that have no labels.
+    """Predicts unlabeled images with a ``MaskTTAModel``.
 
-    Use it as the ``test_cfg`` of a runner. Images that the store already holds are not predicted
-    again, so a killed run goes on where it stopped, also with another number of processes. A batch
-    always holds the same images, whatever is missing and however many processes there are: in
-    another batch an image would be padded differently, and predicted differently in the last digit.
+    Use this loop as the ``test_cfg`` of a runner. Images in the store are not predicted again, so
+    that a killed run continues where it stopped, also with another number of processes. The images
+    of a batch do not depend on the missing images or the number of processes: with other images in
+    its batch, an image is padded differently and its predictions differ in the last digit.
 
     Args:
         runner: the runner.
-        dataloader: config of the unlabeled images' loader; it has no sampler.
-        evaluator: ignored; a runner gives one to every test loop.
-        store: folder of the prediction store; default ``{runner.work_dir}/predictions``.
-        images_per_part: images between two writes to the store.
+        dataloader: config of the unlabeled images' data loader, without a sampler.
+        evaluator: ignored; a runner passes an evaluator to every test loop.
+        store: folder of the prediction store; None is ``{runner.work_dir}/predictions``.
+        images_per_part: number of images between two writes to the store.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class PseudoLabelLoop(BaseLoop):
             image_ids.append(info["img_id"])
         if finished:
             left = len(set(image_ids) - set(finished))
-            runner.logger.info(f"{len(finished)} images are predicted, {left} are missing")
+            runner.logger.info(f"{len(finished)} images are already predicted, {left} are left")
         missing = [
             indices
             for indices in _batches(len(dataset), dataloader["batch_size"])
             if not all(image_ids[i] in finished for i in indices)
         ]
         own = [i for indices in missing[get_rank() :: get_world_size()] for i in indices]
-        # Every process lists what is finished before any of them writes more.
+        # Every process must list the finished images before any process writes new ones.
         barrier()
         super().__init__(runner, {**dataloader, "dataset": dataset, "sampler": own})
 
@@ -100,7 +100,7 @@ def _batches(num_images: int, batch_size: int) -> list[range]:
 
 
 def image_predictions(sample: DetDataSample, image_folder: str) -> ImagePredictions:
-    """Return what the store keeps of a prediction of ``MaskTTAModel``."""
+    """Return the part of a ``MaskTTAModel`` prediction that the store keeps."""
     instances = sample.pred_instances
     height, width = sample.ori_shape[:2]
     soft_masks = (instances.soft_masks.float() * 255).round().to(torch.uint8)

@@ -1,4 +1,4 @@
-"""The two stages that make pseudo-labels: predict and label."""
+"""Run the two stages that make pseudo-labels: predict and label."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
 
     Args:
         task: the stage.
-        resume: unused; the pipeline removes the store's parts where nothing is to be continued.
+        resume: unused; the pipeline deletes the store's parts unless the stage is resumed.
     """
     runner = Runner.from_cfg(task.config)
     load_strictly(runner.model, task.teacher_checkpoint)
@@ -36,14 +36,14 @@ def prediction_inputs(task: StageTask) -> dict[str, Path]:
 
 
 def label(task: StageTask, resume: str | None) -> dict[str, Any]:
-    """Make pseudo-labels of the predictions, on one process, and write the report about them.
+    """Make pseudo-labels from the predictions in one process, and write the report about them.
 
     Args:
         task: the stage; ``config.label`` holds the arguments of ``make_pseudo_labels``.
-        resume: unused; labels are always made from the start.
+        resume: unused; labels are always made from scratch.
 
     Returns:
-        ``info`` of the json.
+        The ``info`` of the json.
 
     Raises:
         StageError: no pseudo-label can be made with these settings.
@@ -56,7 +56,7 @@ def label(task: StageTask, resume: str | None) -> dict[str, Any]:
         info = make_pseudo_labels(store, out=task.work_dir.pseudo_labels, **settings)
     except ValueError as error:
         raise StageError(str(error)) from error
-    # Before the student trains: a person may want to stop here.
+    # Write the report before the student trains, so that a user can stop the run here.
     write_pseudo_report(task.config, task.work_dir)
     return {"info": info}
 

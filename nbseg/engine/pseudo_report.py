@@ -1,4 +1,4 @@
-"""The report page on the pseudo-labels of a run."""
+"""Write the report page on the pseudo-labels of a run."""
 
 from pathlib import Path
 
@@ -11,11 +11,12 @@ from nbseg.registry import VISUALIZERS
 
 
 def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
-    """Write ``report/index.html`` about the pseudo-labels of a run, and log where it is.
+    """Write ``report/index.html`` about the pseudo-labels of a run, and log its path.
 
-    The section ``report`` names the ``image_folder`` and, where there is one, the ``hidden_truth``;
-    ``to_visualizer=True`` also sends the gallery to the run's visualizer. Without the section no
-    report is written. If images are missing, a warning says so and the run continues.
+    The section ``report`` names the ``image_folder`` and, if there is one, the ``hidden_truth``;
+    ``to_visualizer=True`` also sends the gallery to the run's visualizer. Without an
+    ``image_folder`` no report is written. If images are missing, a warning is logged and the run
+    continues.
 
     Args:
         config: the resolved settings of the run.
@@ -31,7 +32,7 @@ def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
         hidden_truth = None
     visualizer = None
     if settings.get("to_visualizer") and config.get("visualizer"):
-        # MMEngine keeps one of each name.
+        # MMEngine returns an existing visualizer of the same name.
         name = {"name": str(out), "save_dir": str(out)}
         visualizer = VISUALIZERS.build({**config.visualizer, **name})
     try:

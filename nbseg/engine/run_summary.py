@@ -1,4 +1,4 @@
-"""Human-readable output of a run: the metrics table and the pictures."""
+"""Print the metrics table of a run and draw its pictures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ COLUMNS = {"segm_mAP": "mask AP", "segm_mAP_50": "AP50", "segm_mAP_75": "AP75"}
 
 
 def print_metrics(metrics: dict[str, dict[str, float]], work_dir: WorkDir) -> None:
-    """Print one line for each trained stage; values in percent, as papers give them."""
+    """Print one line for each trained stage, with values in percent."""
     if not metrics:
         return
     print(f"\n{'stage':10}" + "".join(f"{title:>10}" for title in COLUMNS.values()))
@@ -27,12 +27,12 @@ def print_metrics(metrics: dict[str, dict[str, float]], work_dir: WorkDir) -> No
 def write_pictures(
     settings: Config, configs: Mapping[str, Config], work_dir: WorkDir, limit: int = 12
 ) -> None:
-    """Draw the pseudo-labels, and the predictions of each trained stage, beside the ground truth.
+    """Draw the pseudo-labels and each trained stage's predictions next to the ground truth.
 
     Args:
-        settings: the resolved settings of the run. Pseudo-labels are drawn where
+        settings: the resolved settings of the run. Pseudo-labels are drawn if
             ``report.hidden_truth``, a COCO json of the unlabeled images, exists.
-        configs: the resolved config of each stage; stages without one are left out.
+        configs: resolved config of each stage; stages without a config are skipped.
         work_dir: the run's paths.
         limit: largest number of pictures of each kind.
     """
@@ -57,10 +57,10 @@ def write_pictures(
 def draw_test_results(
     plain: Config, results: str | Path, out: str | Path, caption: str, limit: int = 12
 ) -> None:
-    """Draw the predictions of a test, those with a score of at least 0.5, beside the ground truth.
+    """Draw the test predictions with a score of at least 0.5 next to the ground truth.
 
     Args:
-        plain: the config that was tested.
+        plain: plain config that was tested.
         results: COCO result file of the test.
         out: folder of the pictures.
         caption: text above the predictions.

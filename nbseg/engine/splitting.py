@@ -1,4 +1,4 @@
-"""The split of a run's annotations into labeled and unlabeled images."""
+"""Split a run's annotations into those of labeled and unlabeled images."""
 
 from mmengine.config import Config
 
@@ -15,7 +15,7 @@ def split_annotations(settings: Config, work_dir: WorkDir) -> None:
         work_dir: the run's paths.
 
     Raises:
-        StageError: the annotations are absent or cannot be split like this.
+        StageError: the annotations are missing or cannot be split like this.
     """
     split = settings.get("split")
     if not split:

@@ -1,4 +1,4 @@
-"""The stages of a run, one value each."""
+"""Define the stages of a run as values of ``STAGES``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from nbseg.engine.task import StageTask
 from nbseg.engine.training import train, training_inputs
 from nbseg.engine.work_dir import WorkDir
 
-# Settings of single steps, which no runner reads.
+# Config keys that runners do not read.
 SETTINGS = frozenset({"label", "report", "split", "visualizer"})
 TRAINED_WITH = (
     *("model", "data_preprocessor", "train_dataloader", "train_cfg", "auto_scale_lr"),
@@ -26,15 +26,15 @@ PREDICTED_WITH = ("model", "test_dataloader", "test_cfg")
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: what it reads, what decides its result, how it runs.
+    """A stage has input files, config keys that determine its result, and a function that runs it.
 
     Attributes:
         name: name of the stage, and of its config section.
-        needs: stages whose output it reads; ``--redo`` of one of them redoes this stage.
-        sections: config sections merged over the user's config, later ones override.
-        keys: keys of the resolved config that decide what the stage makes.
+        needs: stages whose output this stage reads; ``--redo`` of one also redoes this stage.
+        sections: config sections to merge over the user's config; later ones override.
+        keys: keys of the resolved config that determine the stage's result.
         inputs: returns the files that the stage reads, by name.
-        run: runs the stage; takes ``resume`` and returns what the manifest records.
+        run: runs the stage; takes ``resume`` and returns results for the manifest.
         trains: whether the stage trains a model.
         resumes: whether an interrupted attempt can be continued.
         labels_from: section whose ``ann_file`` replaces the pseudo-labels.
@@ -58,7 +58,7 @@ def _training(name: str, needs: tuple[str, ...], sections: tuple[str, ...], **mo
 STAGES = {
     stage.name: stage
     for stage in (
-        # The teacher's model and data, trained as long as teacher and student together.
+        # The control arm trains the teacher's model and data as long as teacher plus student.
         _training("control", (), ("teacher", "control")),
         _training("teacher", (), ("teacher",)),
         Stage(
@@ -81,7 +81,7 @@ STAGES = {
             resumes=False,
         ),
         _training("student", ("label",), ("student",)),
-        # The student trained with the labels that the pseudo-labels stand for.
+        # The oracle is the student trained on the true labels of the unlabeled images.
         _training("oracle", ("teacher",), ("student", "oracle"), labels_from="oracle"),
     )
 }
@@ -98,8 +98,8 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
         work_dir: folder of the whole run.
 
     Returns:
-        A plain MMDetection config; of the stage ``label`` the sections ``label``, ``report`` and
-        ``split``, and the ``visualizer``.
+        A plain MMDetection config; for the stage ``label`` a config with the sections ``label``,
+        ``report`` and ``split``, and the ``visualizer``.
 
     Raises:
         ValueError: a name in braces is unknown, or the control arm's schedule cannot be derived.
@@ -118,7 +118,7 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
     plain.work_dir = str(paths.folder(name))
     plain.experiment_name = name
     if plain.get("visualizer"):
-        # MMEngine keeps one of each name: all curves would go to the first stage's folder.
+        # With one name, MMEngine would write the curves of all stages to the first stage's folder.
         plain.visualizer.name = plain.work_dir
     if not stage.trains:
         predict_with_tta(plain)
@@ -136,12 +136,12 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
 
 
 def teacher_checkpoint(config: Config, work_dir: WorkDir) -> Path:
-    """Return the teacher's weights: the user's ``teacher.checkpoint``, or what the stage makes."""
+    """Return the teacher's weights: ``teacher.checkpoint``, or the file of the teacher stage."""
     return Path(user_file(config, "teacher", "checkpoint") or work_dir.checkpoint("teacher"))
 
 
 def replaced_by_user(config: Config, name: str) -> bool:
-    """Return whether the user's own file takes the place of what a stage would make."""
+    """Return whether a file of the user replaces the output of a stage."""
     if name == "teacher":
         return user_file(config, "teacher", "checkpoint") is not None
     return name in ("predict", "label") and user_file(config, "label", "ann_file") is not None

@@ -1,4 +1,4 @@
-"""What a stage gets to work with."""
+"""Define the argument of every stage."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +10,14 @@ from nbseg.engine.work_dir import WorkDir
 
 @dataclass(frozen=True)
 class StageTask:
-    """One stage of one run.
+    """A task is one stage of one run.
 
     Attributes:
         stage: name of the stage.
         config: the stage's resolved config: a plain MMDetection config, or the settings of the
             label stage.
         work_dir: the run's paths.
-        teacher_checkpoint: weights that the predict stage loads.
+        teacher_checkpoint: path of the weights that the predict stage loads.
     """
 
     stage: str

@@ -1,4 +1,4 @@
-"""A training stage: train, test, publish the checkpoint."""
+"""Run a training stage: train, test, and publish the checkpoint."""
 
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
 
     Args:
         task: the stage.
-        resume: ``"auto"`` continues from the last checkpoint in the stage's folder, a path from
-            that checkpoint, None starts from zero.
+        resume: ``"auto"`` continues from the last checkpoint in the stage's folder; a path
+            continues from that checkpoint; None starts from zero.
 
     Returns:
-        ``metrics`` of the test, without the evaluator's prefix.
+        A dict with the ``metrics`` of the test, whose names have no evaluator's prefix.
     """
     plain, folder = task.config, task.work_dir.folder(task.stage)
     if resume:
@@ -37,7 +37,7 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
         trained = latest_checkpoint(folder)
         if trained is None:
             raise FileNotFoundError(
-                f"the training left no checkpoint in {folder}; add a CheckpointHook to the config"
+                f"the training wrote no checkpoint to {folder}; add a CheckpointHook to the config"
             )
         publish(trained, task.work_dir.checkpoint(task.stage))
     return {"metrics": metrics}
@@ -61,18 +61,18 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
     """
     if amp:
         if not torch.cuda.is_available():
-            raise ValueError("--amp needs a GPU, and torch finds none; leave it out")
+            raise ValueError("--amp needs a GPU, but torch finds none; remove --amp")
         plain.optim_wrapper.type = "AmpOptimWrapper"
         plain.optim_wrapper.loss_scale = "dynamic"
     if auto_scale_lr:
         if "base_batch_size" not in plain.get("auto_scale_lr", {}):
             raise ValueError(
-                "--auto-scale-lr needs auto_scale_lr.base_batch_size in the config; add it"
+                "--auto-scale-lr needs auto_scale_lr.base_batch_size; add this key to the config"
             )
         plain.auto_scale_lr.enable = True
 
 
 def latest_checkpoint(folder: Path) -> str | None:
-    """Return the checkpoint that MMEngine wrote last, also in a folder that has been moved."""
+    """Return the last checkpoint that MMEngine wrote, even if the folder has been moved."""
     latest = find_latest_checkpoint(str(folder))
     return str(folder / Path(latest).name) if latest else None

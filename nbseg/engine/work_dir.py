@@ -1,4 +1,4 @@
-"""The layout of a work directory: every path of a run has one name here."""
+"""Define the layout of a work directory: the name of every path in a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,15 +7,15 @@ from mmengine.config import Config
 
 from nbseg.errors import StageError
 
-# Prediction and labeling make one folder together.
+# The stages predict and label share a folder.
 FOLDERS = {"predict": "pseudo_labels", "label": "pseudo_labels"}
-# Folders of earlier versions, and their names now.
+# Former names of folders, and their current names.
 RENAMED = {"supervised": "control", "pseudo": "pseudo_labels"}
 
 
 @dataclass(frozen=True)
 class WorkDir:
-    """The paths of one run.
+    """This class returns the paths of one run.
 
     Attributes:
         path: the work directory.
@@ -45,27 +45,27 @@ class WorkDir:
 
     @property
     def predictions(self) -> Path:
-        """The prediction store: the teacher's raw predictions on the unlabeled images."""
+        """Return the prediction store with the teacher's predictions on the unlabeled images."""
         return self.folder("predict") / "predictions"
 
     @property
     def pseudo_labels(self) -> Path:
-        """The COCO json of the pseudo-labels."""
+        """Return the COCO json of the pseudo-labels."""
         return self.folder("label") / "pseudo_labels.json"
 
     @property
     def splits(self) -> Path:
-        """The folder of the labeled and unlabeled annotation files."""
+        """Return the folder of the labeled and unlabeled annotation files."""
         return self.path / "splits"
 
     @property
     def metrics(self) -> Path:
-        """The json file with the test metrics of every trained stage."""
+        """Return the json file with the test metrics of every trained stage."""
         return self.path / "metrics.json"
 
     @property
     def report(self) -> Path:
-        """The folder of the report page and the pictures."""
+        """Return the folder of the report page and the pictures."""
         return self.path / "report"
 
     def clear(self, stage: str) -> None:
@@ -81,7 +81,7 @@ class WorkDir:
         """Refuse a work directory that an earlier version of nbseg made.
 
         Raises:
-            StageError: names the folder and its name now.
+            StageError: the folder has an earlier layout; the message names the old folder.
         """
         for old, new in RENAMED.items():
             if next((self.path / old).glob("*.manifest.json"), None):
@@ -92,5 +92,5 @@ class WorkDir:
 
 
 def default_work_dir(config: Config, file: str | Path) -> Path:
-    """Return ``work_dir`` of a config, or the folder of its file's name below work_dirs/."""
+    """Return the config's ``work_dir``, or work_dirs/NAME for a config file NAME.py."""
     return Path(config.get("work_dir") or Path("work_dirs") / Path(file).stem)

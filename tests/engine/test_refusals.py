@@ -31,7 +31,7 @@ def test_unlabeled_images_that_are_labeled_are_refused(finished, tmp_path, make_
         "predict.test_dataloader.dataset.data_prefix.img": f"{folder}/",
         "predict.test_dataloader.dataset.ann_file": "",
     }
-    message = rf"1 unlabeled images are labeled ones: .*{images[0]['file_name']} = .*a_copy.png"
+    message = rf"1 unlabeled images are also labeled: .*{images[0]['file_name']} = .*a_copy.png"
     with pytest.raises(StageError, match=message):
         make_pipeline(run, changes, stages=["predict"]).run()
     assert not (run.work_dir / "pseudo_labels").exists()
