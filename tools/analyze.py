@@ -26,8 +26,9 @@ examples:
 
 NOISE_EXAMPLES = """\
 This command writes DIR/fig3a.png and .csv, fig3b, fig6a and fig6b; for the raw predictions of a
-run also fig6c. FILE is PREFIX.segm.json of tools/test.py --out, a pseudo_labels.json, or a folder
-of raw predictions (work_dirs/NAME/pseudo_labels/predictions). docs/analysis.md defines the curves.
+run it also writes fig6c. FILE is PREFIX.segm.json of tools/test.py --out, a pseudo_labels.json, or
+a folder of raw predictions (work_dirs/NAME/pseudo_labels/predictions). docs/analysis.md defines the
+curves.
 
 examples:
   python tools/analyze.py noise --truth data/shapes/annotations/instances_val.json \\
@@ -67,7 +68,7 @@ def pseudo(args: argparse.Namespace) -> None:
 def noise(args: argparse.Namespace) -> None:
     predictions = dict(args.predictions)
     if len(predictions) < len(args.predictions):
-        raise ValueError("each model needs its own name: --predictions NAME=FILE ...")
+        raise ValueError("two models have one name; give different names: --predictions NAME=FILE")
     curves = analyze_models(predictions, args.truth, args.min_score, args.common)
     written = write_figures(curves, args.out)
     width = max(len(name) for name in ["model", *curves])
@@ -82,7 +83,7 @@ def noise(args: argparse.Namespace) -> None:
             f"{_percent(error):>23}"
         )
     if not any(model.reliability for model in curves.values()):
-        print("no Fig. 6c: it needs the soft masks of a run's raw predictions")
+        print("no Fig. 6c: this figure needs the soft masks of a run's raw predictions")
     print("\n" + "\n".join(str(path) for path in written))
 
 
@@ -154,7 +155,7 @@ def named_path(text: str) -> tuple[str, Path]:
 
 
 def maybe_named(text: str) -> str | tuple[str, str]:
-    """Split NAME=SOURCE into name and source, unless it is a path with an equals sign."""
+    """Split NAME=SOURCE into name and source, unless the text is a path with an equals sign."""
     name, equals, source = text.partition("=")
     if equals and name and source and "/" not in name and not Path(text).exists():
         return name, source
@@ -178,7 +179,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder that its file names are relative to",
+        help="folder that the file names in PSEUDO are relative to",
     )
     command.add_argument(
         "--truth", type=Path, metavar="JSON", help="true annotations of the same images"
@@ -218,7 +219,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         nargs="+",
         required=True,
         metavar="NAME=FILE",
-        help="predictions of the same images and the name of their curve",
+        help="names of the curves and files of predictions, all of the same images",
     )
     command.add_argument(
         "--truth", type=Path, required=True, metavar="JSON", help="true annotations of the images"
@@ -236,7 +237,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument(
         "--common",
         action="store_true",
-        help="comparison of masks alone: only true instances that every model finds count",
+        help="comparison on the true instances that every model finds, instead of on all",
     )
     command.set_defaults(run=noise)
 
@@ -258,7 +259,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder that file names are relative to",
+        help="folder that the images' file names are relative to",
     )
     command.add_argument(
         "--truth", type=Path, metavar="JSON", help="true annotations of the images"

@@ -1,8 +1,8 @@
 """Measure nbseg against the code that it replaces: same process, same inputs, same results.
 
 A benchmark is a module in tools/benchmarks; its function `cases(threads, device)` yields its cases.
-For each case this program checks that all contenders return the same, times them in turns, and
-prints medians and how many times longer the peers take than nbseg. On a GPU each contender that
+For each case this program checks that all contenders return the same results, times them in turns,
+and prints medians and how many times longer the peers take than nbseg. On a GPU each contender that
 never waits for the GPU is also timed as the replay of a CUDA graph, which excludes the cost of
 kernel launches.
 
@@ -147,7 +147,7 @@ def report(
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Return what the measurements depend on: machine, versions and load."""
+    """Return the machine, versions and load, on which the measurements depend."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     models = [
@@ -177,7 +177,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "benchmarks",
         nargs="*",
         metavar="BENCHMARK",
-        help=f"any of {', '.join(BENCHMARKS)}; default: all",
+        help=f"benchmarks to run, of {', '.join(BENCHMARKS)}; default: all",
     )
     parser.add_argument(
         "--threads",
@@ -189,16 +189,19 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--device",
         choices=("cpu", "cuda"),
         default="cpu",
-        help=f"tensors' device; only {' and '.join(ON_A_GPU)} run on cuda; default: %(default)s",
+        help=f"device of the tensors; on cuda only {' and '.join(ON_A_GPU)}; default: %(default)s",
     )
     parser.add_argument(
         "--seconds",
         type=float,
         default=2.0,
-        help="seconds to repeat each contender; default: %(default)s",
+        help="measuring time of each contender in seconds; default: %(default)s",
     )
     parser.add_argument(
-        "--no-memory", dest="memory", action="store_false", help="no measurement of peak memory"
+        "--no-memory",
+        dest="memory",
+        action="store_false",
+        help="skip the measurement of peak memory",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="file to write the results to")
     args = parser.parse_args(argv)
@@ -207,7 +210,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             parser.error(
                 "--device cuda needs a CUDA device, but torch finds none; use --device cpu"
             )
-        args.memory = False  # the measurement counts pages of the host's memory
+        args.memory = False  # the measurement only counts the host's memory
     known = ON_A_GPU if args.device == "cuda" else BENCHMARKS
     args.benchmarks = args.benchmarks or known
     for name in args.benchmarks:

@@ -76,14 +76,14 @@ def parse_arguments() -> argparse.Namespace:
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="changes of the config",
+        help="config keys to override",
     )
     parser.add_argument(
         "--compare",
         nargs="+",
         metavar="IMAGE",
-        help="images, folders or patterns to predict with both models; prints how many detections "
-        "match; in single precision less than 99 %% is a failure",
+        help="images, folders or patterns to predict with both models; the share of matching "
+        "detections is printed, and in single precision less than 99 %% is a failure",
     )
     arguments = parser.parse_args()
     if arguments.int8 and arguments.fp16:
@@ -158,7 +158,7 @@ def main() -> None:
         tolerance = REDUCED_PRECISION if reduced else ROUNDING
         matches = compare(plain, arguments.checkpoint, arguments.out, compared, tolerance)
         if not reduced and matches.matched < 0.99 * matches.total:
-            sys.exit(f"{Path(__file__).name}: the exported model does not predict the same")
+            sys.exit(f"{Path(__file__).name}: less than 99 % of the detections match")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Print the packages of pyproject.toml's extras, one a line: what to install beside nbseg itself.
+"""Print the packages of pyproject.toml's extras, one per line, to install them without nbseg.
 
 python tools/extras.py train export deploy test dev | pip install --no-build-isolation -r /dev/stdin
 """

@@ -30,9 +30,9 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "model", nargs="+", metavar="MODEL INPUT", help="model and inputs, as above"
+        "model", nargs="+", metavar="MODEL INPUT", help="model and input files, as above"
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
     parser.add_argument(
         "--score",
         type=float,
@@ -45,7 +45,9 @@ def parse_arguments() -> argparse.Namespace:
         default=0.5,
         help="lowest score of detections in the pictures; default: 0.5",
     )
-    parser.add_argument("--no-pictures", action="store_true", help="json only, no pictures")
+    parser.add_argument(
+        "--no-pictures", action="store_true", help="write the json, but no pictures"
+    )
     parser.add_argument(
         "--threads", type=int, help="number of CPU threads; default: the number of cores"
     )

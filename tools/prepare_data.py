@@ -1,4 +1,4 @@
-"""Prepare data: make the procedural set, convert downloaded sets, check and split annotations."""
+"""Generate the procedural set, convert downloaded sets, check and split annotations."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ examples:
   python tools/prepare_data.py shapes --out data/shapes-large --size 192 --train 5000 --val 500
 """
 SPLIT_EXAMPLES = """\
-Writes NAME.SEED@PERCENT.json and NAME.SEED@PERCENT-unlabeled.json for each percent and seed. The
-unlabeled file keeps its annotations as hidden truth for analysis.
+This command writes NAME.SEED@PERCENT.json and NAME.SEED@PERCENT-unlabeled.json for each percent and
+seed. The unlabeled file keeps its annotations as hidden truth for analysis.
 
 examples:
   python tools/prepare_data.py split data/shapes/annotations/instances_train.json \\
@@ -31,34 +31,35 @@ examples:
       --percent 1 2 5 10 --seed 1 --out data/coco/splits
 """
 CITYSCAPES_EXAMPLES = """\
-Writes DIR/annotations/instancesonly_filtered_gtFine_{train,val}.json and, where leftImg8bit and
-gtCoarse have train_extra, instancesonly_filtered_gtCoarse_train_extra.json.
+This command writes DIR/annotations/instancesonly_filtered_gtFine_{train,val}.json and, if
+leftImg8bit and gtCoarse have train_extra, instancesonly_filtered_gtCoarse_train_extra.json.
 
 examples:
   python tools/prepare_data.py cityscapes data/cityscapes
   python tools/prepare_data.py cityscapes /mnt/cityscapes --out data/cityscapes --splits train val
 """
 COCO_EXAMPLES = """\
-Checks train2017 and val2017; writes DIR/annotations/instances_unlabeled2017.json where
-unlabeled2017 is, and where instances_val2014.json is, instances_train2017-val35k.json (the 35k
-images that were in val2014) and its complement instances_train2017-val35k-unlabeled.json.
+This command checks train2017 and val2017. If unlabeled2017 exists, it writes
+DIR/annotations/instances_unlabeled2017.json. If instances_val2014.json exists, it also writes
+instances_train2017-val35k.json (the 35k images that were in val2014) and
+instances_train2017-val35k-unlabeled.json (the other images of train2017).
 
 examples:
   python tools/prepare_data.py coco data/coco
   python tools/prepare_data.py coco data/coco --val2014 /mnt/coco2014/instances_val2014.json
 """
 BDD100K_EXAMPLES = """\
-Writes DIR/annotations/ins_seg_{train,val}.json and, where images/100k/train is,
-det_train_unlabeled.json: the images that images/10k does not have.
+This command writes DIR/annotations/ins_seg_{train,val}.json. If images/100k/train exists, it also
+writes det_train_unlabeled.json, which lists the images that are not in images/10k.
 
 examples:
   python tools/prepare_data.py bdd100k data/bdd100k
   python tools/prepare_data.py bdd100k data/bdd100k --masks rles
 """
 CHECK_EXAMPLES = """\
-Looks for missing images, wrong sizes, ids and names that are used twice or unknown, degenerate
-polygons, run lengths that do not fit, boxes that do not fit their masks, and annotations that
-MMDetection leaves out. Exits with 2 if there are any.
+This command looks for missing images, wrong sizes, ids and names that are used twice or unknown,
+degenerate polygons, run lengths that do not fit, boxes that do not fit their masks, and annotations
+that MMDetection drops. The exit code is 2 if there are any.
 
 examples:
   python tools/prepare_data.py check my.json --images my/images
@@ -69,13 +70,13 @@ examples:
   python tools/prepare_data.py folder my/unlabeled --out my/unlabeled.json --classes cat dog
 """
 
-# The converters are imported by their commands: making shapes needs numpy and OpenCV only.
+# Each command imports its converter, so that `shapes` needs only numpy and OpenCV.
 
 
 def shapes(args: argparse.Namespace) -> None:
     options = ShapesOptions(size=args.size, train=args.train, val=args.val, seed=args.seed)
     made = generate_shapes(args.out, options, force=args.force)
-    print(f"{args.out}: {'made' if made else 'already there, left as it is'}")
+    print(f"{args.out}: {'generated' if made else 'already there, not changed'}")
 
 
 def split(args: argparse.Namespace) -> None:
@@ -127,7 +128,7 @@ def check(args: argparse.Namespace) -> None:
     if args.picture:
         write_samples(prepared, args.picture)
         print(f"  samples: {args.picture}")
-    print("  nothing wrong was found")
+    print("  no problems found")
 
 
 def _annotations(args: argparse.Namespace) -> Path:
@@ -144,7 +145,7 @@ def _report(results: Sequence[Prepared], out: Path) -> None:
         if prepared.summary and prepared.summary.samples:
             picture = out / f"{prepared.path.stem}.samples.jpg"
             if picture.resolve().is_relative_to(prepared.image_folder.resolve()):
-                continue  # there it would be one more image of the set
+                continue  # the picture would become an image of the set
             write_samples(prepared, picture)
             print(f"  samples: {picture}")
 
@@ -172,26 +173,31 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             type=int,
             default=len(os.sched_getaffinity(0)),
             metavar="N",
-            help="processes (default: one a core)",
+            help="number of processes (default: the number of cores)",
         )
 
-    command = add(shapes, "make the procedural set: images and COCO annotations", SHAPES_EXAMPLES)
+    command = add(
+        shapes, "generate the procedural set: images and COCO annotations", SHAPES_EXAMPLES
+    )
     command.add_argument(
-        "--out", type=Path, default=Path("data/shapes"), help="default: %(default)s"
+        "--out",
+        type=Path,
+        default=Path("data/shapes"),
+        help="folder to create (default: %(default)s)",
     )
     defaults = ShapesOptions()
     for name, text in [
         ("size", "side of an image in pixels"),
         ("train", "number of training images"),
         ("val", "number of validation images"),
-        ("seed", "of everything random"),
+        ("seed", "seed of all random choices"),
     ]:
         default = getattr(defaults, name)
         command.add_argument(
             f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default: {default})"
         )
     command.add_argument(
-        "--force", action="store_true", help="make it again, in place of the set that is there"
+        "--force", action="store_true", help="replace a set that was made from other options"
     )
 
     command = add(
@@ -199,10 +205,14 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     command.add_argument("annotations", type=Path, metavar="JSON", help="a COCO annotation file")
     command.add_argument(
-        "--percent", type=float, nargs="+", required=True, metavar="P", help="how much to label"
+        "--percent", type=float, nargs="+", required=True, metavar="P", help="percentages to label"
     )
-    command.add_argument("--seed", type=int, nargs="+", required=True, metavar="S")
-    command.add_argument("--out", type=Path, metavar="DIR", help="default: beside JSON")
+    command.add_argument(
+        "--seed", type=int, nargs="+", required=True, metavar="S", help="seeds of the splits"
+    )
+    command.add_argument(
+        "--out", type=Path, metavar="DIR", help="output folder (default: that of JSON)"
+    )
 
     converters = {}
     for run, text, epilog in [
@@ -212,30 +222,33 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         (folder, "list a folder of images in a COCO json", FOLDER_EXAMPLES),
     ]:
         command = converters[run] = add(run, text, epilog)
-        command.add_argument("dir", type=Path, metavar="DIR", help="where the set was unpacked")
+        command.add_argument(
+            "dir", type=Path, metavar="DIR", help="folder of the unpacked set or the images"
+        )
         target = (
-            ("JSON", "default: DIR.json, beside DIR")
+            ("JSON", "json to write (default: DIR.json, next to DIR)")
             if run is folder
-            else ("DIR", "where annotations/ is written (default: in DIR)")
+            else ("DIR", "output folder of annotations/ (default: the set's folder)")
         )
         command.add_argument("--out", type=Path, metavar=target[0], help=target[1])
-        command.add_argument(
-            "--force", action="store_true", help="replace jsons that are already there"
-        )
+        command.add_argument("--force", action="store_true", help="replace existing jsons")
         add_workers(command)
     converters[cityscapes].add_argument(
-        "--splits", nargs="+", choices=("train", "val", "train_extra"), help="default: all"
+        "--splits",
+        nargs="+",
+        choices=("train", "val", "train_extra"),
+        help="splits to convert (default: all that exist)",
     )
     converters[coco].add_argument(
         "--val2014",
         type=Path,
         metavar="JSON",
-        help="instances_val2014.json (default: in DIR/annotations, if it is there)",
+        help="path of instances_val2014.json (default: the file in DIR/annotations, if it exists)",
     )
     converters[bdd100k].add_argument(
         "--masks",
         choices=("bitmasks", "rles", "polygons"),
-        help="what masks are read from (default: the first that is there)",
+        help="format to read masks from (default: the first that exists)",
     )
     converters[folder].add_argument(
         "--classes", nargs="+", default=(), metavar="NAME", help="categories of the json"
@@ -243,8 +256,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
     command = add(check, "check a COCO json and the headers of its images", CHECK_EXAMPLES)
     command.add_argument("annotations", type=Path, metavar="JSON", help="a COCO annotation file")
-    command.add_argument("--images", type=Path, required=True, metavar="DIR", help="its images")
-    command.add_argument("--picture", type=Path, metavar="JPG", help="draw a few images with masks")
+    command.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="folder of images"
+    )
+    command.add_argument("--picture", type=Path, metavar="JPG", help="picture to draw samples in")
     add_workers(command)
     return parser.parse_args(argv)
 

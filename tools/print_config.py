@@ -4,7 +4,7 @@ python tools/print_config.py configs/shapes/demo.py --stage student
 python tools/print_config.py CONFIG --stage teacher --work-dir work_dirs/demo > teacher.py
 python tools/print_config.py CONFIG --stage label --cfg-options label.floor=0.2
 
-MMDetection's and MMEngine's own tools take the output as it is. `--stage label` prints the
+The tools of MMDetection and MMEngine accept the output as a config. `--stage label` prints the
 settings of the steps that have no runner.
 """
 
@@ -44,7 +44,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     try:
-        with redirect_stdout(sys.stderr):  # so do the modules of custom_imports
+        with redirect_stdout(sys.stderr):  # modules of custom_imports may print, too
             config = Config.fromfile(arguments.config)
         if arguments.cfg_options:
             override(config, arguments.cfg_options)

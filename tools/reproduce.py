@@ -1,4 +1,4 @@
-"""Run the rows of a table of the paper and print them next to the paper's figures.
+"""Run the rows of a table of the paper and print the results next to the paper's numbers.
 
 python tools/reproduce.py --table 3 --scale small --seeds 0 1 2 --jobs 2
 python tools/reproduce.py --table 1 --scale paper --data data/cityscapes --gpus 8
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # main imports them after it has chosen the devices
+if TYPE_CHECKING:  # main imports these modules after it has chosen the devices
     from nbseg.experiments.row_runs import RowRun
     from nbseg.experiments.tables import Row, Table
 
@@ -27,11 +27,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--table", type=int, choices=range(1, 6), help="number of the table")
+    parser.add_argument(
+        "--table", type=int, choices=range(1, 6), help="number of the paper's table"
+    )
     parser.add_argument(
         "--scale",
         choices=["small", "paper"],
-        help="small: generated images on the CPU; paper: the paper's data, on GPUs",
+        help="scale of the runs: generated images on the CPU (small), or the paper's data on GPUs (paper)",
     )
     parser.add_argument(
         "--data",
@@ -41,7 +43,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "(default: data/ in the work directory)",
     )
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="default: 0"
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0],
+        metavar="SEED",
+        help="seeds to run (default: 0)",
     )
     parser.add_argument(
         "--work-dir",
@@ -66,7 +73,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         type=int,
         default=1,
         metavar="N",
-        help="GPUs of each run at the paper's scale (default: 1)",
+        help="number of GPUs per run at paper scale (default: 1)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the commands, run nothing")
     parser.add_argument(
@@ -97,14 +104,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
-    os.chdir(TOOLS.parent)  # where configs/ is
+    os.chdir(TOOLS.parent)  # the folder of configs/
     if arguments.write_pages:
         from nbseg.experiments.command_pages import write_pages
 
         write_pages(Path())
         return 0
     if arguments.scale == "small":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch is imported: small scale is the CPU
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # hide GPUs before torch is imported
     from mmengine.config import Config
 
     from nbseg.experiments.job_queue import JobQueue, in_order
@@ -204,7 +211,7 @@ def write_results(
 
 
 def _terminate(*_: object) -> None:
-    sys.exit(143)  # raises SystemExit, so that the queue ends its running processes
+    sys.exit(143)  # raises SystemExit, so that the queue terminates its running processes
 
 
 if __name__ == "__main__":

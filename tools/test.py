@@ -5,7 +5,7 @@
     python tools/test.py CONFIG CHECKPOINT --tta --out results/student --show-dir pictures/
     python tools/test.py CONFIG model.onnx
 
-CONFIG is the user's, then it means the student, or the plain config in a stage's folder.
+CONFIG is your own config, which stands for the student, or the plain config in a stage's folder.
 """
 
 import argparse
@@ -29,20 +29,33 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="the user's config, or a stage's plain one")
+    parser.add_argument("config", help="your config, or the plain config of a stage")
     parser.add_argument(
-        "checkpoint", help="a .pth file of the model that the config describes, or its .onnx"
+        "checkpoint", help=".pth or .onnx file of the model that the config describes"
     )
     parser.add_argument("--work-dir", default="work_dirs/test", help="folder of the logs")
-    parser.add_argument("--tta", action="store_true", help="average the views of tta_pipeline")
     parser.add_argument(
-        "--out", help="prefix of COCO result files: PREFIX.segm.json, PREFIX.bbox.json"
+        "--tta", action="store_true", help="test-time augmentation with the views of tta_pipeline"
     )
     parser.add_argument(
-        "--show-dir", help="draw predictions beside the ground truth into this folder"
+        "--out", help="prefix of the COCO result files PREFIX.segm.json and PREFIX.bbox.json"
     )
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm"], default="none")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    parser.add_argument(
+        "--show-dir", help="folder for pictures of predictions next to the ground truth"
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm"],
+        default="none",
+        help="launcher of distributed processes; default: none",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="config keys to override",
+    )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
@@ -61,13 +74,15 @@ def main() -> None:
         coco_evaluator(plain).outfile_prefix = results
         exported = Path(arguments.checkpoint).suffix == ".onnx"
         if arguments.tta and exported:
-            raise ValueError("an exported model sees one view; --tta needs the checkpoint")
+            raise ValueError("--tta needs the checkpoint; an exported model predicts a single view")
         if arguments.launcher != "none" and exported:
-            raise ValueError("an exported model is tested by one process; leave out --launcher")
+            raise ValueError("one process tests an exported model; remove --launcher")
         if arguments.tta:
             predict_with_tta(plain)
         if not Path(arguments.checkpoint).is_file():
-            raise FileNotFoundError(f"there is no checkpoint {arguments.checkpoint}")
+            raise FileNotFoundError(
+                f"there is no checkpoint {arguments.checkpoint}; correct the path"
+            )
         if exported:
             from nbseg.deploy.exported_detector import predict_with_onnx  # needs ONNX Runtime
 

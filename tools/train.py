@@ -30,7 +30,10 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", help="config with the student's model and the stages' sections")
-    parser.add_argument("--work-dir", help="default: work_dir of the config, or work_dirs/CONFIG")
+    parser.add_argument(
+        "--work-dir",
+        help="folder of the whole run; default: work_dir of the config, or work_dirs/CONFIG",
+    )
     parser.add_argument(
         "--stages",
         type=lambda text: text.split(","),
@@ -42,20 +45,25 @@ def parse_arguments() -> argparse.Namespace:
         "--resume",
         nargs="?",
         const="auto",
-        help="continue an interrupted stage from its last checkpoint, or from the one given",
+        help="checkpoint to continue an interrupted stage from; without a value, its last checkpoint",
     )
     parser.add_argument(
         "--redo",
         type=lambda text: text.split(","),
         default=[],
         metavar="STAGE,...",
-        help="finished stages to run again; the stages that depend on them follow",
+        help="finished stages to run again, together with the stages that depend on them",
     )
-    parser.add_argument("--amp", action="store_true", help="train with mixed precision")
+    parser.add_argument("--amp", action="store_true", help="mixed-precision training")
     parser.add_argument(
-        "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size"
+        "--auto-scale-lr", action="store_true", help="learning rate scaled with the batch size"
     )
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm"], default="none")
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm"],
+        default="none",
+        help="launcher of distributed processes; default: none",
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",

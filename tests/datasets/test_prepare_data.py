@@ -74,7 +74,7 @@ def test_official_sets(tmp_path):
         path = out / "annotations" / f"{json_name}.json"
         checked = _run("check", path, "--images", tmp_path / name / images)
         assert checked.returncode == 0, checked.stderr
-        assert "nothing wrong was found" in checked.stdout
+        assert "no problems found" in checked.stdout
         path.write_text(path.read_text().replace('"height": 64', '"height": 63'))
         checked = _run("check", path, "--images", tmp_path / name / images)
         assert checked.returncode == 2
