@@ -33,7 +33,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--scale",
         choices=["small", "paper"],
-        help="scale of the runs: generated images on the CPU (small), or the paper's data on GPUs (paper)",
+        help="scale of the runs: small (generated images, CPU) or paper (the paper's data, GPUs)",
     )
     parser.add_argument(
         "--data",

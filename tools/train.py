@@ -45,7 +45,7 @@ def parse_arguments() -> argparse.Namespace:
         "--resume",
         nargs="?",
         const="auto",
-        help="checkpoint to continue an interrupted stage from; without a value, its last checkpoint",
+        help="checkpoint to continue an interrupted stage from; without a value, its last one",
     )
     parser.add_argument(
         "--redo",
