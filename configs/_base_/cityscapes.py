@@ -1,5 +1,5 @@
-# Cityscapes with part of its fine labels, and the recipe of the released code. A config on top
-# brings the model.
+# Cityscapes with part of its fine labels, and the recipe of the released code. A derived config
+# adds the model.
 _base_ = [
     './datasets/semi_cityscapes_instance.py',
     './schedules/steps.py',
@@ -11,15 +11,16 @@ percent = 20
 labeled_images = '{round(2975 * percent / 100)}'
 unlabeled_images = '{2975 - labeled_images}'
 
-# An iteration's images: batch_size of each GPU. Eight GPUs take batch_size=1.
+# batch_size is the number of images per GPU and iteration; with eight GPUs, set batch_size=1.
 batch_size = 8
 total_batch_size = 8
 num_workers = 4
 optim_wrapper = dict(optimizer=dict(lr=0.01))
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=1000))
 
-# As in the released code (20%): eight epochs of three times the labeled images eight times over
-# and the pseudo-labeled ones; the teacher has 64 of the labeled images.
+# The released code trains (at 20%) for eight epochs that have every image three times: 24 epochs
+# with the labeled images eight times and the pseudo-labeled ones once. The teacher trains for 64
+# epochs of the labeled images.
 epochs = 24
 iterations = '{round(epochs * images_per_epoch / total_batch_size)}'
 teacher = dict(iterations='{round(64 * labeled_images / total_batch_size)}')

@@ -6,7 +6,7 @@ default_hooks = dict(
     logger=dict(interval=20),
     checkpoint=dict(by_epoch=False, interval=100, max_keep_ckpts=2))
 log_processor = dict(by_epoch=False)
-# The labeling step runs on one process while the others wait, longer than NCCL's ten minutes.
+# The label stage runs in one process; the others wait for longer than NCCL's default ten minutes.
 env_cfg = dict(dist_cfg=dict(timeout=7200))
 
 seed = 0

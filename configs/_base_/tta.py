@@ -1,4 +1,4 @@
-# How pseudo-labels are predicted, and what tools/test.py --tta does: every scale in every flip.
+# Views for the prediction of pseudo-labels and for tools/test.py --tta: every scale in every flip.
 tta_model = dict(
     type='MaskTTAModel',
     tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img='{max_per_img}'))

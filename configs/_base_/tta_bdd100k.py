@@ -1,5 +1,5 @@
-# The pseudo-label views for BDD100K: nine scales, each also flipped, about as far from the images'
-# 1280 x 720 as those of the released code are from Cityscapes'.
+# The pseudo-label views for BDD100K: nine scales, each also flipped. Relative to the images' 1280 x
+# 720, the scales are about those of the released code for Cityscapes.
 _base_ = './tta.py'
 
 tta_scales = [

@@ -1,5 +1,5 @@
-# Table 5 of the paper; its rows, their commands, and what of the recipe is ours:
-# configs/bdd100k/README.md.
+# Table 5 of the paper. configs/bdd100k/README.md has the commands of its rows, and the settings
+# that are not from the paper.
 _base_ = [
     '../_base_/models/mask-rcnn_r50_fpn.py',
     '../_base_/datasets/semi_bdd100k_instance.py',
@@ -10,12 +10,12 @@ _base_ = [
 
 max_per_img = 100
 
-# Labeled images are drawn 69 times, pseudo-labeled ones four. 8 GPUs with 2 images each.
+# A labeled image is drawn 69 times, a pseudo-labeled one four times. 8 GPUs have 2 images each.
 iterations = 45_000
 batch_size = 2
 total_batch_size = 16
 optim_wrapper = dict(optimizer=dict(lr=0.02))
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=5000))
 
-# 36 passes (3x) over what is labeled.
+# The teacher trains for 36 epochs (3x) of the labeled images.
 teacher = dict(iterations='{round(36 * labeled_images / total_batch_size)}')

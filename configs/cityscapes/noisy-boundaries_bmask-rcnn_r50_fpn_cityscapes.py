@@ -1,2 +1,2 @@
-# Figure 5 of the paper: this model on Cityscapes, teacher (fully supervised) and student alike.
+# Figure 5 of the paper: this model on Cityscapes, as fully supervised teacher and as student.
 _base_ = ['../_base_/models/bmask-rcnn_r50_fpn.py', '../_base_/cityscapes.py']

@@ -1,5 +1,5 @@
-# All fine labels of Cityscapes, and the coarsely labeled images as unlabeled ones (table 2 of the
-# paper; configs/README.md).
+# Table 2 of the paper (configs/README.md): all fine labels of Cityscapes, and the coarsely labeled
+# images as unlabeled images.
 #   tools/train.py CONFIG --cfg-options data_root=DIR
 _base_ = ['../_base_/models/mask-rcnn_r50_fpn.py', '../_base_/cityscapes.py']
 
@@ -11,8 +11,8 @@ unlabeled_json = '{coarse_json}'
 unlabeled_folder = '{coarse_images}'
 labeled_images = 2975
 unlabeled_images = 19998
-# Coarse polygons leave out much of an object: no truth to measure pseudo-labels with.
+# Coarse polygons omit large parts of an object, so they cannot measure pseudo-labels.
 report = dict(hidden_truth=None)
 
-# A third of the epochs of the other config: each is eight times as long as there at 20%.
+# A third of the epochs of the other config; an epoch is eight times as long as there at 20%.
 epochs = 8

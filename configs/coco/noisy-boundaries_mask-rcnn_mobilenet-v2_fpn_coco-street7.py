@@ -1,4 +1,4 @@
-# A small street-scene part of COCO: seven classes, images beside their json in one folder.
+# A small street-scene part of COCO with seven classes and all images in one folder.
 #   tools/train.py CONFIG --cfg-options data_root=DIR percent=30 backbone_weights=FILE
 _base_ = [
     '../_base_/models/mask-rcnn_mobilenet-v2_fpn.py',

@@ -1,4 +1,4 @@
-# Table 4 of the paper; its rows and their commands: configs/coco/README.md.
+# Table 4 of the paper. configs/coco/README.md has the commands of its rows.
 _base_ = [
     '../_base_/models/mask-rcnn_r50_fpn.py',
     '../_base_/datasets/semi_coco2017_instance.py',
@@ -8,9 +8,9 @@ _base_ = [
 ]
 
 max_per_img = 100
-mask_gain = 1.0  # the weight of the mask loss: the paper's 1 on COCO, where it is 3 on Cityscapes
+mask_gain = 1.0  # weight of the mask loss: the paper has 1 on COCO and 3 on Cityscapes
 
-# As in the released code: 90,000 iterations, whatever is labeled. 8 GPUs with 4 images each.
+# As in the released code, 90,000 iterations for any labeled set. 8 GPUs have 4 images each.
 iterations = 90_000
 milestones = ['{round(6 / 9 * iterations)}', '{round(8 / 9 * iterations)}']
 batch_size = 4
@@ -18,7 +18,7 @@ total_batch_size = 32
 optim_wrapper = dict(optimizer=dict(lr=0.02))
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=5000))
 
-# Twelve passes over what is labeled (1x), 8 GPUs with 2 images each.
+# The teacher trains for 12 epochs (1x) of the labeled images. 8 GPUs have 2 images each.
 teacher = dict(
     batch_size=2,
     total_batch_size=16,

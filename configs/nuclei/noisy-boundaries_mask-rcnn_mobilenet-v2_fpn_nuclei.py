@@ -1,4 +1,4 @@
-# Nuclei in microscope images (Data Science Bowl 2018, stage 1) as COCO json beside images/.
+# Nuclei in microscope images (Data Science Bowl 2018, stage 1), with COCO jsons in annotations/.
 #   tools/train.py CONFIG --cfg-options data_root=DIR percent=5 seed=0 backbone_weights=FILE
 _base_ = [
     '../_base_/models/mask-rcnn_mobilenet-v2_fpn.py',
@@ -28,7 +28,7 @@ tta_flips = [
     dict(type='RandomFlip', prob=1.0, direction='diagonal'),
 ]
 
-# Crops can cut an object down to nothing; what is left of it must not become a box without width.
+# A crop can remove nearly all of an object; its remainder must not become a box without width.
 filter_annotations = dict(
     type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False)
 load_crop_and_flip = [
@@ -51,14 +51,14 @@ strong_pipeline = [
     dict(type='PackDetInputs'),
 ]
 
-# Nine labeled images are soon known by heart. And a student that starts where the teacher started
-# averages the errors of its teacher instead of inheriting them.
+# The model soon overfits nine labeled images, so most images of a batch are pseudo-labeled. A
+# student that starts where the teacher started averages its errors instead of inheriting them.
 train_dataloader = dict(sampler=dict(source_ratio=[1, 3]))
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight_decay=0.01))
 iterations = 500
 teacher = dict(iterations=250)
 
-# A labeled image may hold eight nuclei or a hundred. Of nine such images the mean says little
-# about the others: seed 2 counts 18.6 nuclei an image where there are 39.6, and thresholds matched
-# to it drop every second one.
+# A labeled image may have eight nuclei or a hundred, so the mean of nine images is a poor estimate:
+# seed 2 has 18.6 labeled nuclei per image, but the unlabeled images have 39.6. Thresholds matched
+# to the labeled mean would drop every second nucleus.
 label = dict(box_threshold=0.3)

@@ -1,4 +1,4 @@
-# The generated set from scratch on two CPU cores: 20 labeled, 3980 unlabeled images.
+# Training from scratch on generated images on two CPU cores: 20 labeled, 3980 unlabeled images.
 #   tools/prepare_data.py shapes --out data/shapes-large --train 4000
 _base_ = [
     '../_base_/models/mask-rcnn_r18-small_fpn.py',
@@ -35,9 +35,9 @@ strong_pipeline = [
     dict(type='LoadImageFromFile'),
     '{load_annotations}',
     '{random_flip}',
-    # Blur would hide the outlines that tell the classes apart.
+    # Blur would hide the outlines that distinguish the classes.
     dict(type='StrongColorAugmentation', max_blur=0),
-    # After the paper's holes, of up to a fifth of an image's sides.
+    # As in the paper, holes have up to a fifth of an image's sides.
     dict(
         type='CutOut',
         n_holes=(1, 5),
@@ -47,8 +47,8 @@ strong_pipeline = [
 ]
 val_dataloader = dict(batch_size=4)
 
-# The few labeled images are soon known by heart, most of what there is to learn is unlabeled. And
-# a student that starts from scratch averages the errors of its teacher instead of inheriting them.
+# The model soon overfits the few labeled images, so most images of a batch are pseudo-labeled. A
+# student that starts from scratch averages the errors of its teacher instead of inheriting them.
 train_dataloader = dict(sampler=dict(source_ratio=[1, 3]))
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01))
 iterations = 2800

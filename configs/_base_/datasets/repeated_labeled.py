@@ -1,8 +1,8 @@
-# A partly labeled data set as the released code draws it: one shuffled set of the labeled images,
-# repeated, and the pseudo-labeled ones, labeled : pseudo-labeled 2 : 1. A batch holds what the
-# shuffle gives, so a GPU may take as little as one image at a time.
+# A partly labeled data set, sampled as in the released code: the labeled images are repeated until
+# labeled : pseudo-labeled is 2 : 1, and all images are shuffled together. A batch may have any mix
+# of both, so batch_size may be 1.
 #
-# A config on top sets labeled_images and unlabeled_images: how many there are.
+# A derived config sets labeled_images and unlabeled_images, the numbers of images.
 _base_ = './semi_coco_instance.py'
 
 labeled_repeats = '{max(1, round(2 * unlabeled_images / labeled_images))}'

@@ -1,5 +1,5 @@
-# BDD100K, as tools/prepare_data.py bdd100k leaves it: the training images of the 10k with masks are
-# labeled, those of the 100k that have boxes only are unlabeled.
+# BDD100K as prepared by tools/prepare_data.py bdd100k: the training images of the 10k, which have
+# masks, are labeled; the training images of the 100k that only have boxes are unlabeled.
 _base_ = './repeated_labeled.py'
 
 data_root = 'data/bdd100k'
@@ -14,11 +14,11 @@ val_json = '{data_root}/annotations/ins_seg_val.json'
 val_images = '{data_root}/images/10k/val/'
 num_classes = 8
 classes = ['pedestrian', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle']
-# Boxes without masks are no truth to compare masks with.
+# The unlabeled images have no true masks to compare pseudo-labels with.
 report = dict(hidden_truth=None)
 
-# All images have 1280 x 720 pixels. As for Cityscapes in the released code: short sides from 0.8 of
-# that, and holes of the same parts of the width.
+# All images have 1280 x 720 pixels. As for Cityscapes in the released code, short sides are at
+# least 0.8 of that, and holes have the same sizes relative to the width.
 test_resize = dict(_delete_=True, type='Resize', scale=(1280, 720), keep_ratio=True)
 weak_pipeline = [
     dict(type='LoadImageFromFile'),

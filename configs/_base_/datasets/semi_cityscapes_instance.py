@@ -1,4 +1,4 @@
-# Cityscapes, as tools/prepare_data.py cityscapes leaves it, with the sizes and holes of the
+# Cityscapes as prepared by tools/prepare_data.py cityscapes, with the image sizes and holes of the
 # released code.
 _base_ = './repeated_labeled.py'
 
@@ -31,7 +31,7 @@ strong_pipeline = [
     dict(type='PackDetInputs'),
 ]
 
-# AP by COCO's evaluation and by the benchmark's own.
+# AP by COCO's evaluation and by the evaluation of the Cityscapes benchmark.
 val_evaluator = [
     dict(
         type='InstanceMetric',

@@ -1,5 +1,5 @@
-# COCO 2017, as tools/prepare_data.py coco leaves it, with the sizes and holes of the released code.
-# train2017 is split by percent and seed; other labeled sets are options (configs/coco/README.md).
+# COCO 2017 from tools/prepare_data.py coco, with the image sizes and holes of the released code.
+# train2017 is split by percent and seed; configs/coco/README.md shows other labeled sets.
 _base_ = './repeated_labeled.py'
 
 data_root = 'data/coco'
@@ -10,7 +10,7 @@ val_images = '{data_root}/val2017/'
 percent = 10
 labeled_images = '{round(118287 * percent / 100)}'
 unlabeled_images = '{118287 - labeled_images}'
-# 19 at 10%, as in the released code.
+# The labeled images are repeated 19 times at 10%, as in the released code.
 labeled_repeats = '{round(2.1 * unlabeled_images / labeled_images)}'
 num_classes = 80
 classes = [
@@ -25,7 +25,7 @@ classes = [
     'microwave', 'oven', 'toaster', 'sink', 'refrigerator', 'book', 'clock', 'vase', 'scissors',
     'teddy bear', 'hair drier', 'toothbrush',
 ]
-# Of the MMDetection that the released code is built on.
+# The released code's version of MMDetection has these filters.
 training_images = dict(filter_empty_gt=True, min_size=32)
 labeled_dataset = dict(filter_cfg='{training_images}')
 pseudo_dataset = dict(filter_cfg='{training_images}')
@@ -53,7 +53,7 @@ strong_pipeline = [
     dict(type='PackDetInputs'),
 ]
 
-# Images of one orientation make a batch, or padding would fill half of it.
+# A batch has images of one orientation; otherwise half of the batch would be padding.
 aspect_ratio_sampler = dict(type='AspectRatioSampler', batch_size='{batch_size}')
 train_dataloader = dict(sampler='{aspect_ratio_sampler}')
 teacher = dict(train_dataloader=dict(sampler='{aspect_ratio_sampler}'))

@@ -1,8 +1,8 @@
 # A COCO-format data set whose training images are partly labeled.
 #
-# A config on top of this sets: data_root, classes, percent, train_pipeline and the other pipelines.
-# Names in braces are resolved last (docs/configs.md), so each of them is an option on
-# the command line: --cfg-options data_root=data/nuclei percent=5 seed=1
+# A derived config sets data_root, classes, percent, train_pipeline and the other pipelines.
+# Names in braces are resolved last (docs/configs.md), so the command line can set each of them:
+# --cfg-options data_root=data/nuclei percent=5 seed=1
 
 data_root = 'data/coco'
 train_name = 'instances_train'
@@ -11,7 +11,7 @@ train_images = '{data_root}/train/'
 val_json = '{data_root}/annotations/instances_val.json'
 val_images = '{data_root}/val/'
 
-# The seed of the run also chooses which images are labeled.
+# The seed of the run also determines which images are labeled.
 split = dict(ann_file='{train_json}', percent='{percent}', seed='{seed}')
 split_name = '{train_name}.{seed}@{percent}'
 labeled_json = '{work_dir}/splits/{split_name}.json'
@@ -43,7 +43,7 @@ pseudo_dataset = dict(
     metainfo='{metainfo}',
     filter_cfg=dict(filter_empty_gt=True),
     pipeline='{train_pipeline}')
-# Whether unlabeled images may be labeled ones, the same files or copies; else they are refused.
+# Set True to allow unlabeled images that are also labeled, as the same files or as copies.
 allow_overlap = False
 val_dataset = dict(
     type='CocoDataset',
@@ -53,7 +53,7 @@ val_dataset = dict(
     test_mode=True,
     pipeline='{test_pipeline}')
 
-# Labeled and pseudo-labeled images are drawn about 2 : 1, whatever the sets' sizes.
+# Labeled and pseudo-labeled images are drawn about 2 : 1, independent of the sets' sizes.
 batch_size = 6
 num_workers = 2
 persistent_workers = True
@@ -77,17 +77,17 @@ val_evaluator = dict(
 test_dataloader = '{val_dataloader}'
 test_evaluator = '{val_evaluator}'
 
-# Teacher and control arm: plain heads and losses, the labeled images alone, weak augmentation.
+# Teacher and control arm have plain heads and losses, only labeled images, and weak augmentation.
 train_pipeline = '{strong_pipeline}'
 teacher = dict(
     mask_head='{plain_mask_head}',
     mask_loss='{plain_mask_loss}',
-    box_loss='{plain_box_loss}',  # of models that have the choice
+    box_loss='{plain_box_loss}',  # used by models with a choice of box losses
     train_pipeline='{weak_pipeline}',
     train_dataloader=dict(
         sampler=dict(_delete_=True, type='InfiniteSampler'),
         dataset=dict(_delete_=True, type='RepeatDataset', times=1, dataset='{labeled_dataset}')))
-# The student trained with the labels that the pseudo-labels stand for: the head-room.
+# The oracle is the student trained with the true labels of the unlabeled images: an upper bound.
 oracle = dict(ann_file='{unlabeled_json}')
 
 predict = dict(

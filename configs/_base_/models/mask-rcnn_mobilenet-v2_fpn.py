@@ -1,4 +1,4 @@
-# A Mask R-CNN on an ImageNet MobileNetV2, for fine-tuning small sets on a CPU.
+# A Mask R-CNN with an ImageNet MobileNetV2, for fine-tuning on small sets on a CPU.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
 anchor_scales = [4]
@@ -6,9 +6,9 @@ backbone_weights = 'open-mmlab://mobilenet_v2'
 roi_extractor = dict(
     out_channels=64, featmap_strides=[4, 8, 16, 32], roi_layer=dict(sampling_ratio=2))
 
-# The method's mask head and loss, and the plain ones they replace; either can be switched alone:
-# --cfg-options mask_head='{plain_mask_head}' is without NTM,
-# --cfg-options mask_loss='{plain_mask_loss}' without BPM.
+# The method's mask head and loss, and the plain ones; each can be changed with --cfg-options:
+#   mask_head='{plain_mask_head}'               without NTM
+#   mask_loss='{plain_mask_loss}'               without BPM
 mask_loss = dict(type='BoundaryPreservingLoss', gain=1.0)
 plain_mask_loss = dict(type='CrossEntropyLoss', use_mask=True)
 mask_head_cfg = dict(

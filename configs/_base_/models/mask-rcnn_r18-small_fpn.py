@@ -1,5 +1,5 @@
 # A Mask R-CNN of 3 M parameters that learns small images from scratch on a CPU: half the width of a
-# ResNet-18, class-agnostic boxes and masks, batch normalization everywhere but in the RPN.
+# ResNet-18, class-agnostic boxes and masks, batch normalization everywhere except in the RPN.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
 norm_cfg = dict(type='BN')
@@ -9,12 +9,12 @@ roi_extractor = dict(
     featmap_strides=[4, 8, 16, 32],
     roi_layer=dict(sampling_ratio=1))
 
-# The method's mask head and loss, and the plain ones they replace; each is an option of its own:
+# The method's heads and losses, and the plain ones; each can be changed with --cfg-options:
 #   mask_head='{plain_mask_head}'               without NTM
 #   mask_loss='{plain_mask_loss}'               without BPM
 #   mask_loss.border=zeros                      BPM with the released code's border
-#   mask_loss.type=DistanceToBoundaryLoss       the costlier map in the place of BPM
-#   mask_loss='{released_mask_loss}'            what the released code's BPM comes to
+#   mask_loss.type=DistanceToBoundaryLoss       the more expensive map instead of BPM
+#   mask_loss='{released_mask_loss}'            equivalent to the released code's BPM
 #   box_loss='{softmax_focal_loss}'             the rows marked § in the paper
 mask_gain = 1.0
 mask_loss = dict(type='BoundaryPreservingLoss', gain='{mask_gain}')

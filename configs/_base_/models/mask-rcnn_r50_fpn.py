@@ -1,16 +1,16 @@
-# Mask R-CNN on an ImageNet ResNet-50, the paper's model. A config on top sets num_classes and
+# Mask R-CNN with an ImageNet ResNet-50, the paper's model. A derived config sets num_classes and
 # max_per_img.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
 backbone_weights = 'torchvision://resnet50'
 
-# What the paper switches; the student's own values stand in the names without `plain_`, which the
-# teacher's section sets to the plain ones. Each is an option of its own:
+# The paper compares these heads and losses. The names without `plain_` are those of the student;
+# the section `teacher` sets them to the plain ones. Each can be changed with --cfg-options:
 #   mask_head='{plain_mask_head}'               without NTM
 #   mask_loss='{plain_mask_loss}'               without BPM
 #   mask_loss.border=zeros                      BPM with the released code's border
-#   mask_loss.type=DistanceToBoundaryLoss       the costlier map in the place of BPM
-#   mask_loss='{released_mask_loss}'            what the released code's BPM comes to
+#   mask_loss.type=DistanceToBoundaryLoss       the more expensive map instead of BPM
+#   mask_loss='{released_mask_loss}'            equivalent to the released code's BPM
 #   box_loss='{softmax_focal_loss}'             the rows marked § in the paper
 mask_gain = 3.0
 mask_loss = dict(type='BoundaryPreservingLoss', gain='{mask_gain}')

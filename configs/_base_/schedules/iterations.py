@@ -1,8 +1,9 @@
-# Training by iterations: linear warm-up, then a cosine to nearly zero. A config on top sets
-# `iterations` and, in the teacher's section, the teacher's; the control arm's follow from them.
+# Training by iterations: linear warm-up, then a cosine to nearly zero. A derived config sets
+# `iterations` for the student and, in the section `teacher`, for the teacher; the control arm
+# trains for the sum of both.
 iterations = 1000
 warmup_iterations = 50
-val_interval = 1_000_000_000  # the test after training is the evaluation
+val_interval = 1_000_000_000  # no validation: the test after training evaluates the model
 
 train_cfg = dict(
     type='IterBasedTrainLoop', max_iters='{iterations}', val_interval='{val_interval}')

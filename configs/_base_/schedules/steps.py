@@ -1,6 +1,6 @@
-# The paper's schedule: SGD, a warm-up of 500 iterations, the learning rate a tenth from the
-# milestones on. A config on top sets `iterations`, `total_batch_size` (that of all GPUs together),
-# the learning rate for it and, in the teacher's section, the teacher's iterations.
+# The paper's schedule: SGD, a warm-up of 500 iterations, and a tenth of the learning rate after
+# each milestone. A derived config sets `iterations`, `total_batch_size` (of all GPUs together), the
+# learning rate for this batch size and, in the section `teacher`, the teacher's iterations.
 _base_ = './iterations.py'
 
 warmup_iterations = 500
