@@ -20,7 +20,7 @@ Labeled = tuple[dict[str, Any], list[dict[str, Any]]]
 
 @dataclass
 class Summary:
-    """The counts of a COCO json, and some images as samples.
+    """A summary counts the content of a COCO json, and keeps some images as samples.
 
     Attributes:
         images: number of images.
@@ -55,7 +55,7 @@ class Summary:
 
 @dataclass
 class Prepared:
-    """A json that a converter wrote or checked.
+    """This class describes a json that a converter wrote or checked.
 
     Attributes:
         path: path of the json.
