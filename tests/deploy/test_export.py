@@ -26,6 +26,7 @@ from nbseg.deploy.runtime import Segmenter
 PLAIN_HEAD = {"type": "FCNMaskHead"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mask_rcnn", "cascade"])
 def test_the_graph_is_standard_and_of_any_size(name, request):
     model = onnx.load(request.getfixturevalue(name).onnx)
@@ -191,6 +192,7 @@ def test_the_tool_refuses_in_one_line(mask_rcnn, repository, tmp_path, monkeypat
         runpy.run_path(str(tool), run_name="__main__")
 
 
+@pytest.mark.slow
 def test_options_of_the_tool(repository, tmp_path, monkeypatch, capsys):
     """Half precision, fewer detections and another threshold keep the detections the same."""
     head = {
