@@ -171,10 +171,10 @@ def is_number(value: object) -> bool:
 
 
 def write_coco(path: str | Path, tables: Iterable[tuple[str, Any]]) -> None:
-    """Write a COCO json key by key; the file appears whole or not at all.
+    """Write a COCO json key by key. The file appears at ``path`` only when it is complete.
 
-    An iterator's entries are written one a line as they come, so memory need not hold them; any
-    other value is written at once. ``tables`` itself may be a generator, whose later values depend
+    The entries of an iterator are written one by one, so they need not fit in memory together. Any
+    other value is written at once. ``tables`` may be a generator: a later value may then depend
     on the entries that were written before.
 
     Args:

@@ -92,7 +92,7 @@ def read_label_image(path: str | Path) -> npt.NDArray[Any]:
     """
     ids = _decode(path, cv2.IMREAD_UNCHANGED)
     if ids is None:
-        raise ValueError(f"{path} cannot be read as an image; unpack it again")
+        raise ValueError(f"{path} cannot be read as an image; unpack the archive again")
     return ids
 
 

@@ -93,7 +93,10 @@ class StoredPredictions:
         store = PredictionStore(folder)
         names = store.file_names()
         if not names:
-            raise ValueError(f"{folder} has no predictions (part-*.npz); wanted a json or a store")
+            raise ValueError(
+                f"{folder} has no predictions (part-*.npz); give a json, or the folder "
+                "pseudo_labels/predictions of a run"
+            )
         self.images = sorted(image for image in names if image in truth.imgs)
         for image in self.images:
             if names[image] != truth.imgs[image]["file_name"]:
@@ -153,7 +156,11 @@ def read_predictions(path: str | Path, truth: COCO, truth_path: str | Path) -> P
 
 
 def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_path: Path) -> None:
-    """Raise ValueError unless these are COCO results with masks on the truth's images."""
+    """Check that these are COCO results with masks, for images and categories of the truth.
+
+    Raises:
+        ValueError: the results are not.
+    """
     for number, result in enumerate(results):
         missing = [key for key in RESULT_KEYS if key not in result]
         if missing:

@@ -54,7 +54,7 @@ def _replace(value: Any, names: Mapping[str, Any]) -> Any:
         if not isinstance(part, (str, int, float)):
             raise ValueError(
                 f"the config says {value!r}, but {braces[1]!r} is a {type(part).__name__}; only a "
-                "string or a number can be part of a string"
+                "string or a number can be inserted into a string"
             )
         return str(int(part) if isinstance(part, float) and part.is_integer() else part)
 

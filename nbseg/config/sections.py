@@ -29,7 +29,7 @@ def resolve(
         sections: names of the sections to merge, in the order in which they override.
         names: values of the built-in names, such as ``work_dir``, which take precedence over the
             config's keys.
-        keys: top-level keys to return. Only these keys need known names in braces.
+        keys: top-level keys to return. The other keys may contain unknown names in braces.
 
     Raises:
         ValueError: a name in braces is unknown or refers to itself, or the config has a section or

@@ -56,7 +56,7 @@ class StrongColorAugmentation(BaseTransform):
 
     def __init__(self, prob: float = 7 / 8, max_blur: int = 7) -> None:
         if not 0 <= prob <= 1:
-            raise ValueError(f"prob must lie in 0 to 1, found {prob}")
+            raise ValueError(f"prob must lie between 0 and 1, found {prob}")
         if max_blur != 0 and (max_blur < 3 or max_blur % 2 == 0):
             raise ValueError(f"max_blur must be 0 or an odd number of at least 3, found {max_blur}")
         self.prob = prob

@@ -39,7 +39,7 @@ class ExportedDetector(BaseModel):
             mode: must be ``predict``; an exported model cannot be trained.
         """
         if mode != "predict":
-            raise ValueError(f"an exported model only predicts, found mode {mode!r}")
+            raise ValueError(f"mode must be 'predict' for an exported model, found {mode!r}")
         images = [image.permute(1, 2, 0).contiguous().cpu().numpy() for image in inputs]
         detections_of_images = self.segmenter.predict(images)
         for sample, detections in zip(data_samples, detections_of_images, strict=True):

@@ -1,4 +1,4 @@
-"""Check that two models predict the same, by one-to-one matching of their detections."""
+"""Check that two models predict the same detections, by matching the detections one to one."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ REDUCED_PRECISION = Tolerance(box_iou=0.8, score=0.1, mask_iou=0.8)
 
 @dataclass(frozen=True)
 class Parity:
-    """The number of detections of two models that match.
+    """Counts how many detections of two models match.
 
     Attributes:
         matched: number of detections of either model that match one of the other model.

@@ -148,7 +148,7 @@ class Segmenter:
 
 
 def _usable_providers() -> list[str]:
-    """Return CUDA, if both ONNX Runtime's build and the machine have it, and the CPU."""
+    """Return CUDA, if ONNX Runtime supports CUDA and a driver is installed, and then the CPU."""
     providers = ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         try:

@@ -1,4 +1,4 @@
-"""Compute COCO AP of boxes, masks and boundaries, unrounded and with any number of detections."""
+"""Compute unrounded COCO AP of boxes, masks and boundaries, with any limit on the detections."""
 
 from collections.abc import Sequence
 from typing import Any

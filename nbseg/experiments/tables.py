@@ -17,7 +17,7 @@ class Row:
     """Describes one line of a table.
 
     Attributes:
-        name: name of the row's folder, and its name for ``--rows``.
+        name: the row's name, both as a folder and for ``--rows``.
         title: the row's title in the paper.
         recipe: how the row is trained: ``supervised``, ``student``, ``coarse``, ``coarse-fine``,
             ``fine-coarse-fine``, or ``quoted`` for a method that is not part of nbseg.
@@ -26,7 +26,7 @@ class Row:
         strong: whether strong augmentation is on.
         ntm: whether the mask head is the noise-tolerant one.
         bpm: the map of the mask loss: None (no map), ``replicate`` or ``zeros`` (the
-            boundary-preserving map, named by its border), ``distance`` (a map by distance to the
+            boundary-preserving map with this border), ``distance`` (a map by distance to the
             predicted boundary), ``released`` (the loss that the paper's released code computes:
             plain cross-entropy times the gain).
         focal: whether the box classifier has softmax focal loss.

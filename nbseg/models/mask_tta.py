@@ -178,7 +178,7 @@ class MaskTTAModel(DetTTAModel):
         boxes: list[Tensor],
         labels: Tensor,
     ) -> Tensor:
-        """Return one view's soft masks (N, S, S) of the batch's merged boxes, flipped back."""
+        """Predict one view's soft masks (N, S, S) of the merged boxes and flip the masks back."""
         boxes_in_view = []
         for image_boxes, sample in zip(boxes, samples, strict=True):
             scale = image_boxes.new_tensor(sample.scale_factor).repeat(2)

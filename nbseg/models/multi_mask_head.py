@@ -1,4 +1,4 @@
-"""The part that mask heads with several outputs share."""
+"""Provide the base class of mask heads with several outputs."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -125,7 +125,7 @@ class NoiseTolerantMaskHead(MultiMaskHead):
     def losses(
         self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
     ) -> dict[str, Tensor]:
-        """Return ``loss_mask`` of the fused logits and ``loss_mask_coarse``."""
+        """Return ``loss_mask`` (of the fused logits) and ``loss_mask_coarse`` (coarse logits)."""
         names = ("loss_mask", "loss_mask_coarse")
         return {
             name: self.loss_of(logits, target, labels)
@@ -136,10 +136,11 @@ class NoiseTolerantMaskHead(MultiMaskHead):
 def _adapt_plain_head(
     head: NoiseTolerantMaskHead, state_dict: dict[str, Tensor], prefix: str, *_: object
 ) -> None:
-    """Turn the weights of a plain head with one more convolution into those of the fine branch.
+    """Convert the weights of a plain ``FCNMaskHead`` to those of the fine branch, in place.
 
-    The fused logits then start as the plain head's, so that randomly initialized weights do not
-    disturb the features that a student takes over from its teacher.
+    The plain head must have one more convolution than ``convs``; other weights stay as they are.
+    The fused logits then start equal to the plain head's logits, so that randomly initialized
+    weights do not disturb the features that a student takes over from its teacher.
     """
     last_conv = f"{prefix}convs.{len(head.convs)}."
     logits = state_dict.get(f"{prefix}conv_logits.weight")

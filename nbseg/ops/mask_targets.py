@@ -55,8 +55,8 @@ def multires_mask_targets(
     check_built_for(boxes)
     if boxes.is_cuda and len(sizes) > MAX_SIZES_CUDA:
         raise ValueError(
-            f"sizes must be at most {MAX_SIZES_CUDA} on a GPU, found {len(sizes)}; "
-            "call multires_mask_targets twice"
+            f"the number of sizes must be at most {MAX_SIZES_CUDA} on a GPU, found {len(sizes)}; "
+            "divide the sizes between two calls"
         )
     targets: list[Tensor] = torch.ops.nbseg.multires_mask_targets(
         masks.bits, masks.starts, masks.crops, masks.height, masks.width, boxes, gt_inds, sizes

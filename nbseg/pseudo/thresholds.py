@@ -103,10 +103,11 @@ def match_box_thresholds(
     per_image: npt.NDArray[Any],
     floor: float = 0.1,
 ) -> npt.NDArray[Any]:
-    """Return for each class the score threshold that keeps as many boxes per image as are labeled.
+    """Return for each class the score threshold that keeps as many boxes per image as the labels.
 
-    The match is exact by rank over the whole set: the ``round(per_image[c] * num_images)`` best
-    boxes of class c are kept; fewer if fewer reach ``floor``, more only if scores are equal.
+    The threshold of class c keeps the ``round(per_image[c] * num_images)`` boxes with the highest
+    scores in the whole set. It keeps fewer boxes if fewer reach ``floor``, and more only if scores
+    are equal.
 
     Args:
         scores: scores of all predictions, shape (N,).

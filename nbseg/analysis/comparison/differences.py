@@ -39,7 +39,7 @@ class ImageDifference:
 
     @property
     def gain(self) -> float | None:
-        """Quality of B minus that of A; None without truth."""
+        """Return ``quality_b`` minus ``quality_a``; None if there is no truth."""
         if self.quality_a is None or self.quality_b is None:
             return None
         return self.quality_b - self.quality_a

@@ -88,7 +88,10 @@ def _masked_images(root: Path, out: Path, split: str, masks: str) -> Plan:
             items.append((folder / frame["name"], labels))
             others += left_out
         if not any(labels for _, labels in items):
-            raise ValueError(f"{source}: no label has {geometry!r}; choose other --masks: {MASKS}")
+            raise ValueError(
+                f"{source}: no label has {geometry!r}; choose another format with --masks "
+                f"({', '.join(MASKS)})"
+            )
         sources = [source]
     return Plan(
         out / f"ins_seg_{split}.json",

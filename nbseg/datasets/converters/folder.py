@@ -55,7 +55,7 @@ def convert_folder(
 
 
 def images_of(folder: Path, workers: int) -> list[dict[str, Any]]:
-    """Return COCO images, without ids, of all images of a folder and its sub-folders.
+    """Return a COCO image entry, without an id, for each image in a folder and its sub-folders.
 
     Raises:
         ValueError: an image cannot be read.

@@ -12,18 +12,18 @@ from pycocotools import mask as coco_mask
 def encode_instances(
     ids: npt.NDArray[Any], wanted: Callable[[int], bool]
 ) -> dict[int, dict[str, Any]]:
-    """Encode the pixels of each number as COCO's compressed RLE.
+    """Encode each instance in a map of instance numbers as COCO's compressed RLE.
 
     One pass over the map finds the runs of all instances. ``pycocotools.mask.encode`` gives the
     same bytes, but needs a full-size mask per instance and takes ten times as long.
 
     Args:
-        ids: (H, W) integers.
+        ids: (H, W) integers, the instance number of each pixel.
         wanted: returns whether a number is an instance.
 
     Returns:
-        For each number in ascending order ``segmentation`` (``counts`` as str), ``bbox`` (xywh)
-        and ``area``, as in a COCO annotation.
+        A dictionary from each number, in ascending order, to ``segmentation`` (``counts`` as str),
+        ``bbox`` (xywh) and ``area``, as in a COCO annotation.
     """
     height, width = ids.shape
     # Runs go down the columns. cv2.transpose is several times as fast as numpy's transposed copy.

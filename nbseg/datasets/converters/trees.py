@@ -18,7 +18,9 @@ def require(root: Path, paths: Iterable[str], tree: str) -> None:
     """
     for path in paths:
         if not (root / path).exists():
-            raise FileNotFoundError(f"{root / path} is missing; expected in {root}:\n{tree}")
+            raise FileNotFoundError(
+                f"{root / path} is missing; expected these files in {root}:\n{tree}"
+            )
 
 
 def require_all(folder: Path, names: Iterable[str], what: str) -> None:
