@@ -1,8 +1,11 @@
 """Find and decode image files, with NumPy and OpenCV alone; no other module decodes pictures."""
 
 import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -12,57 +15,139 @@ Image = npt.NDArray[np.uint8]
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
+# The brightest value of an image, of 255, up to which it counts as nearly black.
+NEARLY_BLACK = 63
+
 _EXIF_ORIENTATION = 0x0112
 _EXIF_QUARTER_TURNS = (5, 6, 7, 8)
 
 
-def image_names(folder: Path) -> list[str]:
-    """Return the paths of the images below a folder, relative to it and sorted.
+class ImageHeader(NamedTuple):
+    """This tuple describes an image as :func:`read_image` decodes it.
 
-    Hidden files and folders are left out.
+    Attributes:
+        height, width: size in pixels, upright.
+        bits: bits per channel of the file, 8 or 16; of 16, the upper 8 are read.
+        several: whether the file has several frames or pages; the first is read.
     """
-    names = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        names += [
-            (Path(parent) / name).relative_to(folder).as_posix()
-            for name in files
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
-        ]
-    return sorted(names)
+
+    height: int
+    width: int
+    bits: int
+    several: bool
+
+
+def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
+    """Return the paths of the files below a folder, relative to it and sorted.
+
+    Hidden files and folders are left out, such as ``._x.png`` and ``.ipynb_checkpoints``. Links
+    are followed, except a link to a folder that it lies in.
+
+    Args:
+        folder: the folder.
+        suffixes: suffixes to choose, in lower case; any suffix if there is none.
+
+    Raises:
+        FileNotFoundError: none of the files has one of the suffixes; the message counts the files
+            that are there.
+        OSError: the folder or one of its sub-folders cannot be listed.
+    """
+    names = sorted(Path(path).relative_to(folder).as_posix() for path in _walk(folder))
+    chosen = [name for name in names if not suffixes or Path(name).suffix.lower() in suffixes]
+    if not chosen:
+        counts = Counter(Path(name).suffix.lower() or "without a suffix" for name in names)
+        others = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+        raise FileNotFoundError(
+            f"there is no image in {folder}: wanted files ending in {', '.join(suffixes)}; found "
+            f"{others or 'no file'}. Convert the files, or name another folder"
+        )
+    return chosen
+
+
+def image_names(folder: Path) -> list[str]:
+    """Return the paths of the images below a folder, as :func:`files_below`."""
+    return files_below(folder, IMAGE_SUFFIXES)
+
+
+def _walk(folder: str | Path, above: frozenset[str] = frozenset()) -> Iterator[str]:
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    for entry in os.scandir(folder):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _walk(entry.path, above | {real})
+        else:
+            yield entry.path
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Return height and width of an image as :func:`read_image` decodes it; None if it cannot.
+    """Return height and width of an image as :func:`read_image` decodes it; None if it cannot."""
+    try:
+        return image_header(path)[:2]
+    except (OSError, ValueError):
+        return None
+
+
+def image_header(path: Path) -> ImageHeader:
+    """Read the header of an image file.
 
     Pillow reads the header alone, except where Pillow does not know the format or the Exif
     orientation turns the photo on its side: which formats' orientation OpenCV respects depends on
     OpenCV's version.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: :func:`read_image` cannot read the file; the message says why.
     """
     # Pillow is not among the packages that an exported model needs.
     from PIL import Image as PillowImage
     from PIL import UnidentifiedImageError
 
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    bits, several, integers = 8, False, True
     try:
-        with PillowImage.open(path) as image:
+        with warnings.catch_warnings(), PillowImage.open(path) as image:
+            warnings.simplefilter("ignore")
             width, height = image.size
+            integers = image.format != "TIFF" or image.mode not in ("I", "F")
+            raw_modes = str([tile[3] for tile in image.tile])
+            bits = 16 if image.mode.startswith("I") or ";16" in raw_modes else 8
+            # The second picture of a JPEG (MPO) is a thumbnail or a depth map.
+            several = image.format != "MPO" and getattr(image, "is_animated", False)
             # The override of PNG images would decode all pixels to find a trailing chunk.
             exif = PillowImage.Image.getexif(image)
-            if exif.get(_EXIF_ORIENTATION) not in _EXIF_QUARTER_TURNS:
-                return height, width
+            turned = exif.get(_EXIF_ORIENTATION) in _EXIF_QUARTER_TURNS
     except (UnidentifiedImageError, PillowImage.DecompressionBombError):
-        pass
-    except (OSError, SyntaxError, ValueError):
-        return None
-    pixels = _decode(path, cv2.IMREAD_COLOR)
-    return None if pixels is None else (pixels.shape[0], pixels.shape[1])
+        turned = True
+    except Exception as error:  # Pillow raises what its parsers happen to raise
+        raise _unreadable(path) from error
+    if not integers:
+        raise _unusable_values(path)
+    if turned:
+        height, width = read_image(path).shape[:2]
+    return ImageHeader(height, width, bits, several)
+
+
+def _unreadable(path: str | Path) -> ValueError:
+    return ValueError(f"{path} cannot be read as an image; replace or remove it")
+
+
+def _unusable_values(path: str | Path) -> ValueError:
+    return ValueError(
+        f"{path} has floating-point or 32-bit values, which have no common range; convert the "
+        "image to 8 bits per channel"
+    )
 
 
 def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
     """Read an image file as MMDetection's pipelines do: (H, W, 3) uint8 in the order BGR.
 
     OpenCV converts gray, transparent, 16-bit and CMYK files and applies an Exif orientation. Of a
-    truncated file, the part that can be decoded is returned.
+    truncated file, the part that can be decoded is returned. A nearly black image of 16 bits
+    per channel, which probably has values of fewer bits, gives a warning.
 
     Args:
         path: the image file.
@@ -70,11 +155,23 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: OpenCV cannot decode the file, or the image has another size.
+        ValueError: OpenCV cannot decode the file, its values are not integers of 8 or 16 bits, or
+            the image has another size.
     """
-    pixels = _decode(path, cv2.IMREAD_COLOR)
+    pixels = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if pixels is not None and pixels.dtype == np.uint16:
+        pixels = _decode(path, cv2.IMREAD_COLOR)
+        if pixels is not None and pixels.max() <= NEARLY_BLACK:
+            warnings.warn(
+                f"{path} has 16 bits per channel, of which the upper 8 are read: its brightest "
+                f"value becomes {pixels.max()} of 255. Stretch the values, or convert to 8 bits",
+                stacklevel=2,
+            )
     if pixels is None:
-        raise ValueError(f"{path} cannot be read as an image; replace or remove it")
+        stored = _decode(path, cv2.IMREAD_UNCHANGED)
+        raise _unreadable(path) if stored is None else _unusable_values(path)
+    if pixels.dtype != np.uint8:
+        raise _unusable_values(path)
     if size is not None and pixels.shape[:2] != size:
         raise ValueError(
             f"{path} is {pixels.shape[1]} x {pixels.shape[0]} pixels, but {size[1]} x {size[0]} "
@@ -97,8 +194,13 @@ def read_label_image(path: str | Path) -> npt.NDArray[Any]:
 
 
 def _decode(path: str | Path, flags: int) -> npt.NDArray[Any] | None:
+    if os.path.exists(path) and not os.path.isfile(path):
+        return None  # a folder or a pipe, which would never end
     # MMDetection decodes from memory, too; cv2.imread fails on some turned photos.
     encoded = np.fromfile(path, np.uint8)
     if not encoded.size:
         return None
-    return cv2.imdecode(encoded, flags)
+    try:
+        return cv2.imdecode(encoded, flags)
+    except cv2.error:  # more pixels than OpenCV accepts
+        return None

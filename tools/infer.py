@@ -13,6 +13,7 @@ import argparse
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -106,20 +107,23 @@ def main() -> None:
     arguments = parse_arguments()
     out = Path(arguments.out)
     try:
+        files = find_files(arguments.inputs)
         segmenter = load_segmenter(arguments)
-    except (ValueError, FileNotFoundError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
-    files = find_files(arguments.inputs)
     print(f"{len(files)} files, {', '.join(segmenter.providers)}")
     predictions = CocoPredictions(segmenter.classes)
     pictures = None
     if not arguments.no_pictures:
         pictures = PictureFolder(out / "pictures", segmenter.classes, arguments.draw_score)
     unreadable = 0
+    warned: list[str] = []
     started = time.perf_counter()
     for number, path in enumerate(files, 1):
         try:
-            predict_file(segmenter, path, predictions, pictures, arguments.score)
+            with warnings.catch_warnings(record=True) as caught:
+                predict_file(segmenter, path, predictions, pictures, arguments.score)
+            warned += [str(warning.message) for warning in caught]
         except (ValueError, OSError) as error:
             unreadable += 1
             print(f"skipped: {error}", file=sys.stderr)
@@ -134,6 +138,9 @@ def main() -> None:
         f"{len(predictions.images)} images, {len(predictions.annotations)} objects: "
         f"{out / 'predictions.json'}"
     )
+    if warned:
+        more = f" ({len(warned) - 1} more warnings)" if len(warned) > 1 else ""
+        print(f"warning: {warned[0]}{more}", file=sys.stderr)
     if unreadable:
         sys.exit(f"{Path(__file__).name}: {unreadable} of {len(files)} files could not be read")
 

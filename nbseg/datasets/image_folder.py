@@ -6,7 +6,7 @@ from typing import Any
 
 from mmdet.datasets import BaseDetDataset
 
-from nbseg.images import IMAGE_SUFFIXES, image_names, image_size
+from nbseg.images import image_header, image_names
 from nbseg.registry import DATASETS
 
 
@@ -21,7 +21,8 @@ class ImageFolderDataset(BaseDetDataset):
     ``metainfo=dict(classes=...)`` names the classes that a model predicts.
 
     Raises:
-        FileNotFoundError: the folder does not exist or has no readable image.
+        FileNotFoundError: the folder does not exist or has no readable image; the message counts
+            the files that are there.
         ValueError: an ``ann_file`` was given.
     """
 
@@ -40,32 +41,35 @@ class ImageFolderDataset(BaseDetDataset):
         folder = Path(given)
         names = image_names(folder)
         data_list: list[dict[str, Any]] = []
-        unreadable: list[str] = []
+        unreadable: dict[str, str] = {}
         for name in names:
             path = folder / name
-            size = image_size(path)
-            if size is None:
-                unreadable.append(name)
+            try:
+                header = image_header(path)
+            except (OSError, ValueError) as error:
+                unreadable[name] = str(error)
                 continue
             data_list.append(
                 {
                     "img_path": str(path),
                     "file_name": name,
                     "img_id": len(data_list) + 1,
-                    "height": size[0],
-                    "width": size[1],
+                    "height": header.height,
+                    "width": header.width,
                     "instances": [],
                 }
             )
+        first = next(iter(unreadable.values()), "")
         if not data_list:
             raise FileNotFoundError(
-                f"no readable image in {folder} or its sub-folders: found {len(names)} files "
-                f"with the endings {', '.join(IMAGE_SUFFIXES)}; correct data_prefix"
+                f"no readable image in {folder} or its sub-folders: none of {len(names)} images "
+                f"can be read, the first: {first}"
             )
         if unreadable:
+            more = ", ..." if len(unreadable) > 5 else ""
             warnings.warn(
                 f"{len(unreadable)} of {len(names)} images in {folder} cannot be read and are left "
-                f"out: {', '.join(unreadable)}",
+                f"out: {', '.join(list(unreadable)[:5])}{more} ({first})",
                 stacklevel=2,
             )
         return data_list

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nbseg.images import IMAGE_SUFFIXES, Image
+from nbseg.images import IMAGE_SUFFIXES, Image, files_below, read_image
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
@@ -15,21 +15,25 @@ VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 def find_files(inputs: Sequence[str]) -> list[Path]:
     """Return the files that the inputs name, without duplicates, in the order of the inputs.
 
-    A folder stands for all images and videos in it and its subfolders, sorted by name. A pattern
-    (``*``, ``**``, ``?``) stands for its matches. A path that does not exist is returned unchanged,
-    so that reading it reports the error.
+    A folder stands for all images and videos in it and its subfolders, sorted by name; hidden files
+    are left out. A pattern (``*``, ``**``, ``?``) stands for its matches. A path that does not
+    exist is returned unchanged, so that reading it reports the error.
+
+    Raises:
+        FileNotFoundError: a folder has neither images nor videos.
+        OSError: a folder cannot be listed.
     """
     files: dict[Path, None] = {}
     for text in inputs:
-        path = Path(text)
-        if path.is_dir():
-            suffixes = IMAGE_SUFFIXES + VIDEO_SUFFIXES
-            paths = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in suffixes]
-        elif path.exists():
-            paths = [path]
-        else:
-            paths = [Path(name) for name in sorted(glob.glob(text, recursive=True))] or [path]
-        files.update(dict.fromkeys(paths))
+        named = [Path(text)]
+        if not named[0].exists():
+            named = [Path(name) for name in sorted(glob.glob(text, recursive=True))] or named
+        for path in named:
+            if path.is_dir():
+                below = files_below(path, IMAGE_SUFFIXES + VIDEO_SUFFIXES)
+                files.update(dict.fromkeys(path / name for name in below))
+            else:
+                files[path] = None
     return list(files)
 
 
@@ -37,18 +41,18 @@ def pick_images(inputs: Sequence[str], number: int) -> list[Path]:
     """Return up to this number of the images that the inputs name, evenly spread, no videos.
 
     Raises:
-        ValueError: there is no image, or OpenCV cannot decode one that was picked.
+        FileNotFoundError: a folder has neither images nor videos.
+        ValueError: there is no image, or one that was picked cannot be decoded.
     """
     if number < 1:
         raise ValueError(f"the number of images must be at least 1, found {number}")
     images = [path for path in find_files(inputs) if not is_video(path)]
     if not images:
-        raise ValueError(f"there is no image in {', '.join(inputs)}")
+        raise ValueError(f"there is no image in {', '.join(inputs)}; found only videos")
     number = min(number, len(images))
     picked = [images[index * len(images) // number] for index in range(number)]
     for path in picked:
-        if not path.is_file() or not cv2.haveImageReader(str(path)):
-            raise ValueError(f"{path} is not an image that OpenCV can decode")
+        read_image(path)
     return picked
 
 

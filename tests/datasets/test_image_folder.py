@@ -109,7 +109,7 @@ def test_wrong_folders_are_named(tmp_path, folder):
     with pytest.raises(FileNotFoundError, match="no image folder"):
         _build(folder, data_root="", data_prefix={})
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="no readable image in .*empty"):
+    with pytest.raises(FileNotFoundError, match="there is no image in .*empty.*found no file"):
         _build(tmp_path / "empty")
     with pytest.raises(ValueError, match="ann_file"):
         _build(folder, ann_file="x.json")

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from nbseg.analysis.prediction_files import check_results
 from nbseg.coco import index_coco, read_results
 from nbseg.deploy.coco_predictions import CocoPredictions
-from nbseg.images import image_names, image_size, read_image
+from nbseg.images import image_header, image_names, read_image
 
 Instances = list[dict[str, Any]]  # COCO annotations whose category_id is the class's index
 
@@ -90,17 +90,11 @@ def folder_images(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Return file name, height and width of every image below a folder.
 
     Raises:
-        ValueError: the folder has no image, or an image cannot be read.
+        FileNotFoundError: the folder has no image.
+        ValueError: an image cannot be read.
     """
-    images = []
-    for name in image_names(folder):
-        size = image_size(folder / name)
-        if size is None:
-            raise ValueError(f"{folder / name} cannot be read as an image; replace or remove it")
-        images.append((name, *size))
-    if not images:
-        raise ValueError(f"there is no image in {folder}")
-    return tuple(images)
+    headers = ((name, image_header(folder / name)) for name in image_names(folder))
+    return tuple((name, header.height, header.width) for name, header in headers)
 
 
 def _checkpoint_segmenter(config: str, checkpoint: str) -> Any:

@@ -13,7 +13,7 @@ from nbseg.datasets.converters.coco_json import (
     write_coco_json,
 )
 from nbseg.datasets.converters.parallel import parallel_map
-from nbseg.images import IMAGE_SUFFIXES, image_names, image_size
+from nbseg.images import image_header, image_names
 
 
 def convert_folder(
@@ -37,12 +37,9 @@ def convert_folder(
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
         ValueError: an image cannot be read.
     """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder; name a folder of images")
     names = image_names(folder)
-    if not names:
-        found = "has no image" if folder.is_dir() else "is not a folder"
-        raise FileNotFoundError(
-            f"{folder} {found}: name a folder of images ({', '.join(IMAGE_SUFFIXES)})"
-        )
     categories = [{"id": index, "name": name} for index, name in enumerate(classes, start=1)]
     record = source_record(
         f"images, classes {list(classes)}", folder, (folder / name for name in names)
@@ -64,7 +61,5 @@ def images_of(folder: Path, workers: int) -> list[dict[str, Any]]:
 
 
 def _image(folder: Path, name: str) -> dict[str, Any]:
-    size = image_size(folder / name)
-    if size is None:
-        raise ValueError(f"{folder / name} cannot be read as an image: replace or remove it")
-    return {"file_name": name, "height": size[0], "width": size[1]}
+    header = image_header(folder / name)
+    return {"file_name": name, "height": header.height, "width": header.width}
