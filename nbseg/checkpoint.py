@@ -1,38 +1,203 @@
-"""Checkpoints: publishing them without the optimizer's state, and loading them strictly."""
+"""Read checkpoints as data, publish them without the optimizer's state, and load them strictly.
 
+Importing this module makes MMEngine read weights through :func:`read_checkpoint`, too. MMEngine's
+own loaders fall back to unpickling, which runs any code that a file contains.
+"""
+
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
+import mmengine
+import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import (
+    load_from_http,
+    load_from_mmcls,
+    load_from_openmmlab,
+)
 from torch import nn
 
 import nbseg
 from nbseg.errors import StageError
 from nbseg.files import replacing
 
+# PyTorch's own variable; its documentation calls such files trusted.
+TRUST = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+FORMATS = {
+    b"version https://git-lfs": "it is a Git LFS pointer; run `git lfs pull` to get the file",
+    b"PK\x03\x04": "it is cut off or damaged; copy or download it again",
+    b"<": "it is a web page; download the file that the page links to",
+    b"{": "it is a json file; name a .pth file",
+    b"[": "it is a json file; name a .pth file",
+    b"": "it is not a PyTorch checkpoint, or it is damaged; copy it again or name another file",
+}
+
+
+def _history_method(owner: type, name: str) -> Any:
+    """Stand in for ``getattr``: MMEngine's histories name their own public methods by it."""
+    if owner is not HistoryBuffer or name.startswith("_"):
+        raise UnpicklingError(f"getattr({owner}, {name!r})")
+    return getattr(owner, name)
+
+
+# What MMEngine's checkpoints hold beside tensors: curves, counters and random states. MMEngine's
+# own list of safe globals has the whole of getattr.
+_multiarray = getattr(np, "_core", None) or np.core
+SAFE_GLOBALS: list[Any] = [
+    HistoryBuffer,
+    np.dtype,
+    np.ndarray,
+    *{type(np.dtype(name)) for name in ("?", "u1", "i4", "u4", "i8", "u8", "f4", "f8")},
+    (_history_method, "builtins.getattr"),
+    *(
+        (getattr(_multiarray.multiarray, name), f"numpy.{package}.multiarray.{name}")
+        for name in ("_reconstruct", "scalar")
+        for package in ("core", "_core")  # of NumPy 1 and 2
+    ),
+]
+
+
+def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """Return the content of a checkpoint file without running any code that it contains.
+
+    Args:
+        path: ``.pth`` file.
+        map_location: as in ``torch.load``.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        StageError: the file is damaged, of another format, or contains Python objects beside
+            tensors; the message names the file and says what to do.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"there is no checkpoint {path}; correct the path")
+    with _as_data(path):
+        if zipfile.is_zipfile(path):
+            _refuse_changed_bytes(path)
+        content = torch.load(path, map_location=map_location, weights_only=not _trusted())
+    if not isinstance(content, dict):
+        raise StageError(
+            f"{path} holds a {type(content).__name__} instead of weights by name; save the model's "
+            "state_dict()"
+        )
+    return content
+
+
+def _trusted() -> bool:
+    return os.getenv(TRUST, "0").lower() in ("1", "y", "yes", "true")
+
+
+def _refuse_changed_bytes(path: Path) -> None:
+    # PyTorch writes checksums, but does not compare them.
+    with zipfile.ZipFile(path) as archive:
+        changed = archive.testzip()
+    if changed:
+        raise zipfile.BadZipFile(changed)
+
+
+@contextmanager
+def _as_data(name: str | Path) -> Iterator[None]:
+    """Let ``torch.load`` read data only, and name the file in errors."""
+    previous = os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
+    if not _trusted():
+        # MMEngine and torch.hub pass weights_only=False; the variable takes precedence.
+        os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    try:
+        with torch.serialization.safe_globals(SAFE_GLOBALS):
+            yield
+    except Exception as error:
+        if isinstance(error, StageError | torch.OutOfMemoryError):
+            raise
+        raise StageError(f"{name} cannot be loaded: {_reason(name, error)}") from error
+    finally:
+        if previous is not None:
+            os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = previous
+        else:
+            os.environ.pop("TORCH_FORCE_WEIGHTS_ONLY_LOAD", None)
+
+
+def _reason(name: str | Path, error: Exception) -> str:
+    path = Path(name)
+    objects = re.findall(r"GLOBAL ([\w.]+)", str(error))
+    if isinstance(error, UnpicklingError) and objects:
+        return (
+            f"beside tensors it contains Python objects ({objects[0]}), and loading them can run "
+            "any code of the file. Save its state_dict alone or, if you trust its source, set the "
+            f"environment variable {TRUST}=1"
+        )
+    if not path.exists():
+        what = "MMEngine lists no weights of this name" if isinstance(error, KeyError) else error
+        return f"{what}; download a file by hand and give its path instead"
+    if path.is_dir():
+        return "it is a folder; name a .pth file in it"
+    if path.stat().st_size == 0:
+        return "it is empty (0 bytes); copy or download it again"
+    if isinstance(error, PermissionError):
+        return "its permissions forbid to read it; change them"
+    if zipfile.is_zipfile(path) and not isinstance(error, zipfile.BadZipFile):
+        return str(error)
+    with path.open("rb") as file:
+        start = file.read(64).lstrip()
+    return next(reason for begin, reason in FORMATS.items() if start.startswith(begin))
+
 
 def publish(checkpoint: str | Path, out: str | Path) -> None:
     """Write a training checkpoint's weights and meta, its config among them, to ``out``.
 
     The file is written under a temporary name and renamed when it is complete.
+
+    Raises:
+        StageError: the checkpoint is damaged, or some weights are not finite.
     """
-    # MMEngine's meta and history buffers are not tensors, so weights_only cannot read the file.
-    content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    content = read_checkpoint(checkpoint)
+    refuse_non_finite(content["state_dict"], checkpoint)
     meta = {**content["meta"], "nbseg_version": nbseg.__version__}
     with replacing(out) as temporary:
         torch.save({"state_dict": content["state_dict"], "meta": meta}, temporary)
+
+
+def refuse_non_finite(state: dict[str, Any], source: str | Path) -> None:
+    """Refuse weights of which some are NaN or infinite.
+
+    Args:
+        state: tensors by name.
+        source: where the weights come from, for the message.
+
+    Raises:
+        StageError: some weights are not finite.
+    """
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    bad = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise StageError(
+            f"{source} holds NaN or infinite weights in {len(bad)} of {len(tensors)} tensors, such "
+            f"as {bad[0]}: the training diverged. Train again with a lower learning rate or with "
+            "optim_wrapper.clip_grad"
+        )
 
 
 def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:
     """Load a checkpoint into ``model``, or into the model inside an MMEngine wrapper.
 
     Raises:
-        StageError: the checkpoint belongs to another model. MMEngine's loading would only warn and
-            leave some parameters untrained.
+        FileNotFoundError: the checkpoint does not exist.
+        StageError: the checkpoint is damaged, not finite or of another model. MMEngine's loading
+            would only warn and leave some parameters untrained.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = getattr(model, "module")  # noqa: B009  a submodule, which mypy takes for a Tensor
-    content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    content = read_checkpoint(checkpoint)
     state = content.get("state_dict", content)
     expected = model.state_dict()
     wrong = [k for k in expected if k not in state or state[k].shape != expected[k].shape]
@@ -43,4 +208,36 @@ def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:
             f"missing or of another shape {wrong[:3]}, {len(unknown)} are unknown {unknown[:3]}; "
             "use the config.py in the checkpoint's folder"
         )
+    refuse_non_finite(state, checkpoint)
     model.load_state_dict(state)
+
+
+def _load_as_data(load: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    @wraps(load)
+    def loader(filename: str, map_location: Any = None) -> dict[str, Any]:
+        with _as_data(filename):
+            return load(filename, map_location=map_location)
+
+    return loader
+
+
+def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Read a file for MMEngine, whose log shows the end of this function's name."""
+    return read_checkpoint(filename, map_location)
+
+
+def load_from_torchvision(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Download weights by torchvision's name; MMEngine's loader would import torchvision."""
+    urls = mmengine.load(Path(mmengine.__file__).parent / "hub" / "torchvision_0.12.json")
+    weights: dict[str, Any] = load_from_http(urls[filename.split("://")[1]], map_location)
+    return weights
+
+
+CheckpointLoader.register_scheme("", load_from_local, force=True)
+for _load, _prefixes in {
+    load_from_http: ["http://", "https://"],
+    load_from_torchvision: ["torchvision://", "modelzoo://"],
+    load_from_openmmlab: ["open-mmlab://", "openmmlab://"],
+    load_from_mmcls: ["mmcls://"],
+}.items():
+    CheckpointLoader.register_scheme(_prefixes, _load_as_data(_load), force=True)

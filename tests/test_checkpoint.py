@@ -1,12 +1,19 @@
-"""Checkpoints: published without the optimizer's state, loaded whole or not at all."""
+"""Checkpoints: read as data, published without optimizer state, loaded whole or not at all."""
 
+import pickle
+import random
+
+import numpy as np
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.model import BaseTTAModel
+from mmengine.runner import CheckpointLoader
 from torch import nn
 
 import nbseg
-from nbseg.checkpoint import load_strictly, publish
+from nbseg.checkpoint import load_strictly, publish, read_checkpoint
+from nbseg.errors import StageError
 
 
 def model(width=3, head="head"):
@@ -84,3 +91,121 @@ def test_another_model_is_refused_and_left_alone(saved, options, message):
         load_strictly(other, saved[1])
     for name, value in other.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+class RunsCode:
+    ran = False
+
+    def __reduce__(self):
+        return setattr, (RunsCode, "ran", True)
+
+
+def saved_bytes(path, content, **options):
+    torch.save(content, path, **options)
+    return bytearray(path.read_bytes())
+
+
+def damaged(path, kind):
+    whole = saved_bytes(path, {"state_dict": {"weight": torch.ones(1000)}})
+    changed = whole.replace(torch.ones(4).numpy().tobytes(), b"\0" * 16, 1)
+    return {
+        "pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+        "half": whole[: len(whole) // 2],
+        "most": whole[:-20],
+        "changed": changed,
+        "empty": b"",
+        "page": b"\n<!DOCTYPE html><html></html>",
+        "json": b'{"weights": 1}',
+        "picture": b"\x89PNG\r\n\x1a\n",
+        "pickle": pickle.dumps({"weights": 1}, protocol=2),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("pointer", "a Git LFS pointer; run `git lfs pull`"),
+        ("half", "cut off or damaged; copy or download it again"),
+        ("most", "cut off or damaged"),
+        ("changed", "cut off or damaged"),
+        ("empty", r"empty \(0 bytes\)"),
+        ("page", "a web page; download the file"),
+        ("json", "a json file; name a .pth file"),
+        ("picture", "not a PyTorch checkpoint"),
+        ("pickle", "not a PyTorch checkpoint"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_reason(tmp_path, kind, reason):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(damaged(path, kind))
+    expected = f"weights.pth cannot be loaded: it is {reason}"
+    with pytest.raises(StageError, match=expected):
+        read_checkpoint(path)
+    with pytest.raises(StageError, match=expected):
+        CheckpointLoader.load_checkpoint(str(path))  # as MMEngine's runner and init_cfg do
+    with pytest.raises(StageError, match=expected):
+        load_strictly(model(), path)
+
+
+def test_absent_files_folders_and_names(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*none.pth; correct the path"):
+        read_checkpoint(tmp_path / "none.pth")
+    with pytest.raises(StageError, match="it is a folder; name a .pth file in it"):
+        read_checkpoint(tmp_path)
+    with pytest.raises(StageError, match="open-mmlab://nothing .*lists no weights of this name"):
+        CheckpointLoader.load_checkpoint("open-mmlab://nothing")
+    torch.save([torch.ones(1)], tmp_path / "list.pth")
+    with pytest.raises(StageError, match="holds a list instead of weights by name"):
+        read_checkpoint(tmp_path / "list.pth")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_in_a_file_runs_only_if_the_user_trusts_it(tmp_path, monkeypatch, zipped):
+    monkeypatch.setattr(RunsCode, "ran", False)
+    path = tmp_path / "foreign.pth"
+    saved_bytes(path, {"state_dict": {}, "x": RunsCode()}, _use_new_zipfile_serialization=zipped)
+    for read in (read_checkpoint, lambda p: CheckpointLoader.load_checkpoint(str(p))):
+        with pytest.raises(StageError, match=r"Python objects \(setattr\).*can run any code.*=1"):
+            read(path)
+    assert not RunsCode.ran
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    read_checkpoint(path)
+    assert RunsCode.ran
+
+
+def test_getattr_reaches_nothing_but_the_methods_of_a_history(tmp_path):
+    class Reaches:
+        def __reduce__(self):
+            return getattr, (HistoryBuffer, "__init__")
+
+    torch.save({"x": Reaches()}, tmp_path / "x.pth")
+    with pytest.raises(StageError, match="__init__"):
+        read_checkpoint(tmp_path / "x.pth")
+
+
+def test_what_training_checkpoints_hold_is_data(tmp_path):
+    hub = MessageHub("checkpoints")
+    hub.update_scalar("train/loss", 0.5)
+    hub.update_scalar("train/loss", 0.25)
+    states = {"python": random.getstate(), "numpy": np.random.get_state()}  # noqa: NPY002
+    content = {"message_hub": hub.state_dict(), "states": states, "score": np.float64(0.5)}
+    torch.save(content, tmp_path / "iter_1.pth")
+    read = read_checkpoint(tmp_path / "iter_1.pth")
+    history = read["message_hub"]["log_scalars"]["train/loss"]
+    assert history.current() == 0.25 and history.mean() == 0.375
+    assert read["states"]["python"] == states["python"]
+    assert (read["states"]["numpy"][1] == states["numpy"][1]).all()
+    assert read["score"] == 0.5
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_neither_published_nor_loaded(saved, tmp_path, value):
+    content = read_checkpoint(saved[1])
+    content["state_dict"]["body.bias"][1] = value
+    torch.save(content, saved[1])
+    message = r"iter_7.pth holds NaN or infinite weights in 1 of 4 tensors, such as body.bias"
+    with pytest.raises(StageError, match=message):
+        publish(saved[1], tmp_path / "teacher.pth")
+    assert not (tmp_path / "teacher.pth").exists()
+    with pytest.raises(StageError, match=message):
+        load_strictly(model(), saved[1])

@@ -4,13 +4,12 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from torch import nn
 
-from nbseg.checkpoint import load_strictly
+from nbseg.checkpoint import load_strictly, read_checkpoint
 from nbseg.registry import MODELS
 
 
@@ -21,8 +20,6 @@ def load_detector(config: Config, checkpoint: str | Path) -> Any:
         FileNotFoundError: the checkpoint is missing.
         ValueError: the checkpoint belongs to another model.
     """
-    if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
     if config.get("custom_imports"):
         import_modules_from_strings(**config.custom_imports)
     init_default_scope(config.get("default_scope", "mmdet"))
@@ -42,7 +39,7 @@ def class_names(config: Config, checkpoint: str | Path, detector: Any) -> tuple[
     dataset = config.test_dataloader.dataset
     classes = (dataset.get("metainfo") or {}).get("classes")
     if classes is None:
-        meta = torch.load(checkpoint, map_location="cpu", weights_only=False).get("meta", {})
+        meta = read_checkpoint(checkpoint).get("meta", {})
         classes = (meta.get("dataset_meta") or {}).get("classes")
     head = detector.roi_head.bbox_head
     number = (head[-1] if isinstance(head, nn.ModuleList) else head).num_classes
