@@ -33,8 +33,8 @@ def split_indices(count: int, percent: float, seed: int) -> npt.NDArray[np.int64
     labeled = int(percent / 100 * count)
     if not 0 < labeled < count:
         raise ValueError(
-            f"{percent}% of {count} images are {labeled}, but the labeled and the unlabeled part each "
-            "need at least one image; choose another percent"
+            f"{percent}% of {count} images are {labeled}, but the labeled and the unlabeled part "
+            "each need at least one image; choose another percent"
         )
     indices = np.arange(count)
     np.random.RandomState(seed).shuffle(indices)

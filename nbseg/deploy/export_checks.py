@@ -102,8 +102,8 @@ def resize_rule(config: Config) -> ResizeRule:
             _check_values(transform, color_type="color", imdecode_backend="cv2")
         elif not name.startswith("Load") and name != "PackDetInputs":
             raise ValueError(
-                "cannot export: the test pipeline may only load an image, resize the image once and "
-                f"pack it; found {name!r} at position {position}"
+                "cannot export: the test pipeline may only load an image, resize the image once "
+                f"and pack it; found {name!r} at position {position}"
             )
     return rule
 
