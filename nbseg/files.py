@@ -16,6 +16,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     The temporary name is hidden and has the same suffix. If the block raises or the process dies,
     ``path`` does not change.
+
+    Raises:
+        OSError: the disk is full or read-only, or the file exceeds a limit; the error names a file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,6 +26,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            # A failed write does not say which file was written.
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -7,7 +7,9 @@ import nbseg.datasets.image_folder
 import nbseg.datasets.loading
 import nbseg.datasets.samplers
 import nbseg.datasets.transforms
+import nbseg.engine.exact_resume
 import nbseg.engine.pseudo_label_loop
+import nbseg.engine.training_checkpoints
 import nbseg.evaluation.cityscapes_metric
 import nbseg.evaluation.instance_metric
 import nbseg.models.boundary_loss

@@ -98,11 +98,14 @@ def main() -> None:
         sys.exit(f"{Path(__file__).name}: {error}")
     try:
         metrics = pipeline.run()
+        if is_main_process():
+            write_pictures(pipeline.settings, pipeline.configs, pipeline.work_dir)
+            print_metrics(metrics, pipeline.work_dir)
     except (StageError, FileNotFoundError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
-    if is_main_process():
-        write_pictures(pipeline.settings, pipeline.configs, pipeline.work_dir)
-        print_metrics(metrics, pipeline.work_dir)
+    except OSError as error:
+        # A full or read-only disk, or a limit: what was finished is kept.
+        sys.exit(f"{Path(__file__).name}: {error}; remove the cause and continue with --resume")
 
 
 if __name__ == "__main__":

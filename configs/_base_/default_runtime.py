@@ -4,7 +4,14 @@ custom_imports = dict(imports=['nbseg.register'], allow_failed_imports=False)
 
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(by_epoch=False, interval=100, max_keep_ckpts=2))
+    # With two checkpoints, a training goes on after a kill while one is written or damaged.
+    checkpoint=dict(
+        by_epoch=False,
+        interval=100,
+        max_keep_ckpts=2,
+        backend_args=dict(backend='AtomicBackend')),
+    # Random draws depend on the seed and the iteration, so that resuming does not change them.
+    sampler_seed=dict(type='ExactResumeHook'))
 log_processor = dict(by_epoch=False)
 # The label stage runs in one process; the others wait for longer than NCCL's default ten minutes.
 env_cfg = dict(dist_cfg=dict(timeout=7200))

@@ -7,11 +7,11 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from nbseg.checkpoint import publish
 from nbseg.engine.data_checks import annotation_files
 from nbseg.engine.task import StageTask
+from nbseg.engine.training_checkpoints import latest_checkpoint
 
 
 def train(task: StageTask, resume: str | None) -> dict[str, Any]:
@@ -24,6 +24,9 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
 
     Returns:
         A dict with the ``metrics`` of the test, whose names have no evaluator's prefix.
+
+    Raises:
+        StageError: the checkpoint to continue from is damaged.
     """
     plain, folder = task.config, task.work_dir.folder(task.stage)
     if resume:
@@ -70,9 +73,3 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
                 "--auto-scale-lr needs auto_scale_lr.base_batch_size; add this key to the config"
             )
         plain.auto_scale_lr.enable = True
-
-
-def latest_checkpoint(folder: Path) -> str | None:
-    """Return the last checkpoint that MMEngine wrote, even if the folder has been moved."""
-    latest = find_latest_checkpoint(str(folder))
-    return str(folder / Path(latest).name) if latest else None

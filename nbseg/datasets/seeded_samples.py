@@ -1,0 +1,97 @@
+"""Seed each training sample by its position in the training.
+
+Augmentations draw from global generators, whose states depend on every sample that a process loaded
+before. A resumed training, or one with another number of workers, would therefore augment
+differently. With a seed of its own, a sample depends on nothing but its position.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+
+class SeededIndex(int):
+    """This class is an index of a data set with the ``seed`` of the sample to load."""
+
+    seed: int
+
+
+class SeededSampler(Sampler[int]):
+    """Give each index of another sampler a seed.
+
+    The seed depends on the run's seed and on the sample's position among the samples of all
+    processes, so that no two processes draw alike.
+
+    Args:
+        sampler: sampler of this process; its other attributes are passed on.
+        seed: seed of the run, the same in every process.
+        position: returns the number of samples that this process has drawn when an iterator starts.
+    """
+
+    def __init__(self, sampler: Sampler[int], seed: int, position: Callable[[], int]) -> None:
+        self.sampler = sampler
+        self.run_seed = seed
+        self.position = position
+
+    def __iter__(self) -> Iterator[SeededIndex]:
+        rank, processes = get_dist_info()
+        for position, index in enumerate(self.sampler, self.position()):
+            seeded = SeededIndex(index)
+            seeded.seed = mixed_seed(self.run_seed, position * processes + rank)
+            yield seeded
+
+    def __len__(self) -> int:
+        length: int = getattr(self.sampler, "__len__")()  # noqa: B009  optional in PyTorch
+        return length
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sampler, name)
+
+
+class SeededBatches:
+    """Load batches of a data set; the generators are seeded before each sample.
+
+    Args:
+        dataset: a map-style data set.
+    """
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+
+    def __call__(self, indices: Sequence[SeededIndex]) -> list[Any]:
+        samples = []
+        for index in indices:
+            seed_generators(index.seed)
+            samples.append(self.dataset[int(index)])
+        return samples
+
+
+def seed_samples(loader: DataLoader[Any], seed: int, position: Callable[[], int]) -> None:
+    """Change a data loader in place, before its first iteration, to seed each sample.
+
+    Args:
+        loader: loader with a batch sampler.
+        seed: seed of the run.
+        position: as in :class:`SeededSampler`.
+    """
+    batches, dataset = loader.batch_sampler, loader.dataset
+    batches.sampler = SeededSampler(batches.sampler, seed, position)  # type: ignore[union-attr]
+    # PyTorch's loader calls __getitems__ of a data set, where there is one, with a batch's indices.
+    dataset.__getitems__ = SeededBatches(dataset)  # type: ignore[attr-defined]
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the global generators of Python, numpy and PyTorch's CPU with a number of 32 bits."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+
+
+def mixed_seed(*numbers: int) -> int:
+    """Return a seed of 32 bits that depends on all of the non-negative ``numbers``."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -1,0 +1,72 @@
+"""Write and find the checkpoints of a training that can be killed at any time."""
+
+import re
+from pathlib import Path
+
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.logging import print_log
+
+from nbseg.checkpoint import read_checkpoint
+from nbseg.errors import StageError
+from nbseg.files import replacing
+
+
+@register_backend("AtomicBackend")
+class AtomicBackend(LocalBackend):
+    """Writes local files under a temporary name and renames them when they are complete.
+
+    ``CheckpointHook(backend_args=dict(backend="AtomicBackend"))`` writes checkpoints with this
+    class.
+    """
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write ``obj`` to ``filepath``; after a kill or on a full disk the former file remains."""
+        with replacing(filepath) as temporary:
+            temporary.write_bytes(obj)
+
+
+def latest_checkpoint(folder: Path) -> str | None:
+    """Return the latest readable checkpoint of a training in ``folder``, which may have been moved.
+
+    Damaged checkpoints are passed over with a warning.
+
+    Returns:
+        The checkpoint's path; None if the folder has no checkpoint.
+
+    Raises:
+        StageError: the folder has checkpoints, but none of them can be read.
+    """
+    problems = []
+    for path in _latest_first(folder):
+        try:
+            read_checkpoint(path)
+        except StageError as error:
+            problems.append(str(error))
+            continue
+        if problems:
+            print_log(
+                f"{'; '.join(problems)}. {path} is used instead", logger="current", level="WARNING"
+            )
+        return str(path)
+    if problems:
+        raise StageError(
+            f"no checkpoint in {folder} can be read: {'; '.join(problems)}. Repair one of the "
+            "files, or run without --resume to start this stage from zero"
+        )
+    return None
+
+
+def _latest_first(folder: Path) -> list[Path]:
+    numbers = {
+        path: int(match[1])
+        for path in folder.glob("*.pth")
+        if (match := re.fullmatch(r"(?:iter|epoch)_(\d+)\.pth", path.name))
+    }
+    paths = sorted(numbers, key=numbers.__getitem__, reverse=True)
+    record = folder / "last_checkpoint"
+    if record.exists():
+        # A user's CheckpointHook may name its files otherwise.
+        named = folder / Path(record.read_text().strip()).name
+        if named.is_file() and named not in numbers:
+            paths.insert(0, named)
+    return paths
