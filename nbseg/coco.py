@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbseg.coco_values import canonical_id, has_mask, is_box, normalize
 from nbseg.files import read_json, replacing
 
 # pycocotools is imported in the functions that need it: the shapes set is made, and an exported
@@ -27,7 +27,7 @@ KEYS = {
 def read_coco(
     path: str | Path, tables: Iterable[str] = tuple(KEYS), consistent: bool = True
 ) -> dict[str, Any]:
-    """Read and check a COCO json.
+    """Read and check a COCO json, with values converted by ``nbseg.coco_values.normalize``.
 
     Args:
         path: the json.
@@ -87,19 +87,23 @@ def _check_tables(
                     raise ValueError(
                         f"{path} is not a COCO json: {table}[{position}] has no {key!r}; add it"
                     )
-    if not consistent:
-        return
+    if consistent:
+        _check_references(content, path, tables)
+    normalize(content, path)
+
+
+def _check_references(content: Any, path: str | Path, tables: tuple[str, ...]) -> None:
     for table in tables:
-        counts = Counter(row["id"] for row in content[table])
+        counts = Counter(canonical_id(row["id"]) for row in content[table])
         if len(counts) != len(content[table]):
             ((twice, _),) = counts.most_common(1)
             raise ValueError(f"{path}: the id {twice} occurs twice in {table}; ids must be unique")
     if "annotations" not in tables:
         return
     for key, table in (("image_id", "images"), ("category_id", "categories")):
-        known = {row["id"] for row in content[table]}
+        known = {canonical_id(row["id"]) for row in content[table]}
         for annotation in content["annotations"]:
-            if annotation[key] not in known:
+            if canonical_id(annotation[key]) not in known:
                 raise ValueError(
                     f"{path}: annotation {annotation['id']} has the {key} {annotation[key]}, which "
                     f"the json does not define; add the entry to {table}, or drop the annotation"
@@ -118,8 +122,7 @@ def index_coco(content: dict[str, Any], path: str | Path, masks: bool = False) -
         content: what :func:`read_coco` returned.
         path: the json's path, for messages.
         masks: the view is for work on masks. Boxes and masks are checked, and annotations without a
-            mask are left out of ``anns`` and ``imgToAnns``, as MMDetection leaves them out of
-            training.
+            mask are left out of ``anns`` and ``imgToAnns``, as training leaves them out.
 
     Returns:
         The view with the tables ``imgs``, ``anns``, ``cats`` and ``imgToAnns``.
@@ -137,7 +140,7 @@ def index_coco(content: dict[str, Any], path: str | Path, masks: bool = False) -
     coco.anns = {
         annotation["id"]: annotation
         for annotation in content["annotations"]
-        if not masks or annotation.get("segmentation")
+        if not masks or has_mask(annotation)
     }
     if masks:
         _check_masks(coco, path)
@@ -151,7 +154,7 @@ def _check_masks(coco: COCO, path: str | Path) -> None:
         raise ValueError(f"{path} has no category; add the classes of the masks to categories")
     for annotation in coco.anns.values():
         box = annotation["bbox"]
-        if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
+        if not is_box(box):
             raise ValueError(
                 f"{path}: annotation {annotation['id']} has the bbox {box}; wanted four finite "
                 "numbers"
@@ -163,11 +166,6 @@ def _check_masks(coco: COCO, path: str | Path) -> None:
                 f"{path}: annotation {annotation['id']} has a segmentation that is neither "
                 f"polygons of three or more points nor run lengths ({error}); correct or drop it"
             ) from error
-
-
-def is_number(value: object) -> bool:
-    """Tell whether a value of a json is a finite number."""
-    return isinstance(value, (int, float)) and isfinite(value)
 
 
 def write_coco(path: str | Path, tables: Iterable[tuple[str, Any]]) -> None:
@@ -197,22 +195,39 @@ def write_coco(path: str | Path, tables: Iterable[tuple[str, Any]]) -> None:
 
 
 def category_ids(truth: COCO, classes: Sequence[str], path: str | Path) -> list[int]:
-    """Return the category id of each label.
-
-    MMDetection's ``CocoDataset`` numbers labels in the order of the json, whatever the order of
-    ``metainfo.classes``; names and labels agree only where the two orders do.
+    """Return the category id of each class, found by its name.
 
     Raises:
-        ValueError: the json does not have the classes, or has them in another order.
+        ValueError: the json lacks a class, or two of its categories have the name of one class.
     """
-    ids = [category for category, entry in truth.cats.items() if entry["name"] in set(classes)]
-    names = [truth.cats[category]["name"] for category in ids]
-    if names != list(classes):
+    found = labels_by_name(truth, classes, path)
+    missing = set(classes) - {classes[label] for label in found.values()}
+    if missing:
         raise ValueError(
             f"metainfo.classes is {list(classes)}, but {path} has the categories "
-            f"{[entry['name'] for entry in truth.cats.values()]}; name them in its order"
+            f"{[entry['name'] for entry in truth.cats.values()]}; correct the classes, or add the "
+            "missing categories"
         )
-    return ids
+    return sorted(found, key=lambda category: found[category])
+
+
+def labels_by_name(truth: COCO, classes: Sequence[str], path: str | Path) -> dict[int, int]:
+    """Return the label of each category id: the place of the category's name in ``classes``.
+
+    Categories that are not among the classes have no label.
+
+    Raises:
+        ValueError: two categories have the name of one class.
+    """
+    label_of = {name: label for label, name in enumerate(classes)}
+    found = {i: label_of[c["name"]] for i, c in truth.cats.items() if c["name"] in label_of}
+    for label, count in Counter(found.values()).items():
+        if count > 1:
+            raise ValueError(
+                f"{path} has {count} categories of the name {classes[label]!r}; give each category "
+                "a name of its own"
+            )
+    return found
 
 
 def check_categories(pseudo: COCO, pseudo_path: Path, other: COCO, path: Path) -> None:
@@ -259,13 +274,25 @@ def by_category(annotations: Iterable[dict[str, Any]]) -> dict[int, list[dict[st
     return grouped
 
 
-def to_rle(segmentation: dict[str, Any] | list[Any], height: int, width: int) -> dict[str, Any]:
-    """Return the compressed RLE of an annotation's segmentation, polygons or RLE of any kind."""
+def to_rle(
+    segmentation: dict[str, Any] | list[Any] | None, height: int, width: int
+) -> dict[str, Any]:
+    """Return the compressed RLE of an annotation's segmentation, polygons or RLE of any kind.
+
+    Polygons of less than three points are left out; what has no other part is an empty mask.
+    """
     from pycocotools import mask as coco_mask
 
     rle: Any = segmentation
-    if isinstance(segmentation, list):
-        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+    if not isinstance(segmentation, dict):
+        polygons = [polygon for polygon in segmentation or () if len(polygon) >= 6]
+        if not polygons:
+            return dict(
+                coco_mask.frPyObjects(
+                    {"size": [height, width], "counts": [height * width]}, height, width
+                )
+            )
+        rle = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
     elif isinstance(segmentation["counts"], list):
         rle = coco_mask.frPyObjects(segmentation, height, width)
     return dict(rle)

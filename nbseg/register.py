@@ -3,6 +3,7 @@
 Configs name this module in ``custom_imports`` (``configs/_base_/default_runtime.py``).
 """
 
+import nbseg.datasets.coco_instances
 import nbseg.datasets.image_folder
 import nbseg.datasets.loading
 import nbseg.datasets.samplers

@@ -15,7 +15,7 @@ LAYERS = (
     ("ops",),
     ("structures", "config"),
     ("coco", "checkpoint"),
-    ("images", "errors", "files", "registry"),
+    ("images", "errors", "files", "registry", "coco_values"),
     ("_native",),
     ("__init__",),
 )

@@ -13,7 +13,9 @@ class LoadCroppedAnnotations(LoadAnnotations):
     """Load annotations as MMDetection does, with ``gt_masks`` as :class:`CroppedBitmapMasks`.
 
     The masks are the same, pixel by pixel, but polygons and run lengths are converted to tight
-    bit-packed crops directly, without a bitmap of the image's size.
+    bit-packed crops directly, without a bitmap of the image's size. MMDetection ignores an object
+    with a polygon of less than three points; this transform also ignores an object without a mask,
+    or whose mask covers no pixel.
 
     Args:
         **kwargs: arguments of ``LoadAnnotations``.
@@ -27,8 +29,15 @@ class LoadCroppedAnnotations(LoadAnnotations):
                 "MMDetection's LoadAnnotations(poly2mask=False) keeps polygons"
             )
 
+    def _process_masks(self, results: dict[str, Any]) -> list[Any]:
+        for instance in results.get("instances", ()):
+            # MMDetection ignores an instance with an empty list of polygons.
+            instance["mask"] = instance.get("mask") or []
+        return list(super()._process_masks(results))
+
     def _load_masks(self, results: dict[str, Any]) -> None:
         segmentations = self._process_masks(results)
-        results["gt_masks"] = CroppedBitmapMasks.from_segmentations(
-            segmentations, *results["ori_shape"]
-        )
+        masks = CroppedBitmapMasks.from_segmentations(segmentations, *results["ori_shape"])
+        results["gt_masks"] = masks
+        empty = (masks.crops[:, 2:] == 0).any(dim=1).cpu().numpy()
+        results["gt_ignore_flags"] = results["gt_ignore_flags"] | empty

@@ -7,7 +7,8 @@ from faster_coco_eval import COCO, COCOeval_faster
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
 
-from nbseg.coco import category_ids, read_coco
+from nbseg.coco import category_ids, index_coco, read_coco
+from nbseg.coco_values import area_of
 from nbseg.evaluation.boundary import BoundaryEvaluation, check_dilation_ratio
 from nbseg.registry import METRICS
 
@@ -21,11 +22,12 @@ SUMMARY = {"mAP": 0, "mAP_50": 1, "mAP_75": 2, "mAP_s": 3, "mAP_m": 4, "mAP_l": 
 class InstanceMetric(CocoMetric):
     """COCO average precision of boxes (``bbox``), masks (``segm``) and boundaries (``boundary``).
 
-    The metric differs from ``CocoMetric`` in four ways: values are not rounded; ``max_detections``
-    limits the detections that count for an image (MMDetection's limit is always 100); there is
-    boundary AP (Cheng et al., 2021; ``nbseg.evaluation.boundary``); and an annotation with the id 0
-    can be matched, which COCO's evaluation confuses with no match. Predicted masks may be COCO run
-    lengths; they are not unpacked to the image's size.
+    The metric differs from ``CocoMetric``: values are not rounded; ``max_detections`` limits the
+    detections that count for an image (MMDetection's limit is always 100); there is boundary AP
+    (Cheng et al., 2021; ``nbseg.evaluation.boundary``); categories are found by name, in any order;
+    and the truth may have ids, sizes and flags that COCO's evaluation fails on
+    (``nbseg.coco_values.normalize``) or the annotation id 0, which COCO's evaluation confuses with
+    no match. Predicted masks may be COCO run lengths; they are not unpacked to the image's size.
 
     Args:
         ann_file: COCO json with the ground truth.
@@ -39,8 +41,8 @@ class InstanceMetric(CocoMetric):
     Raises:
         ValueError: the metric is unknown, the ratio or the limit is not positive, an option of
             ``CocoMetric`` has no effect here, or the truth lacks masks that the metric needs; when
-            ``dataset_meta`` is set, the truth lacks a class or has another order of classes; in the
-            evaluation, predictions have no masks, or masks of another size.
+            ``dataset_meta`` is set, the truth lacks a class; in the evaluation, predictions have no
+            masks, or masks of another size.
 
     Values are fractions in [0, 1]; -1 if there is no ground truth of that size.
     """
@@ -65,7 +67,9 @@ class InstanceMetric(CocoMetric):
         check_dilation_ratio(boundary_dilation_ratio)
         if without_effect := sorted(WITHOUT_EFFECT & set(kwargs)):
             raise ValueError(f"InstanceMetric has no options {without_effect}; leave them out")
-        super().__init__(ann_file=ann_file, metric="segm", classwise=classwise, **kwargs)
+        super().__init__(metric="segm", classwise=classwise, **kwargs)
+        # MMDetection would index the raw json, whose values may be of other types.
+        self._coco_api = index_coco(read_coco(ann_file, consistent=False), ann_file)
         self.metrics = metrics
         self.ann_file = ann_file
         self.max_detections = max_detections
@@ -127,10 +131,12 @@ class InstanceMetric(CocoMetric):
         return values
 
     def _truth(self) -> COCO:
-        content = read_coco(self.ann_file, consistent=False)
-        for number, annotation in enumerate(content["annotations"], start=1):
-            annotation["id"] = number
-        return COCO(content)
+        content = self._coco_api.dataset
+        annotations = [
+            {"iscrowd": 0, **annotation, "id": number, "area": area_of(annotation)}
+            for number, annotation in enumerate(content["annotations"], start=1)
+        ]
+        return COCO({**content, "annotations": annotations})
 
     def _check_masks(self) -> None:
         for number, annotation in self._coco_api.anns.items():

@@ -51,5 +51,6 @@ def test_other_classes_and_thresholds_are_refused(tmp_path):
     for wrong in ({"box_threshold": "mtach"}, {"pixel_threshold": "mtach"}):
         with pytest.raises(StageError, match="must be \"match\".* found 'mtach'"):
             check_labeled({**fixed, **wrong})
-    with pytest.raises(StageError, match="name them in its order"):
-        check_labeled({"labeled_json": str(path), "classes": ["dog", "cat"]})
+    check_labeled({"labeled_json": str(path), "classes": ["dog", "cat"]})
+    with pytest.raises(StageError, match="add the missing categories"):
+        check_labeled({"labeled_json": str(path), "classes": ["cat", "cow"]})

@@ -259,7 +259,7 @@ def test_truth_that_does_not_fit_is_refused_before_anything_is_predicted(scene, 
     path = tmp_path / "truth.json"
     truth = copy.deepcopy(scene[0])
     path.write_text(json.dumps(truth))
-    for wrong in (("dog", "car"), CLASSES[::-1]):
+    for wrong in (("dog", "car"), (*CLASSES, "cow")):
         with pytest.raises(ValueError, match="metainfo.classes is .*truth.json has the categories"):
             InstanceMetric(str(path)).dataset_meta = {"classes": wrong}
     del truth["annotations"][3]["segmentation"]
@@ -287,3 +287,46 @@ def test_predictions_can_be_written_alone(scene, tmp_path):
     assert not evaluate(images, samples, tmp_path, outfile_prefix=prefix, format_only=True)
     written = json.loads((tmp_path / "found.segm.json").read_text())
     assert len(written) == sum(len(sample["pred_instances"]["scores"]) for sample in samples)
+
+
+def test_categories_are_found_by_name(scene, tmp_path):
+    truth, samples = scene
+    reordered = {**truth, "categories": truth["categories"][::-1]}
+    kinds = ["bbox", "segm", "boundary"]
+    expected, found = (
+        evaluate(one, samples, tmp_path, metric=kinds, classwise=True) for one in (truth, reordered)
+    )
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda truth: (
+            [image.update(id=2**60 + image["id"]) for image in truth["images"]]
+            + [a.update(image_id=2**60 + a["image_id"]) for a in truth["annotations"]]
+        ),
+        lambda truth: (
+            [image.update(id=f"img_{image['id']}") for image in truth["images"]]
+            + [a.update(image_id=f"img_{a['image_id']}") for a in truth["annotations"]]
+        ),
+        lambda truth: (
+            [category.update(id=f"c{category['id']}") for category in truth["categories"]]
+            + [a.update(category_id=f"c{a['category_id']}") for a in truth["annotations"]]
+        ),
+        lambda truth: [image.update(height=f"{image['height']}") for image in truth["images"]],
+        lambda truth: [image.update(height=float(image["height"])) for image in truth["images"]],
+        lambda truth: [a.update(iscrowd=a["iscrowd"] or None) for a in truth["annotations"]],
+        lambda truth: [a.pop("iscrowd") for a in truth["annotations"] if not a["iscrowd"]],
+        lambda truth: [a.pop("area") for a in truth["annotations"]],
+        lambda truth: [a.update(id=f"a{a['id']}") for a in truth["annotations"]],
+    ],
+)
+def test_values_of_other_types_do_not_change_the_result(scene, tmp_path, change):
+    """Images are numbered from 1 in the scene, as in a json whose ids are no whole numbers."""
+    truth = copy.deepcopy(scene[0])
+    change(truth)
+    found = evaluate(truth, scene[1], tmp_path)
+    for kind in ("bbox", "segm"):
+        for name, value in pycocotools(*scene, kind, 100).items():
+            assert found[f"coco/{kind}_{name}"] == pytest.approx(value, abs=1e-9)

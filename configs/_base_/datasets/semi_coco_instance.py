@@ -30,14 +30,14 @@ test_pipeline = [
 
 metainfo = dict(classes='{classes}')
 labeled_dataset = dict(
-    type='CocoDataset',
+    type='CocoInstanceDataset',
     ann_file='{labeled_json}',
     data_prefix=dict(img='{train_images}'),
     metainfo='{metainfo}',
     filter_cfg=dict(filter_empty_gt=True),
     pipeline='{train_pipeline}')
 pseudo_dataset = dict(
-    type='CocoDataset',
+    type='CocoInstanceDataset',
     ann_file='{pseudo_labels}',
     data_prefix=dict(img='{unlabeled_folder}'),
     metainfo='{metainfo}',
@@ -46,7 +46,7 @@ pseudo_dataset = dict(
 # Set True to allow unlabeled images that are also labeled, as the same files or as copies.
 allow_overlap = False
 val_dataset = dict(
-    type='CocoDataset',
+    type='CocoInstanceDataset',
     ann_file='{val_json}',
     data_prefix=dict(img='{val_images}'),
     metainfo='{metainfo}',
@@ -97,7 +97,7 @@ predict = dict(
         num_workers='{num_workers}',
         drop_last=False,
         dataset=dict(
-            type='CocoDataset',
+            type='CocoInstanceDataset',
             ann_file='{unlabeled_json}',
             data_prefix=dict(img='{unlabeled_folder}'),
             metainfo='{metainfo}',

@@ -6,7 +6,8 @@ from typing import Any
 
 from pycocotools.coco import COCO
 
-from nbseg.coco import check_categories, check_same_images, is_number, load_coco
+from nbseg.coco import check_categories, check_same_images, load_coco
+from nbseg.coco_values import is_number
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,163 @@
+"""Turn the values that annotation tools write into those that training and evaluation need."""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+Entry = dict[str, Any]  # an image, annotation or category of a COCO json
+
+# COCO's evaluation keeps ids as float64, which holds no larger whole numbers exactly.
+LARGEST_ID = 2**53
+# No table is numbered with this value.
+UNKNOWN = -1
+
+
+def normalize(content: dict[str, Any], path: object) -> None:
+    """Convert ids, sizes, boxes, areas and flags of a COCO json to numbers, in place.
+
+    Text that is a number becomes that number, and ``iscrowd: null`` becomes 0. If an id of a table
+    is still no whole number, or exceeds 2**53, the table is numbered 1, 2, ... in its order, and
+    annotations refer to the new numbers (to -1 if the table lacks their entry). Absent keys stay
+    absent.
+
+    Args:
+        content: the json; tables may be missing.
+        path: path of the json, for messages.
+
+    Raises:
+        ValueError: the height or width of an image is not a positive whole number.
+    """
+    images, categories = content.get("images") or [], content.get("categories") or []
+    annotations = content.get("annotations") or []
+    for image in images:
+        for key in ("height", "width"):
+            if key in image:
+                image[key] = _size(image, key, path)
+    for annotation in annotations:
+        if "bbox" in annotation:
+            annotation["bbox"] = _box(annotation["bbox"])
+        for key in ("iscrowd", "ignore"):
+            if key in annotation:
+                annotation[key] = int(bool(as_number(annotation[key] or 0)))
+        if isinstance(annotation.get("area"), str):
+            annotation["area"] = as_number(annotation["area"])
+    for table, reference in ((images, "image_id"), (categories, "category_id")):
+        numbers = _number_entries(table)
+        for annotation in annotations:
+            if reference in annotation:
+                found = canonical_id(annotation[reference])
+                annotation[reference] = numbers.get(found, UNKNOWN) if numbers else found
+    _number_entries(annotations)
+
+
+def as_number(value: Any) -> Any:
+    """Return the number that a text spells, whole numbers as int; any other value unchanged."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return value
+    if isinstance(value, float) and isfinite(value) and value.is_integer():
+        return int(value)
+    return value
+
+
+def canonical_id(value: Any) -> Any:
+    """Return an id as a whole number where it is one; "007" stays a text, because "7" may exist."""
+    if isinstance(value, str):
+        number = as_number(value)
+        return number if str(number) == value else value
+    return as_number(value) if isinstance(value, float) else value
+
+
+def has_mask(annotation: Mapping[str, Any]) -> bool:
+    """Tell whether an annotation has run lengths, or a polygon of at least three points."""
+    mask = annotation.get("segmentation")
+    if isinstance(mask, list):
+        return any(map(_is_polygon, mask))
+    return isinstance(mask, dict) and bool(mask.get("counts")) and "size" in mask
+
+
+def reason_left_out(annotation: Mapping[str, Any]) -> str | None:
+    """Return why no mask is trained on an annotation; None if one is.
+
+    Args:
+        annotation: an annotation after :func:`normalize`.
+    """
+    if annotation.get("iscrowd"):
+        return "crowds (iscrowd 1)"
+    if annotation.get("ignore"):
+        return "ignored (ignore 1)"
+    if not has_mask(annotation):
+        return "without a mask"
+    box = annotation["bbox"]
+    if not is_box(box) or box[2] < 1 or box[3] < 1 or area_of(annotation) <= 0:
+        return "smaller than a pixel or without an area"
+    return None
+
+
+def is_box(box: Any) -> bool:
+    """Tell whether a value is a list of four finite numbers."""
+    return isinstance(box, list) and len(box) == 4 and all(map(is_number, box))
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value of a json is a finite number."""
+    return isinstance(value, (int, float)) and isfinite(value)
+
+
+def area_of(annotation: Mapping[str, Any]) -> float:
+    """Return the ``area`` of an annotation; where the key is absent or null, that of its mask.
+
+    The area of polygons is the sum of their areas. An annotation without a mask has the area of
+    its box.
+    """
+    if annotation.get("area") is not None:
+        return float(annotation["area"]) if is_number(annotation["area"]) else 0.0
+    mask = annotation.get("segmentation")
+    if isinstance(mask, list) and has_mask(annotation):
+        return sum(_polygon_area(polygon) for polygon in mask if _is_polygon(polygon))
+    if isinstance(mask, dict) and has_mask(annotation) and isinstance(mask["counts"], list):
+        return float(sum(mask["counts"][1::2]))
+    if isinstance(mask, dict) and has_mask(annotation):
+        from pycocotools import mask as coco_mask
+
+        return float(coco_mask.area(mask))
+    return float(annotation["bbox"][2] * annotation["bbox"][3])
+
+
+def _is_polygon(polygon: Any) -> bool:
+    return isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
+
+
+def _polygon_area(polygon: list[float]) -> float:
+    xs, ys = polygon[0::2], polygon[1::2]
+    pairs = zip(xs, ys, [*xs[1:], xs[0]], [*ys[1:], ys[0]], strict=True)
+    return abs(sum(x0 * y1 - x1 * y0 for x0, y0, x1, y1 in pairs)) / 2
+
+
+def _number_entries(table: list[Entry]) -> dict[Any, int]:
+    """Make the ids of a table whole numbers; return {old: new}, empty if the ids were kept."""
+    ids = [canonical_id(entry.get("id")) for entry in table]
+    if all(type(number) is int and abs(number) <= LARGEST_ID for number in ids):
+        numbers: dict[Any, int] = {}
+    else:
+        numbers = {old: new for new, old in enumerate(dict.fromkeys(ids), start=1)}
+    for entry, number in zip(table, ids, strict=True):
+        if "id" in entry:
+            entry["id"] = numbers.get(number, number)
+    return numbers
+
+
+def _size(image: Entry, key: str, path: object) -> int:
+    value = as_number(image[key])
+    if type(value) is not int or value < 1:
+        raise ValueError(
+            f"{path}: image {image.get('id')} has the {key} {image[key]!r}; wanted a whole number "
+            "of pixels"
+        )
+    return value
+
+
+def _box(box: Any) -> Any:
+    return [as_number(value) if isinstance(value, str) else value for value in box or ()]

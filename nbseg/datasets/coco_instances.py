@@ -1,0 +1,48 @@
+"""Read COCO jsons whose categories have any ids and any order."""
+
+from collections import defaultdict
+from typing import Any
+
+from mmdet.datasets import CocoDataset
+from mmengine.fileio import get_local_path
+
+from nbseg.coco import index_coco, labels_by_name, read_coco
+from nbseg.coco_values import area_of, is_box
+from nbseg.registry import DATASETS
+
+
+@DATASETS.register_module()
+class CocoInstanceDataset(CocoDataset):
+    """This data set maps categories to labels by name: label i is ``metainfo['classes'][i]``.
+
+    MMDetection's ``CocoDataset`` numbers labels in the order of the json, whatever the order of the
+    classes, so two jsons can disagree without an error. Here a json may list its categories in any
+    order, lack some classes and have others, whose objects are left out. Values are converted by
+    ``nbseg.coco_values.normalize``; an absent ``area`` is that of the mask.
+
+    Raises:
+        ValueError: the file is not a COCO json, or has two categories of one name.
+    """
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Return the images with their objects, in the order of the json."""
+        with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
+            truth = index_coco(read_coco(path), self.ann_file)
+        self.cat2label = labels_by_name(truth, self.metainfo["classes"], self.ann_file)
+        self.cat_ids = sorted(self.cat2label, key=lambda category: self.cat2label[category])
+        self.cat_img_map: dict[int, list[int]] = defaultdict(list)
+        for annotation in truth.anns.values():
+            self.cat_img_map[annotation["category_id"]].append(annotation["image_id"])
+        return [
+            self.parse_data_info(
+                {
+                    "raw_img_info": {**image, "img_id": number},
+                    "raw_ann_info": [
+                        {**annotation, "area": area_of(annotation)}
+                        for annotation in truth.imgToAnns.get(number, ())
+                        if is_box(annotation["bbox"])
+                    ],
+                }
+            )
+            for number, image in truth.imgs.items()
+        ]
