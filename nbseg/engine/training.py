@@ -1,14 +1,16 @@
 """Run a training stage: train, test, and publish the checkpoint."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.runner import Runner
 
 from nbseg.checkpoint import publish
+from nbseg.deploy.detector import load_detector
 from nbseg.engine.data_checks import annotation_files
 from nbseg.engine.task import StageTask
 from nbseg.engine.training_checkpoints import latest_checkpoint
@@ -23,7 +25,8 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
             continues from that checkpoint; None starts from zero.
 
     Returns:
-        A dict with the ``metrics`` of the test, whose names have no evaluator's prefix.
+        A dict with the ``metrics`` of the published checkpoint, whose names have no evaluator's
+        prefix.
 
     Raises:
         StageError: the checkpoint to continue from is damaged.
@@ -35,15 +38,37 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
         plain.resume = checkpoint is not None
     runner = Runner.from_cfg(plain)
     runner.train()
-    metrics = {name.split("/", 1)[-1]: float(value) for name, value in runner.test().items()}
+    published = task.work_dir.checkpoint(task.stage)
     if is_main_process():
-        trained = latest_checkpoint(folder)
-        if trained is None:
-            raise FileNotFoundError(
-                f"the training wrote no checkpoint to {folder}; add a CheckpointHook to the config"
-            )
-        publish(trained, task.work_dir.checkpoint(task.stage))
+        publish(_trained(runner, folder), published)
+    barrier()
+    # Test the published file in a new model, as tools/test.py does: hooks such as EMAHook keep
+    # weights of their own, and the model inside the runner may have others than the checkpoint.
+    model = load_detector(plain, published)
+    runner.model = runner.wrap_model(plain.get("model_wrapper_cfg"), model)
+    metrics = {name.split("/", 1)[-1]: float(value) for name, value in runner.test().items()}
     return {"metrics": metrics}
+
+
+def _trained(runner: Runner, folder: Path) -> Path | str:
+    """Return the checkpoint to publish: the best one if the config asks for it, or the last one."""
+    indicators = _save_best(runner.cfg)
+    info = runner.message_hub.runtime_info
+    best = info.get("best_ckpt") or info.get(f"best_ckpt_{''.join(indicators[:1])}")
+    if indicators and best:
+        return folder / Path(best).name
+    trained = latest_checkpoint(folder)
+    if trained is None:
+        raise FileNotFoundError(
+            f"the training wrote no checkpoint to {folder}; add a CheckpointHook to the config"
+        )
+    return trained
+
+
+def _save_best(plain: Config) -> list[str]:
+    hook = (plain.get("default_hooks") or {}).get("checkpoint") or {}
+    indicators = hook.get("save_best") or []
+    return [indicators] if isinstance(indicators, str) else list(indicators)
 
 
 def training_inputs(task: StageTask) -> dict[str, Path]:
@@ -60,8 +85,15 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
     """Apply the command line's ``--amp`` and ``--auto-scale-lr`` to a plain config, in place.
 
     Raises:
-        ValueError: torch finds no GPU, or the config has no base batch size.
+        ValueError: torch finds no GPU, the config has no base batch size, or it asks for the best
+            checkpoint without a validation.
     """
+    schedule = plain.train_cfg
+    if _save_best(plain) and schedule.get("val_begin", 1) > schedule.get("max_iters", math.inf):
+        raise ValueError(
+            f"save_best needs a validation, but val_interval {schedule.val_interval} is longer "
+            f"than the training of {schedule.max_iters} iterations; lower val_interval"
+        )
     if amp:
         if not torch.cuda.is_available():
             raise ValueError("--amp needs a GPU, but torch finds none; remove --amp")
