@@ -18,7 +18,8 @@ class ImageFolderDataset(BaseDetDataset):
     their path below the folder; ``img_id`` is the 1-based position in this order. Each item has
     ``img_path``, ``file_name`` (path below the folder with forward slashes, as in a COCO json),
     ``img_id``, ``height``, ``width`` and ``instances=[]``. There is no ``ann_file``.
-    ``metainfo=dict(classes=...)`` names the classes that a model predicts.
+    ``metainfo=dict(classes=...)`` names the classes that a model predicts. ``unreadable`` lists the
+    images that are left out.
 
     Raises:
         FileNotFoundError: the folder does not exist or has no readable image; the message counts
@@ -59,6 +60,7 @@ class ImageFolderDataset(BaseDetDataset):
                     "instances": [],
                 }
             )
+        self.unreadable = list(unreadable)
         first = next(iter(unreadable.values()), "")
         if not data_list:
             raise FileNotFoundError(

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from nbseg.errors import StageError
 from nbseg.files import file_hash, write_json
+from nbseg.images import image_names
 
 # Config keys that do not change the result of a stage.
 IRRELEVANT_PARTS = {
@@ -25,6 +26,8 @@ IRRELEVANT_PARTS = {
     "images_per_part",
 }
 MISSING = "(absent)"
+# Inputs that may gain and lose images: the stage then continues, and keeps what it has made.
+GROWING = "unlabeled images"
 
 
 class Manifest:
@@ -64,8 +67,12 @@ class Manifest:
         return [
             f"{name} ({path})"
             for name, path in inputs.items()
-            if recorded.get(name) != (file_hash(path) if path.exists() else MISSING)
+            if recorded.get(name) != (_fingerprint(path) if path.exists() else MISSING)
         ]
+
+    def has_other_images(self, inputs: dict[str, Path]) -> bool:
+        """Return whether an input that may gain and lose images has changed."""
+        return any(change.startswith(GROWING) for change in self.changed_inputs(inputs))
 
     def refuse_changes(
         self, keys: dict[str, Any] | None = None, inputs: dict[str, Path] | None = None
@@ -74,13 +81,14 @@ class Manifest:
 
         Args:
             keys: current settings; None skips their check.
-            inputs: current input files, by name; None skips their check.
+            inputs: current input files, by name; None skips their check. Inputs that may gain and
+                lose images are not checked.
 
         Raises:
             StageError: settings or files changed; the message names the changes and what to do.
         """
         changes = [] if keys is None else self.changes(keys)
-        changes += [] if inputs is None else self.changed_inputs(inputs)
+        changes += [c for c in self.changed_inputs(inputs or {}) if not c.startswith(GROWING)]
         if changes:
             stage = self.content["stage"]
             more = f" (and {len(changes) - 5} more)" if len(changes) > 5 else ""
@@ -88,6 +96,19 @@ class Manifest:
                 f"stage {stage} in {self.path.parent} was created with different settings or "
                 f"files: {'; '.join(changes[:5])}{more}. Re-run it (--redo {stage}, or delete "
                 f"{self.path}), or choose another --work-dir"
+            )
+
+    def refuse_missing(self, stage: str, inputs: dict[str, Path]) -> None:
+        """Refuse a stage whose input files are missing.
+
+        Raises:
+            FileNotFoundError: some files are missing; the message names them.
+        """
+        absent = [f"{what}: {path}" for what, path in inputs.items() if not path.exists()]
+        if absent:
+            raise FileNotFoundError(
+                f"stage {stage}: missing input file(s): {'; '.join(absent)}. Run the stage that "
+                "creates them, or fix the path"
             )
 
     def start(self, stage: str, keys: dict[str, Any], inputs: dict[str, Path]) -> None:
@@ -98,7 +119,7 @@ class Manifest:
             "finished": False,
             "hash": hashlib.sha256(text.encode()).hexdigest(),
             "keys": json.loads(text),
-            "inputs": {name: file_hash(path) for name, path in inputs.items()},
+            "inputs": {name: _fingerprint(path) for name, path in inputs.items()},
         }
         write_json(self.path, self.content, indent=1)
 
@@ -106,6 +127,13 @@ class Manifest:
         """Record that the stage finished, with its results."""
         self.content.update(finished=True, **results)
         write_json(self.path, self.content, indent=1)
+
+
+def _fingerprint(path: Path) -> str:
+    """Return the hash of a file's content, or of the names of a folder's images."""
+    if path.is_dir():
+        return hashlib.sha256("\n".join(image_names(path)).encode()).hexdigest()
+    return file_hash(path)
 
 
 def relevant_keys(

@@ -121,15 +121,13 @@ class Pipeline:
         inputs = stage.inputs(task)
         if self._kept(name):
             manifest.refuse_changes(inputs=inputs)
+        if self._up_to_date(name):
             _announce(f"[{name}] finished before, kept ({manifest.path.parent})")
             return
-        absent = [f"{what}: {path}" for what, path in inputs.items() if not path.exists()]
-        if absent:
-            raise FileNotFoundError(
-                f"stage {name}: missing input file(s): {'; '.join(absent)}. Run the stage that "
-                "creates them, or fix the path"
-            )
-        continued = manifest.started and self.resume and stage.resumes and name not in self.redo
+        manifest.refuse_missing(name, inputs)
+        # A finished stage that comes here has other unlabeled images than before.
+        resumed = manifest.started and (self.resume or manifest.finished)
+        continued = resumed and stage.resumes and name not in self.redo
         if continued:
             manifest.refuse_changes(self._keys(name), inputs)
         if is_main_process():
@@ -153,7 +151,7 @@ class Pipeline:
         check_data(plain, {self.work_dir.pseudo_labels, self.work_dir.checkpoint("teacher")})
         if "label" in self.stages:
             check_labeled(self.settings.label)
-        predicts = "predict" in self.stages and not self._kept("predict")
+        predicts = "predict" in self.stages and not self._up_to_date("predict")
         if predicts and is_main_process() and not self.config.get("allow_overlap"):
             teacher = stage_config(self.config, "teacher", self.work_dir)
             check_overlap(teacher, plain["predict"])
@@ -162,6 +160,10 @@ class Pipeline:
 
     def _kept(self, name: str) -> bool:
         return self._manifest(name).finished and name not in self.redo
+
+    def _up_to_date(self, name: str) -> bool:
+        inputs = STAGES[name].inputs(self._task(name))
+        return self._kept(name) and not self._manifest(name).has_other_images(inputs)
 
     def _task(self, name: str) -> StageTask:
         return StageTask(name, self.configs[name], self.work_dir, self.teacher_checkpoint)

@@ -1,17 +1,26 @@
 """Predict unlabeled images in an MMEngine loop, and write the predictions to disk as they come."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.dist import barrier, get_rank, get_world_size
+from mmengine.dataset import BaseDataset, pseudo_collate
+from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.runner import BaseLoop, Runner
+from torch.utils.data import Dataset
 
 from nbseg.errors import StageError
-from nbseg.pseudo.predictions import ImagePredictions, PredictionStore, PredictionWriter
+from nbseg.images import read_image
+from nbseg.pseudo.predictions import (
+    ImagePredictions,
+    PredictionStore,
+    PredictionWriter,
+    write_index,
+)
 from nbseg.registry import DATASETS, LOOPS
 
 
@@ -20,13 +29,16 @@ class PseudoLabelLoop(BaseLoop):
     """Predicts unlabeled images with a ``MaskTTAModel``.
 
     Use this loop as the ``test_cfg`` of a runner. Images in the store are not predicted again, so
-    that a killed run continues where it stopped, also with another number of processes. The images
-    of a batch do not depend on the missing images or the number of processes: with other images in
-    its batch, an image is padded differently and its predictions differ in the last digit.
+    that a killed run continues where it stopped, also with another number of processes, and a
+    grown data set only needs the new images. The images of a batch do not depend on the missing
+    images or the number of processes: with other images in its batch, an image is padded
+    differently and its predictions differ in the last digit.
+
+    An image that cannot be read is left out with a warning.
 
     Args:
         runner: the runner.
-        dataloader: config of the unlabeled images' data loader, without a sampler.
+        dataloader: config of the unlabeled images' data loader, without a sampler and a collate_fn.
         evaluator: ignored; a runner passes an evaluator to every test loop.
         store: folder of the prediction store; None is ``{runner.work_dir}/predictions``.
         images_per_part: number of images between two writes to the store.
@@ -44,43 +56,57 @@ class PseudoLabelLoop(BaseLoop):
         self.images_per_part = images_per_part
         dataset = DATASETS.build(dataloader["dataset"])
         dataset.full_init()
-        finished = PredictionStore(self.store).file_names() if os.path.isdir(self.store) else {}
-        image_ids = []
+        finished = PredictionStore(self.store).predicted() if os.path.isdir(self.store) else {}
+        self.images: dict[int, str] = {}
+        names = []
         for i in range(len(dataset)):
             info = dataset.get_data_info(i)
-            name = os.path.relpath(info["img_path"], dataset.data_prefix["img"])
-            if finished.get(info["img_id"], name) != name:
-                raise StageError(
-                    f"image {info['img_id']} is {name}, but {self.store} has predictions of "
-                    f"{finished[info['img_id']]} under that id: the unlabeled images have "
-                    "changed; re-run the predict stage (--redo predict)"
-                )
-            image_ids.append(info["img_id"])
+            names.append(os.path.relpath(info["img_path"], dataset.data_prefix["img"]))
+            self.images[int(info["img_id"])] = names[-1]
         if finished:
-            left = len(set(image_ids) - set(finished))
-            runner.logger.info(f"{len(finished)} images are already predicted, {left} are left")
+            left = len(set(names) - set(finished))
+            known = len(set(names) & set(finished))
+            runner.logger.info(f"{known} images are already predicted, {left} are left")
         missing = [
             indices
             for indices in _batches(len(dataset), dataloader["batch_size"])
-            if not all(image_ids[i] in finished for i in indices)
+            if not all(names[i] in finished for i in indices)
         ]
         own = [i for indices in missing[get_rank() :: get_world_size()] for i in indices]
         # Every process must list the finished images before any process writes new ones.
         barrier()
-        super().__init__(runner, {**dataloader, "dataset": dataset, "sampler": own})
+        images = {"dataset": ReadableImages(dataset), "sampler": own}
+        super().__init__(runner, {**dataloader, **images, "collate_fn": collate_readable})
 
     @torch.no_grad()
     def run(self) -> dict[str, Any]:
-        """Predict all missing images."""
+        """Predict all missing images.
+
+        Returns:
+            A dict with the number of ``images`` in the store and the names that are ``left_out``.
+
+        Raises:
+            StageError: an image has disappeared since the start, or none can be read.
+        """
         runner = self.runner
         runner.call_hook("before_test")
         runner.call_hook("before_test_epoch")
         runner.model.eval()
-        dataset = self.dataloader.dataset
+        dataset = self.dataloader.dataset.dataset
         classes = dataset.metainfo["classes"]
         writer = PredictionWriter(self.store, classes, self.images_per_part, get_rank())
         image_folder = dataset.data_prefix["img"]
-        for index, batch in enumerate(self.dataloader):
+        for index, (batch, errors) in enumerate(self.dataloader):
+            for error in errors:
+                if isinstance(error, FileNotFoundError):
+                    writer.flush()
+                    raise StageError(
+                        f"an unlabeled image has disappeared: {error}; put it back, or remove it "
+                        "from the data set, and continue with --resume"
+                    )
+                runner.logger.warning(f"left out of the pseudo-labels: {error}")
+            if batch is None:
+                continue
             runner.call_hook("before_test_iter", batch_idx=index, data_batch=batch)
             samples = runner.model.test_step(batch)
             writer.append([image_predictions(sample, image_folder) for sample in samples])
@@ -89,7 +115,57 @@ class PseudoLabelLoop(BaseLoop):
         barrier()
         runner.call_hook("after_test_epoch", metrics={})
         runner.call_hook("after_test")
-        return {}
+        return self._finish()
+
+    def _finish(self) -> dict[str, Any]:
+        """Write the store's index, and name the images that were left out."""
+        predicted = PredictionStore(self.store).predicted()
+        images = {number: name for number, name in self.images.items() if name in predicted}
+        unread = {name for name in self.images.values() if name not in predicted}
+        # A folder's data set does not have the images whose header cannot be read.
+        left_out = sorted(unread | set(getattr(self.dataloader.dataset.dataset, "unreadable", ())))
+        if not images:
+            raise StageError(f"none of the {len(left_out)} unlabeled images can be read")
+        if left_out:
+            more = ", ..." if len(left_out) > 5 else ""
+            self.runner.logger.warning(
+                f"{len(left_out)} of {len(images) + len(left_out)} unlabeled images cannot be read "
+                f"and are left out of the pseudo-labels: {', '.join(left_out[:5])}{more}"
+            )
+        if is_main_process():
+            write_index(self.store, images, left_out)
+        return {"images": len(images), "left_out": left_out}
+
+
+class ReadableImages(Dataset[Any]):
+    """Gives the items of a data set, and the error in place of an image that cannot be read.
+
+    Args:
+        dataset: MMDetection data set.
+    """
+
+    def __init__(self, dataset: BaseDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self.dataset[index]
+        except Exception:  # a transform may raise any error, MMCV's an AssertionError
+            try:
+                read_image(self.dataset.get_data_info(index)["img_path"])
+            except (OSError, ValueError) as error:
+                return error
+            raise
+
+
+def collate_readable(items: Sequence[Any]) -> tuple[Any, list[Exception]]:
+    """Return the batch of the items that are not errors, None if there is none, and the errors."""
+    errors = [item for item in items if isinstance(item, Exception)]
+    readable = [item for item in items if not isinstance(item, Exception)]
+    return (pseudo_collate(readable) if readable else None), errors
 
 
 def _batches(num_images: int, batch_size: int) -> list[range]:

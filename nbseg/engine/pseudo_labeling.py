@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 
 from nbseg.checkpoint import load_strictly
 from nbseg.engine.data_checks import annotation_files
+from nbseg.engine.manifest import GROWING, Manifest
 from nbseg.engine.pseudo_report import write_pseudo_report
 from nbseg.engine.task import StageTask
 from nbseg.errors import StageError
@@ -21,17 +22,24 @@ def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
     Args:
         task: the stage.
         resume: unused; the pipeline deletes the store's parts unless the stage is resumed.
+
+    Returns:
+        A dict with the number of ``images``, and the names of those ``left_out``.
     """
     runner = Runner.from_cfg(task.config)
     load_strictly(runner.model, task.teacher_checkpoint)
-    runner.test()
-    return {}
+    results: dict[str, Any] = runner.test()
+    return results
 
 
 def prediction_inputs(task: StageTask) -> dict[str, Path]:
-    """Return the files that the predict stage reads, by name."""
-    paths = annotation_files(task.config.test_dataloader.dataset)
-    images = {f"unlabeled images {number}": path for number, path in enumerate(paths)}
+    """Return the files that the predict stage reads, and a folder of images, by name."""
+    dataset = task.config.test_dataloader.dataset
+    folder = Path(dataset.get("data_root") or "") / (dataset.get("data_prefix") or {}).get(
+        "img", ""
+    )
+    paths = annotation_files(dataset) or [folder]
+    images = {f"{GROWING} {number}": path for number, path in enumerate(paths)}
     return {"teacher checkpoint": task.teacher_checkpoint, **images}
 
 
@@ -46,10 +54,17 @@ def label(task: StageTask, resume: str | None) -> dict[str, Any]:
         The ``info`` of the json.
 
     Raises:
-        StageError: no pseudo-label can be made with these settings.
+        StageError: the predict stage has not finished, or no pseudo-label can be made with these
+            settings.
     """
     if not is_main_process():
         return {}
+    manifest = Manifest(task.work_dir.manifest("predict"))
+    if not manifest.finished:
+        raise StageError(
+            f"the predict stage in {manifest.path.parent} has not finished; continue it first "
+            "(--stages predict,label --resume)"
+        )
     settings = {key: value for key, value in task.config.label.items() if key != "ann_file"}
     store = PredictionStore(task.work_dir.predictions)
     try:

@@ -72,7 +72,7 @@ class WorkDir:
         """Delete checkpoints or partial predictions so that a stage starts from scratch."""
         patterns = ["iter_*.pth", "epoch_*.pth", "best_*.pth", "last_checkpoint"]
         if stage == "predict":
-            patterns = [f"{self.predictions.name}/part-*"]
+            patterns = [f"{self.predictions.name}/{name}" for name in ("part-*", "images.json")]
         for pattern in patterns if stage != "label" else []:
             for file in self.folder(stage).glob(pattern):
                 file.unlink()

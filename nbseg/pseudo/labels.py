@@ -62,7 +62,7 @@ def make_pseudo_labels(
         The ``info`` of the json: thresholds, targets, counts, and the data that they follow from:
         ``foreground_at_threshold`` by pixel threshold v / 255, and per class a ``score_histogram``
         of 100 bins from 0 to 1. ``labeled_foreground_fraction`` is None if the pixel threshold is
-        fixed.
+        fixed. ``left_out`` names the unlabeled images that could not be read.
 
     Annotations are written one by one: memory holds the scores of all predictions, but only the
     masks of one part of the store.
@@ -103,6 +103,7 @@ def make_pseudo_labels(
         "pixel_threshold": pixel,
         "labeled_foreground_fraction": fraction,
         "foreground_at_threshold": foreground.tolist(),
+        "left_out": store.left_out(),
         "classes": _class_info(candidates, classes, thresholds, per_image),
     }
     annotations = (

@@ -13,9 +13,17 @@ A store is a folder of parts. A part is an ``.npz`` file with the predictions of
 A part is renamed into place when it is complete, so every part in the folder is readable, and an
 interrupted run continues with the images that are in no part. Readers return images by ascending
 id, so the result does not depend on which process predicted an image, or when.
+
+The file ``images.json``, written at the end, lists the images of the data set:
+
+    {"images": [[id, file_name], ...], "left_out": [file_name of an image that cannot be read, ...]}
+
+Parts are read by file name. An image that has left the data set keeps its predictions, but readers
+skip it; the others are read under their current ids. Without ``images.json``, readers return all
+images of the parts.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +31,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nbseg.files import replacing
+from nbseg.files import read_json, replacing, write_json
+
+INDEX = "images.json"
 
 
 class ImagePredictions(NamedTuple):
@@ -104,6 +114,11 @@ class PredictionWriter:
         self._pending = []
 
 
+def write_index(folder: str | Path, images: Mapping[int, str], left_out: Sequence[str]) -> None:
+    """Write a store's ``images.json``: file names by id, and the names of those left out."""
+    write_json(Path(folder) / INDEX, {"images": list(images.items()), "left_out": list(left_out)})
+
+
 class PredictionStore:
     """Reads a store image by image; if two parts hold an image, the first part counts.
 
@@ -142,30 +157,52 @@ class PredictionStore:
                 return list(part["classes"].tolist())
         return []
 
-    def file_names(self) -> dict[int, str]:
-        """Return the file name of each image that the store holds, by its id."""
-        names: dict[int, str] = {}
+    def predicted(self) -> dict[str, int]:
+        """Return the id at its prediction of each image in the parts, by its file name."""
+        ids: dict[str, int] = {}
         for path in self._parts():
             with np.load(path) as part:
-                for image_id, name in zip(
-                    part["image_id"].tolist(), part["file_name"].tolist(), strict=True
+                for name, image_id in zip(
+                    part["file_name"].tolist(), part["image_id"].tolist(), strict=True
                 ):
-                    names.setdefault(image_id, name)
-        return names
+                    ids.setdefault(name, image_id)
+        return ids
+
+    def file_names(self) -> dict[int, str]:
+        """Return the file name of each image that readers return, by its id."""
+        index = self._index()
+        if index is None:
+            return {image_id: name for name, image_id in self.predicted().items()}
+        return dict(index["images"])
+
+    def left_out(self) -> list[str]:
+        """Return the names of the data set's images that could not be read."""
+        return list((self._index() or {}).get("left_out", ()))
 
     def __len__(self) -> int:
         return len(self.file_names())
 
     def __iter__(self) -> Iterator[ImagePredictions]:
-        places: dict[int, tuple[Path, int]] = {}
+        places: dict[str, tuple[Path, int]] = {}
         for path in self._parts():
             with np.load(path) as part:
-                for row, image_id in enumerate(part["image_id"].tolist()):
-                    places.setdefault(image_id, (path, row))
+                for row, name in enumerate(part["file_name"].tolist()):
+                    places.setdefault(name, (path, row))
+        images = self.file_names()
+        lost = [name for name in images.values() if name not in places]
+        if lost:
+            raise ValueError(
+                f"{self.folder} has lost the predictions of {len(lost)} images, the first: "
+                f"{lost[0]}; predict again (--redo predict)"
+            )
         read = lru_cache(self.PARTS_IN_MEMORY)(_read_part)
-        for image_id in sorted(places):
-            path, row = places[image_id]
-            yield read(path)[row]
+        for image_id in sorted(images):
+            path, row = places[images[image_id]]
+            yield read(path)[row]._replace(image_id=image_id)
+
+    def _index(self) -> dict[str, Any] | None:
+        path = self.folder / INDEX
+        return dict(read_json(path)) if path.exists() else None
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob("part-*.npz"))

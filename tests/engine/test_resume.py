@@ -8,17 +8,23 @@ import torch
 from run_records import as_if_killed, logged_steps, manifest
 
 from nbseg.datasets.shape_outlines import CLASSES
+from nbseg.engine.work_dir import WorkDir
 from nbseg.pseudo.predictions import PredictionStore, PredictionWriter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+def keep_nothing(run):
+    """Empty the store as a new run does, and return the first image."""
+    first = next(iter(PredictionStore(run.work_dir / "pseudo_labels" / "predictions")))
+    WorkDir(run.work_dir).clear("predict")
+    return first
+
+
 def keep_one_image(run):
     """Leave one image in the store, marked by a score that no model gives."""
+    first = keep_nothing(run)
     folder = run.work_dir / "pseudo_labels" / "predictions"
-    first = next(iter(PredictionStore(folder)))
-    for part in folder.glob("part-*"):
-        part.unlink()
     writer = PredictionWriter(folder, CLASSES)
     writer.append([first._replace(scores=np.full_like(first.scores, 2))])
     writer.flush()
@@ -45,17 +51,17 @@ def test_a_killed_prediction_goes_on_with_the_missing_images(moved, make_pipelin
     assert set(original) == {image_id}
 
 
-def test_other_images_under_known_ids_are_refused(moved, make_pipeline):
+def test_another_image_under_a_known_id_is_predicted(moved, make_pipeline):
     as_if_killed(moved, "predict")
-    folder = moved.work_dir / "pseudo_labels" / "predictions"
-    first = next(iter(PredictionStore(folder)))
-    for part in folder.glob("part-*"):
-        part.unlink()
-    writer = PredictionWriter(folder, CLASSES)
-    writer.append([first._replace(file_name="another.png")])
+    store = PredictionStore(moved.work_dir / "pseudo_labels" / "predictions")
+    names = store.file_names()
+    first = keep_nothing(moved)
+    writer = PredictionWriter(store.folder, CLASSES)
+    writer.append([first._replace(file_name="another.png", scores=np.full_like(first.scores, 2))])
     writer.flush()
-    with pytest.raises(ValueError, match="has predictions of another.png under that id"):
-        make_pipeline(moved, stages=["predict"], resume="auto").run()
+    make_pipeline(moved, stages=["predict"], resume="auto").run()
+    assert marked_images(moved) == []
+    assert {image.image_id: image.file_name for image in store} == names
 
 
 def test_without_resume_prediction_starts_again(moved, make_pipeline):

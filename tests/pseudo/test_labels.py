@@ -161,6 +161,7 @@ def test_an_object_gets_one_label(store, labeled, tmp_path):
     # Image 11 shows its best cat as a dog too, better than all other dogs.
     as_dog = first._replace(
         image_id=15,
+        file_name="b/15.png",
         boxes=first.boxes[[0, 0, 3]],
         scores=np.array([0.95, 0.92, 0.7], np.float32),
         labels=np.array([0, 1, 1]),
@@ -202,7 +203,9 @@ def test_masks_without_a_pixel_are_left_out(store, labeled, tmp_path):
     out = tmp_path / "out.json"
     writer = PredictionWriter(store.folder, CLASSES)
     first = images()[0]
-    writer.append([first._replace(image_id=15, soft_masks=first.soft_masks // 3)])
+    writer.append(
+        [first._replace(image_id=15, file_name="b/15.png", soft_masks=first.soft_masks // 3)]
+    )
     writer.flush()
     make_pseudo_labels(store, labeled, CLASSES, out, box_threshold=0.85, pixel_threshold=0.5)
     assert kept(out) == [(11, 20, 0.99), (11, 30, 0.9)]

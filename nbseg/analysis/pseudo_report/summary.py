@@ -94,7 +94,10 @@ def summarize(inputs: ReportInputs) -> PseudoLabelSummary:
         labeled_foreground_fraction=info.get("labeled_foreground_fraction"),
         foreground_at_threshold=tuple(curve) if curve else None,
         classes=classes,
-        warnings=tuple(_warnings(classes, per_image, labeled_mean, len(pseudo.imgs), empty)),
+        warnings=(
+            *_left_out(info.get("left_out") or ()),
+            *_warnings(classes, per_image, labeled_mean, len(pseudo.imgs), empty),
+        ),
     )
 
 
@@ -141,6 +144,11 @@ def _histogram(scores: Iterable[float]) -> list[int]:
     edges = np.arange(HISTOGRAM_BINS + 1) / HISTOGRAM_BINS
     counts, _ = np.histogram(list(scores), bins=edges)
     return [int(count) for count in counts]
+
+
+def _left_out(names: Sequence[str]) -> Iterator[str]:
+    if names:
+        yield f"{len(names)} unlabeled images could not be read and are left out: {_names(names)}."
 
 
 def _warnings(
