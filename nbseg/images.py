@@ -36,6 +36,15 @@ class ImageHeader(NamedTuple):
     bits: int
     several: bool
 
+    def notes(self) -> list[str]:
+        """Return what of the file is not read, as ends of the sentence "these images ..."."""
+        notes = []
+        if self.bits > 8:
+            notes.append(f"have {self.bits} bits per channel, of which the upper 8 are read")
+        if self.several:
+            notes.append("have several frames or pages, of which the first is read")
+        return notes
+
 
 def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
     """Return the paths of the files below a folder, relative to it and sorted.

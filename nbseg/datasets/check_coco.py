@@ -14,7 +14,7 @@ from nbseg._native import crops_from_rle
 from nbseg.coco import read_coco
 from nbseg.datasets.converters.coco_json import Prepared, Summary
 from nbseg.datasets.converters.parallel import parallel_map
-from nbseg.images import image_size
+from nbseg.images import image_header
 
 # Largest distance in pixels between a box and its mask: COCO's boxes enclose polygons, not pixels.
 TOLERANCE = 2.0
@@ -26,6 +26,9 @@ UNIQUE = (
     ("images", "file_name", "a name"),
     ("categories", "name", "a name"),
 )
+
+# Begins the kinds that are reported, but are no problems.
+NOTE = "note: "
 
 # The kind of a problem, and the image or annotation that has the problem.
 Problem = tuple[str, str]
@@ -44,7 +47,8 @@ def check_coco(
         workers: number of processes.
 
     Returns:
-        The content of the json, and for each kind of problem the images and annotations with it.
+        The content of the json, with notes on images that are not read whole, and for each kind of
+        problem the images and annotations with it.
 
     Raises:
         FileNotFoundError: the json or the folder does not exist.
@@ -85,7 +89,13 @@ def check_coco(
     for found in parallel_map(look, items, workers, f"checking {path.name}"):
         for kind, which in found:
             problems[kind].append(which)
-    return Prepared(path, image_folder, content["categories"], summary), dict(problems)
+    notes = [
+        f"{len(problems[kind])} images {kind.removeprefix(NOTE)}, the first: {problems[kind][0]}"
+        for kind in sorted(problems)
+        if kind.startswith(NOTE)
+    ]
+    problems = {kind: which for kind, which in problems.items() if not kind.startswith(NOTE)}
+    return Prepared(path, image_folder, content["categories"], summary, notes=notes), problems
 
 
 def _problems_of(
@@ -94,17 +104,18 @@ def _problems_of(
     image, annotations = item
     name, wanted = image["file_name"], (image["height"], image["width"])
     path = folder / name
-    if not path.is_file():
-        found = [("images that are missing", str(path))]
+    found: list[Problem] = []
+    try:
+        header = image_header(path)
+    except FileNotFoundError:
+        found.append(("images that are missing", str(path)))
+    except (OSError, ValueError) as error:
+        found.append(("images that cannot be read", str(error)))
     else:
-        size = image_size(path)
-        if size is None:
-            found = [("images that cannot be read", name)]
-        elif size != wanted:
-            text = f"{name}: {size[1]}x{size[0]}, {wanted[1]}x{wanted[0]} in the json"
-            found = [("images of another size", text)]
-        else:
-            found = []
+        found += [(NOTE + note, name) for note in header.notes()]
+        if header[:2] != wanted:
+            text = f"{name}: {header.width}x{header.height}, {wanted[1]}x{wanted[0]} in the json"
+            found.append(("images of another size", text))
     for annotation in annotations:
         kind = _problem_of(annotation, *wanted)
         if kind:
