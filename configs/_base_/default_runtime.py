@@ -11,7 +11,8 @@ default_hooks = dict(
         max_keep_ckpts=2,
         backend_args=dict(backend='AtomicBackend')),
     # Random draws depend on the seed and the iteration, so that resuming does not change them.
-    sampler_seed=dict(type='ExactResumeHook'))
+    sampler_seed=dict(type='ExactResumeHook'),
+    resumed_validation=dict(type='ResumedValidationHook'))
 log_processor = dict(by_epoch=False)
 # The label stage runs in one process; the others wait for longer than NCCL's default ten minutes.
 env_cfg = dict(dist_cfg=dict(timeout=7200))

@@ -1,8 +1,10 @@
-"""Augment the student's images strongly."""
+"""Augment images with albumentations, reproducibly."""
 
+import random
 from typing import Any
 
 import albumentations
+import mmdet.datasets.transforms
 import numpy as np
 from mmcv.transforms import BaseTransform
 
@@ -76,3 +78,21 @@ class StrongColorAugmentation(BaseTransform):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(prob={self.prob}, max_blur={self.max_blur})"
+
+
+@TRANSFORMS.register_module(force=True)
+class Albu(mmdet.datasets.transforms.Albu):
+    """This class is MMDetection's ``Albu`` with reproducible draws; the arguments are the same.
+
+    albumentations 2 draws from generators of its own, which MMDetection does not seed: two runs
+    with one seed would differ, and all loader workers would draw alike. Here the generators are
+    seeded from numpy's global generator for each image.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
+        seed = int(np.random.randint(2**31))
+        # With set_random_seed, each operation would have a generator of its own with the same seed,
+        # so that two operations of equal probability would always be applied together.
+        self.aug.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        transformed: dict[str, Any] | None = super().transform(results)
+        return transformed

@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_rank
-from mmengine.hooks import DistSamplerSeedHook
+from mmengine.hooks import DistSamplerSeedHook, Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from nbseg.datasets.seeded_samples import mixed_seed, seed_generators, seed_samples
@@ -62,6 +62,35 @@ class ExactResumeHook(DistSamplerSeedHook):
         for name, parameter in _model(runner).named_parameters():
             if name in gradients:
                 parameter.grad = gradients[name].to(parameter)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Note in the next checkpoints when the model was validated last."""
+        runner.message_hub.update_info("validated_iter", runner.iter)
+
+
+@HOOKS.register_module()
+class ResumedValidationHook(Hook):
+    """Runs the validation between whose checkpoint and whose end a training was killed.
+
+    MMEngine writes the checkpoint of an iteration before it validates, and goes on with the next
+    iteration when it resumes. Without this hook, the score would be missing where the best
+    checkpoint is chosen, and where a scheduler waits for scores to settle.
+    """
+
+    # After CheckpointHook has read from the checkpoint which one is the best so far.
+    priority = "LOWEST"
+
+    def before_train(self, runner: Runner) -> None:
+        """Validate a resumed training if the last finished iteration ends with a validation."""
+        loop = runner.train_loop
+        epochs = isinstance(loop, EpochBasedTrainLoop)
+        done, end = (loop.epoch, loop.max_epochs) if epochs else (loop.iter, loop.max_iters)
+        if not done or runner.val_loop is None or done < loop.val_begin:
+            return
+        loop._decide_current_val_interval()
+        due = done % loop.val_interval == 0 or done == end
+        if due and runner.message_hub.runtime_info.get("validated_iter") != loop.iter:
+            runner.val_loop.run()
 
 
 def _model(runner: Runner) -> nn.Module:

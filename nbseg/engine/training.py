@@ -13,7 +13,7 @@ from nbseg.checkpoint import publish
 from nbseg.deploy.detector import load_detector
 from nbseg.engine.data_checks import annotation_files
 from nbseg.engine.task import StageTask
-from nbseg.engine.training_checkpoints import latest_checkpoint
+from nbseg.engine.training_checkpoints import latest_checkpoint, remove_partial_checkpoints
 
 
 def train(task: StageTask, resume: str | None) -> dict[str, Any]:
@@ -32,6 +32,8 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
         StageError: the checkpoint to continue from is damaged.
     """
     plain, folder = task.config, task.work_dir.folder(task.stage)
+    if is_main_process():
+        remove_partial_checkpoints(folder)
     if resume:
         checkpoint = latest_checkpoint(folder) if resume == "auto" else resume
         plain.load_from = checkpoint or plain.load_from

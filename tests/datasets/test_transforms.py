@@ -217,3 +217,22 @@ def test_pipeline_of_mmdetection_keeps_boxes_and_masks(tmp_path):
     truth = item["data_samples"].gt_instances
     assert truth.bboxes.tensor.tolist() == [[10, 10, 30, 30]]
     assert truth.masks.to_ndarray().sum() == 20 * 20
+
+
+def _albu(probability=0.5):
+    """MMDetection's name in a config, with two operations that leave a trace."""
+    operations = [{"type": name, "p": probability} for name in ("HorizontalFlip", "InvertImg")]
+    return TRANSFORMS.build({"type": "Albu", "transforms": operations})
+
+
+def test_albu_draws_from_the_seeded_generator():
+    image = _image()
+    runs = []
+    for _ in range(2):
+        albu = _albu()
+        np.random.seed(5)
+        runs.append([albu({"img": image.copy()})["img"] for _ in range(40)])
+    for first, second in zip(*runs, strict=True):
+        np.testing.assert_array_equal(first, second)
+    # Each operation is applied or not on its own: all four combinations occur.
+    assert len({one.tobytes() for one in runs[0]}) == 4

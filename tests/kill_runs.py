@@ -1,0 +1,208 @@
+"""Kill whole runs at random moments, resume each with --resume, and compare what they end with.
+
+python tests/kill_runs.py --runs 30 --seed 0 --work work_dirs/kills
+
+A run trains the control arm, a teacher and a student on a tiny generated set. One run, which nobody
+interrupts, is the reference. Every other run is killed (SIGKILL to the whole process group) one to
+three times, at moments drawn evenly from the reference's duration, and each attempt uses another
+number of loader workers. All files that a run leaves must then equal the reference's: the tensors
+of every published checkpoint, the predictions, the pseudo-labels, the metrics, the reports.
+
+The command prints a line for each run and a summary, and returns 1 if a run differs. Called again
+with the same folder, it goes on after the last finished run.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import re
+import runpy
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from yapf.yapflib import yapf_api
+
+import nbseg.register  # noqa: F401  attempts are forked, so that they need not import it again
+from nbseg.checkpoint import read_checkpoint
+from nbseg.datasets.shapes import ShapesOptions, generate_shapes
+from nbseg.engine.work_dir import WorkDir
+from nbseg.pseudo.predictions import PredictionStore
+
+TESTS = Path(__file__).resolve().parent
+TRAIN = TESTS.parent / "tools" / "train.py"
+TRAINED = ("control", "teacher", "student")
+# Checkpoints are fewer than iterations, so that a resumed training repeats some.
+CHANGES = """
+iterations = {iterations}
+teacher = dict(iterations={iterations})
+randomness = dict(deterministic=True)
+default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=2), logger=dict(interval=1))
+"""
+
+
+def make_config(folder, iterations):
+    """Write the set and the config of all runs, and return the config's path."""
+    data, config = folder / "shapes", folder / "config.py"
+    if not config.exists():
+        generate_shapes(data, ShapesOptions(size=64, train=6, val=2))
+        tiny = folder / "tiny.py"
+        text = runpy.run_path(str(TESTS / "engine" / "conftest.py"))["CONFIG"]
+        text = text.replace("{repository}", str(TESTS.parent)).replace("{data}", str(data))
+        tiny.write_text(text)
+        config.write_text("_base_ = './tiny.py'" + CHANGES.format(iterations=iterations))
+    return config
+
+
+def start(config, work_dir, workers, log):
+    """Fork a process that leads its own group and runs tools/train.py; return its id."""
+    process = os.fork()
+    if process:
+        return process
+    status = 1
+    try:
+        os.setsid()
+        for stream in (1, 2):
+            os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+        # Laying out configs neatly would take most of a tiny training.
+        yapf_api.FormatCode = lambda text, **style: (text, True)
+        options = (f"num_workers={workers}", f"persistent_workers={workers > 0}")
+        arguments = ["--work-dir", work_dir, "--resume", "--cfg-options", *options]
+        sys.argv = [str(TRAIN), str(config), *map(str, arguments)]
+        runpy.run_path(str(TRAIN), run_name="__main__")
+        status = 0
+    except SystemExit as refusal:
+        print(refusal)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def finishes(process, limit):
+    """Wait for a process at most ``limit`` seconds, and kill its group then.
+
+    Returns:
+        True if the process finished, False if it was killed.
+    """
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        done, status = os.waitpid(process, os.WNOHANG)
+        if done:
+            if status:
+                raise SystemExit(
+                    f"an attempt failed with status {os.waitstatus_to_exitcode(status)}"
+                )
+            return True
+        time.sleep(0.01)
+    os.killpg(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    return False
+
+
+def place(log):
+    """Return where a killed attempt was: the stage that its log names last, and the iteration."""
+    text = log.read_text()
+    starts = [*re.finditer(r"^\[(\w+)\] starts", text, re.M)]
+    if not starts:
+        return "before the first stage"
+    iterations = re.findall(r"Iter\(train\) \[\s*(\d+)/", text[starts[-1].end() :])
+    return starts[-1][1] + (f" after iteration {iterations[-1]}" if iterations else "")
+
+
+def digests(work_dir):
+    """Return a SHA-256 for everything that a run leaves, by name."""
+    paths = WorkDir(work_dir)
+    found = {}
+    for stage in TRAINED:
+        digest = hashlib.sha256()
+        for name, tensor in sorted(read_checkpoint(paths.checkpoint(stage))["state_dict"].items()):
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        found[f"weights of {stage}"] = digest.hexdigest()
+    digest = hashlib.sha256()
+    # A kill changes how images are distributed over the parts of the store.
+    for image in sorted(PredictionStore(paths.predictions), key=lambda image: image.image_id):
+        for value in image:
+            digest.update(value.tobytes() if hasattr(value, "tobytes") else str(value).encode())
+    found["predictions"] = digest.hexdigest()
+    files = [paths.metrics, paths.pseudo_labels, *paths.splits.rglob("*.json")]
+    files += [*work_dir.glob("*/predictions.*.json"), *paths.report.rglob("*")]
+    for file in filter(Path.is_file, files):
+        content = file.read_bytes().replace(str(work_dir).encode(), b"{work_dir}")
+        found[str(file.relative_to(work_dir))] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def reference_run(config, folder):
+    """Make the uninterrupted run, or read its record: duration in seconds and digests."""
+    record = folder / "reference.json"
+    if not record.exists():
+        shutil.rmtree(folder / "reference", ignore_errors=True)
+        began = time.monotonic()
+        finishes(start(config, folder / "reference", 0, folder / "reference.log"), 3600)
+        duration = time.monotonic() - began
+        content = {"duration": duration, "digests": digests(folder / "reference")}
+        record.write_text(json.dumps(content))
+    return json.loads(record.read_text())
+
+
+def killed_run(config, folder, reference, draw):
+    """Run with one to three kills; return where it was killed and the names of what differs."""
+    left, kills = reference["duration"], []
+    work_dir = folder / "run"
+    shutil.rmtree(work_dir, ignore_errors=True)
+    planned = draw.randint(1, 3)
+    for number in range(planned + 1):
+        log = folder / f"attempt_{number}.log"
+        log.write_text("")
+        delay = draw.uniform(0, max(left, 0.3 * reference["duration"]))
+        limit = delay if number < planned else 3600
+        if finishes(start(config, work_dir, draw.choice((0, 1, 2)), log), limit):
+            break
+        kills.append(f"{place(log)} ({delay:.1f} s)")
+        left -= delay
+    found, expected = digests(work_dir), reference["digests"]
+    names = sorted({*found, *expected})
+    return kills, [name for name in names if found.get(name) != expected.get(name)]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=30, help="number of runs that are killed")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
+    parser.add_argument("--work", type=Path, required=True, help="folder of all runs")
+    parser.add_argument("--iterations", type=int, default=8, help="iterations of a training")
+    arguments = parser.parse_args()
+    folder = arguments.work.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    config = make_config(folder, arguments.iterations)
+    reference = reference_run(config, folder)
+    print(f"reference: {reference['duration']:.1f} s, {len(reference['digests'])} results")
+    same = kills = 0
+    for number in range(arguments.runs):
+        record = folder / f"run_{arguments.seed}_{number}.json"
+        if not record.exists():
+            draw = random.Random(f"{arguments.seed} {number}")
+            record.write_text(json.dumps(killed_run(config, folder, reference, draw)))
+        places, differences = json.loads(record.read_text())
+        same, kills = same + (not differences), kills + len(places)
+        verdict = f"DIFFERS: {', '.join(differences)}" if differences else "same"
+        print(f"run {number}: killed in {'; '.join(places) or 'nothing'}: {verdict}", flush=True)
+    print(f"{same} of {arguments.runs} runs with {kills} kills end like the uninterrupted run")
+    return int(same < arguments.runs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
