@@ -199,17 +199,34 @@ def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:
         model = getattr(model, "module")  # noqa: B009  a submodule, which mypy takes for a Tensor
     content = read_checkpoint(checkpoint)
     state = content.get("state_dict", content)
+    refuse_other_model(model, state, checkpoint)
+    refuse_non_finite(state, checkpoint)
+    model.load_state_dict(state)
+
+
+def refuse_other_model(model: nn.Module, state: dict[str, Any], source: str | Path) -> None:
+    """Refuse weights whose names or shapes differ from the model's.
+
+    Raises:
+        StageError: names or shapes differ; the message has the first ones.
+    """
     expected = model.state_dict()
     wrong = [k for k in expected if k not in state or state[k].shape != expected[k].shape]
     unknown = [k for k in state if k not in expected]
     if wrong or unknown:
-        raise StageError(
-            f"{checkpoint} is not a checkpoint of the config's model: {len(wrong)} parameters are "
-            f"missing or of another shape {wrong[:3]}, {len(unknown)} are unknown {unknown[:3]}; "
-            "use the config.py in the checkpoint's folder"
+        shapes = [k for k in wrong if k in state]
+        example = "".join(
+            f"; {k} is {tuple(state[k].shape)} instead of {tuple(expected[k].shape)}"
+            for k in shapes[:1]
         )
-    refuse_non_finite(state, checkpoint)
-    model.load_state_dict(state)
+        # Only the heads of a detector depend on the number of classes.
+        if shapes and not unknown and all("head" in k for k in wrong):
+            example += ", so it has another number of classes"
+        raise StageError(
+            f"{source} is not a checkpoint of the config's model: {len(wrong)} of {len(expected)} "
+            f"parameters are missing or of another shape {wrong[:3]}, {len(unknown)} are unknown "
+            f"{unknown[:3]}{example}; use the config.py in the checkpoint's folder"
+        )
 
 
 def _load_as_data(load: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

@@ -20,6 +20,7 @@ import nbseg.models.distance_to_boundary_loss
 import nbseg.models.mask_tta
 import nbseg.models.noise_tolerant_mask_head
 import nbseg.models.point_rend_roi_head
+import nbseg.models.pretrained_weights
 import nbseg.models.refine_mask_head
 import nbseg.models.refine_mask_roi_head
 import nbseg.models.rle_mask_head

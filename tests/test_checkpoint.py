@@ -77,10 +77,10 @@ def test_a_wrapper_gives_way_to_the_model_inside(saved):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"width": 4}, r"3 parameters are missing or of another shape \['body.weight', "),
+        ({"width": 4}, r"3 of 4 parameters are missing or of another shape \['body.weight', "),
         (
             {"head": "other"},
-            r"2 parameters are missing .*other.weight.*2 are unknown .*head.weight",
+            r"2 of 4 parameters are missing .*other.weight.*2 are unknown .*head.weight",
         ),
     ],
 )

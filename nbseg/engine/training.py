@@ -14,6 +14,7 @@ from nbseg.deploy.detector import load_detector
 from nbseg.engine.data_checks import annotation_files
 from nbseg.engine.task import StageTask
 from nbseg.engine.training_checkpoints import latest_checkpoint, remove_partial_checkpoints
+from nbseg.engine.weights import MatchingWeightsHook
 
 
 def train(task: StageTask, resume: str | None) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
         plain.load_from = checkpoint or plain.load_from
         plain.resume = checkpoint is not None
     runner = Runner.from_cfg(plain)
+    runner.register_hook(MatchingWeightsHook())
     runner.train()
     published = task.work_dir.checkpoint(task.stage)
     if is_main_process():

@@ -2,7 +2,8 @@
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
 anchor_scales = [4]
-backbone_weights = 'open-mmlab://mobilenet_v2'
+# A MobileNetV2 of MMPretrain or MMDetection, as a file or as a name in MMEngine's lists.
+backbone_weights = 'open-mmlab://mmdet/mobilenet_v2'
 roi_extractor = dict(
     out_channels=64, featmap_strides=[4, 8, 16, 32], roi_layer=dict(sampling_ratio=2))
 

@@ -1,0 +1,204 @@
+"""Load those weights of a file that fit a module by name and shape, and refuse other files.
+
+MMEngine loads what fits and warns about the rest, so that the weights of another library leave a
+model untrained. Importing this module registers an initializer that refuses such files under
+MMEngine's name ``Pretrained``, for all ``init_cfg``.
+"""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from mmdet.registry import WEIGHT_INITIALIZERS
+from mmengine.logging import print_log
+from mmengine.model import PretrainedInit, update_init_info
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+from nbseg.checkpoint import refuse_non_finite
+from nbseg.errors import StageError
+
+# Keys under which training programs store the weights beside other things.
+WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state", "module")
+# Beginnings of names that show which library wrote a file.
+LIBRARIES = {
+    "features.": "torchvision's",
+    "conv_stem.": "timm's",
+    "blocks.": "timm's",
+    "backbone.bottom_up.": "Detectron2's",
+}
+# A few tensors may be new, such as the offsets of deformable convolutions; the rest must match.
+ENOUGH = 0.9
+
+
+@WEIGHT_INITIALIZERS.register_module(name="Pretrained")
+class MatchingPretrainedInit(PretrainedInit):  # type: ignore[misc]
+    """Initialize a module from a file, which must fit the module.
+
+    It takes the arguments of MMEngine's ``PretrainedInit``. Without ``prefix`` the names in the
+    file may begin with any common prefix, such as ``backbone.`` or ``module.``.
+
+    Raises:
+        StageError: too few of the module's weights are in the file.
+    """
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load the weights into ``module``."""
+        print_log(f"load model from: {self.checkpoint}", logger="current")
+        content = CheckpointLoader.load_checkpoint(self.checkpoint, self.map_location, "current")
+        kind = type(module).__name__
+        load_matching(
+            module,
+            content,
+            self.checkpoint,
+            what=f"the {kind} with init_cfg",
+            advice=f"backbone_weights wants a {kind} of MMPretrain, MMDetection or a run of nbseg",
+            prefix=self.prefix,
+        )
+        if hasattr(module, "_params_init_info"):
+            update_init_info(module, init_info=self._get_init_info())
+
+
+def load_matching(
+    module: nn.Module,
+    content: dict[str, Any],
+    source: str,
+    what: str,
+    advice: str,
+    prefix: str | None = None,
+) -> dict[str, Tensor]:
+    """Load the weights of a file into a module, and refuse a file that does not fit.
+
+    At least 90% of the module's tensors must match by name and shape. If the module has a
+    ``backbone``, this holds for the backbone, and at least half of all tensors must match: heads
+    may be new or have another number of classes. The log names what stays as initialized.
+
+    Args:
+        module: the module, which also adapts weights through its own hooks for loading.
+        content: content of the file: tensors by name, possibly below a key such as ``model``.
+        source: path or address of the file, for messages.
+        what: name of the module in messages.
+        advice: end of the message about a file that does not fit.
+        prefix: prefix of the names in the file; None finds the prefix that fits.
+
+    Returns:
+        The file's tensors, by their names without the prefix.
+
+    Raises:
+        StageError: the file has no weights, or too few that fit, or some are not finite.
+    """
+    state = _weights(content, source)
+    refuse_non_finite(state, source)
+    wanted = _countable(module.state_dict())
+    prefix = _best_prefix(state, wanted, source) if prefix is None else prefix.rstrip(".") + "."
+    named = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    left, unknown = _load(module, named)
+    core = [name for name in wanted if name.startswith("backbone.")]
+    enough = _share(wanted, left) >= 0.5 if core else True
+    enough &= _share(core or wanted, left) >= ENOUGH
+    # A deeper backbone has all the tensors of a shallower one, and more.
+    rooms = {_room(name) for name in core or wanted}
+    strangers = [name for name in unknown if _room(name) in rooms]
+    if not enough or len(strangers) > (1 - ENOUGH) * len(core or wanted):
+        counts = f"{len(wanted) - len(left)} of the model's {len(wanted)} tensors match"
+        if strangers:
+            counts += f", {len(strangers)} tensors of the file have no place in the model"
+        raise StageError(
+            f"{source} does not fit {what}: {counts}. "
+            f"The file has, for example, {_example(state, strangers)}; "
+            f"the model wants {_example(wanted, left)}. {_cause(state, wanted, left)}{advice}"
+        )
+    if left:
+        print_log(
+            f"{source}: {len(left)} of {len(wanted)} tensors of {what} stay as initialized, such "
+            f"as {_example(wanted, left)}",
+            logger="current",
+            level=logging.WARNING,
+        )
+    return named
+
+
+def _weights(content: dict[str, Any], source: str) -> dict[str, Tensor]:
+    inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), content)
+    state = {name: value for name, value in inner.items() if isinstance(value, Tensor)}
+    if not state:
+        raise StageError(
+            f"{source} has no weights by name; its keys are {list(map(str, inner))[:5]}. Save the "
+            "model's state_dict()"
+        )
+    return state
+
+
+def _countable(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    # Checkpoints of old versions lack this counter of batch normalization.
+    return {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+
+
+def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor], source: str) -> str:
+    """Return the prefix of the file's names after which most names are the module's."""
+    matches = Counter[str]()
+    for name, value in state.items():
+        for start in [0, *(dot.end() for dot in re.finditer(r"\.", name))]:
+            target = wanted.get(name[start:])
+            if target is not None and target.shape == value.shape:
+                matches[name[:start]] += 1
+    most = max(matches.values(), default=0)
+    best = [prefix for prefix, count in matches.items() if count == most]
+    if not best or "" in best:
+        return ""
+    if len(best) > 1 and most > len(wanted) / 2:
+        raise StageError(
+            f"{source} has several models that fit, with the prefixes {', '.join(best)}; choose "
+            f"one with init_cfg.prefix={best[0]!r}, or save one of them alone"
+        )
+    return best[0]
+
+
+def _load(module: nn.Module, state: dict[str, Tensor]) -> tuple[list[str], list[str]]:
+    """Load what fits; return the module's names that were not loaded, and the names left over.
+
+    It is the loop of ``nn.Module.load_state_dict``, which does not load what has another shape.
+    """
+    missing: list[str] = []
+    unknown: list[str] = []
+    errors: list[str] = []
+
+    def load(part: nn.Module, own: dict[str, Tensor], prefix: str) -> None:
+        part._load_from_state_dict(own, prefix, {}, True, missing, unknown, errors)
+        for name, child in part._modules.items():
+            if child is not None:
+                path = f"{prefix}{name}."
+                load(child, {k: v for k, v in own.items() if k.startswith(path)}, path)
+
+    load(module, dict(state), "")
+    other_shape = [match[1] for e in errors if (match := re.match(r"size mismatch for (\S+):", e))]
+    left = [name for name in (*missing, *other_shape) if not name.endswith("num_batches_tracked")]
+    return left, [name for name in unknown if not name.endswith("num_batches_tracked")]
+
+
+def _share(names: Collection[str], left: list[str]) -> float:
+    """Return the share of the names that are not left."""
+    return 1 - len(set(names) & set(left)) / len(names)
+
+
+def _room(name: str) -> str:
+    """Return the first part of a name, such as ``layer1``, below ``backbone``."""
+    return name.removeprefix("backbone.").split(".")[0]
+
+
+def _example(state: dict[str, Tensor], names: Iterable[str]) -> str:
+    name = next((name for name in names if name in state), next(iter(state)))
+    return f"{name} {tuple(state[name].shape)}"
+
+
+def _cause(state: dict[str, Tensor], wanted: dict[str, Tensor], left: list[str]) -> str:
+    if any(f"backbone.{name}" in wanted for name in state):
+        return "It is a backbone alone: give it as backbone_weights=FILE. "
+    if any(name in state for name in left):
+        return "Its names fit, but not its shapes: it has another width or depth. "
+    for begin, library in LIBRARIES.items():
+        if any(name.startswith(begin) for name in state):
+            return f"Its names are {library}: convert it. "
+    return ""
