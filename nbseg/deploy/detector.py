@@ -20,14 +20,19 @@ def load_detector(config: Config, checkpoint: str | Path) -> Any:
         FileNotFoundError: the checkpoint is missing.
         ValueError: the checkpoint belongs to another model.
     """
+    detector = build_detector(config)
+    load_strictly(detector, checkpoint)
+    return detector.eval()
+
+
+def build_detector(config: Config) -> Any:
+    """Return the detector of a plain MMDetection config, with random weights."""
     if config.get("custom_imports"):
         import_modules_from_strings(**config.custom_imports)
     init_default_scope(config.get("default_scope", "mmdet"))
     model = copy.deepcopy(config.model)
     model.setdefault("data_preprocessor", config.get("data_preprocessor"))
-    detector = MODELS.build(model)
-    load_strictly(detector, checkpoint)
-    return detector.eval()
+    return MODELS.build(model)
 
 
 def class_names(config: Config, checkpoint: str | Path, detector: Any) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from nbseg.engine.stages import (
 )
 from nbseg.engine.task import StageTask
 from nbseg.engine.training import set_training_options
+from nbseg.engine.weights import check_weights
 from nbseg.engine.work_dir import WorkDir
 from nbseg.files import write_json
 
@@ -157,6 +158,7 @@ class Pipeline:
             check_overlap(teacher, plain["predict"])
         if replaced_by_user(self.config, "teacher"):
             check_checkpoint(self.teacher_checkpoint)
+        check_weights([self._task(name) for name in plain if not self._kept(name)])
 
     def _kept(self, name: str) -> bool:
         return self._manifest(name).finished and name not in self.redo

@@ -1,5 +1,6 @@
 """Compare weights that a stage starts from with its model, before training and when they load."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,38 +10,50 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
-from nbseg.checkpoint import refuse_other_model
+from nbseg.checkpoint import load_strictly, refuse_other_model
+from nbseg.deploy.detector import build_detector
+from nbseg.engine.task import StageTask
 from nbseg.models.pretrained_weights import MatchingPretrainedInit, load_matching
-from nbseg.registry import HOOKS, MODELS
+from nbseg.registry import HOOKS
 
 ADVICE = "load_from wants a checkpoint of the config's detector"
 
 
-def check_weights(plain: Config) -> None:
-    """Refuse weights of ``init_cfg`` and ``load_from`` that do not fit the model.
+def check_weights(tasks: Sequence[StageTask]) -> None:
+    """Refuse weights that do not fit the models of stages, before any of the stages runs.
 
-    Call this function in every process: MMEngine's downloads wait for one another.
+    The weights are those of ``init_cfg`` and ``load_from`` of a training, and the teacher's in the
+    predict stage. Call this function in every process: MMEngine's downloads wait for one another.
 
     Args:
-        plain: plain config of a training stage. A ``load_from`` that does not exist yet is not
-            compared: a stage may make it.
+        tasks: stages that will run; the checkpoints that they will make are not read.
 
     Raises:
         FileNotFoundError: a file of ``init_cfg`` does not exist.
         StageError: a file cannot be read, or too little of it fits the model.
     """
+    made = {task.work_dir.checkpoint(task.stage) for task in tasks}
+    for task in tasks:
+        teacher = task.teacher_checkpoint
+        if task.stage != "predict":
+            _check_training(task.config, made)
+        elif teacher not in made and teacher.is_file():
+            load_strictly(build_detector(task.config), teacher)
+
+
+def _check_training(plain: Config, made: Collection[Path]) -> None:
     source = plain.get("load_from")
-    if source and "://" not in source and not Path(source).exists():
-        source = None
+    if source and "://" not in source and (Path(source) in made or not Path(source).exists()):
+        source = None  # another stage makes it, or the stage refuses to start
     if not source and "Pretrained" not in str(plain.model):
         return
-    model = MODELS.build({"data_preprocessor": plain.get("data_preprocessor"), **plain.model})
+    model = build_detector(plain)
     for module in model.modules():
         for init in _init_cfgs(module):
             if init.get("type") == "Pretrained":
                 MatchingPretrainedInit(**{k: v for k, v in init.items() if k != "type"})(module)
     if source:
-        content = CheckpointLoader.load_checkpoint(source, "cpu")
+        content = CheckpointLoader.load_checkpoint(source, "cpu", "current")
         load_matching(model, content, source, "the model", ADVICE)
 
 

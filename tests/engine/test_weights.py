@@ -1,0 +1,125 @@
+"""Weights that stages start from: refused before any stage runs."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.config import Config
+from run_records import as_if_killed
+
+from nbseg.checkpoint import read_checkpoint
+from nbseg.engine.stages import stage_config, teacher_checkpoint
+from nbseg.engine.task import StageTask
+from nbseg.engine.weights import check_weights
+from nbseg.engine.work_dir import WorkDir
+from nbseg.errors import StageError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def unstarted(finished, tmp_path):
+    return SimpleNamespace(**{**vars(finished), "work_dir": tmp_path / "run"})
+
+
+def changed(finished, tmp_path, change, stage="teacher"):
+    """Write a finished stage's checkpoint with other weights, and return its path."""
+    content = read_checkpoint(finished.work_dir / stage / f"{stage}.pth")
+    path = tmp_path / "changed.pth"
+    torch.save({**content, "state_dict": change(dict(content["state_dict"]))}, path)
+    return str(path)
+
+
+def of_eighty_classes(state):
+    return {**state, "roi_head.bbox_head.fc_cls.weight": torch.zeros(81, 32)}
+
+
+def with_nan(state):
+    return {**state, "neck.lateral_convs.0.conv.weight": torch.full((16, 8, 1, 1), float("nan"))}
+
+
+def of_detectron2(state):
+    return {f"backbone.bottom_up.{name}": value for name, value in state.items()}
+
+
+def of_tensorflow(state):
+    return {name.replace(".", "/"): value for name, value in state.items()}
+
+
+def task(run, stage, changes):
+    """Return a stage of the tiny config with some keys changed."""
+    config = Config.fromfile(run.config)
+    config.merge_from_dict(changes)
+    work_dir = WorkDir(run.work_dir)
+    plain = stage_config(config, stage, work_dir)
+    return StageTask(stage, plain, work_dir, teacher_checkpoint(config, work_dir))
+
+
+REFUSED = {
+    "other classes": (
+        of_eighty_classes,
+        r"fc_cls.weight is \(81, 32\) instead of \(6, 32\), so it has another number of classes",
+    ),
+    "diverged": (with_nan, "NaN or infinite weights in 1 of .*lateral_convs.0.conv.weight"),
+    "other library": (of_detectron2, "are unknown .*backbone.bottom_up"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_own_teacher_that_does_not_fit_is_refused(finished, tmp_path, case):
+    change, message = REFUSED[case]
+    own = {"teacher.checkpoint": changed(finished, tmp_path, change)}
+    with pytest.raises(StageError, match=f"changed.pth .*{message}"):
+        check_weights([task(finished, "predict", own)])
+
+
+def test_weights_to_start_from_are_compared(finished, tmp_path):
+    file = changed(finished, tmp_path, of_tensorflow)
+    with pytest.raises(StageError, match="changed.pth does not fit the model: 0 of the model's "):
+        check_weights([task(finished, "student", {"load_from": file})])
+    made = {"load_from": str(finished.work_dir / "teacher" / "teacher.pth")}
+    check_weights([task(finished, "student", made)])
+    backbone = {"_delete_": True, "type": "ResNet", "depth": 18, "base_channels": 8}
+    backbone |= {"stem_channels": 8, "init_cfg": {"type": "Pretrained", "checkpoint": file}}
+    with pytest.raises(StageError, match="changed.pth does not fit the ResNet with init_cfg: 0 of"):
+        check_weights([task(finished, "control", {"model.backbone": backbone})])
+
+
+def test_weights_are_compared_before_any_stage_starts(finished, tmp_path, train):
+    (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04")
+    work_dir = tmp_path / "run"
+    with pytest.raises(SystemExit) as refusal:
+        train(
+            finished.config,
+            *("--work-dir", work_dir, "--cfg-options"),
+            f"teacher.checkpoint={tmp_path}/cut.pth",
+        )
+    expected = f"train.py: {tmp_path}/cut.pth cannot be loaded: it is cut off or damaged"
+    assert str(refusal.value).startswith(expected)
+    assert not (work_dir / "control").exists()
+
+
+def test_a_detector_with_a_prefix_and_other_classes_is_started_from(
+    finished, unstarted, tmp_path, make_pipeline
+):
+    file = changed(
+        finished,
+        tmp_path,
+        lambda state: {f"module.{k}": v for k, v in of_eighty_classes(state).items()},
+    )
+    frozen = {"teacher.optim_wrapper.optimizer.lr": 0.0, "teacher.load_from": file}
+    make_pipeline(unstarted, frozen, stages=["teacher"]).run()
+    started, trained = (
+        read_checkpoint(run.work_dir / "teacher" / "teacher.pth")["state_dict"]
+        for run in (finished, unstarted)
+    )
+    own = "roi_head.bbox_head.fc_cls.weight"
+    same = [k for k, v in started.items() if "running" not in k and torch.equal(v, trained[k])]
+    assert {k for k in started if "running" not in k and "tracked" not in k} - set(same) == {own}
+
+
+def test_a_checkpoint_of_another_model_is_not_resumed(moved, make_pipeline):
+    as_if_killed(moved, "student")
+    other = moved.work_dir / "teacher" / "iter_1.pth"
+    with pytest.raises(StageError, match="iter_1.pth is not a checkpoint of the config's model"):
+        make_pipeline(moved, resume=str(other)).run()
