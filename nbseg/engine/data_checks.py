@@ -88,16 +88,6 @@ def check_overlap(teacher: Config, predict: Config) -> None:
         )
 
 
-def check_checkpoint(path: Path) -> None:
-    """Refuse a ``teacher.checkpoint`` that does not exist.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; correct teacher.checkpoint")
-
-
 def _image_paths(dataset: dict[str, Any]) -> Iterator[str]:
     for leaf in _leaves(dataset):
         if leaf.get("ann_file") and not all(map(Path.exists, annotation_files(leaf))):

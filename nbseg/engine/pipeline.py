@@ -9,7 +9,6 @@ from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
 from nbseg.config.plain_config import coco_evaluator
 from nbseg.engine.data_checks import (
     check_batches,
-    check_checkpoint,
     check_data,
     check_labeled,
     check_overlap,
@@ -156,8 +155,6 @@ class Pipeline:
         if predicts and is_main_process() and not self.config.get("allow_overlap"):
             teacher = stage_config(self.config, "teacher", self.work_dir)
             check_overlap(teacher, plain["predict"])
-        if replaced_by_user(self.config, "teacher"):
-            check_checkpoint(self.teacher_checkpoint)
         check_weights([self._task(name) for name in plain if not self._kept(name)])
 
     def _kept(self, name: str) -> bool:

@@ -1,5 +1,6 @@
 """Write and find the checkpoints of a training that can be killed at any time."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def latest_checkpoint(folder: Path) -> str | None:
             continue
         if problems:
             print_log(
-                f"{'; '.join(problems)}. {path} is used instead", logger="current", level="WARNING"
+                f"{'; '.join(problems)}. {path} is used instead", logger="current", level=logging.WARNING
             )
         return str(path)
     if problems:

@@ -29,7 +29,7 @@ def check_weights(tasks: Sequence[StageTask]) -> None:
         tasks: stages that will run; the checkpoints that they will make are not read.
 
     Raises:
-        FileNotFoundError: a file of ``init_cfg`` does not exist.
+        FileNotFoundError: a file of ``init_cfg``, or ``teacher.checkpoint``, does not exist.
         StageError: a file cannot be read, or too little of it fits the model.
     """
     made = {task.work_dir.checkpoint(task.stage) for task in tasks}
@@ -37,8 +37,10 @@ def check_weights(tasks: Sequence[StageTask]) -> None:
         teacher = task.teacher_checkpoint
         if task.stage != "predict":
             _check_training(task.config, made)
-        elif teacher not in made and teacher.is_file():
+        elif teacher.is_file() and teacher not in made:
             load_strictly(build_detector(task.config), teacher)
+        elif teacher != task.work_dir.checkpoint("teacher"):
+            raise FileNotFoundError(f"there is no file {teacher}; correct teacher.checkpoint")
 
 
 def _check_training(plain: Config, made: Collection[Path]) -> None:
@@ -63,7 +65,7 @@ def _init_cfgs(module: nn.Module) -> list[dict[str, Any]]:
 
 
 @HOOKS.register_module()
-class MatchingWeightsHook(Hook):  # type: ignore[misc]
+class MatchingWeightsHook(Hook):
     """Make MMEngine load only weights that fit the model, and with any common prefix."""
 
     priority = "VERY_HIGH"  # before EMAHook reads the weights

@@ -34,7 +34,7 @@ ENOUGH = 0.9
 
 
 @WEIGHT_INITIALIZERS.register_module(name="Pretrained")
-class MatchingPretrainedInit(PretrainedInit):  # type: ignore[misc]
+class MatchingPretrainedInit(PretrainedInit):
     """Initialize a module from a file, which must fit the module.
 
     It takes the arguments of MMEngine's ``PretrainedInit``. Without ``prefix`` the names in the
