@@ -9,8 +9,10 @@ import nbseg.datasets.loading
 import nbseg.datasets.samplers
 import nbseg.datasets.transforms
 import nbseg.engine.exact_resume
+import nbseg.engine.non_finite_loss
 import nbseg.engine.pseudo_label_loop
 import nbseg.engine.training_checkpoints
+import nbseg.engine.weights
 import nbseg.evaluation.cityscapes_metric
 import nbseg.evaluation.instance_metric
 import nbseg.models.boundary_loss

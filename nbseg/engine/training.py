@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from nbseg.checkpoint import publish
 from nbseg.deploy.detector import load_detector
 from nbseg.engine.data_checks import annotation_files
+from nbseg.engine.non_finite_loss import NonFiniteLossHook
 from nbseg.engine.task import StageTask
 from nbseg.engine.training_checkpoints import latest_checkpoint, remove_partial_checkpoints
 from nbseg.engine.weights import MatchingWeightsHook
@@ -41,6 +42,7 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
         plain.resume = checkpoint is not None
     runner = Runner.from_cfg(plain)
     runner.register_hook(MatchingWeightsHook())
+    runner.register_hook(NonFiniteLossHook())
     runner.train()
     published = task.work_dir.checkpoint(task.stage)
     if is_main_process():

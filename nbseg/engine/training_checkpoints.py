@@ -46,7 +46,9 @@ def latest_checkpoint(folder: Path) -> str | None:
             continue
         if problems:
             print_log(
-                f"{'; '.join(problems)}. {path} is used instead", logger="current", level=logging.WARNING
+                f"{'; '.join(problems)}. {path} is used instead",
+                logger="current",
+                level=logging.WARNING,
             )
         return str(path)
     if problems:

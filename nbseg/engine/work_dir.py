@@ -70,7 +70,13 @@ class WorkDir:
 
     def clear(self, stage: str) -> None:
         """Delete checkpoints or partial predictions so that a stage starts from scratch."""
-        patterns = ["iter_*.pth", "epoch_*.pth", "best_*.pth", "last_checkpoint"]
+        patterns = [
+            "iter_*.pth",
+            "epoch_*.pth",
+            "best_*.pth",
+            "non_finite_*.pth",
+            "last_checkpoint",
+        ]
         if stage == "predict":
             patterns = [f"{self.predictions.name}/{name}" for name in ("part-*", "images.json")]
         for pattern in patterns if stage != "label" else []:

@@ -103,11 +103,18 @@ def choose_box_thresholds(
     if thresholds is None:
         thresholds = match_box_thresholds(scores, labels, len(candidates), per_image, floor)
     if not any(len(image.above(thresholds)) for image in candidates):
+        predictions = sum(image.num_predictions for image in candidates)
+        best = max((image.best_score for image in candidates), default=0.0)
+        advice = "train the teacher longer, or lower label.floor or label.box_threshold"
+        if candidates and not predictions:
+            # An untrained detector predicts many boxes with low scores.
+            advice = (
+                "the teacher predicts nothing at all, as models do that diverged: look at the "
+                "losses in its log, and train it with a lower learning rate"
+            )
         raise ValueError(
-            f"no pseudo-label remains of {sum(image.num_predictions for image in candidates)} "
-            f"predictions on {len(candidates)} images (best score "
-            f"{max((image.best_score for image in candidates), default=0.0):.3f}); train the "
-            "teacher longer, or lower label.floor or label.box_threshold"
+            f"no pseudo-label remains of {predictions} predictions on {len(candidates)} images "
+            f"(best score {best:.3f}); {advice}"
         )
     return thresholds
 

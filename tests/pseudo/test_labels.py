@@ -242,6 +242,11 @@ def test_no_pseudo_label_remains(store, labeled, tmp_path):
     empty.mkdir()
     with pytest.raises(ValueError, match="no pseudo-label remains of 0 predictions on 0 images"):
         make_pseudo_labels(PredictionStore(empty), labeled, CLASSES, out)
+    writer = PredictionWriter(tmp_path / "diverged", CLASSES)
+    writer.append([image.select(image.scores > 2) for image in store])
+    writer.flush()
+    with pytest.raises(ValueError, match="of 0 predictions on 4 images.*diverged.*learning rate"):
+        make_pseudo_labels(PredictionStore(tmp_path / "diverged"), labeled, CLASSES, out)
     assert not out.exists()
 
 
