@@ -85,7 +85,8 @@ def _walk(folder: str | Path, above: frozenset[str] = frozenset()) -> Iterator[s
     for entry in os.scandir(folder):
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        # DirEntry.is_dir() raises for a link to itself.
+        if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
             yield from _walk(entry.path, above | {real})
         else:
             yield entry.path
@@ -154,9 +155,9 @@ def _unusable_values(path: str | Path) -> ValueError:
 def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
     """Read an image file as MMDetection's pipelines do: (H, W, 3) uint8 in the order BGR.
 
-    OpenCV converts gray, transparent, 16-bit and CMYK files and applies an Exif orientation. Of a
-    truncated file, the part that can be decoded is returned. A nearly black image of 16 bits
-    per channel, which probably has values of fewer bits, gives a warning.
+    OpenCV converts gray, transparent, 16-bit and CMYK files and applies an Exif orientation. A file
+    that is cut off is refused, unless OpenCV can do without what is missing. A nearly black image
+    of 16 bits per channel, which probably has values of fewer bits, gives a warning.
 
     Args:
         path: the image file.

@@ -126,7 +126,8 @@ def main() -> None:
             warned += [str(warning.message) for warning in caught]
         except (ValueError, OSError) as error:
             unreadable += 1
-            print(f"skipped: {error}", file=sys.stderr)
+            named = "" if str(path) in str(error) else f"{path}: "
+            print(f"skipped: {named}{error}", file=sys.stderr)
         rate = len(predictions.images) / (time.perf_counter() - started)
         if sys.stdout.isatty() or number == len(files):
             end = "\n" if number == len(files) else ""

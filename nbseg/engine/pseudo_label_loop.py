@@ -153,12 +153,16 @@ class ReadableImages(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         try:
             return self.dataset[index]
-        except Exception:  # a transform may raise any error, MMCV's an AssertionError
+        except Exception as failure:  # a transform may raise any error, MMCV's an AssertionError
+            path = self.dataset.get_data_info(index)["img_path"]
             try:
-                read_image(self.dataset.get_data_info(index)["img_path"])
+                height, width = read_image(path).shape[:2]
             except (OSError, ValueError) as error:
                 return error
-            raise
+            raise StageError(
+                f"{path}, {width} x {height} pixels, cannot be prepared for the model "
+                f"({type(failure).__name__}: {failure}); remove it, or change the test pipeline"
+            ) from failure
 
 
 def collate_readable(items: Sequence[Any]) -> tuple[Any, list[Exception]]:

@@ -1,0 +1,259 @@
+"""Jsons that are no COCO jsons, contradict themselves or cannot train: refused, or read so."""
+
+import json
+from typing import NamedTuple
+
+import pytest
+from pycocotools import mask as coco_mask
+
+
+class Case(NamedTuple):
+    """One json: how it is spoiled, and the phrases of what ``check`` and ``train`` say.
+
+    None means that the tool accepts the json, as documented. ``change`` gets the json's content and
+    changes it, or returns another; ``text`` replaces the whole file.
+    """
+
+    check: tuple[str, ...] | None
+    train: tuple[str, ...] | None
+    change: object = None
+    text: str | bytes | None = None
+
+
+def annotation(**values):
+    """Change the first annotation."""
+    return lambda content: content["annotations"][0].update(values)
+
+
+def image(**values):
+    return lambda content: content["images"][0].update(values)
+
+
+def every(table, **values):
+    def change(content):
+        for row in content[table]:
+            row.update(values)
+
+    return change
+
+
+def without(table, key):
+    def change(content):
+        del content[table][0][key]
+
+    return change
+
+
+def twice(table, **values):
+    return lambda content: content[table].append({**content[table][0], **values})
+
+
+def category(**values):
+    return lambda content: content["categories"][0].update(values)
+
+
+def box(*values):
+    return annotation(bbox=list(values))
+
+
+def texts(key):
+    """Make ids texts in all tables."""
+    names = {"images": ("image_id",), "categories": ("category_id",), "annotations": ()}[key]
+
+    def change(content):
+        for row in content[key]:
+            row["id"] = f"x{row['id']}"
+        for row in content["annotations"]:
+            row.update({name: f"x{row[name]}" for name in names})
+
+    return change
+
+
+def large(content):
+    for row in content["images"]:
+        row["id"] += 2**60
+    for row in content["annotations"]:
+        row["id"] += 2**60
+        row["image_id"] += 2**60
+
+
+def from_zero(content):
+    for row in content["categories"]:
+        row["id"] -= 1
+    for row in content["annotations"]:
+        row["category_id"] -= 1
+
+
+def rle(height, width, compressed):
+    def change(content):
+        row = content["annotations"][0]
+        x, y, w, h = (int(value) for value in row["bbox"])
+        counts = [x * height + y] + [h, height - h] * (w - 1) + [h]
+        counts.append(height * width - sum(counts))
+        value = {"size": [height, width], "counts": counts}
+        if compressed:
+            value = coco_mask.frPyObjects(value, height, width)
+            value["counts"] = value["counts"].decode()
+        row.update(segmentation=value, bbox=[x, y, w, h], area=w * h)
+
+    return change
+
+
+def one_image(content):
+    content["images"] = content["images"][:1]
+    number = content["images"][0]["id"]
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] == number]
+
+
+def one_instance(content):
+    number = content["categories"][0]["id"]
+    of_class = [a for a in content["annotations"] if a["category_id"] == number]
+    others = [a for a in content["annotations"] if a["category_id"] != number]
+    content["annotations"] = [of_class[0], *others]
+
+
+def reversed_categories(content):
+    content["categories"].reverse()
+
+
+def crossing(content):
+    """Give the first object a polygon in the shape of an hourglass."""
+    row = content["annotations"][0]
+    x, y, w, h = row["bbox"]
+    row["segmentation"] = [[x, y, x + w, y + h, x + w, y, x, y + h]]
+
+
+NO_JSON = ("labeled.json", "is not a json file")
+CASES = {
+    # Files
+    "empty file": Case(NO_JSON, NO_JSON, text=""),
+    "truncated": Case(NO_JSON, NO_JSON, text='{"images": [{"id": 1, "file_na'),
+    "a list at the top": Case(("no list 'images'",), ("labeled.json", "no list"), text="[]"),
+    "a number": Case(("no list 'images'",), ("labeled.json", "no list"), text="3"),
+    "another encoding": Case(("labeled.json",), ("labeled.json",), text=b'{"images": "\xff"}'),
+    "with a byte order mark": Case(("labeled.json",), ("labeled.json",), text=b"\xef\xbb\xbf{}"),
+    "no images": Case(("no list 'images'",), ("no list",), lambda c: c.pop("images") and None),
+    "images are no list": Case(("no list 'images'",), ("no list",), lambda c: {**c, "images": {}}),
+    "an image without an id": Case(("images[0] has no 'id'",), ("'id'",), without("images", "id")),
+    "an image without a name": Case(
+        ("images[0] has no 'file_name'",), ("'file_name'",), without("images", "file_name")
+    ),
+    "an image without a height": Case(("no 'height'",), ("'height'",), without("images", "height")),
+    "an annotation without an image": Case(
+        ("no 'image_id'",), ("'image_id'",), without("annotations", "image_id")
+    ),
+    "an annotation without a box": Case(
+        ("no 'bbox'",), ("'bbox'",), without("annotations", "bbox")
+    ),
+    # Ids and names
+    "an unknown category": Case(
+        ("unknown categories",), ("category_id 77",), annotation(category_id=77)
+    ),
+    "an unknown image": Case(("unknown images",), ("image_id 77",), annotation(image_id=77)),
+    "an image id twice": Case(("share an id",), ("occurs twice in images",), twice("images")),
+    "an annotation id twice": Case(
+        ("share an id",), ("occurs twice in annotations",), twice("annotations")
+    ),
+    "a file name twice": Case(("share a name",), ("name",), twice("images", id=77)),
+    "a category name twice": Case(("share a name",), ("star", "name"), twice("categories", id=77)),
+    "the categories in another order": Case(None, None, reversed_categories),
+    "a category id 0": Case(None, None, from_zero),
+    "other class names": Case(
+        ("share a name",), ("labeled.json", "classes"), every("categories", name="x")
+    ),
+    "one class is missing": Case(None, ("labeled.json", "star"), category(name="Star")),
+    "text ids of images": Case(None, None, texts("images")),
+    "text ids of annotations": Case(None, None, texts("annotations")),
+    "text ids of categories": Case(None, None, texts("categories")),
+    "ids beyond 2**53": Case(None, None, large),
+    "an annotation id 0": Case(("id 0",), None, annotation(id=0)),
+    # Sizes and boxes
+    "a height as text": Case(None, None, image(height="64")),
+    "a height with a fraction": Case(("height",), ("height",), image(height=64.5)),
+    "another height": Case(("another size",), ("000000.png",), image(height=65)),
+    "a height of 0": Case(("height",), ("height",), image(height=0)),
+    "a missing image": Case(("nowhere.png",), ("nowhere.png",), image(file_name="nowhere.png")),
+    "backslashes in a name": Case(("missing",), ("sub",), image(file_name="sub\\000000.png")),
+    "a box of three numbers": Case(("four numbers",), ("bbox",), box(1, 2, 3)),
+    "a box of texts": Case(("four numbers",), ("bbox",), box("a", "b", "c", "d")),
+    "a box with NaN": Case(("box",), ("bbox",), box(1, 2, float("nan"), 4)),
+    "an infinite box": Case(("box",), ("bbox",), box(1, 2, float("inf"), 4)),
+    "a box of negative size": Case(("boxes without area",), None, box(20, 20, -10, 10)),
+    "a box outside": Case(("leave the image",), None, box(200, 200, 10, 10)),
+    "a box over the border": Case(("leave the image",), None, box(-30, -30, 60, 60)),
+    # Masks
+    "a crossing polygon": Case(("degenerate polygons",), None, crossing),
+    "an odd polygon": Case(
+        ("degenerate polygons",),
+        ("segmentation",),
+        annotation(segmentation=[[1, 1, 9, 1, 9, 9, 1]]),
+    ),
+    "a polygon of two points": Case(
+        ("degenerate polygons",), None, annotation(segmentation=[[1, 1, 9, 9]])
+    ),
+    "no mask": Case(None, None, annotation(segmentation=[])),
+    "a polygon with NaN": Case(
+        ("degenerate polygons",),
+        ("segmentation",),
+        annotation(segmentation=[[1, 1, 9, 1, 9, float("nan")]]),
+    ),
+    "run lengths": Case(None, None, rle(64, 64, compressed=False)),
+    "compressed run lengths": Case(None, None, rle(64, 64, compressed=True)),
+    "run lengths of another size": Case(
+        ("run lengths that do not fit",), ("segmentation",), rle(70, 64, compressed=False)
+    ),
+    "compressed run lengths of another size": Case(
+        ("run lengths that do not fit",), ("segmentation",), rle(70, 64, compressed=True)
+    ),
+    "broken run lengths": Case(
+        ("run lengths that do not fit",),
+        ("segmentation",),
+        annotation(segmentation={"size": [64, 64], "counts": [5, 6]}),
+    ),
+    "a mask that is a text": Case(
+        ("run lengths that do not fit",), ("segmentation",), annotation(segmentation="x")
+    ),
+    # Nothing to train on
+    "no image": Case(None, ("labeled.json",), lambda c: {**c, "images": [], "annotations": []}),
+    "no object": Case(None, ("labeled.json",), lambda c: {**c, "annotations": []}),
+    "crowds only": Case(None, ("labeled.json", "crowd"), every("annotations", iscrowd=1)),
+    "ignored objects only": Case(None, ("labeled.json", "ignore"), every("annotations", ignore=1)),
+    "objects without masks only": Case(
+        None, ("labeled.json",), every("annotations", segmentation=[])
+    ),
+    "one image": Case(None, None, one_image),
+    "one object of a class": Case(None, None, one_instance),
+}
+
+
+def spoil(root, case):
+    path = root / "labeled.json"
+    if case.text is not None:
+        path.write_bytes(case.text if isinstance(case.text, bytes) else case.text.encode())
+    else:
+        content = json.loads(path.read_text())
+        content = case.change(content) or content
+        path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_check(root, name, check):
+    spoil(root, CASES[name])
+    answer(check("labeled.json"), CASES[name].check, 2)
+
+
+@pytest.mark.xfail(reason="not every json is read before the first stage yet", strict=False)
+@pytest.mark.parametrize("name", CASES)
+def test_train(root, name, train):
+    spoil(root, CASES[name])
+    answer(train("--stages", "teacher"), CASES[name].train, 1)
+
+
+def answer(found, phrases, status):
+    if phrases is None:
+        assert found.status == 0, found.says
+        return
+    assert found.status == status, found.says
+    for phrase in phrases:
+        assert phrase in found.says
+    assert "Traceback" not in found.says
