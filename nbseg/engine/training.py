@@ -91,8 +91,8 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
     """Apply the command line's ``--amp`` and ``--auto-scale-lr`` to a plain config, in place.
 
     Raises:
-        ValueError: torch finds no GPU, the config has no base batch size, or it asks for the best
-            checkpoint without a validation.
+        ValueError: torch finds no GPU for mixed precision, its dtype is not float16, the config
+            has no base batch size, or it asks for the best checkpoint without a validation.
     """
     schedule = plain.train_cfg
     if _save_best(plain) and schedule.get("val_begin", 1) > schedule.get("max_iters", math.inf):
@@ -100,11 +100,20 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
             f"save_best needs a validation, but val_interval {schedule.val_interval} is longer "
             f"than the training of {schedule.max_iters} iterations; lower val_interval"
         )
+    wrapper = plain.optim_wrapper
     if amp:
+        wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")
+    if wrapper.get("type") == "AmpOptimWrapper":
         if not torch.cuda.is_available():
-            raise ValueError("--amp needs a GPU, but torch finds none; remove --amp")
-        plain.optim_wrapper.type = "AmpOptimWrapper"
-        plain.optim_wrapper.loss_scale = "dynamic"
+            raise ValueError(
+                "--amp needs a GPU, but torch finds none; remove --amp, or AmpOptimWrapper from "
+                "the config"
+            )
+        if str(wrapper.get("dtype") or "float16").removeprefix("torch.") != "float16":
+            raise ValueError(
+                f"optim_wrapper.dtype {wrapper.dtype} cannot train: MMCV's RoIAlign has float16 and "
+                "float32 kernels only; set it to float16"
+            )
     if auto_scale_lr:
         if "base_batch_size" not in plain.get("auto_scale_lr", {}):
             raise ValueError(

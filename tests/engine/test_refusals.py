@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 
+from nbseg.engine.training import set_training_options
 from nbseg.errors import StageError
 from nbseg.pseudo.predictions import PredictionStore
 
@@ -77,6 +79,23 @@ def test_options_that_cannot_work_are_refused(finished, make_pipeline):
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="--amp needs a GPU"):
             make_pipeline(finished, amp=True)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "torch.bfloat16", "float64"])
+def test_precision_without_kernels_is_refused(monkeypatch, dtype):
+    wrapper = {"type": "AmpOptimWrapper", "dtype": dtype}
+    plain = Config({"optim_wrapper": wrapper, "train_cfg": {"max_iters": 3}})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(
+        ValueError, match="--amp needs a GPU, .* or AmpOptimWrapper from the config"
+    ):
+        set_training_options(plain, amp=False, auto_scale_lr=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ValueError, match=f"dtype {dtype} cannot train: .*set it to float16"):
+        set_training_options(plain, amp=False, auto_scale_lr=False)
+    plain.optim_wrapper = {"type": "OptimWrapper"}
+    set_training_options(plain, amp=True, auto_scale_lr=False)
+    assert plain.optim_wrapper == {"type": "AmpOptimWrapper", "loss_scale": "dynamic"}
 
 
 @pytest.mark.parametrize(("old", "new"), [("supervised", "control"), ("pseudo", "pseudo_labels")])
