@@ -111,8 +111,8 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
             )
         if str(wrapper.get("dtype") or "float16").removeprefix("torch.") != "float16":
             raise ValueError(
-                f"optim_wrapper.dtype {wrapper.dtype} cannot train: MMCV's RoIAlign has float16 and "
-                "float32 kernels only; set it to float16"
+                f"optim_wrapper.dtype {wrapper.dtype} cannot train: MMCV's RoIAlign has kernels of "
+                "float16 and float32 only; set it to float16"
             )
     if auto_scale_lr:
         if "base_batch_size" not in plain.get("auto_scale_lr", {}):

@@ -86,9 +86,7 @@ def test_precision_without_kernels_is_refused(monkeypatch, dtype):
     wrapper = {"type": "AmpOptimWrapper", "dtype": dtype}
     plain = Config({"optim_wrapper": wrapper, "train_cfg": {"max_iters": 3}})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(
-        ValueError, match="--amp needs a GPU, .* or AmpOptimWrapper from the config"
-    ):
+    with pytest.raises(ValueError, match="--amp needs a GPU, .* or AmpOptimWrapper from"):
         set_training_options(plain, amp=False, auto_scale_lr=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(ValueError, match=f"dtype {dtype} cannot train: .*set it to float16"):

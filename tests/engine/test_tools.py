@@ -85,3 +85,7 @@ def test_another_models_checkpoint_is_refused(finished, tmp_path, test):
         test(finished.config, checkpoint, "--work-dir", tmp_path)
     with pytest.raises(SystemExit, match="test.py: .*there is no checkpoint .*missing.pth"):
         test(finished.config, tmp_path / "missing.pth", "--work-dir", tmp_path)
+    pointer = tmp_path / "pointer.pth"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(SystemExit, match="test.py: .*pointer.pth cannot be loaded: .*git lfs pull"):
+        test(finished.config, pointer, "--work-dir", tmp_path)
