@@ -45,11 +45,8 @@ def latest_checkpoint(folder: Path) -> str | None:
             problems.append(str(error))
             continue
         if problems:
-            print_log(
-                f"{'; '.join(problems)}. {path} is used instead",
-                logger="current",
-                level=logging.WARNING,
-            )
+            message = f"{'; '.join(problems)}. {path} is used instead"
+            print_log(message, logger="current", level=logging.WARNING)
         return str(path)
     if problems:
         raise StageError(

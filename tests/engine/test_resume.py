@@ -1,6 +1,9 @@
 """Stages that were killed or failed: what goes on where it stopped."""
 
+import errno
 import json
+import re
+import resource
 
 import numpy as np
 import pytest
@@ -91,13 +94,66 @@ def unfinished_student(run):
     return folder
 
 
+def weights(folder):
+    state = torch.load(folder / f"{folder.name}.pth", weights_only=False)["state_dict"]
+    return {name: tensor.numpy().tobytes() for name, tensor in state.items()}
+
+
 def test_resume_continues_a_training_from_its_last_checkpoint(moved, make_pipeline):
+    uninterrupted = weights(moved.work_dir / "student")
     folder = unfinished_student(moved)
     metrics = make_pipeline(moved, resume="auto").run()
+    assert weights(folder) == uninterrupted
     assert logged_steps(folder) == [[2, 3], [1, 2, 3]]
     assert manifest(moved, "student").finished
     assert torch.load(folder / "student.pth", weights_only=False)["meta"]["iter"] == 3
     assert metrics == json.loads((moved.work_dir / "metrics.json").read_text())
+
+
+def test_a_cut_checkpoint_is_named_and_the_one_before_is_used(moved, make_pipeline, log):
+    folder = moved.work_dir / "student"
+    uninterrupted = weights(folder)
+    as_if_killed(moved, "student")
+    cut = folder / "iter_3.pth"
+    cut.write_bytes(cut.read_bytes()[:-1000])
+    (folder / ".iter_3.4321.pth").write_bytes(b"half of a checkpoint")
+    make_pipeline(moved, stages=["student"], resume="auto").run()
+    assert re.search(r"iter_3\.pth cannot be loaded.*iter_2\.pth is used instead", log.text)
+    assert logged_steps(folder) == [[3], [1, 2, 3]]
+    assert weights(folder) == uninterrupted
+    assert not list(folder.glob(".*.pth"))
+
+
+def test_a_given_checkpoint_that_is_cut_is_refused(moved, train):
+    as_if_killed(moved, "student")
+    cut = moved.work_dir / "student" / "iter_2.pth"
+    cut.write_bytes(cut.read_bytes()[:-1000])
+    with pytest.raises(SystemExit, match=r"^train\.py: .*iter_2\.pth cannot be loaded: it is cut"):
+        train(moved.config, "--work-dir", moved.work_dir, "--resume", cut)
+
+
+def test_a_file_size_limit_ends_a_run_that_can_be_continued(moved, train, capsys):
+    """The limit stands for a full disk: both make a write fail in the middle of a file."""
+    folder = moved.work_dir / "student"
+    uninterrupted = weights(folder)
+    unfinished_student(moved)
+    size = (folder / "iter_1.pth").stat().st_size
+    command = (moved.config, "--work-dir", moved.work_dir, "--resume")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limits[1]))
+    try:
+        with pytest.raises(SystemExit) as refusal:
+            train(*command)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert re.fullmatch(
+        rf"train.py: \[Errno {errno.EFBIG}\] .*student/iter_2.pth'; remove the cause and continue "
+        "with --resume",
+        str(refusal.value),
+    )
+    assert sorted(path.name for path in folder.rglob("*.pth")) == ["iter_1.pth"]
+    train(*command)
+    assert weights(folder) == uninterrupted
 
 
 def test_resume_from_a_given_checkpoint(moved, make_pipeline):
