@@ -4,6 +4,7 @@ Importing this module makes MMEngine read weights through :func:`read_checkpoint
 own loaders fall back to unpickling, which runs any code that a file contains.
 """
 
+import io
 import os
 import re
 import zipfile
@@ -163,8 +164,11 @@ def publish(checkpoint: str | Path, out: str | Path) -> None:
     content = read_checkpoint(checkpoint)
     refuse_non_finite(content["state_dict"], checkpoint)
     meta = {**content["meta"], "nbseg_version": nbseg.__version__}
+    # When the disk is full, PyTorch's own writer raises a RuntimeError about positions in the file.
+    buffer = io.BytesIO()
+    torch.save({"state_dict": content["state_dict"], "meta": meta}, buffer)
     with replacing(out) as temporary:
-        torch.save({"state_dict": content["state_dict"], "meta": meta}, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def refuse_non_finite(state: dict[str, Any], source: str | Path) -> None:

@@ -1,8 +1,10 @@
 """Fixtures that several folders share."""
 
 import contextlib
+import gc
 import logging
 import os
+import resource
 from pathlib import Path
 
 # Before torch and OpenCV are imported: every core runs a process of tests already.
@@ -20,7 +22,7 @@ SLOW_FILES = {
     *("configs/test_figure5_configs.py", "configs/test_plain_configs.py"),
     *("configs/test_configs.py", "configs/test_reproduced_rows.py", "csrc/test_ctest.py"),
     *("csrc/test_nvcc.py", "datasets/test_prepare_data.py", "deploy/test_fresh_environment.py"),
-    "deploy/test_parity.py",
+    *("deploy/test_parity.py", "test_kills.py"),
     *("deploy/test_traced_detector.py", "engine/test_pseudo_label_loop.py"),
     *("experiments/test_job_queue.py", "models/test_comparison_models.py"),
     *("ops/test_cpu_capability.py", "tools/test_benchmark.py", "tools/test_reproduce.py"),
@@ -66,6 +68,30 @@ def one_thread():
     """For small networks on a busy machine, where threads waiting for one another cost the most."""
     with _one_thread():
         yield
+
+
+@pytest.fixture
+def file_size_limit():
+    """A context in which no file may grow beyond a number of bytes, as on a disk that is full."""
+
+    @contextlib.contextmanager
+    def limit(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit
+
+
+@pytest.fixture(scope="session", autouse=True)
+def modules_are_no_garbage():
+    """MMEngine collects garbage for each data set: half a second if modules are searched too."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

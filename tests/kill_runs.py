@@ -13,6 +13,7 @@ with the same folder, it goes on after the last finished run.
 """
 
 import argparse
+import gc
 import hashlib
 import json
 import os
@@ -187,6 +188,11 @@ def main():
     folder = arguments.work.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
+    # What takes long in an attempt is done once: deterministic mode imports half of PyTorch, and
+    # MMEngine collects garbage for each data set, for which modules are best left out.
+    torch.use_deterministic_algorithms(True)
+    gc.collect()
+    gc.freeze()
     config = make_config(folder, arguments.iterations)
     reference = reference_run(config, folder)
     print(f"reference: {reference['duration']:.1f} s, {len(reference['digests'])} results")

@@ -198,6 +198,14 @@ def test_what_training_checkpoints_hold_is_data(tmp_path):
     assert read["score"] == 0.5
 
 
+def test_on_a_full_disk_the_published_file_stays(saved, tmp_path, file_size_limit):
+    out = tmp_path / "teacher.pth"
+    out.write_bytes(b"former")
+    with file_size_limit(1000), pytest.raises(OSError, match=r"File too large: .*teacher\.pth"):
+        publish(saved[1], out)
+    assert out.read_bytes() == b"former"
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_weights_that_are_not_finite_are_neither_published_nor_loaded(saved, tmp_path, value):
     content = read_checkpoint(saved[1])

@@ -3,7 +3,6 @@
 import errno
 import json
 import re
-import resource
 
 import numpy as np
 import pytest
@@ -132,20 +131,15 @@ def test_a_given_checkpoint_that_is_cut_is_refused(moved, train):
         train(moved.config, "--work-dir", moved.work_dir, "--resume", cut)
 
 
-def test_a_file_size_limit_ends_a_run_that_can_be_continued(moved, train, capsys):
+def test_a_file_size_limit_ends_a_run_that_can_be_continued(moved, train, file_size_limit):
     """The limit stands for a full disk: both make a write fail in the middle of a file."""
     folder = moved.work_dir / "student"
     uninterrupted = weights(folder)
     unfinished_student(moved)
     size = (folder / "iter_1.pth").stat().st_size
     command = (moved.config, "--work-dir", moved.work_dir, "--resume")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limits[1]))
-    try:
-        with pytest.raises(SystemExit) as refusal:
-            train(*command)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with file_size_limit(size // 2), pytest.raises(SystemExit) as refusal:
+        train(*command)
     assert re.fullmatch(
         rf"train.py: \[Errno {errno.EFBIG}\] .*student/iter_2.pth'; remove the cause and continue "
         "with --resume",

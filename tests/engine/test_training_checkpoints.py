@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import resource
 
 import pytest
 import torch
@@ -71,16 +70,11 @@ def test_a_run_does_not_start_again_without_a_word(tmp_path):
         latest_checkpoint(tmp_path)
 
 
-def test_a_failed_write_keeps_the_former_file_and_names_it(tmp_path):
+def test_a_failed_write_keeps_the_former_file_and_names_it(tmp_path, file_size_limit):
     path = tmp_path / "iter_1.pth"
     AtomicBackend().put(b"former", path)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    try:
-        with pytest.raises(OSError, match=r"iter_1\.pth") as failure:
-            AtomicBackend().put(bytes(1000), path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with file_size_limit(100), pytest.raises(OSError, match=r"iter_1\.pth") as failure:
+        AtomicBackend().put(bytes(1000), path)
     assert failure.value.errno == errno.EFBIG
     assert path.read_bytes() == b"former"
     assert os.listdir(tmp_path) == ["iter_1.pth"]
