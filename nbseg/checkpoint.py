@@ -8,6 +8,7 @@ import io
 import os
 import re
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -51,10 +52,11 @@ def _history_method(owner: type, name: str) -> Any:
     return getattr(owner, name)
 
 
-# What MMEngine's checkpoints hold beside tensors: curves, counters and random states. MMEngine's
-# own list of safe globals has the whole of getattr.
+# What checkpoints hold beside tensors: MMEngine's curves, counters and random states, and command
+# lines in files of other programs. MMEngine's own list of safe globals has the whole of getattr.
 _multiarray = getattr(np, "_core", None) or np.core
 SAFE_GLOBALS: list[Any] = [
+    Namespace,
     HistoryBuffer,
     np.dtype,
     np.ndarray,

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -189,13 +190,14 @@ def test_what_training_checkpoints_hold_is_data(tmp_path):
     hub.update_scalar("train/loss", 0.25)
     states = {"python": random.getstate(), "numpy": np.random.get_state()}  # noqa: NPY002
     content = {"message_hub": hub.state_dict(), "states": states, "score": np.float64(0.5)}
+    content["args"] = Namespace(lr=0.1)  # in files of DETR, MAE and others
     torch.save(content, tmp_path / "iter_1.pth")
     read = read_checkpoint(tmp_path / "iter_1.pth")
     history = read["message_hub"]["log_scalars"]["train/loss"]
     assert history.current() == 0.25 and history.mean() == 0.375
     assert read["states"]["python"] == states["python"]
     assert (read["states"]["numpy"][1] == states["numpy"][1]).all()
-    assert read["score"] == 0.5
+    assert read["score"] == 0.5 and read["args"].lr == 0.1
 
 
 def test_on_a_full_disk_the_published_file_stays(saved, tmp_path, file_size_limit):
