@@ -23,8 +23,8 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at imp
 from mmengine.config import Config, DictAction
 from mmengine.utils import track_iter_progress
 
-from nbseg.config.options import override
 from nbseg.config.plain_config import student_config
+from nbseg.config.reading import read_config
 from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 from nbseg.deploy.export import export_checkpoint
 from nbseg.deploy.inputs import pick_images
@@ -128,9 +128,7 @@ def main() -> None:
         if arguments.int8:
             calibration = pick_images(arguments.int8, arguments.calibration_images)
         compared = pick_images(arguments.compare, sys.maxsize) if arguments.compare else []
-        config = Config.fromfile(arguments.config)
-        if arguments.cfg_options:
-            override(config, arguments.cfg_options)
+        config = read_config(arguments.config, arguments.cfg_options)
         print("tracing and checking the model; this takes a minute or two", flush=True)
         plain = student_config(config, "work_dirs/export")
         info = export_checkpoint(

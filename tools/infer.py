@@ -75,14 +75,14 @@ def load_segmenter(arguments: argparse.Namespace) -> Any:
 
         return Segmenter(arguments.model, arguments.providers, arguments.threads)
     import torch
-    from mmengine.config import Config
 
     from nbseg.config.plain_config import student_config
+    from nbseg.config.reading import read_config
     from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    config = student_config(Config.fromfile(arguments.model), "work_dirs/infer")
+    config = student_config(read_config(arguments.model), "work_dirs/infer")
     return CheckpointSegmenter(config, arguments.checkpoint)
 
 

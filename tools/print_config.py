@@ -17,10 +17,10 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at imp
 
 from contextlib import redirect_stdout
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 with redirect_stdout(sys.stderr):  # MMDetection prints on import
-    from nbseg.config.options import override
+    from nbseg.config.reading import read_config
     from nbseg.engine.stages import STAGES, stage_config
     from nbseg.engine.work_dir import default_work_dir
 
@@ -45,9 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         with redirect_stdout(sys.stderr):  # modules of custom_imports may print, too
-            config = Config.fromfile(arguments.config)
-        if arguments.cfg_options:
-            override(config, arguments.cfg_options)
+            config = read_config(arguments.config, arguments.cfg_options)
         work_dir = arguments.work_dir or default_work_dir(config, arguments.config)
         print(stage_config(config, arguments.stage, work_dir).pretty_text)
     except (ValueError, FileNotFoundError) as error:

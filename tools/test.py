@@ -15,13 +15,13 @@ from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from nbseg.checkpoint import load_strictly
-from nbseg.config.options import override
 from nbseg.config.plain_config import coco_evaluator, predict_with_tta, student_config
+from nbseg.config.reading import read_config
 from nbseg.engine.run_summary import draw_test_results
 
 
@@ -65,9 +65,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     try:
-        config = Config.fromfile(arguments.config)
-        if arguments.cfg_options:
-            override(config, arguments.cfg_options)
+        config = read_config(arguments.config, arguments.cfg_options)
         plain = student_config(config, arguments.work_dir)
         plain.launcher = arguments.launcher
         results = arguments.out or str(Path(arguments.work_dir) / "predictions")

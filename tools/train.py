@@ -14,10 +14,10 @@ from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
-from nbseg.config.options import override
+from nbseg.config.reading import read_config
 from nbseg.engine.pipeline import Pipeline
 from nbseg.engine.run_summary import print_metrics, write_pictures
 from nbseg.engine.stages import DEFAULT_STAGES, STAGES
@@ -80,9 +80,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     try:
-        config = Config.fromfile(arguments.config)
-        if arguments.cfg_options:
-            override(config, arguments.cfg_options)
+        config = read_config(arguments.config, arguments.cfg_options)
         work_dir = arguments.work_dir or default_work_dir(config, arguments.config)
         pipeline = Pipeline(
             config,

@@ -1,5 +1,6 @@
 """Replace names in braces, such as ``'{train_images}'``, by the values of top-level keys."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,12 @@ from nbseg.config.arithmetic import evaluate
 
 # A name, or an expression with at least one operator or parenthesis.
 BRACES = re.compile(r"\{([^\W\d]\w*|[\w .]*[-+*/(][-+*/(), \w.]*)\}")
+
+
+def names_in(value: Any) -> set[str]:
+    """Return the names that the braces in any part of a config refer to."""
+    braces = BRACES.findall(json.dumps(value, default=str))
+    return {name for text in braces for name in re.findall(r"[^\W\d]\w*", text)}
 
 
 def replace_names(value: Any, names: Mapping[str, Any]) -> Any:

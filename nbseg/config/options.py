@@ -2,9 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from mmengine.config import Config
+
+from nbseg.config.names import names_in
+from nbseg.config.plain_config import RUNNER_KEYS
+from nbseg.config.sections import SECTIONS
 
 
 def override(config: Config, options: Mapping[str, Any]) -> None:
@@ -15,12 +20,19 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
         options: values by dotted keys.
 
     Raises:
-        ValueError: a parent of an option's key is a string, such as a name in braces; the message
-            says which key to set instead.
+        ValueError: the config does not read a key, or a parent of an option's key is a string, such
+            as a name in braces; the message says which key to set instead.
     """
     content = config.to_dict()
+    read = {*content, *RUNNER_KEYS, *SECTIONS, "allow_overlap", *names_in([content, dict(options)])}
     for key in options:
         parts = key.split(".")
+        if parts[0] not in read:
+            close = get_close_matches(parts[0], read, 1)
+            raise ValueError(
+                f"the config does not read the key {parts[0]!r}, so {key} has no effect; "
+                + (f"did you mean {close[0]!r}?" if close else "see docs/configs.md")
+            )
         for depth in range(1, len(parts)):
             parent = ".".join(parts[:depth])
             value = options.get(parent, _value(content, parts[:depth]))
@@ -31,7 +43,10 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
                 f"set {name[1]}.{'.'.join(parts[depth:])}" if name else f"set {parent} as a whole"
             )
             raise ValueError(f"{key} cannot be set because {parent} is {value!r}; {advice} instead")
-    config.merge_from_dict(dict(options))
+    try:
+        config.merge_from_dict(dict(options))
+    except (TypeError, KeyError, IndexError) as error:
+        raise ValueError(f"the options {', '.join(options)} cannot be set: {error}") from error
 
 
 def _value(content: Any, parts: Sequence[str]) -> Any:

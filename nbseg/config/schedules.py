@@ -9,13 +9,18 @@ def iterations(stage: str, plain: Config) -> int:
     """Return the number of training iterations of a stage.
 
     Raises:
-        ValueError: the stage trains by epochs.
+        ValueError: the stage trains by epochs, or the number is not a whole number.
     """
     schedule = plain.train_cfg
     if "max_iters" not in schedule:
         raise ValueError(
             f"the {stage} is not trained by iterations, so the control arm's schedule cannot be "
             "derived; use IterBasedTrainLoop, or set control.train_cfg and its schedule"
+        )
+    if type(schedule.max_iters) is not int:
+        raise ValueError(
+            f"the {stage} must be trained for a whole number of iterations, found "
+            f"{schedule.max_iters!r}; correct iterations or {stage}.iterations"
         )
     return int(schedule.max_iters)
 
@@ -53,5 +58,5 @@ def skip_last_validation(schedule: dict[str, Any]) -> None:
     A test follows the last iteration anyway.
     """
     length = schedule.get("max_iters", 0)
-    if schedule.get("val_interval", 0) > length > 0:
+    if isinstance(length, int) and schedule.get("val_interval", 0) > length > 0:
         schedule["val_begin"] = length + 1

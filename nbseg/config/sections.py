@@ -15,6 +15,10 @@ from nbseg.config.names import replace_names
 
 # Files that the user provides; these keys do not override keys of the config.
 FILES = ("checkpoint", "ann_file")
+SECTIONS = (
+    *("student", "teacher", "control", "predict", "oracle"),
+    *("label", "split", "report"),
+)
 # Former names of sections, and their current names.
 RENAMED = {"supervised": "control", "pseudo": "predict", "labels": "label"}
 

@@ -7,8 +7,8 @@ from mmengine.config import Config
 from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
 
 from nbseg.config.plain_config import coco_evaluator
+from nbseg.engine.config_checks import check_config, check_stage
 from nbseg.engine.data_checks import (
-    check_batches,
     check_data,
     check_labeled,
     check_overlap,
@@ -73,12 +73,13 @@ class Pipeline:
                 self.redo.add(stage.name)
         self.teacher_checkpoint = teacher_checkpoint(config, self.work_dir)
         self.settings = stage_config(config, "label", self.work_dir)
+        check_config(config, self.settings)
         self.configs: dict[str, Config] = {}
         for name in self.stages:
             resolved = self.configs[name] = stage_config(config, name, self.work_dir)
             if name != "label":
                 resolved.launcher = launcher
-                check_batches(name, resolved)
+                check_stage(name, resolved)
             if STAGES[name].trains:
                 set_training_options(resolved, amp, auto_scale_lr)
                 results = str(self.work_dir.test_results(name))

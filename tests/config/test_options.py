@@ -16,7 +16,8 @@ OPTIONS = {
     "pipeline.1.scale": 4,
     "model.neck.channels": 16,
     "teacher.head": "{other}",
-    "seed": 3,
+    "last.scale": 3,
+    "load_from": "weights.pth",
 }
 
 
@@ -26,6 +27,17 @@ def test_options_are_merged_as_mmengine_does():
     expected.merge_from_dict(OPTIONS)
     assert config.to_dict() == expected.to_dict()
     assert config.head.loss.gain == 1.0 and config.pipeline[1].scale == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [("heads.channels", "did you mean 'head'"), ("percent", "percent has no effect")],
+)
+def test_keys_that_nothing_reads_are_refused(key, message):
+    config = Config(CONTENT)
+    with pytest.raises(ValueError, match=message):
+        override(config, {key: 4})
+    assert config.to_dict() == CONTENT
 
 
 @pytest.mark.parametrize(

@@ -98,14 +98,13 @@ def folder_images(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 def _checkpoint_segmenter(config: str, checkpoint: str) -> Any:
-    from mmengine.config import Config
-
     from nbseg.config.plain_config import student_config
+    from nbseg.config.reading import read_config
     from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 
     if not Path(config).is_file():
         raise FileNotFoundError(f"there is no config {config}")
-    plain = student_config(Config.fromfile(config), "work_dirs/analyze")
+    plain = student_config(read_config(config), "work_dirs/analyze")
     return CheckpointSegmenter(plain, checkpoint)
 
 

@@ -1,0 +1,101 @@
+"""Refuse keys of a config that have no effect, and values of a wrong type or range."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from inspect import signature
+from typing import Any
+
+from mmengine.config import Config
+
+from nbseg.config.names import names_in
+from nbseg.config.plain_config import RUNNER_KEYS
+from nbseg.config.sections import FILES
+from nbseg.datasets.splits import write_split
+from nbseg.engine.data_checks import check_batches
+from nbseg.pseudo.labels import make_pseudo_labels
+
+# Sections that override keys of the config.
+OVERRIDING = ("student", "teacher", "control", "predict", "oracle")
+# Sections with the settings of one step, and their keys.
+SETTINGS = {
+    "label": {*signature(make_pseudo_labels).parameters, "ann_file"} - {"store", "out"},
+    "split": set(signature(write_split).parameters) - {"out_dir"},
+    "report": {"hidden_truth", "image_folder", "to_visualizer"},
+}
+
+
+def check_config(config: Config, settings: Config) -> None:
+    """Refuse unknown keys in the sections of a config, and thresholds that are out of range.
+
+    A key of ``label``, ``split`` and ``report`` must be one of their settings. A key of another
+    section is refused if it is unknown, but resembles a key that the config reads.
+
+    Args:
+        config: the user's config.
+        settings: the resolved settings of the run.
+
+    Raises:
+        ValueError: a key is unknown; the message names the keys that are meant. Or ``classes`` is
+            not a list of different names, or a threshold is not between 0 and 1.
+    """
+    content = config.to_dict()
+    classes = content.get("classes", [])
+    if isinstance(classes, str) or len(set(map(str, classes))) != len(classes):
+        raise ValueError(f"classes must be a list of different names, found {classes!r}")
+    for section, allowed in SETTINGS.items():
+        unknown = sorted(set(content.get(section) or {}) - allowed)
+        if unknown:
+            raise ValueError(
+                f"the section {section} has the unknown key {unknown[0]!r}; its keys are "
+                f"{', '.join(sorted(allowed))}"
+            )
+    known = {*content, *RUNNER_KEYS, *FILES, *names_in(content)}
+    for section in OVERRIDING:
+        for key in content.get(section) or {}:
+            close = get_close_matches(key, known, 1, 0.85) if key not in known else []
+            if close:
+                raise ValueError(
+                    f"the section {section} has the key {key!r}, which the config does not read; "
+                    f"did you mean {close[0]!r}?"
+                )
+    _check_label(settings.get("label") or {})
+
+
+def check_stage(stage: str, plain: Config) -> None:
+    """Refuse lengths, batch sizes and worker counts of a stage that are not whole numbers.
+
+    Raises:
+        ValueError: a value has a wrong type or is too small; the message names its key.
+            Or a batch would have no image of one source.
+    """
+    values = {"train_cfg.max_iters": ((plain.get("train_cfg") or {}).get("max_iters", 1), 1)}
+    for loader in ("train_dataloader", "test_dataloader"):
+        for key, default, least in (("batch_size", 1, 1), ("num_workers", 0, 0)):
+            values[f"{loader}.{key}"] = ((plain.get(loader) or {}).get(key, default), least)
+    for key, (value, least) in values.items():
+        if type(value) is not int or value < least:
+            raise ValueError(
+                f"stage {stage}: {key} must be a whole number from {least} on, found {value!r}; "
+                "correct it, or iterations, batch_size or num_workers, from which it follows"
+            )
+    check_batches(stage, plain)
+
+
+def _check_label(label: Mapping[str, Any]) -> None:
+    boxes = label.get("box_threshold", "match")
+    scores = boxes.values() if isinstance(boxes, Mapping) else [boxes]
+    values: list[tuple[str, Any]] = [("box_threshold", score) for score in scores]
+    values += [
+        ("floor", label.get("floor", 0.1)),
+        ("pixel_threshold", label.get("pixel_threshold", "match")),
+        ("mask_nms_iou", label.get("mask_nms_iou")),
+    ]
+    other = {"box_threshold": "match", "pixel_threshold": "match", "mask_nms_iou": None}
+    for key, value in values:
+        if key in other and value == other[key]:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            alternative = f" or {other[key]!r}" if key in other else ""
+            raise ValueError(
+                f"label.{key} must be a number between 0 and 1{alternative}, found {value!r}"
+            )
