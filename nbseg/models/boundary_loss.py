@@ -12,8 +12,8 @@ from nbseg.registry import MODELS
 class BoundaryLoss(nn.Module):
     """Dice loss plus binary cross-entropy of boundaries (BMask R-CNN, section 3).
 
-    The dice term of each RoI is ``1 - (2 sum(pg) + 1) / (sum(p^2) + sum(g^2) + 1)``. Its size does
-    not depend on how few pixels a boundary has.
+    The dice term of each RoI is ``1 - (2 sum(pg) + 1) / (sum(p^2) + sum(g^2) + 1)``, where p is the
+    predicted probability and g the target. This term stays large even if a boundary has few pixels.
 
     Args:
         bce_weight: factor on the cross-entropy, lambda in the BMask R-CNN paper.

@@ -4,7 +4,8 @@
                                              1x1 │ M2B        1x1 │ B2M
     boundary features (R, K, 28, 28) ─ conv /2 ─ + ── 2 convs ────┴─────────── deconv ─► boundaries
 
-R RoIs, K feature channels; both outputs (R, C, 28, 28), C classes or 1 if class-agnostic.
+There are R RoIs and K feature channels. Both outputs have shape (R, C, 28, 28), where C is the
+number of classes, or 1 if class-agnostic.
 """
 
 from collections.abc import Sequence
@@ -51,16 +52,16 @@ class BoundaryMaskHead(MultiMaskHead):
     """Mask head with a second branch for boundaries; each branch receives the other's features.
 
     The head needs ``StandardRoIHead`` or ``CascadeRoIHead`` with a ``MaskAndBoundaryRoIExtractor``.
-    In training ``forward`` returns mask and boundary logits and the loss has the entries
-    ``loss_mask`` and ``loss_boundary``; at test time ``forward`` returns the mask logits alone.
+    In training ``forward`` returns mask and boundary logits, and the loss has the entries
+    ``loss_mask`` and ``loss_boundary``. At test time ``forward`` returns only the mask logits.
 
-    Boundaries are predicted per class if masks are.
+    If the masks are class-agnostic, the boundaries are class-agnostic, too.
 
     Args:
         num_convs: number of convolutions on the mask features before the boundary branch reads
-            them.
-        loss_boundary: config of the loss on the boundary logits (R, S, S) of the RoIs' classes and
-            boundary targets (R, S, S); default ``BoundaryLoss``.
+            these features.
+        loss_boundary: config of the boundary loss, which compares the boundary logits (R, S, S) of
+            each RoI's class with the targets (R, S, S); default ``BoundaryLoss``.
         **kwargs: options of ``RLEMaskHead``. The upsampling is always a stride-2 deconvolution.
     """
 
@@ -94,13 +95,13 @@ class BoundaryMaskHead(MultiMaskHead):
         self.loss_boundary = MODELS.build(loss_boundary or {"type": "BoundaryLoss"})
 
     def init_weights(self) -> None:
-        """Initialize the boundary predictor as ``FCNMaskHead`` does the mask predictor."""
+        """Initialize the boundary predictor like ``FCNMaskHead``'s mask predictor."""
         super().init_weights()
         for layer in (self.boundary_upsample, self.boundary_logits):
             kaiming_init(layer)
 
     def forward(self, x: tuple[Tensor, Tensor]) -> Tensor | tuple[Tensor, Tensor]:
-        """Return mask logits (R, C, 2s, 2s); in training a tuple of them and boundary logits.
+        """Return mask logits (R, C, 2s, 2s); in training, a pair of mask and boundary logits.
 
         Args:
             x: mask features (R, K, s, s) and boundary features (R, K, 2s, 2s).
@@ -119,7 +120,7 @@ class BoundaryMaskHead(MultiMaskHead):
     def target_sizes(
         self, mask_preds: Sequence[Tensor], rcnn_train_cfg: ConfigType
     ) -> tuple[int, ...]:
-        """Return the one size that mask and boundary logits have; ``mask_size`` is not read."""
+        """Return the side length of the mask logits, which the boundary logits share."""
         return super().target_sizes(mask_preds[:1], rcnn_train_cfg)
 
     def losses(

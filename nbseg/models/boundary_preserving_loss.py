@@ -11,14 +11,15 @@ class BoundaryPreservingLoss(nn.Module):
     """Binary cross-entropy of a mask head, re-weighted by the boundary-preserving map (BPM).
 
     This loss replaces ``CrossEntropyLoss(use_mask=True)`` as the ``loss_mask`` of any MMDetection
-    mask head. Pixels at the boundary of the predicted soft mask, where its Laplacian is large,
-    weigh more; the weights of one RoI have mean ``gain`` and carry no gradient.
+    mask head. Pixels at the boundary of the predicted soft mask, where the mask's Laplacian is
+    large, weigh more than others. The weights of one RoI have mean ``gain``. No gradient flows
+    through the weights.
 
     Args:
         gain: mean weight of each RoI.
         border: ``"replicate"`` extends the soft mask over the RoI's border before the Laplacian;
-            ``"zeros"`` pads with zeros, which turns the border into an edge wherever the object
-            touches it.
+            ``"zeros"`` pads the mask with zeros; an object that touches the border then has an
+            edge there.
         loss_weight: factor on the loss.
     """
 

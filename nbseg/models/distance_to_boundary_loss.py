@@ -15,16 +15,16 @@ from nbseg.structures import signed_distance
 class DistanceToBoundaryLoss(nn.Module):
     """Binary cross-entropy of a mask head, re-weighted by distance to the predicted boundary.
 
-    This loss replaces ``BoundaryPreservingLoss`` and uses the costlier map that the paper's section
+    This loss replaces ``BoundaryPreservingLoss``. It uses the costlier map that the paper's section
     3.3 compares with the Laplacian. The predicted mask has the pixels of probability 0.5 or more.
     A pixel at the distance d from this mask's boundary (``distance_to_boundary``) has a weight
-    proportional to ``exp(-d^2 / (2 sigma^2))``, as in U-Net (Ronneberger et al., 2015, eq. 2). As
-    with the boundary-preserving map, the weights of one RoI have mean ``gain`` and carry no
-    gradient, and a mask without a boundary weighs ``gain`` everywhere: only the shape of the map
-    differs.
+    proportional to ``exp(-d^2 / (2 sigma^2))``, as in U-Net (Ronneberger et al., 2015, eq. 2).
 
-    OpenCV computes the exact distances: on a GPU each call waits for the masks and computes the
-    weights on the CPU.
+    The rest equals the boundary-preserving map: the weights of one RoI have mean ``gain``, no
+    gradient flows through them, and a mask without a boundary has the weight ``gain`` everywhere.
+
+    OpenCV computes the exact distances on the CPU. If the masks are on a GPU, each call waits until
+    they are copied.
 
     Args:
         gain: mean weight of each RoI.
@@ -59,13 +59,13 @@ class DistanceToBoundaryLoss(nn.Module):
         """Return the weights of predicted masks, both of shape (R, S, S)."""
         closeness = np.exp(-(distance_to_boundary(masks) ** 2) / (2 * self.sigma**2))
         means = closeness.mean(axis=(1, 2), keepdims=True)
-        # There is no boundary, or sigma is so small that every weight underflows.
+        # A flat map has no boundary, or sigma is so small that every weight underflows.
         flat = means < np.finfo(np.float64).tiny
         return np.where(flat, self.gain, self.gain * closeness / np.where(flat, 1, means))
 
 
 def distance_to_boundary(masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Return each pixel's distance to its mask's boundary, without the sign of ``signed_distance``.
+    """Return each pixel's distance to the boundary of its mask: ``signed_distance`` without sign.
 
     Args:
         masks: shape (R, S, S), bool.

@@ -26,21 +26,23 @@ class MaskTTAModel(DetTTAModel):
     """Predicts instances from several views (scales, flips) of each image, in two passes.
 
     First, every view predicts boxes, which are mapped back to the image. NMS chooses among the
-    boxes of all views, as MMDetection's ``DetTTAModel`` does; NMS alone would keep the mistakes of
-    the most confident view. So each chosen box is replaced by the mean of the views' boxes that
-    overlap the chosen box, weighted by score, and the score by the mean of their scores, where a
-    view without such a box counts as 0 (weighted boxes fusion, Solovyev et al., 2021). Second,
-    every view predicts a soft mask for each merged box; the soft masks are flipped back and
+    boxes of all views, as in MMDetection's ``DetTTAModel``. NMS alone would keep the mistakes of
+    the most confident view. So the boxes that overlap a chosen box, one per view, are averaged with
+    their scores as weights, and this mean replaces the chosen box. The new score is the mean of
+    the views' scores; a view without such a box counts as 0 (weighted boxes fusion, Solovyev et
+    al., 2021).
+
+    Second, every view predicts a soft mask for each merged box. The soft masks are flipped back and
     averaged, as for the paper's pseudo-labels.
 
-    Predictions have ``bboxes``, ``scores``, ``labels``, ``soft_masks`` (N, S, S) float in [0, 1]
-    and ``masks``, COCO RLE at the image's size and the detector's ``mask_thr_binary``.
+    Predictions have ``bboxes``, ``scores``, ``labels``, ``soft_masks`` (N, S, S) float in [0, 1],
+    and ``masks``: COCO RLE at the image's size, made with the detector's ``mask_thr_binary``.
 
     Args:
         module: a two-stage detector with a mask head, or its config.
         tta_cfg: ``nms`` and ``max_per_img`` of the merged boxes.
-        feature_budget: bytes of feature maps kept between the passes. The features of a view that
-            does not fit are computed twice.
+        feature_budget: largest number of bytes of feature maps kept between the passes. The
+            features of a view that exceeds this budget are computed twice.
 
     Raises:
         TypeError: ``module`` is another kind of detector.
@@ -68,8 +70,8 @@ class MaskTTAModel(DetTTAModel):
         """Return one sample per image.
 
         Args:
-            data: ``inputs`` and ``data_samples``, each a list over views of lists over images, as
-                ``TestTimeAug`` and ``pseudo_collate`` give them.
+            data: ``inputs`` and ``data_samples`` from ``TestTimeAug`` and ``pseudo_collate``. Each
+                is a list with one entry per view: a list with one entry per image.
         """
         views = [
             {"inputs": inputs, "data_samples": samples}
@@ -118,7 +120,7 @@ class MaskTTAModel(DetTTAModel):
         return merged
 
     def _merge_single_sample(self, data_samples: list[DetDataSample]) -> DetDataSample:
-        """Merge one image's views; ``DetTTAModel`` calls this method, and merges by NMS alone."""
+        """Merge one image's views by NMS and averaging; ``DetTTAModel`` calls this method."""
         boxes_of_views = [
             bbox_flip(view.pred_instances.bboxes, view.ori_shape, view.flip_direction)
             if view.flip
@@ -142,7 +144,7 @@ class MaskTTAModel(DetTTAModel):
             boxes.append(view_boxes[best])
             scores.append(view_scores)
         total = torch.stack(scores).sum(0)
-        # A box without area overlaps no box, not even itself: its total is 0.
+        # A box without area does not even overlap itself, so its total score is 0.
         weights = torch.stack(scores) / total.clamp(min=torch.finfo(total.dtype).tiny)
         fused = (weights[:, :, None] * torch.stack(boxes)).sum(0)
         fused = torch.where(total[:, None] > 0, fused, chosen.bboxes)

@@ -33,7 +33,7 @@ class MultiMaskHead(RLEMaskHead):
     def target_sizes(
         self, mask_preds: Sequence[Tensor], rcnn_train_cfg: ConfigType
     ) -> tuple[int, ...]:
-        """Return the side lengths of the targets: those of the logits."""
+        """Return the side lengths of the targets, which equal those of the logits."""
         return tuple(logits.shape[-1] for logits in mask_preds)
 
     def loss_and_target(
@@ -54,7 +54,7 @@ class MultiMaskHead(RLEMaskHead):
         return dict(loss_mask=losses, mask_targets=targets)
 
     def loss_of(self, logits: Tensor, target: Tensor, labels: Tensor) -> Tensor:
-        """Return ``loss_mask`` of one tensor of logits; 0 with a graph if there are no proposals.
+        """Return the loss of one tensor of logits; without proposals, a 0 that has a gradient.
 
         Args:
             logits: shape (R, C, s, s).

@@ -7,8 +7,8 @@
     fine logits ───────────────┴─ concat, 1x1 ─► fused logits (R, C, 28, 28)
 
 There are R RoIs, K feature channels and C classes (1 if class-agnostic). The fused logits are
-supervised at 28x28 and the coarse logits at 14x14, where a cell averages out the noise of a
-pseudo-label's boundary.
+supervised at 28x28, the coarse logits at 14x14. At 14x14 each cell averages over a larger area, so
+the noise of a pseudo-label's boundary counts less.
 """
 
 from collections.abc import Sequence
@@ -29,12 +29,13 @@ class NoiseTolerantMaskHead(MultiMaskHead):
     """Mask head with a fine and a coarse branch whose logits are fused.
 
     The head works wherever ``FCNMaskHead`` does. In training ``forward`` returns
-    ``(fused, coarse)`` logits and the loss has the entries ``loss_mask`` and ``loss_mask_coarse``;
-    at test time ``forward`` returns the fused logits alone, and prediction is ``RLEMaskHead``'s.
+    ``(fused, coarse)`` logits, and the loss has the entries ``loss_mask`` and ``loss_mask_coarse``.
+    At test time ``forward`` returns only the fused logits, and the head predicts like
+    ``RLEMaskHead``.
 
-    The head also loads a teacher checkpoint whose ``FCNMaskHead`` has one more convolution: the
-    weights fill the shared convolutions and the fine branch, and the head then predicts the same
-    masks as the teacher's.
+    The head also loads the weights of a teacher's ``FCNMaskHead`` that has ``num_convs + 1``
+    convolutions. These weights fill the shared convolutions and the fine branch. The head then
+    predicts the same masks as the teacher.
 
     Args:
         num_convs: number of convolutions that the two branches share.
@@ -73,12 +74,12 @@ class NoiseTolerantMaskHead(MultiMaskHead):
         self.register_load_state_dict_pre_hook(_adapt_plain_head)
 
     def init_weights(self) -> None:
-        """Initialize as ``FCNMaskHead`` does; the fused logits start as the mean of the branches'.
+        """Initialize like ``FCNMaskHead``; the fused logits start as the mean of both branches.
 
-        A random fusion would first have to learn which channel is which class.
+        With a random start the fusion would first have to learn the class of each channel.
         """
         super().init_weights()
-        # The logits start small, because a student's other layers may come trained from a teacher.
+        # Small logits protect the layers that a student may have taken over from its teacher.
         normal_init(self.coarse_logits, std=0.01)
         for layer in (self.coarse_upsample, self.fusion):
             constant_init(layer, 0)
@@ -95,7 +96,7 @@ class NoiseTolerantMaskHead(MultiMaskHead):
             x: RoI features, shape (R, K, s, s).
 
         Returns:
-            Fused logits (R, C, 2s, 2s); in training a tuple of the fused logits and the coarse
+            Fused logits (R, C, 2s, 2s); in training, a pair of the fused logits and the coarse
             logits (R, C, s, s).
         """
         for shared_conv in self.convs:
@@ -125,7 +126,7 @@ class NoiseTolerantMaskHead(MultiMaskHead):
     def losses(
         self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
     ) -> dict[str, Tensor]:
-        """Return ``loss_mask`` (of the fused logits) and ``loss_mask_coarse`` (coarse logits)."""
+        """Return ``loss_mask`` for the fused and ``loss_mask_coarse`` for the coarse logits."""
         names = ("loss_mask", "loss_mask_coarse")
         return {
             name: self.loss_of(logits, target, labels)
@@ -138,9 +139,9 @@ def _adapt_plain_head(
 ) -> None:
     """Convert the weights of a plain ``FCNMaskHead`` to those of the fine branch, in place.
 
-    The plain head must have one more convolution than ``convs``; other weights stay as they are.
-    The fused logits then start equal to the plain head's logits, so that randomly initialized
-    weights do not disturb the features that a student takes over from its teacher.
+    Nothing changes unless the plain head has one more convolution than ``convs``. After the
+    conversion the fused logits equal the plain head's logits, so that randomly initialized weights
+    do not disturb the features that a student takes over from its teacher.
     """
     last_conv = f"{prefix}convs.{len(head.convs)}."
     logits = state_dict.get(f"{prefix}conv_logits.weight")

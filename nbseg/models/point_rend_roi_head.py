@@ -1,4 +1,4 @@
-"""PointRend (Kirillov et al., CVPR 2020) that reads masks as crops and writes run lengths."""
+"""Adapt PointRend (Kirillov et al., CVPR 2020) to read masks as crops and write run lengths."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class RLECoarseMaskHead(RLEMaskHead, CoarseMaskHead):
 
 @MODELS.register_module()
 class CroppedMaskPointHead(MaskPointHead):
-    """``MaskPointHead`` that reads its targets without one full-size mask per proposal."""
+    """``MaskPointHead`` that reads its targets without making a full-size mask per proposal."""
 
     def _get_targets_single(
         self,
@@ -47,9 +47,9 @@ class CroppedMaskPointHead(MaskPointHead):
 class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
     """``PointRendRoIHead`` that reads nbseg's masks and works in ``MaskTTAModel``.
 
-    Losses and predictions are those of MMDetection's ``PointRendRoIHead``, with two differences:
+    Losses and predictions equal those of MMDetection's ``PointRendRoIHead``, with two differences:
     prediction refines only the mask of each box's class, not the masks of all classes; and a batch
-    without positive proposals has a loss.
+    without positive proposals has a loss of 0 instead of none.
     """
 
     def _mask_point_loss(
@@ -60,7 +60,7 @@ class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
         batch_gt_instances: list[InstanceData],
     ) -> dict[str, Any]:
         if len(mask_preds) == 0:
-            # The loss is 0, yet gives every process the same parameters to reduce.
+            # The loss is 0, but its graph lets every process reduce the same parameters.
             return dict(loss_point=0 * sum(p.sum() for p in self.point_head.parameters()))
         losses: dict[str, Any] = super()._mask_point_loss(
             x, sampling_results, mask_preds, batch_gt_instances
@@ -79,7 +79,7 @@ class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
                 refined, scale_factor=factor, mode="bilinear", align_corners=False
             )
             cells = refined.shape[-1] * refined.shape[-2]
-            # MMDetection also skips a step whose every cell the next step would recompute.
+            # Like MMDetection, skip a step if the next step would recompute all its cells.
             if self.test_cfg.subdivision_num_points >= factor**2 * cells and step < steps - 1:
                 continue
             indices, points = self.point_head.get_roi_rel_points_test(
@@ -95,7 +95,7 @@ class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
 
 
 def sample_masks(bitmaps: Tensor, mask_inds: Tensor, points: Tensor) -> Tensor:
-    """Read masks at points, bilinearly between pixel centers.
+    """Read masks at points, with bilinear interpolation between pixel centers.
 
     Pixels outside the image are background.
 

@@ -1,8 +1,8 @@
-"""Load those weights of a file that fit a module by name and shape, and refuse other files.
+"""Load weights that match a module by name and shape, and refuse files with too few matches.
 
-MMEngine loads what fits and warns about the rest, so that the weights of another library leave a
-model untrained. Importing this module registers an initializer that refuses such files under
-MMEngine's name ``Pretrained``, for all ``init_cfg``.
+MMEngine loads the matching weights and only warns about the others: a file of another library can
+leave the whole model untrained. Importing this module registers an initializer that refuses such
+files. It replaces MMEngine's ``Pretrained`` in every ``init_cfg``.
 """
 
 import logging
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from nbseg.checkpoint import refuse_non_finite
 from nbseg.errors import StageError
 
-# Keys under which training programs store the weights beside other things.
+# Keys under which training programs store the weights.
 WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state", "module")
 # Beginnings of names that show which library wrote a file.
 LIBRARIES = {
@@ -29,15 +29,15 @@ LIBRARIES = {
     "blocks.": "timm's",
     "backbone.bottom_up.": "Detectron2's",
 }
-# A few tensors may be new, such as the offsets of deformable convolutions; the rest must match.
+# The rest may be new tensors, such as the offsets of deformable convolutions.
 ENOUGH = 0.9
 
 
 @WEIGHT_INITIALIZERS.register_module(name="Pretrained")
 class MatchingPretrainedInit(PretrainedInit):
-    """Initialize a module from a file, which must fit the module.
+    """Initialize a module from a file, and refuse a file that does not fit the module.
 
-    It takes the arguments of MMEngine's ``PretrainedInit``. Without ``prefix`` the names in the
+    The arguments are those of MMEngine's ``PretrainedInit``. Without ``prefix`` the names in the
     file may begin with any common prefix, such as ``backbone.`` or ``module.``.
 
     Raises:
@@ -72,11 +72,12 @@ def load_matching(
     """Load the weights of a file into a module, and refuse a file that does not fit.
 
     At least 90% of the module's tensors must match by name and shape. If the module has a
-    ``backbone``, this holds for the backbone, and at least half of all tensors must match: heads
-    may be new or have another number of classes. The log names what stays as initialized.
+    ``backbone``, at least 90% of the backbone's tensors and half of all tensors must match, because
+    heads may be new or have another number of classes. The log tells how many tensors keep their
+    initial values.
 
     Args:
-        module: the module, which also adapts weights through its own hooks for loading.
+        module: the module to fill; its own hooks for loading may adapt the weights.
         content: content of the file: tensors by name, possibly below a key such as ``model``.
         source: path or address of the file, for messages.
         what: name of the module in messages.
@@ -87,7 +88,7 @@ def load_matching(
         The file's tensors, by their names without the prefix.
 
     Raises:
-        StageError: the file has no weights, or too few that fit, or some are not finite.
+        StageError: the file has no weights, too few weights fit, or a weight is not finite.
     """
     state = _weights(content, source)
     refuse_non_finite(state, source)
@@ -98,7 +99,7 @@ def load_matching(
     core = [name for name in wanted if name.startswith("backbone.")]
     enough = _share(wanted, left) >= 0.5 if core else True
     enough &= _share(core or wanted, left) >= ENOUGH
-    # A deeper backbone has all the tensors of a shallower one, and more.
+    # A file of a deeper backbone has all tensors of a shallower one, so also count its other tensors.
     rooms = {_room(name) for name in core or wanted}
     strangers = [name for name in unknown if _room(name) in rooms]
     if not enough or len(strangers) > (1 - ENOUGH) * len(core or wanted):
@@ -137,7 +138,7 @@ def _countable(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor], source: str) -> str:
-    """Return the prefix of the file's names after which most names are the module's."""
+    """Return the prefix without which most of the file's names are names of the module."""
     matches = Counter[str]()
     for name, value in state.items():
         for start in [0, *(dot.end() for dot in re.finditer(r"\.", name))]:
@@ -157,9 +158,13 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor], source: st
 
 
 def _load(module: nn.Module, state: dict[str, Tensor]) -> tuple[list[str], list[str]]:
-    """Load what fits; return the module's names that were not loaded, and the names left over.
+    """Load the tensors that match the module by name and shape.
 
-    It is the loop of ``nn.Module.load_state_dict``, which does not load what has another shape.
+    The function repeats the loop of ``nn.Module.load_state_dict``, because that method raises an
+    error if a tensor has another shape.
+
+    Returns:
+        The module's tensors that were not loaded, and the file's tensors that the module lacks.
     """
     missing: list[str] = []
     unknown: list[str] = []
@@ -179,12 +184,12 @@ def _load(module: nn.Module, state: dict[str, Tensor]) -> tuple[list[str], list[
 
 
 def _share(names: Collection[str], left: list[str]) -> float:
-    """Return the share of the names that are not left."""
+    """Return the share of ``names`` that are not in ``left``."""
     return 1 - len(set(names) & set(left)) / len(names)
 
 
 def _room(name: str) -> str:
-    """Return the first part of a name, such as ``layer1``, below ``backbone``."""
+    """Return a name's first part, such as ``layer1``, without a leading ``backbone.``."""
     return name.removeprefix("backbone.").split(".")[0]
 
 

@@ -4,10 +4,10 @@
                                          ▼           ▼           ▼           ▼
                                      logits 14   logits 28   logits 56   logits 112
 
-Each fusion also reads the semantic features and mask in the RoI and the mask of the stage before
-it. Logits are (R, C, s, s): R RoIs, K channels, C classes or 1 if class-agnostic. The first two
-stages predict whole masks; the later stages count only near the boundary of the stage before them,
-in training and in prediction (boundary-aware refinement).
+Each fusion also reads the RoI's semantic features, the semantic mask and the previous stage's mask.
+Logits have shape (R, C, s, s). There are R RoIs, K channels and C classes (1 if class-agnostic).
+The first two stages predict whole masks. The later stages are trained and used only near the
+boundary of the previous stage's mask (boundary-aware refinement).
 """
 
 from collections.abc import Sequence
@@ -66,9 +66,9 @@ class SemanticFusion(nn.Module):
 
 @MODELS.register_module()
 class RefineMaskHead(MultiMaskHead):
-    """Mask head of four stages, for ``RefineMaskRoIHead``.
+    """Mask head with four stages, for ``RefineMaskRoIHead``.
 
-    The channels halve from stage to stage. The loss has an entry for each stage,
+    Each stage has half the channels of the previous one. The loss has one entry per stage,
     ``loss_mask_14`` to ``loss_mask_112``.
 
     Args:
@@ -76,10 +76,10 @@ class RefineMaskHead(MultiMaskHead):
         semantic_channels: channels of the semantic features.
         stage_weights: factor on the loss of each stage.
         boundary_width: half the width of the boundary region in training, in pixels of the coarser
-            stage, whose mask has this boundary.
+            stage, which gives the boundary.
         test_boundary_width: half the width of the boundary region in prediction.
-        **kwargs: options of ``RLEMaskHead``; ``loss_mask`` is the loss of the first two stages, the
-            later stages have a cross-entropy.
+        **kwargs: options of ``RLEMaskHead``; ``loss_mask`` is the loss of the first two stages. The
+            later stages always use the cross-entropy.
     """
 
     def __init__(
@@ -119,7 +119,8 @@ class RefineMaskHead(MultiMaskHead):
     def init_weights(self) -> None:
         """Initialize every stage's logits near 0.
 
-        ``FCNMaskHead``'s initial logits grow with the features, which grow from stage to stage.
+        With ``FCNMaskHead``'s initial weights the logits would grow from stage to stage, because
+        the features do.
         """
         super().init_weights()
         for layer in (self.conv_logits, *self.finer_logits):
@@ -130,9 +131,9 @@ class RefineMaskHead(MultiMaskHead):
 
         Args:
             x: RoI features, shape (R, K, s, s).
-            semantic: for each fusion, coarse to fine, semantic features and, as the last channel,
-                the semantic mask's probability, shape (R, semantic_channels + 1, s, s).
-            labels: class of each RoI, whose mask guides the fusions, shape (R,), int64.
+            semantic: one tensor per fusion, coarse to fine: the semantic features and, as the last
+                channel, the semantic mask's probability, shape (R, semantic_channels + 1, s, s).
+            labels: class of each RoI, shape (R,), int64; this class's mask guides the fusions.
         """
         for conv in self.convs:
             x = conv(x)
@@ -148,7 +149,7 @@ class RefineMaskHead(MultiMaskHead):
     def losses(
         self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
     ) -> dict[str, Tensor]:
-        """Return each stage's weighted loss, named ``loss_mask_`` and the stage's size."""
+        """Return the weighted loss of each stage by name: ``loss_mask_`` plus the stage's size."""
         losses = {}
         previous: tuple[Tensor, ...] = ()  # the coarser stage's prediction and target, bool
         for stage, (logits, target) in enumerate(zip(mask_preds, targets, strict=True)):
@@ -163,7 +164,7 @@ class RefineMaskHead(MultiMaskHead):
         return losses
 
     def soft_masks(self, stages: Sequence[Tensor], labels: Tensor) -> Tensor:
-        """Return the refined soft mask of each RoI's class, shape (R, s, s) of the last stage."""
+        """Return the refined soft mask of each RoI's class, (R, s, s) at the last stage's size."""
         probabilities = [select_masks(logits, labels).float().sigmoid() for logits in stages]
         return refine_boundaries(probabilities[WHOLE_STAGES - 1 :], self.test_boundary_width)
 
@@ -171,9 +172,9 @@ class RefineMaskHead(MultiMaskHead):
 def boundary_region(masks: Tensor, width: int) -> Tensor:
     """Return the pixels near each mask's boundary.
 
-    A pixel is near if the square of side ``2 width + 1`` around the pixel has both foreground and
-    background; pixels outside the RoI are neither. The RefineMask paper instead approximates the
-    Euclidean distance by a convolution.
+    A pixel is near the boundary if the square of side ``2 width + 1`` around the pixel contains
+    foreground and background. Pixels outside the RoI count as neither. The RefineMask paper instead
+    approximates the Euclidean distance by a convolution.
 
     Args:
         masks: shape (R, s, s), bool.
@@ -209,10 +210,11 @@ def boundary_aware_loss(logits: Tensor, targets: Tensor, region: Tensor) -> Tens
 def refine_boundaries(stages: Sequence[Tensor], width: int) -> Tensor:
     """Combine the stages' soft masks (boundary-aware refinement).
 
-    Near the boundary of the mask combined so far, a finer stage replaces this mask.
+    The combined mask starts as the first stage's mask. Each finer stage then replaces the pixels
+    near the boundary of the combined mask.
 
     Args:
-        stages: probabilities (R, s, s), each twice the size of the one before.
+        stages: probabilities (R, s, s); s doubles from stage to stage.
         width: half the width of the boundary region, in pixels of the coarser stage.
 
     Returns:

@@ -61,10 +61,10 @@ class ForegroundHead(BaseModule):
         return features, self.logits(features)
 
     def loss(self, logits: Tensor, batch_gt_instances: InstanceList) -> Tensor:
-        """Return the cross-entropy of the mask logits (B, 1, h, w), a scalar.
+        """Return the mean cross-entropy of the mask logits (B, 1, h, w), a scalar.
 
-        The target is foreground where instances cover half of a cell or more. Pseudo-labeled
-        instances count like labeled ones.
+        A cell of the target is foreground if instances cover at least half of the cell.
+        Pseudo-labeled instances count like labeled ones.
         """
         height, width = logits.shape[-2:]
         covered = [
@@ -114,7 +114,7 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
         bbox_feats: Tensor,
         batch_gt_instances: InstanceList,
     ) -> dict[str, Any]:
-        """Return ``dict(loss_mask=...)``: the mask head's losses by name and ``loss_semantic``."""
+        """Return ``dict(loss_mask=losses)`` with the mask head's losses and ``loss_semantic``."""
         rois = bbox2roi([sampling.pos_priors for sampling in sampling_results])
         labels = proposal_labels(sampling_results)
         semantic = self.semantic_head(x[0])
@@ -137,7 +137,7 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
     ) -> list[Tensor]:
         """Return the mask head's logits of each stage."""
         features, logits = semantic
-        # RoIAlign needs features and boxes of one dtype, and boxes need more than half precision.
+        # RoIAlign needs features and boxes of one dtype; half precision is too coarse for boxes.
         maps = torch.cat([features, logits.sigmoid()], dim=1).float()
         pooled = [layer(maps, rois) for layer in self.semantic_layers]
         instance = self.mask_roi_extractor(x[: self.mask_roi_extractor.num_inputs], rois)

@@ -1,4 +1,4 @@
-"""A plain mask head that reads masks as crops and writes them as run lengths."""
+"""Define a plain mask head that reads masks as crops and writes masks as run lengths."""
 
 from typing import Any
 
@@ -15,17 +15,18 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class RLEMaskHead(FCNMaskHead):
-    """``FCNMaskHead`` that predicts COCO run lengths where the test config asks for them.
+    """``FCNMaskHead`` that can predict COCO run lengths instead of bitmaps.
 
-    ``test_cfg.rcnn.mask_format`` is ``"bitmap"``, the default, for MMDetection's boolean tensor of
-    full-size masks (N, H, W), or ``"rle"`` for a list of N compressed COCO RLE, which
-    ``CocoMetric`` and ``InstanceMetric`` also read. Run lengths are made from each mask's box, so
-    evaluation never holds a mask of the image's size; they equal those of the bitmaps that
-    MMDetection pastes on a CPU. MMDetection's other metrics, its inferencer and its visualizer need
-    bitmaps.
+    ``test_cfg.rcnn.mask_format`` chooses the format. ``"bitmap"``, the default, gives MMDetection's
+    boolean tensor of full-size masks (N, H, W). ``"rle"`` gives a list of N compressed COCO RLE,
+    which ``CocoMetric`` and ``InstanceMetric`` also read. MMDetection's other metrics, its
+    inferencer and its visualizer need bitmaps.
 
-    In training the targets equal ``FCNMaskHead``'s, but they stay on the proposals' device and come
-    from the crops of ``CroppedMasks`` instead of one full-size mask per proposal.
+    Run lengths are computed inside each mask's box, so evaluation never holds a mask of the image's
+    size. They equal the run lengths of the bitmaps that MMDetection pastes on a CPU.
+
+    In training the targets equal ``FCNMaskHead``'s. They are computed on the proposals' device from
+    the crops of ``CroppedMasks``, without one full-size mask per proposal.
 
     Raises:
         ValueError: in prediction, ``mask_format`` is unknown.
@@ -63,7 +64,7 @@ class RLEMaskHead(FCNMaskHead):
     ) -> Tensor | list[dict[str, Any]]:
         mask_format = rcnn_test_cfg.get("mask_format", "bitmap")
         if mask_format == "bitmap":
-            # There is one channel if SoftMaskRoIHead has already chosen each box's class.
+            # After SoftMaskRoIHead has chosen each box's class, only one channel is left.
             channels = mask_channels(mask_preds, labels)
             bitmaps: Tensor = super()._predict_by_feat_single(
                 mask_preds, bboxes, channels, img_meta, rcnn_test_cfg, rescale, activate_map
@@ -76,13 +77,13 @@ class RLEMaskHead(FCNMaskHead):
         height, width = img_meta["ori_shape"][:2]
         scale = bboxes.new_tensor(img_meta["scale_factor"])
         if rescale:
-            # MMDetection also scales the caller's boxes to the image in place.
+            # Like MMDetection, scale the caller's boxes to the image in place.
             bboxes /= scale.repeat(2)
         else:
             scale_x, scale_y = scale.tolist()
             height, width = round(height * scale_y), round(width * scale_x)
         soft_masks = select_masks(mask_preds, labels)
-        # MMDetection has already applied the sigmoid where it merged the stages of a cascade.
+        # For a cascade, MMDetection has already applied the sigmoid to merge the stages.
         soft_masks = soft_masks if activate_map else soft_masks.sigmoid()
         return paste_rle(
             soft_masks.detach().float().cpu().numpy(),

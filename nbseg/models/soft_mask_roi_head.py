@@ -1,4 +1,4 @@
-"""A RoI head whose masks depend on more than each box's pooled features."""
+"""Define a RoI head whose masks depend on more than each box's pooled features."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from torch import Tensor
 class SoftMaskRoIHead(StandardRoIHead):
     """RoI head that predicts one soft mask per box, given the box's class.
 
-    ``StandardRoIHead`` predicts masks of all classes and chooses among them afterwards. A subclass
-    that needs the class while it refines a mask implements ``predict_soft_masks``, which prediction
-    and ``MaskTTAModel`` call.
+    ``StandardRoIHead`` instead predicts a mask for every class and then keeps the mask of the box's
+    class. A subclass implements ``predict_soft_masks``. ``predict_mask`` and ``MaskTTAModel`` call
+    this method.
     """
 
     def predict_soft_masks(self, x: tuple[Tensor, ...], rois: Tensor, labels: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class SoftMaskRoIHead(StandardRoIHead):
         results_list: InstanceList,
         rescale: bool = False,
     ) -> InstanceList:
-        """Add ``masks`` to the results, as ``StandardRoIHead`` does; same arguments."""
+        """Add ``masks`` to the results; the arguments are those of ``StandardRoIHead``."""
         rois = bbox2roi([results.bboxes for results in results_list])
         if len(rois) == 0:
             return super().predict_mask(x, batch_img_metas, results_list, rescale)

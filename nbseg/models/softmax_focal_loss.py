@@ -13,14 +13,15 @@ from nbseg.registry import MODELS
 class SoftmaxFocalLoss(nn.Module):
     """Cross-entropy of each box times ``(1 - p)^gamma``, where p is the probability of its class.
 
-    The formula is eq. 4 of Lin et al., *Focal Loss for Dense Object Detection*, 2017, with a
-    softmax over C classes and background instead of the sigmoid. The loss replaces
-    ``CrossEntropyLoss`` as the ``loss_cls`` of MMDetection's box heads, which decode with a
-    softmax; MMDetection's ``FocalLoss`` uses one sigmoid per class and none for the background.
-    The paper's rows marked § use this loss. With ``gamma`` 0 the loss is the cross-entropy.
+    The formula is eq. 4 of Lin et al., *Focal Loss for Dense Object Detection*, 2017, but p comes
+    from a softmax over C classes and background instead of a sigmoid. The loss replaces
+    ``CrossEntropyLoss`` as the ``loss_cls`` of MMDetection's box heads. These heads predict with a
+    softmax, so MMDetection's ``FocalLoss`` does not fit: it has one sigmoid per class and none for
+    the background. The paper's rows marked § use this loss. With ``gamma`` 0 the loss equals the
+    cross-entropy.
 
     Args:
-        gamma: exponent; the larger, the less a well classified box counts.
+        gamma: exponent; a larger value gives well classified boxes less weight.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         loss_weight: factor on the loss.
 
@@ -52,7 +53,7 @@ class SoftmaxFocalLoss(nn.Module):
             cls_score: logits, shape (N, C + 1).
             label: class of each box, shape (N,), int64; C is the background.
             weight: factor on each box's loss, shape (N,).
-            avg_factor: divisor of the sum for the mean; default N.
+            avg_factor: number by which the mean divides the sum; default N.
             reduction_override: replaces ``reduction`` in this call.
         """
         logits = at_least_float32(cls_score)
