@@ -141,7 +141,7 @@ def _reason(name: str | Path, error: Exception) -> str:
         )
     if not path.exists():
         what = "MMEngine lists no weights of this name" if isinstance(error, KeyError) else error
-        return f"{what}; download a file by hand and give its path instead"
+        return f"{what}; download a file by hand and give its path, as backbone_weights=FILE"
     if path.is_dir():
         return "it is a folder; name a .pth file in it"
     if path.stat().st_size == 0:

@@ -205,5 +205,5 @@ def _cause(state: dict[str, Tensor], wanted: dict[str, Tensor], left: list[str])
         return "Its names fit, but not its shapes: it has another width or depth. "
     for begin, library in LIBRARIES.items():
         if any(name.startswith(begin) for name in state):
-            return f"Its names are {library}: convert it. "
+            return f"Its names are {library}: convert it (MMPretrain has tools/model_converters). "
     return ""

@@ -73,7 +73,8 @@ TIMM = {"conv_stem.weight": torch.ones(32, 3, 3, 3), "bn1.weight": torch.ones(32
             TORCHVISION,
             r"weights.pth does not fit the MobileNetV2 with init_cfg: 0 of the model's 260 tensors "
             r"match. The file has, for example, features.0.0.weight \(32, 3, 3, 3\); the model "
-            r"wants conv1.conv.weight \(32, 3, 3, 3\). Its names are torchvision's: convert it. "
+            r"wants conv1.conv.weight \(32, 3, 3, 3\). Its names are torchvision's: convert it "
+            r"\(MMPretrain has tools/model_converters\). "
             "backbone_weights wants a MobileNetV2 of MMPretrain, MMDetection or a run of nbseg",
         ),
         ({"state_dict": TIMM}, "0 of the model's 260 .*Its names are timm's"),
