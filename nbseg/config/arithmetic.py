@@ -16,9 +16,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {"round": round, "max": max}
 
 
 def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
-    """Return the value of an expression of numbers, ``+ - * /``, ``round(a)`` and ``max(a, b)``.
+    """Calculate an expression.
 
-    ``round`` returns an integer.
+    An expression has numbers, names of numbers, ``+ - * /``, ``round(a)`` (an integer) and
+    ``max(a, b)``.
 
     Args:
         expression: for example ``"round(64 * labeled_images / 8)"``.

@@ -1,4 +1,4 @@
-"""Replace names in braces, such as ``'{train_images}'``, by the values of top-level keys."""
+"""Replace names in braces, such as ``'{train_images}'``, with the values of top-level keys."""
 
 import json
 import re
@@ -18,14 +18,15 @@ def names_in(value: Any) -> set[str]:
 
 
 def replace_names(value: Any, names: Mapping[str, Any]) -> Any:
-    """Return ``value`` with every name in braces replaced, also inside dictionaries and lists.
+    """Return a copy of ``value`` in which each name in braces is replaced with the name's value.
 
-    A string that is just one name in braces becomes the name's value, of any type. In a longer
-    string, the value of a name must be a string or a number.
+    Dictionaries and lists are searched, too. A string that is just one name in braces becomes the
+    name's value, which may have any type. In a longer string, the value must be a string or a
+    number.
 
     Args:
         value: any part of a config.
-        names: value of each name; values may contain further names.
+        names: value of each name; a value may contain other names.
 
     Raises:
         ValueError: a name is unknown, refers to itself, or has a type that cannot be part of a

@@ -1,4 +1,4 @@
-"""Override a config with options of the command line."""
+"""Override keys of a config with options of the command line."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
         options: values by dotted keys.
 
     Raises:
-        ValueError: the config does not read a key, or a parent of an option's key is a string, such
-            as a name in braces; the message says which key to set instead.
+        ValueError: no part of the config reads the key, or the key lies inside a string (such as a
+            name in braces). The message says which key to set instead.
     """
     content = config.to_dict()
     read = {*content, *RUNNER_KEYS, *SECTIONS, "allow_overlap", *names_in([content, dict(options)])}
@@ -50,7 +50,7 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
 
 
 def _value(content: Any, parts: Sequence[str]) -> Any:
-    """Return the value of a key, given as its parts; None if there is no such key."""
+    """Return the value of a dotted key that was split into parts; None if the key is missing."""
     for part in parts:
         if isinstance(content, Mapping):
             content = content.get(part)

@@ -1,4 +1,4 @@
-"""Derive plain MMDetection configs, which have only the keys that a runner takes."""
+"""Derive plain MMDetection configs: they have only keys that MMEngine's Runner reads."""
 
 from inspect import signature
 from pathlib import Path
@@ -23,10 +23,13 @@ TRAINING_KEYS = frozenset(
 
 
 def student_config(config: Config, work_dir: str | Path) -> Config:
-    """Return the plain config that tests, exports or runs the student, without training keys.
+    """Return the plain config of the student for testing, export and inference.
+
+    The config has no training keys.
 
     Args:
-        config: the user's config, or a stage's plain config, which stands for its model.
+        config: the user's config, or the plain config of any stage. A stage's config gives the
+            model of that stage.
         work_dir: folder of the logs.
     """
     names = {"work_dir": str(work_dir)}
@@ -36,7 +39,10 @@ def student_config(config: Config, work_dir: str | Path) -> Config:
 
 
 def predict_with_tta(plain: Config) -> None:
-    """Change a plain config in place to test ``tta_model`` on the views of ``tta_pipeline``."""
+    """Turn on test-time augmentation in a plain config, in place.
+
+    ``tta_model`` then wraps the model, and ``tta_pipeline`` replaces the test pipeline.
+    """
     plain.model = ConfigDict(**plain.tta_model, module=plain.model)
     plain.test_dataloader.dataset.pipeline = plain.tta_pipeline
 

@@ -1,4 +1,4 @@
-"""Read config files, with errors that name the file."""
+"""Read config files. Error messages name the file."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Derive the schedules of training stages from those of other stages."""
+"""Derive the schedule of a training stage from the schedule of another stage."""
 
 from typing import Any
 
@@ -53,9 +53,9 @@ def stretch_schedule(plain: Config, iterations: int) -> None:
 
 
 def skip_last_validation(schedule: dict[str, Any]) -> None:
-    """Change ``train_cfg`` in place to skip a validation that only runs at the last iteration.
+    """Turn off the validation in ``train_cfg``, in place, if it only runs at the last iteration.
 
-    A test follows the last iteration anyway.
+    That validation is not needed, because the trained model is tested anyway.
     """
     length = schedule.get("max_iters", 0)
     if isinstance(length, int) and schedule.get("val_interval", 0) > length > 0:

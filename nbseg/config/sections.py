@@ -1,9 +1,9 @@
-"""Merge the sections of a config, in which the other stages differ from the student.
+"""Merge the sections of a config, such as ``teacher``, into the config of one stage.
 
-The user's config describes the student, the model that is tested and shipped. The sections
-``teacher``, ``control``, ``predict``, ``oracle`` and ``student`` override keys for one stage;
-``label``, ``split`` and ``report`` hold the settings of one step. docs/configs.md explains the
-rules with examples.
+The top-level keys describe the student, which is the model that is tested and shipped. The sections
+``teacher``, ``control``, ``predict``, ``oracle`` and ``student`` each override keys for one stage.
+The sections ``label``, ``split`` and ``report`` each hold the settings of one step.
+docs/configs.md explains the rules with examples.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -66,7 +66,10 @@ def _refuse_renamed(config: Config) -> None:
 
 
 def _without_delete_keys(value: Any) -> Any:
-    """Drop ``_delete_`` marks, which MMEngine leaves in dictionaries without a base to replace."""
+    """Remove all ``_delete_`` keys.
+
+    MMEngine leaves this key in a dictionary if there was no dictionary to replace.
+    """
     if isinstance(value, dict):
         return {key: _without_delete_keys(v) for key, v in value.items() if key != "_delete_"}
     if isinstance(value, (list, tuple)):
