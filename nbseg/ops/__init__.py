@@ -1,4 +1,4 @@
-"""The native ops. They need torch; ``paste_rle`` alone is also in ``nbseg._native`` without it."""
+"""Provides the native ops, which need torch. ``nbseg._native`` has ``paste_rle`` without torch."""
 
 from nbseg.ops import _extension  # noqa: F401  (loads the library that defines the ops)
 from nbseg.ops.bpm_mask_loss import bpm_mask_loss

@@ -1,4 +1,4 @@
-"""Checks of arguments before an op runs."""
+"""Check arguments before an op runs."""
 
 from collections.abc import Sequence
 

@@ -25,7 +25,7 @@ HAS_CUDA: bool = torch._C._dispatch_has_kernel_for_dispatch_key("nbseg::bpm_mask
 
 
 def check_built_for(tensor: Tensor) -> None:
-    """Raise a RuntimeError if the tensor is on a GPU and the ops were built for the CPU alone."""
+    """Raise a RuntimeError if the tensor is on a GPU but the ops were built without CUDA."""
     if tensor.is_cuda and not HAS_CUDA:
         raise RuntimeError(
             f"nbseg was built without CUDA, found a tensor on {tensor.device}. With nvcc on PATH "

@@ -1,4 +1,4 @@
-"""Boundary-preserving mask loss."""
+"""Compute the boundary-preserving mask loss."""
 
 from typing import Any
 
@@ -9,41 +9,42 @@ from torch.autograd.function import once_differentiable
 from nbseg.ops._checks import check_tensor
 from nbseg.ops._extension import check_built_for
 
-MAX_SIZE_CUDA = 64  # a RoI of the CUDA kernel fits a block and its shared memory
+MAX_SIZE_CUDA = 64  # one CUDA block holds a whole RoI in its shared memory
 
 
 def bpm_mask_loss(
     logits: Tensor, targets: Tensor, labels: Tensor, *, gain: float = 3.0, border: str = "replicate"
 ) -> Tensor:
-    """Compute the binary cross-entropy, weighted by how sharp the predicted edge is at each pixel.
+    """Compute a binary cross-entropy that weights pixels on a predicted edge more.
 
-    With ``x = logits[r, labels[r]]``, ``p = sigmoid(x)`` and ``q = |8 p - sum of its 8
-    neighbors|``, a pixel's weight is ``gain * q / mean(q)`` over its RoI. The weights are
-    detached and act pixel by pixel; they are the boundary-preserving map of arXiv 2203.13427. A RoI
-    without any edge (``mean(q) < 1e-20``) has the weight ``gain`` everywhere.
+    Let ``x = logits[r, labels[r]]``, ``p = sigmoid(x)`` and ``q = |8 p - sum of the 8 neighbors of
+    p|``. The weight of a pixel is ``gain * q / mean(q)``, with the mean over the RoI. These weights
+    are the boundary-preserving map of arXiv 2203.13427. No gradient flows through them. In a RoI
+    without any edge (``mean(q) < 1e-20``) every weight is ``gain``.
 
     Args:
         logits: mask logits of R RoIs and C classes, shape (R, C, S, S), float32, float16 or
-            bfloat16. The loss is computed in float32 or better whatever their dtype, also under
-            autocast; the gradient has their dtype.
+            bfloat16. The loss is always computed in float32 or better, also under autocast. The
+            gradient has the dtype of the logits.
         targets: shape (R, S, S), values in [0, 1], uint8, bool or float32.
         labels: class of each RoI, shape (R,), int64 in [0, C).
         gain: mean weight of a RoI.
-        border: padding of a RoI: ``"replicate"`` repeats the outermost pixels; ``"zeros"`` creates
-            an edge wherever the object touches the RoI's border.
+        border: padding of a RoI. ``"replicate"`` repeats the outermost pixels. ``"zeros"`` pads
+            with 0, which makes an edge wherever the object touches the RoI's border.
 
     Returns:
-        The mean over all R * S * S pixels, a float32 scalar; 0 for R = 0.
+        The mean of weight times cross-entropy over all R * S * S pixels, a float32 scalar; 0 for
+        R = 0.
 
     Raises:
-        TypeError: an argument has another dtype.
-        ValueError: shapes or devices do not fit, S is more than 64 on a GPU, or ``border`` is
+        TypeError: an argument has a wrong dtype.
+        ValueError: shapes or devices do not match, S is more than 64 on a GPU, or ``border`` is
             unknown.
-        IndexError: a label lies outside [0, C). A GPU raises a device-side assert instead, after
-            which the process can no longer use this GPU.
+        IndexError: a label lies outside [0, C). On a GPU this is a device-side assert instead:
+            the process can no longer use the GPU.
         RuntimeError: the tensors are on a GPU and nbseg was built without CUDA.
 
-    The same input gives the same bits, also on a GPU.
+    The op is deterministic, also on a GPU.
     """
     check_tensor(
         "logits", logits, ("R", "C", "S", "S"), (torch.float32, torch.float16, torch.bfloat16)
@@ -107,7 +108,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 
 class _BpmMaskLoss(torch.autograd.Function):
-    """The op with the gradient registered below, at two thirds of the cost of the registered op."""
+    """Compute the loss and the gradient of the registered op in two thirds of the op's time."""
 
     @staticmethod
     def forward(

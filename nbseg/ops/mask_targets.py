@@ -1,4 +1,4 @@
-"""Mask targets of several sizes from cropped masks."""
+"""Make mask targets of several sizes from cropped masks."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,17 @@ from nbseg.ops._checks import check_tensor
 from nbseg.ops._extension import check_built_for
 from nbseg.structures import CroppedMasks
 
-MAX_SIZES_CUDA = 8  # targets that one launch of the CUDA kernel makes
+MAX_SIZES_CUDA = 8  # the CUDA kernel makes at most this many sizes in one launch
 
 
 def multires_mask_targets(
     masks: CroppedMasks, boxes: Tensor, gt_inds: Tensor, sizes: Sequence[int] = (28, 14)
 ) -> tuple[Tensor, ...]:
-    """Crop each box out of its instance mask and resize the crop to all sizes at once.
+    """Crop each box from the mask of its instance, and resize the crop to several sizes.
 
-    The values are those of MMDetection's ``mask_target`` on ``BitmapMasks``: boxes are clipped to
-    the image, then RoIAlign (average, aligned, as many samples as a bin has pixels), then
-    ``>= 0.5``. ``boxes`` itself is not changed.
+    The result is that of MMDetection's ``mask_target`` on ``BitmapMasks``. Boxes are clipped to the
+    image; ``boxes`` itself stays as it is. RoIAlign (average, aligned) takes one sample per pixel
+    of a bin. A target is 1 where the average is at least 0.5.
 
     Args:
         masks: G instance masks of one image, on the device of ``boxes``.
@@ -31,14 +31,14 @@ def multires_mask_targets(
         One tensor per size, shape (R, s, s), uint8 of 0 and 1.
 
     Raises:
-        TypeError: an argument has another type or dtype.
-        ValueError: shapes or devices do not fit, a size is not positive, there are more than 8
+        TypeError: an argument has a wrong type or dtype.
+        ValueError: shapes or devices do not match, a size is not positive, there are more than 8
             sizes on a GPU, or a box is inverted or NaN.
         IndexError: an index lies outside [0, G).
         RuntimeError: the tensors are on a GPU and nbseg was built without CUDA.
 
-    For a box or an index that the CPU refuses, a GPU raises a device-side assert, after which the
-    process can no longer use this GPU.
+    On a GPU, a bad box or index is a device-side assert instead: the process can no longer use the
+    GPU.
     """
     if not isinstance(masks, CroppedMasks):
         raise TypeError(

@@ -1,7 +1,7 @@
-"""References of the native ops, written for reading instead of speed.
+"""Implement the native ops in Python, for reading and for tests instead of speed.
 
-Each function has the name, arguments and result of its op in :mod:`nbseg.ops`. A reference runs in
-the dtype of its input: with float64 input, its value is the one that tests compare the op with.
+Each function has the name, arguments and result of the op in :mod:`nbseg.ops`. A reference computes
+in the dtype of its input. Tests compare the op with the reference in float64.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def bpm_mask_loss(
 
 
 def _boundary_weights(x: Tensor, gain: float, border: str) -> Tensor:
-    # The Laplacian's magnitude is the same for p and 1 - p. Use the one that is small on most of
-    # the RoI, because small values keep their digits: at x = 20, 1 - sigmoid(x) is 2e-9 while
-    # sigmoid(x) rounds to 1.
+    # The Laplacian's magnitude is the same for p and 1 - p. Take whichever is close to 0 on most of
+    # the RoI, because numbers close to 0 are more precise: at x = 20, sigmoid(x) rounds to 1, but
+    # sigmoid(-x) is 2e-9.
     flipped = x.mean(dim=(1, 2), keepdim=True) > 0
     p = torch.sigmoid(torch.where(flipped, -x, x))
     if border == "replicate":
         padded = F.pad(p[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     else:
-        outside = flipped.to(p.dtype)  # a padding of p = 0 reads 1 where p is flipped
+        outside = flipped.to(p.dtype)  # the padding p = 0 becomes 1 in a flipped RoI
         padded = F.pad(p - outside, (1, 1, 1, 1)) + outside
     windows = padded.unfold(1, 3, 1).unfold(2, 3, 1).sum(dim=(-2, -1))
     q = (9 * p - windows).abs()
@@ -66,9 +66,10 @@ def multires_mask_targets(
 
 
 def _bin_weights(start: Tensor, end: Tensor, size: int, extent: int) -> Tensor:
-    """Return each pixel's weight in each RoIAlign bin along one axis, (size, extent), float64.
+    """Return the weight of each pixel in each RoIAlign bin along one axis.
 
-    As in RoIAlign, coordinates are rounded to the box's dtype at each step.
+    The result is float64 of shape (size, extent). Coordinates are computed in the box's dtype, as
+    in RoIAlign.
     """
     start, end = start - 0.5, end - 0.5
     bin_size = (end - start) / size
@@ -103,7 +104,8 @@ def paste_rle(
     for prob, box in zip(soft[:, None, None], corners[:, None], strict=True):
         bitmap = np.zeros((height, width), np.uint8, order="F")
         x0, y0, x1, y1 = box[0].tolist()
-        # MMDetection pastes one pixel beyond the box. A box further outside has an empty mask.
+        # MMDetection pastes up to one pixel beyond the box. If the box is farther than that from
+        # the image, its mask is empty.
         if floor(x0) - 1 < width and floor(y0) - 1 < height and ceil(x1) > -1 and ceil(y1) > -1:
             pasted, region = _do_paste_mask(prob, box, height, width, skip_empty=True)
             bitmap[region] = (pasted[0] >= threshold).numpy()

@@ -1,4 +1,4 @@
-"""Pasting of soft masks to COCO run lengths; the same function as in ``nbseg._native``."""
+"""Paste soft masks and encode them as COCO run lengths; the function is in ``nbseg._native``."""
 
 from nbseg._native import paste_rle
 
