@@ -1,4 +1,4 @@
-"""Masks kept as tight per-instance crops, and distances to a mask's contour."""
+"""Store masks as tight crops, and measure distances to a mask's contour."""
 
 from nbseg.structures.cropped_masks import CroppedMasks
 from nbseg.structures.mask_distance import signed_distance

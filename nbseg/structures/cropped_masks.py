@@ -1,4 +1,4 @@
-"""Instance masks kept as tight, bit-packed crops."""
+"""Store instance masks as tight, bit-packed crops."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Masks = TypeVar("Masks", bound="CroppedMasks")
 
 
 class CroppedMasks:
-    """Binary instance masks of one image, each stored as the bits of its tight bounding box.
+    """Holds the binary instance masks of one image; each mask is cropped to its bounding box.
 
-    G instances of an H x W image take ``G * H * W`` bytes as bitmaps; here an instance takes
-    one bit per pixel of its own box. Everything outside the box is background. Polygons need
+    A bitmap takes one byte per pixel of the image. A crop takes one bit per pixel of the
+    instance's tight bounding box. Everything outside the box is background. Polygons need
     pycocotools. ``CroppedBitmapMasks`` holds these masks for MMDetection's transforms.
 
-    Layout: the crop of instance g has ``h`` rows of ``(w + 7) // 8`` bytes each, the first one at
-    ``bits[starts[g]]``. A row begins on a byte boundary, and the pixel in column ``c`` of the crop
-    is bit ``c % 8`` (least significant first) of byte ``c // 8``; the spare bits of a row are 0.
-    An instance without foreground has the crop (0, 0, 0, 0). Masks are values: no method changes
-    them, so several objects may share their bits.
+    Layout: the crop of instance g starts at ``bits[starts[g]]`` and has ``h`` rows of
+    ``(w + 7) // 8`` bytes. The pixel in column ``c`` of the crop is bit ``c % 8`` (least
+    significant first) of the row's byte ``c // 8``. The spare bits of a row are 0. An instance
+    without foreground has the crop (0, 0, 0, 0). No method changes masks in place, so several
+    objects may share the same ``bits``.
 
     Args:
-        bits (Tensor): all crops one after the other, shape (B,), uint8.
+        bits (Tensor): bytes of all crops, one crop after the other, shape (B,), uint8.
         starts (Tensor): first byte of each crop, shape (G,), int64.
         crops (Tensor): rectangle (x0, y0, w, h) of each crop in image pixels, shape (G, 4), int32.
         height (int): height H of the image.
@@ -53,8 +53,8 @@ class CroppedMasks:
             bitmaps: shape (G, H, W), bool or integer; non-zero is foreground.
 
         Raises:
-            TypeError: ``bitmaps`` has another dtype.
-            ValueError: ``bitmaps`` has another shape.
+            TypeError: ``bitmaps`` has a wrong dtype.
+            ValueError: ``bitmaps`` has a wrong shape.
         """
         array = bitmaps.detach().cpu().numpy() if isinstance(bitmaps, Tensor) else bitmaps
         if array.ndim != 3:
@@ -67,12 +67,13 @@ class CroppedMasks:
     def from_segmentations(
         cls: type[Masks], segmentations: Sequence[Any], height: int, width: int
     ) -> Masks:
-        """Convert the segmentations of COCO annotations without a mask of the image's size.
+        """Convert the segmentations of COCO annotations; no full-size masks are created.
 
         Args:
-            segmentations: per instance either its polygons, each a flat [x0, y0, x1, y1, ...] in
-                pixels, which pycocotools rasterizes; or a run-length encoding, a dict of ``size``
-                [H, W] and ``counts``, compressed (str or bytes) or not (a list).
+            segmentations: one entry per instance. An entry is a list of polygons, each a flat
+                [x0, y0, x1, y1, ...] in pixels, or a run-length encoding: a dict of ``size``
+                [H, W] and ``counts``, compressed (str or bytes) or uncompressed (a list).
+                pycocotools rasterizes the polygons.
             height: height of the image.
             width: width of the image.
 
@@ -85,10 +86,12 @@ class CroppedMasks:
 
     @classmethod
     def from_instance_masks(cls: type[Masks], masks: Any) -> Masks:
-        """Convert MMDetection's BitmapMasks or PolygonMasks; CroppedMasks keep their tensors.
+        """Convert MMDetection's BitmapMasks or PolygonMasks, or other CroppedMasks, to this class.
+
+        CroppedMasks are not copied: the result shares their tensors.
 
         Raises:
-            TypeError: ``masks`` has another type.
+            TypeError: ``masks`` has a wrong type.
         """
         if isinstance(masks, cls):
             return masks
@@ -111,7 +114,7 @@ class CroppedMasks:
         return bitmaps
 
     def iterate_crops(self) -> Iterator[tuple[UInt8Array, tuple[int, int]]]:
-        """Yield each instance's unpacked crop (h, w), uint8 of 0 and 1, and the crop's (x0, y0)."""
+        """Yield the crop of each instance, (h, w), uint8 of 0 and 1, and its corner (x0, y0)."""
         bits = self.bits.cpu().numpy()
         for start, (x, y, w, h) in zip(self.starts.tolist(), self.crops.tolist(), strict=True):
             stride = (w + 7) // 8
@@ -126,11 +129,13 @@ class CroppedMasks:
         return bitmap
 
     def select_pixels(self: Masks, rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> Masks:
-        """Return the masks of a new image, made of rows and columns of this image.
+        """Return the masks of a new image, which is put together from pixels of this image.
+
+        Pixel (i, j) of the new image is pixel ``(rows[i], columns[j])`` of this image. If either
+        index is -1, the pixel is background.
 
         Args:
-            rows: shape (H',), integers in [-1, H): pixel (i, j) of the new image is pixel
-                ``(rows[i], columns[j])`` of this image, or background where either is -1.
+            rows: shape (H',), integers in [-1, H).
             columns: shape (W',), integers in [-1, W).
 
         Raises:
@@ -155,9 +160,9 @@ class CroppedMasks:
     ) -> Masks:
         """Copy to a device.
 
-        From the CPU to a CUDA device the copy is always asynchronous: one buffer passes through
-        pinned memory that nothing else writes to. ``InstanceData.to`` also passes a dtype to its
-        members; masks are bits and ignore the dtype.
+        The copy from the CPU to a CUDA device is always asynchronous. This is safe because the
+        pinned memory of the copy is used for nothing else. ``dtype`` is ignored;
+        ``InstanceData.to`` may pass one.
         """
         if device is None or isinstance(device, torch.dtype):
             return self
@@ -172,7 +177,7 @@ class CroppedMasks:
 
     @classmethod
     def cat(cls: type[Masks], masks: Sequence[Masks]) -> Masks:
-        """Concatenate the instances of masks whose images have one size.
+        """Concatenate the instances of several masks; all images must have the same size.
 
         Raises:
             ValueError: ``masks`` is empty, or the images have different sizes.
@@ -180,7 +185,10 @@ class CroppedMasks:
         masks = [cls.from_instance_masks(part) for part in masks]
         sizes = {(part.height, part.width) for part in masks}
         if len(sizes) != 1:
-            raise ValueError(f"masks must be one or more of one size [H, W], found {sorted(sizes)}")
+            raise ValueError(
+                "cat needs at least one object, and all must have the same size [H, W]; found the "
+                f"sizes {sorted(sizes)}"
+            )
         bits, shifts = [masks[0].bits], [0] * len(masks)
         if any(part.bits is not masks[0].bits for part in masks):
             bits = [part.bits for part in masks]
@@ -212,8 +220,8 @@ class CroppedMasks:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A worker of a data loader sends one array through its pipe. It would send three tensors
-        # by three file descriptors.
+        # A data loader's worker sends one array through a pipe. For three tensors it would need
+        # three file descriptors.
         buffer = self._to_buffer()
         content = buffer if buffer.is_cuda else buffer.numpy()
         return self._from_buffer, (content, len(self), self.height, self.width)
@@ -223,7 +231,10 @@ class CroppedMasks:
         return (self.crops[:, 2].long() + 7) // 8 * self.crops[:, 3]
 
     def _to_buffer(self, pin_memory: bool = False) -> Tensor:
-        """Return crops, starts and bits in one uint8 tensor, without bits of other instances."""
+        """Return crops, starts and bits in one uint8 tensor.
+
+        The tensor leaves out bits that belong to none of the instances.
+        """
         sizes = self._byte_counts()
         ends = sizes.cumsum(0)
         buffer = torch.empty(
@@ -245,7 +256,7 @@ class CroppedMasks:
     ) -> Masks:
         tensor = torch.as_tensor(buffer)
         if tensor.numel() == 0:
-            tensor = tensor.new_empty(0)  # numpy may give a stride that ``view`` refuses
+            tensor = tensor.new_empty(0)  # ``view`` may reject the stride of an empty numpy array
         crops = tensor[: 16 * instances].view(torch.int32).view(-1, 4)
         starts = tensor[16 * instances : 24 * instances].view(torch.int64)
         return cls(tensor[24 * instances :], starts, crops, height, width)

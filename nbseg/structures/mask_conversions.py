@@ -1,4 +1,4 @@
-"""Conversions of masks to bit-packed crops, in numpy; ``CroppedMasks`` describes the layout."""
+"""Convert masks to bit-packed crops with numpy. ``CroppedMasks`` describes the layout."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 def pack_bitmaps(
     bitmaps: npt.NDArray[Any],
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Return the bits, starts and crops of full-size masks, shape (G, H, W), bool or integer."""
+    """Pack full-size masks, shape (G, H, W), bool or integer; return bits, starts and crops."""
     packed = [np.zeros(0, np.uint8)]
     crops = []
     for bitmap in bitmaps:
@@ -22,7 +22,10 @@ def pack_bitmaps(
 
 
 def _tight_box(bitmap: npt.NDArray[Any]) -> tuple[int, int, int, int]:
-    """Return the box (x0, y0, x1, y1), ends exclusive, of the foreground; (0, 0, 0, 0) if none."""
+    """Return the box (x0, y0, x1, y1) of the foreground; x1 and y1 are exclusive.
+
+    The box is (0, 0, 0, 0) if there is no foreground.
+    """
     rows = np.flatnonzero(bitmap.any(axis=1))
     if rows.size == 0:
         return 0, 0, 0, 0
@@ -40,7 +43,7 @@ def compressed_counts(segmentation: Any, height: int, width: int) -> str | bytes
         width: width of the image.
 
     Raises:
-        ValueError: a run-length encoding of another size.
+        ValueError: a run-length encoding has another size than the image.
     """
     if isinstance(segmentation, dict):
         if list(segmentation["size"]) != [height, width]:
