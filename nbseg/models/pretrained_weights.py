@@ -99,7 +99,7 @@ def load_matching(
     core = [name for name in wanted if name.startswith("backbone.")]
     enough = _share(wanted, left) >= 0.5 if core else True
     enough &= _share(core or wanted, left) >= ENOUGH
-    # A file of a deeper backbone has all tensors of a shallower one, so also count its other tensors.
+    # A deeper backbone has all tensors of a shallower one, so also count its other tensors.
     rooms = {_room(name) for name in core or wanted}
     strangers = [name for name in unknown if _room(name) in rooms]
     if not enough or len(strangers) > (1 - ENOUGH) * len(core or wanted):
