@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nbseg.deploy.onnx_ops import nms_mask
 
-# The score of a slot without a candidate; true scores are at least 0.
+# This score marks a slot without a candidate; true scores are at least 0.
 NO_SCORE = -1.0
 
 
@@ -21,19 +21,19 @@ def clip(boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 def as_rois(boxes: Tensor) -> Tensor:
-    """Return boxes (B, N, 4) as RoIs (B * N, 5) of image index, x0, y0, x1, y1."""
+    """Convert boxes (B, N, 4) to RoIs (B * N, 5): image index, x0, y0, x1, y1."""
     images = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)
     images = images[:, None, None].expand(-1, boxes.shape[1], -1)
     return torch.cat([images, boxes], -1).flatten(0, 1)
 
 
 def take(values: Tensor, chosen: Tensor) -> Tensor:
-    """Return the rows of values (B, N, 4) at the indices chosen (B, K), as (B, K, 4)."""
+    """Return the rows (B, K, 4) of ``values`` (B, N, 4) at the indices ``chosen`` (B, K)."""
     return values.gather(1, chosen[..., None].expand(-1, -1, values.shape[-1]))
 
 
 def deltas_by_class(head: BBoxHead, deltas: Tensor) -> Tensor:
-    """Return box deltas, (R, C * 4) or class-agnostic (R, 4), as (R, C, 4)."""
+    """Reshape box deltas to (R, C, 4), from (R, C * 4) or, if class-agnostic, from (R, 4)."""
     if head.reg_class_agnostic:
         return deltas[:, None].expand(-1, head.num_classes, -1)
     return deltas.view(-1, head.num_classes, 4)
@@ -52,18 +52,18 @@ def suppress(
     Args:
         boxes: (B, N, 4) float32, x0, y0, x1, y1.
         scores: (B, N) float32; slots without a box have ``NO_SCORE``.
-        groups: (N,) int64; boxes suppress only boxes of their group.
+        groups: (N,) int64; a box suppresses only boxes of the same group.
         nms_cfg: MMDetection's config of NMS.
-        score_threshold: boxes are candidates if their score is above this.
+        score_threshold: score that a candidate must exceed.
         max_output: largest number of boxes kept in an image.
 
     Returns:
-        The kept scores (B, K) in descending order, whether a slot holds a box (B, K), and the
-        indices of the kept boxes (B, K).
+        The kept scores (B, K) in descending order; a bool (B, K) that tells which slots hold a box;
+        and the indices (B, K) of the kept boxes.
     """
     candidates = scores > score_threshold
     if not nms_cfg.get("class_agnostic", False):
-        # Shift the groups apart, by the candidates' largest coordinate as in MMCV.
+        # Like MMCV, shift the groups apart by the candidates' largest coordinate.
         largest = torch.where(candidates[..., None], boxes, 0.0).amax((1, 2))
         apart = boxes + (groups * (largest[:, None] + 1.0))[..., None]
     else:

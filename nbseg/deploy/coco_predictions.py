@@ -31,7 +31,7 @@ class CocoPredictions:
             image: the image (H, W, 3); only its size is stored.
             detections: detections of this image.
             min_score: detections with a lower score are left out.
-            **source: source of the image: ``file_name`` and, for a video, ``frame``.
+            **source: where the image comes from: ``file_name`` and, for a video, ``frame``.
         """
         height, width = image.shape[:2]
         image_id = len(self.images) + 1

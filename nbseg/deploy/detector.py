@@ -36,10 +36,10 @@ def build_detector(config: Config) -> Any:
 
 
 def class_names(config: Config, checkpoint: str | Path, detector: Any) -> tuple[str, ...]:
-    """Return the detector's class names from the config or, if it has none, the checkpoint.
+    """Return the class names from the config or, if the config has none, from the checkpoint.
 
     Raises:
-        ValueError: there are no names, or their number is not the detector's number of classes.
+        ValueError: there are no names, or the detector has another number of classes.
     """
     dataset = config.test_dataloader.dataset
     classes = (dataset.get("metainfo") or {}).get("classes")

@@ -1,4 +1,4 @@
-"""Draw detections on their images, and write the pictures to files; needs no PyTorch."""
+"""Draw detections on their images, and write the pictures to files, without PyTorch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ def draw_detections(
     canvas = image.copy()
     counts = [rle["counts"] for rle in detections.rles]
     bits, starts, crops = crops_from_rle(counts, *image.shape[:2])
-    # Draw the lowest scores first, so that better detections cover them.
+    # Draw detections with low scores first, so that better ones cover them.
     order = [i for i in np.argsort(detections.scores) if detections.scores[i] >= min_score]
     for index in order:
         x, y, width, height = crops[index]
@@ -45,11 +45,11 @@ def draw_detections(
 
 
 class PictureFolder:
-    """Draws detections and writes a JPEG for each image, an MP4 for each video.
+    """Draws detections, and writes a JPEG for each image and an MP4 for each video.
 
     Args:
-        folder: folder to write to. A file gets the name of its input, and a number if another
-            input had the same name.
+        folder: folder to write to. An output file is named like its input; if an earlier input had
+            the same name, a number is added.
         classes: class names by label.
         min_score: detections with a lower score are not drawn.
     """

@@ -32,25 +32,27 @@ def export_checkpoint(
     max_detections: int | None = None,
     score_threshold: float | None = None,
 ) -> ModelInfo:
-    """Write the model of a checkpoint to an ONNX file, which appears only once it is complete.
+    """Export a checkpoint to an ONNX file; the file appears only when it is complete.
 
     Args:
         config: plain MMDetection config with which the checkpoint was trained.
         checkpoint: ``.pth`` file of that config's model.
         out: path of the ONNX file.
         half: whether weights and features are float16; boxes, scores and masks stay float32.
-        calibration: image files on which to calibrate an int8 backbone and neck, which needs ONNX
-            Runtime; None keeps floating point.
-        max_detections: largest number of detections per image; default: the test config's.
-        score_threshold: score that detections must exceed; default: the test config's.
+        calibration: image files on which to calibrate an int8 backbone and neck; None keeps
+            floating point. Calibration needs ONNX Runtime.
+        max_detections: largest number of detections per image; default: ``max_per_img`` of the test
+            config.
+        score_threshold: score that detections must exceed; default: ``score_thr`` of the test
+            config.
 
     Returns:
         The metadata of the exported model.
 
     Raises:
         FileNotFoundError: the checkpoint is missing.
-        ValueError: the checkpoint belongs to another model, the model or its test pipeline has a
-            part that cannot be exported, or the calibration is impossible.
+        ValueError: the checkpoint belongs to another model, a part of the model or of its test
+            pipeline cannot be exported, or the calibration is impossible.
     """
     if calibration is not None and half:
         raise ValueError("choose either float16 or int8: float16 is for GPUs, int8 for CPUs")
@@ -80,7 +82,7 @@ def export_checkpoint(
 
 
 def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
-    """Trace a detector to ONNX, with shapes and ``MODULE`` in the nodes' metadata."""
+    """Trace a detector to ONNX; the graph has shapes, and ``MODULE`` in each node's metadata."""
     traced.eval()
     if half:
         for part in ("backbone", "neck", "rpn_head", "roi_head"):
@@ -88,11 +90,11 @@ def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
     height_and_width = {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Silence its warning that torchvision is missing; the export does not use torchvision.
+        # Silence torch's warning that torchvision is missing: the export does not use torchvision.
         logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
         program = torch.onnx.export(
             traced,
-            # Two images: torch.export would treat a batch size of one as a constant.
+            # Trace with two images: torch.export would treat a batch size of one as a constant.
             (torch.zeros(2, 3, 224, 320, dtype=torch.uint8),),
             dynamo=True,
             opset_version=OPSET,
@@ -104,7 +106,7 @@ def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
         )
     assert program is not None  # None is returned only if torch writes the file
     model = _with_shapes(program.model_proto)
-    # The metadata name source files on this machine; keep only the module.
+    # Keep only the module: the other metadata name source files on this machine.
     del model.graph.metadata_props[:]
     for node in model.graph.node:
         module = _module(node)
@@ -130,7 +132,7 @@ def save_onnx(model: onnx.ModelProto, info: ModelInfo, out: str | Path) -> None:
 
 
 def _module(node: onnx.NodeProto) -> str | None:
-    """Return the detector's child that a node is from: backbone, neck, rpn_head or roi_head."""
+    """Return the part of the detector that a node belongs to, such as ``backbone``."""
     for entry in node.metadata_props:
         if entry.key == "pkg.torch.onnx.name_scopes":
             for scope in ast.literal_eval(entry.value):
@@ -146,7 +148,7 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def check_standard(model: onnx.ModelProto) -> None:
-    """Raise RuntimeError unless all nodes, in subgraphs and functions, too, are standard ONNX."""
+    """Raise RuntimeError unless all nodes, subgraphs and functions included, are standard ONNX."""
     graphs = [model.graph, *model.functions]
     foreign = {
         f"{node.domain}::{node.op_type}"

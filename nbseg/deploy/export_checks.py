@@ -1,4 +1,4 @@
-"""Check that a detector and its test pipeline can be exported, and name the part that cannot."""
+"""Check that a detector and its test pipeline can be exported; name a part that cannot."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,9 +29,9 @@ def check_exportable(detector: nn.Module) -> None:
 
 
 def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, the wanted and the found kind of each wrong part.
+    """Yield each unsupported part's name, its supported kinds and the kind found.
 
-    Later checks only work if the earlier ones yield nothing.
+    Use only the first one: later checks assume that the earlier checks yielded nothing.
     """
 
     def name_of(part: object) -> str:
@@ -47,13 +47,13 @@ def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
     if type(roi_head) not in (StandardRoIHead, CascadeRoIHead):
         yield "the RoI head", "StandardRoIHead or CascadeRoIHead", name_of(roi_head)
     if not roi_head.with_mask:
-        yield "the RoI head", "one with a mask head", "none"
+        yield "the RoI head", "one with a mask head", "one without a mask head"
     coders = [detector.rpn_head.bbox_coder]
     for head in _list(roi_head.bbox_head):
         if type(head)._predict_by_feat_single is not BBoxHead._predict_by_feat_single:
             yield "the box head", "one that predicts as BBoxHead does", name_of(head)
         if head.custom_activation or not (head.with_cls and head.with_reg):
-            yield "the box head", "one of softmax scores and boxes", name_of(head)
+            yield "the box head", "one with softmax scores and boxes", name_of(head)
         coders.append(head.bbox_coder)
     for coder in coders:
         if type(coder) is not DeltaXYWHBBoxCoder:

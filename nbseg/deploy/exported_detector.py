@@ -1,4 +1,4 @@
-"""Run an exported model in MMEngine's test loop instead of a checkpoint's model."""
+"""Run an exported model in MMEngine's test loop, in place of a checkpoint."""
 
 from pathlib import Path
 

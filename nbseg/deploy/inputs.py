@@ -38,11 +38,11 @@ def find_files(inputs: Sequence[str]) -> list[Path]:
 
 
 def pick_images(inputs: Sequence[str], number: int) -> list[Path]:
-    """Return up to this number of the images that the inputs name, evenly spread, no videos.
+    """Return up to ``number`` of the inputs' images, evenly spread; videos are skipped.
 
     Raises:
         FileNotFoundError: a folder has neither images nor videos.
-        ValueError: there is no image, or one that was picked cannot be decoded.
+        ValueError: there is no image, or a picked image cannot be decoded.
     """
     if number < 1:
         raise ValueError(f"the number of images must be at least 1, found {number}")
@@ -83,7 +83,7 @@ def read_frames(path: Path) -> Iterator[Image]:
 
 
 def frame_rate(path: Path) -> float:
-    """Return a video's frames per second; 25 if the file does not say."""
+    """Return a video's frames per second; 25 if the file does not store this number."""
     video = cv2.VideoCapture(str(path))
     rate = float(video.get(cv2.CAP_PROP_FPS))
     video.release()

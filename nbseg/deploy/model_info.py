@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass
 from nbseg.deploy.preprocessing import ResizeRule
 
 INPUT = "images"
-# Key in a node's metadata: the part of the detector that the node is from.
+# A node's metadata store under this key the part of the detector that the node belongs to.
 MODULE = "module"
 OUTPUTS = ("boxes", "scores", "labels", "masks", "counts")
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """The quantization of backbone and neck: int8 weights per output channel, uint8 activations.
+    """Describes the quantization of backbone and neck to int8 weights and uint8 activations.
 
     Attributes:
         calibration_method: method that determined the ranges of activations.
-        calibration_images: number of images that determined them.
+        calibration_images: number of images on which the ranges were determined.
     """
 
     calibration_method: str
@@ -27,17 +27,17 @@ class Quantization:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The properties of an exported model that its graph does not contain.
+    """Holds the properties of an exported model that its graph does not contain.
 
     Attributes:
         classes: class names by label.
         resize: how to resize an image before the graph.
-        mask_threshold: probability from which on a pixel belongs to an object.
+        mask_threshold: a pixel belongs to an object if its probability is at least this.
         score_threshold: score that all detections in the outputs exceed.
         max_detections: largest number of detections per image.
         nbseg_version: version of nbseg that exported the model.
         config: text of the training config.
-        quantization: quantization of backbone and neck; None if they compute in floating point.
+        quantization: quantization of backbone and neck; None in a floating-point model.
     """
 
     classes: tuple[str, ...]

@@ -1,8 +1,9 @@
 """Define NMS and multi-level RoIAlign as torch ops, with their translation to ONNX operators.
 
-``torch.export`` cannot trace their steps, because the number of boxes that NMS keeps and the number
-of RoIs on each pyramid level are known only at run time. As custom ops with outputs of fixed size
-they are single nodes, which the exporter translates to standard ONNX operators by ``TRANSLATIONS``.
+``torch.export`` cannot trace the steps of these ops, because the number of boxes that NMS keeps and
+the number of RoIs on each pyramid level are known only at run time. A custom op is a single node
+with outputs of fixed size. The exporter uses ``TRANSLATIONS`` to translate the node to standard
+ONNX operators.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,12 +30,12 @@ def nms_mask(
     Args:
         boxes: (B, N, 4) float32, x0, y0, x1, y1.
         scores: (B, N) float32.
-        iou_threshold: a box that overlaps a better one by more than this is dropped.
-        score_threshold: boxes are candidates if their score is above this.
-        max_output: largest number of boxes kept in an image, the highest scores first.
+        iou_threshold: a box is dropped if its IoU with a better box exceeds this.
+        score_threshold: score that a candidate must exceed.
+        max_output: largest number of boxes kept per image; those with the highest scores are kept.
 
     Returns:
-        (B, N) bool.
+        (B, N) bool: True for a kept box.
     """
     keep = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
     for image_boxes, image_scores, image_keep in zip(boxes, scores, keep, strict=True):
@@ -65,7 +66,7 @@ def _nms_mask_to_onnx(
         op.Constant(value_floats=[iou_threshold]),
         op.Constant(value_floats=[score_threshold]),
     )
-    # The rows (image, class, box) have another order in each runtime, so convert them to a mask.
+    # The order of the rows (image, class, box) depends on the runtime, so convert them to a mask.
     image_and_box = op.Gather(selected, op.Constant(value_ints=[0, 2]), axis=1)
     zeros = op.Expand(op.Constant(value_float=0.0), op.Shape(scores))
     ones = op.Expand(op.Constant(value_float=1.0), op.Shape(image_and_box, start=0, end=1))
@@ -90,9 +91,9 @@ def multilevel_roi_align(
         rois: (R, 5) float32: index of the image, x0, y0, x1, y1 in pixels.
         levels: (R,) int64 in [0, L).
         output_size: height and width of a RoI's features.
-        spatial_scales: L factors from pixels to the map's cells.
+        spatial_scales: L factors; each converts pixels to cells of one map.
         sampling_ratio: samples per bin along each axis; 0 takes one sample per cell.
-        aligned: whether coordinates are shifted by half a cell, which is correct.
+        aligned: whether to shift coordinates by half a cell, which makes them exact.
 
     Returns:
         (R, C, *output_size) float32.
@@ -157,7 +158,7 @@ def _multilevel_roi_align_to_onnx(
                 spatial_scale=scale,
             )
         )
-    # The RoIs are grouped by level now; restore the order of `rois`.
+    # The features are now grouped by level: restore the order of `rois`.
     position = op.Concat(*chosen_by_level, axis=0)
     grouped_index = op.Range(
         op.Constant(value_int=0),
@@ -168,7 +169,7 @@ def _multilevel_roi_align_to_onnx(
     return op.Gather(op.Concat(*pooled_by_level, axis=0), inverse, axis=0)
 
 
-# Passed to torch.onnx.export as custom_translation_table.
+# torch.onnx.export gets this table as custom_translation_table.
 TRANSLATIONS: dict[Any, Callable[..., Any]] = {
     torch.ops.nbseg.nms_mask.default: _nms_mask_to_onnx,
     torch.ops.nbseg.multilevel_roi_align.default: _multilevel_roi_align_to_onnx,

@@ -1,4 +1,4 @@
-"""Check that two models predict the same detections, by matching the detections one to one."""
+"""Match the detections of two models one to one, to check that the models predict the same."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from pycocotools import mask as coco_mask
 
 from nbseg.deploy.detections import Detections
 
-MASK_AREA = 32**2  # smaller masks are not compared: one pixel changes their IoU too much
+MASK_AREA = 32**2  # do not compare smaller masks: a single pixel changes their IoU too much
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The largest differences at which two detections count as the same.
+    """Defines how much two detections may differ and still count as the same.
 
     Attributes:
         box_iou: IoU that the boxes must exceed.
@@ -35,7 +35,7 @@ class Parity:
     """Counts how many detections of two models match.
 
     Attributes:
-        matched: number of detections of either model that match one of the other model.
+        matched: number of detections, of both models together, that match one of the other model.
         total: number of detections of both models together.
     """
 
@@ -56,12 +56,14 @@ def parity(
     min_score: float = 0.05,
     tolerance: Tolerance = ROUNDING,
 ) -> Parity:
-    """Match detections of one image: same label, box, score and, unless it is small, mask.
+    """Match the detections of one image that agree in label, box and score, and in a large mask.
+
+    Masks of up to ``MASK_AREA`` pixels are not compared.
 
     Args:
         expected: detections of one model.
         found: detections of the other model.
-        min_score: score that counted detections exceed.
+        min_score: detections count only if their score exceeds this.
         tolerance: largest differences between matching detections.
     """
     overlaps = _box_ious(expected.boxes, found.boxes)
@@ -88,7 +90,7 @@ def _same_mask(expected: dict[str, object], found: dict[str, object], least_iou:
 
 
 def _box_ious(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return the IoU (N, M) of each of the boxes (N, 4) with each of the boxes (M, 4)."""
+    """Return the IoU (N, M) of each pair of a box in ``a`` (N, 4) and a box in ``b`` (M, 4)."""
     if not len(a) or not len(b):
         return np.zeros((len(a), len(b)))
     sides = [np.column_stack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]) for boxes in (a, b)]

@@ -1,4 +1,4 @@
-"""Prepare images for an exported model as MMDetection's test pipeline does; needs no PyTorch."""
+"""Prepare images for an exported model as MMDetection's test pipeline does, without PyTorch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ INTERPOLATIONS = {
 
 @dataclass(frozen=True)
 class ResizeRule:
-    """A resize with the same sizes and pixels as MMDetection's transform ``Resize``.
+    """Resizes images to the same sizes and pixels as MMDetection's transform ``Resize``.
 
     Attributes:
-        scale: longest and shortest side to fit into, in pixels and any order; without
-            ``keep_ratio`` the new width and height. None uses ``scale_factor``.
+        scale: with ``keep_ratio``, the largest allowed long and short side in pixels, in any order;
+            otherwise the new width and height. None uses ``scale_factor``.
         scale_factor: factors of width and height.
         keep_ratio: whether to keep the aspect ratio.
         interpolation: a key of ``INTERPOLATIONS``.
@@ -70,7 +70,7 @@ def _round(value: float) -> int:
 
 
 def as_batch(images: Sequence[Image]) -> Image:
-    """Stack images (H, W, 3) of one size to the input (B, 3, H, W) of an exported model."""
+    """Stack images (H, W, 3) of the same size to an exported model's input (B, 3, H, W)."""
     return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
 
 

@@ -4,7 +4,7 @@
                float32          int8               float32
 
 The part of the graph up to the features is extracted, calibrated on images, quantized and put back.
-The heads are not run for the calibration and stay unchanged.
+The heads stay unchanged. The calibration does not run them.
 """
 
 import tempfile
@@ -28,8 +28,8 @@ from nbseg.deploy.model_info import INPUT, MODULE, Quantization
 from nbseg.deploy.preprocessing import ResizeRule, as_batch
 from nbseg.images import read_image
 
-# All operators between two convolutions of a backbone or a neck. If one of them stayed in float32,
-# its inputs and outputs would be converted.
+# These are all operators that occur between the convolutions of a backbone or a neck. An operator
+# missing here would stay in float32, and its inputs and outputs would have to be converted.
 OPERATORS = ["Add", "Clip", "Conv", "MaxPool", "Relu", "Resize"]
 PARTS = ("backbone", "neck")
 
@@ -39,10 +39,11 @@ def quantize_backbone_and_neck(
 ) -> tuple[ModelProto, Quantization]:
     """Return the model with an int8 backbone and neck, and a record of the quantization.
 
-    Weights are int8 with a scale for each output channel. Activations are uint8, not int8: x86's
-    integer dot product (VNNI) multiplies unsigned by signed bytes. A range goes from the mean of
-    the images' minima to the mean of their maxima, so that an outlier in one image does not reduce
-    the precision for all others. ONNX Runtime computes it without keeping activations.
+    Weights are int8 with a scale for each output channel. Activations are uint8, not int8, because
+    x86's integer dot product (VNNI) multiplies unsigned by signed bytes. The range of an activation
+    goes from the mean of the images' minima to the mean of their maxima, so that an outlier in one
+    image does not reduce the precision for all others. ONNX Runtime computes these means without
+    keeping activations.
 
     Args:
         model: float32 model that ``nbseg.deploy.export`` wrote.
@@ -59,8 +60,8 @@ def quantize_backbone_and_neck(
     }
     features = _float_outputs(model, nodes)
     cut = Extractor(model).extract_model([INPUT], features)
-    # torch.onnx.export has already folded batch normalization and inferred shapes, as the
-    # preprocessing of ONNX Runtime would; without this entry the quantizer warns.
+    # This entry tells the quantizer that the model was preprocessed, which silences a warning:
+    # torch.onnx.export has already folded batch normalization and inferred shapes.
     onnx.helper.set_model_props(cut, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "quantized.onnx"
@@ -82,7 +83,7 @@ def quantize_backbone_and_neck(
 
 
 class _Reader(CalibrationDataReader):
-    """A reader that gives the quantizer one image after another and shows the progress."""
+    """Gives the quantizer one image after another, and shows the progress."""
 
     def __init__(self, images: Sequence[Path], resize: ResizeRule) -> None:
         self._images = track_iter_progress((images, len(images)))
@@ -94,7 +95,7 @@ class _Reader(CalibrationDataReader):
 
 
 def _float_outputs(model: ModelProto, nodes: Collection[str]) -> list[str]:
-    """Return the float32 tensors that these nodes output and other nodes use."""
+    """Return the names of the float32 tensors that ``nodes`` output and other nodes use."""
     floats = {
         value.name
         for value in model.graph.value_info
@@ -111,7 +112,7 @@ def _float_outputs(model: ModelProto, nodes: Collection[str]) -> list[str]:
 
 
 def _put_back(model: ModelProto, cut: ModelProto, quantized: ModelProto) -> ModelProto:
-    """Return the model with the nodes of ``cut`` replaced by their quantized ones."""
+    """Return a copy of ``model`` in which the nodes of ``quantized`` replace those of ``cut``."""
     replaced = {node.name for node in cut.graph.node}
     rest = [node for node in model.graph.node if node.name not in replaced]
     used = {name for node in rest for name in node.input}

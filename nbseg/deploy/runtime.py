@@ -22,14 +22,13 @@ from nbseg.images import Image
 
 
 class Segmenter:
-    """An exported instance-segmentation model.
+    """Runs an exported instance-segmentation model.
 
     Args:
         model: ONNX file that ``tools/export_onnx.py`` wrote.
         providers: ONNX Runtime's execution providers in order of preference; an entry may be a pair
-            of name and options. Default: CUDA if it can be used, otherwise the CPU. TensorRT is
-            used only if it is named, because it builds an engine for each image size, which takes
-            minutes.
+            of name and options. Default: CUDA if available, otherwise the CPU. Name TensorRT
+            explicitly to use it: it spends minutes on building an engine for each image size.
         threads: number of CPU threads; default: the number of cores.
 
     Attributes:
@@ -71,7 +70,7 @@ class Segmenter:
         if providers is not None and (missing := [n for n in names if n not in self.providers]):
             raise RuntimeError(
                 f"ONNX Runtime could not start {missing[0]} and would use "
-                f"{', '.join(self.providers)}; its message above tells which library is missing"
+                f"{', '.join(self.providers)}; the message above tells which library is missing"
             )
         inputs = tuple(value.name for value in self._session.get_inputs())
         outputs = tuple(value.name for value in self._session.get_outputs())
@@ -102,7 +101,7 @@ class Segmenter:
     def predict(self, images: Sequence[Image]) -> list[Detections]:
         """Return the objects in each image; images of the same resized size run as one batch.
 
-        An image's result does not depend on the other images. The errors are those of
+        An image's result does not depend on the other images. The method raises the same errors as
         ``__call__``.
         """
         originals = [check_image(image) for image in images]
@@ -126,7 +125,7 @@ class Segmenter:
         return [results[index] for index in range(len(originals))]
 
     def warm_up(self, height: int, width: int, batch: int = 1) -> None:
-        """Predict on black images of this size once, because the first run of a size is slower."""
+        """Predict once on black images of this size, because a size's first run is slower."""
         self.predict([np.zeros((height, width, 3), np.uint8)] * batch)
 
     def _detections(
@@ -148,7 +147,7 @@ class Segmenter:
 
 
 def _usable_providers() -> list[str]:
-    """Return CUDA, if ONNX Runtime supports CUDA and a driver is installed, and then the CPU."""
+    """Return the usable execution providers: CUDA, where its driver is installed, and the CPU."""
     providers = ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         try:

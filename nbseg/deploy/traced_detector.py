@@ -4,7 +4,8 @@
         ─► boxes (B, K, 4), scores (B, K), labels (B, K), soft masks (B, K, S, S), counts (B,)
 
 MMDetection predicts image by image on lists whose lengths depend on the data. This module runs the
-same steps on a batch with fixed numbers of proposals P and detections K; unused slots are zero.
+same steps on a whole batch. The numbers of proposals P and detections K are fixed; unused slots are
+zero.
 """
 
 from typing import Any
@@ -20,7 +21,7 @@ from nbseg.deploy.onnx_ops import multilevel_roi_align
 
 
 class TracedRoIExtractor(nn.Module):
-    """A ``SingleRoIExtractor`` without steps whose sizes depend on the data."""
+    """A ``SingleRoIExtractor`` in which no tensor's size depends on the data."""
 
     def __init__(self, extractor: SingleRoIExtractor) -> None:
         super().__init__()
@@ -51,18 +52,19 @@ class TracedRoIExtractor(nn.Module):
 class TracedDetector(nn.Module):
     """A two-stage detector with a mask head that predicts a batch of images of one size.
 
-    Boxes are in pixels of the input images; NMS and the mask head get the same boxes as in
+    Boxes are in pixels of the input images. NMS and the mask head get the same boxes as in
     MMDetection's ``predict``. The RoI extractors of the given detector are replaced in place.
 
     Args:
-        detector: detector in evaluation mode that ``nbseg.deploy.export_checks.check_exportable``
-            accepts.
+        detector: detector in evaluation mode; ``nbseg.deploy.export_checks.check_exportable`` must
+            accept this detector.
         max_detections: largest number of detections per image; default: ``max_per_img`` of the test
             config.
-        score_threshold: score that detections must exceed; default: the test config's.
+        score_threshold: score that detections must exceed; default: ``score_thr`` of the test
+            config.
 
     Raises:
-        ValueError: ``max_detections`` is not above 0, or ``score_threshold`` not in [0, 1).
+        ValueError: ``max_detections`` is less than 1, or ``score_threshold`` is not in [0, 1).
     """
 
     def __init__(
@@ -135,7 +137,7 @@ class TracedDetector(nn.Module):
     def _propose(
         self, features: tuple[Tensor, ...], height: int, width: int
     ) -> tuple[Tensor, Tensor]:
-        """Return proposals (B, P, 4) by descending score, and which slots hold one (B, P)."""
+        """Return proposals (B, P, 4) by descending score, and a bool (B, P) for the used slots."""
         head = self.detector.rpn_head
         cfg = head.test_cfg
         logits_of_levels, deltas_of_levels = head(features)
@@ -153,7 +155,7 @@ class TracedDetector(nn.Module):
                 scores = logits.sigmoid()[..., 0]
             else:
                 scores = logits.softmax(-1)[..., 0]
-            # Pad, because a small level may have fewer than nms_pre anchors.
+            # Pad the scores, because a small level may have fewer than nms_pre anchors.
             scores = nn.functional.pad(scores, (0, cfg.nms_pre), value=NO_SCORE)
             scores, chosen = scores.topk(cfg.nms_pre)
             chosen = chosen.clamp(max=priors.shape[0] - 1)
@@ -235,7 +237,7 @@ class TracedDetector(nn.Module):
         # Keep at least one RoI: some runtimes fail on empty convolution inputs.
         used = used | (torch.arange(used.shape[0], device=used.device) == 0)
         index = used.nonzero()[:, 0]
-        # Tell torch.export, which cannot derive this.
+        # Tell torch.export that the index is not empty, because it cannot derive this fact.
         torch._check(index.shape[0] > 0)  # type: ignore[no-untyped-call]
         rois = as_rois(boxes)[index]
         if self.cascade:

@@ -42,30 +42,31 @@ def make_pseudo_labels(
     floor: float = 0.1,
     mask_nms_iou: float | None = 0.5,
 ) -> dict[str, Any]:
-    """Turn raw predictions into pseudo-labels whose distribution is the labeled set's.
+    """Turn raw predictions into pseudo-labels that are distributed like the labeled set's objects.
 
     Args:
         store: raw predictions on the unlabeled images.
-        labeled_json: COCO json of the labeled images; gives the distribution and the categories.
+        labeled_json: COCO json of the labeled images, which defines the distribution and the
+            categories.
         classes: class names, in the order of the labels.
         out: COCO json to write, with RLE masks and scores; the file is renamed into place when it
             is complete.
-        box_threshold: ``"match"`` (per class, by rank), one score for all classes, or one score per
-            class name.
+        box_threshold: ``"match"`` (see :func:`match_box_thresholds`), one score for all classes, or
+            one score per class name.
         pixel_threshold: ``"match"``, or a probability.
-        floor: with ``"match"``, the lowest score that may become a pseudo-label.
-        mask_nms_iou: among predictions of any classes whose masks overlap by at least this IoU,
-            only the one with the highest score may become a pseudo-label (:func:`mask_nms`); None
+        floor: with ``"match"``, the lowest score of a pseudo-label.
+        mask_nms_iou: if masks overlap by at least this IoU, whatever their classes, only the
+            prediction with the highest score may become a pseudo-label (:func:`mask_nms`). None
             keeps all.
 
     Returns:
-        The ``info`` of the json: thresholds, targets, counts, and the data that they follow from:
-        ``foreground_at_threshold`` by pixel threshold v / 255, and per class a ``score_histogram``
-        of 100 bins from 0 to 1. ``labeled_foreground_fraction`` is None if the pixel threshold is
-        fixed. ``left_out`` names the unlabeled images that could not be read.
+        The ``info`` of the json: thresholds, targets, counts and their source data. The source data
+        are ``foreground_at_threshold`` by pixel threshold v / 255, and for each class a
+        ``score_histogram`` of 100 bins from 0 to 1. ``labeled_foreground_fraction`` is None if the
+        pixel threshold is fixed. ``left_out`` names the unlabeled images that could not be read.
 
-    Annotations are written one by one: memory holds the scores of all predictions, but only the
-    masks of one part of the store.
+    Annotations are written one by one. Memory holds the scores of all predictions, but the masks of
+    only one part of the store.
 
     Raises:
         ValueError: no pseudo-label remains, or ``classes`` differ from those of the labeled json or
@@ -143,7 +144,7 @@ def _write(
     selected: int,
     info: dict[str, Any],
 ) -> None:
-    """Write the json and set ``pseudo_per_image`` of each class in ``info``."""
+    """Write the json, and set each class's ``pseudo_per_image`` in ``info``."""
     counts: Counter[int] = Counter()
 
     def numbered() -> Iterator[dict[str, Any]]:
@@ -195,12 +196,12 @@ def _log_totals(info: dict[str, Any], instances: int, images: int) -> None:
 def _annotations(
     image: ImagePredictions, pixel_threshold: float, category_ids: list[int]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the COCO annotation, without an id, of each mask that is not empty."""
+    """Yield a COCO annotation without an id for each mask that is not empty."""
     rles = paste_rle(image.soft_masks, image.boxes, image.height, image.width, pixel_threshold)
     for box, score, label, rle in zip(
         image.boxes.tolist(), image.scores.tolist(), image.labels.tolist(), rles, strict=True
     ):
-        # Measure one mask at a time: pycocotools fails on a list of more than 255.
+        # Measure one mask at a time: pycocotools fails on a list of more than 255 masks.
         area = int(coco_mask.area(rle))
         if area == 0:
             continue

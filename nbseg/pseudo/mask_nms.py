@@ -15,8 +15,8 @@ def mask_nms(image: ImagePredictions, iou_threshold: float) -> npt.NDArray[Any]:
 
     A detector's NMS runs per class, so an object of uncertain class can be predicted several times.
     As labels, these duplicates would teach the student that the same pixels are two objects of
-    different classes. Masks distinguish duplicates from different objects with overlapping boxes,
-    such as a rider and a bicycle.
+    different classes. The masks decide, not the boxes: a rider and a bicycle have overlapping boxes
+    but are no duplicates.
 
     Args:
         image: raw predictions.
@@ -24,7 +24,7 @@ def mask_nms(image: ImagePredictions, iou_threshold: float) -> npt.NDArray[Any]:
 
     Returns:
         bool, shape (N,): True for a prediction whose IoU with every kept prediction of a higher
-        score is below the threshold; of equal scores, the first counts as higher.
+        score is below the threshold. Of two equal scores, the first counts as higher.
     """
     keep = np.zeros(len(image.scores), bool)
     if not len(keep):

@@ -64,7 +64,7 @@ class PredictionWriter:
     Args:
         folder: folder of the store; created if missing.
         classes: names of the labels 0, 1, ...
-        images_per_part: number of images in memory, which a killed run loses.
+        images_per_part: number of images held in memory. A killed run loses these images.
         rank: rank of this process; parts of different ranks have different names.
     """
 
@@ -115,7 +115,7 @@ class PredictionWriter:
 
 
 def write_index(folder: str | Path, images: Mapping[int, str], left_out: Sequence[str]) -> None:
-    """Write a store's ``images.json``: file names by id, and the names of those left out."""
+    """Write a store's ``images.json``: file names by id, and names of unreadable images."""
     write_json(Path(folder) / INDEX, {"images": list(images.items()), "left_out": list(left_out)})
 
 
@@ -129,8 +129,8 @@ class PredictionStore:
         FileNotFoundError: the folder does not exist.
     """
 
-    # Parts in memory while images are read by id. Process k of n writes every n-th batch, so
-    # consecutive ids come from one part per process.
+    # Number of parts in memory while images are read by id. Process k of n writes every n-th batch,
+    # so consecutive ids are spread over one part per process.
     PARTS_IN_MEMORY = 16
 
     def __init__(self, folder: str | Path) -> None:
@@ -158,7 +158,7 @@ class PredictionStore:
         return []
 
     def predicted(self) -> dict[str, int]:
-        """Return the id at its prediction of each image in the parts, by its file name."""
+        """Return the ids that the images in the parts had when predicted, by file name."""
         ids: dict[str, int] = {}
         for path in self._parts():
             with np.load(path) as part:
@@ -169,7 +169,7 @@ class PredictionStore:
         return ids
 
     def file_names(self) -> dict[int, str]:
-        """Return the file name of each image that readers return, by its id."""
+        """Return the file names of the images that readers return, by image id."""
         index = self._index()
         if index is None:
             return {image_id: name for name, image_id in self.predicted().items()}

@@ -43,7 +43,7 @@ def find_candidates(
         lowest_score: the lowest score of a candidate.
         mask_nms_iou: IoU threshold of :func:`mask_nms`; None keeps overlapping masks.
     """
-    # Filter by score first: a prediction below the lowest score must not suppress another one.
+    # Filter by score first: predictions below the lowest score must not suppress others.
     indices = np.flatnonzero(image.scores >= lowest_score)
     if mask_nms_iou is not None:
         indices = indices[mask_nms(image.select(indices), mask_nms_iou)]
@@ -88,9 +88,10 @@ def choose_box_thresholds(
 
     Args:
         candidates: candidates of all images.
-        fixed: thresholds given by the user, shape (C,); None matches the labeled set.
+        fixed: thresholds given by the user, shape (C,); with None, thresholds are matched to the
+            labeled set.
         per_image: labeled instances of each class per labeled image, shape (C,).
-        floor: the lowest score that a matched threshold keeps.
+        floor: the lowest matched threshold.
 
     Returns:
         float64, shape (C,).
@@ -109,8 +110,8 @@ def choose_box_thresholds(
         if candidates and not predictions:
             # An untrained detector predicts many boxes with low scores.
             advice = (
-                "the teacher predicts nothing at all, as models do that diverged: look at the "
-                "losses in its log, and train it with a lower learning rate"
+                "the teacher predicts nothing at all, so its training has probably diverged: look "
+                "at the losses in its log, and train it with a lower learning rate"
             )
         raise ValueError(
             f"no pseudo-label remains of {predictions} predictions on {len(candidates)} images "
@@ -125,7 +126,7 @@ def select_predictions(
     thresholds: npt.NDArray[np.float64],
     activity: str,
 ) -> Iterator[ImagePredictions]:
-    """Read the store again; yield each image with the predictions that become pseudo-labels."""
+    """Read the store again, and yield each image with only the predictions above the thresholds."""
     for image, found in zip(with_progress(store, activity), candidates, strict=True):
         yield image.select(found.above(thresholds))
 

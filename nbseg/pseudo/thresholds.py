@@ -8,11 +8,11 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-LEVELS = 256  # number of values of a stored soft mask
+LEVELS = 256  # number of different values in a stored soft mask
 
 
 def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray[Any]:
-    """Return the labeled instances of each class per labeled image, without crowds.
+    """Return each class's mean number of instances per labeled image, without crowds.
 
     Args:
         truth: labeled set; images without instances count too.
@@ -30,9 +30,9 @@ def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray
 
 
 def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
-    """Return the foreground pixels over all pixels inside the labeled boxes.
+    """Return the share of foreground among all pixels inside the labeled boxes.
 
-    Crowds and instances without a mask do not count, because MMDetection does not train on them.
+    Crowds and instances without a mask are ignored, because MMDetection does not train on them.
 
     Args:
         truth: labeled set.
@@ -72,7 +72,7 @@ def fixed_box_thresholds(
         classes: class names, in the order of the labels.
 
     Raises:
-        ValueError: a threshold is not a number, or a class has none or is unknown.
+        ValueError: a threshold is not a number, a class has no threshold, or a class is unknown.
     """
     if box_threshold == "match":
         return None
@@ -103,23 +103,23 @@ def match_box_thresholds(
     per_image: npt.NDArray[Any],
     floor: float = 0.1,
 ) -> npt.NDArray[Any]:
-    """Return for each class the score threshold that keeps as many boxes per image as the labels.
+    """Choose score thresholds so that images have as many kept boxes on average as true objects.
 
     The threshold of class c keeps the ``round(per_image[c] * num_images)`` boxes with the highest
-    scores in the whole set. It keeps fewer boxes if fewer reach ``floor``, and more only if scores
-    are equal.
+    scores in the whole set. It keeps fewer boxes if fewer reach ``floor``. It keeps more boxes only
+    if several have exactly the threshold's score.
 
     Args:
         scores: scores of all predictions, shape (N,).
         labels: labels of all predictions, shape (N,).
         num_images: number of unlabeled images, including those without predictions.
-        per_image: labeled instances per image, shape (C,).
+        per_image: labeled instances of each class per labeled image, shape (C,).
         floor: lowest score of a kept box.
 
     Returns:
-        float64, shape (C,): keep if ``score >= threshold``; ``inf`` keeps no box of a class.
+        float64, shape (C,). Keep a box if ``score >= threshold``; ``inf`` keeps no box of a class.
     """
-    # Compare scores with the floor in float64, as the selection of the labels does.
+    # Compare scores with the floor in float64, as `Candidates.above` does.
     scores = scores.astype(np.float64)
     thresholds = np.full(len(per_image), np.inf)
     for label, mean in enumerate(per_image):
@@ -137,9 +137,11 @@ def match_box_thresholds(
 def soft_mask_histogram(soft_masks: npt.NDArray[Any], boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the number of image pixels that each of the 256 soft-mask values covers.
 
+    Each of a box's S * S cells counts as 1 / (S * S) of the box's area.
+
     Args:
         soft_masks: uint8, shape (N, S, S).
-        boxes: xyxy in image pixels, shape (N, 4); a cell counts as the box's area over S * S.
+        boxes: xyxy in image pixels, shape (N, 4).
 
     Returns:
         float64, shape (256,).
@@ -154,13 +156,13 @@ def soft_mask_histogram(soft_masks: npt.NDArray[Any], boxes: npt.NDArray[Any]) -
 
 
 def foreground_at_threshold(histogram: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the fraction of the boxes' pixels that are foreground at each pixel threshold.
+    """Return, for each pixel threshold, the fraction of the boxes' pixels that are foreground.
 
     Args:
         histogram: number of pixels of each soft-mask value, shape (256,).
 
     Returns:
-        float64, shape (256,); entry v is for ``soft mask >= v / 255``.
+        float64, shape (256,). At entry v, foreground is ``soft mask >= v / 255``.
 
     Raises:
         ValueError: the histogram is empty.
@@ -176,11 +178,11 @@ def foreground_at_threshold(histogram: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def match_pixel_threshold(foreground: npt.NDArray[Any], fraction: float) -> float:
-    """Return the threshold whose foreground fraction inside kept boxes is closest to ``fraction``.
+    """Return the pixel threshold whose foreground fraction is closest to ``fraction``.
 
     Args:
         foreground: result of :func:`foreground_at_threshold`, shape (256,).
-        fraction: foreground pixels over all pixels inside the labeled boxes.
+        fraction: result of :func:`foreground_fraction`.
 
     Returns:
         v / 255 with v in 1 ... 255; foreground is ``soft mask >= v / 255``.
