@@ -20,12 +20,13 @@ KERNEL = np.ones((3, 3), np.uint8)
 
 
 class BoundaryEvaluation(COCOeval_faster):
-    """COCO's evaluation with min(mask IoU, Boundary IoU) instead of IoU.
+    """Runs COCO's evaluation with min(mask IoU, boundary IoU) instead of IoU.
 
-    The ``boundary`` mode of faster-coco-eval rounds half a pixel of dilation down, while the
-    published code rounds it to even, and it erodes incorrectly in images that are not higher than
-    twice the dilation. Here ``boundary_rles`` computes the boundaries; the rest of the evaluation
-    is the library's. Overlap with a crowd is measured by mask IoU alone, as published.
+    The ``boundary`` mode of faster-coco-eval has two faults. It rounds a dilation that ends in .5
+    down, while the published code rounds half to even. It also erodes incorrectly in images that
+    are at most twice as high as the dilation. Therefore ``boundary_rles`` computes the boundaries
+    here, and faster-coco-eval does the rest. Crowds are compared by mask IoU alone, as in the
+    published code.
 
     Args:
         truth: ground truth with masks.
@@ -44,8 +45,8 @@ class BoundaryEvaluation(COCOeval_faster):
         def images_and_classes(coco: COCO) -> set[tuple[int, int]]:
             return {(a["image_id"], a["category_id"]) for a in coco.anns.values()}
 
-        # Only pairs of image and class with both truth and predictions need an IoU. With many
-        # classes most predictions are in no such pair.
+        # An IoU needs truth and predictions of the same class in the same image. With many classes,
+        # most predictions have no such truth, so skip their boundaries.
         compared = images_and_classes(self.cocoGt) & images_and_classes(self.cocoDt)
         for coco in (self.cocoGt, self.cocoDt):
             by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -62,22 +63,22 @@ class BoundaryEvaluation(COCOeval_faster):
                 )
                 for annotation, rle in zip(annotations, rles, strict=True):
                     annotation["boundary"] = rle
-        # computeIoU reads "boundary"; keep the library from computing it again.
+        # computeIoU reads annotation["boundary"]. Stop the library from overwriting it.
         self.params.compute_boundary = False
         super()._prepare()
         self.params.compute_boundary = True
 
 
 def boundary_width(height: int, width: int, dilation_ratio: float = 0.02) -> int:
-    """Return the dilation d in pixels: a fraction of the diagonal, at least 1; half goes to even.
+    """Return the dilation d in pixels, which is a fraction of the image diagonal and at least 1.
 
-    The ratio is 0.02 for COCO and 0.005 for Cityscapes.
+    Half a pixel is rounded to even. The ratio is 0.02 for COCO and 0.005 for Cityscapes.
     """
     return max(1, round(dilation_ratio * math.sqrt(height**2 + width**2)))
 
 
 def check_dilation_ratio(dilation_ratio: float) -> None:
-    """Raise ValueError unless the ratio is a fraction of an image's diagonal."""
+    """Raise a ValueError unless the ratio is between 0 and 1."""
     if not 0 < dilation_ratio < 1:
         raise ValueError(
             "boundary_dilation_ratio must be between 0 and 1 (0.02 for COCO, 0.005 for "
@@ -93,8 +94,8 @@ def boundary_rles(
 ) -> list[RLE]:
     """Return the boundary regions of one image's masks.
 
-    A mask's boundary is the mask without its erosion by d iterations of a 3 x 3 kernel; everything
-    outside the image is background. It is computed inside the mask's tight box.
+    The mask is eroded d times with a 3 x 3 kernel. The boundary consists of the pixels that the
+    erosion removes. Everything outside the image is background.
 
     Args:
         segmentations: run-length encodings or polygons of COCO annotations.
@@ -103,10 +104,10 @@ def boundary_rles(
         dilation_ratio: dilation as a fraction of the image diagonal.
 
     Returns:
-        Compressed COCO run-length encodings, ``counts`` as bytes.
+        Compressed COCO run-length encodings, whose ``counts`` are bytes.
 
     Raises:
-        ValueError: a run-length encoding has another size.
+        ValueError: a run-length encoding has another size than the image.
     """
     masks = CroppedMasks.from_segmentations(segmentations, height, width)
     dilation = boundary_width(height, width, dilation_ratio)
@@ -117,7 +118,10 @@ def boundary_rles(
 
 
 def boundary_of_crop(crop: Mask, dilation: int) -> Mask:
-    """Return the boundary of a mask that is 0 outside this crop; uint8 of 0 and 1, (h, w)."""
+    """Return the boundary of a mask, shape (h, w), uint8 of 0 and 1.
+
+    The mask is given as a crop; it must be 0 everywhere else in the image.
+    """
     if min(crop.shape) <= 2 * dilation:
         return crop  # the erosion removes the whole mask
     padded = np.pad(crop, 1)
@@ -126,14 +130,14 @@ def boundary_of_crop(crop: Mask, dilation: int) -> Mask:
 
 
 def _encode(crop: Mask, x: int, y: int, height: int, width: int) -> RLE:
-    """Return the run-length encoding of an image with this crop at (x, y) and 0 elsewhere."""
+    """Encode a full-size mask that has this crop at (x, y) and is 0 elsewhere."""
     rows = crop.shape[0]
-    # A row of background below the crop ends each run within its column.
+    # A row of background below the crop ends each run in the column where it started.
     columns = np.pad(crop, ((0, 1), (0, 0))).ravel(order="F")
     changes = np.flatnonzero(np.diff(columns, prepend=0))
     column, row = np.divmod(changes, rows + 1)
     changes = (x + column) * height + y + row
-    # Merge runs that continue in the next column, as in a crop of the image's height.
+    # If the crop is as high as the image, a run may continue in the next column. Merge such runs.
     continued = np.flatnonzero(np.diff(changes) == 0)
     changes = np.delete(changes, np.concatenate([continued, continued + 1]))
     size = height * width

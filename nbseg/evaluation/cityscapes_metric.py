@@ -1,4 +1,4 @@
-"""Compute mask AP and boundary AP by the protocol of the Cityscapes benchmark."""
+"""Compute mask AP and boundary AP as the Cityscapes benchmark does."""
 
 import copy
 import math
@@ -21,47 +21,52 @@ from nbseg.images import read_label_image
 from nbseg.registry import METRICS
 from nbseg.structures import CroppedMasks
 
-# Prefixes of the values' names by metric.
+# Each metric's names of values start with this prefix.
 PREFIXES = {"segm": "", "boundary": "boundary_"}
-# Larger than any instance id, which is 1000 * label id + number; a label's id is at most 33.
+# An instance id is 1000 * label id + number, and a label id is at most 33.
 MAX_ID = 34000
 
 
-# cityscapesscripts' entry of an image: true and predicted instances by class name.
+# One image in the format of cityscapesscripts: true and predicted instances by class name.
 ImageEntry = dict[str, dict[str, list[dict[str, Any]]]]
 
 
 @METRICS.register_module()
 class CityscapesInstanceMetric(BaseMetric):
-    """Average precision of masks (``segm``) and boundaries by the Cityscapes protocol.
+    """Computes the average precision of masks and boundaries by the Cityscapes protocol.
 
-    The protocol differs from COCO's. The truth are the ``*_gtFine_instanceIds.png``, in which each
-    pixel has at most one instance. A prediction does not count if a larger share of it than the IoU
-    threshold lies on groups, void or instances of less than 100 pixels. There is no limit on the
-    number of predictions per image, and precision is not interpolated. For boundary AP the IoU is
-    min(mask IoU, Boundary IoU); the same predictions do not count.
+    The protocol differs from COCO's:
 
-    ``evaluateMatches`` and ``computeAverages`` of ``cityscapesscripts`` compute precision and
-    averages. To save memory, each mask is compared with the image of ids inside the mask's box, and
-    only pixel counts are kept.
+    - The ground truth is the ``*_gtFine_instanceIds.png``, where a pixel has at most one instance.
+    - Groups, void and instances of less than 100 pixels are ignored regions. An unmatched
+      prediction is ignored if more than the IoU threshold of its area lies on ignored regions.
+    - Any number of predictions per image counts.
+    - Precision is not interpolated.
+
+    For boundary AP the IoU is min(mask IoU, boundary IoU). Ignored predictions are the same as for
+    mask AP.
+
+    ``cityscapesscripts`` computes precision and averages (``evaluateMatches`` and
+    ``computeAverages``). To save memory, this class keeps only the pixel counts of each prediction.
 
     Args:
         ann_dir: folder with ``CITY/CITY_SEQUENCE_FRAME_gtFine_instanceIds.png``, such as
-            ``gtFine/val``. An image's folder must be its city, and its name must end in
-            ``_leftImg8bit.png``.
+            ``gtFine/val``. Images must be named ``CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png``.
         metric: ``segm``, ``boundary`` or both.
         boundary_dilation_ratio: width of the boundary as a fraction of the image diagonal.
         classwise: whether to also report ``AP/{class}`` and ``boundary_AP/{class}``.
-        **kwargs: ``prefix``, ``collect_device`` ... of ``BaseMetric``.
+        **kwargs: arguments of ``BaseMetric``, such as ``prefix`` and ``collect_device``.
 
-    Values are fractions in [0, 1]: ``AP`` at IoU 0.5 to 0.95, ``AP_50``, ``boundary_AP`` and
-    ``boundary_AP_50``; -1 if the truth has no instance.
+    The values are ``AP`` (IoU 0.5 to 0.95), ``AP_50``, ``boundary_AP`` and ``boundary_AP_50``, as
+    fractions in [0, 1]. A value is -1 if the truth has no instance.
 
     Raises:
         ImportError: ``cityscapesscripts`` is missing.
-        FileNotFoundError: ``ann_dir`` has no such files; in the evaluation, an image has no truth.
-        ValueError: the metric or the ratio is unknown; in the evaluation, a class has no instances
-            in Cityscapes, or masks have another size.
+        FileNotFoundError: ``ann_dir`` has no file of this name, or (during the evaluation) an image
+            has no ground truth.
+        ValueError: the metric is unknown, the ratio is not between 0 and 1, or (during the
+            evaluation) Cityscapes has no instances of a class or a mask has another size than the
+            image.
     """
 
     default_prefix = "cityscapes"
@@ -109,8 +114,9 @@ class CityscapesInstanceMetric(BaseMetric):
 
         Args:
             data_batch: ignored.
-            data_samples: samples with ``img_path`` and ``pred_instances``. These have ``masks``,
-                N COCO run lengths or a bool tensor (N, H, W), ``labels`` and ``scores`` (N,).
+            data_samples: samples with ``img_path`` and ``pred_instances``. The predicted instances
+                have ``masks`` (a list of N COCO run lengths, or a bool tensor of shape (N, H, W)),
+                ``labels`` and ``scores``, both of shape (N,).
         """
         classes = self.dataset_meta["classes"]
         unknown = sorted(set(classes) - set(self._label_ids))
@@ -124,13 +130,13 @@ class CityscapesInstanceMetric(BaseMetric):
             ids = read_label_image(path) if path.is_file() else None
             if ids is None or ids.ndim != 2:
                 raise FileNotFoundError(
-                    f"CityscapesInstanceMetric: the truth of {sample['img_path']} must be the "
-                    f"image of instance ids {path}; there is none"
+                    f"CityscapesInstanceMetric: {sample['img_path']} needs the ground truth "
+                    f"{path}, which is missing or not an image of instance ids"
                 )
             self.results.append((str(path), self._match(ids, sample["pred_instances"])))
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
-        """Return ``AP`` and ``AP_50`` of every metric and, with ``classwise``, ``AP`` by class."""
+        """Return ``AP`` and ``AP_50`` of each metric; ``classwise`` adds each class's ``AP``."""
         values: dict[str, float] = {}
         for metric in self.metrics:
             matches = {path: by_metric[metric] for path, by_metric in results}
@@ -152,10 +158,12 @@ class CityscapesInstanceMetric(BaseMetric):
         return self.ann_dir / Path(image).parent.name / f"{name}_gtFine_instanceIds.png"
 
     def _match(self, ids: npt.NDArray[Any], predictions: Any) -> dict[str, ImageEntry]:
-        """Return one image's pixel counts by metric, in the format of ``cityscapesscripts``.
+        """Compare the predictions of one image with the truth.
+
+        Returns the pixel counts by metric, in the format of ``cityscapesscripts``.
 
         Args:
-            ids: ground truth, shape (H, W): a label's id, or 1000 * label's id + instance number.
+            ids: ground truth, shape (H, W): a label id, or 1000 * label id + instance number.
             predictions: predicted instances of the image.
         """
         masks = predictions["masks"]
@@ -175,7 +183,7 @@ class CityscapesInstanceMetric(BaseMetric):
             edge_sizes = np.bincount(edges.ravel(), minlength=MAX_ID)
         for (crop, (x, y)), name, score in zip(crops.iterate_crops(), names, scores, strict=True):
             window = np.s_[y : y + crop.shape[0], x : x + crop.shape[1]]
-            # Number of pixels that the prediction shares with each id.
+            # Count the pixels that the prediction shares with each id.
             shared = np.bincount(ids[window][crop.view(bool)], minlength=MAX_ID)
             area = int(shared.sum())
             if not area:
@@ -207,7 +215,7 @@ class CityscapesInstanceMetric(BaseMetric):
         return matches
 
     def _truth(self, sizes: npt.NDArray[Any]) -> ImageEntry:
-        """Return an image's entry without predictions, given the number of pixels of each id."""
+        """Return an image's entry with its true instances; ``sizes[i]`` is the area of id i."""
         truth: dict[str, list[dict[str, Any]]] = {name: [] for name in self._label_ids}
         classes = {label_id: name for name, label_id in self._label_ids.items()}
         for number in np.flatnonzero(sizes).tolist():
@@ -216,7 +224,7 @@ class CityscapesInstanceMetric(BaseMetric):
                     {
                         "instID": number,
                         "pixelCount": int(sizes[number]),
-                        # cityscapesscripts' values for distances that are not measured.
+                        # cityscapesscripts uses these values if distances are unknown.
                         "medDist": -1,
                         "distConf": 0.0,
                         "matchedPred": [],
@@ -226,17 +234,18 @@ class CityscapesInstanceMetric(BaseMetric):
 
 
 def _as_intersection(iou: float, pixels: int) -> float:
-    """Return the intersection with which two masks of so many pixels in total have this IoU.
+    """Return the intersection that gives an IoU; ``pixels`` is the sum of both masks' areas.
 
-    The result is slightly too small, so that rounding cannot raise an IoU that equals a threshold.
+    The result is slightly too small, so that rounding cannot lift an IoU above a threshold that it
+    only equals.
     """
     return (1 - 1e-12) * iou * pixels / (1 + iou)
 
 
 def _boundaries(ids: npt.NDArray[Any], dilation: int) -> npt.NDArray[Any]:
-    """Return the ids of the pixels in the boundary of their instance; 0 elsewhere.
+    """Return the id of each pixel in an instance's boundary, and 0 for all other pixels.
 
-    A pixel is inside its instance, not in the boundary, if all pixels around it have the same id.
+    A pixel is in the boundary if another id or the image's edge lies within ``dilation`` pixels.
     """
     padded = np.pad(ids, 1)
     lowest = cv2.erode(padded, KERNEL, iterations=dilation)

@@ -1,4 +1,4 @@
-"""Compute unrounded COCO AP of boxes, masks and boundaries, with any limit on the detections."""
+"""Compute COCO AP of boxes, masks and boundaries; values are not rounded."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,39 +12,44 @@ from nbseg.coco_values import area_of
 from nbseg.evaluation.boundary import BoundaryEvaluation, check_dilation_ratio
 from nbseg.registry import METRICS
 
-# Options of CocoMetric that would have no effect here.
+# These options of CocoMetric would have no effect here.
 WITHOUT_EFFECT = {"iou_thrs", "metric_items", "proposal_nums", "use_mp_eval"}
-# Indices into COCOeval's summary.
+# Index of each value in COCOeval's summary.
 SUMMARY = {"mAP": 0, "mAP_50": 1, "mAP_75": 2, "mAP_s": 3, "mAP_m": 4, "mAP_l": 5}
 
 
 @METRICS.register_module()
 class InstanceMetric(CocoMetric):
-    """COCO average precision of boxes (``bbox``), masks (``segm``) and boundaries (``boundary``).
+    """Computes COCO AP of boxes (``bbox``), masks (``segm``) and boundaries (``boundary``).
 
-    The metric differs from ``CocoMetric``: values are not rounded; ``max_detections`` limits the
-    detections that count for an image (MMDetection's limit is always 100); there is boundary AP
-    (Cheng et al., 2021; ``nbseg.evaluation.boundary``); categories are found by name, in any order;
-    and the truth may have ids, sizes and flags that COCO's evaluation fails on
-    (``nbseg.coco_values.normalize``) or the annotation id 0, which COCO's evaluation confuses with
-    no match. Predicted masks may be COCO run lengths; they are not unpacked to the image's size.
+    The metric differs from ``CocoMetric``:
+
+    - Values are not rounded.
+    - ``max_detections`` sets the number of detections of an image that count. ``CocoMetric`` always
+      counts 100.
+    - Boundary AP is available (Cheng et al., 2021; see ``nbseg.evaluation.boundary``).
+    - Categories are found by name, in any order.
+    - The truth may have unusual ids, sizes and flags (see ``nbseg.coco_values.normalize``), and the
+      annotation id 0, which COCO's evaluation takes for "no match".
+    - Predicted masks may be COCO run lengths. They are not unpacked to the image's size.
 
     Args:
         ann_file: COCO json with the ground truth.
         metric: one or more of ``bbox``, ``segm``, ``boundary``.
-        max_detections: number of detections of an image that count, the highest scores first.
+        max_detections: number of detections of an image that count; the highest scores are taken.
         boundary_dilation_ratio: width of the boundary as a fraction of the image diagonal; 0.02 for
             COCO, 0.005 for Cityscapes.
         classwise: whether to also report ``{metric}_mAP/{class}``.
-        **kwargs: ``prefix``, ``outfile_prefix``, ``backend_args`` ... of ``CocoMetric``.
+        **kwargs: arguments of ``CocoMetric``, such as ``prefix`` and ``outfile_prefix``.
 
     Raises:
-        ValueError: the metric is unknown, the ratio or the limit is not positive, an option of
-            ``CocoMetric`` has no effect here, or the truth lacks masks that the metric needs; when
-            ``dataset_meta`` is set, the truth lacks a class; in the evaluation, predictions have no
-            masks, or masks of another size.
+        ValueError: the metric is unknown, the ratio is not between 0 and 1, ``max_detections`` is
+            not positive, an option of ``CocoMetric`` has no effect here, or the truth lacks masks
+            that the metric needs. Setting ``dataset_meta`` raises the error if the truth lacks a
+            class. The evaluation raises it if predictions lack masks or have masks of another size
+            than the image.
 
-    Values are fractions in [0, 1]; -1 if there is no ground truth of that size.
+    Values are fractions in [0, 1]. A value is -1 if there is no ground truth for it.
     """
 
     def __init__(
@@ -60,7 +65,8 @@ class InstanceMetric(CocoMetric):
         unknown = sorted(set(metrics) - {"bbox", "segm", "boundary"})
         if unknown:
             raise ValueError(
-                f"InstanceMetric: metric must be of bbox, segm and boundary, found {unknown}"
+                f"InstanceMetric: metric must be one or more of bbox, segm and boundary, found "
+                f"{unknown}"
             )
         if max_detections < 1:
             raise ValueError(f"InstanceMetric: max_detections must be >= 1, found {max_detections}")
@@ -68,13 +74,13 @@ class InstanceMetric(CocoMetric):
         if without_effect := sorted(WITHOUT_EFFECT & set(kwargs)):
             raise ValueError(f"InstanceMetric has no options {without_effect}; leave them out")
         super().__init__(metric="segm", classwise=classwise, **kwargs)
-        # MMDetection would index the raw json, whose values may be of other types.
+        # Index the normalized json. MMDetection would index the raw one and fail on odd types.
         self._coco_api = index_coco(read_coco(ann_file, consistent=False), ann_file)
         self.metrics = metrics
         self.ann_file = ann_file
         self.max_detections = max_detections
         self.boundary_dilation_ratio = boundary_dilation_ratio
-        # Check now, not only after a training.
+        # Check now, so that a training does not fail at its end.
         if metrics != ["bbox"]:
             self._check_masks()
 
@@ -142,19 +148,19 @@ class InstanceMetric(CocoMetric):
         for number, annotation in self._coco_api.anns.items():
             if not annotation.get("segmentation"):
                 raise ValueError(
-                    f"InstanceMetric: annotation {number} of {self.ann_file} has no mask, which "
-                    f"{' and '.join(self.metrics)} need; metric='bbox' does without"
+                    f"InstanceMetric: annotation {number} of {self.ann_file} has no mask, but the "
+                    f"metrics {self.metrics} need masks; add masks, or set metric='bbox'"
                 )
 
     def _evaluation(
         self, metric: str, truth: COCO, predictions: list[dict[str, Any]], logger: MMLogger
     ) -> COCOeval_faster:
-        # Without boxes: COCO's evaluation would compute a mask's area from its box.
+        # Leave out boxes: with a box, COCO's evaluation takes the box's area for the mask's area.
         key = "bbox" if metric == "bbox" else "segmentation"
         if any(key not in annotation for annotation in predictions):
             raise ValueError(
                 f"InstanceMetric: {metric} needs masks, but the model predicted none; "
-                "metric='bbox' does without"
+                "set metric='bbox', which needs no masks"
             )
         kept = ("image_id", "category_id", "score", key)
         results = truth.loadRes([{name: a[name] for name in kept} for a in predictions])
