@@ -1,4 +1,4 @@
-"""Draw COCO annotations on images: true, predicted and pseudo-labeled masks."""
+"""Draw COCO annotations on images: ground truth, predictions and pseudo-labels."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -33,18 +33,23 @@ def draw_comparison(
     out: str | Path,
     min_side: int = 256,
 ) -> list[Path]:
-    """Write one picture per image: the image beside copies with each panel's annotations.
+    """Write one picture per image, with panels side by side.
+
+    The first panel shows the image alone. Each further panel shows the image with one set of
+    annotations. An image that cannot be read is skipped.
 
     Args:
         image_folder: folder that the file names are relative to.
         images: COCO images to draw.
-        panels: COCO annotations (RLE or polygons; a ``score`` is written beside them) by caption.
+        panels: sets of COCO annotations (RLE or polygons) by caption. If an annotation has a
+            ``score``, the score is written beside it.
         categories: COCO categories, for names and colors.
         out: folder to write the PNG files to.
-        min_side: images with a smaller side are enlarged, so that outlines can be seen.
+        min_side: smallest side of a panel in pixels, roughly; smaller images are enlarged, so that
+            outlines can be seen.
 
     Returns:
-        The written files, in the order of the images.
+        Paths of the written files, in the order of the images.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -65,7 +70,7 @@ def draw_comparison(
         for caption, annotations in grouped.items():
             drawn = draw_annotations(pixels, annotations[image["id"]], categories, size)
             tiles.append(captioned(drawn, f"{caption} ({len(annotations[image['id']])})"))
-        # Images of two folders may have the same name.
+        # Keep the folder in the name: images of two folders may have the same name.
         name = Path(image["file_name"]).with_suffix(".png").as_posix()
         path = out / name.replace("/", "_")
         with replacing(path) as temporary:
@@ -83,7 +88,7 @@ def draw_results(
     limit: int = 12,
     min_score: float = 0.0,
 ) -> list[Path]:
-    """Draw pseudo-labels, or the predictions of a test, beside the ground truth.
+    """Draw pseudo-labels, or the predictions of a test, next to the ground truth.
 
     Args:
         truth_json: COCO json with the true masks.
@@ -91,7 +96,8 @@ def draw_results(
         image_folder: folder that the truth's file names are relative to.
         out: folder to write the PNG files to.
         caption: caption of the panel with the predictions.
-        limit: number of images to draw, the json's first; an image without a file is skipped.
+        limit: the first ``limit`` images of the json are drawn; an image that cannot be read is
+            skipped.
         min_score: predictions with a lower score are left out.
     """
     truth = read_coco(truth_json)
@@ -118,14 +124,16 @@ def draw_annotations(
     tint: float | Sequence[float] = 0.4,
     thickness: int = 1,
 ) -> Picture:
-    """Draw masks on a resized image: tint, outline and, of up to 20 masks, class name and score.
+    """Draw masks on a resized image as tints and outlines.
+
+    If there are at most 20 masks, their class names and scores are written, too.
 
     Args:
         pixels: BGR, uint8, shape (H, W, 3).
         annotations: COCO annotations (RLE or polygons) of the image, with or without ``score``.
         categories: COCO categories, for names and colors.
         size: width w and height h of the picture.
-        tint: opacity of the color inside the masks; one number, or one for each annotation.
+        tint: opacity of the color inside the masks; one number for all, or one per annotation.
         thickness: thickness of the outlines in pixels of the picture.
 
     Returns:
@@ -150,7 +158,7 @@ def draw_annotations(
             text += f" {annotation['score']:.2f}"
         x = round(annotation["bbox"][0] * size[0] / width)
         y = max(round(annotation["bbox"][1] * size[1] / height), 10)
-        # Move a name down where another name already stands.
+        # Move the text down while it would cover an earlier text.
         while any(abs(x - left) < 60 and abs(y - base) < 12 for left, base in taken):
             y += 12
         taken.append((x, y))

@@ -1,8 +1,8 @@
-"""Define the colors of classes in pictures."""
+"""Define the colors that classes have in pictures."""
 
 import numpy as np
 
-# Okabe and Ito's colors, which color-blind people can tell apart, BGR; classes take them in turn.
+# BGR. Color-blind people can tell these colors (by Okabe and Ito) apart. Class i has color i % 7.
 PALETTE = np.array(
     [
         [0, 159, 230],

@@ -9,7 +9,7 @@ import numpy.typing as npt
 Picture = npt.NDArray[np.uint8]
 
 CAPTION_HEIGHT = 18
-GRAY = 32  # of caption bars and of gaps between pictures
+GRAY = 32  # gray level of caption bars and of gaps between pictures
 # JPEG stores color at half the resolution by default, which washes out thin colored outlines.
 JPEG_OPTIONS = (
     *(cv2.IMWRITE_JPEG_QUALITY, 80),
@@ -29,11 +29,12 @@ def draw_mask(
 
     Args:
         canvas: BGR, shape (H, W, 3).
-        mask: 1 inside the object and 0 outside, shape (h, w); may be a crop.
+        mask: 1 inside the object and 0 outside, shape (h, w). The mask may be smaller than the
+            canvas.
         color: BGR, shape (3,).
         opacity: opacity of the tint; 0 draws the outline alone.
         thickness: thickness of the outline in pixels.
-        corner: x and y on the canvas of the mask's upper left pixel.
+        corner: x and y of the canvas pixel where the mask's upper left pixel is drawn.
     """
     x, y = corner
     if opacity:
@@ -45,7 +46,7 @@ def draw_mask(
 
 
 def draw_text(canvas: Picture, text: str, corner: tuple[int, int], scale: float) -> None:
-    """Write white text with a black border in place; it starts at the corner (x, baseline y)."""
+    """Write white text with a black border in place; ``corner`` is the text's lower left corner."""
     for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(
             canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA
@@ -53,9 +54,10 @@ def draw_text(canvas: Picture, text: str, corner: tuple[int, int], scale: float)
 
 
 def display_size(width: int, height: int, longest_side: int) -> tuple[int, int]:
-    """Return the width and height at which to show an image whose longest side is to be this.
+    """Return the width and height of an image after scaling it to a longest side.
 
-    Images are reduced to this size, but enlarged by whole numbers only, so they may stay smaller.
+    A large image gets exactly this longest side. A small image is enlarged by a whole number, so
+    its longest side may stay shorter.
     """
     scale = longest_side / max(width, height)
     if scale >= 1:
@@ -64,7 +66,7 @@ def display_size(width: int, height: int, longest_side: int) -> tuple[int, int]:
 
 
 def resized(pixels: Picture, size: tuple[int, int]) -> Picture:
-    """Resize a picture to (width, height): enlarge with sharp pixels, reduce smoothly."""
+    """Resize a picture to (width, height); enlarged pixels stay sharp."""
     smaller = size[0] < pixels.shape[1]
     interpolation = cv2.INTER_AREA if smaller else cv2.INTER_NEAREST
     return np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
@@ -78,7 +80,7 @@ def captioned(pixels: Picture, caption: str) -> Picture:
 
 
 def side_by_side(pictures: Sequence[Picture], gap: int = 0) -> Picture:
-    """Join pictures of one height into a row, with a gray gap of some pixels between them."""
+    """Join pictures of the same height into a row, with gray gaps of ``gap`` pixels."""
     tiles = [pictures[0]]
     for picture in pictures[1:]:
         tiles += [np.full((len(picture), gap, 3), GRAY, np.uint8), picture]
