@@ -47,7 +47,7 @@ def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
     if type(roi_head) not in (StandardRoIHead, CascadeRoIHead):
         yield "the RoI head", "StandardRoIHead or CascadeRoIHead", name_of(roi_head)
     if not roi_head.with_mask:
-        yield "the RoI head", "one with a mask head", "one without a mask head"
+        yield "the RoI head", "one with a mask head", "none"
     coders = [detector.rpn_head.bbox_coder]
     for head in _list(roi_head.bbox_head):
         if type(head)._predict_by_feat_single is not BBoxHead._predict_by_feat_single:
