@@ -1,7 +1,7 @@
-"""This package holds data sets, splits and transforms; importing it loads none of its modules.
+"""This package holds data sets, splits and transforms; importing the package loads no module.
 
-``shapes``, ``splits`` and ``coco_rle`` need only numpy and OpenCV; ``converters`` and
-``check_coco`` need neither torch nor MMDetection. ``nbseg.register``, which configs name in
-``custom_imports``, registers ``image_folder``, ``loading``, ``samplers`` and ``transforms`` with
+``shapes``, ``splits`` and ``coco_rle`` need only numpy and OpenCV. ``converters`` and
+``check_coco`` need neither torch nor MMDetection. Configs name ``nbseg.register`` in
+``custom_imports``; it registers ``image_folder``, ``loading``, ``samplers`` and ``transforms`` with
 MMDetection.
 """

@@ -15,10 +15,11 @@ from nbseg.registry import DATASETS
 class CocoInstanceDataset(CocoDataset):
     """This data set maps categories to labels by name: label i is ``metainfo['classes'][i]``.
 
-    MMDetection's ``CocoDataset`` numbers labels in the order of the json, whatever the order of the
-    classes, so two jsons can disagree without an error. Here a json may list its categories in any
-    order, lack some classes and have others, whose objects are left out. Values are converted by
-    ``nbseg.coco_values.normalize``; an absent ``area`` is that of the mask.
+    MMDetection's ``CocoDataset`` numbers labels in the order of the json's categories and ignores
+    the order of the classes, so two jsons can disagree without an error. Here a json may list its
+    categories in any order and lack some classes. Objects of categories that are no classes are
+    left out. ``nbseg.coco_values.normalize`` converts values; a missing ``area`` is computed from
+    the mask.
 
     Raises:
         ValueError: the file is not a COCO json, or has two categories of one name.

@@ -23,7 +23,8 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
     operations (e.g. rotation) and any access to ``masks`` create full-size bitmaps on demand.
     Results equal those of ``BitmapMasks``.
 
-    ``masks`` can be assigned but not modified in place, as MMDetection's ``RandomErasing`` does.
+    ``masks`` can be assigned but is read-only: MMDetection's ``RandomErasing``, which modifies
+    ``masks`` in place, fails.
 
     Args:
         *args: arguments of ``CroppedMasks`` or of ``BitmapMasks``: full-size masks (G, H, W),
@@ -160,8 +161,8 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
 
 
 def _nearest_indices(size: int, new_size: int) -> npt.NDArray[np.int64]:
-    """Return the source pixels along an axis in OpenCV's nearest resizing, shape (new_size,)."""
-    # OpenCV divides twice; its rounding sometimes gives another pixel than size / new_size would.
+    """Return the source pixels that OpenCV's nearest resizing reads along an axis, (new_size,)."""
+    # Divide twice, as OpenCV does: size / new_size would sometimes round to another pixel.
     scale = 1.0 / (new_size / size)
     indices: npt.NDArray[np.int64] = np.floor(np.arange(new_size) * scale).astype(np.int64)
     return np.minimum(indices, size - 1)

@@ -7,18 +7,19 @@ from pathlib import Path
 
 from nbseg.files import file_hash
 
-# Bytes compared first: compressed images of one camera start alike but rarely end alike.
+# Number of last bytes to compare first: compressed images of one camera often start with the same
+# bytes but rarely end with the same.
 TAIL = 256
 
 
 def overlapping_images(
     labeled: Iterable[str | Path], unlabeled: Iterable[str | Path]
 ) -> list[tuple[Path, Path]]:
-    """Return the pairs of a labeled and an unlabeled path that are the same file or image.
+    """Return pairs of a labeled and an unlabeled path with the same image.
 
-    A pair is one file under two paths (links are resolved) or two files with the same bytes. Files
-    are read completely only if a labeled and an unlabeled one agree in size and in their last
-    bytes. Files that do not exist are skipped; loading them raises a clearer error.
+    The two paths lead to one file (links are resolved) or to two files with the same bytes. Only
+    files of the same size with the same last bytes are read completely. Missing files are skipped,
+    because loading them later raises a clearer error.
     """
     of_size: dict[int, list[Path]] = defaultdict(list)
     for path in map(Path, labeled):

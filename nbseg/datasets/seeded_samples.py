@@ -1,8 +1,9 @@
 """Seed each training sample by its position in the training.
 
-Augmentations draw from global generators, whose states depend on every sample that a process loaded
-before. A resumed training, or one with another number of workers, would therefore augment
-differently. With a seed of its own, a sample depends on nothing but its position.
+Augmentations draw from global generators. The states of these generators depend on every sample
+that the process has loaded. A resumed training, or one with another number of workers, would
+therefore augment differently. With one seed per sample, the augmentation depends only on the
+sample's position.
 """
 
 import random
@@ -16,21 +17,22 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 
 class SeededIndex(int):
-    """This class is an index of a data set with the ``seed`` of the sample to load."""
+    """This class is an index into a data set, with the ``seed`` for loading that sample."""
 
     seed: int
 
 
 class SeededSampler(Sampler[int]):
-    """Give each index of another sampler a seed.
+    """Gives each index of another sampler a seed.
 
     The seed depends on the run's seed and on the sample's position among the samples of all
-    processes, so that no two processes draw alike.
+    processes, so that the processes draw different random numbers.
 
     Args:
-        sampler: sampler of this process; its other attributes are passed on.
+        sampler: sampler of this process; its other attributes stay readable here.
         seed: seed of the run, the same in every process.
-        position: returns the number of samples that this process has drawn when an iterator starts.
+        position: function that returns how many samples this process has already drawn; called when
+            an iterator starts.
     """
 
     def __init__(self, sampler: Sampler[int], seed: int, position: Callable[[], int]) -> None:
@@ -54,7 +56,7 @@ class SeededSampler(Sampler[int]):
 
 
 class SeededBatches:
-    """Load batches of a data set; the generators are seeded before each sample.
+    """Loads batches of a data set, and seeds the generators before each sample.
 
     Args:
         dataset: a map-style data set.
@@ -72,7 +74,7 @@ class SeededBatches:
 
 
 def seed_samples(loader: DataLoader[Any], seed: int, position: Callable[[], int]) -> None:
-    """Change a data loader in place, before its first iteration, to seed each sample.
+    """Change a data loader in place so that it seeds each sample; call before its first iteration.
 
     Args:
         loader: loader with a batch sampler.
@@ -81,17 +83,17 @@ def seed_samples(loader: DataLoader[Any], seed: int, position: Callable[[], int]
     """
     batches, dataset = loader.batch_sampler, loader.dataset
     batches.sampler = SeededSampler(batches.sampler, seed, position)  # type: ignore[union-attr]
-    # PyTorch's loader calls __getitems__ of a data set, where there is one, with a batch's indices.
+    # If a data set has __getitems__, PyTorch's loader calls it with the indices of a batch.
     dataset.__getitems__ = SeededBatches(dataset)  # type: ignore[attr-defined]
 
 
 def seed_generators(seed: int) -> None:
-    """Seed the global generators of Python, numpy and PyTorch's CPU with a number of 32 bits."""
+    """Seed the global generators of Python, numpy and PyTorch (CPU) with a 32-bit number."""
     random.seed(seed)
     np.random.seed(seed)
     torch.default_generator.manual_seed(seed)
 
 
 def mixed_seed(*numbers: int) -> int:
-    """Return a seed of 32 bits that depends on all of the non-negative ``numbers``."""
+    """Return a 32-bit seed that depends on all of the non-negative ``numbers``."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])

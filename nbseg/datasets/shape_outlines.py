@@ -1,4 +1,4 @@
-"""Draw the outlines of the procedural set ``shapes``: five classes that differ in form alone."""
+"""Draw the outlines of the procedural set ``shapes``: five classes that differ only in form."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# A closed outline: (N, 2) float64 points of a figure about the size of the unit circle.
+# A closed outline: (N, 2) float64 points. The figure is about as large as the unit circle.
 Outline = npt.NDArray[Any]
 
 
@@ -91,7 +91,7 @@ def _subdivide(outline: Outline, step: float) -> Outline:
 
 
 def _warp(points: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
-    """Move points by a smooth random field: slow waves bend the figure, fast ones its edge."""
+    """Move points by a random field: long waves bend the whole figure, short waves its edge."""
     moved = points.copy()
     for frequency, amplitude in [(2.5, 0.06), (5, 0.04), (11, 0.025), (18, 0.02), (27, 0.015)]:
         direction = rng.uniform(0, 2 * np.pi, 2)
@@ -104,8 +104,8 @@ def _warp(points: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[Any
 def random_outline(label: int, diameter: float, rng: np.random.Generator) -> list[Outline]:
     """Draw one object of class ``CLASSES[label]`` as contours in pixels around the origin.
 
-    Fill the contours by the even-odd rule: a contour inside another one is a hole. The figure is
-    warped, mirrored at random, stretched by a factor of up to 1.45 and rotated by any angle.
+    Fill the contours by the even-odd rule: a contour inside another contour is a hole. The figure
+    is warped, mirrored at random, stretched by a factor of up to 1.45 and rotated by any angle.
 
     Args:
         label: index into ``CLASSES``.

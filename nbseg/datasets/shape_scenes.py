@@ -13,9 +13,9 @@ SUPERSAMPLING = 4  # sub-pixels per pixel and axis when coverage is measured
 SUBPIXEL_BITS = 4  # OpenCV takes polygon points as fixed-point numbers with these binary digits
 OBJECTS_PER_IMAGE = (3, 8)
 RELATIVE_DIAMETER = (0.12, 0.5)  # diameter of an object over the picture's side
-MIN_VISIBLE = 0.5  # visible part of an object's pixels, including those outside the picture
-MIN_AREA = 20  # visible pixels of an object
-MIN_CONTRAST = 60  # RGB distance (0-255 per channel) from nine tenths of the surrounding pixels
+MIN_VISIBLE = 0.5  # smallest visible fraction of an object; pixels outside the picture are hidden
+MIN_AREA = 20  # smallest number of visible pixels of an object
+MIN_CONTRAST = 60  # smallest RGB distance (0-255 per channel) from 9 of 10 surrounding pixels
 TRIES = 40
 
 
@@ -35,7 +35,7 @@ class SceneObject:
 def _smooth_noise(
     rng: np.random.Generator, height: int, width: int, cells: int
 ) -> npt.NDArray[Any]:
-    """Return noise (height, width) in [0, 1]: a random grid of cells x cells, interpolated."""
+    """Return noise (height, width) in [0, 1], interpolated from a random grid of cells x cells."""
     grid = rng.random((cells + 1, cells + 1))
     rows, columns = (np.linspace(0, cells, n, endpoint=False) for n in (height, width))
     top, left = rows.astype(int), columns.astype(int)
@@ -95,8 +95,8 @@ def _coverage(contours: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], int, 
     """Compute the fraction of each pixel that the contours cover.
 
     Returns:
-        The coverage (h, w) in [0, 1] of the smallest window that holds the figure, and the
-        window's left and top pixel, which may be negative.
+        The coverage (h, w) in [0, 1] inside the smallest window that holds the figure, and the
+        left and top pixel of this window, which may be negative.
     """
     joined = np.concatenate(contours)
     left, top = (np.floor(joined.min(axis=0)).astype(int) - 1).tolist()
@@ -135,7 +135,7 @@ def _center(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> 
 def _add_object(
     rng: np.random.Generator, canvas: npt.NDArray[Any], objects: list[SceneObject]
 ) -> bool:
-    """Draw one more object, unless too little of it or of a covered object would be visible."""
+    """Draw one more object, unless it or a covered object would be too little visible."""
     size = canvas.shape[0]
     label = int(rng.integers(len(CLASSES)))
     diameter = size * np.exp(rng.uniform(*np.log(RELATIVE_DIAMETER)))
@@ -160,7 +160,7 @@ def _add_object(
     if color is None:
         return False
 
-    # The rim is not shaded: the number of shaded pixels would reveal the class.
+    # Do not shade the rim: the number of shaded pixels would reveal the class.
     shaded = color + _texture(rng, height, width)
     opacity = coverage[inside][..., None]
     canvas[rows, columns] = window * (1 - opacity) + np.clip(shaded[inside], 0, 255) * opacity

@@ -71,7 +71,7 @@ def _write_split(folder: Path, split: str, count: int, options: ShapesOptions) -
     def annotations() -> Iterator[dict[str, Any]]:
         number = 0
         for index in range(count):
-            # Each image has its random stream: a larger set starts with those of a smaller one.
+            # Each image has its own random stream, so a larger set starts with the same images.
             rng = np.random.default_rng([options.seed, SPLITS.index(split), index])
             pixels, objects = draw_scene(rng, options.size)
             name, image_id = f"{index:06d}.png", index + 1

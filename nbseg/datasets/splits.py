@@ -12,7 +12,7 @@ def split_indices(count: int, percent: float, seed: int) -> npt.NDArray[np.int64
     """Choose which of ``count`` images are labeled, as the paper's released code does.
 
     The released code seeds numpy's global generator, shuffles the image indices and takes the first
-    ``int(percent / 100 * count)``, with exactly this rounding. This function gets the same order
+    ``int(percent / 100 * count)``. This function rounds in the same way. It gets the same order
     from a separate generator of the same kind and leaves the global generator unchanged.
 
     Args:
@@ -44,11 +44,11 @@ def split_indices(count: int, percent: float, seed: int) -> npt.NDArray[np.int64
 def write_split(
     ann_file: str | Path, percent: float, seed: int, out_dir: str | Path | None = None
 ) -> tuple[Path, Path]:
-    """Split a COCO json into a labeled and an unlabeled one.
+    """Split a COCO json into a labeled and an unlabeled json.
 
-    Images and annotations keep their order in ``ann_file``, as in the released code's splits; all
-    other keys are copied. The unlabeled json keeps its annotations: noise analysis and the stage
-    ``oracle`` need this hidden truth. Training on pseudo-labels never reads it.
+    Images and annotations keep their order, as in the released code's splits. All other keys are
+    copied. The unlabeled json keeps its annotations, because noise analysis and the stage
+    ``oracle`` need this hidden truth. Training on pseudo-labels never reads these annotations.
 
     Args:
         ann_file: a COCO json.

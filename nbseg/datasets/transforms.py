@@ -15,9 +15,9 @@ def _color_operations(max_blur: int) -> list[tuple[float, albumentations.ImageOn
     """Return the paper's photometric operations with their weights in the random draw.
 
     The operations do not move pixels. Blur kernels have up to ``max_blur`` pixels. The values are
-    those of the released code, converted to the arguments of albumentations 2, which ignores those
-    of version 1: a noise variance of up to 12.75 is a standard deviation of up to sqrt(12.75) / 255
-    = 0.014, and a box blur has an odd size.
+    those of the released code, converted because albumentations 2 ignores the arguments of version
+    1: a noise variance of up to 12.75 becomes a standard deviation of up to sqrt(12.75) / 255 =
+    0.014, and a box blur has an odd size.
     """
     operations = [
         (1, albumentations.Sharpen(alpha=(0, 1), lightness=(0.75, 1.5), p=1)),
@@ -51,9 +51,9 @@ class StrongColorAugmentation(BaseTransform):
 
     Args:
         prob: probability of applying an operation; 7/8 in the paper.
-        max_blur: side of the largest blur kernel in pixels, odd; 0 disables blur. The paper's 7 is
-            for images of 1024 by 2048; if objects are only tens of pixels wide, this blur hides
-            their class.
+        max_blur: side of the largest blur kernel in pixels, odd; 0 disables blur. The paper uses 7
+            for images of 1024 by 2048 pixels. If objects are only tens of pixels wide, such a blur
+            hides their class.
     """
 
     def __init__(self, prob: float = 7 / 8, max_blur: int = 7) -> None:
@@ -70,8 +70,8 @@ class StrongColorAugmentation(BaseTransform):
         if np.random.random() >= self.prob:
             return results
         operation = self.operations[np.random.choice(len(self.operations), p=self.weights)]
-        # albumentations.OneOf would use one seed for the choice and for the chosen operation, so
-        # that the operation's strength would depend on the choice.
+        # albumentations.OneOf would seed the choice and the chosen operation alike; the operation's
+        # strength would then depend on the choice.
         operation.set_random_seed(np.random.randint(2**31))
         results["img"] = operation(image=results["img"])["image"]
         return results
@@ -84,15 +84,15 @@ class StrongColorAugmentation(BaseTransform):
 class Albu(mmdet.datasets.transforms.Albu):
     """This class is MMDetection's ``Albu`` with reproducible draws; the arguments are the same.
 
-    albumentations 2 draws from generators of its own, which MMDetection does not seed: two runs
-    with one seed would differ, and all loader workers would draw alike. Here the generators are
-    seeded from numpy's global generator for each image.
+    albumentations 2 has its own generators, which MMDetection does not seed. Two runs with the same
+    seed would differ, and all loader workers would draw the same numbers. This class seeds these
+    generators from numpy's global generator for each image.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
         seed = int(np.random.randint(2**31))
-        # With set_random_seed, each operation would have a generator of its own with the same seed,
-        # so that two operations of equal probability would always be applied together.
+        # set_random_seed would give each operation a separate generator with the same seed, so that
+        # two operations of equal probability would always be applied together.
         self.aug.set_random_state(np.random.default_rng(seed), random.Random(seed))
         transformed: dict[str, Any] | None = super().transform(results)
         return transformed

@@ -1,4 +1,4 @@
-"""Convert BDD100K's instance masks, and its images with boxes only, to COCO jsons."""
+"""Convert BDD100K's instance masks, and its images that have only boxes, to COCO jsons."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -34,16 +34,18 @@ def convert_bdd100k(
     """Write ``ins_seg_{train,val}.json`` and, if images/100k exists, ``det_train_unlabeled.json``.
 
     The input formats are those of doc.bdd100k.com/format.html. An instance with the attribute crowd
-    or ignored is one annotation with ``iscrowd`` 1, as in the official ``to_coco``. The unlabeled
-    set is images/100k/train without the images whose names are in images/10k, which include test
-    images. Its json keeps the boxes (``x2 - x1 + 1`` wide, as in the official tools) as hidden
-    truth, without masks.
+    or ignored becomes one annotation with ``iscrowd`` 1, as in the official ``to_coco``.
+
+    The unlabeled set is images/100k/train without the images that images/10k also has; some of
+    these are test images. The unlabeled json keeps the boxes as hidden truth; it has no masks. A
+    box is ``x2 - x1 + 1`` wide, as in the official tools.
 
     Args:
         root: folder with images/ and labels/.
         out: folder of the jsons.
-        masks: one of ``MASKS``; None is the first that exists. The official evaluation uses
-            bitmasks. Masks of rles may overlap; polygons (Bézier curves) are rasterized.
+        masks: one of ``MASKS``; None chooses the first that exists. The official evaluation uses
+            bitmasks. Masks of rles may overlap. Polygons, which may have Bézier curves, are
+            rasterized.
         workers: number of processes.
         force: replace a json that was made from other files or options.
 
@@ -169,7 +171,7 @@ def _load(item: tuple[Path, Path | Sequence[dict[str, Any]]]) -> Labeled:
 
 
 def _from_bitmask(path: Path, height: int, width: int) -> list[dict[str, Any]]:
-    """Decode a bitmask: R is the category, G the attributes, 256 B + A the instance (BGRA file)."""
+    """Decode a bitmask: R is the category, G the attributes and 256 B + A the instance."""
     pixels = read_label_image(path)
     if pixels.shape != (height, width, 4):
         raise ValueError(

@@ -45,7 +45,7 @@ SPLITS = {
     "train": Split(
         "gtFine",
         2975,
-        # Numbers from Mask R-CNN (arXiv 1703.06870), section on Cityscapes.
+        # The numbers are from Mask R-CNN (arXiv 1703.06870), section on Cityscapes.
         dict(
             zip(
                 CLASSES,
@@ -71,16 +71,18 @@ def convert_cityscapes(
     """Write ``instancesonly_filtered_{gtFine_train,gtFine_val,gtCoarse_train_extra}.json``.
 
     The jsons follow MMDetection's ``cityscapes.py``: category ids are Cityscapes' label ids (24 to
-    33), a group (its pixels have an id below 1000) is one annotation with ``iscrowd`` 1, masks are
-    the RLE of the instance image, and images without instances are kept; MMDetection's
-    ``filter_empty_gt`` drops them in training. In contrast to MMDetection's converter, images are
-    sorted, so that splits by seed are repeatable, and ids begin at 1. A missing
-    ``*_instanceIds.png`` is rasterized from ``*_polygons.json``.
+    33), and masks are the RLE of the instance image. A group, whose pixels have an id below 1000,
+    becomes one annotation with ``iscrowd`` 1. Images without instances are kept; MMDetection's
+    ``filter_empty_gt`` drops them in training.
+
+    Two things differ from MMDetection's converter: images are sorted, so that splits by seed are
+    repeatable, and ids begin at 1. A missing ``*_instanceIds.png`` is rasterized from
+    ``*_polygons.json``.
 
     Args:
         root: folder with leftImg8bit/ and gtFine/.
         out: folder of the jsons.
-        splits: names in ``SPLITS``; None is train and val, and train_extra if it exists.
+        splits: names in ``SPLITS``; None means train, val and, if it exists, train_extra.
         workers: number of processes.
         force: replace a json that was made from other files or options.
 
@@ -178,7 +180,7 @@ def _load(files: tuple[Path, Path]) -> Labeled:
 
 
 def _category(number: int) -> int:
-    """Return the label of a pixel of an instance image."""
+    """Return the label id of a pixel value in an instance image."""
     return number // 1000 if number >= 1000 else number
 
 

@@ -24,10 +24,11 @@ NOT_DRAWN = "license plate"
 def rasterize_polygons(path: Path) -> npt.NDArray[Any]:
     """Return the instance image (H, W) int32 of a ``*_polygons.json``.
 
-    The image equals that of ``json2instanceImg`` of cityscapesScripts 2.3. Pillow draws the
-    polygons in the order of the file, later ones over earlier ones. The n-th object of a class with
-    instances gets ``1000 * id + n``; a group (``cargroup``) and any other class get their id.
-    Deleted objects are skipped and not counted in n.
+    The image equals the result of ``json2instanceImg`` in cityscapesScripts 2.3. Pillow draws the
+    polygons in the order of the file, so later polygons cover earlier ones. The n-th object of a
+    class with instances gets the number ``1000 * id + n``, counted from n = 0. Groups
+    (``cargroup``) and objects of other classes get the id of their class. Deleted objects are
+    skipped and not counted.
 
     Raises:
         ValueError: a label is unknown to Cityscapes, or a polygon has fewer than two points.

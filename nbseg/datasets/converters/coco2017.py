@@ -27,7 +27,7 @@ TREE = """\
 image_info_unlabeled2017.zip; annotations_trainval2014.zip)"""
 LABELED = ("train2017", "val2017")
 VAL35K = "instances_train2017-val35k"
-# Numbers of images by cocodataset.org; val35k and train2014 follow from the 2014 release.
+# The numbers of images are from cocodataset.org; val35k and train2014 follow from the 2014 release.
 DOCUMENTED = {
     "train2017": 118287,
     "val2017": 5000,
@@ -47,23 +47,24 @@ def convert_coco(
     """Check COCO 2017 and write the missing jsons.
 
     train2017 consists of train2014 and the 35k images of val2014 that are not in val2017 (minival).
-    Only instances_val2014.json tells which images these are, by image ids; names and ``coco_url``
-    do not. ``instances_train2017-val35k.json`` has the 35k images,
-    ``instances_train2017-val35k-unlabeled.json`` has the others with their annotations as hidden
-    truth. ``instances_unlabeled2017.json`` is image_info_unlabeled2017.json with the categories of
-    train2017, which MMDetection needs; without image_info_unlabeled2017.json, the json lists the
-    folder's images.
+    Only the image ids in instances_val2014.json tell these two parts apart; file names and
+    ``coco_url`` do not. ``instances_train2017-val35k.json`` has the 35k images.
+    ``instances_train2017-val35k-unlabeled.json`` has the images of train2014, with their
+    annotations as hidden truth.
+
+    ``instances_unlabeled2017.json`` is image_info_unlabeled2017.json plus the categories of
+    train2017, which MMDetection needs. If image_info_unlabeled2017.json is missing, the json lists
+    the images in the folder.
 
     Args:
         root: folder with train2017/, val2017/ and annotations/.
         out: folder of the jsons.
-        val2014: instances_val2014.json; None is the file in annotations/, if it exists.
+        val2014: instances_val2014.json; None uses the file in annotations/, if it exists.
         workers: number of processes.
         force: replace a json that was made from other files or options.
 
     Returns:
-        The downloaded jsons and the written ones; without the downloaded ones if all files to
-        write existed.
+        The downloaded and the written jsons; only the written ones if they all existed before.
 
     Raises:
         FileNotFoundError: the tree is incomplete, or an image of a json is missing.
@@ -116,13 +117,13 @@ def convert_coco(
 
 
 def _read(path: Path, *tables: str) -> dict[str, Any]:
-    # The json module parses a file in one step, so there is no progress to show.
+    # Announce the file: the json module parses it in one step and cannot report progress.
     print(f"reading {path} ({path.stat().st_size / 1e6:.0f} MB)", file=sys.stderr)
     return read_coco(path, tables) if tables else read_coco(path)
 
 
 def _parts_of_2014(images: list[dict[str, Any]], val2014: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return the images of train2017 that were in val2014, and those that were in train2014."""
+    """Divide the images of train2017 into those from val2014 and those from train2014."""
     ids = {image["id"] for image in _read(val2014, "images")["images"]}
     val35k = [image for image in images if image["id"] in ids]
     train2014 = [image for image in images if image["id"] not in ids]

@@ -14,20 +14,20 @@ from nbseg.coco import write_coco
 VERSION = 1
 SAMPLES = 6
 
-# An image and its annotations, without ids.
+# The COCO entries of an image and its annotations, without ids.
 Labeled = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
 @dataclass
 class Summary:
-    """A summary counts the content of a COCO json, and keeps some images as samples.
+    """Counts the content of a COCO json, and keeps some images as samples.
 
     Attributes:
         images: number of images.
-        empty: number of images that have no annotations except crowds.
+        empty: number of images with no annotations or only crowds.
         instances: number of annotations by class, without crowds.
         crowds: number of crowds by class.
-        samples: images with their annotations, evenly spread over the set, to be drawn.
+        samples: images to draw, with their annotations; they are evenly spread over the set.
     """
 
     images: int = 0
@@ -79,7 +79,8 @@ class Prepared:
 def source_record(description: str, root: Path, sources: Iterable[Path]) -> dict[str, Any]:
     """Return the ``info`` of a json made from the files ``sources`` below ``root``.
 
-    The hash covers the files' names and sizes, not their contents, to be fast on many files.
+    The hash covers only the names and sizes of the files, because hashing the contents of many
+    files would be slow.
     """
     digest = hashlib.sha256(f"{VERSION} {description}\n".encode())
     for path in sources:
@@ -97,7 +98,7 @@ def is_prepared(path: Path, record: dict[str, Any], force: bool) -> bool:
     if force or not path.exists():
         return False
     with path.open(encoding="utf-8") as file:
-        # Read no more than the info: other tools write the whole json into the first line.
+        # Read only the info: other tools write the whole json into the first line.
         first = file.readline(4096)
     try:
         found = json.loads(first.rstrip().removesuffix(",") + "}")["info"]
@@ -122,8 +123,8 @@ def write_coco_json(
 ) -> Summary:
     """Write images and annotations one by one; only the images stay in memory until the end.
 
-    Images and annotations without an ``id`` are numbered from 1, because COCO's evaluation reads
-    the id 0 of an annotation as no match.
+    Images and annotations without an ``id`` are numbered from 1, because COCO's evaluation takes an
+    annotation id of 0 for "no match".
 
     Args:
         path: path of the json; the file is renamed into place when it is complete.

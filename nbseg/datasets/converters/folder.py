@@ -23,7 +23,7 @@ def convert_folder(
     workers: int = 1,
     force: bool = False,
 ) -> Prepared:
-    """Write the images of a folder and its sub-folders as a COCO json.
+    """Write a COCO json that lists the images of a folder and its sub-folders.
 
     Args:
         folder: folder of the images; the json's file names are relative to it.

@@ -14,19 +14,19 @@ def encode_instances(
 ) -> dict[int, dict[str, Any]]:
     """Encode each instance in a map of instance numbers as COCO's compressed RLE.
 
-    One pass over the map finds the runs of all instances. ``pycocotools.mask.encode`` gives the
-    same bytes, but needs a full-size mask per instance and takes ten times as long.
+    One pass over the map finds the runs of all instances. ``pycocotools.mask.encode`` would give
+    the same bytes, but needs a full-size mask per instance and takes ten times as long.
 
     Args:
         ids: (H, W) integers, the instance number of each pixel.
-        wanted: returns whether a number is an instance.
+        wanted: function that returns whether a number belongs to an instance.
 
     Returns:
         A dictionary from each number, in ascending order, to ``segmentation`` (``counts`` as str),
         ``bbox`` (xywh) and ``area``, as in a COCO annotation.
     """
     height, width = ids.shape
-    # Runs go down the columns. cv2.transpose is several times as fast as numpy's transposed copy.
+    # Runs go down the columns. cv2.transpose is several times faster than a transposed numpy copy.
     flat = cv2.transpose(ids).ravel()
     starts = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     starts = np.concatenate([[0], starts])

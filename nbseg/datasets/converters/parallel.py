@@ -25,10 +25,10 @@ def parallel_map(
     """Yield ``function(item)`` of each item in order, and show progress on stderr.
 
     Args:
-        function: module-level function or a ``functools.partial`` of one, because processes get
-            the function by pickling.
+        function: module-level function, or a ``functools.partial`` of a module-level function,
+            because the function is pickled.
         items: arguments of the calls.
-        workers: number of processes; up to 1 runs in the current process.
+        workers: number of processes; with 1 or less, the current process does the work.
         activity: text next to the progress bar.
 
     Raises:
@@ -37,7 +37,7 @@ def parallel_map(
     if workers <= 1 or len(items) < FEW:
         yield from with_progress(map(function, items), len(items), activity)
         return
-    # Processes are spawned, because a fork would copy locks held by the current threads.
+    # Spawn the processes, because a fork would copy locks held by the current threads.
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         chunk = max(1, min(16, len(items) // (4 * workers)))
         yield from with_progress(pool.imap(function, items, chunk), len(items), activity)

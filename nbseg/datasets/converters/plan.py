@@ -21,10 +21,10 @@ class Plan:
 
     Attributes:
         path: path of the json.
-        description: text that identifies the set; a json with another text is another set.
+        description: text that identifies the set; a json with another text holds another set.
         image_folder: folder that the json's file names are relative to.
         categories: COCO categories.
-        sources: source files; a json made from other files or file sizes is another set.
+        sources: source files; a json made from other names or sizes of files holds another set.
         items: one argument of ``load`` per image, in the order of the json.
         documented_images: see :class:`Prepared`.
         documented_instances: see :class:`Prepared`.
@@ -53,7 +53,7 @@ def carry_out(
 
     Args:
         plans: plans of the jsons.
-        load: module-level function that returns the image and the annotations of an item.
+        load: module-level function that returns the COCO entries of an item: image and annotations.
         root: folder of the data set.
         workers: number of processes.
         force: replace a json that was made from other files or options.

@@ -16,7 +16,7 @@ TILE = (480, 320)  # largest width and height of a drawn image
 
 
 def write_samples(prepared: Prepared, path: Path) -> None:
-    """Write a JPEG grid of the summary's samples, with masks or, if there are none, boxes.
+    """Write a JPEG grid of the summary's samples, drawn with masks or, without masks, boxes.
 
     Raises:
         ValueError: an image cannot be read.

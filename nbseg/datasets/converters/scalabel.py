@@ -17,8 +17,8 @@ from nbseg.files import read_json
 CLASSES = ("pedestrian", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
 CATEGORIES = [{"id": index, "name": name} for index, name in enumerate(CLASSES, start=1)]
 _IDS = {name: index for index, name in enumerate(CLASSES, start=1)}
-# The official tools (bdd100k, configs/ins_seg.toml) rename the labels in _SAME, and ignore those in
-# _IGNORED as kinds of another class.
+# The official tools (bdd100k, configs/ins_seg.toml) rename the labels in _SAME. They turn labels in
+# _IGNORED into ignored objects of another class.
 _SAME = {
     "bike": "bicycle", "caravan": "car", "motor": "motorcycle", "person": "pedestrian",
     "van": "car",
@@ -50,8 +50,9 @@ def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]
         geometry: ``box2d``, ``poly2d`` or ``rle``.
 
     Returns:
-        A dict for each label with ``category_id``, ``iscrowd`` (1 also for labels that the
-        official tools ignore) and the geometry; and the number of left-out labels by class.
+        First a list with a dict for each label: ``category_id``, ``iscrowd`` (1 also for labels
+        that the official tools ignore) and the geometry. Then the number of left-out labels by
+        class.
     """
     found: list[dict[str, Any]] = []
     others: Counter[str] = Counter()
@@ -73,15 +74,15 @@ def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]
 
 
 def rasterize(objects: list[list[dict[str, Any]]], height: int, width: int) -> npt.NDArray[Any]:
-    """Draw ``poly2d`` outlines, lines and cubic Bézier curves, later ones over earlier ones.
+    """Draw ``poly2d`` outlines of lines and cubic Bézier curves; later objects cover earlier ones.
 
-    matplotlib draws without anti-aliasing, as in the official ``to_mask``. The masks equal those of
-    the official tools with the same version of matplotlib; they differ along the outline from the
-    released bitmasks.
+    matplotlib draws without anti-aliasing, as in the official ``to_mask``. The masks equal those
+    that the official tools draw with the same version of matplotlib. They differ from the released
+    bitmasks along the outlines.
 
     Args:
-        objects: outlines of each object; an outline has ``vertices`` (x, y), ``types`` (L for a
-            line's end, C for each of a curve's three points) and ``closed``.
+        objects: outlines of each object. An outline has ``vertices`` (x, y), ``types`` (L for the
+            end of a line, C for each of a curve's three points) and ``closed``.
         height: height of the image.
         width: width of the image.
 

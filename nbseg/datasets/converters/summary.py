@@ -4,10 +4,10 @@ from nbseg.datasets.converters.coco_json import Prepared
 
 
 def describe(prepared: Prepared) -> str:
-    """Return a text about the json: the number of images, and of instances and crowds by class.
+    """Return a text with the json's number of images, and of instances and crowds by class.
 
-    The documented numbers are those of the full set. The text has those of the classes only if the
-    number of images is the documented one.
+    The documented numbers are those of the full set. The text gives the documented numbers of
+    instances only if the json has the documented number of images.
     """
     summary = prepared.summary
     if summary is None:

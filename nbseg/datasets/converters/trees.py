@@ -11,10 +11,10 @@ def require(root: Path, paths: Iterable[str], tree: str) -> None:
     Args:
         root: folder of the data set.
         paths: required paths, relative to ``root``.
-        tree: text for the message about the files in the official archives.
+        tree: list of the expected files, for the message.
 
     Raises:
-        FileNotFoundError: a path is missing; the message names it and the expected tree.
+        FileNotFoundError: a path is missing; the message names this path and the expected files.
     """
     for path in paths:
         if not (root / path).exists():
@@ -29,10 +29,10 @@ def require_all(folder: Path, names: Iterable[str], what: str) -> None:
     Args:
         folder: folder of the files.
         names: names of the files.
-        what: text for the message about the files.
+        what: description of the files, for the message.
 
     Raises:
-        FileNotFoundError: files are missing; the message names the first and their number.
+        FileNotFoundError: files are missing; the message names the first one and how many more.
     """
     there = set(os.listdir(folder))
     missing = [name for name in names if name not in there]
