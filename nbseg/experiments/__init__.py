@@ -1,1 +1,1 @@
-"""Reproduces the paper's tables: rows become runs in one work directory, results a page."""
+"""Reproduces the paper's tables: trains each row of a table and writes the results to a page."""

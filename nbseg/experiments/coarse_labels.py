@@ -1,4 +1,4 @@
-"""Makes coarse labels: polygons of few corners inside the objects, drawn like gtCoarse."""
+"""Makes coarse labels: polygons with few corners inside the objects, as in Cityscapes' gtCoarse."""
 
 from pathlib import Path
 
@@ -32,9 +32,9 @@ def coarse_polygon(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32] | None:
 
 
 def write_coarse_labels(annotations: str | Path, out: str | Path) -> None:
-    """Write a COCO json with coarse polygons in place of run lengths.
+    """Write a copy of a COCO json in which coarse polygons replace the run lengths.
 
-    Objects that are too small for a polygon are left out.
+    The copy leaves out objects that are too small for a polygon.
     """
     content = read_coco(annotations)
     kept = []

@@ -1,8 +1,8 @@
-"""Writes the commands of the paper's rows into the pages of configs/.
+"""Writes the training commands of the paper's rows into the README files below configs/.
 
-A page holds marker comments such as ``<!-- commands: table 3, 20% -->``. The commands from a marker
-to ``<!-- end of commands -->`` are generated from ``nbseg.experiments.tables``;
-``tools/reproduce.py --write-pages`` writes them.
+Such a page has marker comments, for example ``<!-- commands: table 3, 20% -->``.
+``tools/reproduce.py --write-pages`` replaces the text from a marker to
+``<!-- end of commands -->`` with commands made from ``nbseg.experiments.tables``.
 """
 
 import re
@@ -37,10 +37,10 @@ class Page:
 
     Attributes:
         data: folder of the data set.
-        shared: work directory of the teacher and its pseudo-labels by table, with ``{percent}``
-            in braces.
+        shared: work directory of the teacher and its pseudo-labels, by table number. The path may
+            contain ``{percent}``.
         seed: the seed of all commands.
-        gpus: GPUs of each training.
+        gpus: number of GPUs of each training.
     """
 
     data: str
@@ -68,9 +68,9 @@ def write_pages(repository: Path) -> None:
 
 
 def with_commands(text: str, page: Page) -> str:
-    """Return a page's text with the commands between its markers written anew.
+    """Return a page's text with new commands between its markers.
 
-    A command that two tables share is written once, below the first of their markers.
+    If two tables share a command, it is written only below the first table's marker.
     """
     last_header = ""
     written: set[tuple[str, str]] = set()
@@ -97,8 +97,8 @@ def _train_function(gpus: int) -> str:
 
 
 def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, str]]:
-    """Return the bash variables of a block, and its commands with the titles of their rows."""
-    shared: dict[str, str] = {}  # stages run in the shared work directory, with their titles
+    """Return the bash variables of a block, and the title of the row that each command trains."""
+    shared: dict[str, str] = {}  # row titles by stages, for the shared work directory
     others: dict[str, str] = {}
     rows = [row for row in table.rows if row.percent == percent and row.recipe != "quoted"]
     setup = paper_setup(table, rows[0], Path(page.data), gpus=None)
@@ -115,7 +115,7 @@ def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, st
     stages: list[str] = []
     for stage, title in shared.items():
         stages.append(stage)
-        if title:  # stages that are no row are run together with the next row
+        if title:  # stages that measure no row share a command with the next row's stages
             commands[f"train $shared {','.join(stages)}"] = title
             stages = []
     commands |= others
@@ -132,14 +132,14 @@ def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, st
 
 
 def _further_options(run: Run, setup: Setup) -> dict[str, Any]:
-    """Return the options of a run that are not among those of every run."""
+    """Return the options that only some runs have."""
     return {k: v for k, v in run.options.items() if k != "seed" and setup.options.get(k) != v}
 
 
 def _is_shared(run: Run, setup: Setup) -> bool:
     """Return whether a run belongs in the shared work directory.
 
-    The student of the full method is trained there, too, so that one command makes it.
+    The full method's student is trained there, too. One command then trains teacher and student.
     """
     full_method = run.stages == ("student",) and not _further_options(run, setup)
     return run.folder.startswith("shared/") or full_method
@@ -157,7 +157,7 @@ def _command(run: Run, setup: Setup, percent: int) -> str:
 
 
 def _folder(run: Run, percent: int) -> str:
-    """Return the work directory of a run, as bash text."""
+    """Return the work directory of a run as a bash expression."""
     if run.folder.startswith("shared/"):
         return "$shared"
     name = run.folder.split("/", 2)[2].replace(f"-{percent}", "").replace("/", "-")

@@ -26,11 +26,13 @@ def describe_machine() -> str:
 
 
 def gpus_of_jobs(jobs: int, gpus: int) -> list[str | None]:
-    """Return the ``CUDA_VISIBLE_DEVICES`` of each parallel job; None on a machine without GPUs.
+    """Return the value of ``CUDA_VISIBLE_DEVICES`` for each parallel job.
+
+    The values are None on a machine without GPUs.
 
     Args:
         jobs: number of parallel jobs.
-        gpus: GPUs of each job.
+        gpus: number of GPUs of each job.
 
     Raises:
         ValueError: the machine has GPUs, but fewer than the jobs need.
@@ -43,6 +45,6 @@ def gpus_of_jobs(jobs: int, gpus: int) -> list[str | None]:
     if len(names) < jobs * gpus:
         raise ValueError(
             f"--jobs {jobs} of --gpus {gpus} need {jobs * gpus} GPUs, and there are {len(names)}; "
-            "choose fewer"
+            "choose fewer jobs or GPUs"
         )
     return [",".join(names[job * gpus : (job + 1) * gpus]) for job in range(jobs)]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch._dynamo  # imported here once, because every optimizer in every fork needs it
+import torch._dynamo  # every optimizer needs it; importing it here saves an import per fork
 
 from nbseg.experiments.hardware import describe_machine, gpus_of_jobs
 from nbseg.experiments.run import Run
@@ -27,8 +27,8 @@ from nbseg.files import write_json
 
 RECORD = "run.json"
 LOG = "log.txt"
-# Log lines that state the cause of a failure. Signal 15 is no cause: the launcher sends it to the
-# remaining processes after one has failed.
+# Matches log lines that state the cause of a failure. Signal 15 is never the cause: after one
+# process has failed, the launcher sends this signal to the other processes.
 REASON = re.compile(
     r"(?P<process>\[rank\d+\]: ?)?"
     r"(train\.py: |(?!.*ChildFailed)[\w.]*(Error|Exception)\b|traceback : Signal (?!15 ))"
@@ -36,9 +36,10 @@ REASON = re.compile(
 
 
 class RunningProcess(NamedTuple):
-    """Holds a running process, its start time and job slot, and the log's size at its start.
+    """Holds a running process, its start time and its job slot.
 
-    An earlier attempt may have left a log, so the size need not be zero.
+    ``log_size`` is the size of the log when the process started. It is not 0 if an earlier attempt
+    wrote to the log.
     """
 
     process: BaseProcess
@@ -49,12 +50,15 @@ class RunningProcess(NamedTuple):
     @property
     def pid(self) -> int:
         """The id of the process, which is also the id of its process group."""
-        assert self.process.pid is not None  # it was started
+        assert self.process.pid is not None  # because the process was started
         return self.process.pid
 
 
 def in_order(runs: Iterable[Run]) -> list[Run]:
-    """Return the runs and the runs that they need, each once, and each after those it needs."""
+    """Return the runs, and all runs that they need, in an order in which they can be executed.
+
+    Each run appears once, after the runs that it needs.
+    """
     ordered: dict[str, Run] = {}
 
     def add(run: Run) -> None:
@@ -72,11 +76,11 @@ class JobQueue:
 
     Args:
         work_dir: work directory of all runs; only one queue at a time may use it.
-        tools: folder of train.py.
-        jobs: number of parallel runs, which share the cores and the GPUs.
-        gpus: GPUs of each run.
-        fork: whether a run is a fork of this process. A fork saves the seconds of importing torch
-            and MMDetection, but cannot use CUDA.
+        tools: folder that contains train.py.
+        jobs: number of parallel runs. The CPU cores are divided among them.
+        gpus: number of GPUs of each run.
+        fork: whether to start runs as forks of this process. A fork starts seconds faster, because
+            torch and MMDetection are already imported, but it cannot use CUDA.
 
     Raises:
         ValueError: the parallel runs need more GPUs than the machine has.
@@ -97,7 +101,7 @@ class JobQueue:
         """Execute the unfinished runs, each after the runs that it needs.
 
         Returns:
-            The reason of each run that failed or could not start, by the run's name.
+            For each run that failed or could not start: the reason, by the run's name.
 
         Raises:
             BlockingIOError: another process uses the work directory.
@@ -112,7 +116,7 @@ class JobQueue:
             failed: dict[str, str] = {}
             running: dict[Run, RunningProcess] = {}
             seconds: list[float] = []
-            gc.freeze()  # garbage collection in the forks then skips everything imported here
+            gc.freeze()  # spare the forks the garbage collection of everything imported here
             try:
                 while waiting or running:
                     self._drop_hopeless(waiting, failed)
@@ -147,15 +151,15 @@ class JobQueue:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Lock the work directory; a forked run that outlives its parent keeps the lock."""
+        """Lock the work directory. Runs inherit the lock and keep it if this process dies."""
         self.work_dir.mkdir(parents=True, exist_ok=True)
         with (self.work_dir / ".lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise BlockingIOError(
-                    f"{self.work_dir} is in use by another process: wait for that process or end "
-                    "it, or choose another --work-dir"
+                    f"{self.work_dir} is in use by another process: wait until that process ends, "
+                    "end it yourself, or choose another --work-dir"
                 ) from error
             os.set_inheritable(file.fileno(), True)
             yield
@@ -169,7 +173,7 @@ class JobQueue:
                 failed[run.name] = f"needs {missing[0]}, which failed"
 
     def _start_some(self, waiting: list[Run], running: dict[Run, RunningProcess]) -> None:
-        """Start waiting runs whose needs are finished, until all job slots are taken."""
+        """Start runs until all job slots are taken; a run must wait for the runs that it needs."""
         for run in list(waiting):
             if len(running) == self.jobs:
                 return
@@ -183,14 +187,14 @@ class JobQueue:
                 process = context.Process(target=self._execute, args=(run, self.devices[slot]))
                 process.start()
                 started = RunningProcess(process, time.monotonic(), slot, log_size)
-                # Parent and child both create the process group, so that the group exists as soon
-                # as either of them continues, and the run can be ended.
+                # Parent and child both create the process group. The group then exists before
+                # either of them continues, so the parent can always end the run.
                 with contextlib.suppress(OSError):
                     os.setpgid(started.pid, started.pid)
                 running[run] = started
 
     def _execute(self, run: Run, devices: str | None) -> None:
-        """Turn this forked process into the run; its output goes to the log in the run's folder."""
+        """Execute a run in this forked process; the output goes to the log in the run's folder."""
         os.setpgid(0, 0)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if devices is not None:
@@ -222,14 +226,15 @@ class JobQueue:
         runpy.run_path(command[1], run_name="__main__")
 
     def _reason(self, run: Run, exit_code: int | None, log_size: int) -> str:
-        """Return the exit code and the log line that states the cause, or else the last line.
+        """Return the exit code and the log line that states the cause of a failure.
 
-        The log is read from byte ``log_size`` on. If several processes failed, the first one's
-        line is returned: the others failed because the first one had gone.
+        If no line states a cause, the last line is returned. The first ``log_size`` bytes of the
+        log are skipped. If several processes failed, only the lines of the first one count: the
+        others failed because the first one had ended.
         """
         log = self.work_dir / run.folder / LOG
         content = log.read_bytes()[log_size:] if log.exists() else b""
-        # The interpreter prints further lines while it shuts down.
+        # Cut off what the interpreter prints while it shuts down.
         text = content.decode(errors="replace").split("\nException ignored")[0]
         lines = [line.strip() for line in text.split("\n") if line.strip()] or ["no output"]
         found = [match for line in lines if (match := REASON.match(line))]

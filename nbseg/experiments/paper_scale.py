@@ -11,7 +11,7 @@ COARSE = "configs/cityscapes/noisy-boundaries_mask-rcnn_r50_fpn_cityscapes-coars
 COCO = "configs/coco/noisy-boundaries_mask-rcnn_r50_fpn_coco.py"
 BDD100K = "configs/bdd100k/noisy-boundaries_mask-rcnn_r50_fpn_bdd100k.py"
 
-# Images of an iteration on all GPUs together: the student's and the teacher's.
+# Number of images per iteration, on all GPUs together, for the student and for the teacher.
 BATCHES = {CITYSCAPES: (8, 8), COARSE: (8, 8), COCO: (32, 16), BDD100K: (16, 16)}
 
 
@@ -22,8 +22,9 @@ def paper_setup(table: Table, row: Row, data: Path, gpus: int | None) -> Setup:
         table: the row's table.
         row: a row.
         data: folder of the data set.
-        gpus: GPUs of each run, which divide the paper's batch. None for the commands of a page,
-            which keep the config's batch sizes and refuse copies among the unlabeled images.
+        gpus: number of GPUs of each run; the paper's batch is divided among them. None keeps the
+            config's batch sizes and refuses unlabeled images that are copies of other images. The
+            commands of a page use None.
 
     Raises:
         ValueError: the GPUs cannot divide a batch evenly.
@@ -31,7 +32,7 @@ def paper_setup(table: Table, row: Row, data: Path, gpus: int | None) -> Setup:
     config = {1: CITYSCAPES, 2: COARSE, 3: CITYSCAPES, 4: COCO, 5: BDD100K}[table.number]
     options: dict[str, Any] = {"data_root": str(data)}
     if gpus is not None:
-        # The paper took the splits as they are, copies of an image included.
+        # The paper used the splits as they are, including copies of an image.
         options |= {"allow_overlap": True, **_batches(config, gpus)}
     if config == CITYSCAPES:
         options["percent"] = row.percent
@@ -50,8 +51,8 @@ def _batches(config: str, gpus: int) -> dict[str, int]:
     student, teacher = BATCHES[config]
     if teacher % gpus or student % gpus:
         raise ValueError(
-            f"{config} trains on {student} images an iteration (teacher: {teacher}), which {gpus} "
-            "GPUs cannot share evenly; choose --gpus among their common divisors"
+            f"{config} trains on {student} images per iteration (teacher: {teacher}), which cannot "
+            f"be divided evenly among {gpus} GPUs; choose --gpus that divides both numbers"
         )
     options = {"batch_size": student // gpus}
     return options if teacher == student else {**options, "teacher.batch_size": teacher // gpus}
@@ -60,7 +61,7 @@ def _batches(config: str, gpus: int) -> dict[str, int]:
 def _coco_labels(percent: float) -> dict[str, Any]:
     """Return the options that choose the labeled images.
 
-    At 30% those are the 35k images of val2014, at 100% all of train2017.
+    At 30% the labeled images are 35k images of val2014. At 100% they are all images of train2017.
     """
     if percent < 30:
         return {"percent": percent}

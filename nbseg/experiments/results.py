@@ -1,4 +1,4 @@
-"""Collects the metrics of finished runs, with their spread over the seeds."""
+"""Collects the metrics of finished runs, and computes the mean and spread over the seeds."""
 
 import csv
 import json
@@ -20,8 +20,8 @@ class RowResult:
     Attributes:
         row: the row.
         metric: key of the metric in metrics.json.
-        values: the metric by seed, in percent; empty if no run has finished.
-        iterations: the training lengths of the finished runs, each once.
+        values: the metric's value in percent, by seed; empty if no run has finished.
+        iterations: the different training lengths of the finished runs, ascending.
     """
 
     row: Row
@@ -50,7 +50,7 @@ def collect(
 ) -> list[RowResult]:
     """Return a result for each row and metric, in the order of the rows.
 
-    Rows without a finished run have results without values.
+    If no run of a row has finished, the row's results have no values.
     """
     results = []
     for row in rows:
@@ -72,7 +72,7 @@ def run_records(row_runs: Iterable[RowRun], work_dir: Path) -> list[dict[str, st
 
 
 def write_csv(results: Iterable[RowResult], seeds: Sequence[int], out: Path) -> None:
-    """Write a line for each row and metric, in percent; cells without a value are empty."""
+    """Write one line per row and metric; values are in percent, and unknown values are empty."""
     with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(

@@ -1,7 +1,8 @@
-"""Turns a row of a table into the runs that measure it.
+"""Turns a row of a table into the training runs that measure the row.
 
-The configs of both scales name their switches alike (``configs/_base_/models/``). All students of
-one percentage and seed share a teacher and its pseudo-labels, even across tables.
+The switches have the same names in the configs of both scales (``configs/_base_/models/``). All
+students with the same percentage and seed share one teacher and its pseudo-labels, even across
+tables.
 """
 
 from collections.abc import Mapping
@@ -23,14 +24,15 @@ class Setup:
     Attributes:
         name: name of the shared teacher's folder.
         config: path of the config file.
-        options: options of every run, except the seed.
-        student: further options of the student.
-        supervised_stage: the stage that measures the supervised rows: ``control``, which trains
-            as long as teacher and student together, or ``teacher``, the teacher itself.
-        joint: options with which ``oracle`` trains on the fine and the coarse labels.
-        coarse: options that replace the fine labels by the coarse ones.
-        whole, half: options for supervised runs that continue an earlier run for the student's
-            length (``whole``) or half of it (``half``).
+        options: options that all runs share, without the seed.
+        student: additional options of the student.
+        supervised_stage: the stage that measures the supervised rows. ``control`` trains for as
+            many iterations as teacher and student together; ``teacher`` is the teacher itself.
+        joint: options that make ``oracle`` train on fine and coarse labels together.
+        coarse: options that replace the fine labels with the coarse ones.
+        whole: options for a supervised run that continues an earlier run for as many iterations as
+            the student trains.
+        half: options for a supervised run that continues an earlier run for half as many.
     """
 
     name: str
@@ -46,7 +48,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class RowRun:
-    """Holds a row with one seed, and the run and the stage that measure the row."""
+    """Holds a row, a seed, and the run and stage that measure the row with this seed."""
 
     row: Row
     seed: int
@@ -55,10 +57,10 @@ class RowRun:
 
 
 def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
-    """Return the run that measures a row, connected to the runs that it needs.
+    """Return the run that measures a row; the run refers to the runs that must finish before it.
 
     Raises:
-        ValueError: nbseg cannot train the row (its recipe is ``quoted``, for instance).
+        ValueError: nbseg cannot train the row, because its recipe is ``quoted`` or unknown.
     """
     folder = f"table-{table.number}/seed-{seed}/{row.name}"
     options = {**setup.options, "seed": seed}
@@ -109,11 +111,11 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
         chain = {start: (second, str(IN_RUN.checkpoint(stage)))}
         run = Run(folder, setup.config, (stage,), {**options, **setup.half}, chain)
         return RowRun(row, seed, run, stage)
-    raise ValueError(f"row {row.name}: nbseg has no recipe {row.recipe!r} to train it with")
+    raise ValueError(f"row {row.name}: nbseg cannot train a row with the recipe {row.recipe!r}")
 
 
 def _student_switches(row: Row) -> dict[str, str]:
-    """Return the options in which a row's student differs from the full method."""
+    """Return the options that turn the full method into a row's student."""
     options = {}
     if not row.strong:
         options["train_pipeline"] = "{weak_pipeline}"

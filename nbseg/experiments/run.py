@@ -1,4 +1,4 @@
-"""Describes a run: one call of tools/train.py in one folder, and the results in the folder."""
+"""Describes a run: one call of tools/train.py with its own work directory."""
 
 import json
 import sys
@@ -24,9 +24,9 @@ class Run:
         config: path of the config file.
         stages: value of ``--stages``.
         options: values of ``--cfg-options`` by key.
-        inputs: options whose value is a file of another run, as that run and the file's path in
-            its folder.
-        needs: further runs that must finish before this one starts.
+        inputs: further options by key, whose value is a file of another run. A value holds the
+            other run and the file's path in that run's folder.
+        needs: other runs that must finish before this one starts, besides those of ``inputs``.
     """
 
     folder: str
@@ -46,12 +46,12 @@ class Run:
         return [*self.needs, *(run for run, _ in self.inputs.values())]
 
     def all_options(self, work_dir: Path) -> dict[str, Any]:
-        """Return ``options``, and ``inputs`` as options with paths below ``work_dir``."""
+        """Return ``options`` and ``inputs``, with the inputs turned into paths in ``work_dir``."""
         files = {key: str(work_dir / run.folder / file) for key, (run, file) in self.inputs.items()}
         return {**self.options, **files}
 
     def arguments(self, work_dir: Path) -> list[str]:
-        """Return the arguments of tools/train.py after the config."""
+        """Return the arguments of tools/train.py that follow the config."""
         return [
             *("--work-dir", str(work_dir / self.folder), "--stages", ",".join(self.stages)),
             *("--resume", "--cfg-options"),
@@ -59,7 +59,7 @@ class Run:
         ]
 
     def command(self, work_dir: Path, tools: Path, gpus: int = 1) -> list[str]:
-        """Return the whole command; on several GPUs it starts as many processes."""
+        """Return the whole command, which starts one process per GPU."""
         train = [str(tools / "train.py"), self.config]
         if gpus > 1:
             train += ["--launcher", "pytorch"]
@@ -73,7 +73,7 @@ class Run:
 
         Args:
             work_dir: work directory of all runs.
-            configs: cache of parsed config files by path; the method adds missing ones.
+            configs: cache of parsed config files by path; this method fills the cache.
         """
         if self.config not in configs:
             configs[self.config] = Config.fromfile(self.config)
@@ -82,17 +82,18 @@ class Run:
         return config
 
     def check(self, work_dir: Path, configs: dict[str, Config]) -> None:
-        """Refuse a bad config, and a finished stage made with other options or from other files.
+        """Check the config and the finished stages of this run.
 
         The arguments are those of :meth:`parsed`.
 
         Raises:
-            ValueError: the message names the key or file, and says what to do.
+            ValueError: the config is bad, or a finished stage was made with other options or from
+                other files. The message names the key or file, and says what to do.
         """
         Pipeline(self.parsed(work_dir, configs), work_dir / self.folder, self.stages).check_inputs()
 
     def manifest(self, work_dir: Path, stage: str) -> Manifest:
-        """Return the record of a stage of this run."""
+        """Return the manifest of one stage of this run."""
         return Manifest(WorkDir(work_dir / self.folder).manifest(stage))
 
     def finished(self, work_dir: Path) -> bool:
@@ -100,7 +101,7 @@ class Run:
         return all(self.manifest(work_dir, stage).finished for stage in self.stages)
 
     def metrics(self, work_dir: Path, stage: str) -> dict[str, float]:
-        """Return the test metrics of a stage, fractions by name; empty if it is unfinished."""
+        """Return a stage's test metrics by name, as fractions; empty for an unfinished stage."""
         path = WorkDir(work_dir / self.folder).metrics
         if not (self.manifest(work_dir, stage).finished and path.is_file()):
             return {}
@@ -108,6 +109,6 @@ class Run:
         return metrics.get(stage, {})
 
     def iterations(self, work_dir: Path, stage: str) -> int | None:
-        """Return the training length of a stage in iterations; None if it is unfinished."""
+        """Return the training length of a stage in iterations; None for an unfinished stage."""
         manifest = self.manifest(work_dir, stage)
         return manifest.content["keys"].get("train_cfg.max_iters") if manifest.finished else None

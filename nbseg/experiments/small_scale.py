@@ -1,11 +1,13 @@
 """Sets up the tables at small scale: the same rows on generated images, for two CPU cores.
 
-A student starts from its teacher's weights; the teacher trains three times as long as the student.
-Supervised rows train for as many iterations as teacher and student together. The generated set has
-1000 images, and a tenth of the paper's percentage is labeled: unlabeled images only help a network
-that already fits its labels well, and two cores reach that point with a few dozen labeled images
-at most. Where the paper labels a whole data set and adds images of another one, the unlabeled
-images are a second generated set.
+A student starts from its teacher's weights. The teacher trains three times as long as the student.
+Supervised rows train for as many iterations as teacher and student together.
+
+The generated set has 1000 images. The labeled percentage is a tenth of the paper's. The reason:
+unlabeled images only help a network that already fits its labels well, and two cores can only train
+a network that far on a few dozen labeled images. Some rows of the paper label a whole data set and
+take the unlabeled images from another one. At small scale, these rows take them from a second
+generated set.
 """
 
 from pathlib import Path
@@ -23,10 +25,12 @@ UNLABELED = ShapesOptions(train=800, val=1, seed=1)
 
 
 def prepare_small_data(folder: Path) -> None:
-    """Generate ``folder``/shapes, ``folder``/unlabeled and its coarse labels, unless they exist.
+    """Generate the data sets ``folder``/shapes and ``folder``/unlabeled, and coarse labels.
+
+    The coarse labels belong to ``folder``/unlabeled. Data that already exist are kept.
 
     Raises:
-        FileExistsError: an existing set was made from other options.
+        FileExistsError: an existing set was generated with other options.
     """
     generate_shapes(folder / "shapes", TRAINING)
     generate_shapes(folder / "unlabeled", UNLABELED)
@@ -42,17 +46,17 @@ def small_setup(table: Table, row: Row, data: Path, iterations: int) -> Setup:
         table: the row's table.
         row: a row.
         data: the folder that ``prepare_small_data`` filled.
-        iterations: training length of the student.
+        iterations: number of training iterations of the student.
     """
     options: dict[str, Any] = {
         "data_root": str(data / "shapes"),
         "iterations": iterations,
         "teacher.iterations": 3 * iterations,
         "warmup_iterations": min(50, iterations // 4),
-        # Two parallel runs leave no core to a worker.
+        # Two parallel runs already use both cores, so load images in the training process.
         "num_workers": 0,
         "persistent_workers": False,
-        # A teacher with a short training gives low scores only.
+        # A teacher that trained only briefly gives low scores.
         "label.floor": 0.05,
     }
     if row.percent < 100:
@@ -70,7 +74,7 @@ def small_setup(table: Table, row: Row, data: Path, iterations: int) -> Setup:
         config=CONFIG,
         options=options,
         student={
-            # The paper weighs the mask loss 1 on COCO and 3 elsewhere.
+            # The paper's gain of the mask loss is 1 on COCO and 3 on the other data sets.
             "mask_gain": 1.0 if table.number == 4 else 3.0,
             "load_from": "{teacher_checkpoint}",  # as in configs/shapes/demo.py
         },

@@ -1,4 +1,4 @@
-"""Writes a table as Markdown and as a plot, next to the paper's figures."""
+"""Writes a table as Markdown and as a plot, with the paper's numbers next to the measured ones."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ MAPS: dict[str | None, str] = {
 
 
 def heading(table: Table, scale: str) -> str:
-    """Return the title of a table's section and plot, which names the scale."""
+    """Return the title of a table's section and plot; the title names the small scale."""
     measured_on = "small scale, generated images, beside " if scale == "small" else ""
     return f"Table {table.number}: {measured_on}{table.title}"
 
@@ -39,7 +39,7 @@ def markdown(
         table: the table.
         results: the return value of ``collect``.
         description: sentences on data, machine and date.
-        commands: the commands that made the table.
+        commands: the commands that produced the measured values.
         plot: file name of the plot.
     """
     metrics = table.metrics
@@ -70,7 +70,7 @@ def markdown(
 
 
 def describe_runs(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
-    """Return sentences on the scale, and on the machine and dates of the finished runs."""
+    """Return sentences on the scale, the machine and the dates of the finished runs."""
     if scale == "small":
         lines = [
             "Small scale: generated images and a small network, trained from scratch. Where the "
@@ -115,7 +115,7 @@ def _spread(result: RowResult) -> tuple[str, str]:
 
 
 def write_plot(title: str, table: Table, results: Sequence[RowResult], out: Path) -> None:
-    """Draw the mean, seeds, range and published figure of each row, one panel per metric."""
+    """Draw one panel per metric: each row's mean, seeds, range and published value."""
     figure = Figure(figsize=(5.5 * len(table.metrics) + 2, 1.4 + 0.3 * len(results)))
     panels = figure.subplots(1, len(table.metrics), squeeze=False, sharey=True)[0]
     for panel, metric in zip(panels, table.metrics, strict=True):

@@ -1,8 +1,8 @@
-"""Lists the rows of the paper's tables: their switches, and the paper's figures where known.
+"""Lists the rows of the paper's tables: their switches, and the paper's values if known.
 
-DA is strong augmentation, NTM the noise-tolerant mask head, BPM the boundary-preserving map. A
-dagger (†) marks strong augmentation without unlabeled images, a section mark (§) softmax focal
-loss of the box classifier.
+DA means strong augmentation, NTM the noise-tolerant mask head, and BPM the boundary-preserving map.
+A dagger (†) marks rows that are trained with strong augmentation but without unlabeled images. A
+section mark (§) marks rows whose box classifier has softmax focal loss.
 """
 
 from collections.abc import Mapping
@@ -17,20 +17,19 @@ class Row:
     """Describes one line of a table.
 
     Attributes:
-        name: the row's name, both as a folder and for ``--rows``.
+        name: name of the row's folder, and value for ``--rows``.
         title: the row's title in the paper.
         recipe: how the row is trained: ``supervised``, ``student``, ``coarse``, ``coarse-fine``,
             ``fine-coarse-fine``, or ``quoted`` for a method that is not part of nbseg.
-        percent: percentage of the training images that are labeled; at 100, the unlabeled images
-            come from another set.
+        percent: percentage of the training images that are labeled. At 100, the unlabeled images
+            come from another data set.
         strong: whether strong augmentation is on.
-        ntm: whether the mask head is the noise-tolerant one.
-        bpm: the map of the mask loss: None (no map), ``replicate`` or ``zeros`` (the
-            boundary-preserving map with this border), ``distance`` (a map by distance to the
-            predicted boundary), ``released`` (the loss that the paper's released code computes:
-            plain cross-entropy times the gain).
+        ntm: whether the mask head is noise-tolerant.
+        bpm: how the mask loss weights pixels. None: all alike. ``replicate`` and ``zeros``: by the
+            boundary-preserving map with this border. ``distance``: by the distance to the predicted
+            boundary. ``released``: all by the gain, as the paper's released code does.
         focal: whether the box classifier has softmax focal loss.
-        published: the paper's figures in percent by metric; uncertain ones are left out.
+        published: the paper's values in percent by metric; uncertain values are left out.
     """
 
     name: str
@@ -66,7 +65,10 @@ def _by_percent(
     percents: tuple[int, ...],
     published: Mapping[str, Mapping[int, float]],
 ) -> tuple[Row, ...]:
-    """Return every row at every percent; ``published`` holds mask AP by row and percent."""
+    """Return a copy of each row for each percentage.
+
+    ``published`` holds the paper's mask AP by row name and percentage.
+    """
     return tuple(
         replace(
             row,
