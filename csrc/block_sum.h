@@ -6,8 +6,8 @@ namespace nbseg {
 
 constexpr int kWarp = 32;
 
-// Returns the sum of all threads' values over a block of whole warps, in a fixed order: the same
-// bits in every thread and every run. All threads must call block_sum.
+// Returns the sum of the values of all threads in a block of whole warps. The order of additions is
+// fixed, so every thread and every run gets the same bits. All threads must call block_sum.
 template <typename Real>
 __device__ Real block_sum(Real value) {
   __shared__ Real warp_sums[kWarp];

@@ -6,7 +6,7 @@
 
 namespace nbseg {
 
-// R RoIs, C classes, masks of S x S pixels; all arrays are contiguous.
+// There are R RoIs, C classes and S x S pixels per mask. All arrays are contiguous.
 
 enum class Border { kReplicate, kZeros };
 
@@ -29,7 +29,7 @@ struct BpmMaskLossBackwardParams {
   const float* grad_loss;     // ()
   const float* channel_grad;  // (R, S, S)
   const int64_t* labels;      // (R,), in [0, C)
-  Logit* grad_logits;         // (R, C, S, S), zero but for the labels' channels
+  Logit* grad_logits;         // (R, C, S, S), zero except in the labels' channels
   int64_t rois;               // R
   int64_t classes;            // C
   int64_t size;               // S

@@ -6,11 +6,11 @@
 
 namespace nbseg {
 
-constexpr int64_t kBpmMaxSizeCuda = 64;  // S, so that a RoI fits a block and its shared memory
+constexpr int64_t kBpmMaxSizeCuda = 64;  // largest S: a RoI must fit a block's shared memory
 
-// Pointers are to device memory. The kernels are queued on the stream and the call does not wait;
-// a label outside [0, C) fails an assert on the device. Returns the error of a launch, or
-// cudaErrorInvalidValue for an S above the limit or more than 2^31 - 1 RoIs.
+// Pointers are to device memory. The call queues the kernels on the stream and does not wait. A
+// label outside [0, C) fails an assert on the device. Returns the error of a launch, or
+// cudaErrorInvalidValue if S exceeds the limit or there are more than 2^31 - 1 RoIs.
 
 // Logit is float, __half or __nv_bfloat16, Target is uint8_t or float. roi_losses is working memory
 // of R elements.

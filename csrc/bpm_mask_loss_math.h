@@ -6,9 +6,9 @@
 
 #include "host_device.h"
 
-// The boundary-preserving mask loss, element by element, in float or double.
+// These functions compute the boundary-preserving mask loss element by element, in float or double.
 //
-// q is a second difference: where a mask is smooth, cancellation leaves only a few of float's seven
+// q is a second difference. Where a mask is smooth, cancellation leaves only a few of float's seven
 // digits in q and in the weight q / mean(q). FloatAccuracy tells whether float is accurate enough.
 
 namespace nbseg {
@@ -16,7 +16,7 @@ namespace nbseg {
 // Returns exp(x) for x <= 0, within 2 units in the last place, without a branch or a call, so that
 // loops vectorize. Returns exp(-700) for x < -700.
 //
-// x = n ln 2 + r with |r| <= ln 2 / 2, exp(x) = 2^n exp(r), exp(r) by its Taylor series.
+// With x = n ln 2 + r and |r| <= ln 2 / 2, exp(x) = 2^n exp(r). A Taylor series gives exp(r).
 NBSEG_HOST_DEVICE double exp_nonpositive(double x) {
   constexpr double kLog2E = 1.4426950408889634;
   constexpr double kLn2High = 0x1.62e42fee00000p-1;  // n * kLn2High is exact
@@ -75,7 +75,7 @@ NBSEG_HOST_DEVICE float exp_nonpositive(float x) {
 
 // Returns log(1 + x) for 0 <= x <= 1, within 1e-13 relative, without a branch or a call.
 //
-// log(1 + x) = 2 atanh(s) with s = x / (2 + x) <= 1 / 3, atanh by its Taylor series.
+// With s = x / (2 + x) <= 1 / 3, log(1 + x) = 2 atanh(s). A Taylor series gives atanh(s).
 NBSEG_HOST_DEVICE double log1p_unit(double x) {
   const double s = x / (2.0 + x);
   const double z = s * s;
@@ -95,8 +95,8 @@ NBSEG_HOST_DEVICE double log1p_unit(double x) {
   return 2.0 * s * sum;
 }
 
-// The float version, within 2e-7 relative and without a division: x times a polynomial that equals
-// log(1 + x) / x at the ten Chebyshev nodes of [0, 1].
+// The float version is accurate within 2e-7 relative and needs no division. The result is x times a
+// polynomial that equals log(1 + x) / x at the ten Chebyshev nodes of [0, 1].
 NBSEG_HOST_DEVICE float log1p_unit(float x) {
   float sum = -0.0031760570127516985f;
   sum = sum * x + 0.019542528316378593f;
@@ -111,8 +111,8 @@ NBSEG_HOST_DEVICE float log1p_unit(float x) {
   return sum * x;
 }
 
-// Below, e = exp(-|x|). sigmoid(|x|) = 1 / (1 + e) and sigmoid(-|x|) = e / (1 + e) both have a
-// small relative error; 1 - sigmoid(|x|) would not, because of cancellation.
+// Below, e = exp(-|x|). sigmoid(|x|) = 1 / (1 + e) and sigmoid(-|x|) = e / (1 + e) have small
+// relative errors. 1 - sigmoid(|x|) would have a large one, because of cancellation.
 
 template <typename Real>
 NBSEG_HOST_DEVICE Real exp_minus_abs(Real x) {
@@ -124,14 +124,14 @@ NBSEG_HOST_DEVICE Real sigmoid(Real x, Real e) {
   return (x >= 0 ? Real(1) : e) * (Real(1) / (Real(1) + e));  // as in cross_entropy_grad
 }
 
-// Binary cross-entropy of logit x and target t.
+// Returns the binary cross-entropy of logit x and target t.
 template <typename Real>
 NBSEG_HOST_DEVICE Real cross_entropy(Real x, Real t, Real e) {
   return (x > 0 ? x : Real(0)) - x * t + log1p_unit(e);
 }
 
-// The derivative of cross_entropy by x: sigmoid(x) - t = (1 - t) sigmoid(x) - t sigmoid(-x),
-// without cancellation.
+// Returns the derivative of cross_entropy by x. It is sigmoid(x) - t, computed without cancellation
+// as (1 - t) sigmoid(x) - t sigmoid(-x).
 template <typename Real>
 NBSEG_HOST_DEVICE Real cross_entropy_grad(Real x, Real t, Real e) {
   const Real positive = x >= 0 ? Real(1) : e;
@@ -139,8 +139,8 @@ NBSEG_HOST_DEVICE Real cross_entropy_grad(Real x, Real t, Real e) {
   return ((Real(1) - t) * positive - t * negative) * (Real(1) / (Real(1) + e));
 }
 
-// Returns the sum of a pixel's 8 neighbors in an array with rows of that width. For equal values
-// the sum is exact, as is 8 p; otherwise rounding errors in a constant mask would look like edges.
+// Returns the sum of a pixel's 8 neighbors in an array with rows of that width. If all values equal
+// p, the sum is exactly 8 p. Otherwise rounding errors in a constant mask would look like edges.
 template <typename Real>
 NBSEG_HOST_DEVICE Real neighbor_sum(const Real* center, int64_t width) {
   const Real* above = center - width;
@@ -152,8 +152,8 @@ NBSEG_HOST_DEVICE Real neighbor_sum(const Real* center, int64_t width) {
 // Returns q of a pixel with probability p, given the sum of its neighbors.
 //
 // q is the same for p and 1 - p. For a RoI whose mean logit is positive, callers pass sigmoid(-x)
-// as p (and 1 instead of 0 as padding): otherwise saturated foreground, with all p near 1, would
-// lose all significant digits.
+// as p, and 1 instead of 0 as padding. With p = sigmoid(x), saturated foreground would have p near
+// 1 everywhere and lose all significant digits.
 template <typename Real>
 NBSEG_HOST_DEVICE Real edge_strength(Real p, Real neighbor_sum) {
   return std::fabs(Real(8) * p - neighbor_sum);
@@ -172,18 +172,17 @@ NBSEG_HOST_DEVICE EdgeWeights<Real> edge_weights(Real mean_q, Real gain) {
   return {gain / mean_q, Real(0)};
 }
 
-// Returns the mean magnitude of the two terms, 8 p and the neighbors' sum, per pixel of the kernel.
-// In float p has a relative error of about 1.2e-7, so q has an error of about 6e-7 times this
-// value.
+// Returns the mean magnitude of q's two terms, 8 p and the neighbors' sum, per pixel of the kernel.
+// A float p has a relative error of about 1.2e-7, so q has an error of about 6e-7 times this mean.
 template <typename Real>
 NBSEG_HOST_DEVICE Real edge_scale(Real p, Real neighbor_sum) {
   return (Real(8) * p + neighbor_sum) * Real(1.0 / 16);
 }
 
-// Four sums over a RoI that compare results with their float errors. grad and grad_scale sum the
-// squares of q and edge_scale times the cross-entropy's derivative: the gradient's squared norm and
-// its error. loss and loss_scale sum q and edge_scale times the cross-entropy: the loss and its
-// error.
+// Holds four sums over a RoI that compare results with their float errors. grad sums the squares of
+// q times the cross-entropy's derivative; grad_scale has edge_scale instead of q. They measure the
+// gradient's squared norm and its error. loss sums q times the cross-entropy; loss_scale has
+// edge_scale instead of q. They measure the loss and its error.
 template <typename Real>
 struct FloatAccuracy {
   Real grad, grad_scale, loss, loss_scale;
@@ -195,8 +194,8 @@ struct FloatAccuracy {
     loss_scale += q_scale * entropy;
   }
 
-  // Returns whether float gives the gradient within 3e-6 and the loss within 1e-6. Float is not
-  // enough for smooth masks, nor for masks with correct edges and a wrong interior.
+  // Returns whether float gives the gradient within 3e-6 and the loss within 1e-6. Float is too
+  // inaccurate for smooth masks and for masks with correct edges and a wrong interior.
   NBSEG_HOST_DEVICE bool suffices() const {
     return grad >= Real(0.04) * grad_scale && loss >= Real(0.5) * loss_scale;
   }

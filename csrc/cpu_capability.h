@@ -13,8 +13,8 @@ enum class CpuCapability {
   kAvx512,   // F, DQ and VL
 };
 
-// The widest instruction set of this CPU, limited by torch's environment variable
-// ATEN_CPU_CAPABILITY (default, avx2 or avx512). Determined once per process.
+// Returns the widest instruction set of this CPU that torch's environment variable
+// ATEN_CPU_CAPABILITY (default, avx2 or avx512) allows. It is determined once per process.
 inline CpuCapability cpu_capability() {
 #if defined(__x86_64__) && defined(__GNUC__)
   static const CpuCapability capability = [] {
@@ -44,8 +44,8 @@ __attribute__((target("avx2,fma"))) void run_avx2(const Body& body) {
   body();
 }
 
-// Vectors of 8 floats, not of 16: rows of 28 or 14 pixels leave fewer pixels over. AVX-512 still
-// adds masks and doubles the number of registers.
+// Use vectors of 8 floats instead of 16: rows of 28 or 14 pixels then leave fewer pixels over.
+// AVX-512 still helps, because it adds masks and doubles the number of registers.
 template <typename Body>
 __attribute__((target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=256"))) void run_avx512(
     const Body& body) {

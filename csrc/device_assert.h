@@ -1,12 +1,12 @@
 #pragma once
 
-// Keeps assert() active in release builds: as in PyTorch's index ops, a value out of range must
-// stop the kernel, without first copying the value to the host for a check.
+// Keep assert() active in release builds: as in PyTorch's index ops, a value out of range must stop
+// the kernel. A check on the host would have to copy the value first.
 #undef NDEBUG
 #include <cassert>
 
-// An assert for device code. The compiler assumes that execution continues after a failed assert()
-// and keeps registers live for it, or spills them to the stack; __trap() ends execution.
+// Asserts in device code. The compiler assumes that execution continues after a failed assert(), so
+// it keeps registers live or spills them to the stack. __trap() tells it that execution ends.
 #define NBSEG_DEVICE_ASSERT(condition) \
   do {                                 \
     if (!(condition)) {                \

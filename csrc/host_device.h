@@ -1,6 +1,6 @@
 #pragma once
 
-// Inlining is forced, so that callees are compiled for the caller's instruction set.
+// Force inlining, so that callees are compiled for the caller's instruction set.
 #if defined(__GNUC__)
 #define NBSEG_INLINE inline __attribute__((always_inline))
 #define NBSEG_INLINE_LAMBDA __attribute__((always_inline))

@@ -1,4 +1,4 @@
-// One image axis of a pasted mask: the pixels a box can touch and where they sample its mask.
+// One image axis of a pasted mask: which pixels a box can touch, and where they sample the mask.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +11,8 @@
 
 namespace nbseg {
 
-// The image rows (or columns) that a box can touch: MMDetection pastes the box rounded outwards
-// and one pixel more on each side.
+// Holds the image rows (or columns) that a box can touch. Like MMDetection, it rounds the box
+// outwards and adds one pixel on each side.
 struct Window {
   int begin, end;
 };
@@ -24,10 +24,10 @@ NBSEG_INLINE Window window_of(float first, float last, std::int64_t size) {
   return {static_cast<int>(begin), static_cast<int>(std::min<std::int64_t>(end, size))};
 }
 
-// Where each pixel of a window falls on the grid of S probabilities. Cell k lies between grid
-// points k - 2 and k - 1; points outside [0, S) are zero, so cells 0 and S + 2 are zero throughout
-// and represent all points further out. A pixel without a coordinate (0 / 0 in a box of zero width)
-// has the fraction NaN, and values interpolated with NaN are never foreground.
+// Holds the position of each pixel of a window on the grid of S probabilities. Cell k lies between
+// grid points k - 2 and k - 1. Points outside [0, S) are zero, so cells 0 and S + 2 are zero
+// throughout and represent all points further out. A box of zero width gives the coordinate 0 / 0
+// and so the fraction NaN; values interpolated with NaN are never foreground.
 struct MaskAxis {
   Window window;
   std::vector<int> cell;
@@ -48,8 +48,8 @@ struct MaskAxis {
       float coordinate = (center - first) / extent * 2.0f - 1.0f;
       if (std::isinf(coordinate)) coordinate = 0.0f;
       const float shifted = coordinate + 1.0f;
-      // In double the product and the difference are exact wherever the point is near the grid, so
-      // that rounding to float gives the fused result.
+      // In double the product and the difference are exact near the grid, so rounding to float
+      // gives the fused result.
       const float point = fused ? static_cast<float>(static_cast<double>(shifted) * half - 0.5)
                                 : shifted * half - 0.5f;
       // In this order of arguments NaN becomes -2.

@@ -1,8 +1,8 @@
 // Instance masks of one image, stored as the bits of their tight crops: creation from run lengths,
 // and the transforms of a data pipeline that select pixels (resize, flip, crop, pad).
 //
-// A crop of h x w pixels has h rows of (w + 7) / 8 bytes; column c is bit c % 8, lowest first, of
-// byte c / 8; spare bits are 0. A mask without foreground has the crop (0, 0, 0, 0).
+// A crop of h x w pixels has h rows of (w + 7) / 8 bytes. Column c is stored in byte c / 8 as bit
+// c % 8, lowest first; spare bits are 0. A mask without foreground has the crop (0, 0, 0, 0).
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ struct MaskCropsView {
 
 inline int64_t crop_stride(int64_t width) { return (width + 7) / 8; }
 
-// Whether a crop lies inside an image of height x width, and its bits inside their array.
+// Returns whether a crop lies inside an image of height x width, and its bits inside their array.
 inline bool crop_fits(const int32_t* crop, int64_t start, int64_t bytes, int64_t height,
                       int64_t width) {
   const int64_t x = crop[0], y = crop[1], w = crop[2], h = crop[3];
@@ -37,14 +37,14 @@ inline bool crop_fits(const int32_t* crop, int64_t start, int64_t bytes, int64_t
          start <= bytes - h * crop_stride(w);
 }
 
-// From COCO's compressed counts, one string an instance. Throws std::invalid_argument, naming the
-// instance, where they are not the run lengths of height x width pixels.
+// Makes crops from COCO's compressed counts, one string per instance. Throws std::invalid_argument
+// with the instance if a string does not hold the run lengths of height x width pixels.
 MaskCrops crops_from_rle(const std::vector<std::string_view>& counts, int64_t height,
                          int64_t width);
 
-// The masks of a new image whose pixel (i, j) is the old one's pixel (rows[i], columns[j]), or
-// background where either is -1. Throws std::invalid_argument for an index beyond the old image,
-// or a crop that does not fit the image or the bits.
+// Returns the masks of a new image. Its pixel (i, j) is pixel (rows[i], columns[j]) of the old
+// image, or background if one of the two indices is -1. Throws std::invalid_argument if an index
+// lies beyond the old image, or if a crop does not fit the image or the bits.
 MaskCrops select_pixels(const MaskCropsView& masks, const std::vector<int32_t>& rows,
                         const std::vector<int32_t>& columns);
 

@@ -1,8 +1,9 @@
-// A mask of S x S probabilities is bilinearly interpolated inside its box: first down, from the
-// grid's rows to the image's, then across, one image column after another, as COCO orders pixels.
+// A mask of S x S probabilities is bilinearly interpolated inside its box. The first step goes
+// down, from the rows of the grid to those of the image. The second step goes across, one image
+// column after another, because COCO orders pixels by columns.
 //
 // The result must equal torch's float32 arithmetic in every pixel. Plain interpolation decides all
-// pixels whose distance from the threshold exceeds the rounding errors; for the few other pixels,
+// pixels whose distance from the threshold exceeds the rounding errors. For the few other pixels,
 // torch's operations are repeated one by one. Compile without contraction (-ffp-contract=off).
 #pragma once
 
@@ -20,12 +21,12 @@
 
 namespace nbseg {
 
-// Pastes one mask after another; keeps its buffers.
+// Pastes one mask after another, and reuses its buffers.
 class MaskPaster {
  public:
   explicit MaskPaster(const PasteRleParams& params)
       : params_(params),
-        // Finite, so that differences have a value; no probability comes near -1 or 2.
+        // A finite threshold gives finite differences; no probability comes near -1 or 2.
         threshold_(std::min(std::max(params.threshold, -1.0f), 2.0f)),
         points_(params.side + 4),
         grid_(points_ * points_, 0.0f) {}
@@ -48,7 +49,7 @@ class MaskPaster {
   }
 
  private:
-  // Rows are compared in groups of as many as a word has bits; they fill vector registers.
+  // Rows are compared in groups of 32: one bit of a word per row, and whole vector registers.
   static constexpr int group = 32;
 
   static constexpr std::array<std::uint32_t, group> single_bits() {
@@ -57,11 +58,11 @@ class MaskPaster {
     return bits;
   }
 
-  // The roundings of torch's operations and of plain interpolation together stay below 20 units of
-  // 2^-24 for values in [0, 1].
+  // For values in [0, 1], the rounding errors of torch and of plain interpolation add up to less
+  // than 20 units of 2^-24.
   static constexpr float margin = 64 * 0x1p-24f;
 
-  // Fills the grid, with two rings of zeros around it.
+  // Copies a mask into the grid, inside the two rings of zeros.
   NBSEG_INLINE void load_mask(std::int64_t index) {
     const std::int64_t side = params_.side;
     for (std::int64_t y = 0; y < side; ++y) {
@@ -76,11 +77,11 @@ class MaskPaster {
     }
   }
 
-  // The grid's columns at the window's rows.
+  // Interpolates the grid's columns at the window's rows.
   NBSEG_INLINE void interpolate_down() {
     const std::int64_t rows = rows_.cell.size(), points = points_;
-    // Whole groups and an odd number of cache lines: with a power of two, all columns would map to
-    // the same few cache sets.
+    // Round up to whole groups and an odd number of cache lines: with a power of two, all columns
+    // would map to the same few cache sets.
     stride_ = (rows + group - 1) / group * group + 16;
     values_.resize(points * stride_);
     ends_.resize(stride_);
@@ -125,7 +126,7 @@ class MaskPaster {
     return found + static_cast<int>(last);
   }
 
-  // Corrects the bits of those of rows [begin, begin + count) that are too near to the threshold.
+  // Corrects the bits of rows in [begin, begin + count) whose values are too near the threshold.
   std::uint32_t compare_again(std::uint32_t foreground, int begin, int count, int cell,
                               float across) const {
     for (int k = 0; k < count; ++k) {
@@ -140,7 +141,7 @@ class MaskPaster {
     return foreground;
   }
 
-  // Bilinear interpolation with torch.nn.functional.grid_sample's operations, in its order.
+  // Interpolates bilinearly with the operations of torch.nn.functional.grid_sample, in their order.
   float interpolate(const float* top, const float* bottom, float across, float down) const {
     const float rest_across = 1.0f - across, rest_down = 1.0f - down;
     const float top_left = rest_across * rest_down, top_right = across * rest_down;

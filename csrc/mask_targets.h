@@ -7,8 +7,9 @@
 
 namespace nbseg {
 
-// R boxes on G instance masks of one image of H x W pixels; all arrays are contiguous. A crop of
-// h x w pixels has h rows of (w + 7) / 8 bytes; column c is bit c % 8, lowest first, of byte c / 8.
+// There are R boxes and G instance masks in one image of H x W pixels. All arrays are contiguous. A
+// crop of h x w pixels has h rows of (w + 7) / 8 bytes. Column c is stored in byte c / 8 as bit
+// c % 8, lowest first.
 
 struct MaskTargetsInput {
   const uint8_t* bits;     // (B,), all crops
@@ -28,8 +29,8 @@ struct MaskTargetsParams : MaskTargetsInput {
   std::vector<uint8_t*> targets;  // each (R, s, s), 0 or 1
 };
 
-// Throws std::out_of_range for an index outside [0, G), and std::invalid_argument for an inverted
-// or NaN box or a crop that does not fit the image or the bits.
+// Throws std::out_of_range if an index is outside [0, G). Throws std::invalid_argument if a box is
+// inverted or NaN, or if a crop does not fit the image or the bits.
 void mask_targets_cpu(const MaskTargetsParams& params, const ParallelFor& parallel);
 
 }  // namespace nbseg

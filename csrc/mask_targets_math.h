@@ -5,7 +5,7 @@
 
 #include "host_device.h"
 
-// RoIAlign (average, aligned, sampling_ratio 0, scale 1) along one image axis.
+// These functions compute RoIAlign (average, aligned, sampling_ratio 0, scale 1) along one axis.
 //
 // Coordinates are rounded to float after each operation, in the order of MMCV's RoIAlign, so that
 // samples have the same positions. Fused multiply-adds would move the samples: compile with
@@ -19,7 +19,7 @@ struct AxisBins {
   int samples;  // samples per bin; 0 for an empty box
 };
 
-// The bins of the interval [low, high] after clipping it to an axis of that many pixels.
+// Clips the interval [low, high] to an axis of that many pixels, and returns its bins.
 NBSEG_HOST_DEVICE AxisBins axis_bins(float low, float high, int64_t pixels, int64_t bins) {
   const float limit = static_cast<float>(pixels);
   low = std::fmin(std::fmax(low, 0.0f), limit) - 0.5f;

@@ -1,4 +1,4 @@
-// Pasting of soft masks into an image, straight to COCO run lengths.
+// Paste soft masks into an image, and return COCO run lengths without making bitmaps.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +16,12 @@ struct PasteRleParams {
   std::int64_t height;
   std::int64_t width;
   float threshold;  // a pixel is foreground where its interpolated probability >= threshold
-  int num_threads;  // 0: as many as pay off on this machine
+  int num_threads;  // 0 chooses the number of threads
   bool fused;       // fused multiply-adds, as in torch's vectorized kernels
 };
 
-// The compressed `counts` of one COCO RLE per instance. Throws std::invalid_argument, naming the
-// instance, if a box or a probability is invalid.
+// Returns the compressed `counts` of one COCO RLE per instance. Throws std::invalid_argument with
+// the instance if a box or a probability is invalid.
 std::vector<std::string> paste_rle(const PasteRleParams& params);
 
 // Returns whether torch's CPU kernels use fused multiply-adds in this process. This depends on the

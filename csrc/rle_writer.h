@@ -10,9 +10,10 @@
 
 namespace nbseg {
 
-// Writes the runs of column-major images as COCO's compressed counts: run lengths, background
-// first, from the fourth on as the difference to the last but one, in groups of five bits with a
-// continuation bit, offset to printable characters.
+// Writes the runs of column-major images as COCO's compressed counts. Counts are run lengths,
+// background first. From the fourth run on, the difference to the run two places before is stored.
+// Each number is a sequence of five-bit groups with a continuation bit, offset to printable
+// characters.
 class RleWriter {
  public:
   // Adds foreground runs: pixels [origin + ends[0], origin + ends[1]), [origin + ends[2], ...
@@ -20,7 +21,7 @@ class RleWriter {
   NBSEG_INLINE void add(std::int64_t origin, const int* ends, int count) {
     if (count == 0) return;
     reserve(count);
-    // Local copies stay in registers: a write through char* could alias the members.
+    // Use local copies, which stay in registers: a write through char* could alias the members.
     Counts counts = counts_;
     char* out = bytes_.data() + size_;
     int i = 0;

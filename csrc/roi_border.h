@@ -2,8 +2,8 @@
 
 namespace nbseg {
 
-// Writes a value to pixel (i, j) of a RoI stored with a border of one pixel (rows of size + 2), and
-// writes the border value to the border pixels next to (i, j).
+// Writes a value to pixel (i, j) of a RoI, and the border value to the border pixels next to it.
+// The RoI is stored with a border of one pixel, so its rows have size + 2 pixels.
 template <typename Real>
 __device__ void write_with_border(Real* p, int size, int i, int j, Real value, Real border) {
 #pragma unroll 1  // almost always one iteration

@@ -12,7 +12,7 @@ from nbseg.analysis.pseudo_report import read_inputs, write_report
 from nbseg.analysis.pseudo_report.summary import PseudoLabelSummary
 
 PSEUDO_EXAMPLES = """\
-This command writes DIR/index.html, a single file that needs no network, and DIR/analysis.json.
+This command writes DIR/analysis.json and DIR/index.html, a single file that needs no network.
 PSEUDO is pseudo_labels/pseudo_labels.json of a run, or any COCO json with scores. With --truth the
 report also shows precision, recall, the noise at the boundary and the worst images.
 
@@ -25,10 +25,10 @@ examples:
 """
 
 NOISE_EXAMPLES = """\
-This command writes DIR/fig3a.png and .csv, fig3b, fig6a and fig6b; for the raw predictions of a
-run it also writes fig6c. FILE is PREFIX.segm.json of tools/test.py --out, a pseudo_labels.json, or
-a folder of raw predictions (work_dirs/NAME/pseudo_labels/predictions). docs/analysis.md defines the
-curves.
+This command writes the figures fig3a, fig3b, fig6a and fig6b into DIR, each as .png and .csv. For
+raw predictions it also writes fig6c. FILE is PREFIX.segm.json of tools/test.py --out, a
+pseudo_labels.json, or a folder of raw predictions (work_dirs/NAME/pseudo_labels/predictions).
+docs/analysis.md defines the curves.
 
 examples:
   python tools/analyze.py noise --truth data/shapes/annotations/instances_val.json \\
@@ -39,10 +39,10 @@ examples:
 """
 
 COMPARE_EXAMPLES = """\
-This command writes DIR/index.html, a single file that needs no network, DIR/comparison.csv with
-every image, and the pictures as JPEG. A and B are each a json of predictions, CONFIG:CHECKPOINT or
-MODEL.onnx; NAME= before it replaces the name A or B. A list of results of tools/test.py --out needs
---truth, which defines its image and class ids.
+This command writes DIR/index.html (a single file that needs no network), DIR/comparison.csv with
+one row per image, and the pictures as JPEG. A and B are each a json of predictions,
+CONFIG:CHECKPOINT or MODEL.onnx. A prefix NAME= replaces the name A or B on the page. A result file
+of tools/test.py --out needs --truth, which defines the ids of its images and classes.
 
 examples:
   python tools/analyze.py compare control=work_dirs/demo/control/predictions.segm.json \\
@@ -168,8 +168,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
     command = commands.add_parser(
         "pseudo",
-        help="report on pseudo-labels, with or without hidden truth",
-        description="Report on pseudo-labels, with or without hidden truth.",
+        help="write a report on pseudo-labels, with or without hidden truth",
+        description="Write a report on pseudo-labels, with or without hidden truth.",
         epilog=PSEUDO_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -208,7 +208,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
     command = commands.add_parser(
         "noise",
-        help="figures of the noise at boundaries for several models, as in the paper",
+        help="draw the paper's figures of boundary noise (Fig. 3 and 6) for several models",
         description="Draw the paper's Fig. 3 and 6 for several models at once.",
         epilog=NOISE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -219,7 +219,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         nargs="+",
         required=True,
         metavar="NAME=FILE",
-        help="names of the curves and files of predictions, all of the same images",
+        help="one or more curves: a name and a file of predictions; all files must cover the same "
+        "images",
     )
     command.add_argument(
         "--truth", type=Path, required=True, metavar="JSON", help="true annotations of the images"
@@ -232,18 +233,18 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         type=float,
         default=0.0,
         metavar="S",
-        help="lowest score of predictions that count (default: 0)",
+        help="lowest score; predictions below it are ignored (default: 0)",
     )
     command.add_argument(
         "--common",
         action="store_true",
-        help="comparison on the true instances that every model finds, instead of on all",
+        help="compare only on the true instances that every model finds (default: on all)",
     )
     command.set_defaults(run=noise)
 
     command = commands.add_parser(
         "compare",
-        help="page that compares two models on the same images, side by side",
+        help="write a page that compares two models on the same images, side by side",
         description="Compare two models on the same images, side by side.",
         epilog=COMPARE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -272,7 +273,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         type=float,
         default=0.5,
         metavar="S",
-        help="lowest score of predictions that count (default: %(default)s)",
+        help="lowest score; predictions below it are ignored (default: %(default)s)",
     )
     command.add_argument(
         "--limit",

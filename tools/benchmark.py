@@ -1,18 +1,19 @@
 """Measure nbseg against the code that it replaces: same process, same inputs, same results.
 
-A benchmark is a module in tools/benchmarks; its function `cases(threads, device)` yields its cases.
-For each case this program checks that all contenders return the same results, times them in turns,
-and prints medians and how many times longer the peers take than nbseg. On a GPU each contender that
-never waits for the GPU is also timed as the replay of a CUDA graph, which excludes the cost of
+A benchmark is a module in tools/benchmarks; its function `cases(threads, device)` yields cases.
+The contenders of a case are nbseg and its peers, the code that nbseg replaces. For each case this
+program checks that all contenders return the same results, and times the contenders in turns. It
+prints the median times and how many times longer the peers take than nbseg. On a GPU it also times
+each contender that never waits for the GPU as a replayed CUDA graph, which excludes the cost of
 kernel launches.
 
 The share of the copy bandwidth compares the bytes that a call must move with the bytes that copying
 a large tensor moves in the same time.
 
-The peak memory is measured in a fresh process on a second call: the highest number of resident
-pages during the call, minus the number after it, when only the result is still held. The allocator
-returns its free pages to the system before each count. The system counts pages in batches, so the
-value is accurate to about 0.25 MB; the largest value of three processes is reported.
+The peak memory is measured on the second call in a fresh process. It is the highest number of
+resident pages during the call, minus the number after the call, when only the result is still held.
+The allocator returns its free pages to the system before each count. The system counts pages in
+batches, so the value is accurate to about 0.25 MB. The largest value of three processes is printed.
 """
 
 import argparse
@@ -177,7 +178,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "benchmarks",
         nargs="*",
         metavar="BENCHMARK",
-        help=f"benchmarks to run, of {', '.join(BENCHMARKS)}; default: all",
+        help=f"benchmarks to run: {', '.join(BENCHMARKS)}; default: all",
     )
     parser.add_argument(
         "--threads",
@@ -189,7 +190,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--device",
         choices=("cpu", "cuda"),
         default="cpu",
-        help=f"device of the tensors; on cuda only {' and '.join(ON_A_GPU)}; default: %(default)s",
+        help=f"device to run on; cuda runs only {' and '.join(ON_A_GPU)}; default: %(default)s",
     )
     parser.add_argument(
         "--seconds",

@@ -1,4 +1,4 @@
-"""Export a checkpoint to ONNX: standard operators only, any image size and batch size.
+"""Export a checkpoint to ONNX with standard operators only, for any image size and batch size.
 
     python tools/export_onnx.py configs/shapes/demo.py work_dirs/demo/student/student.pth \\
         --out model.onnx
@@ -7,9 +7,9 @@
     python tools/export_onnx.py CONFIG CHECKPOINT --out int8.onnx --int8 data/shapes/train
     python tools/export_onnx.py CONFIG CHECKPOINT --out model.onnx --compare data/shapes/val
 
-CONFIG is your own config, which stands for the student, or the plain config in a stage's folder. A
-checkpoint of another model is an error. nbseg.deploy.runtime.Segmenter runs MODEL.onnx without
-PyTorch.
+CONFIG is your own config, which stands for the student, or the plain config in a stage's folder.
+The tool refuses a checkpoint of another model. nbseg.deploy.runtime.Segmenter runs MODEL.onnx
+without PyTorch.
 """
 
 import argparse
@@ -42,15 +42,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--fp16",
         action="store_true",
-        help="half precision for weights and features, for GPUs; boxes and scores stay single",
+        help="half precision for weights and features, for GPUs; boxes and scores stay in single "
+        "precision",
     )
     parser.add_argument(
         "--int8",
         nargs="+",
         metavar="CALIBRATION",
-        help="int8 backbone and neck, for CPUs, calibrated on these images, folders or patterns; "
-        "choose images like those that the model will see, such as the training images; needs ONNX "
-        "Runtime",
+        help="int8 backbone and neck, for CPUs; CALIBRATION names images, folders or patterns; "
+        "choose images like those that the model will see, such as the training images; the "
+        "calibration needs ONNX Runtime",
     )
     parser.add_argument(
         "--calibration-images",
@@ -63,13 +64,13 @@ def parse_arguments() -> argparse.Namespace:
         "--max-detections",
         type=int,
         metavar="N",
-        help="largest number of detections per image; default: the test config's",
+        help="largest number of detections per image; default: max_per_img of the test config",
     )
     parser.add_argument(
         "--score",
         type=float,
         metavar="S",
-        help="score that detections must exceed; default: the test config's",
+        help="score that detections must exceed; default: score_thr of the test config",
     )
     parser.add_argument(
         "--cfg-options",
@@ -82,8 +83,8 @@ def parse_arguments() -> argparse.Namespace:
         "--compare",
         nargs="+",
         metavar="IMAGE",
-        help="images, folders or patterns to predict with both models; the share of matching "
-        "detections is printed, and in single precision less than 99 %% is a failure",
+        help="images, folders or patterns to predict with both models; the tool prints the share "
+        "of matching detections and, in single precision, fails below 99 %%",
     )
     arguments = parser.parse_args()
     if arguments.int8 and arguments.fp16:

@@ -1,4 +1,4 @@
-"""Generate the procedural set, convert downloaded sets, check and split annotations."""
+"""Generate the procedural set, convert downloaded sets, and check or split annotations."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ examples:
   python tools/prepare_data.py bdd100k data/bdd100k --masks rles
 """
 CHECK_EXAMPLES = """\
-This command looks for missing images, wrong sizes, ids and names that are used twice or unknown,
-degenerate polygons, run lengths that do not fit, boxes that do not fit their masks, and annotations
-that MMDetection drops. The exit code is 2 if there are any.
+This command looks for missing images, wrong sizes, duplicate or unknown ids and names, degenerate
+polygons, run lengths that do not fit the image, boxes that do not fit their masks, and annotations
+that MMDetection drops. The exit code is 2 if a problem is found.
 
 examples:
   python tools/prepare_data.py check my.json --images my/images
@@ -205,13 +205,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     command.add_argument("annotations", type=Path, metavar="JSON", help="a COCO annotation file")
     command.add_argument(
-        "--percent", type=float, nargs="+", required=True, metavar="P", help="percentages to label"
+        "--percent", type=float, nargs="+", required=True, metavar="P", help="labeled percentages"
     )
     command.add_argument(
         "--seed", type=int, nargs="+", required=True, metavar="S", help="seeds of the splits"
     )
     command.add_argument(
-        "--out", type=Path, metavar="DIR", help="output folder (default: that of JSON)"
+        "--out", type=Path, metavar="DIR", help="output folder (default: the folder of JSON)"
     )
 
     converters = {}
@@ -223,12 +223,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     ]:
         command = converters[run] = add(run, text, epilog)
         command.add_argument(
-            "dir", type=Path, metavar="DIR", help="folder of the unpacked set or the images"
+            "dir", type=Path, metavar="DIR", help="folder of the unpacked set or of the images"
         )
         target = (
             ("JSON", "json to write (default: DIR.json, next to DIR)")
             if run is folder
-            else ("DIR", "output folder of annotations/ (default: the set's folder)")
+            else ("DIR", "folder in which to write annotations/ (default: the set's folder)")
         )
         command.add_argument("--out", type=Path, metavar=target[0], help=target[1])
         command.add_argument("--force", action="store_true", help="replace existing jsons")

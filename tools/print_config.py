@@ -4,8 +4,8 @@ python tools/print_config.py configs/shapes/demo.py --stage student
 python tools/print_config.py CONFIG --stage teacher --work-dir work_dirs/demo > teacher.py
 python tools/print_config.py CONFIG --stage label --cfg-options label.floor=0.2
 
-The tools of MMDetection and MMEngine accept the output as a config. `--stage label` prints the
-settings of the steps that have no runner.
+The tools of MMDetection and MMEngine accept the output as a config. The stage label runs no model:
+`--stage label` prints the sections label, report and split, and the visualizer.
 """
 
 import argparse

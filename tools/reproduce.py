@@ -39,8 +39,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder of the data set; at small scale, the folder that the data set is generated in "
-        "(default: data/ in the work directory)",
+        help="folder of the data set; at small scale, the data set is generated there (default: "
+        "data/ in the work directory)",
     )
     parser.add_argument(
         "--seeds",
@@ -75,16 +75,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="number of GPUs per run at paper scale (default: 1)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print the commands, run nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the commands, but run nothing"
+    )
     parser.add_argument(
         "--report-only",
         action="store_true",
-        help="print the table of the finished runs, run nothing",
+        help="print the table of the finished runs, but run nothing",
     )
     parser.add_argument(
         "--write-pages",
         action="store_true",
-        help="write the commands of all rows into the pages of configs/, run nothing",
+        help="write the commands of all rows into the pages of configs/, but run nothing",
     )
     arguments = parser.parse_args(argv)
     if arguments.write_pages:

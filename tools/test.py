@@ -72,7 +72,7 @@ def main() -> None:
         coco_evaluator(plain).outfile_prefix = results
         exported = Path(arguments.checkpoint).suffix == ".onnx"
         if arguments.tta and exported:
-            raise ValueError("--tta needs the checkpoint; an exported model predicts a single view")
+            raise ValueError("--tta needs the checkpoint; an exported model predicts only one view")
         if arguments.launcher != "none" and exported:
             raise ValueError("one process tests an exported model; remove --launcher")
         if arguments.tta:

@@ -39,13 +39,13 @@ def parse_arguments() -> argparse.Namespace:
         type=lambda text: text.split(","),
         default=list(DEFAULT_STAGES),
         metavar="STAGE,...",
-        help=f"stages to run, of {', '.join(STAGES)}; default: all except oracle",
+        help=f"stages to run: {', '.join(STAGES)}; default: all except oracle",
     )
     parser.add_argument(
         "--resume",
         nargs="?",
         const="auto",
-        help="checkpoint to continue an interrupted stage from; without a value, its last one",
+        help="checkpoint to continue an interrupted stage from; without a value: the latest one",
     )
     parser.add_argument(
         "--redo",
@@ -102,7 +102,7 @@ def main() -> None:
     except (StageError, FileNotFoundError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
     except OSError as error:
-        # A full or read-only disk, or a limit: what was finished is kept.
+        # The disk is full or read-only, or a limit was reached. Finished files are kept.
         sys.exit(f"{Path(__file__).name}: {error}; remove the cause and continue with --resume")
 
 
