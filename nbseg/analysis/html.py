@@ -1,4 +1,4 @@
-"""Render self-contained HTML pages: style, script and pictures are inside the file."""
+"""Render self-contained HTML pages: the file contains its style, script and pictures."""
 
 import base64
 from typing import Any
@@ -10,10 +10,10 @@ from nbseg import __version__
 
 
 def render_page(package: str, **values: Any) -> str:
-    """Fill ``templates/page.html`` of a package; all pages share the report's style and script.
+    """Render ``templates/page.html`` of a package with the style and script of the report.
 
     Args:
-        package: name of the package.
+        package: name of the package that contains the template.
         **values: the template's variables, except ``style``, ``script`` and ``version``.
     """
     loader = ChoiceLoader([PackageLoader(package), PackageLoader("nbseg.analysis.pseudo_report")])

@@ -20,13 +20,13 @@ IOU_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class MaskPair:
-    """A prediction and the ground-truth instance it is matched to.
+    """Holds a prediction and the true instance that matches the prediction.
 
     Attributes:
         prediction: COCO annotation of the prediction.
         truth: COCO annotation of the true instance.
-        predicted_rle: mask of the prediction, compressed RLE.
-        true_rle: mask of the true instance, compressed RLE.
+        predicted_rle: mask of the prediction as a compressed RLE.
+        true_rle: mask of the true instance as a compressed RLE.
         iou: IoU of the two masks.
     """
 
@@ -45,14 +45,14 @@ class MaskPair:
 
 @dataclass(frozen=True)
 class Matches:
-    """The result of matching predictions to true instances.
+    """Holds the result of matching predictions to true instances.
 
-    Crowds are not among the false negatives, and predictions on a crowd are in none of the lists.
+    A crowd is never a false negative. A prediction on a crowd is in none of the lists.
 
     Attributes:
-        pairs: the matched predictions, each with its true instance.
-        false_positives: COCO annotations of the predictions without a true instance.
-        false_negatives: COCO annotations of the true instances without a prediction.
+        pairs: the matched predictions and true instances.
+        false_positives: COCO annotations of the predictions that match no true instance.
+        false_negatives: COCO annotations of the true instances that no prediction matches.
     """
 
     pairs: list[MaskPair]
@@ -61,9 +61,9 @@ class Matches:
 
 
 def stack_pairs(pairs: Sequence[MaskPair]) -> tuple[CroppedMasks, CroppedMasks, Tensor]:
-    """Return the predicted masks, the true masks and the true boxes of one image's pairs.
+    """Return the predicted masks, true masks and true boxes of R >= 1 pairs of one image.
 
-    The boxes are xyxy in image pixels, float32, shape (R, 4). There must be at least one pair.
+    The boxes are xyxy in image pixels, float32, shape (R, 4).
     """
     height, width = pairs[0].true_rle["size"]
     return (
@@ -83,14 +83,15 @@ def match_class(
     """Match the predictions of one image and class to its true instances by mask IoU.
 
     Args:
-        predictions: COCO annotations (RLE or polygons); those of higher ``score`` choose first.
-        truth: COCO annotations; with ``iscrowd`` they count as in COCO's evaluation.
+        predictions: COCO annotations (RLE or polygons). The prediction with the highest ``score``
+            is matched first.
+        truth: COCO annotations. Crowds (``iscrowd``) count as in COCO's evaluation.
         height: height of the image.
         width: width of the image.
-        thresholds: mask IoU that a match needs at least.
+        thresholds: smallest mask IoU of a match; the instances are matched once per threshold.
 
     Returns:
-        The matches at each threshold.
+        The result for each threshold.
     """
     predictions = sorted(predictions, key=lambda annotation: -annotation.get("score", 1.0))
     predicted_rles, true_rles = (
@@ -130,11 +131,11 @@ def match_image(
 ) -> Matches:
     """Match the predictions of one image to its true instances, class by class.
 
-    The arguments are those of ``match_class``.
+    The arguments are those of ``match_class``, with one threshold.
     """
     predictions_of, truth_of = by_category(predictions), by_category(truth)
     total = Matches([], [], [])
-    # Sorted, so that the same input gives the same output.
+    # Sort the categories, so that the same input gives the same output.
     for category in sorted({*predictions_of, *truth_of}):
         (matches,) = match_class(
             predictions_of[category], truth_of[category], height, width, [threshold]

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of predictions with true instances at one IoU threshold.
+    """Holds how well predictions agree with true instances at one IoU threshold.
 
-    A ratio whose denominator is 0 is None.
+    A ratio is None if its denominator is 0.
     """
 
     true_positives: int
@@ -24,7 +24,7 @@ class Agreement:
 
     @classmethod
     def of(cls, true_positives: int, false_positives: int, false_negatives: int) -> Agreement:
-        """Compute the ratios of three counts."""
+        """Compute precision, recall and F1 from the three counts."""
         tp, fp, fn = int(true_positives), int(false_positives), int(false_negatives)
         return cls(
             tp,
@@ -41,19 +41,19 @@ def match_instances(
 ) -> npt.NDArray[np.int64]:
     """Match predictions to true instances of one image and class, as COCO's evaluation does.
 
-    In the order of the rows, each prediction takes the free instance of highest IoU. A prediction
-    that finds no free instance is matched to a crowd if one overlaps it enough; any number of
-    predictions may be matched to one crowd.
+    Predictions are matched in the order of the rows. Each prediction takes the instance with the
+    highest IoU among those that no earlier prediction took. If none is left with a sufficient IoU,
+    the prediction is matched to a crowd with a sufficient IoU. A crowd may have any number of
+    predictions. These are neither true nor false positives.
 
     Args:
-        ious: IoU of each prediction, by descending score, with each true instance; with a crowd,
-            intersection over the prediction's area. Shape (P, T).
+        ious: IoU of each prediction (sorted by descending score) with each true instance, shape
+            (P, T). For a crowd, the value is the intersection divided by the prediction's area.
         crowd: which true instances are crowds, bool, shape (T,).
-        threshold: IoU that a match needs at least.
+        threshold: smallest IoU of a match.
 
     Returns:
-        The index of each prediction's true instance, -1 without one; int64, shape (P,). Predictions
-        on a crowd count neither as true nor as false positives.
+        The index of the true instance that matches each prediction, or -1; int64, shape (P,).
     """
     matches = np.full(len(ious), -1, np.int64)
     free = ~crowd

@@ -17,17 +17,17 @@ import torch
 from nbseg.ops import multires_mask_targets
 from nbseg.structures import CroppedMasks, signed_distance
 
-FARTHEST = 10  # pixels on either side of the true contour
+FARTHEST = 10  # width of the error curve on either side of the true contour, in pixels
 IOU_STEPS = tuple(i / 100 for i in range(50, 101))
 PROBABILITY_BINS = 20
-LEVELS = 256  # values of a soft mask's cell
+LEVELS = 256  # number of values that a soft mask's cell can have
 
 
 @dataclass(frozen=True)
 class ErrorAtDistance:
-    """Share of wrong pixels at low <= signed distance < high, None without pixels.
+    """Holds the share of wrong pixels at low <= signed distance < high.
 
-    Distances are in pixels, negative inside the object.
+    Distances are in pixels, and negative inside the object. ``error`` is None if ``pixels`` is 0.
     """
 
     low: int
@@ -38,7 +38,10 @@ class ErrorAtDistance:
 
 @dataclass(frozen=True)
 class RecallAtIoU:
-    """Share of the true instances that are found with this mask IoU or more, None without any."""
+    """Holds the share of true instances that are found with a mask IoU of at least ``mask_iou``.
+
+    ``recall`` is None if there are no true instances.
+    """
 
     mask_iou: float
     instances: int
@@ -47,10 +50,10 @@ class RecallAtIoU:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Soft-mask cells of probability low <= p < high (the last bin includes 1).
+    """Describes the soft-mask cells with low <= probability < high; the last bin includes 1.
 
-    ``probability`` is their mean probability and ``foreground`` the share of them that is true
-    foreground; both are None without cells.
+    ``probability`` is the mean probability of these cells. ``foreground`` is the share of these
+    cells that is foreground in the true masks. Both are None if ``cells`` is 0.
     """
 
     low: float
@@ -62,9 +65,9 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class ForegroundAtThreshold:
-    """Predicted and true foreground inside the predicted boxes at a pixel threshold.
+    """Holds predicted and true foreground inside the predicted boxes at a pixel threshold.
 
-    Both are shares of all cells, None without cells.
+    Both are shares of all soft-mask cells, or None if there are no cells.
     """
 
     threshold: float
@@ -73,11 +76,11 @@ class ForegroundAtThreshold:
 
 
 class ErrorByDistance:
-    """Share of wrong pixels against the signed distance to the true contour (Fig. 6a).
+    """Computes the share of wrong pixels by signed distance to the true contour (Fig. 6a).
 
-    All pixels of the matched pairs up to ``farthest`` pixels from the true contour count with equal
-    weight, at image resolution. The distance is that of a pixel's center to the contour, which runs
-    between pixels (not along the image's edge): pixels that touch the contour are 0.5 away.
+    Masks are compared at image resolution. All pixels of the matched pairs up to ``farthest``
+    pixels from the true contour count with equal weight. The contour runs between pixels, so the
+    pixels next to the contour have the distance 0.5. The image's edge is not part of the contour.
 
     Args:
         farthest: width of the curve on either side of the contour, in pixels.
@@ -93,18 +96,18 @@ class ErrorByDistance:
 
         Args:
             predicted: predicted mask, uint8 of 0 and 1, shape (H, W).
-            true: the true mask that it matches, same dtype and shape.
+            true: true mask that matches the prediction, same dtype and shape.
         """
         x, y, width, height = cv2.boundingRect(true)
         if not width:
             return
-        # One more pixel, so that the crop cuts off no part of the contour.
+        # Crop one pixel more than ``farthest``, so that the crop contains the whole contour.
         margin = self.farthest + 1
         crop = np.s_[
             max(y - margin, 0) : y + height + margin, max(x - margin, 0) : x + width + margin
         ]
         true, wrong = np.ascontiguousarray(true[crop]), (predicted != true)[crop]
-        # The distance is infinite where an object fills the image.
+        # The distance is infinite if the object fills the whole image.
         signed = signed_distance(true).clip(-margin, margin)
         bins = np.floor(signed).astype(np.int64) + self.farthest
         near = (bins >= 0) & (bins < len(self._pixels))
@@ -128,14 +131,14 @@ class ErrorByDistance:
 
 
 class RecallByIoU:
-    """Share of the true instances that are found, against the mask IoU required (Fig. 6b)."""
+    """Computes the share of true instances that are found, by the required mask IoU (Fig. 6b)."""
 
     def __init__(self) -> None:
         self._instances = 0
         self._ious: list[float] = []
 
     def add(self, ious: Iterable[float], instances: int) -> None:
-        """Count one image: the mask IoU of each pair and the number of true instances."""
+        """Count one image, given the mask IoU of each pair and the number of true instances."""
         self._ious.extend(ious)
         self._instances += instances
 
@@ -155,10 +158,10 @@ class RecallByIoU:
 
 
 class SoftMaskReliability:
-    """Reliability of soft masks: predicted probability against true foreground (Fig. 6c).
+    """Compares the probabilities of soft masks with the share of true foreground (Fig. 6c).
 
-    The true mask of a matched pair is cropped to the predicted box and resized to the soft mask's
-    grid, like the targets of a mask head. All cells of all soft masks count with equal weight.
+    The true mask of each pair is cropped to the predicted box and resized to the soft mask's grid,
+    like the targets of a mask head. All cells of all soft masks count with equal weight.
     """
 
     def __init__(self) -> None:
@@ -174,9 +177,9 @@ class SoftMaskReliability:
         """Count the pairs of one image.
 
         Args:
-            soft_masks: uint8 (R, S, S), value / 255 is the probability.
-            boxes: predicted boxes, xyxy in image pixels, float32 (R, 4).
-            true: the R true masks that they match, in the same order.
+            soft_masks: uint8, shape (R, S, S); a value divided by 255 is the probability.
+            boxes: predicted boxes, xyxy in image pixels, float32, shape (R, 4).
+            true: the R true masks that match the soft masks, in the same order.
         """
         (truth,) = multires_mask_targets(
             true, torch.from_numpy(boxes), torch.arange(len(boxes)), soft_masks.shape[-1:]
@@ -209,7 +212,7 @@ class SoftMaskReliability:
     def foreground(self) -> tuple[ForegroundAtThreshold, ...]:
         """Return predicted and true foreground at each pixel threshold v / 255."""
         total = int(self._cells.sum())
-        above = np.cumsum(self._cells[::-1])[::-1]  # cells of each level or a higher one
+        above = np.cumsum(self._cells[::-1])[::-1]  # number of cells at each level or above
         return tuple(
             ForegroundAtThreshold(
                 level / (LEVELS - 1),

@@ -20,14 +20,14 @@ from nbseg.coco import load_coco
 
 @dataclass
 class ModelCurves:
-    """The curves of one model.
+    """Holds the curves of one model.
 
     Attributes:
-        accuracy_by_distance: Fig. 3a.
-        iou_by_size: Fig. 3b.
-        error_by_distance: Fig. 6a.
-        recall_by_iou: Fig. 6b.
-        reliability: Fig. 6c; None for predictions without soft masks.
+        accuracy_by_distance: the curve of Fig. 3a.
+        iou_by_size: the curve of Fig. 3b.
+        error_by_distance: the curve of Fig. 6a.
+        recall_by_iou: the curve of Fig. 6b.
+        reliability: the curve of Fig. 6c; None if the predictions have no soft masks.
         ious: mask IoU of each matched pair.
     """
 
@@ -39,7 +39,7 @@ class ModelCurves:
     ious: list[float] = field(default_factory=list)
 
     def add(self, pairs: Sequence[MaskPair], instances: int) -> None:
-        """Count one image: its matched pairs and its number of true instances."""
+        """Count one image, given its matched pairs and its number of true instances."""
         ious = [float(pair.iou) for pair in pairs]
         self.ious += ious
         self.recall_by_iou.add(ious, instances)
@@ -66,21 +66,21 @@ def analyze_models(
 ) -> dict[str, ModelCurves]:
     """Compare the predictions of several models with the truth; the progress is shown on stderr.
 
-    In each image and class the predictions, in descending order of score, take the free true
-    instance of highest mask IoU, 0.5 or more. Masks are decoded one by one to save memory.
+    Predictions are matched to the true instances of their image and class with mask IoU 0.5 (see
+    ``match_instances``). Masks are decoded one by one to save memory.
 
     Args:
-        predictions: a file or folder for ``read_predictions`` by the model's name; all models must
+        predictions: by the model's name, a file or folder for ``read_predictions``. All models must
             have predicted the same images.
-        truth_json: COCO json of these images; it may hold others, too.
+        truth_json: COCO json of these images; the json may contain other images, too.
         min_score: predictions with a lower score are left out.
-        common: whether to count only the true instances that every model finds, so that masks are
-            compared, not detections.
+        common: whether to count only the true instances that all models find. The curves then
+            compare the masks and not the detections.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: there is no model, models predicted different images or classes, or a json has
-            another form.
+        ValueError: there is no model, models predicted different images or classes, or a json is
+            invalid.
     """
     truth_path = Path(truth_json)
     truth = load_coco(truth_path, masks=True)
@@ -115,7 +115,7 @@ def analyze_models(
 
 
 def _same_images(sources: dict[str, Predictions], truth_path: Path) -> list[int]:
-    """Return the ids of the predicted images, ascending; all models must have the same."""
+    """Return the ids of the predicted images, ascending; all models must have the same images."""
     if not sources:
         raise ValueError("no predictions are given; name one or more")
     (first, source), *others = sources.items()

@@ -1,4 +1,4 @@
-"""Measure the noise of pseudo-labels against the true annotations that were hidden."""
+"""Measure the noise of pseudo-labels: compare them with the hidden true annotations."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ IOU_THRESHOLDS = (0.5, 0.75)
 
 @dataclass(frozen=True)
 class ImageAgreement:
-    """Agreement with the truth on one image at mask IoU 0.5.
+    """Holds the agreement with the truth on one image at mask IoU 0.5.
 
-    ``mean_iou`` is the mean mask IoU of the matched pairs, None without any. ``quality`` is the
-    panoptic quality (Kirillov et al., 2019), F1 times mean IoU; None for an image with neither
-    predictions nor true instances.
+    ``mean_iou`` is the mean mask IoU of the matched pairs, or None if there are none. ``quality``
+    is the panoptic quality (Kirillov et al., 2019), which is F1 times mean IoU. It is None if the
+    image has neither predictions nor true instances.
     """
 
     image_id: int
@@ -42,11 +42,12 @@ class ImageAgreement:
 
 @dataclass(frozen=True)
 class NoiseAnalysis:
-    """A comparison of predictions with the truth; ``dataclasses.asdict`` makes it json.
+    """Holds a comparison of predictions with the truth; ``dataclasses.asdict`` turns it into json.
 
     Attributes:
         images: number of images compared.
-        mean_iou: mean mask IoU of the pairs matched at 0.5, at image resolution; None without any.
+        mean_iou: mean mask IoU, at image resolution, of the pairs that match at IoU 0.5; None if
+            there are no pairs.
         total: agreement of all classes together, by mask IoU threshold ("0.5", "0.75").
         classes: agreement of each class, by mask IoU threshold, then by class name.
         accuracy_by_distance: the curve of the paper's Fig. 3a.
@@ -66,9 +67,9 @@ class NoiseAnalysis:
 def analyze_noise(predicted: COCO, truth: COCO) -> NoiseAnalysis:
     """Compare predictions with true annotations; the progress is shown on stderr.
 
-    Images are matched by id. Images without truth are left out, and so are true instances of
-    categories that the predictions do not have. Crowds count as in COCO's evaluation, but all
-    predictions of an image count, not only the best 100.
+    Images are matched by id. Images that ``truth`` does not list are left out. True instances are
+    left out if ``predicted`` does not list their category. Crowds count as in COCO's evaluation.
+    Unlike there, all predictions of an image count, not only the best 100.
 
     Args:
         predicted: indexed COCO annotations (RLE or polygons) with ``score``.

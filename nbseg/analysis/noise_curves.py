@@ -1,4 +1,4 @@
-"""Curves of mask quality against mask size and against the distance to the boundary."""
+"""Compute curves of mask quality by mask size and by distance to the boundary."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from nbseg.ops import multires_mask_targets
 from nbseg.structures import CroppedMasks, signed_distance
 
 MASK_SIZES = (7, 14, 28, 56, 112)
-# Relative distance; inside a box it exceeds 0.5 only where the object is far from filling it.
+# Edges of the bins of relative distance. Inside a box, distances above 0.5 are rare: they need an
+# object that leaves most of the box empty.
 DISTANCE_BINS = tuple(i / 50 for i in range(26))
 
 
 @dataclass(frozen=True)
 class IoUAtSize:
-    """Mean IoU of the matched pairs at one mask size, None without pairs.
+    """Holds the mean IoU of the matched pairs at one mask size, or None if there are no pairs.
 
-    ``size`` is the side of the grid, ``boundary_width`` the width d of boundary IoU in grid cells.
+    ``size`` is the side length of the grid. ``boundary_width`` is the width d that boundary IoU
+    uses, in grid cells.
     """
 
     size: int
@@ -36,9 +38,9 @@ class IoUAtSize:
 
 @dataclass(frozen=True)
 class AccuracyAtDistance:
-    """Share of correct pixels at low <= relative distance < high, None without pixels.
+    """Holds the share of correct pixels at low <= relative distance < high.
 
-    The last bin includes all larger distances.
+    The last bin includes all larger distances. ``accuracy`` is None if ``pixels`` is 0.
     """
 
     low: float
@@ -48,12 +50,12 @@ class AccuracyAtDistance:
 
 
 class IoUBySize:
-    """Mean mask and boundary IoU of matched pairs against the mask size (paper, Fig. 3b).
+    """Computes the mean mask IoU and boundary IoU of matched pairs by mask size (paper, Fig. 3b).
 
     Both masks of a pair are cropped to the true box and resized to size x size, like the targets of
-    a mask head. A boundary consists of the mask's cells within ``boundary_width`` cells of the
-    contour; where a mask reaches over the grid, the grid's edge is the contour. A pair without
-    foreground at a size does not count at that size.
+    a mask head. The boundary consists of the foreground cells within ``boundary_width`` cells of
+    the contour. Where the mask extends beyond the grid, the grid's edge is the contour. A pair does
+    not count at a size where both resized masks are empty.
 
     Args:
         sizes: side lengths of the grids.
@@ -69,7 +71,7 @@ class IoUBySize:
 
         Args:
             predicted: R predicted masks.
-            true: the R true masks that they match, in the same order.
+            true: the R true masks that match the predictions, in the same order.
             boxes: true boxes, xyxy in image pixels, shape (R, 4), float32.
         """
         pair = torch.arange(len(boxes))
@@ -101,11 +103,12 @@ class IoUBySize:
 
 
 class AccuracyByDistance:
-    """Pixel accuracy against the relative distance to the true boundary (paper, Fig. 3a).
+    """Computes pixel accuracy by relative distance to the true boundary (paper, Fig. 3a).
 
-    All pixels of the matched pairs that lie inside the true box count with equal weight, at image
-    resolution. The relative distance is the distance of a pixel's center to the true contour, which
-    runs between pixels (not along the image's edge), over the square root of the true box's area.
+    Masks are compared at image resolution. All pixels inside the true boxes of the matched pairs
+    count with equal weight. The relative distance is the distance from a pixel's center to the true
+    contour, divided by the square root of the true box's area. The contour runs between pixels; the
+    image's edge is not part of it.
     """
 
     def __init__(self) -> None:
@@ -122,7 +125,7 @@ class AccuracyByDistance:
 
         Args:
             predicted: predicted mask, uint8 of 0 and 1, shape (H, W).
-            true: the true mask that it matches, same dtype and shape.
+            true: true mask that matches the prediction, same dtype and shape.
             box: true box, xyxy in image pixels.
         """
         height, width = true.shape
@@ -131,7 +134,7 @@ class AccuracyByDistance:
         area = (box[2] - box[0]) * (box[3] - box[1])
         if area <= 0 or right <= left or bottom <= top:
             return
-        # A contour along the box's edge only shows with the pixels on both sides of it.
+        # Take one pixel around the box, so that contours along the box's edge are found.
         x0, y0 = max(left - 1, 0), max(top - 1, 0)
         around = np.ascontiguousarray(true[y0 : bottom + 1, x0 : right + 1])
         inside = np.s_[top - y0 : bottom - y0, left - x0 : right - x0]
@@ -153,10 +156,9 @@ class AccuracyByDistance:
 
 
 def inner_boundaries(masks: Tensor, width: int) -> Tensor:
-    """Return the pixels of each mask that are within ``width`` of its contour (Cheng et al., 2021).
+    """Return the pixels of each mask that ``width`` erosions with a 3 x 3 kernel remove.
 
-    The distance is the number of 3 x 3 erosions, and everything outside the grid is background, as
-    in the code of Cheng et al.
+    Everything outside the grid is background. This is the boundary of Cheng et al., 2021.
 
     Args:
         masks: uint8 of 0 and 1, shape (R, S, S).
@@ -171,5 +173,8 @@ def inner_boundaries(masks: Tensor, width: int) -> Tensor:
 
 
 def _iou(a: Tensor, b: Tensor) -> Tensor:
-    """Return the IoU (R,) of pairs of masks, uint8 (R, S, S); each pair must have foreground."""
+    """Return the IoU of each pair of masks, shape (R,).
+
+    ``a`` and ``b`` are uint8 of shape (R, S, S). Each pair must have a foreground pixel.
+    """
     return (a & b).flatten(1).sum(1) / (a | b).flatten(1).sum(1)

@@ -23,8 +23,8 @@ def paper_setup(table: Table, row: Row, data: Path, gpus: int | None) -> Setup:
         row: a row.
         data: folder of the data set.
         gpus: number of GPUs of each run; the paper's batch is divided among them. None keeps the
-            config's batch sizes and refuses unlabeled images that are copies of other images. The
-            commands of a page use None.
+            config's batch sizes and refuses unlabeled images that are also labeled. The commands of
+            a page use None.
 
     Raises:
         ValueError: the GPUs cannot divide a batch evenly.
@@ -32,7 +32,7 @@ def paper_setup(table: Table, row: Row, data: Path, gpus: int | None) -> Setup:
     config = {1: CITYSCAPES, 2: COARSE, 3: CITYSCAPES, 4: COCO, 5: BDD100K}[table.number]
     options: dict[str, Any] = {"data_root": str(data)}
     if gpus is not None:
-        # The paper used the splits as they are, including copies of an image.
+        # The paper used the splits as they are. Some unlabeled images are copies of labeled ones.
         options |= {"allow_overlap": True, **_batches(config, gpus)}
     if config == CITYSCAPES:
         options["percent"] = row.percent
