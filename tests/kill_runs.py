@@ -4,9 +4,10 @@ python tests/kill_runs.py --runs 30 --seed 0 --work work_dirs/kills
 
 A run trains the control arm, a teacher and a student on a tiny generated set. One run, which nobody
 interrupts, is the reference. Every other run is killed (SIGKILL to the whole process group) one to
-three times, at moments drawn evenly from the reference's duration, and each attempt uses another
-number of loader workers. All files that a run leaves must then equal the reference's: the tensors
-of every published checkpoint, the predictions, the pseudo-labels, the metrics, the reports.
+three times, at moments drawn evenly from the reference's duration and counted from the start of the
+stage in which they lie. Each attempt has 0, 1 or 2 loader workers. All files that a run leaves must
+then equal the reference's: the tensors of every published checkpoint, the predictions, the
+pseudo-labels, the metrics, the reports.
 
 The command prints a line for each run and a summary, and returns 1 if a run differs. Called again
 with the same folder, it goes on after the last finished run.
@@ -89,25 +90,36 @@ def start(config, work_dir, workers, log):
         os._exit(status)
 
 
-def finishes(process, limit):
-    """Wait for a process at most ``limit`` seconds, and kill its group then.
+def finishes(process, log, moment=None):
+    """Wait for a process, and kill its group at a moment.
+
+    Args:
+        process: id of the process.
+        log: its log, which names each stage.
+        moment: a stage, and how many seconds after its start to kill; None lets the process finish.
 
     Returns:
-        True if the process finished, False if it was killed.
+        True if the process finished, False if it was killed; and when each stage started, in
+        seconds, with the start of the process as a stage without a name.
     """
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
+    began = time.monotonic()
+    starts = {"": 0.0}
+    while True:
         done, status = os.waitpid(process, os.WNOHANG)
+        now = time.monotonic() - began
+        for stage in re.findall(r"^\[(\w+)\] (?:starts|finished)", log.read_text(), re.M):
+            starts.setdefault(stage, now)
         if done:
             if status:
-                raise SystemExit(
-                    f"an attempt failed with status {os.waitstatus_to_exitcode(status)}"
-                )
-            return True
+                code = os.waitstatus_to_exitcode(status)
+                raise SystemExit(f"an attempt failed with status {code}; see {log}")
+            return True, {**starts, "end": now}
+        if moment and now >= starts.get(moment[0], now + 1) + moment[1]:
+            break
         time.sleep(0.01)
     os.killpg(process, signal.SIGKILL)
     os.waitpid(process, 0)
-    return False
+    return False, starts
 
 
 def place(log):
@@ -144,36 +156,38 @@ def digests(work_dir):
 
 
 def reference_run(config, folder):
-    """Make the uninterrupted run, or read its record: duration in seconds and digests."""
+    """Make the uninterrupted run, or read its record: the starts of its stages and its digests."""
     record = folder / "reference.json"
     if not record.exists():
-        shutil.rmtree(folder / "reference", ignore_errors=True)
-        began = time.monotonic()
-        finishes(start(config, folder / "reference", 0, folder / "reference.log"), 3600)
-        duration = time.monotonic() - began
-        content = {"duration": duration, "digests": digests(folder / "reference")}
-        record.write_text(json.dumps(content))
+        work_dir, log = folder / "reference", folder / "reference.log"
+        shutil.rmtree(work_dir, ignore_errors=True)
+        log.write_text("")
+        _, starts = finishes(start(config, work_dir, 0, log), log)
+        record.write_text(json.dumps({"starts": starts, "digests": digests(work_dir)}))
     return json.loads(record.read_text())
 
 
 def killed_run(config, folder, reference, draw):
     """Run with one to three kills; return where it was killed and the names of what differs."""
-    left, kills = reference["duration"], []
+    *starts, (_, end) = reference["starts"].items()
     work_dir = folder / "run"
     shutil.rmtree(work_dir, ignore_errors=True)
-    planned = draw.randint(1, 3)
-    for number in range(planned + 1):
+    moments = sorted(draw.uniform(0, end) for _ in range(draw.randint(1, 3)))
+    places = []
+    for number, moment in enumerate([*moments, None]):
         log = folder / f"attempt_{number}.log"
         log.write_text("")
-        delay = draw.uniform(0, max(left, 0.3 * reference["duration"]))
-        limit = delay if number < planned else 3600
-        if finishes(start(config, work_dir, draw.choice((0, 1, 2)), log), limit):
+        if moment is not None:
+            # Where the machine is slower than it was for the reference, each stage starts later.
+            stage, begin = [(name, second) for name, second in starts if second <= moment][-1]
+            moment = stage, moment - begin
+        finished, _ = finishes(start(config, work_dir, draw.choice((0, 1, 2)), log), log, moment)
+        if finished:
             break
-        kills.append(f"{place(log)} ({delay:.1f} s)")
-        left -= delay
+        places.append(place(log))
     found, expected = digests(work_dir), reference["digests"]
     names = sorted({*found, *expected})
-    return kills, [name for name in names if found.get(name) != expected.get(name)]
+    return places, [name for name in names if found.get(name) != expected.get(name)]
 
 
 def main():
@@ -195,7 +209,7 @@ def main():
     gc.freeze()
     config = make_config(folder, arguments.iterations)
     reference = reference_run(config, folder)
-    print(f"reference: {reference['duration']:.1f} s, {len(reference['digests'])} results")
+    print(f"reference: {reference['starts']['end']:.1f} s, {len(reference['digests'])} results")
     same = kills = 0
     for number in range(arguments.runs):
         record = folder / f"run_{arguments.seed}_{number}.json"
