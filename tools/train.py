@@ -103,7 +103,8 @@ def main() -> None:
         sys.exit(f"{Path(__file__).name}: {error}")
     except OSError as error:
         # The disk is full or read-only, or a limit was reached. Finished files are kept.
-        sys.exit(f"{Path(__file__).name}: {error}; remove the cause and continue with --resume")
+        place = "" if error.filename else f" (in {work_dir})"
+        sys.exit(f"{Path(__file__).name}: {error}{place}; remove the cause, continue with --resume")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Draw COCO annotations on images: ground truth, predictions and pseudo-labels."""
 
+import errno
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -74,7 +75,8 @@ def draw_comparison(
         name = Path(image["file_name"]).with_suffix(".png").as_posix()
         path = out / name.replace("/", "_")
         with replacing(path) as temporary:
-            cv2.imwrite(str(temporary), side_by_side(tiles))
+            if not cv2.imwrite(str(temporary), side_by_side(tiles)):
+                raise OSError(errno.EIO, "OpenCV cannot write; the disk may be full", str(path))
         written.append(path)
     return written
 

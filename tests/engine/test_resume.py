@@ -141,7 +141,7 @@ def test_a_file_size_limit_ends_a_run_that_can_be_continued(moved, train, file_s
     with file_size_limit(size // 2), pytest.raises(SystemExit) as refusal:
         train(*command)
     assert re.fullmatch(
-        rf"train.py: \[Errno {errno.EFBIG}\] .*student/iter_2.pth'; remove the cause and continue "
+        rf"train.py: \[Errno {errno.EFBIG}\] .*student/iter_2.pth'; remove the cause, continue "
         "with --resume",
         str(refusal.value),
     )
