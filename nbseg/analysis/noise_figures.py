@@ -17,11 +17,11 @@ from nbseg.analysis.model_noise import ModelCurves
 from nbseg.files import replacing
 from nbseg.visualization.colors import PALETTE
 
-Points = Mapping[str, Sequence[Any]]  # a curve's points, dataclasses, by the model's name
+Points = Mapping[str, Sequence[Any]]  # the points of each model's curve, which are dataclasses
 
-# All are readable on white except light yellow, which is last.
+# Light yellow is hard to read on white, so it comes last.
 COLORS = [tuple(PALETTE[i][::-1] / 255) for i in (6, 5, 2, 0, 4, 1, 3)]
-# Further models repeat the colors with the next dashes.
+# After the last color, the colors start again with the next dash pattern.
 DASHES = ["-", "--", ":", "-."]
 
 
@@ -33,7 +33,7 @@ def write_figures(curves: dict[str, ModelCurves], out: str | Path) -> list[Path]
         out: folder to write to.
 
     Returns:
-        The files: ``fig3a.png``, ``fig3a.csv`` ... ``fig6b.csv``; if a model has soft masks, also
+        Paths of ``fig3a.png``, ``fig3a.csv`` ... ``fig6b.csv``. If a model has soft masks, also
         ``fig6c.png``, ``fig6c.csv`` and ``fig6c_foreground.csv``.
     """
     out = Path(out)
@@ -80,7 +80,7 @@ def size_figure(points: Points) -> Figure:
         panel.set_xticks(sizes, [f"{size}²" for size in sizes])
         panel.minorticks_off()
         panel.set(xlabel="mask size", ylabel=f"mean {label}")
-    # The same scale, so that the two panels can be compared.
+    # Give both panels the same scale, so that they can be compared.
     low = min(panel.get_ylim()[0] for panel in axes)
     for panel in axes:
         panel.set_ylim(low, 1.01)
@@ -134,7 +134,7 @@ def write_png(figure: Figure, path: Path) -> Path:
 
 
 def write_csv(points: Points, path: Path) -> Path:
-    """Write the points of all models, one per row, and return the path; None becomes empty."""
+    """Write one row per point and model, and return the path. None becomes an empty cell."""
     rows = [{"model": name, **asdict(point)} for name, curve in points.items() for point in curve]
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
@@ -161,7 +161,10 @@ def _draw(
     y: Callable[[Any], float | None],
     marker: str = "",
 ) -> None:
-    """Draw one line per model through the points with a known y, and a legend for several."""
+    """Draw one line per model; points whose y is None are left out.
+
+    If there are several models, a legend is drawn, too.
+    """
     for i, (name, curve) in enumerate(points.items()):
         known = [(x(point), y_known) for point in curve if (y_known := y(point)) is not None]
         axes.plot(

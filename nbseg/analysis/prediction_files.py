@@ -1,4 +1,4 @@
-"""Read a test's predictions, pseudo-labels or raw predictions image by image."""
+"""Read predictions image by image: the results of a test, pseudo-labels or raw predictions."""
 
 from __future__ import annotations
 
@@ -18,33 +18,37 @@ MASK_THRESHOLD = 0.5
 
 
 class Predictions(Protocol):
-    """Predictions with the image and category ids of the truth.
+    """Defines how predictions are read. Image and category ids are those of the truth.
 
     Attributes:
         images: ids of the predicted images, ascending.
-        has_soft_masks: whether annotations have a ``soft_mask``, uint8 (S, S), whose value / 255 is
-            the probability, and its ``box``, float32 xyxy.
+        has_soft_masks: whether annotations have a ``soft_mask`` and a ``box``. ``soft_mask`` is
+            uint8 of shape (S, S); a value divided by 255 is the probability. ``box`` is the box of
+            the soft mask, float32, xyxy.
     """
 
     images: list[int]
     has_soft_masks: bool
 
     def annotations(self, image_id: int) -> list[dict[str, Any]]:
-        """Return an image's COCO annotations with ``score``; call it by ascending image id."""
+        """Return the COCO annotations of an image; they have a ``score``.
+
+        Call this method once per image, in the order of ``images``.
+        """
         ...
 
 
 class JsonPredictions:
-    """Predictions in a json: COCO's list of results, or a COCO json with scores.
+    """Reads predictions from a json, which is COCO's list of results or a COCO json with scores.
 
     Args:
         path: ``PREFIX.segm.json`` of ``tools/test.py --out``, or ``pseudo_labels.json``.
-        truth: true annotations with the same ids.
-        truth_path: file of ``truth``, for messages.
+        truth: true annotations with the same image and category ids.
+        truth_path: path of the truth's file, for messages.
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: the json has neither form, or other images or classes than the truth.
+        ValueError: the json has neither format, or has other images or classes than the truth.
     """
 
     has_soft_masks = False
@@ -73,14 +77,14 @@ class JsonPredictions:
 
 
 class StoredPredictions:
-    """The raw predictions of a ``predict`` stage; soft masks become masks at the threshold 0.5.
+    """Reads the raw predictions of a ``predict`` stage, and thresholds soft masks at 0.5.
 
-    Labels are matched to the truth's categories by name. One image is in memory at a time.
+    Classes are matched to the truth's categories by name. One image is in memory at a time.
 
     Args:
         folder: the folder ``pseudo_labels/predictions`` of a run.
         truth: true annotations with the same image ids.
-        truth_path: file of ``truth``, for messages.
+        truth_path: path of the truth's file, for messages.
 
     Raises:
         FileNotFoundError: the folder is missing.
@@ -102,12 +106,12 @@ class StoredPredictions:
             if names[image] != truth.imgs[image]["file_name"]:
                 raise ValueError(
                     f"image {image} is {names[image]!r} in {folder} but "
-                    f"{truth.imgs[image]['file_name']!r} in {truth_path}; the truth must be of the "
-                    "same images"
+                    f"{truth.imgs[image]['file_name']!r} in {truth_path}; both must have the same "
+                    "images"
                 )
         if not self.images:
             raise ValueError(
-                f"no image of {folder} is in {truth_path}; the truth must be of the same images"
+                f"no image of {folder} is in {truth_path}; give the truth json of the same images"
             )
         ids = {category["name"]: number for number, category in truth.cats.items()}
         classes = store.classes()
@@ -115,7 +119,7 @@ class StoredPredictions:
         if unknown:
             raise ValueError(
                 f"{folder} predicts {unknown}, but {truth_path} has the categories {list(ids)}; "
-                "give the truth of the classes it predicts"
+                "give a truth json that has these categories"
             )
         self._categories = [ids[name] for name in classes]
         self._remaining: Iterator[ImagePredictions] = iter(store)
@@ -145,9 +149,9 @@ class StoredPredictions:
 
 
 def read_predictions(path: str | Path, truth: COCO, truth_path: str | Path) -> Predictions:
-    """Return the predictions of a json file or of a folder of raw predictions.
+    """Open the predictions in a json file or in a folder of raw predictions.
 
-    The errors are those of ``JsonPredictions`` and ``StoredPredictions``.
+    ``JsonPredictions`` and ``StoredPredictions`` list the errors.
     """
     path, truth_path = Path(path), Path(truth_path)
     if path.is_dir():
@@ -156,10 +160,10 @@ def read_predictions(path: str | Path, truth: COCO, truth_path: str | Path) -> P
 
 
 def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_path: Path) -> None:
-    """Check that these are COCO results with masks, for images and categories of the truth.
+    """Check COCO results: each needs a mask, and an image and a category of the truth.
 
     Raises:
-        ValueError: the results are not.
+        ValueError: a result fails the check. The message names the result and the fault.
     """
     for number, result in enumerate(results):
         missing = [key for key in RESULT_KEYS if key not in result]
@@ -173,7 +177,7 @@ def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_
             if result[key] not in known:
                 raise ValueError(
                     f"{path}: result {number} has the {key} {result[key]}, which {truth_path} does "
-                    "not define; both must be of the same images and classes"
+                    "not define; both must have the same images and classes"
                 )
         image = truth.imgs[result["image_id"]]
         size = [image["height"], image["width"]]
@@ -188,5 +192,5 @@ def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_
             raise ValueError(
                 f"{path}: result {number} has a mask of {mask_size[0]} x {mask_size[1]} pixels, "
                 f"but image {result['image_id']} of {truth_path} is {size[0]} x {size[1]}; both "
-                "must be of the same images"
+                "must have the same images"
             )

@@ -1,4 +1,4 @@
-"""Write a comparison of two models: pictures, one self-contained HTML page, and a table."""
+"""Write a comparison of two models: pictures, a self-contained HTML page, and a table."""
 
 from __future__ import annotations
 
@@ -46,28 +46,28 @@ def write_comparison(
     min_score: float = 0.5,
     limit: int = 24,
 ) -> list[ImageDifference]:
-    """Write ``index.html``, ``comparison.csv`` and ``pictures/`` about two models.
+    """Compare two models; write ``index.html``, ``comparison.csv`` and ``pictures/``.
 
-    The pictures show the image, both models' instances, and the truth if it is given; an instance
-    that the other model did not find is filled.
+    The pictures show the image, the instances of both models, and the truth if it is given. An
+    instance that only one model found is filled with color.
 
     Args:
-        models: two arguments of ``open_instances`` by the model's name.
-        image_folder: folder that the file names are relative to. If neither the models' files nor
-            the truth list images, all images of this folder are compared.
+        models: by the model's name, a text for ``open_instances``; there must be two models.
+        image_folder: folder that the file names are relative to. All its images are compared if
+            there is no truth and neither model is a file of predictions.
         out: folder to write to.
         truth_json: COCO json of the images, with or without true instances.
         min_score: predictions with a lower score are left out.
         limit: largest number of pictures.
 
     Returns:
-        The differences, the largest first: by panoptic quality if the truth has instances, then by
-        the masks' differences.
+        The differences of all images, in descending order. If the truth has instances, they are
+        sorted by the difference of panoptic quality first, then by ``difference``.
 
     Raises:
         FileNotFoundError: a file or an image is missing.
-        ValueError: there are not two models, they predicted different images, or a file has another
-            form.
+        ValueError: there are not exactly two models, the models predicted different images, or a
+            file is invalid.
     """
     image_folder, out = Path(image_folder), Path(out)
     if len(models) != 2:
@@ -77,15 +77,17 @@ def write_comparison(
     if not image_folder.is_dir():
         raise FileNotFoundError(f"there is no image folder {image_folder}")
     if "truth" in models:
-        raise ValueError("no model may be named 'truth': the panel of --truth has this name")
+        raise ValueError(
+            "no model may be named 'truth', because the panel of --truth has this name; rename it"
+        )
     truth_path = Path(truth_json) if truth_json else None
     truth = load_coco(truth_path, masks=True) if truth_path else None
     sources = {
         name: open_instances(text, image_folder, truth, truth_path) for name, text in models.items()
     }
     if truth:
-        # First, so that its images are compared rather than the folder's, and its classes are
-        # numbered first.
+        # Put the truth first: its images are then compared instead of the folder's, and its
+        # classes get the first numbers.
         true_instances = coco_source(truth, list(truth.anns.values()), image_folder)
         sources = {"truth": true_instances, **sources}
     images = _same_images(sources, image_folder)
@@ -120,14 +122,14 @@ def write_comparison(
     _write_csv(differences, [picture for _, picture, _ in tiles], out / "comparison.csv")
     with replacing(out / "index.html") as temporary:
         temporary.write_text(_render(models, differences, tiles, min_score), encoding="utf-8")
-    # Delete the pictures of an earlier comparison in this folder, whose ranks may differ.
+    # Delete pictures of an earlier comparison in this folder that were not overwritten.
     for picture in drawn_before - {out / picture for _, picture, _ in tiles}:
         picture.unlink(missing_ok=True)
     return differences
 
 
 def _pictures(out: Path) -> set[Path]:
-    """Return the pictures that the table of an earlier comparison lists; other files stay."""
+    """Return the pictures that the table of an earlier comparison lists."""
     table = out / "comparison.csv"
     if not table.is_file():
         return set()
@@ -139,7 +141,7 @@ def _pictures(out: Path) -> set[Path]:
 def _same_images(
     sources: dict[str, InstanceSource], image_folder: Path
 ) -> tuple[tuple[str, int, int], ...]:
-    """Return the images to compare; sources of different images are an error."""
+    """Return the images to compare; raise an error if the sources list different images."""
     known = {name: source.images for name, source in sources.items() if source.images is not None}
     if not known:
         return folder_images(image_folder)
@@ -164,7 +166,7 @@ def _same_images(
 def _renumbered(
     source: InstanceSource, file_name: str, classes: Sequence[str], min_score: float
 ) -> Instances:
-    """Return a source's instances of an image, classes numbered by the common list."""
+    """Return a source's instances of an image; ``category_id`` becomes an index into classes."""
     class_index = [classes.index(name) for name in source.classes]
     return [
         {**instance, "category_id": class_index[instance["category_id"]]}
@@ -191,7 +193,7 @@ def _picture(
 
 
 def _write_csv(differences: Sequence[ImageDifference], pictures: Sequence[str], path: Path) -> None:
-    """Write one row per image, in this order; unknown values stay empty."""
+    """Write one row per image, in the order of ``differences``; None becomes an empty cell."""
     names = [field.name for field in fields(ImageDifference)]
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["rank", *names, "picture"])

@@ -1,4 +1,4 @@
-"""Measure how much two models differ on an image."""
+"""Measure how much the predictions of two models differ on an image."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from nbseg.analysis.matching import Agreement
 
 @dataclass(frozen=True)
 class ImageDifference:
-    """The difference between the predictions of models A and B on one image.
+    """Holds the differences between the predictions of models A and B on one image.
 
     Attributes:
         file_name: file name of the image.
         difference: sum of 1 - mask IoU over the objects that both models found, plus the number of
             objects that only one model found.
-        matched: number of objects of the same class that both models found, with mask IoU 0.5 or
-            more.
-        mean_iou: mean mask IoU of these objects; None without any.
+        matched: number of objects that both models found: the classes are equal, and the mask IoU
+            is 0.5 or more.
+        mean_iou: mean mask IoU of the matched objects; None if there are none.
         only_a: number of objects that only A found.
         only_b: number of objects that only B found.
-        quality_a: panoptic quality of A against the truth (Kirillov et al., 2019): F1 times the
-            mean mask IoU of the matched pairs; 1 if there are neither predictions nor true
-            instances; None without truth.
-        quality_b: panoptic quality of B against the truth, as ``quality_a``.
+        quality_a: panoptic quality of A (Kirillov et al., 2019): F1 times the mean mask IoU of the
+            pairs that match the truth. It is 1 if there are neither predictions nor true
+            instances, and None if the truth is unknown.
+        quality_b: panoptic quality of B, with the same special values.
     """
 
     file_name: str
@@ -39,14 +39,14 @@ class ImageDifference:
 
     @property
     def gain(self) -> float | None:
-        """Return ``quality_b`` minus ``quality_a``; None if there is no truth."""
+        """Return ``quality_b`` minus ``quality_a``; None if the truth is unknown."""
         if self.quality_a is None or self.quality_b is None:
             return None
         return self.quality_b - self.quality_a
 
     @property
     def order(self) -> tuple[float, float]:
-        """Sort key that puts the largest difference of quality, then of masks, first."""
+        """Return a sort key that puts large differences of quality, then of masks, first."""
         return -abs(self.gain or 0.0), -self.difference
 
 
@@ -57,9 +57,9 @@ def compare_image(
 
     Args:
         file_name: file name of the image.
-        a: instances of model A; classes are numbered alike in all three lists.
+        a: instances of model A. A ``category_id`` means the same class in all three lists.
         b: instances of model B.
-        truth: true instances, if they are known.
+        truth: true instances, or None if they are unknown.
         height: height of the image.
         width: width of the image.
     """

@@ -1,4 +1,4 @@
-"""Open the two sides of a comparison: prediction files, checkpoints and exported models."""
+"""Open the models of a comparison: prediction files, checkpoints or exported models."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Instances = list[dict[str, Any]]  # COCO annotations whose category_id is the cl
 
 @dataclass(frozen=True)
 class InstanceSource:
-    """The instances of one side of a comparison.
+    """Provides the instances of one model, or of the truth.
 
     Attributes:
         classes: class names.
-        images: file name, height and width of each predicted image; None for a model, which can
-            predict any image.
-        instances: returns the instances of an image, given its file name; their ``category_id`` is
-            an index into ``classes``. A model reads and predicts the image in this call.
+        images: file name, height and width of each predicted image. None means that any image can
+            be predicted.
+        instances: function that takes the file name of an image and returns the instances of the
+            image. Their ``category_id`` is an index into ``classes``.
     """
 
     classes: tuple[str, ...]
@@ -38,17 +38,19 @@ class InstanceSource:
 def open_instances(
     text: str, image_folder: Path, truth: COCO | None, truth_path: Path | None
 ) -> InstanceSource:
-    """Open a json of predictions, ``CONFIG:CHECKPOINT`` or ``MODEL.onnx``.
+    """Open a json of predictions, a checkpoint or an exported model.
 
     Args:
-        text: the command-line argument, a path or ``CONFIG:CHECKPOINT``.
+        text: the command-line argument: the path of a json, ``CONFIG:CHECKPOINT`` or
+            ``MODEL.onnx``.
         image_folder: folder that the file names are relative to.
-        truth: COCO annotations that define the image and class ids of a list of results.
-        truth_path: file of ``truth``, for messages.
+        truth: COCO annotations, which define the image and category ids if the json is COCO's list
+            of results.
+        truth_path: path of the truth's file, for messages.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file has another form, or ``truth`` is missing for a list of results.
+        ValueError: a file is invalid, or the json is a list of results and ``truth`` is None.
     """
     config, colon, checkpoint = text.rpartition(".py:")
     if colon:
@@ -72,7 +74,7 @@ def open_instances(
 
 
 def coco_source(coco: COCO, annotations: Instances, image_folder: Path) -> InstanceSource:
-    """Return annotations as a source, with the images and classes of a COCO json."""
+    """Turn annotations into a source that has the images and classes of a COCO json."""
     class_index = {category: i for i, category in enumerate(coco.cats)}
     names = {i: _below(image["file_name"], image_folder) for i, image in coco.imgs.items()}
     by_name: dict[str, Instances] = defaultdict(list)
@@ -87,7 +89,7 @@ def coco_source(coco: COCO, annotations: Instances, image_folder: Path) -> Insta
 
 
 def folder_images(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Return file name, height and width of every image below a folder.
+    """Return the file name, height and width of every image in a folder and its subfolders.
 
     Raises:
         FileNotFoundError: the folder has no image.
@@ -120,7 +122,10 @@ def _model_source(segmenter: Any, image_folder: Path) -> InstanceSource:
 
 
 def _below(name: str, folder: Path) -> str:
-    """Return a file name relative to the folder; tools/infer.py writes whole paths."""
+    """Return the path of an image relative to the folder.
+
+    ``name`` may be such a path already, or the path of a file (tools/infer.py writes these).
+    """
     path = Path(name)
     if path.is_absolute() or path.exists():
         try:
