@@ -1,4 +1,4 @@
-"""Write a report on pseudo-labels: an HTML page and the same numbers as json."""
+"""Write a report on pseudo-labels: an HTML page, and a json with the same numbers."""
 
 from nbseg.analysis.pseudo_report.inputs import read_inputs
 from nbseg.analysis.pseudo_report.report_page import write_report

@@ -1,4 +1,4 @@
-"""Draw the figures of the report."""
+"""Draw the figures of the pseudo-label report."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ PERCENT = [(share, f"{100 * share:g}%") for share in (0, 0.25, 0.5, 0.75, 1)]
 
 
 def score_figure(summary: ClassSummary) -> Markup:
-    """Draw the histogram of a class's scores, with its threshold, on a logarithmic axis."""
-    # Most candidates have low scores; on a linear axis the kept ones would be invisible.
+    """Draw the histogram of a class's scores on a logarithmic axis, and mark the box threshold."""
+    # Most candidates have low scores. On a linear axis the kept candidates would be invisible.
     heights = [math.log10(1 + count) for count in summary.score_histogram]
     decades = range(max(1, math.ceil(max(heights))) + 1)
     ticks = [(0.0, "0"), *((math.log10(1 + 10**d), f"{10**d:,}") for d in decades)]
@@ -32,7 +32,7 @@ def score_figure(summary: ClassSummary) -> Markup:
         "candidates" if summary.counts_candidates else "pseudo-labels",
         size=(290, 180),
         x_ticks=[(v / 4, f"{v / 4:g}") for v in range(5)],
-        # Above 10,000 not every power of ten has room for a tick.
+        # If there are more than 6 powers of ten, label only some of them to save room.
         y_ticks=ticks[:1] + ticks[1 :: 1 + len(ticks) // 6],
     )
     width = 1 / HISTOGRAM_BINS
@@ -52,7 +52,7 @@ def score_figure(summary: ClassSummary) -> Markup:
 
 
 def counts_figure(summary: PseudoLabelSummary) -> Markup:
-    """Draw how many images have how many instances, pseudo-labeled and labeled."""
+    """Draw the histogram of instances per image, for pseudo-labeled and labeled images."""
     sets = {"labeled": summary.labeled_counts, "pseudo": summary.pseudo_counts}
     images = {name: counts for name, counts in sets.items() if counts is not None}
     longest = max(len(counts) for counts in images.values())
@@ -83,7 +83,10 @@ def counts_figure(summary: PseudoLabelSummary) -> Markup:
 
 
 def pixel_threshold_figure(summary: PseudoLabelSummary) -> Markup | None:
-    """Draw the foreground inside the kept boxes against the pixel threshold; None if unknown."""
+    """Draw the foreground inside the kept boxes against the pixel threshold.
+
+    Returns None if the pseudo-labels' json does not have this curve.
+    """
     curve = summary.foreground_at_threshold
     if curve is None:
         return None
@@ -98,7 +101,7 @@ def pixel_threshold_figure(summary: PseudoLabelSummary) -> Markup | None:
 
 
 def distance_figure(noise: NoiseAnalysis) -> Markup | None:
-    """Draw the paper's Fig. 3a; None without matched pairs."""
+    """Draw the paper's Fig. 3a; return None if there are no matched pairs."""
     points = noise.accuracy_by_distance
     centers = [(p.low + p.high) / 2 for p in points if p.accuracy is not None]
     accuracies = [p.accuracy for p in points if p.accuracy is not None]
@@ -116,7 +119,7 @@ def distance_figure(noise: NoiseAnalysis) -> Markup | None:
 
 
 def size_figure(noise: NoiseAnalysis) -> Markup | None:
-    """Draw the paper's Fig. 3b; None without matched pairs."""
+    """Draw the paper's Fig. 3b; return None if there are no matched pairs."""
     points = noise.iou_by_size
     masks = [p.mask_iou for p in points if p.mask_iou is not None]
     boundaries = [p.boundary_iou for p in points if p.boundary_iou is not None]
@@ -141,5 +144,5 @@ def _span(first: int, width: int) -> str:
 
 
 def _floor(values: Sequence[float]) -> float:
-    """Return a round lower end for an axis that ends at 1."""
+    """Return a round number below all values, as the lower end of an axis that ends at 1."""
     return max(0.0, math.floor(10 * min(values) - 0.5) / 10)

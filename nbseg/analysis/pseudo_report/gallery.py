@@ -14,12 +14,12 @@ from nbseg.images import read_image
 from nbseg.visualization.annotations import draw_annotations
 from nbseg.visualization.drawing import Picture, display_size
 
-LONGEST_SIDE = 640  # of a picture in pixels; small images are enlarged to at least half of it
+LONGEST_SIDE = 640  # largest side of a picture in pixels; small images get at least half of this
 
 
 @dataclass(frozen=True)
 class Tab:
-    """A tab of the gallery: images that were chosen by one criterion."""
+    """Describes a tab of the gallery: images that were chosen by one criterion."""
 
     name: str
     title: str
@@ -29,10 +29,10 @@ class Tab:
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile of the gallery: one image with its annotations.
+    """Holds a tile of the gallery: one image with its annotations.
 
-    ``pictures`` are RGB, uint8, shape (H, W, 3), by caption: one with the pseudo-labels, and one
-    with the truth if it is known.
+    ``pictures`` has a picture of the pseudo-labels and, if the truth is known, a picture of the
+    truth. The keys are captions. Pictures are RGB, uint8, shape (H, W, 3).
     """
 
     image_id: int
@@ -44,11 +44,11 @@ class Tile:
 def choose_tabs(
     inputs: ReportInputs, noise: NoiseAnalysis | None, images_per_tab: int = 12, seed: int = 0
 ) -> tuple[Tab, ...]:
-    """Choose the images of each tab, the most informative tab first.
+    """Choose the images of each tab; the most informative tab comes first.
 
     Args:
         inputs: the pseudo-labels.
-        noise: their comparison with the truth; None leaves out the tab of the worst images.
+        noise: comparison of the pseudo-labels with the truth; None leaves out the tab "Worst".
         images_per_tab: largest number of images in a tab.
         seed: seed of the random choices.
     """
@@ -59,7 +59,7 @@ def choose_tabs(
     full = [image for image in images if counts[image]]
     means = {image: float(np.mean([a["score"] for a in annotations[image]])) for image in full}
     chance = random.Random(seed)
-    # Only some of the empty images, so that images with few pseudo-labels are shown, too.
+    # Take only some of the empty images, so that images with few pseudo-labels are shown, too.
     room = max(images_per_tab // 2, images_per_tab - len(full))
     some_empty = sorted(chance.sample(empty, min(room, len(empty))))
     fewest = (*some_empty, *sorted(full, key=counts.__getitem__))
@@ -76,7 +76,12 @@ def choose_tabs(
             "Most pseudo-labels first.",
             tuple(sorted(full, key=lambda image: -counts[image])),
         ),
-        Tab("fewest", "Fewest", "A sample of the empty images, then the fewest first.", fewest),
+        Tab(
+            "fewest",
+            "Fewest",
+            "Some images without pseudo-labels, then those with the fewest.",
+            fewest,
+        ),
         Tab(
             "random",
             "Random",
@@ -98,7 +103,7 @@ def choose_tabs(
 def draw_tiles(
     inputs: ReportInputs, noise: NoiseAnalysis | None, images: tuple[int, ...]
 ) -> Iterator[Tile]:
-    """Draw images with the outlines of their pseudo-labels, and of their truth if it is known.
+    """Draw images with outlines of the pseudo-labels and, if it is known, of the truth.
 
     Raises:
         ValueError: an image cannot be read or has another size than the json says.

@@ -12,15 +12,17 @@ from nbseg.coco_values import is_number
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """The inputs of a report: indexed COCO annotations with common image and category ids.
+    """Holds the inputs of a report: indexed COCO annotations with common category ids.
 
     Attributes:
         name: file name of the pseudo-labels.
         pseudo: pseudo-labels, or any predictions with scores.
-        info: the json's ``info`` as ``make_pseudo_labels`` writes it; may be empty.
+        info: the dictionary that ``make_pseudo_labels`` writes to ``info`` in the json; may be
+            empty.
         image_folder: folder that the file names of ``pseudo`` are relative to.
-        labeled: annotations of the labeled set, which has other images than ``pseudo``.
-        truth: hidden true annotations of the images of ``pseudo``.
+        labeled: annotations of the labeled images, or None.
+        truth: hidden true annotations of the images of ``pseudo``, with the same image ids, or
+            None.
     """
 
     name: str
@@ -32,7 +34,7 @@ class ReportInputs:
 
     @property
     def classes_info(self) -> dict[str, Any]:
-        """The entries of ``info`` by class name; empty for another program's json."""
+        """The entries of ``info`` by class name; empty if another program wrote the json."""
         classes = self.info.get("classes")
         return classes if isinstance(classes, dict) else {}
 
@@ -51,16 +53,16 @@ def read_inputs(
     """Read and check the inputs of a report.
 
     Args:
-        pseudo_json: COCO json with scores.
-        image_folder: folder that its file names are relative to.
+        pseudo_json: COCO json of the pseudo-labels, with scores.
+        image_folder: folder that the file names in ``pseudo_json`` are relative to.
         labeled_json: COCO json of the labeled images, if there is one.
-        truth_json: COCO json with the hidden truth of the same images, if there is one; it may hold
-            other images, too.
+        truth_json: COCO json with the hidden truth of the pseudo-labeled images, if there is one.
+            It may contain other images, too.
 
     Raises:
         FileNotFoundError: a file, the folder or an image is missing.
-        ValueError: a json is not COCO, lacks scores that are needed, or has other classes or images
-            than another json.
+        ValueError: a json is not COCO, a pseudo-label has no score, or the classes or images of two
+            jsons differ.
     """
     pseudo_json, image_folder = Path(pseudo_json), Path(image_folder)
     pseudo = load_coco(pseudo_json, masks=True)
@@ -69,8 +71,8 @@ def read_inputs(
     scoreless = sum(not is_number(a.get("score")) for a in pseudo.anns.values())
     if scoreless:
         raise ValueError(
-            f"{pseudo_json}: {scoreless} of {len(pseudo.anns)} annotations have no score; pass "
-            "pseudo-labels or predictions first, true annotations as the truth"
+            f"{pseudo_json}: {scoreless} of {len(pseudo.anns)} annotations have no score; give "
+            "pseudo-labels or predictions here, and true annotations as the truth"
         )
     _check_images(pseudo, pseudo_json, image_folder)
     labeled = truth = None

@@ -12,17 +12,18 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 38  # margins around the axes, in SVG uni
 
 
 class Plot:
-    """A figure with a linear y axis and a linear or categorical x axis.
+    """Draws a figure with a linear y axis and a linear or categorical x axis.
 
     Args:
         x_range: values at the left and the right end of the x axis.
         y_range: values at the lower and the upper end of the y axis.
         x_label: label below the x axis.
         y_label: label above the upper end of the y axis.
-        size: width and height of the whole figure in SVG units (CSS pixels if it is not scaled).
+        size: width and height of the whole figure in SVG units, which are CSS pixels unless the
+            page scales the figure.
         x_ticks: values and texts of the ticks; None chooses round values.
         y_ticks: values and texts of the ticks; None chooses round values.
-        percent: whether to write chosen y ticks as percentages.
+        percent: whether round values on the y axis are written as percentages.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Plot:
     ) -> None:
         self.x_range, self.y_range, self.size = x_range, y_range, size
         self._shapes: list[str] = []
-        top = TOP + 14  # the y label stands above
+        top = TOP + 14  # leave room for the y label
         self._box = (LEFT, top, size[0] - RIGHT, size[1] - BOTTOM)  # left, top, right, bottom
         left, top, right, bottom = self._box
         for value, text in _ticks(y_range, size[1] // 50, percent) if y_ticks is None else y_ticks:
@@ -70,7 +71,15 @@ class Plot:
         css: Sequence[str],
         titles: Sequence[str],
     ) -> None:
-        """Draw bars, each in a style class; the width is in units of x, titles show on hovering."""
+        """Draw bars.
+
+        Args:
+            starts: left ends of the bars, as values of x.
+            width: width of each bar, in units of x.
+            heights: upper ends of the bars, as values of y.
+            css: style class of each bar.
+            titles: text that each bar shows when the mouse is over it.
+        """
         foot = self._y(self.y_range[0])
         for start, height, kind, title in zip(starts, heights, css, titles, strict=True):
             left, right, top = self._x(start), self._x(start + width), self._y(height)
@@ -128,7 +137,7 @@ class Plot:
 
 
 def _ticks(span: tuple[float, float], most: int, percent: bool = False) -> list[tuple[float, str]]:
-    """Choose round values inside a range, at most about this many, with their texts."""
+    """Choose round values inside a range, about ``most`` of them, and their texts."""
     values = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(*span)
     inside = [float(v) for v in values if span[0] - 1e-9 <= v <= span[1] + 1e-9]
     return [(v, f"{100 * v:g}%" if percent else f"{np.round(v, 10):g}") for v in inside]

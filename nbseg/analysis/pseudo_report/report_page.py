@@ -1,4 +1,4 @@
-"""Write the report: one self-contained HTML page, and the same numbers as json."""
+"""Write the report: a self-contained HTML page, and a json with the same numbers."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def write_report(
 ) -> tuple[PseudoLabelSummary, NoiseAnalysis | None]:
     """Write ``index.html`` and ``analysis.json`` about pseudo-labels.
 
-    The same inputs give the same bytes. Sections whose inputs are missing are left out, and the
-    page lists the inputs that they need.
+    The same inputs give the same bytes. Without an optional input, the page leaves out the sections
+    that need this input and tells how to get them.
 
     Args:
         inputs: the result of ``read_inputs``.
         out: folder to write both files to.
         images_per_tab: largest number of images in a tab of the gallery.
-        seed: seed of the images that are chosen at random.
-        visualizer: MMEngine visualizer that also gets the gallery's images; the step is an image's
-            position in its tab.
+        seed: seed of the random choice of images.
+        visualizer: MMEngine visualizer to which the images of the gallery are added. The step of an
+            image is the image's position in its tab.
 
     Returns:
-        The summary and the comparison with the truth that ``analysis.json`` holds; the comparison
-        is None without hidden truth.
+        The summary and the comparison with the truth, as in ``analysis.json``. The comparison is
+        None if there is no hidden truth.
 
     Raises:
         ValueError: ``images_per_tab`` is not positive, or an image of the gallery cannot be read or
@@ -77,13 +77,13 @@ def write_report(
 def _encoded(
     inputs: ReportInputs, noise: NoiseAnalysis | None, tab: Tab, visualizer: Visualizer | None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the tiles of a tab as the template reads them, each picture as a data URI."""
+    """Yield the tiles of a tab for the template; pictures become data URIs."""
     for step, tile in enumerate(draw_tiles(inputs, noise, tab.images), start=1):
         if visualizer:
-            # No slashes: LocalVisBackend uses the name as a file name.
+            # The name must have no slash, because LocalVisBackend uses it as a file name.
             beside = np.hstack(list(tile.pictures.values()))
             visualizer.add_image(f"pseudo_labels_{tab.name}", beside, step)
-        # The pictures are RGB, as the visualizer takes them; JPEG is encoded from BGR.
+        # The visualizer takes RGB pictures, but encode_jpeg takes BGR.
         pictures = {
             caption: jpeg_uri(encode_jpeg(picture[..., ::-1]))
             for caption, picture in tile.pictures.items()
@@ -115,7 +115,10 @@ def _render(
 
 
 def _colors(names: list[str]) -> list[tuple[str, str]]:
-    """Return the classes' colors for the legend; none if several classes share a color."""
+    """Return the name and color of each class for the legend.
+
+    The list is empty if several classes share a color.
+    """
     if len(names) > len(PALETTE):
         return []
     return [
@@ -125,7 +128,7 @@ def _colors(names: list[str]) -> list[tuple[str, str]]:
 
 
 def _absent(inputs: ReportInputs, summary: PseudoLabelSummary) -> Iterator[str]:
-    """Yield a sentence for each section that is left out, with the input that it needs."""
+    """Yield a sentence about each section that is left out, which names the missing input."""
     if inputs.truth is None:
         yield (
             "precision, recall, the noise at the boundary and the worst images: they need the "

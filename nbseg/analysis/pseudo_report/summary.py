@@ -1,4 +1,4 @@
-"""Summarize pseudo-labels in numbers, without the truth."""
+"""Compute numbers about pseudo-labels that do not need the truth."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ MOST_NAMES = 8
 
 @dataclass(frozen=True)
 class ClassSummary:
-    """The pseudo-labels of one class; unknown values are None.
+    """Holds numbers about the pseudo-labels of one class; unknown values are None.
 
-    ``score_histogram`` has 100 bins of width 0.01; the last one includes the score 1. It counts all
-    candidates if the json has their histogram (``counts_candidates``), otherwise the pseudo-labels.
+    ``score_histogram`` has 100 bins of width 0.01; the last bin includes the score 1. If
+    ``counts_candidates`` is true, the histogram comes from the json and counts all candidates.
+    Otherwise it counts the pseudo-labels.
     """
 
     name: str
@@ -36,7 +37,9 @@ class ClassSummary:
 
 @dataclass(frozen=True)
 class PseudoLabelSummary:
-    """The pseudo-labels of all images and classes; ``dataclasses.asdict`` makes it json.
+    """Holds numbers about all pseudo-labels; ``dataclasses.asdict`` turns it into json.
+
+    Some values come from ``info`` in the pseudo-labels' json. They are None if it lacks them.
 
     Attributes:
         images: number of images in the pseudo-labels' json.
@@ -44,16 +47,16 @@ class PseudoLabelSummary:
         empty_images: number of images without a pseudo-label.
         pseudo_per_image: mean number of pseudo-labels in an image.
         labeled_per_image: mean number of labeled instances in a labeled image, from the labeled
-            json or the pseudo-labels' ``info``; None if neither has it.
+            json or from ``info``; None if neither has this number.
         pseudo_counts: number of images with 0, 1, 2 ... pseudo-labels.
-        labeled_counts: number of images with 0, 1, 2 ... labeled instances, crowds left out; None
-            without the labeled json.
+        labeled_counts: number of images with 0, 1, 2 ... labeled instances, without crowds; None if
+            there is no labeled json.
         pixel_threshold: pixel threshold of the pseudo-labels, from ``info``.
         labeled_foreground_fraction: share of foreground inside the labeled boxes, from ``info``.
         foreground_at_threshold: share of foreground inside the kept boxes at the pixel thresholds
             0/255 ... 255/255, from ``info``.
-        classes: the summary of each class.
-        warnings: sentences, the most general first.
+        classes: the numbers of each class.
+        warnings: warnings as sentences; the most general warning comes first.
     """
 
     images: int
@@ -133,7 +136,7 @@ def _classes(inputs: ReportInputs) -> tuple[ClassSummary, ...]:
 
 
 def _instances_of_images(coco: COCO, categories: set[int]) -> list[int]:
-    """Count each image's instances of these categories, crowds left out."""
+    """Count the instances of these categories in each image, without crowds."""
     return [
         sum(a["category_id"] in categories and not a.get("iscrowd", 0) for a in coco.imgToAnns[i])
         for i in coco.imgs

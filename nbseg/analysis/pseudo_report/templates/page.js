@@ -1,4 +1,4 @@
-// The address says what is seen: #worst opens a tab, #worst-3 its third image.
+// The address selects what the page shows: #worst opens a tab, #worst-3 opens the tab's third image.
 const dialog = document.querySelector("dialog");
 const panels = [...document.querySelectorAll(".panel")];
 let tile = null;
