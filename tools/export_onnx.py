@@ -7,7 +7,7 @@
     python tools/export_onnx.py CONFIG CHECKPOINT --out int8.onnx --int8 data/shapes/train
     python tools/export_onnx.py CONFIG CHECKPOINT --out model.onnx --compare data/shapes/val
 
-CONFIG is your own config, which stands for the student, or the plain config in a stage's folder.
+CONFIG is the plain config in a stage's folder, or your own config, which means the student.
 The tool refuses a checkpoint of another model. nbseg.deploy.runtime.Segmenter runs MODEL.onnx
 without PyTorch.
 """

@@ -3,7 +3,7 @@
     python tools/infer.py model.onnx photo.jpg folder/ 'more/*.png' clip.mp4 --out predictions/
     python tools/infer.py CONFIG CHECKPOINT folder/ --out predictions/
 
-CONFIG is your own config, which stands for the student, or the plain config in a stage's folder.
+CONFIG is the plain config in a stage's folder, or your own config, which means the student.
 The tool writes OUT/predictions.json, a COCO json of all images and video frames whose annotations
 have scores, and OUT/pictures/, where the detections are drawn on the images. A file that cannot be
 read is reported and skipped; the exit code is then 1.

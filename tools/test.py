@@ -1,11 +1,11 @@
-"""Test a checkpoint or an exported model: box, mask and boundary AP.
+"""Measure the box, mask and boundary AP of a checkpoint or an exported model.
 
     python tools/test.py configs/shapes/demo.py work_dirs/demo/student/student.pth
     python tools/test.py work_dirs/demo/teacher/config.py work_dirs/demo/teacher/teacher.pth
     python tools/test.py CONFIG CHECKPOINT --tta --out results/student --show-dir pictures/
     python tools/test.py CONFIG model.onnx
 
-CONFIG is your own config, which stands for the student, or the plain config in a stage's folder.
+CONFIG is the plain config in a stage's folder, or your own config, which means the student.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Train the control arm, the teacher and, with its pseudo-labels, the student.
+"""Train the control arm and the teacher, then the student on the teacher's pseudo-labels.
 
 python tools/train.py configs/shapes/demo.py
 python tools/train.py CONFIG --stages teacher,predict,label --resume

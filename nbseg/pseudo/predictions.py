@@ -49,7 +49,7 @@ class ImagePredictions(NamedTuple):
     soft_masks: npt.NDArray[Any]
 
     def select(self, keep: npt.NDArray[Any]) -> "ImagePredictions":
-        """Return the image with the chosen predictions, a bool mask (N,) or indices."""
+        """Return the image with only the predictions in ``keep``, a bool mask (N,) or indices."""
         return self._replace(
             boxes=self.boxes[keep],
             scores=self.scores[keep],

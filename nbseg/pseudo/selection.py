@@ -29,7 +29,7 @@ class Candidates(NamedTuple):
     best_score: float  # the best score of all predictions of the image; 0 if there are none
 
     def above(self, thresholds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """Return the ``indices`` whose scores reach the thresholds, (C,), of their classes."""
+        """Return the ``indices`` of candidates that reach their class's threshold in (C,)."""
         return self.indices[self.scores >= thresholds[self.labels]]
 
 
