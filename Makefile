@@ -12,7 +12,7 @@ WORKERS ?= -n $(shell nproc) --dist loadgroup
 export NO_ALBUMENTATIONS_UPDATE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-fast setup lint clean
+.PHONY: help demo test test-fast sanitize setup lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,11 @@ test: setup  ## set up .venv and run all tests, one process a core
 
 test-fast: setup  ## run the tests that take seconds
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
+
+sanitize: setup  ## run the C++ tests with AddressSanitizer and UndefinedBehaviorSanitizer
+	PATH="$(CURDIR)/$(BIN):$$PATH"; cmake -S . -B build/sanitize -G Ninja -DNBSEG_BUILD_TESTS=ON \
+	  -DNBSEG_BUILD_PYTHON=OFF -DNBSEG_CUDA=OFF -DNBSEG_SANITIZE=address,undefined && \
+	  cmake --build build/sanitize && ctest --test-dir build/sanitize --output-on-failure
 
 lint: setup  ## check style, spelling and types
 	$(BIN)/ruff check .

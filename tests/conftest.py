@@ -12,7 +12,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from hypothesis import settings
 from mmengine.logging import MMLogger
+
+# For many random cases: python -m pytest tests/fuzz --hypothesis-profile=long
+settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("long", deadline=None, max_examples=50_000)
+settings.load_profile("fixed")
 
 # Folders whose tests share a run or an export that takes long to make.
 TOGETHER = ("deploy", "engine")
