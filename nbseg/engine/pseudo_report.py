@@ -1,5 +1,6 @@
 """Write the report page on the pseudo-labels of a run."""
 
+import errno
 from pathlib import Path
 
 from mmengine.config import Config
@@ -8,6 +9,9 @@ from mmengine.logging import MMLogger
 from nbseg.analysis.pseudo_report import read_inputs, write_report
 from nbseg.engine.work_dir import WorkDir
 from nbseg.registry import VISUALIZERS
+
+# Errors of a disk that is full or read-only, or of a limit.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
@@ -44,6 +48,8 @@ def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
         )
         write_report(inputs, out, visualizer=visualizer)
     except (ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise  # a stage that is resumed later must write the report
         logger.warning(f"no report on the pseudo-labels: {error}")
         return
     finally:
