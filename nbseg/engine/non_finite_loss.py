@@ -64,7 +64,11 @@ class NonFiniteLossHook(Hook):
     ) -> None:
         """Check the losses of the previous iteration on a GPU, of this iteration on a CPU."""
         self._check_losses(runner)
-        losses = {k: v.detach() for k, v in (outputs or {}).items() if "loss" in k}
+        losses = {
+            name: value.detach()
+            for name, value in (outputs or {}).items()
+            if "loss" in name and isinstance(value, Tensor)
+        }
         if not losses:
             return
         values = torch.stack([value.float().mean() for value in losses.values()])
