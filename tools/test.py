@@ -22,6 +22,7 @@ from mmengine.runner import Runner
 from nbseg.checkpoint import load_strictly
 from nbseg.config.plain_config import coco_evaluator, predict_with_tta, student_config
 from nbseg.config.reading import read_config
+from nbseg.engine.processes import distribute, failing_as_one, init_processes
 from nbseg.engine.run_summary import draw_test_results
 
 
@@ -62,12 +63,12 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def main() -> None:
-    arguments = parse_arguments()
+def run(arguments: argparse.Namespace) -> None:
     try:
         config = read_config(arguments.config, arguments.cfg_options)
         plain = student_config(config, arguments.work_dir)
-        plain.launcher = arguments.launcher
+        init_processes(arguments.launcher, plain)
+        distribute(plain, arguments.launcher)
         results = arguments.out or str(Path(arguments.work_dir) / "predictions")
         coco_evaluator(plain).outfile_prefix = results
         exported = Path(arguments.checkpoint).suffix == ".onnx"
@@ -101,4 +102,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    options = parse_arguments()
+    with failing_as_one(options.launcher):
+        run(options)

@@ -19,6 +19,7 @@ from mmengine.dist import is_main_process
 
 from nbseg.config.reading import read_config
 from nbseg.engine.pipeline import Pipeline
+from nbseg.engine.processes import failing_as_one
 from nbseg.engine.run_summary import print_metrics, write_pictures
 from nbseg.engine.stages import DEFAULT_STAGES, STAGES
 from nbseg.engine.work_dir import default_work_dir
@@ -77,8 +78,7 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def main() -> None:
-    arguments = parse_arguments()
+def run(arguments: argparse.Namespace) -> None:
     try:
         config = read_config(arguments.config, arguments.cfg_options)
         work_dir = arguments.work_dir or default_work_dir(config, arguments.config)
@@ -108,4 +108,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    options = parse_arguments()
+    with failing_as_one(options.launcher):
+        run(options)

@@ -11,8 +11,11 @@ from nbseg.config.sections import resolve
 # Runner.from_cfg reads the parameters of Runner. MMEngine reads custom_imports before it builds
 # anything. MMDetection's test-time augmentation reads the two keys tta_*.
 RUNNER_KEYS = frozenset(
-    {*signature(Runner.__init__).parameters, "custom_imports", "tta_model", "tta_pipeline"}
-    - {"self", "cfg"}
+    {
+        *(set(signature(Runner.__init__).parameters) - {"self", "cfg"}),
+        *("model_wrapper_cfg", "find_unused_parameters", "sync_bn"),  # read from its config
+        *("custom_imports", "tta_model", "tta_pipeline"),
+    }
 )
 TRAINING_KEYS = frozenset(
     {

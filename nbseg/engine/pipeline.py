@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
+from mmengine.dist import barrier, is_main_process
 
 from nbseg.config.plain_config import coco_evaluator
 from nbseg.engine.config_checks import check_config, check_stage
@@ -14,6 +14,7 @@ from nbseg.engine.data_checks import (
     check_overlap,
 )
 from nbseg.engine.manifest import Manifest, relevant_keys
+from nbseg.engine.processes import distribute, init_processes
 from nbseg.engine.splitting import split_annotations
 from nbseg.engine.stages import (
     STAGES,
@@ -78,7 +79,7 @@ class Pipeline:
         for name in self.stages:
             resolved = self.configs[name] = stage_config(config, name, self.work_dir)
             if name != "label":
-                resolved.launcher = launcher
+                distribute(resolved, launcher)
                 check_stage(name, resolved)
             if STAGES[name].trains:
                 set_training_options(resolved, amp, auto_scale_lr)
@@ -101,9 +102,8 @@ class Pipeline:
 
     def run(self) -> dict[str, dict[str, float]]:
         """Run the unfinished stages, and return the metrics of every trained stage."""
-        if self.launcher != "none" and not is_distributed():
-            # Before a process group exists, every process believes that it has rank 0.
-            init_dist(self.launcher, **self.config.get("env_cfg", {}).get("dist_cfg", {}))
+        # Before the processes are connected, each of them believes that it has rank 0.
+        init_processes(self.launcher, self.config)
         if is_main_process():
             split_annotations(self.settings, self.work_dir)
         barrier()

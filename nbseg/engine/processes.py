@@ -1,0 +1,98 @@
+"""Connect the processes of one run, with GPUs or without, and let them fail as one."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import init_dist, is_distributed
+
+from nbseg.errors import StageError
+
+# For each launcher: the variables of rank, rank within the machine, and number of processes, which
+# the launcher sets, and the script that starts it.
+LAUNCHERS = {
+    "pytorch": (("RANK", "LOCAL_RANK", "WORLD_SIZE"), "tools/dist_train.sh CONFIG PROCESSES"),
+    "slurm": (
+        ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"),
+        "tools/slurm_train.sh PARTITION JOB CONFIG GPUS",
+    ),
+}
+# Launchers end the other processes well within this time after the main process has failed.
+SECONDS_FOR_MAIN_PROCESS = 10.0
+
+
+def init_processes(launcher: str, config: Config) -> None:
+    """Connect this process with the others of its launcher; on a machine without GPUs by gloo.
+
+    Args:
+        launcher: name of MMEngine's launcher; nothing happens for ``"none"``.
+        config: config whose ``env_cfg.dist_cfg`` has the ``backend`` and the ``timeout``, the
+            time in seconds that processes wait for one another.
+
+    Raises:
+        StageError: the launcher did not start this process, or there is no GPU for this process.
+    """
+    if launcher == "none" or is_distributed():
+        return
+    variables, script = LAUNCHERS[launcher]
+    missing = [name for name in variables if name not in os.environ]
+    if missing:
+        raise StageError(
+            f"--launcher {launcher} needs processes with the environment variables "
+            f"{', '.join(variables)}, and {', '.join(missing)} are missing; start the run with "
+            f"{script}, or remove --launcher"
+        )
+    local_rank = os.environ[variables[1]]
+    settings = dict(config.get("env_cfg", {}).get("dist_cfg", {}))
+    if get_device() != "cpu":
+        devices = torch.cuda.device_count()
+        if get_device() == "cuda" and int(local_rank) >= devices:
+            raise StageError(
+                f"every process needs a GPU of its own, but torch finds {devices} for process "
+                f"{int(local_rank) + 1} on this machine; start at most {devices} a machine"
+            )
+        init_dist(launcher, **settings)
+        return
+    if settings.get("backend", "nccl") == "nccl":
+        settings["backend"] = "gloo"
+    # MMEngine makes torch select the GPU of this number; for a negative number torch selects none.
+    os.environ[variables[1]] = "-1"
+    try:
+        init_dist(launcher, **settings)
+    finally:
+        os.environ[variables[1]] = os.environ["LOCAL_RANK"] = local_rank
+
+
+def distribute(plain: Config, launcher: str) -> None:
+    """Set the launcher in a plain config, in place, and wrap the model for CPUs without a GPU."""
+    plain.launcher = launcher
+    if launcher == "none" or get_device() != "cpu":
+        return
+    wrapper = plain.get("model_wrapper_cfg") or {
+        "type": "MMDistributedDataParallel",
+        "broadcast_buffers": False,  # as in MMEngine's default
+        "find_unused_parameters": plain.get("find_unused_parameters", False),
+    }
+    # MMEngine would name the GPU of this process.
+    plain.model_wrapper_cfg = {"device_ids": None, **wrapper}
+
+
+@contextmanager
+def failing_as_one(launcher: str) -> Iterator[None]:
+    """Let the main process tell what all processes fail with.
+
+    Other processes wait before they raise, because the launcher ends them as soon as the main
+    process has failed; so the message of a common failure is printed once, and a failure of another
+    process alone is still told. Waiting without communication cannot hang.
+    """
+    try:
+        yield
+    except (Exception, SystemExit):
+        rank = LAUNCHERS[launcher][0][0] if launcher in LAUNCHERS else None
+        if rank and int(os.environ.get(rank, 0)):
+            time.sleep(SECONDS_FOR_MAIN_PROCESS)
+        raise
