@@ -55,6 +55,9 @@ def parse_arguments() -> argparse.Namespace:
         metavar="STAGE,...",
         help="finished stages to run again, together with the stages that depend on them",
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check configs and data, print the plan, and stop"
+    )
     parser.add_argument("--amp", action="store_true", help="mixed-precision training")
     parser.add_argument(
         "--auto-scale-lr", action="store_true", help="learning rate scaled with the batch size"
@@ -95,9 +98,15 @@ def run(arguments: argparse.Namespace) -> None:
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
     try:
+        if arguments.dry_run:
+            print("\n".join(pipeline.prepare()))
+            return
         metrics = pipeline.run()
         if is_main_process():
-            write_pictures(pipeline.settings, pipeline.configs, pipeline.work_dir)
+            try:
+                write_pictures(pipeline.settings, pipeline.configs, pipeline.work_dir)
+            except Exception as error:  # pictures must not fail a finished run
+                print(f"warning: pictures are missing: {type(error).__name__}: {error}")
             print_metrics(metrics, pipeline.work_dir)
     except (StageError, FileNotFoundError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")

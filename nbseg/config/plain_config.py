@@ -38,6 +38,7 @@ def student_config(config: Config, work_dir: str | Path) -> Config:
     names = {"work_dir": str(work_dir)}
     plain = resolve(config, ("student",), names, RUNNER_KEYS - TRAINING_KEYS)
     plain.work_dir = str(work_dir)
+    without_workers(plain)
     return plain
 
 
@@ -48,6 +49,15 @@ def predict_with_tta(plain: Config) -> None:
     """
     plain.model = ConfigDict(**plain.tta_model, module=plain.model)
     plain.test_dataloader.dataset.pipeline = plain.tta_pipeline
+
+
+def without_workers(plain: Config) -> None:
+    """Remove from loaders without worker processes, in place, the options that need workers."""
+    for key in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        loader = plain.get(key)
+        if loader and not loader.get("num_workers"):
+            loader.pop("persistent_workers", None)
+            loader.pop("prefetch_factor", None)
 
 
 def coco_evaluator(plain: Config) -> ConfigDict:

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from nbseg._native import crops_from_rle
 from nbseg.deploy.detections import Detections
 from nbseg.images import Image
 
@@ -40,6 +43,7 @@ class CocoPredictions:
             score = float(detections.scores[index])
             if score < min_score:
                 continue
+            bits, _, _ = crops_from_rle([rle["counts"]], *rle["size"])
             x0, y0, x1, y1 = detections.boxes[index].tolist()
             self.annotations.append(
                 {
@@ -48,6 +52,8 @@ class CocoPredictions:
                     "category_id": int(detections.labels[index]) + 1,
                     "score": score,
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
+                    "area": int(np.unpackbits(bits).sum()),
+                    "iscrowd": 0,
                     "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},
                 }
             )

@@ -17,7 +17,7 @@ def annotation_files(dataset: dict[str, Any]) -> list[Path]:
     """Return the annotation files of a data set config, including those of wrapped data sets."""
     return [
         Path(leaf.get("data_root") or "") / leaf["ann_file"]
-        for leaf in _leaves(dataset)
+        for leaf in leaves(dataset)
         if leaf.get("ann_file")
     ]
 
@@ -89,7 +89,7 @@ def check_overlap(teacher: Config, predict: Config) -> None:
 
 
 def _image_paths(dataset: dict[str, Any]) -> Iterator[str]:
-    for leaf in _leaves(dataset):
+    for leaf in leaves(dataset):
         if leaf.get("ann_file") and not all(map(Path.exists, annotation_files(leaf))):
             continue
         images = DATASETS.build({**leaf, "pipeline": [], "filter_cfg": None, "test_mode": True})
@@ -120,16 +120,16 @@ def check_batches(stage: str, plain: Config) -> None:
 def _data_paths(dataset: dict[str, Any]) -> list[Path]:
     folders = [
         Path(leaf.get("data_root") or "") / folder
-        for leaf in _leaves(dataset)
+        for leaf in leaves(dataset)
         for folder in (leaf.get("data_prefix") or {}).values()
     ]
     return annotation_files(dataset) + folders
 
 
-def _leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the data sets inside concatenations and repetitions."""
     inner = [dataset.get("dataset"), *(dataset.get("datasets") or ())]
     if not any(inner):
         yield dataset
     for wrapped in filter(None, inner):
-        yield from _leaves(wrapped)
+        yield from leaves(wrapped)

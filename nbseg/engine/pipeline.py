@@ -14,6 +14,7 @@ from nbseg.engine.data_checks import (
     check_overlap,
 )
 from nbseg.engine.manifest import Manifest, relevant_keys
+from nbseg.engine.preflight.run import preflight
 from nbseg.engine.processes import distribute, init_processes
 from nbseg.engine.splitting import split_annotations
 from nbseg.engine.stages import (
@@ -100,14 +101,30 @@ class Pipeline:
                 inputs = STAGES[name].inputs(self._task(name))
                 self._manifest(name).refuse_changes(inputs=inputs)
 
-    def run(self) -> dict[str, dict[str, float]]:
-        """Run the unfinished stages, and return the metrics of every trained stage."""
+    def prepare(self) -> list[str]:
+        """Check configs and data before any stage starts; return the lines of a plan.
+
+        Raises:
+            StageError: a stage would fail or go wrong; the message names the file.
+        """
         # Before the processes are connected, each of them believes that it has rank 0.
         init_processes(self.launcher, self.config)
         if is_main_process():
             split_annotations(self.settings, self.work_dir)
         barrier()
         self._check_data()
+        plan = [f"[{n}] {'is kept' if self._kept(n) else 'would start'}" for n in self.stages]
+        if is_main_process():
+            running = {n: c for n, c in self.configs.items() if not self._kept(n)}
+            plan += preflight(running, self.settings.label.classes, self.work_dir.pseudo_labels)
+        barrier()
+        return plan
+
+    def run(self) -> dict[str, dict[str, float]]:
+        """Run the unfinished stages, and return the metrics of every trained stage."""
+        for line in self.prepare():
+            if line.startswith("warning"):
+                _announce(line)
         for name in self.stages:
             self._run_stage(name)
         return self.metrics()

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from nbseg.config.plain_config import RUNNER_KEYS, TRAINING_KEYS, predict_with_tta
+from nbseg.config.plain_config import RUNNER_KEYS, TRAINING_KEYS, predict_with_tta, without_workers
 from nbseg.config.schedules import iterations, skip_last_validation, stretch_schedule
 from nbseg.config.sections import resolve, user_file
 from nbseg.engine.pseudo_labeling import label, label_inputs, predict, prediction_inputs
@@ -115,6 +115,7 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
     if name == "label":
         return resolve(config, stage.sections, names, SETTINGS)
     plain = resolve(config, stage.sections, names, RUNNER_KEYS)
+    without_workers(plain)
     plain.work_dir = str(paths.folder(name))
     plain.experiment_name = name
     if plain.get("visualizer"):

@@ -8,11 +8,13 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-LEVELS = 256  # number of different values in a stored soft mask
+from nbseg.coco_values import reason_left_out
+
+LEVELS = 256  # number of values of a stored soft mask
 
 
 def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray[Any]:
-    """Return each class's mean number of instances per labeled image, without crowds.
+    """Return the labeled instances of each class per labeled image that a mask is trained on.
 
     Args:
         truth: labeled set; images without instances count too.
@@ -24,7 +26,7 @@ def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray
     label_of = {category: label for label, category in enumerate(category_ids)}
     counts = np.zeros(len(category_ids))
     for annotation in truth.anns.values():
-        if annotation["category_id"] in label_of and not annotation.get("iscrowd", 0):
+        if annotation["category_id"] in label_of and not reason_left_out(annotation):
             counts[label_of[annotation["category_id"]]] += 1
     return counts / max(len(truth.imgs), 1)
 
@@ -32,7 +34,8 @@ def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray
 def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
     """Return the share of foreground among all pixels inside the labeled boxes.
 
-    Crowds and instances without a mask are ignored, because MMDetection does not train on them.
+    Crowds, ignored instances and those without a mask do not count, because training leaves them
+    out (``nbseg.coco_values.reason_left_out``).
 
     Args:
         truth: labeled set.
@@ -44,9 +47,7 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
     wanted = set(category_ids)
     foreground = inside = 0.0
     for annotation in truth.anns.values():
-        if annotation["category_id"] not in wanted or annotation.get("iscrowd", 0):
-            continue
-        if not annotation.get("segmentation"):
+        if annotation["category_id"] not in wanted or reason_left_out(annotation):
             continue
         image = truth.imgs[annotation["image_id"]]
         x, y, w, h = annotation["bbox"]

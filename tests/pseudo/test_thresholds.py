@@ -34,14 +34,17 @@ def image(image_id, height=20, width=30):
 
 
 def test_instances_per_image_leave_crowds_out_and_count_empty_images():
+    mask = {"bbox": [1, 1, 4, 4], "segmentation": [[1, 1, 5, 1, 5, 5]]}
     truth = coco(
         [image(1), image(2), image(3), image(4)],
         [
-            {"image_id": 1, "category_id": 7},
-            {"image_id": 1, "category_id": 7, "iscrowd": 0},
-            {"image_id": 2, "category_id": 7, "iscrowd": 1},
-            {"image_id": 2, "category_id": 3},
-            {"image_id": 3, "category_id": 5},  # no category that counts
+            {"image_id": 1, "category_id": 7, **mask},
+            {"image_id": 1, "category_id": 7, "iscrowd": 0, **mask},
+            {"image_id": 2, "category_id": 7, "iscrowd": 1, **mask},
+            {"image_id": 2, "category_id": 3, **mask},
+            {"image_id": 2, "category_id": 3, **mask, "ignore": 1},
+            {"image_id": 2, "category_id": 3, "bbox": [1, 1, 4, 4]},
+            {"image_id": 3, "category_id": 5, **mask},  # no category that counts
         ],
         categories=(3, 5, 7, 9),
     )

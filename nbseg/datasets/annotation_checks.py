@@ -1,0 +1,82 @@
+"""Check single annotations of a COCO json: boxes, polygons and run lengths."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+from nbseg._native import crops_from_rle
+
+# Largest distance in pixels between a box and its mask: COCO's boxes enclose polygons, not pixels.
+TOLERANCE = 2.0
+
+
+def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> str | None:
+    """Return the kind of the first problem of an annotation, or None.
+
+    Args:
+        annotation: an annotation, with or without ``segmentation``.
+        height, width: size of its image in pixels.
+    """
+    try:
+        x, y, w, h = (float(value) for value in annotation["bbox"])
+    except (TypeError, ValueError):
+        return "boxes that are not four numbers"
+    box = np.array([x, y, x + w, y + h])
+    limits = np.array([0, 0, width, height])
+    if not np.isfinite(box).all() or w <= 0 or h <= 0:
+        return "boxes without area"
+    # MMDetection's data set drops boxes below one pixel and fails on annotations without an area.
+    if w < 1 or h < 1:
+        return "boxes less than a pixel wide or high"
+    if (annotation.get("area") or 0) <= 0:
+        return "annotations without an area"
+    if (box[:2] < -TOLERANCE).any() or (box[2:] > limits[2:] + TOLERANCE).any():
+        return "boxes that leave the image"
+    mask = annotation.get("segmentation")
+    if not mask:
+        return None
+    if isinstance(mask, list):
+        if not all(map(_has_area, mask)):
+            return "degenerate polygons"
+        points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in mask])
+        # COCO's boxes enclose the part of an object inside the image.
+        tight = np.concatenate([points.min(axis=0), points.max(axis=0)])
+        tight = np.clip(tight, 0, np.tile(limits[2:], 2))
+    else:
+        crop = _crop(mask, height, width)
+        if crop is None:
+            return "run lengths that do not fit the image"
+        if not crop[2:].all():
+            return "empty masks"
+        tight = np.concatenate([crop[:2], crop[:2] + crop[2:]])
+    return "boxes that do not fit their masks" if (abs(box - tight) > TOLERANCE).any() else None
+
+
+def _has_area(polygon: Any) -> bool:
+    """Return whether a flat [x0, y0, x1, y1, ...] has at least three points and an area."""
+    try:
+        points = np.asarray(polygon, float)
+    except (TypeError, ValueError):
+        return False
+    if points.ndim != 1 or points.size < 6 or points.size % 2 or not np.isfinite(points).all():
+        return False
+    x, y = points.reshape(-1, 2).T
+    return bool(abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) > 0)
+
+
+def _crop(rle: dict[str, Any], height: int, width: int) -> npt.NDArray[Any] | None:
+    """Return the tight (x, y, w, h) of a run-length encoding; None if its size differs."""
+    try:
+        counts = rle["counts"]
+        if list(rle["size"]) != [height, width]:
+            return None
+        if isinstance(counts, list):
+            if sum(counts) != height * width or min(counts) < 0:
+                return None
+            counts = coco_mask.frPyObjects(rle, height, width)["counts"]
+        encoded = counts.encode() if isinstance(counts, str) else counts
+        return np.asarray(crops_from_rle([encoded], height, width)[2][0])
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,98 @@
+"""Check the image files of a data set: all exist, headers fit the json, and samples decode."""
+
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from nbseg.datasets.check_coco import NOTE, Problem, image_problems
+from nbseg.errors import StageError
+from nbseg.images import read_image
+
+# More headers and pictures would take longer than seconds on a large set or a network drive.
+HEADERS = 2000
+BODIES = 8
+SECONDS = 1.0
+
+
+def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, lenient: bool) -> str:
+    """Check that all images exist, up to 2000 headers, and the pixels of up to 8 images.
+
+    Args:
+        images: images of a COCO json.
+        folder: their folder.
+        what: name of the set, for messages.
+        lenient: broken images are a warning, unless all are broken.
+
+    Returns:
+        A warning about broken images, or an empty string.
+
+    Raises:
+        StageError: an image is missing, or broken and not ``lenient``.
+    """
+    names = [image["file_name"] for image in images]
+    if missing := _missing(folder, names):
+        raise StageError(
+            f"{what}: {len(missing)} of {len(names)} images are missing, the first: "
+            f"{folder / missing[0]}{_hint(folder, missing[0])}"
+        )
+    looked_at = _spread(images, HEADERS)
+    broken = [
+        problem
+        for image in looked_at
+        for problem in image_problems(folder, image)
+        if not problem[0].startswith(NOTE)
+    ]
+    bad = {which.split(": ")[0] for _, which in broken}
+    broken += _broken_bodies(folder, [n for n in names if n not in bad])
+    if not broken:
+        return ""
+    text = f"{what}: {len(broken)} {broken[0][0]}, the first: {broken[0][1]} in {folder}"
+    if lenient and len(broken) < len(looked_at):
+        return f"warning: {text}"
+    raise StageError(f"{text}; replace them, or remove them from the json")
+
+
+def _missing(folder: Path, names: Sequence[str]) -> list[str]:
+    """Return the names without a file. Threads hide the delays of a network drive."""
+    parts = [names[start : start + 1000] for start in range(0, len(names), 1000)]
+
+    def missing(part: Sequence[str]) -> list[str]:
+        return [name for name in part if not os.path.isfile(folder / name)]
+
+    with ThreadPoolExecutor(16) as pool:
+        return [name for found in pool.map(missing, parts) for name in found]
+
+
+def _hint(folder: Path, name: str) -> str:
+    if "\\" in name:
+        return "; the json has backslashes in its file names: replace them by /"
+    path = folder / name
+    if path.parent.is_dir():
+        for other in sorted(os.listdir(path.parent)):
+            if other.lower() == path.name.lower():
+                return f"; there is {other}, whose case differs"
+    if (folder / path.name).is_file():
+        return f"; there is {folder / path.name}: correct the file names of the json"
+    return "; copy the images, or correct data_root or the folder in the config"
+
+
+def _broken_bodies(folder: Path, names: Sequence[str]) -> list[Problem]:
+    end, broken = time.monotonic() + SECONDS, []
+    for name in _spread(names, BODIES):
+        try:
+            read_image(folder / name)
+        except (OSError, ValueError):
+            broken.append(("images that cannot be decoded", name))
+        if time.monotonic() > end:
+            break
+    return broken
+
+
+def _spread(items: Sequence[Any], count: int) -> list[Any]:
+    """Return up to ``count`` items, evenly spread."""
+    return (
+        [items[i * len(items) // count] for i in range(count)] if len(items) > count else [*items]
+    )

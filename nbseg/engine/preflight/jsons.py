@@ -1,0 +1,110 @@
+"""Check the json of a data set: tables, boxes, masks, classes, and objects to train on."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nbseg.coco import read_coco
+from nbseg.coco_values import is_box, reason_left_out
+from nbseg.datasets.annotation_checks import annotation_problem
+from nbseg.datasets.check_coco import objects_left_out, table_problems
+from nbseg.errors import StageError
+
+# Masks of more annotations would take longer than a second.
+MASKS = 5000
+# With these problems a stage fails or goes wrong; the others are warnings.
+REFUSED = (
+    *("images that share an id", "annotations that share an id", "categories that share an id"),
+    *("categories that share a name", "annotations of unknown images"),
+    *("annotations of unknown categories", "boxes that are not four numbers"),
+    "run lengths that do not fit the image",
+)
+
+
+def read_checked(path: Path, what: str) -> dict[str, Any]:
+    """Read a json whose ids and references are sound.
+
+    Raises:
+        StageError: the file is no COCO json, or ids are repeated or unknown.
+    """
+    try:
+        content = read_coco(path, consistent=False)
+    except ValueError as error:
+        raise StageError(str(error)) from error
+    _refuse(table_problems(content)[0], what)
+    return content
+
+
+def check_annotations(content: dict[str, Any], what: str) -> list[str]:
+    """Return warnings about boxes and masks, of up to 5000 annotations.
+
+    Raises:
+        StageError: a box or a mask is not one.
+    """
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    annotations = content["annotations"]
+    step = max(1, len(annotations) // MASKS)
+    problems: dict[str, list[str]] = {}
+    for index, annotation in enumerate(annotations):
+        kind = None
+        if not is_box(annotation["bbox"]):
+            kind = "boxes that are not four numbers"
+        elif index % step == 0:
+            # An absent area is that of the mask.
+            kind = annotation_problem({"area": 1, **annotation}, *sizes[annotation["image_id"]])
+        if kind:
+            problems.setdefault(kind, []).append(f"annotation {annotation['id']}")
+    _refuse(problems, what)
+    return [f"warning: {what}: {_text(kind, which)}" for kind, which in problems.items()]
+
+
+def check_objects(
+    content: dict[str, Any], classes: Sequence[str], what: str
+) -> tuple[int, list[str]]:
+    """Return the number of objects to train on, and warnings about classes without any.
+
+    Raises:
+        StageError: there is no object to train on, or the json names classes differently.
+    """
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    annotations = content["annotations"]
+    objects = Counter(names[a["category_id"]] for a in annotations if not reason_left_out(a))
+    unknown = sorted(set(objects) - set(classes))
+    absent = [name for name in classes if name not in names.values()]
+    if unknown and absent:
+        raise StageError(
+            f"{what}: there are objects of {unknown}, which are not among the classes, and no "
+            f"category {absent}; name categories and classes alike"
+        )
+    total = sum(objects[name] for name in classes)
+    reasons = objects_left_out(annotations)
+    left_out = "; ".join(f"{len(which)} are {reason}" for reason, which in reasons.items())
+    if not total:
+        why = f"of {len(annotations)} objects {left_out}" if left_out else "there is no object"
+        advice = (
+            "CVAT and datumaro export brush masks as crowds: set iscrowd to 0"
+            if any(annotation.get("iscrowd") for annotation in annotations)
+            else "give the objects masks; after a split, choose another seed or percent"
+        )
+        raise StageError(
+            f"{what}: none of the {len(content['images'])} images has an object of "
+            f"{list(classes)} to train on: {why}. {advice}"
+        )
+    warnings = [f"warning: {what}: {left_out}; they are not trained on"] if left_out else []
+    if unknown:
+        warnings.append(f"warning: {what}: objects of {unknown} are left out")
+    if empty := [name for name in classes if not objects[name]]:
+        warnings.append(f"warning: {what}: there is no object of {empty}")
+    return total, warnings
+
+
+def _refuse(problems: dict[str, list[str]], what: str) -> None:
+    if refused := [_text(kind, problems[kind]) for kind in REFUSED if kind in problems]:
+        raise StageError(
+            f"{what}: {'; '.join(refused)}. tools/prepare_data.py check JSON --images DIR lists all"
+        )
+
+
+def _text(kind: str, which: list[str]) -> str:
+    return f"{len(which)} {kind}, the first: {which[0]}"

@@ -1,0 +1,79 @@
+"""Evaluate the truth against itself with the config's own evaluator."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nbseg.coco import to_rle
+from nbseg.errors import StageError
+from nbseg.files import read_json, write_json
+from nbseg.registry import DATASETS, METRICS
+
+# The evaluation of more images would take longer than seconds.
+IMAGES = 50
+
+
+def check_truth(dataset: dict[str, Any], evaluator: dict[str, Any], what: str) -> str:
+    """Evaluate the true objects of up to 50 images as if they were predicted.
+
+    Args:
+        dataset: config of a test set with a COCO json.
+        evaluator: config of a metric with an ``ann_file``.
+        what: name of the set, for messages.
+
+    Returns:
+        A warning if the mask AP is not 1, or an empty string.
+
+    Raises:
+        StageError: the data set or the evaluator fails on the json.
+    """
+    content = read_json(Path(evaluator["ann_file"]))
+    kept = content["images"][:: max(1, len(content["images"]) // IMAGES)]
+    ids = {image["id"] for image in kept}
+    annotations = [a for a in content["annotations"] if a["image_id"] in ids]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "truth.json")
+            write_json(path, {**content, "images": kept, "annotations": annotations})
+            leaf = {
+                **dataset,
+                "ann_file": path,
+                "data_root": "",
+                "pipeline": [],
+                "lazy_init": False,
+            }
+            truth = DATASETS.build(leaf)
+            metric = METRICS.build(
+                {**evaluator, "ann_file": path, "outfile_prefix": None, "format_only": False}
+            )
+            metric.dataset_meta = truth.metainfo
+            samples = [_as_prediction(truth.get_data_info(i)) for i in range(len(truth))]
+            metric.process({}, samples)
+            metric.ann_file = path
+            values = metric.compute_metrics(metric.results)
+    except Exception as error:  # third-party evaluators raise anything
+        raise StageError(
+            f"{what}: the evaluator {evaluator['type']} fails on the truth itself "
+            f"({type(error).__name__}: {error}); correct the json or the evaluator"
+        ) from error
+    score = values.get("segm_mAP")
+    if score is None or score < 0 or score > 0.99:
+        return ""
+    return f"warning: {what}: evaluated against itself, the truth has a mask AP of {score:.3f}"
+
+
+def _as_prediction(info: dict[str, Any]) -> dict[str, Any]:
+    size = info["height"], info["width"]
+    found = [i for i in info["instances"] if not i["ignore_flag"] and i.get("mask")]
+    return {
+        "img_id": info["img_id"],
+        "ori_shape": size,
+        "pred_instances": {
+            "bboxes": torch.tensor([i["bbox"] for i in found], dtype=torch.float64).reshape(-1, 4),
+            "labels": torch.tensor([i["bbox_label"] for i in found], dtype=torch.int64),
+            "scores": torch.ones(len(found)),
+            "masks": [to_rle(i["mask"], *size) for i in found],
+        },
+    }

@@ -1,0 +1,130 @@
+"""What is wrong with data and configs is named before the first training."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from nbseg.datasets.shapes import ShapesOptions, generate_shapes
+from nbseg.errors import StageError
+
+
+@pytest.fixture
+def run(tmp_path, repository):
+    """A config and a set of its own, to be changed; no stage runs."""
+    from conftest import CONFIG
+
+    data = tmp_path / "shapes"
+    generate_shapes(data, ShapesOptions(size=64, train=6, val=2))
+    config = tmp_path / "tiny.py"
+    config.write_text(CONFIG.replace("{repository}", str(repository)).replace("{data}", str(data)))
+    return SimpleNamespace(config=config, data=data, work_dir=tmp_path / "run")
+
+
+def _change(run, name, change):
+    path = run.data / "annotations" / f"instances_{name}.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def _each(table, **values):
+    return lambda content: [row.update(values) for row in content[table]]
+
+
+def test_a_sound_set_has_a_plan_and_no_warning_but_of_absent_classes(run, make_pipeline):
+    plan = make_pipeline(run).prepare()
+    assert [line for line in plan if line.startswith("[student] would start")]
+    assert any(line.startswith("test set ") and ": 2 images" in line for line in plan)
+    warnings = [line for line in plan if line.startswith("warning")]
+    assert all("there is no object of" in line for line in warnings), warnings
+    assert not (run.work_dir / "control").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("train", _each("annotations", iscrowd=1), "are crowds .iscrowd 1.*CVAT and datumaro"),
+        ("train", _each("annotations", ignore=1), "are ignored"),
+        ("train", _each("annotations", segmentation=[]), "are without a mask"),
+        ("train", lambda c: c["annotations"].clear(), "there is no object.*seed or percent"),
+        ("train", lambda c: c["categories"][0].update(name="Star"), "Star.*classes"),
+        ("train", _each("annotations", bbox=[1, 2, 3]), "boxes that are not four numbers"),
+        ("train", _each("images", height="tall"), "height 'tall'; wanted a whole number"),
+        ("train", _each("images", height=65), "images of another size"),
+        ("val", _each("images", width=65), "images of another size"),
+        ("val", _each("annotations", segmentation=[]), "has no mask"),
+        ("val", lambda c: c["images"][0].update(file_name="a\\b.png"), "backslashes"),
+        ("val", lambda c: c["images"][0].update(file_name="000000.PNG"), "whose case differs"),
+    ],
+)
+def test_a_json_that_cannot_work_is_refused(run, make_pipeline, name, change, message):
+    _change(run, name, change)
+    with pytest.raises(StageError, match=f"(?s){message}"):
+        make_pipeline(run).prepare()
+
+
+@pytest.mark.parametrize(("folder", "number"), [("val", 1), ("train", 0), ("train", 5)])
+def test_a_missing_image_is_refused(run, make_pipeline, folder, number):
+    (run.data / folder / f"00000{number}.png").unlink()
+    with pytest.raises(StageError, match=f"1 of . images are missing.*00000{number}.png"):
+        make_pipeline(run).prepare()
+
+
+def test_a_broken_image_is_refused_or_if_unlabeled_warned_of(run, make_pipeline):
+    pipeline = make_pipeline(run)
+    pipeline.prepare()
+    split = run.work_dir / "splits" / "instances_train.0@50-unlabeled.json"
+    name = json.loads(split.read_text())["images"][0]["file_name"]
+    path = run.data / "train" / name
+    path.write_bytes(path.read_bytes()[:200])
+    assert any("cannot be decoded" in line and name in line for line in pipeline.prepare())
+    path = run.data / "val" / "000000.png"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(StageError, match="cannot be decoded.*000000.png"):
+        pipeline.prepare()
+
+
+@pytest.mark.parametrize("number", [3, 7])
+def test_num_classes_must_be_the_number_of_classes(run, make_pipeline, number):
+    with pytest.raises(StageError, match=f"num_classes is {number}, .* set num_classes=5"):
+        make_pipeline(run, {"num_classes": number}).prepare()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c["categories"].reverse(),
+        lambda c: [i.update(height=64.0, width="64") for i in c["images"]],
+        lambda c: (
+            [i.update(id=f"i{i['id']}") for i in c["images"]]
+            + [a.update(image_id=f"i{a['image_id']}") for a in c["annotations"]]
+        ),
+        lambda c: [a.update(iscrowd=None) for a in c["annotations"]],
+        lambda c: [a.pop("area") for a in c["annotations"]],
+    ],
+)
+def test_a_val_json_of_other_order_and_values_works(run, make_pipeline, change):
+    expected = make_pipeline(run).prepare()
+    _change(run, "val", change)
+    assert make_pipeline(run).prepare() == expected
+
+
+def test_a_plain_coco_dataset_of_another_order_is_refused(run, make_pipeline):
+    _change(run, "train", lambda c: c["categories"].reverse())
+    make_pipeline(run).prepare()
+    with pytest.raises(StageError, match="use type='CocoInstanceDataset'"):
+        make_pipeline(run, {"labeled_dataset.type": "CocoDataset"}).prepare()
+
+
+def test_more_objects_than_a_limit_are_warned_of(run, make_pipeline):
+    plan = make_pipeline(run, {"val_evaluator.max_detections": 1}).prepare()
+    assert any("but max_detections is 1" in line for line in plan)
+    assert any("evaluated against itself" in line for line in plan)
+
+
+def test_no_workers_need_no_other_key(run, make_pipeline):
+    for config in make_pipeline(
+        run, {"num_workers": 0, "persistent_workers": True}
+    ).configs.values():
+        assert "persistent_workers" not in (config.get("train_dataloader") or {})
