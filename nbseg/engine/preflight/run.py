@@ -60,13 +60,14 @@ def _check_set(
         _refuse_other_order(content, classes, what)
     lines: list[str] = []
     objects = ""
+    # A wrong size is the reason for masks that do not fit, so images come first.
+    lines.append(check_images(content["images"], folder, what, lenient=role == "unlabeled"))
     if role != "unlabeled":
         lines += check_annotations(content, what)
     if role == "training":
         total, more = check_objects(content, classes, what)
         lines += more
         objects = f", {total} objects to train on"
-    lines.append(check_images(content["images"], folder, what, lenient=role == "unlabeled"))
     return [f"{what}: {len(content['images'])} images{objects}", *lines]
 
 
