@@ -186,8 +186,8 @@ class CroppedMasks:
         sizes = {(part.height, part.width) for part in masks}
         if len(sizes) != 1:
             raise ValueError(
-                "cat needs at least one object, and all must have the same size [H, W]; found the "
-                f"sizes {sorted(sizes)}"
+                "cat needs at least one object, and all objects must have one size [H, W], found "
+                f"{sorted(sizes)}"
             )
         bits, shifts = [masks[0].bits], [0] * len(masks)
         if any(part.bits is not masks[0].bits for part in masks):
