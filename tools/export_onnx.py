@@ -20,9 +20,10 @@ from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.utils import track_iter_progress
 
+from nbseg.config.options import add_config_options
 from nbseg.config.plain_config import student_config
 from nbseg.config.reading import read_config
 from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
@@ -72,13 +73,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar="S",
         help="score that detections must exceed; default: score_thr of the test config",
     )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="config keys to override",
-    )
+    add_config_options(parser)
     parser.add_argument(
         "--compare",
         nargs="+",

@@ -17,9 +17,8 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at imp
 
 from contextlib import redirect_stdout
 
-from mmengine.config import DictAction
-
 with redirect_stdout(sys.stderr):  # MMDetection prints on import
+    from nbseg.config.options import add_config_options
     from nbseg.config.reading import read_config
     from nbseg.engine.stages import STAGES, stage_config
     from nbseg.engine.work_dir import default_work_dir
@@ -35,13 +34,7 @@ def main() -> None:
         "--work-dir",
         help="folder of the whole run; default: work_dir of the config, or work_dirs/CONFIG",
     )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="config keys to override",
-    )
+    add_config_options(parser)
     arguments = parser.parse_args()
     try:
         with redirect_stdout(sys.stderr):  # modules of custom_imports may print, too

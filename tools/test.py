@@ -15,14 +15,14 @@ from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
 
-from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from nbseg.checkpoint import load_strictly
+from nbseg.config.options import add_config_options
 from nbseg.config.plain_config import coco_evaluator, predict_with_tta, student_config
 from nbseg.config.reading import read_config
-from nbseg.engine.processes import distribute, failing_as_one, init_processes
+from nbseg.engine.processes import add_launcher_options, distribute, failing_as_one, init_processes
 from nbseg.engine.run_summary import draw_test_results
 
 
@@ -44,20 +44,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--show-dir", help="folder for pictures of predictions next to the ground truth"
     )
-    parser.add_argument(
-        "--launcher",
-        choices=["none", "pytorch", "slurm"],
-        default="none",
-        help="launcher of distributed processes; default: none",
-    )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="config keys to override",
-    )
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    add_launcher_options(parser)
+    add_config_options(parser)
     arguments = parser.parse_args()
     os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
     return arguments

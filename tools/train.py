@@ -14,12 +14,12 @@ from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
 
-from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
+from nbseg.config.options import add_config_options
 from nbseg.config.reading import read_config
 from nbseg.engine.pipeline import Pipeline
-from nbseg.engine.processes import failing_as_one
+from nbseg.engine.processes import add_launcher_options, failing_as_one
 from nbseg.engine.run_summary import print_metrics, write_pictures
 from nbseg.engine.stages import DEFAULT_STAGES, STAGES
 from nbseg.engine.work_dir import default_work_dir
@@ -62,20 +62,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--auto-scale-lr", action="store_true", help="learning rate scaled with the batch size"
     )
-    parser.add_argument(
-        "--launcher",
-        choices=["none", "pytorch", "slurm"],
-        default="none",
-        help="launcher of distributed processes; default: none",
-    )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="config keys to override",
-    )
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    add_launcher_options(parser)
+    add_config_options(parser)
     arguments = parser.parse_args()
     os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
     return arguments

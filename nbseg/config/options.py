@@ -1,15 +1,27 @@
 """Override keys of a config with options of the command line."""
 
 import re
+from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 from nbseg.config.names import names_in
 from nbseg.config.plain_config import RUNNER_KEYS
 from nbseg.config.sections import SECTIONS
+
+
+def add_config_options(parser: ArgumentParser) -> None:
+    """Add the option ``--cfg-options``, whose values :func:`override` takes, to a tool."""
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="config keys to override",
+    )
 
 
 def override(config: Config, options: Mapping[str, Any]) -> None:

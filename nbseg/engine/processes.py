@@ -2,6 +2,7 @@
 
 import os
 import time
+from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +24,17 @@ LAUNCHERS = {
 }
 # Launchers end the other processes well within this time after the main process has failed.
 SECONDS_FOR_MAIN_PROCESS = 10.0
+
+
+def add_launcher_options(parser: ArgumentParser) -> None:
+    """Add the option ``--launcher`` to a tool, and ``--local_rank``, which old launchers pass."""
+    parser.add_argument(
+        "--launcher",
+        choices=["none", *LAUNCHERS],
+        default="none",
+        help="launcher of distributed processes; default: none",
+    )
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=SUPPRESS)
 
 
 def init_processes(launcher: str, config: Config) -> None:
