@@ -8,11 +8,7 @@ from mmengine.dist import barrier, is_main_process
 
 from nbseg.config.plain_config import coco_evaluator
 from nbseg.engine.config_checks import check_config, check_stage
-from nbseg.engine.data_checks import (
-    check_data,
-    check_labeled,
-    check_overlap,
-)
+from nbseg.engine.data_checks import check_data, check_labeled, check_overlap
 from nbseg.engine.manifest import Manifest, relevant_keys
 from nbseg.engine.preflight.run import preflight
 from nbseg.engine.processes import distribute, init_processes

@@ -45,17 +45,23 @@ def preflight(configs: Mapping[str, Config], classes: list[str], pseudo: Path) -
             if (role, paths[0], str(folder)) in seen:
                 continue
             seen.add((role, paths[0], str(folder)))
-            new = _check_set(role, leaf, paths[0], folder, classes)
-            for line in [*new, *_check_limits(role, leaf, paths[0], plain, max_per_img(model))]:
+            what = f"{role} set {paths[0]}"
+            content = read_checked(paths[0], what)
+            new = _check_set(role, leaf, content, folder, classes, what)
+            new += _check_limits(role, leaf, content, plain, max_per_img(model), what)
+            for line in new:
                 lines.setdefault(line)
     return [line for line in lines if line]
 
 
 def _check_set(
-    role: str, leaf: dict[str, Any], path: Path, folder: Path, classes: list[str]
+    role: str,
+    leaf: dict[str, Any],
+    content: dict[str, Any],
+    folder: Path,
+    classes: list[str],
+    what: str,
 ) -> list[str]:
-    what = f"{role} set {path}"
-    content = read_checked(path, what)
     if leaf["type"] == "CocoDataset" and role != "unlabeled":
         _refuse_other_order(content, classes, what)
     lines: list[str] = []
@@ -72,18 +78,21 @@ def _check_set(
 
 
 def _check_limits(
-    role: str, leaf: dict[str, Any], path: Path, plain: Config, limit: int | None
+    role: str,
+    leaf: dict[str, Any],
+    content: dict[str, Any],
+    plain: Config,
+    limit: int | None,
+    what: str,
 ) -> list[str]:
-    what = f"{role} set {path}"
     if role == "unlabeled":
         return []
-    lines = [warn_of_many_objects(read_checked(path, what), limit, "max_per_img", what)]
+    lines = [warn_of_many_objects(content, limit, "max_per_img", what)]
     if role == "test":
         evaluators = plain.test_evaluator
         for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
             if "ann_file" in evaluator:
                 most = evaluator.get("max_detections", 100)
-                content = read_checked(path, what)
                 lines.append(warn_of_many_objects(content, most, "max_detections", what))
                 lines.append(check_truth(leaf, evaluator, what))
     return lines
