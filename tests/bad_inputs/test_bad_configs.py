@@ -41,19 +41,9 @@ OPTIONS = {
     "a missing folder": (["val_images=nowhere"], ("nowhere",)),
     "a missing json": (["val_json=nowhere.json"], ("nowhere.json",)),
 }
-# Not yet refused before the first stage.
-LATE = {
-    *("too few classes for the heads", "too many classes for the heads"),
-}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.xfail(strict=False)] if name in LATE else [])
-        for name in OPTIONS
-    ],
-)
+@pytest.mark.parametrize("name", OPTIONS)
 def test_options(root, name, train):
     options, says = OPTIONS[name]
     refusal = train("--cfg-options", *options)

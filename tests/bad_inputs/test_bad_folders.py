@@ -194,7 +194,6 @@ TRAINED = {
 }
 
 
-@pytest.mark.xfail(reason="images are not read before the first stage yet", strict=False)
 @pytest.mark.parametrize("name", TRAINED)
 def test_paths_of_a_training(root, name, train):
     option, says = TRAINED[name]

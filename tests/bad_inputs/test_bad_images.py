@@ -242,7 +242,6 @@ def test_a_file_that_cannot_be_read(root, name, check, infer, edit):
         assert "1 images, 0 objects" in inferred.says
 
 
-@pytest.mark.xfail(reason="images are not read before the first stage yet", strict=False)
 @pytest.mark.parametrize("name", REFUSED)
 def test_no_training_starts_with_it(root, name, train, edit):
     path = put(root, name, edit=edit)
