@@ -1,0 +1,163 @@
+"""Repeat the predict stage for a long time, and check that its memory stays flat.
+
+python tests/soak_predict.py --minutes 30 --work work_dirs/soak
+
+A tiny detector with random weights predicts generated images of many sizes and numbers of objects,
+in one process. Each round is the whole stage: it builds the runner, predicts every image and writes
+the store. The resident memory is sampled ten times a second; a round counts with its highest
+sample and with the memory that is left after it, on Linux with the GNU C library.
+
+The command prints a line for each round. It returns 1 if, after the warm-up, one of the two values
+is more than 2% from that of the first round after the warm-up.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import gc
+import io
+import logging
+import os
+import resource
+import runpy
+import shutil
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.runner import set_random_seed
+
+import nbseg.register  # noqa: F401
+from nbseg.datasets.shapes import ShapesOptions, generate_shapes
+from nbseg.engine.pseudo_labeling import predict
+from nbseg.engine.stages import stage_config
+from nbseg.engine.task import StageTask
+from nbseg.engine.work_dir import WorkDir
+from nbseg.registry import MODELS
+
+TESTS = Path(__file__).resolve().parent
+TOLERANCE = 0.02
+CHANGES = """
+_base_ = './tiny.py'
+predict = dict(test_dataloader=dict(batch_size=2, dataset=dict(
+    type='ImageFolderDataset', ann_file='', data_root='', data_prefix=dict(img='{images}'))))
+max_per_img = 50
+model = dict(test_cfg=dict(rcnn=dict(score_thr=0.15, max_per_img=50)))
+"""
+
+
+def write_images(folder, count):
+    """Draw images of 32 to 320 pixels a side, with 0 to 30 ellipses on noise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        rng = np.random.default_rng(index)
+        height, width = rng.integers(32, 321, 2).tolist()
+        pixels = rng.integers(0, 60, (height, width, 3), np.uint8)
+        for _ in range(rng.integers(0, 31)):
+            center = rng.integers(0, (width, height)).tolist()
+            axes = rng.integers(2, 40, 2).tolist()
+            color = rng.integers(60, 256, 3).tolist()
+            cv2.ellipse(pixels, center, axes, rng.uniform(0, 180), 0, 360, color, -1)
+        cv2.imwrite(str(folder / f"{index:04d}.png"), pixels)
+
+
+def make_task(folder, images):
+    """Write the images, the config and the weights, and return the predict stage."""
+    data, tiny, config = folder / "shapes", folder / "tiny.py", folder / "config.py"
+    generate_shapes(data, ShapesOptions(size=64, train=2, val=1))
+    write_images(folder / "images", images)
+    text = runpy.run_path(str(TESTS / "engine" / "conftest.py"))["CONFIG"]
+    tiny.write_text(text.replace("{repository}", str(TESTS.parent)).replace("{data}", str(data)))
+    config.write_text(CHANGES.format(images=folder / "images"))
+    paths = WorkDir(folder / "run")
+    plain = stage_config(Config.fromfile(config), "predict", paths)
+    set_random_seed(0)
+    weights = folder / "teacher.pth"
+    model = MODELS.build(plain.model["module"])
+    torch.save({"state_dict": model.state_dict(), "meta": {}}, weights)
+    return StageTask("predict", plain, paths, weights)
+
+
+def resident_bytes():
+    """Return the resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+@contextlib.contextmanager
+def highest_memory():
+    """Sample the memory ten times a second; the list that is given holds the highest sample."""
+    highest, done = [resident_bytes()], threading.Event()
+
+    def sample():
+        while not done.wait(0.1):
+            highest[0] = max(highest[0], resident_bytes())
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield highest
+    finally:
+        done.set()
+        thread.join()
+
+
+def one_round(task):
+    """Run the stage into an empty store; return its highest memory and what is left, in MB."""
+    shutil.rmtree(task.work_dir.predictions, ignore_errors=True)
+    with highest_memory() as highest, contextlib.redirect_stdout(io.StringIO()):
+        predict(task, None)
+    gc.collect()
+    # The C library keeps freed pages for later; what is left are the objects that still live.
+    ctypes.CDLL(None).malloc_trim(0)
+    return highest[0] / 1e6, resident_bytes() / 1e6
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=30, help="how long to repeat the stage")
+    parser.add_argument("--warm-up", type=float, default=3, help="minutes that are not compared")
+    parser.add_argument("--images", type=int, default=60, help="images of a round")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the images and store")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")  # MMEngine's, about names of earlier rounds
+    task = make_task(arguments.work.resolve(), arguments.images)
+    start, rounds, compared = time.monotonic(), 0, []
+    while (minutes := (time.monotonic() - start) / 60) < arguments.minutes:
+        values = one_round(task)
+        rounds += 1
+        if minutes >= arguments.warm_up:
+            compared.append(values)
+        left = max(arguments.minutes - (time.monotonic() - start) / 60, 0)
+        print(
+            f"round {rounds}: highest {values[0]:.1f} MB, afterwards {values[1]:.1f} MB"
+            f"{'' if compared else ' (warm-up)'}, {left:.1f} minutes left",
+            flush=True,
+        )
+    if not compared:
+        raise SystemExit("no round began after the warm-up; give more --minutes")
+    changes = np.array(compared) / compared[0] - 1
+    worst = float(np.abs(changes).max())
+    print(
+        f"{rounds} rounds of {arguments.images} images; {len(compared)} compared: highest memory "
+        f"{changes[:, 0].min():+.2%} to {changes[:, 0].max():+.2%}, memory afterwards "
+        f"{changes[:, 1].min():+.2%} to {changes[:, 1].max():+.2%}; wanted within {TOLERANCE:.0%}"
+    )
+    return int(worst > TOLERANCE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
