@@ -50,8 +50,9 @@ CHANGES = """
 _base_ = './tiny.py'
 predict = dict(test_dataloader=dict(batch_size=2, dataset=dict(
     type='ImageFolderDataset', ann_file='', data_root='', data_prefix=dict(img='{images}'))))
-max_per_img = 50
-model = dict(test_cfg=dict(rcnn=dict(score_thr=0.15, max_per_img=50)))
+max_per_img = 1000
+tta_model = dict(tta_cfg=dict(nms=dict(iou_threshold=0.3)))
+model = dict(test_cfg=dict(rcnn=dict(nms=dict(iou_threshold=0.3), max_per_img=1000)))
 """
 
 
