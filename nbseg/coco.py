@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbseg.coco_values import canonical_id, has_mask, is_box, normalize
+from nbseg.coco_values import canonical_id, has_broken_polygon, has_mask, is_box, normalize
 from nbseg.files import read_json, replacing
 
 # pycocotools is imported in the functions that need it: the shapes set is made, and an exported
@@ -140,7 +140,7 @@ def index_coco(content: dict[str, Any], path: str | Path, masks: bool = False) -
     coco.anns = {
         annotation["id"]: annotation
         for annotation in content["annotations"]
-        if not masks or has_mask(annotation)
+        if not masks or has_mask(annotation) or has_broken_polygon(annotation)
     }
     if masks:
         _check_masks(coco, path)
@@ -160,6 +160,8 @@ def _check_masks(coco: COCO, path: str | Path) -> None:
                 "numbers"
             )
         try:
+            if has_broken_polygon(annotation):
+                raise ValueError("a polygon is not a list of pairs of finite numbers")
             coco.annToRLE(annotation)
         except (TypeError, ValueError, IndexError, KeyError) as error:
             raise ValueError(

@@ -1,6 +1,6 @@
 """Turn the values that annotation tools write into those that training and evaluation need."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -78,6 +78,12 @@ def has_mask(annotation: Mapping[str, Any]) -> bool:
     return isinstance(mask, dict) and bool(mask.get("counts")) and "size" in mask
 
 
+def has_broken_polygon(annotation: Mapping[str, Any]) -> bool:
+    """Tell whether a polygon of an annotation is not a list of pairs of finite numbers."""
+    mask = annotation.get("segmentation")
+    return isinstance(mask, list) and not all(map(_is_list_of_pairs, mask))
+
+
 def reason_left_out(annotation: Mapping[str, Any]) -> str | None:
     """Return why no mask is trained on an annotation; None if one is.
 
@@ -116,7 +122,7 @@ def area_of(annotation: Mapping[str, Any]) -> float:
         return float(annotation["area"]) if is_number(annotation["area"]) else 0.0
     mask = annotation.get("segmentation")
     if isinstance(mask, list) and has_mask(annotation):
-        return sum(_polygon_area(polygon) for polygon in mask if _is_polygon(polygon))
+        return sum(polygon_area(polygon) for polygon in mask if _is_polygon(polygon))
     if isinstance(mask, dict) and has_mask(annotation) and isinstance(mask["counts"], list):
         return float(sum(mask["counts"][1::2]))
     if isinstance(mask, dict) and has_mask(annotation):
@@ -126,11 +132,16 @@ def area_of(annotation: Mapping[str, Any]) -> float:
     return float(annotation["bbox"][2] * annotation["bbox"][3])
 
 
+def _is_list_of_pairs(polygon: Any) -> bool:
+    return isinstance(polygon, list) and len(polygon) % 2 == 0 and all(map(is_number, polygon))
+
+
 def _is_polygon(polygon: Any) -> bool:
     return isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
 
 
-def _polygon_area(polygon: list[float]) -> float:
+def polygon_area(polygon: Sequence[float]) -> float:
+    """Return the area of a polygon [x0, y0, x1, y1, ...] by the shoelace formula."""
     xs, ys = polygon[0::2], polygon[1::2]
     pairs = zip(xs, ys, [*xs[1:], xs[0]], [*ys[1:], ys[0]], strict=True)
     return abs(sum(x0 * y1 - x1 * y0 for x0, y0, x1, y1 in pairs)) / 2

@@ -56,10 +56,8 @@ def make_config(folder, iterations):
     data, config = folder / "shapes", folder / "config.py"
     if not config.exists():
         generate_shapes(data, ShapesOptions(size=64, train=6, val=2))
-        tiny = folder / "tiny.py"
-        text = runpy.run_path(str(TESTS / "engine" / "conftest.py"))["CONFIG"]
-        text = text.replace("{repository}", str(TESTS.parent)).replace("{data}", str(data))
-        tiny.write_text(text)
+        tiny = runpy.run_path(str(TESTS / "engine" / "tiny_config.py"))
+        tiny["write_tiny_config"](folder / "tiny.py", TESTS.parent, data)
         config.write_text("_base_ = './tiny.py'" + CHANGES.format(iterations=iterations))
     return config
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from nbseg.coco_values import area_of, has_mask, normalize, reason_left_out
+from nbseg.coco_values import area_of, has_broken_polygon, has_mask, normalize, reason_left_out
 
 SQUARE = [1, 1, 5, 1, 5, 5, 1, 5]
 CONTENT = {
@@ -95,6 +95,13 @@ def test_an_absent_area_is_that_of_the_mask_or_of_the_box(mask, area):
     assert area_of(annotation) == area
     assert has_mask(annotation) == (area != 20)
     assert area_of({**annotation, "area": 3}) == 3
+
+
+@pytest.mark.parametrize("broken", [[1, 2, 3] * 3, [1, 2, 3, 4, 5, float("nan")], "x", [None] * 6])
+def test_a_polygon_is_pairs_of_finite_numbers(broken):
+    assert has_broken_polygon({"segmentation": [SQUARE, broken]})
+    for sound in ([SQUARE], [[]], [], None, {"size": [8, 9], "counts": "013"}):
+        assert not has_broken_polygon({"segmentation": sound})
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from nbseg._native import crops_from_rle
+from nbseg.coco_values import has_broken_polygon, polygon_area
 
 # Largest distance in pixels between a box and its mask: COCO's boxes enclose polygons, not pixels.
 TOLERANCE = 2.0
@@ -38,7 +39,9 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
     if not mask:
         return None
     if isinstance(mask, list):
-        if not all(map(_has_area, mask)):
+        if has_broken_polygon(annotation):
+            return "polygons that are not pairs of finite numbers"
+        if any(len(polygon) < 6 or polygon_area(polygon) == 0 for polygon in mask):
             return "degenerate polygons"
         points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in mask])
         # COCO's boxes enclose the part of an object inside the image.
@@ -52,18 +55,6 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
             return "empty masks"
         tight = np.concatenate([crop[:2], crop[:2] + crop[2:]])
     return "boxes that do not fit their masks" if (abs(box - tight) > TOLERANCE).any() else None
-
-
-def _has_area(polygon: Any) -> bool:
-    """Return whether a flat [x0, y0, x1, y1, ...] has at least three points and an area."""
-    try:
-        points = np.asarray(polygon, float)
-    except (TypeError, ValueError):
-        return False
-    if points.ndim != 1 or points.size < 6 or points.size % 2 or not np.isfinite(points).all():
-        return False
-    x, y = points.reshape(-1, 2).T
-    return bool(abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) > 0)
 
 
 def _crop(rle: dict[str, Any], height: int, width: int) -> npt.NDArray[Any] | None:

@@ -47,7 +47,7 @@ BAD = {
         r"annotations\[0\] has no 'bbox'",
     ),
     "half a polygon": (
-        lambda f: change(f["truth"], annotations=[of_first_image(segmentation=[[1, 2, 3, 4]])]),
+        lambda f: change(f["truth"], annotations=[of_first_image(segmentation=[[1, 2, 3] * 3])]),
         "annotation 7 has a segmentation that is neither polygons",
     ),
     "no box": (
@@ -65,8 +65,9 @@ BAD = {
 }
 
 
-def test_instances_without_a_mask_are_left_out(files):
-    change(files["truth"], annotations=[of_first_image(segmentation=[]), of_first_image(id=8)])
+@pytest.mark.parametrize("none", [[], [[]], [[1, 2, 3, 4]], None])
+def test_instances_without_a_mask_are_left_out(files, none):
+    change(files["truth"], annotations=[of_first_image(segmentation=none), of_first_image(id=8)])
     assert list(inputs_of(files, "truth").truth.anns) == [8]
 
 

@@ -65,8 +65,11 @@ def _image(key, value):
         ("annotations of unknown categories", _set("category_id", 12)),
         ("degenerate polygons", _set("segmentation", [[1, 1, 5, 5]])),
         ("degenerate polygons", _set("segmentation", [[1, 1, 5, 5, 9, 9]])),
-        ("degenerate polygons", _set("segmentation", [[1, 1, 5, 5, 9]])),
-        ("degenerate polygons", _set("segmentation", [[1, 1, 5, 1, 5, float("nan")]])),
+        ("polygons that are not pairs of finite numbers", _set("segmentation", [[1, 1, 5, 5, 9]])),
+        (
+            "polygons that are not pairs of finite numbers",
+            _set("segmentation", [[1, 1, 5, 1, 5, float("nan")]]),
+        ),
         ("boxes that do not fit their masks", _set("segmentation", [[1, 1, 5, 1, 5, 5]])),
         ("boxes without area", _set("bbox", [1, 1, 0, 5])),
         ("boxes less than a pixel wide or high", _set("bbox", [1, 1, 0.9, 5])),

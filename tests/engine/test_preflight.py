@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from tiny_config import write_tiny_config
 
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.errors import StageError
@@ -12,12 +13,10 @@ from nbseg.errors import StageError
 @pytest.fixture
 def run(tmp_path, repository):
     """A config and a set of its own, to be changed; no stage runs."""
-    from conftest import CONFIG
-
     data = tmp_path / "shapes"
     generate_shapes(data, ShapesOptions(size=64, train=6, val=2))
     config = tmp_path / "tiny.py"
-    config.write_text(CONFIG.replace("{repository}", str(repository)).replace("{data}", str(data)))
+    write_tiny_config(config, repository, data)
     return SimpleNamespace(config=config, data=data, work_dir=tmp_path / "run")
 
 

@@ -16,9 +16,10 @@ MASKS = 5000
 # With these problems a stage fails or goes wrong; the others are warnings.
 REFUSED = (
     *("images that share an id", "annotations that share an id", "categories that share an id"),
-    *("categories that share a name", "annotations of unknown images"),
+    *("images that share a name", "categories that share a name"),
+    "annotations of unknown images",
     *("annotations of unknown categories", "boxes that are not four numbers"),
-    "run lengths that do not fit the image",
+    *("run lengths that do not fit the image", "polygons that are not pairs of finite numbers"),
 )
 
 
