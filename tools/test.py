@@ -55,15 +55,15 @@ def run(arguments: argparse.Namespace) -> None:
     try:
         config = read_config(arguments.config, arguments.cfg_options)
         plain = student_config(config, arguments.work_dir)
-        init_processes(arguments.launcher, plain)
-        distribute(plain, arguments.launcher)
-        results = arguments.out or str(Path(arguments.work_dir) / "predictions")
-        coco_evaluator(plain).outfile_prefix = results
         exported = Path(arguments.checkpoint).suffix == ".onnx"
         if arguments.tta and exported:
             raise ValueError("--tta needs the checkpoint; an exported model predicts only one view")
         if arguments.launcher != "none" and exported:
             raise ValueError("one process tests an exported model; remove --launcher")
+        init_processes(arguments.launcher, plain)
+        distribute(plain, arguments.launcher)
+        results = arguments.out or str(Path(arguments.work_dir) / "predictions")
+        coco_evaluator(plain).outfile_prefix = results
         if arguments.tta:
             predict_with_tta(plain)
         if not Path(arguments.checkpoint).is_file():

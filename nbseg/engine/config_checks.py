@@ -11,7 +11,6 @@ from nbseg.config.names import names_in
 from nbseg.config.plain_config import RUNNER_KEYS
 from nbseg.config.sections import FILES
 from nbseg.datasets.splits import write_split
-from nbseg.engine.data_checks import check_batches
 from nbseg.pseudo.labels import make_pseudo_labels
 
 # Sections that override keys of the config.
@@ -79,6 +78,26 @@ def check_stage(stage: str, plain: Config) -> None:
                 "correct it, or iterations, batch_size or num_workers, from which it follows"
             )
     check_batches(stage, plain)
+
+
+def check_batches(stage: str, plain: Config) -> None:
+    """Refuse a batch without images of one source: MMDetection's sampler would never return.
+
+    Raises:
+        ValueError: the batch size is too small for the sampler's ``source_ratio``.
+    """
+    sampler = (plain.get("train_dataloader") or {}).get("sampler") or {}
+    ratio = sampler.get("source_ratio")
+    if not ratio:
+        return
+    size = sampler["batch_size"]
+    counts = [int(size * part / sum(ratio)) for part in ratio]
+    counts[0] = size - sum(counts[1:])
+    if min(counts) < 1:
+        raise ValueError(
+            f"stage {stage}: a batch of {size} at source_ratio {list(ratio)} would hold {counts} "
+            "labeled and pseudo-labeled images; raise batch_size until each is at least 1"
+        )
 
 
 def _check_label(label: Mapping[str, Any]) -> None:

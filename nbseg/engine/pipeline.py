@@ -8,7 +8,6 @@ from mmengine.dist import barrier, is_main_process
 
 from nbseg.config.plain_config import coco_evaluator
 from nbseg.engine.config_checks import check_config, check_stage
-from nbseg.engine.data_checks import check_data, check_labeled, check_overlap
 from nbseg.engine.manifest import Manifest, relevant_keys
 from nbseg.engine.preflight.run import preflight
 from nbseg.engine.processes import distribute, init_processes
@@ -16,6 +15,7 @@ from nbseg.engine.splitting import split_annotations
 from nbseg.engine.stages import (
     STAGES,
     TRAINING_STAGES,
+    refuse_outdated,
     replaced_by_user,
     stage_config,
     teacher_checkpoint,
@@ -80,8 +80,7 @@ class Pipeline:
                 check_stage(name, resolved)
             if STAGES[name].trains:
                 set_training_options(resolved, amp, auto_scale_lr)
-                results = str(self.work_dir.test_results(name))
-                coco_evaluator(resolved).outfile_prefix = results
+                coco_evaluator(resolved).outfile_prefix = str(self.work_dir.test_results(name))
         for name in self.stages:
             if self._kept(name):
                 self._manifest(name).refuse_changes(keys=self._keys(name))
@@ -94,8 +93,7 @@ class Pipeline:
         """
         for name in self.stages:
             if self._kept(name):
-                inputs = STAGES[name].inputs(self._task(name))
-                self._manifest(name).refuse_changes(inputs=inputs)
+                self._manifest(name).refuse_changes(inputs=STAGES[name].inputs(self._task(name)))
 
     def prepare(self) -> list[str]:
         """Check configs and data before any stage starts; return the lines of a plan.
@@ -108,19 +106,20 @@ class Pipeline:
         if is_main_process():
             split_annotations(self.settings, self.work_dir)
         barrier()
-        self._check_data()
-        plan = [f"[{n}] {'is kept' if self._kept(n) else 'would start'}" for n in self.stages]
+        tasks = [self._task(name) for name in self.stages if not self._up_to_date(name)]
+        starting = {task.stage for task in tasks}
+        plan = [f"[{n}] {'would start' if n in starting else 'is kept'}" for n in self.stages]
         if is_main_process():
-            running = {n: c for n, c in self.configs.items() if not self._kept(n)}
-            plan += preflight(running, self.settings.label.classes, self.work_dir.pseudo_labels)
+            refuse_outdated(self.stages, starting)
+            plan += preflight(self.config, self.settings, tasks)
         barrier()
+        check_weights([task for task in tasks if task.stage != "label"])
         return plan
 
     def run(self) -> dict[str, dict[str, float]]:
         """Run the unfinished stages, and return the metrics of every trained stage."""
-        for line in self.prepare():
-            if line.startswith("warning"):
-                _announce(line)
+        for warning in filter(lambda line: line.startswith("warning"), self.prepare()):
+            _announce(warning)
         for name in self.stages:
             self._run_stage(name)
         return self.metrics()
@@ -138,7 +137,6 @@ class Pipeline:
         if self._up_to_date(name):
             _announce(f"[{name}] finished before, kept ({manifest.path.parent})")
             return
-        manifest.refuse_missing(name, inputs)
         # A finished stage that comes here has other unlabeled images than before.
         resumed = manifest.started and (self.resume or manifest.finished)
         continued = resumed and stage.resumes and name not in self.redo
@@ -160,22 +158,11 @@ class Pipeline:
             write_json(self.work_dir.metrics, self.metrics(), indent=1)
         barrier()
 
-    def _check_data(self) -> None:
-        plain = {name: config for name, config in self.configs.items() if name != "label"}
-        check_data(plain, {self.work_dir.pseudo_labels, self.work_dir.checkpoint("teacher")})
-        if "label" in self.stages:
-            check_labeled(self.settings.label)
-        predicts = "predict" in self.stages and not self._up_to_date("predict")
-        if predicts and is_main_process() and not self.config.get("allow_overlap"):
-            teacher = stage_config(self.config, "teacher", self.work_dir)
-            check_overlap(teacher, plain["predict"])
-        check_weights([self._task(name) for name in plain if not self._kept(name)])
-
     def _kept(self, name: str) -> bool:
         return self._manifest(name).finished and name not in self.redo
 
     def _up_to_date(self, name: str) -> bool:
-        inputs = STAGES[name].inputs(self._task(name))
+        inputs = STAGES[name].inputs(self._task(name)) if self._kept(name) else {}
         return self._kept(name) and not self._manifest(name).has_other_images(inputs)
 
     def _task(self, name: str) -> StageTask:

@@ -7,7 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from nbseg.checkpoint import load_strictly
-from nbseg.engine.data_checks import annotation_files
+from nbseg.engine.data_sets import annotation_files, image_folder
 from nbseg.engine.manifest import GROWING, Manifest
 from nbseg.engine.pseudo_report import write_pseudo_report
 from nbseg.engine.task import StageTask
@@ -35,10 +35,7 @@ def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
 def prediction_inputs(task: StageTask) -> dict[str, Path]:
     """Return the files that the predict stage reads, and a folder of images, by name."""
     dataset = task.config.test_dataloader.dataset
-    folder = Path(dataset.get("data_root") or "") / (dataset.get("data_prefix") or {}).get(
-        "img", ""
-    )
-    paths = annotation_files(dataset) or [folder]
+    paths = annotation_files(dataset) or [image_folder(dataset)]
     images = {f"{GROWING} {number}": path for number, path in enumerate(paths)}
     return {"teacher checkpoint": task.teacher_checkpoint, **images}
 

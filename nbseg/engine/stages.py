@@ -1,6 +1,6 @@
 """Define the stages of a run as values of ``STAGES``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from nbseg.engine.pseudo_labeling import label, label_inputs, predict, predictio
 from nbseg.engine.task import StageTask
 from nbseg.engine.training import train, training_inputs
 from nbseg.engine.work_dir import WorkDir
+from nbseg.errors import StageError
 
 # Config keys that runners do not read.
 SETTINGS = frozenset({"label", "report", "split", "visualizer"})
@@ -146,3 +147,21 @@ def replaced_by_user(config: Config, name: str) -> bool:
     if name == "teacher":
         return user_file(config, "teacher", "checkpoint") is not None
     return name in ("predict", "label") and user_file(config, "label", "ann_file") is not None
+
+
+def refuse_outdated(stages: Sequence[str], starting: Set[str]) -> None:
+    """Refuse to keep a finished stage whose input will be made anew.
+
+    Args:
+        stages: the requested stages.
+        starting: those of ``stages`` that will run; the others are finished.
+
+    Raises:
+        StageError: a finished stage needs a stage that will run.
+    """
+    for name in stages:
+        if name not in starting and (needed := starting & set(STAGES[name].needs)):
+            raise StageError(
+                f"stage {name} is finished, but stage {min(needed)}, whose output it reads, would "
+                f"start again. Re-run both (--redo {name}), or leave one out of --stages"
+            )

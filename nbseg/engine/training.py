@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from nbseg.checkpoint import publish
 from nbseg.deploy.detector import load_detector
-from nbseg.engine.data_checks import annotation_files
+from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.non_finite_loss import NonFiniteLossHook
 from nbseg.engine.task import StageTask
 from nbseg.engine.training_checkpoints import latest_checkpoint, remove_partial_checkpoints

@@ -9,7 +9,7 @@ from typing import Any
 
 from nbseg.datasets.check_coco import NOTE, Problem, image_problems
 from nbseg.errors import StageError
-from nbseg.images import read_image
+from nbseg.images import image_names, read_image
 
 # More headers and pictures would take longer than seconds on a large set or a network drive.
 HEADERS = 2000
@@ -47,12 +47,30 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
     ]
     bad = {which.split(": ")[0] for _, which in broken}
     broken += _broken_bodies(folder, [n for n in names if n not in bad])
+    return _answer(broken, len(looked_at), folder, what, lenient)
+
+
+def check_folder(folder: Path, what: str) -> list[str]:
+    """Decode up to 8 images of a folder without a json; return its line and a warning.
+
+    Raises:
+        FileNotFoundError: there is no image in the folder.
+        StageError: no decoded image is sound.
+    """
+    names = image_names(folder)
+    broken = _broken_bodies(folder, names)
+    looked_at = min(BODIES, len(names))
+    return [f"{what}: {len(names)} images", _answer(broken, looked_at, folder, what, True)]
+
+
+def _answer(broken: list[Problem], count: int, folder: Path, what: str, lenient: bool) -> str:
+    """Return a warning about broken images, or refuse them; ``count`` images were looked at."""
     if not broken:
         return ""
     text = f"{what}: {len(broken)} {broken[0][0]}, the first: {broken[0][1]} in {folder}"
-    if lenient and len(broken) < len(looked_at):
+    if lenient and len(broken) < count:
         return f"warning: {text}"
-    raise StageError(f"{text}; replace them, or remove them from the json")
+    raise StageError(f"{text}; replace them, or take them out of the set")
 
 
 def _missing(folder: Path, names: Sequence[str]) -> list[str]:

@@ -1,57 +1,81 @@
 """Run all checks on the data sets of the stages that will run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from nbseg.engine.data_checks import annotation_files, leaves
-from nbseg.engine.preflight.images import check_images
+from nbseg.engine.data_sets import annotation_files, image_folder, leaves
+from nbseg.engine.preflight.files import check_files
+from nbseg.engine.preflight.images import check_folder, check_images
 from nbseg.engine.preflight.jsons import check_annotations, check_objects, read_checked
+from nbseg.engine.preflight.label import check_labeled
 from nbseg.engine.preflight.model import check_num_classes, max_per_img, warn_of_many_objects
+from nbseg.engine.preflight.overlap import check_overlap
 from nbseg.engine.preflight.truth import check_truth
+from nbseg.engine.stages import stage_config
+from nbseg.engine.task import StageTask
 from nbseg.errors import StageError
 
 
-def preflight(configs: Mapping[str, Config], classes: list[str], pseudo: Path) -> list[str]:
-    """Check the jsons and images that the stages will read, the models and the evaluators.
+def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> list[str]:
+    """Check the files, jsons and images that the stages will read, the models and evaluators.
 
     Args:
-        configs: resolved configs of the stages that will run.
-        classes: class names in the order of the labels.
-        pseudo: json of pseudo-labels, which the stage ``label`` makes.
+        config: the user's config.
+        settings: the resolved config of the stage ``label``.
+        tasks: the stages that will run, in order.
 
     Returns:
         A line for each data set, and one for each warning, which starts with "warning".
 
     Raises:
+        FileNotFoundError: a file or a folder is missing.
         StageError: a stage would fail or go wrong; the message names the file and what to do.
     """
+    check_files(tasks)
+    configs = {task.stage: task.config for task in tasks}
+    if configs.pop("label", None):
+        check_labeled(settings.label)
+    classes = settings.label.classes
+    made = {task.work_dir.pseudo_labels for task in tasks if task.stage == "label"}
     lines: dict[str, None] = {}
-    seen: set[tuple[str, Path, str]] = set()
+    seen: set[tuple[str, Path, Path]] = set()
     for stage, plain in configs.items():
-        if stage == "label":
-            continue
         model = plain.model.get("module", plain.model)
         check_num_classes(model, classes, stage)
         for role, leaf in _data_sets(stage, plain):
-            paths = annotation_files(leaf)
-            if not paths or (paths[0] == pseudo and "label" in configs) or not paths[0].exists():
+            folder = image_folder(leaf)
+            path = next(iter(annotation_files(leaf)), folder)
+            if (role, path, folder) in seen or path in made:
                 continue
-            folder = Path(leaf.get("data_root") or "") / (leaf.get("data_prefix") or {}).get(
-                "img", ""
-            )
-            if (role, paths[0], str(folder)) in seen:
-                continue
-            seen.add((role, paths[0], str(folder)))
-            what = f"{role} set {paths[0]}"
-            content = read_checked(paths[0], what)
-            new = _check_set(role, leaf, content, folder, classes, what)
-            new += _check_limits(role, leaf, content, plain, max_per_img(model), what)
-            for line in new:
+            seen.add((role, path, folder))
+            for line in _check_leaf(role, leaf, path, folder, plain, classes):
                 lines.setdefault(line)
+    if "predict" in configs and not config.get("allow_overlap"):
+        teacher = stage_config(config, "teacher", tasks[0].work_dir)
+        check_overlap(teacher, configs["predict"])
     return [line for line in lines if line]
+
+
+def _check_leaf(
+    role: str,
+    leaf: dict[str, Any],
+    path: Path,
+    folder: Path,
+    plain: Config,
+    classes: list[str],
+) -> list[str]:
+    what = f"{role} set {path}"
+    if leaf.get("type") == "ImageFolderDataset":
+        return check_folder(folder, what)
+    if path == folder:
+        return []  # only the data set itself knows where its annotations are
+    content = read_checked(path, what)
+    lines = _check_set(role, leaf, content, folder, classes, what)
+    model = plain.model.get("module", plain.model)
+    return lines + _check_limits(role, leaf, content, plain, max_per_img(model), what)
 
 
 def _check_set(

@@ -3,7 +3,12 @@
 import pytest
 from mmengine.config import Config
 
-from nbseg.engine.data_checks import annotation_files, check_batches, check_data, check_labeled
+from nbseg.engine.config_checks import check_batches
+from nbseg.engine.data_sets import annotation_files
+from nbseg.engine.preflight.files import check_files
+from nbseg.engine.preflight.label import check_labeled
+from nbseg.engine.task import StageTask
+from nbseg.engine.work_dir import WorkDir
 from nbseg.errors import StageError
 
 
@@ -18,12 +23,23 @@ def test_annotation_files_of_wrapped_data_sets():
 
 
 def test_absent_data_is_named_and_what_stages_make_is_not(tmp_path):
-    made = tmp_path / "pseudo_labels.json"
-    dataset = dict(ann_file=str(made), data_prefix=dict(img=str(tmp_path)))
-    configs = {"student": Config(dict(train_dataloader=dict(dataset=dataset)))}
-    check_data(configs, {made})
-    with pytest.raises(FileNotFoundError, match=r"pseudo_labels\.json \(train_dataloader of"):
-        check_data(configs, set())
+    work_dir = WorkDir(tmp_path / "run")
+
+    def task(stage, path):
+        dataset = dict(ann_file=str(path), data_prefix=dict(img=str(tmp_path)))
+        config = dict(train_dataloader=dict(dataset=dataset), label=dict(labeled_json=str(path)))
+        return StageTask(stage, Config(config), work_dir, work_dir.checkpoint("teacher"))
+
+    here = tmp_path / "labeled.json"
+    here.write_text("{}")
+    work_dir.folder("predict").mkdir(parents=True)
+    work_dir.manifest("predict").write_text("{}")
+    label, student = task("label", here), task("student", work_dir.pseudo_labels)
+    check_files([label, student])
+    with pytest.raises(FileNotFoundError, match=r"stage student: missing .*pseudo_labels\.json"):
+        check_files([student])
+    with pytest.raises(FileNotFoundError, match=r"absent\.json \(train_dataloader of stage"):
+        check_files([task("teacher", tmp_path / "absent.json")])
 
 
 @pytest.mark.parametrize(("size", "ratio"), [(1, [1, 1]), (2, [2, 1]), (3, [1, 3, 1])])

@@ -1,0 +1,29 @@
+"""Find the data sets of a config and their files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the data sets inside concatenations and repetitions."""
+    inner = [dataset.get("dataset"), *(dataset.get("datasets") or ())]
+    if not any(inner):
+        yield dataset
+    for wrapped in filter(None, inner):
+        yield from leaves(wrapped)
+
+
+def annotation_files(dataset: dict[str, Any]) -> list[Path]:
+    """Return the annotation files of a data set config, including those of wrapped data sets."""
+    return [
+        Path(leaf.get("data_root") or "") / leaf["ann_file"]
+        for leaf in leaves(dataset)
+        if leaf.get("ann_file")
+    ]
+
+
+def image_folder(leaf: dict[str, Any]) -> Path:
+    """Return the folder of the images of a data set that wraps no other."""
+    prefix: dict[str, str] = leaf.get("data_prefix") or {}
+    return Path(leaf.get("data_root") or "") / prefix.get("img", "")

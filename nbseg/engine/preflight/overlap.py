@@ -1,0 +1,44 @@
+"""Check that no image is both labeled and unlabeled."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from nbseg.datasets.overlap import overlapping_images
+from nbseg.engine.data_sets import annotation_files, leaves
+from nbseg.errors import StageError
+from nbseg.registry import DATASETS
+
+
+def check_overlap(teacher: Config, predict: Config) -> None:
+    """Refuse unlabeled images that are also labeled: their labels would contradict each other.
+
+    Args:
+        teacher: plain config of the teacher, which names the labeled images.
+        predict: plain config of the predict stage, which names the unlabeled images.
+
+    Raises:
+        StageError: some images are in both sets, as the same file or as copies.
+    """
+    labeled, unlabeled = teacher.train_dataloader.dataset, predict.test_dataloader.dataset
+    pairs = overlapping_images(_image_paths(labeled), _image_paths(unlabeled))
+    if pairs:
+        first = "; ".join(
+            str(twin) if twin == path else f"{twin} = {path}" for twin, path in pairs[:5]
+        )
+        raise StageError(
+            f"{len(pairs)} unlabeled images are also labeled: {first}"
+            f"{'; ...' if len(pairs) > 5 else ''}. Remove them from the unlabeled set, or accept "
+            "them with --cfg-options allow_overlap=True"
+        )
+
+
+def _image_paths(dataset: dict[str, Any]) -> Iterator[str]:
+    for leaf in leaves(dataset):
+        if leaf.get("ann_file") and not all(map(Path.exists, annotation_files(leaf))):
+            continue
+        images = DATASETS.build({**leaf, "pipeline": [], "filter_cfg": None, "test_mode": True})
+        for index in range(len(images)):
+            yield images.get_data_info(index)["img_path"]
