@@ -20,6 +20,26 @@ from nbseg.experiments.row_runs import run_of_row
 from nbseg.experiments.table_page import heading, markdown
 from nbseg.experiments.tables import TABLES, Row, Table
 
+# The config of the small scale, with a smaller network that predicts fewer images.
+CONFIG = """
+_base_ = '{config}'
+extractor = dict(out_channels=16)
+mask_head_cfg = dict(in_channels=16, conv_out_channels=8)
+mask_head = dict(num_convs=1, **mask_head_cfg)
+plain_mask_head = dict(num_convs=1, **mask_head_cfg)
+model = dict(
+    backbone=dict(base_channels=8, stem_channels=8),
+    neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
+    rpn_head=dict(in_channels=16, feat_channels=16),
+    roi_head=dict(
+        bbox_roi_extractor=extractor,
+        bbox_head=dict(in_channels=16, conv_out_channels=16, fc_out_channels=32),
+        mask_roi_extractor=extractor),
+    train_cfg=dict(
+        rpn_proposal=dict(nms_pre=50, max_per_img=30), rcnn=dict(sampler=dict(num=16))),
+    test_cfg=dict(rpn=dict(nms_pre=50, max_per_img=30), rcnn=dict(max_per_img=10)))
+predict = dict(test_dataloader=dict(dataset=dict(indices=8)))
+"""
 # Of the tables with many rows, one row for each switch.
 ROWS = {
     1: ["supervised-strong-20", "ours-focal-20"],
@@ -31,15 +51,18 @@ ROWS = {
 
 
 @pytest.fixture(scope="module")
-def reproduce(repository, one_thread):
+def reproduce(repository, one_thread, tmp_path_factory):
     """Return the tool's main function, which returns the exit status, on a few small images.
 
     The runs are forks of this process.
     """
     main = runpy.run_path(str(repository / "tools" / "reproduce.py"))["main"]
+    config = tmp_path_factory.mktemp("config") / "tiny.py"
+    config.write_text(CONFIG.replace("{config}", str(repository / small_scale.CONFIG)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
         patch.chdir(repository)
+        patch.setattr(small_scale, "CONFIG", str(config))
         patch.setattr(small_scale, "TRAINING", ShapesOptions(size=64, train=50, val=1))
         patch.setattr(small_scale, "UNLABELED", ShapesOptions(size=64, train=4, val=1, seed=1))
         yield lambda *arguments: main([str(argument) for argument in arguments])
