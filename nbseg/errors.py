@@ -1,4 +1,7 @@
-"""The error for problems that a user can solve, in contrast to bugs."""
+"""The error for problems that a user can solve, in contrast to bugs, and how to build nbseg."""
+
+# Builds the compiled functions, in nbseg's source folder.
+BUILD = "pip install --no-build-isolation -e ."
 
 
 class StageError(ValueError):

@@ -14,7 +14,7 @@ LAYERS = (
     ("visualization",),
     ("ops",),
     ("structures", "config"),
-    ("coco", "checkpoint"),
+    ("coco", "checkpoint", "built"),
     ("images", "errors", "files", "registry", "coco_values"),
     ("_native",),
     ("__init__",),

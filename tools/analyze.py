@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import nbseg.built  # noqa: F401
 from nbseg.analysis.comparison import write_comparison
 from nbseg.analysis.model_noise import analyze_models
 from nbseg.analysis.noise_analysis import NoiseAnalysis

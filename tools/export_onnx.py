@@ -23,6 +23,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at imp
 from mmengine.config import Config
 from mmengine.utils import track_iter_progress
 
+import nbseg.built  # noqa: F401
 from nbseg.config.options import add_config_options
 from nbseg.config.plain_config import student_config
 from nbseg.config.reading import read_config

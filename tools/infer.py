@@ -19,6 +19,7 @@ from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
 
+import nbseg.built  # noqa: F401
 from nbseg.deploy.coco_predictions import CocoPredictions
 from nbseg.deploy.drawing import PictureFolder
 from nbseg.deploy.inputs import find_files, is_video, read_frames

@@ -116,6 +116,7 @@ def folder(args: argparse.Namespace) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
+    import nbseg.built  # noqa: F401
     from nbseg.datasets.check_coco import check_coco
     from nbseg.datasets.converters.samples import write_samples
     from nbseg.datasets.converters.summary import describe

@@ -18,6 +18,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at imp
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
+import nbseg.built  # noqa: F401
 from nbseg.checkpoint import load_strictly
 from nbseg.config.options import add_config_options
 from nbseg.config.plain_config import coco_evaluator, predict_with_tta, student_config

@@ -16,6 +16,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at imp
 
 from mmengine.dist import is_main_process
 
+import nbseg.built  # noqa: F401
 from nbseg.config.options import add_config_options
 from nbseg.config.reading import read_config
 from nbseg.engine.pipeline import Pipeline

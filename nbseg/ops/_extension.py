@@ -5,7 +5,7 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
-BUILD = "pip install --no-build-isolation -e ."
+from nbseg.errors import BUILD
 
 try:
     import_module("nbseg._C")
