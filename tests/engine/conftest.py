@@ -1,6 +1,8 @@
 """A run of all stages on a tiny generated set, made once."""
 
 import contextlib
+import copy
+import functools
 import io
 import runpy
 import shutil
@@ -27,6 +29,10 @@ def _run_tool(script, *arguments):
     finally:
         sys.argv = before
     return printed.getvalue()
+
+
+# Each test changes a copy.
+_read = functools.cache(Config.fromfile)
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +74,8 @@ def make_pipeline():
     """Build the pipeline of a run: ``make_pipeline(run, {"key": value}, stages=..., ...)``."""
 
     def make(run, changes=None, stages=DEFAULT_STAGES, **options):
-        config = Config.fromfile(run.config)
-        config.merge_from_dict(changes or {})
+        config = copy.deepcopy(_read(run.config))
+        config.merge_from_dict({**getattr(run, "changes", {}), **(changes or {})})
         return Pipeline(config, run.work_dir, stages, **options)
 
     return make

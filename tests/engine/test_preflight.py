@@ -1,6 +1,7 @@
 """What is wrong with data and configs is named before the first training."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -10,14 +11,23 @@ from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.errors import StageError
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory, repository):
+    """The config and the folder of a sound set."""
+    folder = tmp_path_factory.mktemp("sound")
+    generate_shapes(folder / "shapes", ShapesOptions(size=64, train=6, val=2))
+    write_tiny_config(folder / "tiny.py", repository, folder / "shapes")
+    return folder / "tiny.py", folder / "shapes"
+
+
 @pytest.fixture
-def run(tmp_path, repository):
-    """A config and a set of its own, to be changed; no stage runs."""
-    data = tmp_path / "shapes"
-    generate_shapes(data, ShapesOptions(size=64, train=6, val=2))
-    config = tmp_path / "tiny.py"
-    write_tiny_config(config, repository, data)
-    return SimpleNamespace(config=config, data=data, work_dir=tmp_path / "run")
+def run(tmp_path, sound):
+    """A set of its own, to be changed; no stage runs."""
+    config, original = sound
+    data = shutil.copytree(original, tmp_path / "shapes")
+    return SimpleNamespace(
+        config=config, data=data, work_dir=tmp_path / "run", changes={"data_root": str(data)}
+    )
 
 
 def _change(run, name, change):

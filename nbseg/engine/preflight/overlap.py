@@ -39,6 +39,7 @@ def _image_paths(dataset: dict[str, Any]) -> Iterator[str]:
     for leaf in leaves(dataset):
         if leaf.get("ann_file") and not all(map(Path.exists, annotation_files(leaf))):
             continue
-        images = DATASETS.build({**leaf, "pipeline": [], "filter_cfg": None, "test_mode": True})
+        read = {"pipeline": [], "filter_cfg": None, "test_mode": True, "serialize_data": False}
+        images = DATASETS.build({**leaf, **read})
         for index in range(len(images)):
             yield images.get_data_info(index)["img_path"]

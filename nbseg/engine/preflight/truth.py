@@ -43,6 +43,7 @@ def check_truth(dataset: dict[str, Any], evaluator: dict[str, Any], what: str) -
                 "data_root": "",
                 "pipeline": [],
                 "lazy_init": False,
+                "serialize_data": False,
             }
             truth = DATASETS.build(leaf)
             metric = METRICS.build(
