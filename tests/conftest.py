@@ -30,7 +30,7 @@ SLOW_FILES = {
     *("configs/test_figure5_configs.py", "configs/test_plain_configs.py"),
     *("configs/test_configs.py", "configs/test_reproduced_rows.py", "csrc/test_ctest.py"),
     *("csrc/test_nvcc.py", "datasets/test_prepare_data.py", "deploy/test_fresh_environment.py"),
-    *("deploy/test_parity.py", "test_kills.py"),
+    *("deploy/test_parity.py", "test_kills.py", "test_process_runs.py"),
     *("deploy/test_traced_detector.py", "engine/test_pseudo_label_loop.py"),
     *("experiments/test_job_queue.py", "models/test_comparison_models.py"),
     *("ops/test_cpu_capability.py", "tools/test_benchmark.py", "tools/test_reproduce.py"),

@@ -14,33 +14,24 @@ with the same folder, it goes on after the last finished run.
 """
 
 import argparse
-import gc
 import hashlib
 import json
 import os
 import random
 import re
-import runpy
 import shutil
 import signal
 import sys
 import time
 from pathlib import Path
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from forked_runs import fork_train, prepare_to_fork, write_tiny_config
 
-import torch
-from yapf.yapflib import yapf_api
-
-import nbseg.register  # noqa: F401  attempts are forked, so that they need not import it again
 from nbseg.checkpoint import read_checkpoint
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.engine.work_dir import WorkDir
 from nbseg.pseudo.predictions import PredictionStore
 
-TESTS = Path(__file__).resolve().parent
-TRAIN = TESTS.parent / "tools" / "train.py"
 TRAINED = ("control", "teacher", "student")
 # Checkpoints are fewer than iterations, so that a resumed training repeats some.
 CHANGES = """
@@ -53,39 +44,16 @@ default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=2), logger=dict(
 
 def make_config(folder, iterations):
     """Write the set and the config of all runs, and return the config's path."""
-    data, config = folder / "shapes", folder / "config.py"
-    if not config.exists():
+    data = folder / "shapes"
+    if not data.exists():
         generate_shapes(data, ShapesOptions(size=64, train=6, val=2))
-        tiny = runpy.run_path(str(TESTS / "engine" / "tiny_config.py"))
-        tiny["write_tiny_config"](folder / "tiny.py", TESTS.parent, data)
-        config.write_text("_base_ = './tiny.py'" + CHANGES.format(iterations=iterations))
-    return config
+    return write_tiny_config(folder, data, CHANGES.format(iterations=iterations))
 
 
 def start(config, work_dir, workers, log):
     """Fork a process that leads its own group and runs tools/train.py; return its id."""
-    process = os.fork()
-    if process:
-        return process
-    status = 1
-    try:
-        os.setsid()
-        for stream in (1, 2):
-            os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
-        # Laying out configs neatly would take most of a tiny training.
-        yapf_api.FormatCode = lambda text, **style: (text, True)
-        options = (f"num_workers={workers}", f"persistent_workers={workers > 0}")
-        arguments = ["--work-dir", work_dir, "--resume", "--cfg-options", *options]
-        sys.argv = [str(TRAIN), str(config), *map(str, arguments)]
-        runpy.run_path(str(TRAIN), run_name="__main__")
-        status = 0
-    except SystemExit as refusal:
-        print(refusal)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        os._exit(status)
+    options = (f"num_workers={workers}", f"persistent_workers={workers > 0}")
+    return fork_train([config, "--work-dir", work_dir, "--resume", "--cfg-options", *options], log)
 
 
 def finishes(process, log, moment=None):
@@ -199,12 +167,7 @@ def main():
     arguments = parser.parse_args()
     folder = arguments.work.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
-    # What takes long in an attempt is done once: deterministic mode imports half of PyTorch, and
-    # MMEngine collects garbage for each data set, for which modules are best left out.
-    torch.use_deterministic_algorithms(True)
-    gc.collect()
-    gc.freeze()
+    prepare_to_fork()
     config = make_config(folder, arguments.iterations)
     reference = reference_run(config, folder)
     print(f"reference: {reference['starts']['end']:.1f} s, {len(reference['digests'])} results")

@@ -13,7 +13,9 @@ from nbseg.config.sections import resolve
 RUNNER_KEYS = frozenset(
     {
         *(set(signature(Runner.__init__).parameters) - {"self", "cfg"}),
-        *("model_wrapper_cfg", "find_unused_parameters", "sync_bn"),  # read from its config
+        # Runner reads these from its config.
+        *("model_wrapper_cfg", "find_unused_parameters", "sync_bn"),
+        *("compile", "activation_checkpointing", "efficient_conv_bn_eval"),
         *("custom_imports", "tta_model", "tta_pipeline"),
     }
 )
@@ -21,6 +23,7 @@ TRAINING_KEYS = frozenset(
     {
         *("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr"),
         *("val_dataloader", "val_cfg", "val_evaluator", "load_from", "resume"),
+        *("compile", "activation_checkpointing", "efficient_conv_bn_eval"),
     }
 )
 

@@ -5,7 +5,9 @@ from difflib import get_close_matches
 from inspect import signature
 from typing import Any
 
+from mmdet.registry import MODEL_WRAPPERS
 from mmengine.config import Config
+from torch.nn.parallel import DistributedDataParallel
 
 from nbseg.config.names import names_in
 from nbseg.config.plain_config import RUNNER_KEYS
@@ -35,7 +37,8 @@ def check_config(config: Config, settings: Config) -> None:
 
     Raises:
         ValueError: a key is unknown; the message names the keys that are meant. Or ``classes`` is
-            not a list of different names, or a threshold is not between 0 and 1.
+            not a list of different names, a threshold is not between 0 and 1, or the config asks
+            for a runner or a model wrapper that cannot run the stages.
     """
     content = config.to_dict()
     classes = content.get("classes", [])
@@ -48,6 +51,8 @@ def check_config(config: Config, settings: Config) -> None:
                 f"the section {section} has the unknown key {unknown[0]!r}; its keys are "
                 f"{', '.join(sorted(allowed))}"
             )
+    for section in (content, *(content.get(name) or {} for name in OVERRIDING)):
+        _check_runner(section)
     known = {*content, *RUNNER_KEYS, *FILES, *names_in(content)}
     for section in OVERRIDING:
         for key in content.get(section) or {}:
@@ -98,6 +103,20 @@ def check_batches(stage: str, plain: Config) -> None:
             f"stage {stage}: a batch of {size} at source_ratio {list(ratio)} would hold {counts} "
             "labeled and pseudo-labeled images; raise batch_size until each is at least 1"
         )
+
+
+def _check_runner(keys: Mapping[str, Any]) -> None:
+    """Refuse what would train otherwise than with a whole copy of the model in each process."""
+    advice = "the stages train with MMEngine's Runner and DistributedDataParallel; remove this key"
+    if "strategy" in keys or keys.get("runner_type", "Runner") != "Runner":
+        key = "strategy" if "strategy" in keys else "runner_type"
+        raise ValueError(
+            f"the config has {key} = {keys[key]!r}, for MMEngine's FlexibleRunner, but {advice}"
+        )
+    wrapper = (keys.get("model_wrapper_cfg") or {}).get("type", "MMDistributedDataParallel")
+    found = MODEL_WRAPPERS.get(wrapper) if isinstance(wrapper, str) else wrapper
+    if not (isinstance(found, type) and issubclass(found, DistributedDataParallel)):
+        raise ValueError(f"model_wrapper_cfg has the type {wrapper!r}, but {advice}")
 
 
 def _check_label(label: Mapping[str, Any]) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
-from mmengine.runner import Runner
 
 from nbseg.checkpoint import publish
 from nbseg.deploy.detector import load_detector
 from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.non_finite_loss import NonFiniteLossHook
+from nbseg.engine.stage_runner import MainProcessBuffersHook, StageRunner
 from nbseg.engine.task import StageTask
 from nbseg.engine.training_checkpoints import latest_checkpoint, remove_partial_checkpoints
 from nbseg.engine.weights import MatchingWeightsHook
@@ -40,7 +40,8 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
         checkpoint = latest_checkpoint(folder) if resume == "auto" else resume
         plain.load_from = checkpoint or plain.load_from
         plain.resume = checkpoint is not None
-    runner = Runner.from_cfg(plain)
+    runner = StageRunner.from_cfg(plain)
+    runner.register_hook(MainProcessBuffersHook())
     runner.register_hook(MatchingWeightsHook())
     runner.register_hook(NonFiniteLossHook())
     runner.train()
@@ -56,7 +57,7 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
     return {"metrics": metrics}
 
 
-def _trained(runner: Runner, folder: Path) -> Path | str:
+def _trained(runner: StageRunner, folder: Path) -> Path | str:
     """Return the checkpoint to publish: the best one if the config asks for it, or the last one."""
     indicators = _save_best(runner.cfg)
     info = runner.message_hub.runtime_info
@@ -114,9 +115,13 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
                 f"optim_wrapper.dtype {wrapper.dtype} cannot train: MMCV's RoIAlign has kernels of "
                 "float16 and float32 only; set it to float16"
             )
-    if auto_scale_lr:
-        if "base_batch_size" not in plain.get("auto_scale_lr", {}):
+    scaling = plain.get("auto_scale_lr") or {}
+    if auto_scale_lr or scaling.get("enable"):
+        base = scaling.get("base_batch_size")
+        if type(base) is not int or base < 1:
             raise ValueError(
-                "--auto-scale-lr needs auto_scale_lr.base_batch_size; add this key to the config"
+                "scaling the learning rate needs auto_scale_lr.base_batch_size, the number of "
+                "images a step for which the config's learning rate is meant; found "
+                f"{base!r}; add it to the config"
             )
         plain.auto_scale_lr.enable = True

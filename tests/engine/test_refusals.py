@@ -76,6 +76,10 @@ def test_unknown_stages_are_named(finished, make_pipeline, options):
 def test_options_that_cannot_work_are_refused(finished, make_pipeline):
     with pytest.raises(ValueError, match="auto_scale_lr.base_batch_size"):
         make_pipeline(finished, auto_scale_lr=True)
+    for base in (None, 0, "16"):
+        scaling = {"auto_scale_lr": {"enable": True, "base_batch_size": base}}
+        with pytest.raises(ValueError, match=f"base_batch_size, .* found {base!r}; add it"):
+            make_pipeline(finished, scaling)
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="--amp needs a GPU"):
             make_pipeline(finished, amp=True)

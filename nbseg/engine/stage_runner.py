@@ -1,0 +1,98 @@
+"""Train with gradients that are accumulated, and with buffers that processes do not share."""
+
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, broadcast
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import Runner
+from torch import nn
+
+from nbseg.registry import HOOKS
+
+
+class StageRunner(Runner):
+    """Runs a training like MMEngine's runner, and counts accumulated gradients.
+
+    MMEngine scales the learning rate with the images of one iteration, even where the optimizer's
+    step uses the gradients of several. A checkpoint written between two steps would hold the main
+    process's gradients only.
+    """
+
+    def scale_lr(
+        self, optim_wrapper: OptimWrapper, auto_scale_lr: dict[str, Any] | None = None
+    ) -> None:
+        """Scale learning rates with the number of images that one step of the optimizer uses.
+
+        Args:
+            optim_wrapper: wrapper of one optimizer or of several.
+            auto_scale_lr: dict with ``enable`` and ``base_batch_size``, the number of images for
+                which the config's learning rates are meant.
+        """
+        if not auto_scale_lr or not auto_scale_lr.get("enable"):
+            return
+        several = isinstance(optim_wrapper, OptimWrapperDict)
+        for wrapper in optim_wrapper.values() if several else [optim_wrapper]:
+            counts = [
+                self.world_size,
+                self._train_dataloader["batch_size"],
+                wrapper._accumulative_counts,
+            ]
+            images = counts[0] * counts[1] * counts[2]
+            ratio = images / auto_scale_lr["base_batch_size"]
+            self.logger.info(
+                f"learning rates are multiplied by {ratio:g}: a step of the optimizer uses "
+                f"{images} images ({counts[0]} processes x {counts[1]} a batch x {counts[2]} "
+                f"accumulated), and base_batch_size is {auto_scale_lr['base_batch_size']}"
+            )
+            for group in wrapper.optimizer.param_groups:
+                group["lr"] *= ratio
+
+    def save_checkpoint(self, *args: Any, **options: Any) -> None:
+        """Save a checkpoint in the main process; call this in all processes.
+
+        Gradients that no step has used yet become their mean over the processes, in the running
+        training as in the checkpoint. The next step is the same, because it uses the mean, too.
+        """
+        if self.distributed:
+            average_gradients(self.model)
+        super().save_checkpoint(*args, **options)
+
+
+def average_gradients(model: nn.Module) -> None:
+    """Replace each gradient by its mean over all processes, in place.
+
+    Args:
+        model: the model of this process. A parameter without a gradient counts as zero, and stays
+            without one if it has none in any process.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        return
+    present = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32)
+    present = present.to(parameters[0].device)
+    all_reduce(present, op="max")
+    for parameter, has_gradient in zip(parameters, present.tolist(), strict=True):
+        if has_gradient:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            all_reduce(parameter.grad, op="mean")
+
+
+@HOOKS.register_module()
+class MainProcessBuffersHook(Hook):
+    """Gives all processes the main process's buffers before a validation.
+
+    Each process gathers the statistics of batch normalization from its own images, and the
+    checkpoint has those of the main process. With this hook, all images are validated with the
+    weights of the checkpoint. An uninterrupted training also goes on like a resumed one.
+    """
+
+    # After EMAHook has exchanged the weights for their averages.
+    priority = "LOWEST"
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Broadcast the buffers of the model."""
+        for buffer in runner.model.buffers():
+            broadcast(buffer)

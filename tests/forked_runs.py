@@ -1,0 +1,111 @@
+"""Run tools/train.py in forked processes, which need not import everything again."""
+
+import gc
+import os
+import runpy
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What is imported here, forked processes need not import.
+import matplotlib.pyplot  # noqa: F401
+import torch
+from mmengine.config import Config
+from yapf.yapflib import yapf_api
+
+import nbseg.engine.run_summary
+import nbseg.register  # noqa: F401
+
+TESTS = Path(__file__).resolve().parent
+TRAIN = TESTS.parent / "tools" / "train.py"
+
+
+def prepare_to_fork():
+    """Do once what would take long in each process."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)  # this call imports half of PyTorch
+    # Laying out configs neatly would take most of a tiny training.
+    yapf_api.FormatCode = lambda text, **style: (text, True)
+    # MMEngine collects garbage for each data set, for which modules are best left out.
+    gc.collect()
+    gc.freeze()
+
+
+def write_tiny_config(folder, data, changes):
+    """Write the config of a tiny run with changes, and return its path."""
+    config, changed = folder / "config.py", folder / "changed.py"
+    tiny = runpy.run_path(str(TESTS / "engine" / "tiny_config.py"))
+    tiny["write_tiny_config"](folder / "tiny.py", TESTS.parent, data)
+    changed.write_text("_base_ = './tiny.py'" + changes)
+    # Without its bases, a config is read in no time.
+    config.write_text(Config.fromfile(changed).pretty_text)
+    return config
+
+
+def fork_train(arguments, log, environment=None):
+    """Fork a process that leads its own group and runs tools/train.py; return its id.
+
+    Args:
+        arguments: arguments of tools/train.py.
+        log: file to which the process appends what it prints.
+        environment: variables of the process, by name.
+    """
+    process = os.fork()
+    if process:
+        return process
+    status = 1
+    try:
+        os.setsid()
+        os.environ.update(environment or {})
+        for stream in (1, 2):
+            os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+        sys.argv = [str(TRAIN), *map(str, arguments)]
+        runpy.run_path(str(TRAIN), run_name="__main__")
+        status = 0
+    except SystemExit as refusal:
+        print(refusal)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def fork_processes(count, arguments, log, port, environment=None):
+    """Fork processes that train together, as torchrun would start them; return their ids.
+
+    Args:
+        count: number of processes.
+        arguments: arguments of tools/train.py, without the launcher.
+        log: file of all processes' output.
+        port: free port at which the processes meet.
+        environment: further variables of the processes, by name.
+    """
+    return [
+        fork_train(
+            [*arguments, "--launcher", "pytorch"],
+            log,
+            {
+                **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)},
+                **(environment or {}),
+                **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+            },
+        )
+        for rank in range(count)
+    ]
+
+
+def wait_for(processes, seconds=600.0):
+    """Wait for forked processes; return their exit codes, None for one that needs longer."""
+    end = time.monotonic() + seconds
+    codes = dict.fromkeys(processes)
+    while None in codes.values() and time.monotonic() < end:
+        for process, code in codes.items():
+            if code is None:
+                done, status = os.waitpid(process, os.WNOHANG)
+                codes[process] = os.waitstatus_to_exitcode(status) if done else None
+        time.sleep(0.01)
+    return list(codes.values())
