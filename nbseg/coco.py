@@ -8,20 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbseg.coco_values import canonical_id, has_broken_polygon, has_mask, is_box, normalize
+from nbseg.coco_masks import to_rle
+from nbseg.coco_tables import KEYS, check_tables
+from nbseg.coco_values import has_broken_polygon, has_mask, is_box
 from nbseg.files import read_json, replacing
 
 # pycocotools is imported in the functions that need it: the shapes set is made, and an exported
 # model runs, with NumPy and OpenCV alone.
 if TYPE_CHECKING:
     from pycocotools.coco import COCO
-
-# Keys that every entry of a table needs.
-KEYS = {
-    "images": ("id", "file_name", "height", "width"),
-    "annotations": ("id", "image_id", "category_id", "bbox"),
-    "categories": ("id", "name"),
-}
 
 
 def read_coco(
@@ -43,7 +38,7 @@ def read_coco(
             not ``consistent``.
     """
     content = _parse(path)
-    _check_tables(content, path, tables, consistent)
+    check_tables(content, path, tables, consistent)
     return dict(content)
 
 
@@ -59,7 +54,7 @@ def read_results(path: str | Path) -> dict[str, Any] | list[dict[str, Any]]:
     content = _parse(path)
     if isinstance(content, list):
         return content
-    _check_tables(content, path)
+    check_tables(content, path, KEYS, consistent=True)
     return dict(content)
 
 
@@ -68,46 +63,6 @@ def _parse(path: str | Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; give the path of a COCO json")
     return read_json(path)
-
-
-def _check_tables(
-    content: Any, path: str | Path, tables: Iterable[str] = tuple(KEYS), consistent: bool = True
-) -> None:
-    tables = tuple(tables)
-    for table in tables:
-        rows = content.get(table) if isinstance(content, dict) else None
-        if not isinstance(rows, list):
-            raise ValueError(
-                f"{path} is not a COCO json: it has no list {table!r}; give an object with the "
-                f"lists {', '.join(tables)}"
-            )
-        for position, row in enumerate(rows):
-            for key in KEYS[table]:
-                if not isinstance(row, dict) or key not in row:
-                    raise ValueError(
-                        f"{path} is not a COCO json: {table}[{position}] has no {key!r}; add it"
-                    )
-    if consistent:
-        _check_references(content, path, tables)
-    normalize(content, path)
-
-
-def _check_references(content: Any, path: str | Path, tables: tuple[str, ...]) -> None:
-    for table in tables:
-        counts = Counter(canonical_id(row["id"]) for row in content[table])
-        if len(counts) != len(content[table]):
-            ((twice, _),) = counts.most_common(1)
-            raise ValueError(f"{path}: the id {twice} occurs twice in {table}; ids must be unique")
-    if "annotations" not in tables:
-        return
-    for key, table in (("image_id", "images"), ("category_id", "categories")):
-        known = {canonical_id(row["id"]) for row in content[table]}
-        for annotation in content["annotations"]:
-            if canonical_id(annotation[key]) not in known:
-                raise ValueError(
-                    f"{path}: annotation {annotation['id']} has the {key} {annotation[key]}, which "
-                    f"the json does not define; add the entry to {table}, or drop the annotation"
-                )
 
 
 def load_coco(path: str | Path, masks: bool = False) -> COCO:
@@ -159,11 +114,10 @@ def _check_masks(coco: COCO, path: str | Path) -> None:
                 f"{path}: annotation {annotation['id']} has the bbox {box}; wanted four finite "
                 "numbers"
             )
+        image = coco.imgs[annotation["image_id"]]
         try:
-            if has_broken_polygon(annotation):
-                raise ValueError("a polygon is not a list of pairs of finite numbers")
-            coco.annToRLE(annotation)
-        except (TypeError, ValueError, IndexError, KeyError) as error:
+            to_rle(annotation["segmentation"], image["height"], image["width"])
+        except ValueError as error:
             raise ValueError(
                 f"{path}: annotation {annotation['id']} has a segmentation that is neither "
                 f"polygons of three or more points nor run lengths ({error}); correct or drop it"
@@ -274,27 +228,3 @@ def by_category(annotations: Iterable[dict[str, Any]]) -> dict[int, list[dict[st
     for annotation in annotations:
         grouped[annotation["category_id"]].append(annotation)
     return grouped
-
-
-def to_rle(
-    segmentation: dict[str, Any] | list[Any] | None, height: int, width: int
-) -> dict[str, Any]:
-    """Return the compressed RLE of an annotation's segmentation, polygons or RLE of any kind.
-
-    Polygons of less than three points are left out; what has no other part is an empty mask.
-    """
-    from pycocotools import mask as coco_mask
-
-    rle: Any = segmentation
-    if not isinstance(segmentation, dict):
-        polygons = [polygon for polygon in segmentation or () if len(polygon) >= 6]
-        if not polygons:
-            return dict(
-                coco_mask.frPyObjects(
-                    {"size": [height, width], "counts": [height * width]}, height, width
-                )
-            )
-        rle = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-    elif isinstance(segmentation["counts"], list):
-        rle = coco_mask.frPyObjects(segmentation, height, width)
-    return dict(rle)

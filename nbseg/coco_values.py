@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from sys import float_info
 from typing import Any
+
+from nbseg.coco_masks import is_list_of_pairs, is_polygon, to_rle
 
 Entry = dict[str, Any]  # an image, annotation or category of a COCO json
 
 # COCO's evaluation keeps ids as float64, which holds no larger whole numbers exactly.
 LARGEST_ID = 2**53
+# OpenCV decodes no larger image.
+LONGEST_SIDE = 2**20
 # No table is numbered with this value.
 UNKNOWN = -1
 
@@ -25,7 +30,7 @@ def normalize(content: dict[str, Any], path: object) -> None:
         path: path of the json, for messages.
 
     Raises:
-        ValueError: the height or width of an image is not a positive whole number.
+        ValueError: the height or width of an image is not a whole number of pixels.
     """
     images, categories = content.get("images") or [], content.get("categories") or []
     annotations = content.get("annotations") or []
@@ -74,14 +79,14 @@ def has_mask(annotation: Mapping[str, Any]) -> bool:
     """Tell whether an annotation has run lengths, or a polygon of at least three points."""
     mask = annotation.get("segmentation")
     if isinstance(mask, list):
-        return any(map(_is_polygon, mask))
+        return any(map(is_polygon, mask))
     return isinstance(mask, dict) and bool(mask.get("counts")) and "size" in mask
 
 
 def has_broken_polygon(annotation: Mapping[str, Any]) -> bool:
     """Tell whether a polygon of an annotation is not a list of pairs of finite numbers."""
     mask = annotation.get("segmentation")
-    return isinstance(mask, list) and not all(map(_is_list_of_pairs, mask))
+    return isinstance(mask, list) and not all(map(is_list_of_pairs, mask))
 
 
 def reason_left_out(annotation: Mapping[str, Any]) -> str | None:
@@ -109,7 +114,8 @@ def is_box(box: Any) -> bool:
 
 def is_number(value: object) -> bool:
     """Tell whether a value of a json is a finite number."""
-    return isinstance(value, (int, float)) and isfinite(value)
+    # Python's whole numbers may be larger than any float.
+    return isinstance(value, (int, float)) and abs(value) <= float_info.max
 
 
 def area_of(annotation: Mapping[str, Any]) -> float:
@@ -122,22 +128,16 @@ def area_of(annotation: Mapping[str, Any]) -> float:
         return float(annotation["area"]) if is_number(annotation["area"]) else 0.0
     mask = annotation.get("segmentation")
     if isinstance(mask, list) and has_mask(annotation):
-        return sum(polygon_area(polygon) for polygon in mask if _is_polygon(polygon))
-    if isinstance(mask, dict) and has_mask(annotation) and isinstance(mask["counts"], list):
-        return float(sum(mask["counts"][1::2]))
+        return sum(polygon_area(polygon) for polygon in mask if is_polygon(polygon))
     if isinstance(mask, dict) and has_mask(annotation):
         from pycocotools import mask as coco_mask
 
-        return float(coco_mask.area(mask))
-    return float(annotation["bbox"][2] * annotation["bbox"][3])
-
-
-def _is_list_of_pairs(polygon: Any) -> bool:
-    return isinstance(polygon, list) and len(polygon) % 2 == 0 and all(map(is_number, polygon))
-
-
-def _is_polygon(polygon: Any) -> bool:
-    return isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
+        try:
+            return float(coco_mask.area(to_rle(mask, 0, 0)))
+        except ValueError:  # no run lengths
+            return 0.0
+    box = annotation["bbox"]
+    return float(box[2]) * float(box[3]) if is_box(box) else 0.0
 
 
 def polygon_area(polygon: Sequence[float]) -> float:
@@ -162,7 +162,7 @@ def _number_entries(table: list[Entry]) -> dict[Any, int]:
 
 def _size(image: Entry, key: str, path: object) -> int:
     value = as_number(image[key])
-    if type(value) is not int or value < 1:
+    if type(value) is not int or not 1 <= value <= LONGEST_SIDE:
         raise ValueError(
             f"{path}: image {image.get('id')} has the {key} {image[key]!r}; wanted a whole number "
             "of pixels"
@@ -171,4 +171,6 @@ def _size(image: Entry, key: str, path: object) -> int:
 
 
 def _box(box: Any) -> Any:
-    return [as_number(value) if isinstance(value, str) else value for value in box or ()]
+    if not isinstance(box, list):
+        return [] if box is None else box
+    return [as_number(value) if isinstance(value, str) else value for value in box]

@@ -40,11 +40,11 @@ def read_json(path: Path) -> Any:
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: the file is not json.
+        ValueError: the file is not json, or nested too deeply.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a json file: {error}") from error
 
 

@@ -4,8 +4,8 @@ python tests/soak_predict.py --minutes 30 --work work_dirs/soak
 
 A tiny detector with random weights predicts generated images of many sizes and numbers of objects,
 in one process. Each round is the whole stage: it builds the runner, predicts every image and writes
-the store. The resident memory is sampled ten times a second; a round counts with its highest
-sample and with the memory that is left after it, on Linux with the GNU C library.
+the store. A round counts with the highest resident memory, as Linux records it, and with the memory
+that is left after it, when the GNU C library has returned what is free.
 
 The command prints a line for each round. It returns 1 if, after the warm-up, one of the two values
 is more than 2% from that of the first round after the warm-up.
@@ -18,11 +18,9 @@ import gc
 import io
 import logging
 import os
-import resource
 import runpy
 import shutil
 import sys
-import threading
 import time
 import warnings
 from pathlib import Path
@@ -73,11 +71,11 @@ def write_images(folder, count):
 
 def make_task(folder, images):
     """Write the images, the config and the weights, and return the predict stage."""
-    data, tiny, config = folder / "shapes", folder / "tiny.py", folder / "config.py"
+    data, config = folder / "shapes", folder / "config.py"
     generate_shapes(data, ShapesOptions(size=64, train=2, val=1))
     write_images(folder / "images", images)
-    text = runpy.run_path(str(TESTS / "engine" / "conftest.py"))["CONFIG"]
-    tiny.write_text(text.replace("{repository}", str(TESTS.parent)).replace("{data}", str(data)))
+    writer = runpy.run_path(str(TESTS / "engine" / "tiny_config.py"))["write_tiny_config"]
+    writer(folder / "tiny.py", TESTS.parent, data)
     config.write_text(CHANGES.format(images=folder / "images"))
     paths = WorkDir(folder / "run")
     plain = stage_config(Config.fromfile(config), "predict", paths)
@@ -88,39 +86,22 @@ def make_task(folder, images):
     return StageTask("predict", plain, paths, weights)
 
 
-def resident_bytes():
-    """Return the resident memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
-
-
-@contextlib.contextmanager
-def highest_memory():
-    """Sample the memory ten times a second; the list that is given holds the highest sample."""
-    highest, done = [resident_bytes()], threading.Event()
-
-    def sample():
-        while not done.wait(0.1):
-            highest[0] = max(highest[0], resident_bytes())
-
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
-        yield highest
-    finally:
-        done.set()
-        thread.join()
+def memory(key):
+    """Return the resident memory of this process in MB: now (VmRSS), or the highest (VmHWM)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{key}:")[1].split()[0]) / 1e3
 
 
 def one_round(task):
     """Run the stage into an empty store; return its highest memory and what is left, in MB."""
     shutil.rmtree(task.work_dir.predictions, ignore_errors=True)
-    with highest_memory() as highest, contextlib.redirect_stdout(io.StringIO()):
+    Path("/proc/self/clear_refs").write_text("5")  # the highest memory begins anew
+    with contextlib.redirect_stdout(io.StringIO()):
         predict(task, None)
     gc.collect()
     # The C library keeps freed pages for later; what is left are the objects that still live.
     ctypes.CDLL(None).malloc_trim(0)
-    return highest[0] / 1e6, resident_bytes() / 1e6
+    return memory("VmHWM"), memory("VmRSS")
 
 
 def main():

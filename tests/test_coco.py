@@ -53,6 +53,29 @@ def test_jsons_of_data_sets_are_parsed_in_one_place(repository):
 
 
 @pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[" * 100_000, "not a json file"),
+        ('{"images": [], "categories": [], "annotations": [[]]}', r"annotations\[0\] is '\[\]'"),
+        (
+            json.dumps({**CONTENT, "images": [{**IMAGE, "id": []}]}),
+            "has the id",
+        ),
+        (json.dumps({**CONTENT, "images": [{**IMAGE, "file_name": 1}]}), "has the file_name '1'"),
+        (json.dumps({**CONTENT, "images": [{**IMAGE, "height": 10**400}]}), "whole number of"),
+        (json.dumps({"images": [IMAGE], "annotations": [1]}), r"annotations\[0\] is '1'"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_values_of_other_types_are_named(tmp_path, content, message):
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message) as error:
+        read_coco(path, ("images",))
+    assert "a.json" in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"images": [IMAGE, IMAGE]}, "a.json: the id 1 occurs twice in images"),

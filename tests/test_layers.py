@@ -15,7 +15,9 @@ LAYERS = (
     ("ops",),
     ("structures", "config"),
     ("coco", "checkpoint", "built"),
+    ("coco_tables",),
     ("images", "errors", "files", "registry", "coco_values"),
+    ("coco_masks",),
     ("_native",),
     ("__init__",),
 )

@@ -12,7 +12,8 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from nbseg.analysis.matching import match_instances
-from nbseg.coco import by_category, to_rle
+from nbseg.coco import by_category
+from nbseg.coco_masks import to_rle
 from nbseg.structures import CroppedMasks
 
 IOU_THRESHOLD = 0.5

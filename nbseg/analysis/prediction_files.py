@@ -9,7 +9,9 @@ from typing import Any, Protocol
 
 from pycocotools.coco import COCO
 
-from nbseg.coco import check_categories, check_same_images, index_coco, read_results, to_rle
+from nbseg.coco import check_categories, check_same_images, index_coco, read_results
+from nbseg.coco_masks import to_rle
+from nbseg.coco_values import is_box, is_number
 from nbseg.ops import paste_rle
 from nbseg.pseudo.predictions import ImagePredictions, PredictionStore
 
@@ -166,6 +168,8 @@ def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_
         ValueError: a result fails the check. The message names the result and the fault.
     """
     for number, result in enumerate(results):
+        if not isinstance(result, dict):
+            raise ValueError(f"{path}: result {number} is {str(result)[:40]!r}; wanted an object")
         missing = [key for key in RESULT_KEYS if key not in result]
         if missing:
             hint = "; tools/test.py writes masks to PREFIX.segm.json"
@@ -174,16 +178,21 @@ def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_
                 + (hint if missing[0] == "segmentation" else "")
             )
         for key, known in (("image_id", truth.imgs), ("category_id", truth.cats)):
-            if result[key] not in known:
+            if not isinstance(result[key], (int, float, str)) or result[key] not in known:
                 raise ValueError(
                     f"{path}: result {number} has the {key} {result[key]}, which {truth_path} does "
                     "not define; both must have the same images and classes"
                 )
+        if not is_number(result["score"]) or not is_box(result["bbox"]):
+            raise ValueError(
+                f"{path}: result {number} has the score {result['score']} and the bbox "
+                f"{result['bbox']}; wanted a number, and four finite numbers"
+            )
         image = truth.imgs[result["image_id"]]
         size = [image["height"], image["width"]]
         try:
             mask_size = list(to_rle(result["segmentation"], *size)["size"])
-        except (TypeError, ValueError, IndexError, KeyError) as error:
+        except ValueError as error:
             raise ValueError(
                 f"{path}: result {number} has a segmentation that is neither polygons nor run "
                 f"lengths ({error})"

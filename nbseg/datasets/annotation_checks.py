@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
 from nbseg._native import crops_from_rle
-from nbseg.coco_values import has_broken_polygon, polygon_area
+from nbseg.coco_masks import to_rle
+from nbseg.coco_values import has_broken_polygon, is_number, polygon_area
 
 # Largest distance in pixels between a box and its mask: COCO's boxes enclose polygons, not pixels.
 TOLERANCE = 2.0
@@ -22,7 +22,7 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
     """
     try:
         x, y, w, h = (float(value) for value in annotation["bbox"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return "boxes that are not four numbers"
     box = np.array([x, y, x + w, y + h])
     limits = np.array([0, 0, width, height])
@@ -31,7 +31,8 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
     # MMDetection's data set drops boxes below one pixel and fails on annotations without an area.
     if w < 1 or h < 1:
         return "boxes less than a pixel wide or high"
-    if (annotation.get("area") or 0) <= 0:
+    area: Any = annotation.get("area")
+    if not is_number(area) or area <= 0:
         return "annotations without an area"
     if (box[:2] < -TOLERANCE).any() or (box[2:] > limits[2:] + TOLERANCE).any():
         return "boxes that leave the image"
@@ -60,14 +61,9 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
 def _crop(rle: dict[str, Any], height: int, width: int) -> npt.NDArray[Any] | None:
     """Return the tight (x, y, w, h) of a run-length encoding; None if its size differs."""
     try:
-        counts = rle["counts"]
+        counts = to_rle(rle, height, width)["counts"]
         if list(rle["size"]) != [height, width]:
             return None
-        if isinstance(counts, list):
-            if sum(counts) != height * width or min(counts) < 0:
-                return None
-            counts = coco_mask.frPyObjects(rle, height, width)["counts"]
-        encoded = counts.encode() if isinstance(counts, str) else counts
-        return np.asarray(crops_from_rle([encoded], height, width)[2][0])
-    except (KeyError, TypeError, ValueError):
+        return np.asarray(crops_from_rle([counts], height, width)[2][0])
+    except ValueError:
         return None

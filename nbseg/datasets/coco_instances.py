@@ -7,7 +7,8 @@ from mmdet.datasets import CocoDataset
 from mmengine.fileio import get_local_path
 
 from nbseg.coco import index_coco, labels_by_name, read_coco
-from nbseg.coco_values import area_of, is_box
+from nbseg.coco_masks import is_polygon
+from nbseg.coco_values import area_of, has_mask, is_box
 from nbseg.registry import DATASETS
 
 
@@ -18,8 +19,8 @@ class CocoInstanceDataset(CocoDataset):
     MMDetection's ``CocoDataset`` numbers labels in the order of the json's categories and ignores
     the order of the classes, so two jsons can disagree without an error. Here a json may list its
     categories in any order and lack some classes. Objects of categories that are no classes are
-    left out. ``nbseg.coco_values.normalize`` converts values; a missing ``area`` is computed from
-    the mask.
+    left out, as are polygons of less than three finite points. ``nbseg.coco_values.normalize``
+    converts values; a missing ``area`` is computed from the mask.
 
     Raises:
         ValueError: the file is not a COCO json, or has two categories of one name.
@@ -39,7 +40,7 @@ class CocoInstanceDataset(CocoDataset):
                 {
                     "raw_img_info": {**image, "img_id": number},
                     "raw_ann_info": [
-                        {**annotation, "area": area_of(annotation)}
+                        {**annotation, "area": area_of(annotation), **_mask_of(annotation)}
                         for annotation in truth.imgToAnns.get(number, ())
                         if is_box(annotation["bbox"])
                     ],
@@ -47,3 +48,11 @@ class CocoInstanceDataset(CocoDataset):
             )
             for number, image in truth.imgs.items()
         ]
+
+
+def _mask_of(annotation: dict[str, Any]) -> dict[str, Any]:
+    """Return the ``segmentation`` without parts that are no polygons; None if nothing is left."""
+    mask = annotation.get("segmentation") if has_mask(annotation) else None
+    if isinstance(mask, list):
+        mask = [polygon for polygon in mask if is_polygon(polygon)]
+    return {"segmentation": mask}

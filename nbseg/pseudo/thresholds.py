@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from nbseg.coco_masks import to_rle
 from nbseg.coco_values import reason_left_out
 
 LEVELS = 256  # number of values of a stored soft mask
@@ -53,7 +54,8 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
         x, y, w, h = annotation["bbox"]
         left, top = max(x, 0.0), max(y, 0.0)
         right, bottom = min(x + w, image["width"]), min(y + h, image["height"])
-        foreground += float(coco_mask.area(truth.annToRLE(annotation)))
+        rle = to_rle(annotation["segmentation"], image["height"], image["width"])
+        foreground += float(coco_mask.area(rle))
         inside += max(right - left, 0.0) * max(bottom - top, 0.0)
     if inside == 0:
         raise ValueError(

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nbseg.coco_masks import FARTHEST, to_rle
+
 
 def pack_bitmaps(
     bitmaps: npt.NDArray[Any],
@@ -43,27 +45,27 @@ def compressed_counts(segmentation: Any, height: int, width: int) -> str | bytes
         width: width of the image.
 
     Raises:
-        ValueError: a run-length encoding has another size than the image.
+        ValueError: a run-length encoding has another size than the image, or a point of a polygon
+            is not finite or more than 2**20 pixels away.
     """
     if isinstance(segmentation, dict):
-        if list(segmentation["size"]) != [height, width]:
+        size: Any = segmentation.get("size")
+        counts: Any = segmentation.get("counts")
+        if size is None or list(size) != [height, width]:
             raise ValueError(
                 f"the masks of this image must have the size [{height}, {width}], "
-                f"found a run-length encoding of {list(segmentation['size'])}"
+                f"found a run-length encoding of {size}"
             )
-        if not isinstance(segmentation["counts"], list):
-            counts: str | bytes = segmentation["counts"]
-            return counts
+        if isinstance(counts, list):
+            counts = to_rle(segmentation, height, width)["counts"]
+        compressed: str | bytes = counts
+        return compressed
     from pycocotools import mask as mask_utils
 
-    if isinstance(segmentation, dict):
-        encoded = mask_utils.frPyObjects(segmentation, height, width)
-    else:
-        polygons = [np.asarray(polygon, np.float64).ravel() for polygon in segmentation]
-        encoded = mask_utils.merge(
-            mask_utils.frPyObjects(polygons, height, width)
-            if polygons
-            else [mask_utils.encode(np.zeros((height, width), np.uint8, order="F"))]
-        )
-    compressed: bytes = encoded["counts"]
-    return compressed
+    polygons = [np.asarray(polygon, np.float64).ravel() for polygon in segmentation]
+    if not polygons:
+        return bytes(to_rle([], height, width)["counts"])
+    if not all((np.abs(polygon) <= FARTHEST).all() for polygon in polygons):
+        raise ValueError(f"the points of polygons must be at most {FARTHEST} pixels away")
+    encoded = mask_utils.merge(mask_utils.frPyObjects(polygons, height, width))
+    return bytes(encoded["counts"])

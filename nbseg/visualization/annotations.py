@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from nbseg.coco import read_coco, read_results, to_rle
+from nbseg.coco import read_coco, read_results
+from nbseg.coco_masks import to_rle
 from nbseg.files import replacing
 from nbseg.images import read_image
 from nbseg.visualization.colors import PALETTE

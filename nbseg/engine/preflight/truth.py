@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from nbseg.coco import to_rle
+from nbseg.coco_masks import to_rle
 from nbseg.errors import StageError
 from nbseg.files import read_json, write_json
 from nbseg.registry import DATASETS, METRICS

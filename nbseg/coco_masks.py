@@ -1,0 +1,75 @@
+"""Check the segmentations of COCO annotations, polygons and run lengths, and encode them."""
+
+from math import isfinite
+from operator import index
+from typing import Any
+
+from nbseg._native import crops_from_rle
+
+# pycocotools walks along a polygon's edges and runs out of memory if a point is far away.
+FARTHEST = 2**20
+
+
+def is_polygon(polygon: Any) -> bool:
+    """Tell whether a value is a list of at least three points, as :func:`is_list_of_pairs`."""
+    return is_list_of_pairs(polygon) and len(polygon) >= 6
+
+
+def is_list_of_pairs(polygon: Any) -> bool:
+    """Tell whether a value is a flat list of points x, y, at most 2**20 pixels from 0."""
+    if not isinstance(polygon, list) or len(polygon) % 2:
+        return False
+    try:
+        # A NaN among the numbers makes their sum NaN, but not always their minimum.
+        total, low, high = sum(polygon), min(polygon, default=0), max(polygon, default=0)
+        return isfinite(total) and low >= -FARTHEST and high <= FARTHEST
+    except (TypeError, OverflowError):
+        return False
+
+
+def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
+    """Return the compressed RLE of an annotation's segmentation, polygons or RLE of any kind.
+
+    Polygons of less than three points are left out; what has no other part is an empty mask. An RLE
+    keeps its own size.
+
+    Args:
+        segmentation: the value of a json, which may be anything; None is an empty mask.
+        height, width: size of the image in pixels.
+
+    Raises:
+        ValueError: the segmentation is neither a list of polygons nor an RLE.
+    """
+    from pycocotools import mask as coco_mask
+
+    if isinstance(segmentation, dict):
+        return _compressed(segmentation)
+    if not isinstance(segmentation, list | tuple | None):
+        raise ValueError(f"found {str(segmentation)[:40]!r}")
+    for polygon in segmentation or ():
+        if not is_list_of_pairs(polygon):
+            raise ValueError(f"a polygon is not a list of pairs of finite numbers: {polygon!s:.40}")
+    polygons = [polygon for polygon in segmentation or () if len(polygon) >= 6]
+    if polygons:
+        return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
+    empty = {"size": [height, width], "counts": [height * width]}
+    return dict(coco_mask.frPyObjects(empty, height, width))
+
+
+def _compressed(rle: dict[str, Any]) -> dict[str, Any]:
+    counts: Any = rle.get("counts")
+    try:
+        height, width = map(index, rle.get("size", ()))
+        # pycocotools reads beyond the end of counts that are cut off.
+        crops_from_rle([] if isinstance(counts, list) else [counts], height, width)
+        if not isinstance(counts, list):
+            return rle
+        runs = list(map(index, counts))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"found run lengths of the size {str(rle.get('size'))[:40]}") from error
+    if min(runs, default=0) < 0 or sum(runs) != height * width:
+        raise ValueError(f"found run lengths of {sum(runs)} pixels and the size {rle['size']}")
+    from pycocotools import mask as coco_mask
+
+    encoded = {"size": [height, width], "counts": runs}
+    return dict(coco_mask.frPyObjects(encoded, height, width))

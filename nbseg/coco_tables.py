@@ -1,0 +1,81 @@
+"""Check the tables of a COCO json: the entries, their keys, ids and references."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from nbseg.coco_values import canonical_id, normalize
+
+# Keys that every entry of a table needs.
+KEYS = {
+    "images": ("id", "file_name", "height", "width"),
+    "annotations": ("id", "image_id", "category_id", "bbox"),
+    "categories": ("id", "name"),
+}
+IDS = ("id", "image_id", "category_id")
+NAMES = ("file_name", "name")
+
+
+def check_tables(content: Any, path: object, tables: Iterable[str], consistent: bool) -> None:
+    """Check the content of a json, and normalize its values in place.
+
+    Args:
+        content: what the file contains.
+        path: path of the json, for messages.
+        tables: the tables that the json must have.
+        consistent: refuse ids that occur twice and annotations of unknown images or categories.
+
+    Raises:
+        ValueError: the content is no COCO json, or not ``consistent``.
+    """
+    tables = tuple(tables)
+    for table, keys in KEYS.items():
+        rows = content.get(table) if isinstance(content, dict) else None
+        if rows is None and table not in tables:
+            continue
+        if not isinstance(rows, list):
+            raise ValueError(
+                f"{path} is not a COCO json: it has no list {table!r}; give an object with the "
+                f"lists {', '.join(tables)}"
+            )
+        for position, row in enumerate(rows):
+            _check_row(row, f"{path} is not a COCO json: {table}[{position}]")
+            for key in keys:
+                if table in tables and key not in row:
+                    raise ValueError(
+                        f"{path} is not a COCO json: {table}[{position}] has no {key!r}; add it"
+                    )
+    if consistent:
+        _check_references(content, path, tables)
+    normalize(content, path)
+
+
+def _check_row(row: Any, place: str) -> None:
+    if not isinstance(row, dict):
+        raise ValueError(f"{place} is {str(row)[:40]!r}; wanted an object with keys")
+    for key in IDS:
+        if not isinstance(row.get(key, 0), (int, float, str)):
+            raise ValueError(
+                f"{place} has the {key} {str(row[key])[:40]!r}; wanted a number or a text"
+            )
+    for key in NAMES:
+        if not isinstance(row.get(key, ""), str):
+            raise ValueError(f"{place} has the {key} {str(row[key])[:40]!r}; wanted a text")
+
+
+def _check_references(content: Any, path: object, tables: tuple[str, ...]) -> None:
+    for table in tables:
+        counts = Counter(canonical_id(row["id"]) for row in content[table])
+        if len(counts) != len(content[table]):
+            ((twice, _),) = counts.most_common(1)
+            raise ValueError(f"{path}: the id {twice} occurs twice in {table}; ids must be unique")
+    if "annotations" not in tables:
+        return
+    for key, table in (("image_id", "images"), ("category_id", "categories")):
+        known = {canonical_id(row["id"]) for row in content[table]}
+        for annotation in content["annotations"]:
+            if canonical_id(annotation[key]) not in known:
+                raise ValueError(
+                    f"{path}: annotation {annotation['id']} has the {key} {annotation[key]}, which "
+                    f"the json does not define; add the entry to {table}, or drop the annotation"
+                )
