@@ -2,7 +2,8 @@
 # tools/slurm_train.sh PARTITION JOB CONFIG GPUS [options of tools/train.py]
 set -euo pipefail
 partition=$1 job=$2 config=$3 gpus=$4
+read -ra more <<<"${SRUN_ARGS:-}" # options, separated by spaces
 per_node=$((gpus < ${GPUS_PER_NODE:-8} ? gpus : ${GPUS_PER_NODE:-8}))
 srun --partition="$partition" --job-name="$job" --gres="gpu:$per_node" --ntasks="$gpus" \
   --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 \
-  ${SRUN_ARGS:-} python -u "$(dirname "$0")/train.py" "$config" --launcher slurm "${@:5}"
+  ${more[@]+"${more[@]}"} python -u "$(dirname "$0")/train.py" "$config" --launcher slurm "${@:5}"
