@@ -170,8 +170,9 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
     """
     pixels = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if pixels is not None and pixels.dtype == np.uint16:
-        pixels = _decode(path, cv2.IMREAD_COLOR)
-        if pixels is not None and pixels.max() <= NEARLY_BLACK:
+        # IMREAD_COLOR alone scrambles the right border of gray TIFFs that are stored in tiles.
+        pixels = (pixels >> 8).astype(np.uint8)
+        if pixels.max() <= NEARLY_BLACK:
             warnings.warn(
                 f"{path} has 16 bits per channel, of which the upper 8 are read: its brightest "
                 f"value becomes {pixels.max()} of 255. Stretch the values, or convert to 8 bits",

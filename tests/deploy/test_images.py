@@ -1,6 +1,7 @@
 """Check reading and resizing against MMCV's transforms."""
 
 import re
+import struct
 
 import cv2
 import numpy as np
@@ -134,3 +135,36 @@ def test_files_that_are_no_images(tmp_path):
 def test_other_arrays_are_refused(image, error, message):
     with pytest.raises(error, match=message):
         check_image(image)
+
+
+def _tiled_tiff(gray, side=32):
+    """Return a gray 16-bit TIFF, uncompressed, in one row of square tiles."""
+    height, width = gray.shape
+    padded = np.zeros((side, -(-width // side) * side), "<u2")
+    padded[:height, :width] = gray
+    tiles = [padded[:, left : left + side].tobytes() for left in range(0, width, side)]
+    size, count = len(tiles[0]), len(tiles)
+    lists = 8 + size * count  # the offsets and the lengths of the tiles, then the tags
+    tags = {256: width, 257: height, 258: 16, 259: 1, 262: 1, 277: 1, 322: side, 323: side}
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()]
+    entries.append(struct.pack("<HHII", 324, 4, count, lists))
+    entries.append(struct.pack("<HHII", 325, 4, count, lists + 4 * count))
+    offsets = [8 + size * number for number in range(count)]
+    return b"".join(
+        [
+            struct.pack("<2sHI", b"II", 42, lists + 8 * count),
+            *tiles,
+            struct.pack(f"<{2 * count}I", *offsets, *[size] * count),
+            struct.pack("<H", len(entries)),
+            *entries,
+            bytes(4),
+        ]
+    )
+
+
+def test_gray_16_bit_tiles_whose_last_column_is_cut(tmp_path):
+    """OpenCV's IMREAD_COLOR, MMDetection's way, returns other pixels at the right border."""
+    gray = np.random.default_rng(0).integers(0, 2**16, (32, 80), np.uint16)
+    (tmp_path / "a.tif").write_bytes(_tiled_tiff(gray))
+    found = read_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found, np.stack([gray >> 8] * 3, -1))
