@@ -56,8 +56,7 @@ class Pipeline:
         amp: bool = False,
         auto_scale_lr: bool = False,
     ) -> None:
-        unknown = sorted({*stages, *redo} - set(STAGES))
-        if unknown:
+        if unknown := sorted({*stages, *redo} - set(STAGES)):
             raise ValueError(f"unknown stages {unknown}; the stages are {', '.join(STAGES)}")
         self.config = config
         self.work_dir = WorkDir(Path(work_dir))
@@ -81,18 +80,17 @@ class Pipeline:
             if STAGES[name].trains:
                 set_training_options(resolved, amp, auto_scale_lr)
                 coco_evaluator(resolved).outfile_prefix = str(self.work_dir.test_results(name))
-        for name in self.stages:
-            if self._kept(name):
+            if self._kept(name) or self._continues(name):
                 self._manifest(name).refuse_changes(keys=self._keys(name))
 
     def check_inputs(self) -> None:
-        """Refuse finished stages whose input files have changed.
+        """Refuse finished and interrupted stages whose input files have changed.
 
         Raises:
             StageError: input files changed; the message names the stage and the files.
         """
         for name in self.stages:
-            if self._kept(name):
+            if self._kept(name) or self._continues(name):
                 self._manifest(name).refuse_changes(inputs=STAGES[name].inputs(self._task(name)))
 
     def prepare(self) -> list[str]:
@@ -110,6 +108,7 @@ class Pipeline:
         starting = {task.stage for task in tasks}
         plan = [f"[{n}] {'would start' if n in starting else 'is kept'}" for n in self.stages]
         if is_main_process():
+            self.check_inputs()
             refuse_outdated(self.stages, starting)
             plan += preflight(self.config, self.settings, tasks)
         barrier()
@@ -131,19 +130,14 @@ class Pipeline:
 
     def _run_stage(self, name: str) -> None:
         stage, task, manifest = STAGES[name], self._task(name), self._manifest(name)
-        inputs = stage.inputs(task)
-        if self._kept(name):
-            manifest.refuse_changes(inputs=inputs)
         if self._up_to_date(name):
             _announce(f"[{name}] finished before, kept ({manifest.path.parent})")
             return
-        # A finished stage that comes here has other unlabeled images than before.
-        resumed = manifest.started and (self.resume or manifest.finished)
-        continued = resumed and stage.resumes and name not in self.redo
-        if continued:
-            manifest.refuse_changes(self._keys(name), inputs)
+        inputs = stage.inputs(task)
+        if self._continues(name):  # an earlier stage of this run may have changed the inputs
+            manifest.refuse_changes(inputs=inputs)
         if is_main_process():
-            if not continued:
+            if not self._continues(name):
                 self.work_dir.clear(name)
             manifest.start(name, self._keys(name), inputs)
             if name != "label":
@@ -160,6 +154,12 @@ class Pipeline:
 
     def _kept(self, name: str) -> bool:
         return self._manifest(name).finished and name not in self.redo
+
+    def _continues(self, name: str) -> bool:
+        """Return whether the stage keeps its files when it starts, also again for other images."""
+        manifest = self._manifest(name)
+        interrupted = manifest.started and (self.resume or manifest.finished)
+        return bool(interrupted and STAGES[name].resumes and name not in self.redo)
 
     def _up_to_date(self, name: str) -> bool:
         inputs = STAGES[name].inputs(self._task(name)) if self._kept(name) else {}

@@ -6,6 +6,7 @@ import pytest
 from run_records import content_of, kept_and_started, logged_steps
 
 from nbseg.engine.stages import DEFAULT_STAGES
+from nbseg.errors import StageError
 from nbseg.files import file_hash
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -79,8 +80,19 @@ def test_a_changed_input_is_refused_by_name(moved, make_pipeline):
     content = json.loads(path.read_text())
     content["annotations"].pop()
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="stage student in .*annotations 1 .*pseudo_labels.json"):
-        make_pipeline(moved).run()
+    # The control stage would start, and the interrupted student would continue.
+    (moved.work_dir / "control" / "control.manifest.json").unlink()
+    for finished in (True, False):
+        record = moved.work_dir / "student" / "student.manifest.json"
+        record.write_text(json.dumps({**json.loads(record.read_text()), "finished": finished}))
+        with pytest.raises(ValueError, match="stage student in .*annotations 1 .*pseudo_labels"):
+            make_pipeline(moved, resume="auto").prepare()
+
+
+def test_a_finished_stage_whose_input_is_made_anew_is_refused(moved, make_pipeline):
+    (moved.work_dir / "pseudo_labels" / "label.manifest.json").unlink()
+    with pytest.raises(StageError, match="student is finished, but stage label, .*--redo student"):
+        make_pipeline(moved).prepare()
 
 
 def test_redo_runs_a_stage_and_what_depends_on_it(moved, train):

@@ -39,7 +39,12 @@ def _image_paths(dataset: dict[str, Any]) -> Iterator[str]:
     for leaf in leaves(dataset):
         if leaf.get("ann_file") and not all(map(Path.exists, annotation_files(leaf))):
             continue
-        read = {"pipeline": [], "filter_cfg": None, "test_mode": True, "serialize_data": False}
+        read: dict[str, Any] = {
+            "pipeline": [],
+            "filter_cfg": None,
+            "test_mode": True,
+            "serialize_data": False,
+        }
         images = DATASETS.build({**leaf, **read})
         for index in range(len(images)):
             yield images.get_data_info(index)["img_path"]
