@@ -27,10 +27,10 @@ test: setup  ## set up .venv and run all tests, one process a core
 test-fast: setup  ## run the tests that take seconds
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
-sanitize: setup  ## run the C++ tests with AddressSanitizer and UndefinedBehaviorSanitizer
-	PATH="$(CURDIR)/$(BIN):$$PATH"; cmake -S . -B build/sanitize -G Ninja -DNBSEG_BUILD_TESTS=ON \
-	  -DNBSEG_BUILD_PYTHON=OFF -DNBSEG_CUDA=OFF -DNBSEG_SANITIZE=address,undefined && \
-	  cmake --build build/sanitize && ctest --test-dir build/sanitize --output-on-failure
+sanitize: setup  ## run the C++ tests with the sanitizers of addresses, undefined behavior, threads
+	PATH="$(CURDIR)/$(BIN):$$PATH"; for preset in sanitize thread-sanitize; do \
+	  cmake --preset $$preset && cmake --build --preset $$preset && ctest --preset $$preset \
+	  || exit 1; done
 
 lint: setup  ## check style, spelling and types
 	$(BIN)/ruff check .

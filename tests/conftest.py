@@ -17,9 +17,10 @@ from hypothesis import settings
 from mmengine.fileio import load
 from mmengine.logging import MMLogger
 
-# For many random cases: python -m pytest tests/fuzz --hypothesis-profile=long
+# For many random cases: FUZZ_CASES=7000 python -m pytest tests/fuzz --hypothesis-profile=long
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=50)
-settings.register_profile("long", deadline=None, max_examples=50_000)
+LONG = int(os.environ.get("FUZZ_CASES", "50000"))
+settings.register_profile("long", deadline=None, max_examples=LONG)
 settings.load_profile("fixed")
 
 # Folders whose tests share a run or an export that takes long to make.
