@@ -61,7 +61,9 @@ def small(config, data):
     for model, parts in PARTS.items():
         if model in name:
             options |= parts
-    if config.parent.name == "coco" and "street7" not in name:
+    if "street7" in name:
+        options |= {"test_resize.scale": (128, 128), "strong_pipeline.2.scale": (128, 128)}
+    elif config.parent.name == "coco":
         options["strong_resize.scale"] = [(128, 96), (128, 128)]
     if config.parent.name == "bdd100k":
         options |= {
