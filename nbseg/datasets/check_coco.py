@@ -56,6 +56,9 @@ def check_coco(
     # read_coco must not refuse an inconsistent json: the problems are reported together below.
     content = read_coco(path, consistent=False)
     problems, grouped = table_problems(content)
+    for reason, left_out in objects_left_out(content["annotations"]).items():
+        if len(left_out) > MANY * len(content["annotations"]):
+            problems[f"of {len(content['annotations'])} objects {reason}"] += left_out
     names = {category["id"]: category["name"] for category in content["categories"]}
     summary = Summary()
     items = [(image, grouped.get(image["id"], [])) for image in content["images"]]
@@ -108,9 +111,6 @@ def table_problems(
             )
         else:
             grouped[annotation["image_id"]].append(annotation)
-    for reason, left_out in objects_left_out(content["annotations"]).items():
-        if len(left_out) > MANY * len(content["annotations"]):
-            problems[f"of {len(content['annotations'])} objects {reason}"] += left_out
     return problems, grouped
 
 

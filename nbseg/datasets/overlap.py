@@ -1,5 +1,6 @@
 """Find images that are in both the labeled and the unlabeled set."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
@@ -15,30 +16,50 @@ TAIL = 256
 def overlapping_images(
     labeled: Iterable[str | Path], unlabeled: Iterable[str | Path]
 ) -> list[tuple[Path, Path]]:
-    """Return pairs of a labeled and an unlabeled path with the same image.
+    """Return the unlabeled paths whose image is also labeled, each after a labeled path.
 
-    The two paths lead to one file (links are resolved) or to two files with the same bytes. Only
+    The two paths lead to one file (links are followed) or to two files with the same bytes. Only
     files of the same size with the same last bytes are read completely. Missing files are skipped,
     because loading them later raises a clearer error.
     """
-    of_size: dict[int, list[Path]] = defaultdict(list)
-    for path in map(Path, labeled):
-        if path.exists():
-            of_size[path.stat().st_size].append(path)
-    end = cache(_end)
+    by_file: dict[tuple[int, int], str | Path] = {}
+    by_size: dict[int, list[str | Path]] = defaultdict(list)
+    for path, status in _existing(labeled):
+        by_file.setdefault((status.st_dev, status.st_ino), path)
+        by_size[status.st_size].append(path)
+
+    # Each labeled file is read once at most, however many images have its size.
+    @cache
+    def by_end(size: int) -> dict[bytes, list[str | Path]]:
+        groups: dict[bytes, list[str | Path]] = defaultdict(list)
+        for path in by_size[size]:
+            groups[_end(path)].append(path)
+        return groups
+
+    @cache
+    def by_content(size: int, end: bytes) -> dict[str, str | Path]:
+        return {file_hash(path): path for path in reversed(by_end(size)[end])}
+
     pairs = []
-    for path in map(Path, unlabeled):
-        twins = of_size.get(path.stat().st_size, []) if path.exists() else []
-        pairs += [
-            (twin, path)
-            for twin in twins
-            if twin.resolve() == path.resolve()
-            or (end(twin) == end(path) and file_hash(twin) == file_hash(path))
-        ]
+    for path, status in _existing(unlabeled):
+        size = status.st_size
+        twin = by_file.get((status.st_dev, status.st_ino))
+        if twin is None and size in by_size and (end := _end(path)) in by_end(size):
+            twin = by_content(size, end).get(file_hash(path))
+        if twin is not None:
+            pairs.append((Path(twin), Path(path)))
     return pairs
 
 
-def _end(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL))
+def _existing(paths: Iterable[str | Path]) -> Iterable[tuple[str | Path, os.stat_result]]:
+    for path in paths:
+        try:
+            yield path, os.stat(path)
+        except OSError:
+            continue
+
+
+def _end(path: str | Path) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
         return file.read()

@@ -8,7 +8,7 @@ from typing import Any
 from nbseg.coco import read_coco
 from nbseg.coco_values import is_box, reason_left_out
 from nbseg.datasets.annotation_checks import annotation_problem
-from nbseg.datasets.check_coco import objects_left_out, table_problems
+from nbseg.datasets.check_coco import table_problems
 from nbseg.errors import StageError
 
 # Masks of more annotations would take longer than a second.
@@ -70,7 +70,13 @@ def check_objects(
     """
     names = {category["id"]: category["name"] for category in content["categories"]}
     annotations = content["annotations"]
-    objects = Counter(names[a["category_id"]] for a in annotations if not reason_left_out(a))
+    objects, reasons = Counter[str](), Counter[str]()
+    for annotation in annotations:
+        reason = reason_left_out(annotation)
+        if reason:
+            reasons[reason] += 1
+        else:
+            objects[names[annotation["category_id"]]] += 1
     unknown = sorted(set(objects) - set(classes))
     absent = [name for name in classes if name not in names.values()]
     if unknown and absent:
@@ -79,8 +85,7 @@ def check_objects(
             f"category {absent}; name categories and classes alike"
         )
     total = sum(objects[name] for name in classes)
-    reasons = objects_left_out(annotations)
-    left_out = "; ".join(f"{len(which)} are {reason}" for reason, which in reasons.items())
+    left_out = "; ".join(f"{count} are {reason}" for reason, count in reasons.items())
     if not total:
         why = f"of {len(annotations)} objects {left_out}" if left_out else "there is no object"
         advice = (
