@@ -57,9 +57,10 @@ examples:
   python tools/prepare_data.py bdd100k data/bdd100k --masks rles
 """
 CHECK_EXAMPLES = """\
-This command looks for missing images, wrong sizes, duplicate or unknown ids and names, degenerate
-polygons, run lengths that do not fit the image, boxes that do not fit their masks, and annotations
-that MMDetection drops. The exit code is 2 if a problem is found.
+This command looks for missing images, wrong sizes, images that cannot be decoded (the pixels of up
+to 8 images), duplicate or unknown ids and names, degenerate polygons, run lengths that do not fit
+the image, boxes that do not fit their masks, and annotations that MMDetection drops. The exit code
+is 2 if a problem is found.
 
 examples:
   python tools/prepare_data.py check my.json --images my/images
@@ -255,7 +256,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--classes", nargs="+", default=(), metavar="NAME", help="categories of the json"
     )
 
-    command = add(check, "check a COCO json and the headers of its images", CHECK_EXAMPLES)
+    command = add(check, "check a COCO json and its images", CHECK_EXAMPLES)
     command.add_argument("annotations", type=Path, metavar="JSON", help="a COCO annotation file")
     command.add_argument(
         "--images", type=Path, required=True, metavar="DIR", help="folder of images"

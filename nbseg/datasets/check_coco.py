@@ -11,7 +11,13 @@ from nbseg.coco_values import reason_left_out
 from nbseg.datasets.annotation_checks import annotation_problem
 from nbseg.datasets.converters.coco_json import Prepared, Summary
 from nbseg.datasets.converters.parallel import parallel_map
-from nbseg.images import image_header
+from nbseg.datasets.image_checks import (
+    HEADER_PROBLEMS,
+    NOTE,
+    Problem,
+    broken_bodies,
+    image_problems,
+)
 
 # Objects that no mask is trained on are a problem beyond this part of all objects.
 MANY = 1 / 3
@@ -24,19 +30,14 @@ UNIQUE = (
     ("categories", "name", "a name"),
 )
 
-# Begins the kinds that are reported, but are no problems.
-NOTE = "note: "
-
-# The kind of a problem, and the image or annotation that has the problem.
-Problem = tuple[str, str]
-
 
 def check_coco(
     path: Path, image_folder: Path, workers: int = 1
 ) -> tuple[Prepared, dict[str, list[str]]]:
     """Find the problems of a COCO json that would stop or mislead a training.
 
-    Only the headers of images are read. An annotation may have a box and no ``segmentation``.
+    The headers of all images are read, and the pixels of up to 8. An annotation may have a box and
+    no ``segmentation``.
 
     Args:
         path: a COCO json.
@@ -65,9 +66,15 @@ def check_coco(
     for image, annotations in items:
         summary.add(image, annotations, names, len(items))
     look = partial(_problems_of, image_folder)
-    for found in parallel_map(look, items, workers, f"checking {path.name}"):
+    sound = []
+    answers = parallel_map(look, items, workers, f"checking {path.name}")
+    for (image, _), found in zip(items, answers, strict=True):
         for kind, which in found:
             problems[kind].append(which)
+        if not any(kind in HEADER_PROBLEMS for kind, _ in found):
+            sound.append(image["file_name"])
+    for kind, which in broken_bodies(image_folder, sound):
+        problems[kind].append(which)
     notes = [
         f"{len(problems[kind])} images {kind.removeprefix(NOTE)}, the first: {problems[kind][0]}"
         for kind in sorted(problems)
@@ -131,26 +138,4 @@ def _problems_of(
     for annotation in annotations:
         if kind := annotation_problem(annotation, image["height"], image["width"]):
             found.append((kind, f"annotation {annotation['id']} of {image['file_name']}"))
-    return found
-
-
-def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
-    """Return what is wrong with the file of an image, by its header; kinds in NOTE are harmless.
-
-    Args:
-        folder: folder of the images.
-        image: the image's entry in the json.
-    """
-    name, wanted = image["file_name"], (image["height"], image["width"])
-    path = folder / name
-    try:
-        header = image_header(path)
-    except FileNotFoundError:
-        return [("images that are missing", str(path))]
-    except (OSError, ValueError) as error:
-        return [("images that cannot be read", str(error))]
-    found: list[Problem] = [(NOTE + note, name) for note in header.notes()]
-    if header[:2] != wanted:
-        text = f"{name}: {header.width}x{header.height}, {wanted[1]}x{wanted[0]} in the json"
-        found.append(("images of another size", text))
     return found

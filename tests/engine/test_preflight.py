@@ -2,13 +2,21 @@
 
 import json
 import shutil
+from collections import Counter
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 from tiny_config import write_tiny_config
 
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
+from nbseg.deploy.coco_predictions import CocoPredictions
+from nbseg.deploy.detections import Detections
+from nbseg.engine.data_sets import leaves
 from nbseg.errors import StageError
+from nbseg.images import read_image
+from nbseg.registry import DATASETS
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +140,70 @@ def test_more_objects_than_a_limit_are_warned_of(run, make_pipeline):
     assert any("evaluated against itself" in line for line in plan)
 
 
-def test_no_workers_need_no_other_key(run, make_pipeline):
-    for config in make_pipeline(
-        run, {"num_workers": 0, "persistent_workers": True}
-    ).configs.values():
-        assert "persistent_workers" not in (config.get("train_dataloader") or {})
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_workers": 0, "persistent_workers": True},
+        {"num_workers": 0, "train_dataloader.prefetch_factor": 2},
+        {"num_workers": 0, "persistent_workers": True, "val_dataloader.prefetch_factor": 4},
+        {"train_dataloader.num_workers": 0, "train_dataloader.persistent_workers": True},
+    ],
+)
+def test_no_workers_need_no_other_key(run, make_pipeline, changes):
+    for config in make_pipeline(run, changes).configs.values():
+        for key in ("train_dataloader", "val_dataloader", "test_dataloader"):
+            loader = config.get(key) or {"num_workers": 0}
+            assert loader["num_workers"] == 0
+            assert not {"persistent_workers", "prefetch_factor"} & set(loader)
+
+
+def test_more_objects_than_the_model_finds_are_warned_of(run, make_pipeline):
+    path = run.data / "annotations" / "instances_val.json"
+    counts = Counter(a["image_id"] for a in json.loads(path.read_text())["annotations"])
+    most = max(counts.values())
+    for limit in (1, most - 1, most):
+        plan = make_pipeline(run, {"model.test_cfg.rcnn.max_per_img": limit}).prepare()
+        expected = f"test set {path}: an image has {most} objects, but max_per_img is {limit}: "
+        assert any(expected in line for line in plan) == (limit < most)
+
+
+def without_area(content):
+    for row in content["annotations"]:
+        del row["area"], row["iscrowd"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda content: None, without_area, lambda content: content["categories"].reverse()],
+)
+def test_what_infer_writes_is_a_set_of_pseudo_labels(run, make_pipeline, change):
+    """The json of tools/infer.py: a class per image, found by name."""
+    names = ["star", "leaf", "cross"]
+    predictions = CocoPredictions(names)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:30, 5:45] = 1
+    rle = coco_mask.encode(np.asfortranarray(mask))
+    boxes, scores = np.array([[5, 10, 45, 30]], np.float32), np.array([0.9], np.float32)
+    files = sorted((run.data / "train").glob("*.png"))[3:]
+    for label, file in enumerate(files):
+        found = Detections(boxes, scores, np.array([label]), [rle])
+        predictions.add(read_image(file), found, 0.0, file_name=str(file))
+    content = json.loads(json.dumps(vars(predictions)))
+    change(content)
+    path = run.work_dir.parent / "predictions.json"
+    path.write_text(json.dumps(content))
+    changes = {"label.ann_file": str(path), "load_from": None}
+    pipeline = make_pipeline(run, changes, stages=["student"])
+    assert f"training set {path}: 3 images, 3 objects to train on" in pipeline.prepare()
+    (leaf,) = (
+        leaf
+        for leaf in leaves(pipeline.configs["student"].train_dataloader.dataset)
+        if leaf["ann_file"] == str(path)
+    )
+    dataset = DATASETS.build({**leaf, "pipeline": [], "test_mode": True, "serialize_data": False})
+    classes = dataset.metainfo["classes"]
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    assert [
+        (info["img_path"], [classes[i["bbox_label"]] for i in info["instances"]]) for info in infos
+    ] == [(str(file), [name]) for file, name in zip(files, names, strict=True)]
+    assert [i["bbox"] for info in infos for i in info["instances"]] == [[5, 10, 45, 30]] * 3

@@ -103,3 +103,22 @@ def test_results_are_drawn_beside_the_truth(folder, tmp_path):
             pictures[min_score] = found
         assert (pictures[0.4] == 100).all()
         assert (pictures[0.2] != 100).any()
+
+
+@pytest.mark.parametrize("none", [[], [[]], [[20, 10, 50, 30]], None])
+def test_true_objects_without_a_mask_are_not_drawn(folder, tmp_path, none):
+    own = annotations()
+    pictures = []
+    for added in ([], [{**own["runs"], "segmentation": none}]):
+        truth = {"images": IMAGES[:1], "annotations": added, "categories": CATEGORIES}
+        (tmp_path / "truth.json").write_text(json.dumps(truth))
+        (tmp_path / "found.json").write_text(json.dumps([own["polygon"]]))
+        paths = [tmp_path / name for name in ("truth.json", "found.json")]
+        (path,) = draw_results(*paths, folder, tmp_path / "out", "found", limit=1, min_score=0.2)
+        pictures.append(np.split(cv2.imread(str(path))[CAPTION_HEIGHT:], 3, axis=1))
+    (_, true, found), (_, true_too, found_too) = pictures
+    assert (found == found_too).all()
+    # The box is an outline; the inside is not tinted.
+    scale = true.shape[0] // 40
+    inside = np.s_[scale * 20 : scale * 28, scale * 25 : scale * 45]
+    assert (true[inside] == true_too[inside]).all()

@@ -1,20 +1,24 @@
 """Check the image files of a data set: all exist, headers fit the json, and samples decode."""
 
 import os
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from nbseg.datasets.check_coco import NOTE, Problem, image_problems
+from nbseg.datasets.image_checks import (
+    BODIES,
+    NOTE,
+    Problem,
+    broken_bodies,
+    image_problems,
+    spread,
+)
 from nbseg.errors import StageError
-from nbseg.images import image_names, read_image
+from nbseg.images import image_names
 
-# More headers and pictures would take longer than seconds on a large set or a network drive.
+# More headers would take longer than seconds on a large set or a network drive.
 HEADERS = 2000
-BODIES = 8
-SECONDS = 1.0
 
 
 def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, lenient: bool) -> str:
@@ -38,7 +42,7 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
             f"{what}: {len(missing)} of {len(names)} images are missing, the first: "
             f"{folder / missing[0]}{_hint(folder, missing[0])}"
         )
-    looked_at = _spread(images, HEADERS)
+    looked_at = spread(images, HEADERS)
     broken = [
         problem
         for image in looked_at
@@ -46,7 +50,7 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
         if not problem[0].startswith(NOTE)
     ]
     bad = {which.split(": ")[0] for _, which in broken}
-    broken += _broken_bodies(folder, [n for n in names if n not in bad])
+    broken += broken_bodies(folder, [n for n in names if n not in bad])
     return _answer(broken, len(looked_at), folder, what, lenient)
 
 
@@ -58,7 +62,7 @@ def check_folder(folder: Path, what: str) -> list[str]:
         StageError: no decoded image is sound.
     """
     names = image_names(folder)
-    broken = _broken_bodies(folder, names)
+    broken = broken_bodies(folder, names)
     looked_at = min(BODIES, len(names))
     return [f"{what}: {len(names)} images", _answer(broken, looked_at, folder, what, True)]
 
@@ -95,22 +99,3 @@ def _hint(folder: Path, name: str) -> str:
     if (folder / path.name).is_file():
         return f"; there is {folder / path.name}: correct the file names of the json"
     return "; copy the images, or correct data_root or the folder in the config"
-
-
-def _broken_bodies(folder: Path, names: Sequence[str]) -> list[Problem]:
-    end, broken = time.monotonic() + SECONDS, []
-    for name in _spread(names, BODIES):
-        try:
-            read_image(folder / name)
-        except (OSError, ValueError):
-            broken.append(("images that cannot be decoded", name))
-        if time.monotonic() > end:
-            break
-    return broken
-
-
-def _spread(items: Sequence[Any], count: int) -> list[Any]:
-    """Return up to ``count`` items, evenly spread."""
-    return (
-        [items[i * len(items) // count] for i in range(count)] if len(items) > count else [*items]
-    )
