@@ -41,7 +41,8 @@ def _image_paths(dataset: dict[str, Any]) -> Iterator[str]:
     for leaf in leaves(dataset):
         if leaf.get("ann_file") and not all(map(Path.exists, annotation_files(leaf))):
             continue
-        if leaf.get("type") in ("CocoDataset", "CocoInstanceDataset"):
+        whole = leaf.get("ann_file") and not leaf.get("indices")
+        if whole and leaf.get("type") in ("CocoDataset", "CocoInstanceDataset"):
             (path,) = annotation_files(leaf)
             # Annotations take most of the time to check, and do not matter here.
             names = (image["file_name"] for image in read_json(path)["images"])
