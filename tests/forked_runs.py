@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import matplotlib.pyplot  # noqa: F401
 import torch
 from mmengine.config import Config
+from tiny_config import write_tiny_config
 from yapf.yapflib import yapf_api
 
 import nbseg.engine.run_summary
@@ -34,11 +35,10 @@ def prepare_to_fork():
     gc.freeze()
 
 
-def write_tiny_config(folder, data, changes):
+def write_flat_config(folder, data, changes):
     """Write the config of a tiny run with changes, and return its path."""
     config, changed = folder / "config.py", folder / "changed.py"
-    tiny = runpy.run_path(str(TESTS / "engine" / "tiny_config.py"))
-    tiny["write_tiny_config"](folder / "tiny.py", TESTS.parent, data)
+    write_tiny_config(folder / "tiny.py", TESTS.parent, data)
     changed.write_text("_base_ = './tiny.py'" + changes)
     # Without its bases, a config is read in no time.
     config.write_text(Config.fromfile(changed).pretty_text)

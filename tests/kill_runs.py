@@ -25,7 +25,7 @@ import sys
 import time
 from pathlib import Path
 
-from forked_runs import fork_train, prepare_to_fork, write_tiny_config
+from forked_runs import fork_train, prepare_to_fork, write_flat_config
 
 from nbseg.checkpoint import read_checkpoint
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
@@ -47,7 +47,7 @@ def make_config(folder, iterations):
     data = folder / "shapes"
     if not data.exists():
         generate_shapes(data, ShapesOptions(size=64, train=6, val=2))
-    return write_tiny_config(folder, data, CHANGES.format(iterations=iterations))
+    return write_flat_config(folder, data, CHANGES.format(iterations=iterations))
 
 
 def start(config, work_dir, workers, log):

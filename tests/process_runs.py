@@ -36,7 +36,7 @@ from forked_runs import (
     fork_train,
     prepare_to_fork,
     wait_for,
-    write_tiny_config,
+    write_flat_config,
 )
 from mmengine.dist import all_reduce_dict, broadcast, get_rank
 from mmengine.hooks import Hook
@@ -155,7 +155,7 @@ class Runs:
     def config(self, name, changes=""):
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        return write_tiny_config(folder, self.data, TINY + changes)
+        return write_flat_config(folder, self.data, TINY + changes)
 
     def fork(self, count, config, name, *options, fresh=True, environment=None):
         """Run forked processes; return their exit codes and their output."""

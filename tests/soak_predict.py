@@ -18,7 +18,6 @@ import gc
 import io
 import logging
 import os
-import runpy
 import shutil
 import sys
 import time
@@ -33,6 +32,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.runner import set_random_seed
+from tiny_config import write_tiny_config
 
 import nbseg.register  # noqa: F401
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
@@ -74,8 +74,7 @@ def make_task(folder, images):
     data, config = folder / "shapes", folder / "config.py"
     generate_shapes(data, ShapesOptions(size=64, train=2, val=1))
     write_images(folder / "images", images)
-    writer = runpy.run_path(str(TESTS / "engine" / "tiny_config.py"))["write_tiny_config"]
-    writer(folder / "tiny.py", TESTS.parent, data)
+    write_tiny_config(folder / "tiny.py", TESTS.parent, data)
     config.write_text(CHANGES.format(images=folder / "images"))
     paths = WorkDir(folder / "run")
     plain = stage_config(Config.fromfile(config), "predict", paths)

@@ -8,6 +8,7 @@ import runpy
 import cv2
 import numpy as np
 import pytest
+from tiny_config import NETWORK
 
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.engine.stages import stage_config
@@ -21,25 +22,14 @@ from nbseg.experiments.table_page import heading, markdown
 from nbseg.experiments.tables import TABLES, Row, Table
 
 # The config of the small scale, with a smaller network that predicts fewer images.
-CONFIG = """
+CONFIG = (
+    """
 _base_ = '{config}'
-extractor = dict(out_channels=16)
 mask_head_cfg = dict(in_channels=16, conv_out_channels=8)
-mask_head = dict(num_convs=1, **mask_head_cfg)
-plain_mask_head = dict(num_convs=1, **mask_head_cfg)
-model = dict(
-    backbone=dict(base_channels=8, stem_channels=8),
-    neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
-    rpn_head=dict(in_channels=16, feat_channels=16),
-    roi_head=dict(
-        bbox_roi_extractor=extractor,
-        bbox_head=dict(in_channels=16, conv_out_channels=16, fc_out_channels=32),
-        mask_roi_extractor=extractor),
-    train_cfg=dict(
-        rpn_proposal=dict(nms_pre=50, max_per_img=30), rcnn=dict(sampler=dict(num=16))),
-    test_cfg=dict(rpn=dict(nms_pre=50, max_per_img=30), rcnn=dict(max_per_img=10)))
 predict = dict(test_dataloader=dict(dataset=dict(indices=8)))
 """
+    + NETWORK
+)
 # Of the tables with many rows, one row for each switch.
 ROWS = {
     1: ["supervised-strong-20", "ours-focal-20"],
