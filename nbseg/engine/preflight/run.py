@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
@@ -41,17 +41,16 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
     classes = settings.label.classes
     made = {task.work_dir.pseudo_labels for task in tasks if task.stage == "label"}
     lines: dict[str, None] = {}
-    seen: set[tuple[str, Path, Path]] = set()
+    seen: set[_DataSet] = set()
     for stage, plain in configs.items():
-        model = plain.model.get("module", plain.model)
-        check_num_classes(model, classes, stage)
+        check_num_classes(_detector(plain), classes, stage)
         for role, leaf in _data_sets(stage, plain):
             folder = image_folder(leaf)
-            path = next(iter(annotation_files(leaf)), folder)
-            if (role, path, folder) in seen or path in made:
+            data = _DataSet(role, next(iter(annotation_files(leaf)), folder), folder)
+            if data in seen or data.path in made:
                 continue
-            seen.add((role, path, folder))
-            for line in _check_leaf(role, leaf, path, folder, plain, classes):
+            seen.add(data)
+            for line in _check(data, leaf, plain, classes):
                 lines.setdefault(line)
     if "predict" in configs and not config.get("allow_overlap"):
         teacher = stage_config(config, "teacher", tasks[0].work_dir)
@@ -59,66 +58,54 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
     return [line for line in lines if line]
 
 
-def _check_leaf(
-    role: str,
-    leaf: dict[str, Any],
-    path: Path,
-    folder: Path,
-    plain: Config,
-    classes: list[str],
-) -> list[str]:
-    what = f"{role} set {path}"
+class _DataSet(NamedTuple):
+    """A data set has a role, and the path of its json, or of its images if it has no json."""
+
+    role: str
+    path: Path
+    folder: Path
+
+
+def _check(data: _DataSet, leaf: dict[str, Any], plain: Config, classes: list[str]) -> list[str]:
+    what = f"{data.role} set {data.path}"
     if leaf.get("type") == "ImageFolderDataset":
-        return check_folder(folder, what)
-    if path == folder:
+        return check_folder(data.folder, what)
+    if data.path == data.folder:
         return []  # only the data set itself knows where its annotations are
-    content = read_checked(path, what)
-    lines = _check_set(role, leaf, content, folder, classes, what)
-    model = plain.model.get("module", plain.model)
-    return lines + _check_limits(role, leaf, content, plain, max_per_img(model), what)
-
-
-def _check_set(
-    role: str,
-    leaf: dict[str, Any],
-    content: dict[str, Any],
-    folder: Path,
-    classes: list[str],
-    what: str,
-) -> list[str]:
-    if leaf["type"] == "CocoDataset" and role != "unlabeled":
+    content = read_checked(data.path, what)
+    count = f"{what}: {len(content['images'])} images"
+    if data.role == "unlabeled":
+        return [count, check_images(content["images"], data.folder, what, lenient=True)]
+    if leaf["type"] == "CocoDataset":
         _refuse_other_order(content, classes, what)
-    lines: list[str] = []
-    objects = ""
     # A wrong size is the reason for masks that do not fit, so images come first.
-    lines.append(check_images(content["images"], folder, what, lenient=role == "unlabeled"))
-    if role != "unlabeled":
-        lines += check_annotations(content, what)
-    if role == "training":
-        total, more = check_objects(content, classes, what)
-        lines += more
-        objects = f", {total} objects to train on"
-    return [f"{what}: {len(content['images'])} images{objects}", *lines]
+    lines = [check_images(content["images"], data.folder, what, lenient=False)]
+    lines += check_annotations(content, what)
+    if data.role == "training":
+        total, warnings = check_objects(content, classes, what)
+        count += f", {total} objects to train on"
+        lines += warnings
+    lines.append(warn_of_many_objects(content, max_per_img(_detector(plain)), "max_per_img", what))
+    if data.role == "test":
+        lines += _check_evaluators(content, leaf, plain.test_evaluator, what)
+    return [count, *lines]
 
 
-def _check_limits(
-    role: str,
-    leaf: dict[str, Any],
-    content: dict[str, Any],
-    plain: Config,
-    limit: int | None,
-    what: str,
+def _detector(plain: Config) -> dict[str, Any]:
+    """Return the config of the model, without the model of test-time augmentation around it."""
+    model: dict[str, Any] = plain.model.get("module", plain.model)
+    return model
+
+
+def _check_evaluators(
+    content: dict[str, Any], leaf: dict[str, Any], evaluators: Any, what: str
 ) -> list[str]:
-    if role == "unlabeled":
-        return []
-    lines = [warn_of_many_objects(content, limit, "max_per_img", what)]
-    if role == "test":
-        evaluators = plain.test_evaluator
-        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
-            if "ann_file" in evaluator:
-                most = evaluator.get("max_detections", 100)
-                lines.append(warn_of_many_objects(content, most, "max_detections", what))
-                lines.append(check_truth(leaf, evaluator, what))
+    lines = []
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if "ann_file" in evaluator:
+            most = evaluator.get("max_detections", 100)
+            lines.append(warn_of_many_objects(content, most, "max_detections", what))
+            lines.append(check_truth(leaf, evaluator, what))
     return lines
 
 
