@@ -1,4 +1,4 @@
-"""Importing this module ends a tool in one line where nbseg's compiled functions are missing."""
+"""Exit with a message of one line if nbseg's C++ extension is not built, when this is imported."""
 
 import sys
 from pathlib import Path

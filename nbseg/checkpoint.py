@@ -46,14 +46,14 @@ FORMATS = {
 
 
 def _history_method(owner: type, name: str) -> Any:
-    """Stand in for ``getattr``: MMEngine's histories name their own public methods by it."""
+    """Replace ``getattr``, which pickles of MMEngine's histories call for public methods."""
     if owner is not HistoryBuffer or name.startswith("_"):
         raise UnpicklingError(f"getattr({owner}, {name!r})")
     return getattr(owner, name)
 
 
-# What checkpoints hold beside tensors: MMEngine's curves, counters and random states, and command
-# lines in files of other programs. MMEngine's own list of safe globals has the whole of getattr.
+# Types that checkpoints hold in addition to tensors: MMEngine's curves, counters and random states,
+# and the command lines of other programs. MMEngine's own list allows every call of getattr.
 _multiarray = getattr(np, "_core", None) or np.core
 SAFE_GLOBALS: list[Any] = [
     Namespace,
@@ -65,7 +65,7 @@ SAFE_GLOBALS: list[Any] = [
     *(
         (getattr(_multiarray.multiarray, name), f"numpy.{package}.multiarray.{name}")
         for name in ("_reconstruct", "scalar")
-        for package in ("core", "_core")  # of NumPy 1 and 2
+        for package in ("core", "_core")  # NumPy 1 and 2
     ),
 ]
 
@@ -79,8 +79,8 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
 
     Raises:
         FileNotFoundError: the file does not exist.
-        StageError: the file is damaged, of another format, or contains Python objects beside
-            tensors; the message names the file and says what to do.
+        StageError: the file is damaged, of another format, or contains Python objects in
+            addition to tensors; the message names the file and says what to do.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -135,9 +135,9 @@ def _reason(name: str | Path, error: Exception) -> str:
     objects = re.findall(r"GLOBAL ([\w.]+)", str(error))
     if isinstance(error, UnpicklingError) and objects:
         return (
-            f"beside tensors it contains Python objects ({objects[0]}), and loading them can run "
-            "any code of the file. Save its state_dict alone or, if you trust its source, set the "
-            f"environment variable {TRUST}=1"
+            f"in addition to tensors, it contains Python objects ({objects[0]}), and loading them "
+            "can run any code in the file. Save only the state_dict or, if you trust the source of "
+            f"the file, set the environment variable {TRUST}=1"
         )
     if not path.exists():
         what = "MMEngine lists no weights of this name" if isinstance(error, KeyError) else error
@@ -147,7 +147,7 @@ def _reason(name: str | Path, error: Exception) -> str:
     if path.stat().st_size == 0:
         return "it is empty (0 bytes); copy or download it again"
     if isinstance(error, PermissionError):
-        return "its permissions forbid to read it; change them"
+        return "you have no permission to read it; change its permissions"
     if zipfile.is_zipfile(path) and not isinstance(error, zipfile.BadZipFile):
         return str(error)
     with path.open("rb") as file:
@@ -156,7 +156,7 @@ def _reason(name: str | Path, error: Exception) -> str:
 
 
 def publish(checkpoint: str | Path, out: str | Path) -> None:
-    """Write a training checkpoint's weights and meta, its config among them, to ``out``.
+    """Write the weights and the meta data of a training checkpoint, such as its config, to ``out``.
 
     The file is written under a temporary name and renamed when it is complete.
 
@@ -174,7 +174,7 @@ def publish(checkpoint: str | Path, out: str | Path) -> None:
 
 
 def refuse_non_finite(state: dict[str, Any], source: str | Path) -> None:
-    """Refuse weights of which some are NaN or infinite.
+    """Refuse weights that contain NaN or infinite values.
 
     Args:
         state: tensors by name.
@@ -227,10 +227,10 @@ def refuse_other_model(model: nn.Module, state: dict[str, Any], source: str | Pa
         )
         # Only the heads of a detector depend on the number of classes.
         if shapes and not unknown and all("head" in k for k in wrong):
-            example += ", so it has another number of classes"
+            example += ", so the checkpoint has another number of classes"
         raise StageError(
             f"{source} is not a checkpoint of the config's model: {len(wrong)} of {len(expected)} "
-            f"parameters are missing or of another shape {wrong[:3]}, {len(unknown)} are unknown "
+            f"parameters are missing or have another shape {wrong[:3]}, {len(unknown)} are unknown "
             f"{unknown[:3]}{example}; use the config.py in the checkpoint's folder"
         )
 
@@ -245,7 +245,7 @@ def _load_as_data(load: Callable[..., dict[str, Any]]) -> Callable[..., dict[str
 
 
 def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Read a file for MMEngine, whose log shows the end of this function's name."""
+    """Read a local checkpoint for MMEngine, which logs the last part of this function's name."""
     return read_checkpoint(filename, map_location)
 
 

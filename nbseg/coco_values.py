@@ -1,4 +1,4 @@
-"""Turn the values that annotation tools write into those that training and evaluation need."""
+"""Convert values of COCO jsons to the types that training and evaluation need."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -11,19 +11,19 @@ Entry = dict[str, Any]  # an image, annotation or category of a COCO json
 
 # COCO's evaluation keeps ids as float64, which holds no larger whole numbers exactly.
 LARGEST_ID = 2**53
-# OpenCV decodes no larger image.
+# Largest width and height of an image that OpenCV decodes, in pixels.
 LONGEST_SIDE = 2**20
-# No table is numbered with this value.
+# Id of an annotation's image or category if the json has no such entry.
 UNKNOWN = -1
 
 
 def normalize(content: dict[str, Any], path: object) -> None:
     """Convert ids, sizes, boxes, areas and flags of a COCO json to numbers, in place.
 
-    Text that is a number becomes that number, and ``iscrowd: null`` becomes 0. If an id of a table
-    is still no whole number, or exceeds 2**53, the table is numbered 1, 2, ... in its order, and
-    annotations refer to the new numbers (to -1 if the table lacks their entry). Absent keys stay
-    absent.
+    Text that is a number becomes that number, and ``iscrowd: null`` becomes 0. If an id in a
+    table is then not a whole number, or exceeds 2**53, the entries of the table get the new ids 1,
+    2, ... in their order. The references in annotations change to the new ids, or to -1 if there is
+    no such entry. Absent keys stay absent.
 
     Args:
         content: the json; tables may be missing.
@@ -56,7 +56,7 @@ def normalize(content: dict[str, Any], path: object) -> None:
 
 
 def as_number(value: Any) -> Any:
-    """Return the number that a text spells, whole numbers as int; any other value unchanged."""
+    """Convert a text to its number, and a whole float to int; return any other value unchanged."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -68,7 +68,7 @@ def as_number(value: Any) -> Any:
 
 
 def canonical_id(value: Any) -> Any:
-    """Return an id as a whole number where it is one; "007" stays a text, because "7" may exist."""
+    """Convert an id to int if it is a whole number; "007" stays a text, because "7" may exist."""
     if isinstance(value, str):
         number = as_number(value)
         return number if str(number) == value else value
@@ -90,7 +90,7 @@ def has_broken_polygon(annotation: Mapping[str, Any]) -> bool:
 
 
 def reason_left_out(annotation: Mapping[str, Any]) -> str | None:
-    """Return why no mask is trained on an annotation; None if one is.
+    """Return why an annotation is not used to train masks, or None if it is used.
 
     Args:
         annotation: an annotation after :func:`normalize`.
@@ -119,7 +119,7 @@ def is_number(value: object) -> bool:
 
 
 def area_of(annotation: Mapping[str, Any]) -> float:
-    """Return the ``area`` of an annotation; where the key is absent or null, that of its mask.
+    """Return the ``area`` of an annotation, or its mask's area if the key is absent or null.
 
     The area of polygons is the sum of their areas. An annotation without a mask has the area of
     its box.
@@ -134,7 +134,7 @@ def area_of(annotation: Mapping[str, Any]) -> float:
 
         try:
             return float(coco_mask.area(to_rle(mask, 0, 0)))
-        except ValueError:  # no run lengths
+        except ValueError:  # The run lengths are invalid.
             return 0.0
     box = annotation["bbox"]
     return float(box[2]) * float(box[3]) if is_box(box) else 0.0

@@ -78,7 +78,7 @@ def test_a_wrapper_gives_way_to_the_model_inside(saved):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"width": 4}, r"3 of 4 parameters are missing or of another shape \['body.weight', "),
+        ({"width": 4}, r"3 of 4 parameters are missing or have another shape \['body.weight', "),
         (
             {"head": "other"},
             r"2 of 4 parameters are missing .*other.weight.*2 are unknown .*head.weight",

@@ -19,7 +19,7 @@ from nbseg.datasets.image_checks import (
     image_problems,
 )
 
-# Objects that no mask is trained on are a problem beyond this part of all objects.
+# The check reports objects that are not used to train masks if they exceed this share.
 MANY = 1 / 3
 # Fields whose values must be unique within a list.
 UNIQUE = (
@@ -45,8 +45,8 @@ def check_coco(
         workers: number of processes.
 
     Returns:
-        The content of the json, with notes on images that are not read whole, and for each kind of
-        problem the images and annotations with it.
+        The content of the json, with notes on images that are only read in part. Then, for each
+        kind of problem, the images and annotations that have it.
 
     Raises:
         FileNotFoundError: the json or the folder does not exist.
@@ -90,7 +90,7 @@ def table_problems(
     """Find the problems of a COCO json that show without its images and masks.
 
     Args:
-        content: what ``read_coco(path, consistent=False)`` returned.
+        content: the result of ``read_coco(path, consistent=False)``.
 
     Returns:
         For each kind of problem the entries with it, and the annotations of each image id that
@@ -122,7 +122,7 @@ def table_problems(
 
 
 def objects_left_out(annotations: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    """Return the annotations that no mask is trained on, by reason."""
+    """Return the annotations that are not used to train masks, by reason."""
     found: dict[str, list[str]] = defaultdict(list)
     for annotation in annotations:
         if reason := reason_left_out(annotation):

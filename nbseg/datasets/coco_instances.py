@@ -18,9 +18,10 @@ class CocoInstanceDataset(CocoDataset):
 
     MMDetection's ``CocoDataset`` numbers labels in the order of the json's categories and ignores
     the order of the classes, so two jsons can disagree without an error. Here a json may list its
-    categories in any order and lack some classes. Objects of categories that are no classes are
-    left out, as are polygons of less than three finite points. ``nbseg.coco_values.normalize``
-    converts values; a missing ``area`` is computed from the mask.
+    categories in any order and lack some classes. The data set leaves out objects of categories
+    that are no classes, and polygons with less than three points or with coordinates that are not
+    finite. ``nbseg.coco_values.normalize`` converts values; a missing ``area`` is computed from the
+    mask.
 
     Raises:
         ValueError: the file is not a COCO json, or has two categories of one name.

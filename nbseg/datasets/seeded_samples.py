@@ -29,7 +29,7 @@ class SeededSampler(Sampler[int]):
     processes, so that the processes draw different random numbers.
 
     Args:
-        sampler: sampler of this process; its other attributes stay readable here.
+        sampler: sampler of this process; this object also has its attributes.
         seed: seed of the run, the same in every process.
         position: function that returns how many samples this process has already drawn; called when
             an iterator starts.

@@ -36,9 +36,9 @@ def check_config(config: Config, settings: Config) -> None:
         settings: the resolved settings of the run.
 
     Raises:
-        ValueError: a key is unknown; the message names the keys that are meant. Or ``classes`` is
-            not a list of different names, a threshold is not between 0 and 1, or the config asks
-            for a runner or a model wrapper that cannot run the stages.
+        ValueError: a key is unknown (the message names the possible keys), ``classes`` is not a
+            list of different names, a threshold is not between 0 and 1, or the config has a runner
+            or a model wrapper that cannot run the stages.
     """
     content = config.to_dict()
     classes = content.get("classes", [])
@@ -69,8 +69,8 @@ def check_stage(stage: str, plain: Config) -> None:
     """Refuse lengths, batch sizes and worker counts of a stage that are not whole numbers.
 
     Raises:
-        ValueError: a value has a wrong type or is too small; the message names its key.
-            Or a batch would have no image of one source.
+        ValueError: a value has a wrong type or is too small, and the message names its key; or a
+            batch would have no labeled or no pseudo-labeled image.
     """
     values = {"train_cfg.max_iters": ((plain.get("train_cfg") or {}).get("max_iters", 1), 1)}
     for loader in ("train_dataloader", "test_dataloader"):
@@ -79,14 +79,17 @@ def check_stage(stage: str, plain: Config) -> None:
     for key, (value, least) in values.items():
         if type(value) is not int or value < least:
             raise ValueError(
-                f"stage {stage}: {key} must be a whole number from {least} on, found {value!r}; "
-                "correct it, or iterations, batch_size or num_workers, from which it follows"
+                f"stage {stage}: {key} must be a whole number of at least {least}, found "
+                f"{value!r}; correct {key}, or the key iterations, batch_size or num_workers, "
+                "from which it is derived"
             )
     check_batches(stage, plain)
 
 
 def check_batches(stage: str, plain: Config) -> None:
-    """Refuse a batch without images of one source: MMDetection's sampler would never return.
+    """Refuse a batch size that leaves no labeled or no pseudo-labeled image in a batch.
+
+    With such a batch size, MMDetection's sampler never returns.
 
     Raises:
         ValueError: the batch size is too small for the sampler's ``source_ratio``.
@@ -106,7 +109,7 @@ def check_batches(stage: str, plain: Config) -> None:
 
 
 def _check_runner(keys: Mapping[str, Any]) -> None:
-    """Refuse what would train otherwise than with a whole copy of the model in each process."""
+    """Refuse runners and wrappers that do not keep a whole copy of the model in each process."""
     advice = "the stages train with MMEngine's Runner and DistributedDataParallel; remove this key"
     if "strategy" in keys or keys.get("runner_type", "Runner") != "Runner":
         key = "strategy" if "strategy" in keys else "runner_type"

@@ -1,4 +1,4 @@
-"""Make a training independent of its history, so that a resumed one ends with the same bits."""
+"""Make a resumed training end with the same bits as a training without an interruption."""
 
 from typing import Any
 
@@ -21,23 +21,23 @@ class ExactResumeHook(DistSamplerSeedHook):
     the workers' states would be lost in any case. This hook seeds the generators anew: for each
     sample from the run's seed and the sample's position (``nbseg.datasets.seeded_samples``), and
     for each iteration from the run's seed, the rank and the iteration. Thus neither an interruption
-    nor the number of workers changes a draw, and there is no state to save.
+    nor the number of workers changes a random number, and no generator's state has to be saved.
 
-    Gradients that are accumulated over several iterations are a state as well: where a checkpoint
-    is written between two steps of the optimizer, they become part of the checkpoint.
+    Gradients that are accumulated over several iterations have to be saved: a checkpoint that is
+    written between two steps of the optimizer contains them.
 
-    This hook stands in for MMEngine's ``DistSamplerSeedHook`` as ``default_hooks.sampler_seed``.
+    Set this hook as ``default_hooks.sampler_seed``, in place of MMEngine's ``DistSamplerSeedHook``.
     """
 
-    # Other hooks may draw numbers, too.
+    # This hook runs first, because other hooks may draw random numbers.
     priority = "VERY_HIGH"
 
     def before_train(self, runner: Runner) -> None:
         """Seed the samples of the training's data loader."""
         loader = runner.train_dataloader
         size = loader.batch_sampler.batch_size
-        # An iterator starts with the batch of the current iteration: at the start of each epoch, or
-        # where a training by iterations starts or is resumed.
+        # The loader's iterator starts with the batch of the current iteration. It starts in each
+        # epoch, or once when a training by iterations starts or is resumed.
         seed_samples(loader, runner.seed, lambda: int(runner.iter * size))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
@@ -64,20 +64,21 @@ class ExactResumeHook(DistSamplerSeedHook):
                 parameter.grad = gradients[name].to(parameter)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Note in the next checkpoints when the model was validated last."""
+        """Record the iteration of this validation for the next checkpoints."""
         runner.message_hub.update_info("validated_iter", runner.iter)
 
 
 @HOOKS.register_module()
 class ResumedValidationHook(Hook):
-    """Runs the validation between whose checkpoint and whose end a training was killed.
+    """Repeats a validation during which the training was killed, when the training is resumed.
 
-    MMEngine writes the checkpoint of an iteration before it validates, and goes on with the next
-    iteration when it resumes. Without this hook, the score would be missing where the best
-    checkpoint is chosen, and where a scheduler waits for scores to settle.
+    MMEngine writes an iteration's checkpoint before the iteration's validation. A training that is
+    resumed from this checkpoint continues with the next iteration. Without this hook, the score of
+    the validation would be missing for the choice of the best checkpoint, and for a scheduler that
+    lowers the learning rate when the scores stop rising.
     """
 
-    # After CheckpointHook has read from the checkpoint which one is the best so far.
+    # CheckpointHook must first read the path of the best checkpoint so far.
     priority = "LOWEST"
 
     def before_train(self, runner: Runner) -> None:

@@ -26,7 +26,7 @@ IRRELEVANT_PARTS = {
     "images_per_part",
 }
 MISSING = "(absent)"
-# Inputs that may gain and lose images: the stage then continues, and keeps what it has made.
+# Inputs that may gain and lose images: the stage then continues and keeps its predictions.
 GROWING = "unlabeled images"
 
 

@@ -27,14 +27,14 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class Iteration:
-    """An iteration whose losses are on their way to the CPU.
+    """Holds the losses of an iteration while they are copied to the CPU.
 
     Attributes:
         number: number of the iteration, from 1.
         losses: names of the losses.
-        values: their values on the CPU, shape (len(losses),), valid after ``copied``.
-        copied: the event of the copy; None if the values are valid already.
-        batch: the batch, as the data loader made it.
+        values: values of the losses on the CPU, shape (len(losses),), valid after ``copied``.
+        copied: CUDA event at the end of the copy; None if the losses were on the CPU.
+        batch: the batch from the data loader.
     """
 
     number: int
@@ -46,12 +46,12 @@ class Iteration:
 
 @HOOKS.register_module()
 class NonFiniteLossHook(Hook):
-    """Stops the training at the first loss that is NaN or infinite, in each process for itself.
+    """Stops the training at the first loss that is NaN or infinite, in every process.
 
     The batch is saved in the work directory as plain data: inputs, targets and losses. On a GPU
     the values are copied without waiting for them and are checked after the next iteration, so that
-    the check costs no synchronization. No checkpoint is written before the check of its iteration,
-    nor with weights that are not finite.
+    the GPU need not be synchronized. A checkpoint is written only after the losses of its iteration
+    are checked, and only if all weights are finite.
     """
 
     priority = "LOW"  # after the logger and EMAHook, before the checkpoint is written

@@ -94,7 +94,7 @@ class Pipeline:
                 self._manifest(name).refuse_changes(inputs=STAGES[name].inputs(self._task(name)))
 
     def prepare(self) -> list[str]:
-        """Check configs and data before any stage starts; return the lines of a plan.
+        """Check configs and data before any stage starts, and return the plan as lines of text.
 
         Raises:
             StageError: a stage would fail or go wrong; the message names the file.

@@ -1,4 +1,4 @@
-"""Connect the processes of one run, with GPUs or without, and let them fail as one."""
+"""Connect the processes of a run, on GPUs or CPUs, and print the failure of all of them once."""
 
 import os
 import time
@@ -38,7 +38,7 @@ def add_launcher_options(parser: ArgumentParser) -> None:
 
 
 def init_processes(launcher: str, config: Config) -> None:
-    """Connect this process with the others of its launcher; on a machine without GPUs by gloo.
+    """Connect this process with the run's other processes; without GPUs, they communicate by gloo.
 
     Args:
         launcher: name of MMEngine's launcher; nothing happens for ``"none"``.
@@ -54,9 +54,8 @@ def init_processes(launcher: str, config: Config) -> None:
     missing = [name for name in variables if name not in os.environ]
     if missing:
         raise StageError(
-            f"--launcher {launcher} needs processes with the environment variables "
-            f"{', '.join(variables)}, and {', '.join(missing)} are missing; start the run with "
-            f"{script}, or remove --launcher"
+            f"--launcher {launcher} needs the environment variables {', '.join(variables)}; "
+            f"missing: {', '.join(missing)}. Start the run with {script}, or remove --launcher"
         )
     local_rank = os.environ[variables[1]]
     settings = dict(config.get("env_cfg", {}).get("dist_cfg", {}))
@@ -64,8 +63,8 @@ def init_processes(launcher: str, config: Config) -> None:
         devices = torch.cuda.device_count()
         if get_device() == "cuda" and int(local_rank) >= devices:
             raise StageError(
-                f"every process needs a GPU of its own, but torch finds {devices} for process "
-                f"{int(local_rank) + 1} on this machine; start at most {devices} a machine"
+                f"every process needs its own GPU, but torch finds {devices} GPU(s) for process "
+                f"{int(local_rank) + 1} of this machine; start at most {devices} per machine"
             )
         init_dist(launcher, **settings)
         return
@@ -80,7 +79,7 @@ def init_processes(launcher: str, config: Config) -> None:
 
 
 def distribute(plain: Config, launcher: str) -> None:
-    """Set the launcher in a plain config, in place, and wrap the model for CPUs without a GPU."""
+    """Set the launcher in a plain config, in place; without GPUs, also wrap the model for CPUs."""
     plain.launcher = launcher
     if launcher == "none" or get_device() != "cpu":
         return
@@ -89,17 +88,18 @@ def distribute(plain: Config, launcher: str) -> None:
         "broadcast_buffers": False,  # as in MMEngine's default
         "find_unused_parameters": plain.get("find_unused_parameters", False),
     }
-    # MMEngine would name the GPU of this process.
+    # MMEngine would set device_ids to the number of a GPU.
     plain.model_wrapper_cfg = {"device_ids": None, **wrapper}
 
 
 @contextmanager
 def failing_as_one(launcher: str) -> Iterator[None]:
-    """Let the main process tell what all processes fail with.
+    """Print a failure of all processes once, from the main process.
 
-    Other processes wait before they raise, because the launcher ends them as soon as the main
-    process has failed; so the message of a common failure is printed once, and a failure of another
-    process alone is still told. Waiting without communication cannot hang.
+    The other processes wait before they raise the error. If the main process fails, too, its
+    launcher ends them while they wait, so that only the main process prints the error. If one other
+    process fails alone, it prints its error after the wait. The wait has a fixed length and needs
+    no communication, so it cannot hang.
     """
     try:
         yield

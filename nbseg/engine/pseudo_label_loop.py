@@ -1,4 +1,4 @@
-"""Predict unlabeled images in an MMEngine loop, and write the predictions to disk as they come."""
+"""Predict unlabeled images in an MMEngine loop, and write predictions to disk during the run."""
 
 import os
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ from nbseg.registry import DATASETS, LOOPS
 class PseudoLabelLoop(BaseLoop):
     """Predicts unlabeled images with a ``MaskTTAModel``.
 
-    Use this loop as the ``test_cfg`` of a runner. Images in the store are not predicted again, so
-    that a killed run continues where it stopped, also with another number of processes, and a
-    grown data set only needs the new images. The images of a batch do not depend on the missing
-    images or the number of processes: with other images in its batch, an image is padded
-    differently and its predictions differ in the last digit.
+    Use this loop as the ``test_cfg`` of a runner. Images in the store are not predicted
+    again. Thus a killed run continues where it stopped, even with another number of processes, and
+    if the data set grows, only the new images are predicted. A batch always has the same images,
+    whichever images are missing and however many processes there are: with other images in its
+    batch, an image would be padded differently and its predictions would differ in the last digit.
 
     An image that cannot be read is left out with a warning.
 
@@ -122,7 +122,7 @@ class PseudoLabelLoop(BaseLoop):
         predicted = PredictionStore(self.store).predicted()
         images = {number: name for number, name in self.images.items() if name in predicted}
         unread = {name for name in self.images.values() if name not in predicted}
-        # A folder's data set does not have the images whose header cannot be read.
+        # ImageFolderDataset has left out the images whose header cannot be read.
         left_out = sorted(unread | set(getattr(self.dataloader.dataset.dataset, "unreadable", ())))
         if not images:
             raise StageError(f"none of the {len(left_out)} unlabeled images can be read")
@@ -138,7 +138,7 @@ class PseudoLabelLoop(BaseLoop):
 
 
 class ReadableImages(Dataset[Any]):
-    """Gives the items of a data set, and the error in place of an image that cannot be read.
+    """Gives the items of a data set; if an image cannot be read, its item is the error.
 
     Args:
         dataset: MMDetection data set.
@@ -160,8 +160,8 @@ class ReadableImages(Dataset[Any]):
             except (OSError, ValueError) as error:
                 return error
             raise StageError(
-                f"{path}, {width} x {height} pixels, cannot be prepared for the model "
-                f"({type(failure).__name__}: {failure}); remove it, or change the test pipeline"
+                f"the test pipeline fails on {path} ({width} x {height} pixels): "
+                f"{type(failure).__name__}: {failure}; remove the image, or change the pipeline"
             ) from failure
 
 

@@ -49,7 +49,7 @@ def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
         write_report(inputs, out, visualizer=visualizer)
     except (ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise  # a stage that is resumed later must write the report
+            raise  # the stage fails, and writes the report when it is resumed
         logger.warning(f"no report on the pseudo-labels: {error}")
         return
     finally:

@@ -15,7 +15,7 @@ def split_annotations(settings: Config, work_dir: WorkDir) -> None:
         work_dir: the run's paths.
 
     Raises:
-        StageError: the annotations are missing or cannot be split like this.
+        StageError: the annotations are missing or cannot be split with these settings.
     """
     split = settings.get("split")
     if not split:

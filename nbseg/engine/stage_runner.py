@@ -1,4 +1,4 @@
-"""Train with gradients that are accumulated, and with buffers that processes do not share."""
+"""Extend MMEngine's runner for accumulated gradients and buffers that differ between processes."""
 
 from typing import Any
 
@@ -13,11 +13,12 @@ from nbseg.registry import HOOKS
 
 
 class StageRunner(Runner):
-    """Runs a training like MMEngine's runner, and counts accumulated gradients.
+    """Runs a training like MMEngine's runner, but with correct treatment of accumulated gradients.
 
-    MMEngine scales the learning rate with the images of one iteration, even where the optimizer's
-    step uses the gradients of several. A checkpoint written between two steps would hold the main
-    process's gradients only.
+    MMEngine scales the learning rate with the number of images in one iteration, even if a step of
+    the optimizer uses the gradients of several iterations. This runner counts the images of all
+    these iterations. Before a checkpoint is written between two steps of the optimizer, the runner
+    averages the gradients, because the checkpoint holds only those of the main process.
     """
 
     def scale_lr(
@@ -52,8 +53,9 @@ class StageRunner(Runner):
     def save_checkpoint(self, *args: Any, **options: Any) -> None:
         """Save a checkpoint in the main process; call this in all processes.
 
-        Gradients that no step has used yet become their mean over the processes, in the running
-        training as in the checkpoint. The next step is the same, because it uses the mean, too.
+        Gradients that no step of the optimizer has used yet are replaced by their mean over the
+        processes, both in the checkpoint and in the running training. The next step does not
+        change, because it uses the mean over the processes in any case.
         """
         if self.distributed:
             average_gradients(self.model)
@@ -84,12 +86,13 @@ def average_gradients(model: nn.Module) -> None:
 class MainProcessBuffersHook(Hook):
     """Gives all processes the main process's buffers before a validation.
 
-    Each process gathers the statistics of batch normalization from its own images, and the
-    checkpoint has those of the main process. With this hook, all images are validated with the
-    weights of the checkpoint. An uninterrupted training also goes on like a resumed one.
+    Each process computes the statistics of batch normalization from its own images, and the
+    checkpoint holds the statistics of the main process. With this hook, all processes validate with
+    the values in the checkpoint, and a training without an interruption continues with the same
+    buffers as a resumed one.
     """
 
-    # After EMAHook has exchanged the weights for their averages.
+    # EMAHook must first replace the weights by their averages.
     priority = "LOWEST"
 
     def before_val_epoch(self, runner: Runner) -> None:

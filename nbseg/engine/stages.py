@@ -120,7 +120,7 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
     plain.work_dir = str(paths.folder(name))
     plain.experiment_name = name
     if plain.get("visualizer"):
-        # With one name, MMEngine would write the curves of all stages to the first stage's folder.
+        # If stages shared a name, MMEngine would write all curves to the first stage's folder.
         plain.visualizer.name = plain.work_dir
     if not stage.trains:
         predict_with_tta(plain)

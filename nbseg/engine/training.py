@@ -27,7 +27,7 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
             continues from that checkpoint; None starts from zero.
 
     Returns:
-        A dict with the ``metrics`` of the published checkpoint, whose names have no evaluator's
+        A dict with the ``metrics`` of the published checkpoint, by name without the evaluator's
         prefix.
 
     Raises:
@@ -49,8 +49,8 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
     if is_main_process():
         publish(_trained(runner, folder), published)
     barrier()
-    # Test the published file in a new model, as tools/test.py does: hooks such as EMAHook keep
-    # weights of their own, and the model inside the runner may have others than the checkpoint.
+    # Test the published file in a new model, as tools/test.py does: with hooks such as EMAHook, the
+    # weights of the runner's model may differ from those in the checkpoint.
     model = load_detector(plain, published)
     runner.model = runner.wrap_model(plain.get("model_wrapper_cfg"), model)
     metrics = {name.split("/", 1)[-1]: float(value) for name, value in runner.test().items()}
@@ -112,16 +112,16 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
             )
         if str(wrapper.get("dtype") or "float16").removeprefix("torch.") != "float16":
             raise ValueError(
-                f"optim_wrapper.dtype {wrapper.dtype} cannot train: MMCV's RoIAlign has kernels of "
-                "float16 and float32 only; set it to float16"
+                f"optim_wrapper.dtype is {wrapper.dtype}, but MMCV's RoIAlign only computes in "
+                "float16 and float32; set optim_wrapper.dtype to float16"
             )
     scaling = plain.get("auto_scale_lr") or {}
     if auto_scale_lr or scaling.get("enable"):
         base = scaling.get("base_batch_size")
         if type(base) is not int or base < 1:
             raise ValueError(
-                "scaling the learning rate needs auto_scale_lr.base_batch_size, the number of "
-                "images a step for which the config's learning rate is meant; found "
-                f"{base!r}; add it to the config"
+                "scaling the learning rate needs auto_scale_lr.base_batch_size in the config, the "
+                "number of images per step of the optimizer for which the learning rate was "
+                f"chosen; wanted a whole number of at least 1, found {base!r}"
             )
         plain.auto_scale_lr.enable = True

@@ -71,7 +71,7 @@ def _latest_first(folder: Path) -> list[Path]:
     paths = sorted(numbers, key=numbers.__getitem__, reverse=True)
     record = folder / "last_checkpoint"
     if record.exists():
-        # A user's CheckpointHook may name its files otherwise.
+        # A user's CheckpointHook may name its files differently.
         named = folder / Path(record.read_text().strip()).name
         if named.is_file() and named not in numbers:
             paths.insert(0, named)

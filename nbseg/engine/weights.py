@@ -1,4 +1,4 @@
-"""Compare weights that a stage starts from with its model, before training and when they load."""
+"""Check that the weights from which a stage starts fit its model, before a run and at loading."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from nbseg.engine.task import StageTask
 from nbseg.models.pretrained_weights import MatchingPretrainedInit, load_matching
 from nbseg.registry import HOOKS
 
-ADVICE = "load_from wants a checkpoint of the config's detector"
+ADVICE = "load_from needs a checkpoint of the config's detector"
 
 
 def check_weights(tasks: Sequence[StageTask]) -> None:
@@ -26,11 +26,11 @@ def check_weights(tasks: Sequence[StageTask]) -> None:
     predict stage. Call this function in every process: MMEngine's downloads wait for one another.
 
     Args:
-        tasks: stages that will run; the checkpoints that they will make are not read.
+        tasks: stages that will run; the checkpoints that these stages write are not read.
 
     Raises:
         FileNotFoundError: a file of ``init_cfg``, or ``teacher.checkpoint``, does not exist.
-        StageError: a file cannot be read, or too little of it fits the model.
+        StageError: a file cannot be read, or too few of its tensors fit the model.
     """
     made = {task.work_dir.checkpoint(task.stage) for task in tasks}
     for task in tasks:
@@ -46,7 +46,7 @@ def check_weights(tasks: Sequence[StageTask]) -> None:
 def _check_training(plain: Config, made: Collection[Path]) -> None:
     source = plain.get("load_from")
     if source and "://" not in source and (Path(source) in made or not Path(source).exists()):
-        source = None  # another stage makes it, or the stage refuses to start
+        source = None  # a stage writes the file later, or the run refuses to start
     if not source and "Pretrained" not in str(plain.model):
         return
     model = build_detector(plain)
@@ -66,7 +66,7 @@ def _init_cfgs(module: nn.Module) -> list[dict[str, Any]]:
 
 @HOOKS.register_module()
 class MatchingWeightsHook(Hook):
-    """Make MMEngine load only weights that fit the model, and with any common prefix."""
+    """Refuses checkpoints that do not fit the model, and removes a common prefix of their names."""
 
     priority = "VERY_HIGH"  # before EMAHook reads the weights
 
@@ -74,7 +74,7 @@ class MatchingWeightsHook(Hook):
         """Refuse a checkpoint that does not fit; otherwise rename its weights in place.
 
         Raises:
-            StageError: too little of ``load_from`` fits, or the checkpoint to resume from is of
+            StageError: too few tensors of ``load_from`` fit, or the checkpoint to resume from is of
                 another model.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -29,7 +29,7 @@ LIBRARIES = {
     "blocks.": "timm's",
     "backbone.bottom_up.": "Detectron2's",
 }
-# The rest may be new tensors, such as the offsets of deformable convolutions.
+# Share of the tensors that must match. Others may be new: offsets of deformable convolutions, say.
 ENOUGH = 0.9
 
 
@@ -54,7 +54,7 @@ class MatchingPretrainedInit(PretrainedInit):
             content,
             self.checkpoint,
             what=f"the {kind} with init_cfg",
-            advice=f"backbone_weights wants a {kind} of MMPretrain, MMDetection or a run of nbseg",
+            advice=f"backbone_weights needs a {kind} of MMPretrain, MMDetection or a run of nbseg",
             prefix=self.prefix,
         )
         if hasattr(module, "_params_init_info"):
@@ -113,8 +113,8 @@ def load_matching(
         )
     if left:
         print_log(
-            f"{source}: {len(left)} of {len(wanted)} tensors of {what} stay as initialized, such "
-            f"as {_example(wanted, left)}",
+            f"{source}: {len(left)} of {len(wanted)} tensors of {what} keep their initial values, "
+            f"such as {_example(wanted, left)}",
             logger="current",
             level=logging.WARNING,
         )
@@ -200,10 +200,10 @@ def _example(state: dict[str, Tensor], names: Iterable[str]) -> str:
 
 def _cause(state: dict[str, Tensor], wanted: dict[str, Tensor], left: list[str]) -> str:
     if any(f"backbone.{name}" in wanted for name in state):
-        return "It is a backbone alone: give it as backbone_weights=FILE. "
+        return "The file has only a backbone: give it as backbone_weights=FILE. "
     if any(name in state for name in left):
-        return "Its names fit, but not its shapes: it has another width or depth. "
+        return "The names fit, but the shapes do not: the file has another width or depth. "
     for begin, library in LIBRARIES.items():
         if any(name.startswith(begin) for name in state):
-            return f"Its names are {library}: convert it (MMPretrain has tools/model_converters). "
+            return f"The names are {library}: convert it (MMPretrain has tools/model_converters). "
     return ""

@@ -156,5 +156,5 @@ def test_a_fault_of_the_pipeline_is_not_taken_for_a_broken_image(tmp_path, finis
         pipeline=[{"type": "LoadImageFromFile"}, {"type": "mmdet.Resize", "scale": "wrong"}],
         test_mode=True,
     )
-    with pytest.raises(StageError, match=r"a\.png, 64 x 64 pixels, cannot be prepared.*resize"):
+    with pytest.raises(StageError, match=r"fails on .*a\.png \(64 x 64 pixels\): .*resize"):
         ReadableImages(dataset)[0]

@@ -73,11 +73,11 @@ TIMM = {"conv_stem.weight": torch.ones(32, 3, 3, 3), "bn1.weight": torch.ones(32
             TORCHVISION,
             r"weights.pth does not fit the MobileNetV2 with init_cfg: 0 of the model's 260 tensors "
             r"match. The file has, for example, features.0.0.weight \(32, 3, 3, 3\); the model "
-            r"wants conv1.conv.weight \(32, 3, 3, 3\). Its names are torchvision's: convert it "
+            r"wants conv1.conv.weight \(32, 3, 3, 3\). The names are torchvision's: convert it "
             r"\(MMPretrain has tools/model_converters\). "
-            "backbone_weights wants a MobileNetV2 of MMPretrain, MMDetection or a run of nbseg",
+            "backbone_weights needs a MobileNetV2 of MMPretrain, MMDetection or a run of nbseg",
         ),
-        ({"state_dict": TIMM}, "0 of the model's 260 .*Its names are timm's"),
+        ({"state_dict": TIMM}, "0 of the model's 260 .*The names are timm's"),
         ({"model": {"backbone.bottom_up.stem.w": torch.ones(1)}}, "names are Detectron2's"),
         ({"epoch": 3, "args": {}}, r"has no weights by name; its keys are \['epoch', 'args'\]"),
         ({"state_dict": {}}, "has no weights by name"),
@@ -130,7 +130,7 @@ def test_a_few_new_tensors_are_named(tmp_path, log):
     state = resnet().state_dict()
     new = state.pop("layer2.1.conv1.weight")
     started_from(tmp_path / "weights.pth", state)
-    text = "1 of 100 tensors of the ResNet with init_cfg stay as initialized, such as "
+    text = "1 of 100 tensors of the ResNet with init_cfg keep their initial values, such as "
     assert f"{text}layer2.1.conv1.weight {tuple(new.shape)}" in log.text
 
 
@@ -152,13 +152,16 @@ def test_a_detector_of_other_classes_keeps_its_own_head(log):
     assert set(named) == set(trained.state_dict())
     assert torch.equal(detector.backbone.conv1.weight, trained.backbone.conv1.weight)
     assert torch.equal(detector.head.weight, before)
-    assert "2 of 102 tensors of the model stay as initialized, such as head.weight" in log.text
+    assert "2 of 102 tensors of the model keep their initial values, such as head" in log.text
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (resnet().state_dict(), "It is a backbone alone: give it as backbone_weights=FILE. the"),
+        (
+            resnet().state_dict(),
+            "The file has only a backbone: .* backbone_weights=FILE. the",
+        ),
         (Detector(depth=34).state_dict(), "102 of .*102 .* match, .* have no place in the model"),
         (MobileNetV2().state_dict(), "0 of the model's 102 tensors match.*the advice"),
     ],

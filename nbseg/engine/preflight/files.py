@@ -14,10 +14,10 @@ def check_files(tasks: Sequence[StageTask]) -> None:
     """Refuse stages whose input files or image folders are missing.
 
     Args:
-        tasks: the stages that will run, in order; what they make may still be missing.
+        tasks: the stages that will run, in order; files that they make may still be missing.
 
     Raises:
-        FileNotFoundError: files or folders are missing; the message names the first.
+        FileNotFoundError: files or folders are missing; the message names them.
     """
     absent = [
         f"{path} ({key} of stage {task.stage})"

@@ -1,4 +1,4 @@
-"""Check the image files of a data set: all exist, headers fit the json, and samples decode."""
+"""Check that the images of a data set exist, have the sizes in the json, and can be decoded."""
 
 import os
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from nbseg.datasets.image_checks import (
 from nbseg.errors import StageError
 from nbseg.images import image_names
 
-# More headers would take longer than seconds on a large set or a network drive.
+# This limit keeps the check within seconds on a large data set or a network drive.
 HEADERS = 2000
 
 
@@ -28,7 +28,7 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
         images: images of a COCO json.
         folder: their folder.
         what: name of the set, for messages.
-        lenient: broken images are a warning, unless all are broken.
+        lenient: whether broken images only give a warning, as long as one checked image is sound.
 
     Returns:
         A warning about broken images, or an empty string.
@@ -55,11 +55,14 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
 
 
 def check_folder(folder: Path, what: str) -> list[str]:
-    """Decode up to 8 images of a folder without a json; return its line and a warning.
+    """Decode up to 8 images of a folder that has no json.
+
+    Returns:
+        A line with the number of images, and a warning about broken images or an empty string.
 
     Raises:
         FileNotFoundError: there is no image in the folder.
-        StageError: no decoded image is sound.
+        StageError: none of these images can be decoded.
     """
     names = image_names(folder)
     broken = broken_bodies(folder, names)
@@ -78,7 +81,7 @@ def _answer(broken: list[Problem], count: int, folder: Path, what: str, lenient:
 
 
 def _missing(folder: Path, names: Sequence[str]) -> list[str]:
-    """Return the names without a file. Threads hide the delays of a network drive."""
+    """Return the names of files that do not exist; threads hide the delays of a network drive."""
     parts = [names[start : start + 1000] for start in range(0, len(names), 1000)]
 
     def missing(part: Sequence[str]) -> list[str]:
@@ -95,7 +98,7 @@ def _hint(folder: Path, name: str) -> str:
     if path.parent.is_dir():
         for other in sorted(os.listdir(path.parent)):
             if other.lower() == path.name.lower():
-                return f"; there is {other}, whose case differs"
+                return f"; the folder has {other}, which differs in upper and lower case"
     if (folder / path.name).is_file():
         return f"; there is {folder / path.name}: correct the file names of the json"
     return "; copy the images, or correct data_root or the folder in the config"

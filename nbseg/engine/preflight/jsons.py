@@ -13,7 +13,7 @@ from nbseg.errors import StageError
 
 # Masks of more annotations would take longer than a second.
 MASKS = 5000
-# With these problems a stage fails or goes wrong; the others are warnings.
+# Problems with which a stage would fail or give wrong results; all others are warnings.
 REFUSED = (
     *("images that share an id", "annotations that share an id", "categories that share an id"),
     *("images that share a name", "categories that share a name"),
@@ -24,7 +24,7 @@ REFUSED = (
 
 
 def read_checked(path: Path, what: str) -> dict[str, Any]:
-    """Read a json whose ids and references are sound.
+    """Read a COCO json, and refuse repeated and unknown ids.
 
     Raises:
         StageError: the file is no COCO json, or ids are repeated or unknown.
@@ -38,10 +38,10 @@ def read_checked(path: Path, what: str) -> dict[str, Any]:
 
 
 def check_annotations(content: dict[str, Any], what: str) -> list[str]:
-    """Return warnings about boxes and masks, of up to 5000 annotations.
+    """Return warnings about boxes and masks; masks are checked in fewer than 10,000 annotations.
 
     Raises:
-        StageError: a box or a mask is not one.
+        StageError: a box is not four numbers, or a mask cannot be decoded.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     annotations = content["annotations"]
@@ -52,7 +52,7 @@ def check_annotations(content: dict[str, Any], what: str) -> list[str]:
         if not is_box(annotation["bbox"]):
             kind = "boxes that are not four numbers"
         elif index % step == 0:
-            # An absent area is that of the mask.
+            # An annotation without an area is sound: the area of its mask is used.
             kind = annotation_problem({"area": 1, **annotation}, *sizes[annotation["image_id"]])
         if kind:
             problems.setdefault(kind, []).append(f"annotation {annotation['id']}")
@@ -66,7 +66,8 @@ def check_objects(
     """Return the number of objects to train on, and warnings about classes without any.
 
     Raises:
-        StageError: there is no object to train on, or the json names classes differently.
+        StageError: there is no object to train on, or the categories of the json have other names
+            than the classes.
     """
     names = {category["id"]: category["name"] for category in content["categories"]}
     annotations = content["annotations"]
@@ -81,13 +82,13 @@ def check_objects(
     absent = [name for name in classes if name not in names.values()]
     if unknown and absent:
         raise StageError(
-            f"{what}: there are objects of {unknown}, which are not among the classes, and no "
-            f"category {absent}; name categories and classes alike"
+            f"{what}: there are objects of {unknown}, which are not among the classes, but the "
+            f"classes {absent} are no categories; give categories and classes the same names"
         )
     total = sum(objects[name] for name in classes)
     left_out = "; ".join(f"{count} are {reason}" for reason, count in reasons.items())
     if not total:
-        why = f"of {len(annotations)} objects {left_out}" if left_out else "there is no object"
+        why = f"of {len(annotations)} objects, {left_out}" if left_out else "there is no object"
         advice = (
             "CVAT and datumaro export brush masks as crowds: set iscrowd to 0"
             if any(annotation.get("iscrowd") for annotation in annotations)
@@ -97,9 +98,9 @@ def check_objects(
             f"{what}: none of the {len(content['images'])} images has an object of "
             f"{list(classes)} to train on: {why}. {advice}"
         )
-    warnings = [f"warning: {what}: {left_out}; they are not trained on"] if left_out else []
+    warnings = [f"warning: {what}: not all objects are trained on: {left_out}"] if left_out else []
     if unknown:
-        warnings.append(f"warning: {what}: objects of {unknown} are left out")
+        warnings.append(f"warning: {what}: objects of {unknown} are left out: these are no classes")
     if empty := [name for name in classes if not objects[name]]:
         warnings.append(f"warning: {what}: there is no object of {empty}")
     return total, warnings
@@ -108,7 +109,8 @@ def check_objects(
 def _refuse(problems: dict[str, list[str]], what: str) -> None:
     if refused := [_text(kind, problems[kind]) for kind in REFUSED if kind in problems]:
         raise StageError(
-            f"{what}: {'; '.join(refused)}. tools/prepare_data.py check JSON --images DIR lists all"
+            f"{what}: {'; '.join(refused)}. To list all problems, run "
+            "tools/prepare_data.py check JSON --images DIR"
         )
 
 

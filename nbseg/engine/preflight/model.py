@@ -1,4 +1,4 @@
-"""Check that a model fits the data: its number of classes and of detections."""
+"""Check that a model has the right number of classes and finds enough objects per image."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ def check_num_classes(model: dict[str, Any], classes: list[str], stage: str) -> 
     """Refuse a head whose ``num_classes`` is not the number of classes.
 
     Raises:
-        StageError: they differ; the message names the head.
+        StageError: the numbers differ; the message names the head.
     """
     for path, number in _num_classes(model, "model"):
         if number != len(classes):
             raise StageError(
-                f"stage {stage}: {path}.num_classes is {number}, but classes names {len(classes)}; "
-                f"set num_classes={len(classes)}"
+                f"stage {stage}: {path}.num_classes is {number}, but the config has "
+                f"{len(classes)} classes; set num_classes={len(classes)}"
             )
 
 
@@ -32,13 +32,13 @@ def warn_of_many_objects(content: dict[str, Any], limit: int | None, key: str, w
     if limit is None or most <= limit:
         return ""
     return (
-        f"warning: {what}: an image has {most} objects, but {key} is {limit}: the others cannot be "
-        f"found; raise {key}"
+        f"warning: {what}: an image has {most} objects, but {key} is {limit}, so some of them "
+        f"cannot be found; raise {key}"
     )
 
 
 def max_per_img(model: dict[str, Any]) -> int | None:
-    """Return the largest number of detections that a model gives for an image, if it says so."""
+    """Return the most detections per image that a model's config allows; None without a limit."""
     test_cfg = model.get("test_cfg") or {}
     limit = (test_cfg.get("rcnn") or test_cfg).get("max_per_img")
     return limit if isinstance(limit, int) and limit > 0 else None

@@ -28,7 +28,7 @@ def check_overlap(teacher: Config, predict: Config) -> None:
     pairs = overlapping_images(_image_paths(labeled), _image_paths(unlabeled))
     if pairs:
         first = "; ".join(
-            str(twin) if twin == path else f"{twin} = {path}" for twin, path in pairs[:5]
+            str(path) if twin == path else f"{path} (labeled as {twin})" for twin, path in pairs[:5]
         )
         raise StageError(
             f"{len(pairs)} unlabeled images are also labeled: {first}"

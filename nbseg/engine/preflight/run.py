@@ -20,7 +20,7 @@ from nbseg.errors import StageError
 
 
 def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> list[str]:
-    """Check the files, jsons and images that the stages will read, the models and evaluators.
+    """Check the files, jsons, images, models and evaluators of the stages that will run.
 
     Args:
         config: the user's config.
@@ -32,7 +32,8 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
 
     Raises:
         FileNotFoundError: a file or a folder is missing.
-        StageError: a stage would fail or go wrong; the message names the file and what to do.
+        StageError: a stage would fail or give wrong results; the message names the file and a
+            remedy.
     """
     check_files(tasks)
     configs = {task.stage: task.config for task in tasks}
@@ -78,7 +79,7 @@ def _check(data: _DataSet, leaf: dict[str, Any], plain: Config, classes: list[st
         return [count, check_images(content["images"], data.folder, what, lenient=True)]
     if leaf["type"] == "CocoDataset":
         _refuse_other_order(content, classes, what)
-    # A wrong size is the reason for masks that do not fit, so images come first.
+    # Images are checked first: where a size is wrong, the masks do not fit either.
     lines = [check_images(content["images"], data.folder, what, lenient=False)]
     lines += check_annotations(content, what)
     if data.role == "training":
@@ -113,8 +114,9 @@ def _refuse_other_order(content: dict[str, Any], classes: list[str], what: str) 
     names = [c["name"] for c in content["categories"] if c["name"] in classes]
     if names != list(classes):
         raise StageError(
-            f"{what}: its categories are {names}, but the classes {list(classes)}; CocoDataset "
-            "numbers labels in the json's order: use type='CocoInstanceDataset', which goes by name"
+            f"{what}: its categories are {names}, but the config's classes are {list(classes)}. "
+            "CocoDataset numbers labels in the order of the json; use type='CocoInstanceDataset', "
+            "which finds the category of a class by its name"
         )
 
 
