@@ -167,7 +167,7 @@ def test_more_objects_than_the_model_finds_are_warned_of(run, make_pipeline):
     most = max(counts.values())
     for limit in (1, most - 1, most):
         plan = make_pipeline(run, {"model.test_cfg.rcnn.max_per_img": limit}).prepare()
-        expected = f"test set {path}: an image has {most} objects, but max_per_img is {limit}: "
+        expected = f"test set {path}: an image has {most} objects, but max_per_img is {limit}, so "
         assert any(expected in line for line in plan) == (limit < most)
 
 

@@ -13,7 +13,7 @@ from nbseg.errors import StageError
 def test_a_process_without_a_launcher_is_refused(launcher, variable, monkeypatch):
     for name in processes.LAUNCHERS[launcher][0]:
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(StageError, match=f"{variable}.*are missing; start the run with tools/"):
+    with pytest.raises(StageError, match=f"missing: {variable}.*Start the run with tools/"):
         processes.init_processes(launcher, Config())
 
 

@@ -80,7 +80,7 @@ def test_options_that_cannot_work_are_refused(finished, make_pipeline):
         make_pipeline(finished, auto_scale_lr=True)
     for base in (None, 0, "16"):
         scaling = {"auto_scale_lr": {"enable": True, "base_batch_size": base}}
-        with pytest.raises(ValueError, match=f"base_batch_size, .* found {base!r}; add it"):
+        with pytest.raises(ValueError, match=f"base_batch_size in the config, .* found {base!r}"):
             make_pipeline(finished, scaling)
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="--amp needs a GPU"):
