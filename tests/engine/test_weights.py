@@ -64,7 +64,8 @@ def task(tiny, run, stage, changes):
 REFUSED = {
     "other classes": (
         of_eighty_classes,
-        r"fc_cls.weight is \(81, 32\) instead of \(6, 32\), so .* another number of classes",
+        r"fc_cls.weight is \(81, 32\) instead of \(6, 32\), so the checkpoint has another number "
+        "of classes",
     ),
     "diverged": (with_nan, "NaN or infinite weights in 1 of .*lateral_convs.0.conv.weight"),
     "other library": (of_detectron2, "are unknown .*backbone.bottom_up"),
