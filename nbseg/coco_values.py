@@ -108,8 +108,8 @@ def reason_left_out(annotation: Mapping[str, Any]) -> str | None:
 
 
 def is_box(box: Any) -> bool:
-    """Tell whether a value is a list of four finite numbers."""
-    return isinstance(box, list) and len(box) == 4 and all(map(is_number, box))
+    """Tell whether a value is a list of four numbers, at most 2**20 pixels from 0."""
+    return isinstance(box, list) and len(box) == 4 and is_list_of_pairs(box)
 
 
 def is_number(value: object) -> bool:

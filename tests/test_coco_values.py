@@ -4,7 +4,14 @@ import copy
 
 import pytest
 
-from nbseg.coco_values import area_of, has_broken_polygon, has_mask, normalize, reason_left_out
+from nbseg.coco_values import (
+    area_of,
+    has_broken_polygon,
+    has_mask,
+    is_box,
+    normalize,
+    reason_left_out,
+)
 
 SQUARE = [1, 1, 5, 1, 5, 5, 1, 5]
 CONTENT = {
@@ -123,3 +130,8 @@ def test_a_polygon_is_pairs_of_finite_numbers(broken):
 def test_why_an_object_is_not_trained_on(change, reason):
     found = reason_left_out({**CONTENT["annotations"][0], **change})
     assert found is None if reason is None else reason in found
+
+
+@pytest.mark.parametrize("wrong", [2**63, 10**400, 1e30, float("nan"), "5", None, [5]])
+def test_a_box_has_four_numbers_that_tensors_hold(wrong):
+    assert is_box([3, 2, 4.5, 5]) and not is_box([3, 2, wrong, 5])

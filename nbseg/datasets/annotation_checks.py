@@ -24,6 +24,13 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
         x, y, w, h = (float(value) for value in annotation["bbox"])
     except (TypeError, ValueError, OverflowError):
         return "boxes that are not four numbers"
+    # What stops a training comes first: only the first problem is reported.
+    if has_broken_polygon(annotation):
+        return "polygons that are not pairs of finite numbers"
+    mask = annotation.get("segmentation")
+    crop = _crop(mask, height, width) if mask and not isinstance(mask, list) else None
+    if crop is None and mask and not isinstance(mask, list):
+        return "run lengths that do not fit the image"
     box = np.array([x, y, x + w, y + h])
     limits = np.array([0, 0, width, height])
     if not np.isfinite(box).all() or w <= 0 or h <= 0:
@@ -36,12 +43,9 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
         return "annotations without an area"
     if (box[:2] < -TOLERANCE).any() or (box[2:] > limits[2:] + TOLERANCE).any():
         return "boxes that leave the image"
-    mask = annotation.get("segmentation")
     if not mask:
         return None
-    if isinstance(mask, list):
-        if has_broken_polygon(annotation):
-            return "polygons that are not pairs of finite numbers"
+    if crop is None:
         if any(len(polygon) < 6 or polygon_area(polygon) == 0 for polygon in mask):
             return "degenerate polygons"
         points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in mask])
@@ -49,9 +53,6 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
         tight = np.concatenate([points.min(axis=0), points.max(axis=0)])
         tight = np.clip(tight, 0, np.tile(limits[2:], 2))
     else:
-        crop = _crop(mask, height, width)
-        if crop is None:
-            return "run lengths that do not fit the image"
         if not crop[2:].all():
             return "empty masks"
         tight = np.concatenate([crop[:2], crop[:2] + crop[2:]])

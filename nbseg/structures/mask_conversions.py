@@ -51,7 +51,7 @@ def compressed_counts(segmentation: Any, height: int, width: int) -> str | bytes
     if isinstance(segmentation, dict):
         size: Any = segmentation.get("size")
         counts: Any = segmentation.get("counts")
-        if size is None or list(size) != [height, width]:
+        if not isinstance(size, (list, tuple)) or list(size) != [height, width]:
             raise ValueError(
                 f"the masks of this image must have the size [{height}, {width}], "
                 f"found a run-length encoding of {size}"

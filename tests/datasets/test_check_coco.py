@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from official_trees import write_coco
 
+from nbseg.datasets.annotation_checks import annotation_problem
 from nbseg.datasets.check_coco import check_coco
 from nbseg.datasets.converters.folder import convert_folder
 
@@ -147,3 +148,15 @@ def test_a_folder_becomes_a_json_without_annotations(tmp_path):
     assert not (tmp_path / "other.json").exists()
     with pytest.raises(FileNotFoundError, match="nowhere"):
         convert_folder(tmp_path / "nowhere", out)
+
+
+@pytest.mark.parametrize("size", [[32], True, [24, 33], None])
+def test_run_lengths_that_stop_a_training_come_before_a_box_outside(size):
+    annotation = {
+        "bbox": [100, 100, 5, 5],
+        "area": 25,
+        "segmentation": {"size": size, "counts": [768]},
+    }
+    assert annotation_problem(annotation, 24, 32) == "run lengths that do not fit the image"
+    annotation["segmentation"]["size"] = [24, 32]
+    assert annotation_problem(annotation, 24, 32) == "boxes that leave the image"

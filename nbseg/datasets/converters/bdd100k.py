@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nbseg.coco_masks import to_rle
 from nbseg.datasets.converters.coco_json import Labeled, Prepared
 from nbseg.datasets.converters.instance_map import annotation_of, encode_instances
 from nbseg.datasets.converters.plan import Plan, carry_out
 from nbseg.datasets.converters.scalabel import CATEGORIES, labels_of, load_frames, rasterize
-from nbseg.datasets.converters.trees import require, require_all
+from nbseg.datasets.converters.trees import in_documented_format, require, require_all
 from nbseg.images import image_size, read_label_image
 
 MASKS = ("bitmasks", "rles", "polygons")
@@ -85,10 +86,11 @@ def _masked_images(root: Path, out: Path, split: str, masks: str) -> Plan:
         frames = load_frames(source)
         require_all(folder, [frame["name"] for frame in frames], f"named in {source}")
         geometry = "rle" if masks == "rles" else "poly2d"
-        for frame in frames:
-            labels, left_out = labels_of(frame, geometry)
-            items.append((folder / frame["name"], labels))
-            others += left_out
+        with in_documented_format(source):
+            for frame in frames:
+                labels, left_out = labels_of(frame, geometry)
+                items.append((folder / frame["name"], labels))
+                others += left_out
         if not any(labels for _, labels in items):
             raise ValueError(
                 f"{source}: no label has {geometry!r}; choose another format with --masks "
@@ -116,10 +118,11 @@ def _images_with_boxes(root: Path, out: Path) -> Plan:
     frames = {frame["name"]: frame for frame in load_frames(source)}
     items: list[tuple[Path, Any]] = []
     others: Counter[str] = Counter()
-    for image in images:
-        labels, left_out = labels_of(frames.get(image.name, {}), "box2d")
-        items.append((image, labels))
-        others += left_out
+    with in_documented_format(source):
+        for image in images:
+            labels, left_out = labels_of(frames.get(image.name, {}), "box2d")
+            items.append((image, labels))
+            others += left_out
     notes = [
         f"{len(found)} images in {folder} (documented: 70000); {len(found) - len(images)} are "
         "left out because images/10k has them",
@@ -159,15 +162,23 @@ def _load(item: tuple[Path, Path | Sequence[dict[str, Any]]]) -> Labeled:
     height, width = size
     if isinstance(source, Path):
         annotations = _from_bitmask(source, height, width)
-    elif not source:
-        annotations = []
-    elif "box2d" in source[0]:
-        annotations = [_from_box(label) for label in source]
-    elif "rle" in source[0]:
-        annotations = [_from_rle(label, height, width, image) for label in source]
     else:
-        annotations = _from_polygons(source, height, width)
+        # The labels' file is read before; the image tells where in the file a label is wrong.
+        with in_documented_format(image):
+            annotations = _from_labels(source, height, width, image)
     return {"file_name": image.name, "height": height, "width": width}, annotations
+
+
+def _from_labels(
+    labels: Sequence[dict[str, Any]], height: int, width: int, image: Path
+) -> list[dict[str, Any]]:
+    if not labels:
+        return []
+    if "box2d" in labels[0]:
+        return [_from_box(label) for label in labels]
+    if "rle" in labels[0]:
+        return [_from_rle(label, height, width, image) for label in labels]
+    return _from_polygons(labels, height, width)
 
 
 def _from_bitmask(path: Path, height: int, width: int) -> list[dict[str, Any]]:
@@ -216,7 +227,7 @@ def _from_rle(label: dict[str, Any], height: int, width: int, image: Path) -> di
     return {
         "category_id": label["category_id"],
         "iscrowd": label["iscrowd"],
-        **annotation_of({"size": rle["size"], "counts": rle["counts"].encode()}),
+        **annotation_of(to_rle(rle, height, width)),
     }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from nbseg.datasets.converters.trees import in_documented_format
 from nbseg.files import read_json
 
 # Label names in the order of their ids, from 0 (cityscapesScripts, helpers/labels.py).
@@ -31,9 +32,14 @@ def rasterize_polygons(path: Path) -> npt.NDArray[Any]:
     skipped and not counted.
 
     Raises:
-        ValueError: a label is unknown to Cityscapes, or a polygon has fewer than two points.
+        ValueError: the file is not in Cityscapes' format, a label is unknown to Cityscapes, or a
+            polygon has fewer than two points.
     """
-    content = read_json(path)
+    with in_documented_format(path):
+        return _draw(read_json(path), path)
+
+
+def _draw(content: Any, path: Path) -> npt.NDArray[Any]:
     image = Image.new("I", (content["imgWidth"], content["imgHeight"]), 0)
     draw = ImageDraw.Draw(image)
     seen = dict.fromkeys(LABELS, 0)

@@ -34,7 +34,9 @@ def load_frames(path: Path) -> list[dict[str, Any]]:
     """
     content = read_json(path)
     frames = content.get("frames") if isinstance(content, dict) else content
-    if not isinstance(frames, list) or not all(isinstance(f, dict) and "name" in f for f in frames):
+    if not isinstance(frames, list) or not all(
+        isinstance(f, dict) and isinstance(f.get("name"), str) for f in frames
+    ):
         raise ValueError(
             f"{path} is not in Scalabel's format: wanted a list of frames with names; unpack the "
             "archive again"

@@ -1,7 +1,8 @@
 """Check folders that were unpacked from the official archives."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -41,3 +42,23 @@ def require_all(folder: Path, names: Iterable[str], what: str) -> None:
             f"{folder / missing[0]} is missing ({what}), and {len(missing) - 1} more files: unpack "
             "the archive again"
         )
+
+
+@contextmanager
+def in_documented_format(path: Path) -> Iterator[None]:
+    """Name the file in the error of a block that takes values out of it.
+
+    Raises:
+        ValueError: the block found a value that is missing or of another type.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ArithmeticError, MemoryError) as error:
+        raise ValueError(
+            f"{path} is not in the documented format ({type(error).__name__}: {error}); unpack "
+            "the archive again"
+        ) from error
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: {error}; unpack the archive again") from error

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nbseg.ops import bpm_mask_loss, multires_mask_targets, paste_rle, reference
 from nbseg.structures import CroppedMasks
@@ -35,13 +36,32 @@ def loss_inputs(draw):
     return [strided(t) if draw(st.booleans()) else t for t in tensors]
 
 
+def exact_loss(logits, targets, labels, border):
+    """Return the reference's loss; by hand in flat RoIs, whose weights are all the gain of 3.
+
+    torch's sigmoid may differ in its last digit between equal logits, which gives the reference an
+    edge in a flat RoI.
+    """
+    total = 0 * logits.sum()
+    for r, label in enumerate(labels.tolist()):
+        x, target = logits[r, label], targets[r].to(logits.dtype)
+        if border == "replicate" and (x == x[0, 0]).all():
+            total = total + 3 * binary_cross_entropy_with_logits(x, target)
+        else:
+            one = slice(r, r + 1)
+            total = total + reference.bpm_mask_loss(
+                logits[one], targets[one], labels[one], border=border
+            )
+    return total / max(len(labels), 1)
+
+
 @given(loss_inputs(), st.sampled_from(["replicate", "zeros"]))
 def test_loss_equals_float64(inputs, border):
     logits, targets, labels = inputs
     logits = logits.detach().requires_grad_()
     exact = logits.detach().double().requires_grad_()
     loss = bpm_mask_loss(logits, targets, labels, border=border)
-    wanted = reference.bpm_mask_loss(exact, targets, labels, border=border)
+    wanted = exact_loss(exact, targets, labels, border)
     loss.backward()
     wanted.backward()
     assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()
