@@ -287,3 +287,11 @@ def test_mmdetection_loads_the_json(tmp_path):
         assert [instance["bbox_label"] for instance in info["instances"]] == labels
         crowds = [a["iscrowd"] for a in annotations]
         assert [instance["ignore_flag"] for instance in info["instances"]] == crowds
+
+
+@pytest.mark.parametrize("side", [0, -1, 2**31, 64.0, "64", None])
+def test_a_damaged_size_is_refused_before_it_takes_memory(tmp_path, side):
+    path = tmp_path / "a_polygons.json"
+    path.write_text(json.dumps({"imgWidth": side, "imgHeight": 64, "objects": []}))
+    with pytest.raises(ValueError, match="a_polygons.json: wanted sides of 1 to 8192 pixels"):
+        rasterize_polygons(path)

@@ -20,6 +20,8 @@ LABELS = (
 )  # fmt: skip
 FIRST_WITH_INSTANCES = LABELS.index("person")
 NOT_DRAWN = "license plate"
+# The images have 2048 x 1024 pixels; a damaged number shall not use up the memory.
+LONGEST_SIDE = 8192
 
 
 def rasterize_polygons(path: Path) -> npt.NDArray[Any]:
@@ -40,7 +42,10 @@ def rasterize_polygons(path: Path) -> npt.NDArray[Any]:
 
 
 def _draw(content: Any, path: Path) -> npt.NDArray[Any]:
-    image = Image.new("I", (content["imgWidth"], content["imgHeight"]), 0)
+    size = content["imgWidth"], content["imgHeight"]
+    if not all(type(side) is int and 0 < side <= LONGEST_SIDE for side in size):
+        raise ValueError(f"wanted sides of 1 to {LONGEST_SIDE} pixels, found {size}")
+    image = Image.new("I", size, 0)
     draw = ImageDraw.Draw(image)
     seen = dict.fromkeys(LABELS, 0)
     for position, item in enumerate(content["objects"]):
