@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process
-from mmengine.runner import Runner
 
 from nbseg.checkpoint import load_strictly
 from nbseg.engine.data_sets import annotation_files, image_folder
 from nbseg.engine.manifest import GROWING, Manifest
 from nbseg.engine.pseudo_report import write_pseudo_report
+from nbseg.engine.stage_runner import StageRunner
 from nbseg.engine.task import StageTask
 from nbseg.errors import StageError
 from nbseg.pseudo.labels import make_pseudo_labels
@@ -26,7 +26,7 @@ def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
     Returns:
         A dict with the number of ``images``, and the names of those ``left_out``.
     """
-    runner = Runner.from_cfg(task.config)
+    runner = StageRunner.from_cfg(task.config)
     load_strictly(runner.model, task.teacher_checkpoint)
     results: dict[str, Any] = runner.test()
     return results

@@ -1,4 +1,4 @@
-"""Extend MMEngine's runner for accumulated gradients and buffers that differ between processes."""
+"""Extend MMEngine's runner: accumulated gradients, buffers of several processes, workers' end."""
 
 from typing import Any
 
@@ -13,13 +13,30 @@ from nbseg.registry import HOOKS
 
 
 class StageRunner(Runner):
-    """Runs a training like MMEngine's runner, but with correct treatment of accumulated gradients.
+    """Runs a stage like MMEngine's runner, but treats accumulated gradients correctly.
 
     MMEngine scales the learning rate with the number of images in one iteration, even if a step of
     the optimizer uses the gradients of several iterations. This runner counts the images of all
     these iterations. Before a checkpoint is written between two steps of the optimizer, the runner
     averages the gradients, because the checkpoint holds only those of the main process.
+
+    After a training or a test, this runner drops the data loaders, so that their worker processes
+    end at once. Otherwise a later garbage collection would find the loaders in a reference cycle
+    and close the queues to the workers before the loaders can stop them: PyTorch would wait 5
+    seconds for each worker.
     """
+
+    def train(self) -> nn.Module:
+        """Train, drop the loaders of training and validation, and return the model."""
+        model: nn.Module = super().train()
+        self._train_loop = self._val_loop = None
+        return model
+
+    def test(self) -> dict[str, float]:
+        """Test, drop the loader, and return the metrics."""
+        metrics: dict[str, float] = super().test()
+        self._test_loop = None
+        return metrics
 
     def scale_lr(
         self, optim_wrapper: OptimWrapper, auto_scale_lr: dict[str, Any] | None = None

@@ -1,11 +1,14 @@
 """Learning rates follow the images of a step; tests/process_runs.py runs the rest in processes."""
 
+import gc
 import logging
+import multiprocessing
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from toy_training import runner
 
 from nbseg.engine.stage_runner import StageRunner, average_gradients
 
@@ -64,3 +67,14 @@ def test_gradients_are_averaged_where_some_process_has_one(monkeypatch):
     assert layers[0].grad.tolist() == [2.0, 1.0]
     assert layers[1].grad.tolist() == [1.5, 1.5]
     assert layers[2].grad is None and layers[3].grad is None
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_workers_end_with_their_training(tmp_path, persistent):
+    made = runner(tmp_path, workers=1, persistent=persistent)
+    gc.disable()
+    try:
+        made.train()
+        assert not multiprocessing.active_children()
+    finally:
+        gc.enable()
