@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 # MMCV comes as source; without debug information its build takes minutes, once, and pip keeps it.
 MMCV_BUILD := CFLAGS="-g0 -O2" MAX_JOBS=$(shell nproc)
 TORCH ?= torch==2.13.0
-# tests/conftest.py says which tests stay in one process, which makes their shared runs once.
-WORKERS ?= -n $(shell nproc) --dist loadgroup
+# tests/conftest.py says which tests stay in one process, which makes their shared runs once, and
+# which start first; pytest-xdist would start the files with few tests last, however long they take.
+WORKERS ?= -n $(shell nproc) --dist loadgroup --no-loadscope-reorder
 export NO_ALBUMENTATIONS_UPDATE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -33,6 +33,7 @@ def prepare_to_fork():
     # MMEngine collects garbage for each data set, for which modules are best left out.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000)
 
 
 def write_flat_config(folder, data, changes):
