@@ -4,6 +4,7 @@ import gc
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -34,6 +35,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Delete the temporary files below a folder that a killed process was writing."""
+    for file in folder.rglob(".*"):
+        if re.fullmatch(r"\..+\.\d+(\.\w+)?", file.name):
+            file.unlink()
 
 
 def read_json(path: Path) -> Any:

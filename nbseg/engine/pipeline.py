@@ -24,7 +24,7 @@ from nbseg.engine.task import StageTask
 from nbseg.engine.training import set_training_options
 from nbseg.engine.weights import check_weights
 from nbseg.engine.work_dir import WorkDir
-from nbseg.files import write_json
+from nbseg.files import remove_partial_files, write_json
 
 
 class Pipeline:
@@ -99,9 +99,9 @@ class Pipeline:
         Raises:
             StageError: a stage would fail or go wrong; the message names the file.
         """
-        # Before the processes are connected, each of them believes that it has rank 0.
-        init_processes(self.launcher, self.config)
+        init_processes(self.launcher, self.config)  # before this call, every process has rank 0
         if is_main_process():
+            remove_partial_files(self.work_dir.path)
             split_annotations(self.settings, self.work_dir)
         barrier()
         tasks = [self._task(name) for name in self.stages if not self._up_to_date(name)]

@@ -14,7 +14,7 @@ from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.non_finite_loss import NonFiniteLossHook
 from nbseg.engine.stage_runner import MainProcessBuffersHook, StageRunner
 from nbseg.engine.task import StageTask
-from nbseg.engine.training_checkpoints import latest_checkpoint, remove_partial_checkpoints
+from nbseg.engine.training_checkpoints import latest_checkpoint
 from nbseg.engine.weights import MatchingWeightsHook
 
 
@@ -34,8 +34,6 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
         StageError: the checkpoint to continue from is damaged.
     """
     plain, folder = task.config, task.work_dir.folder(task.stage)
-    if is_main_process():
-        remove_partial_checkpoints(folder)
     if resume:
         checkpoint = latest_checkpoint(folder) if resume == "auto" else resume
         plain.load_from = checkpoint or plain.load_from

@@ -56,12 +56,6 @@ def latest_checkpoint(folder: Path) -> str | None:
     return None
 
 
-def remove_partial_checkpoints(folder: Path) -> None:
-    """Delete the temporary files of checkpoints whose writing was killed."""
-    for file in folder.glob(".*.pth"):
-        file.unlink()
-
-
 def _latest_first(folder: Path) -> list[Path]:
     numbers = {
         path: int(match[1])

@@ -150,6 +150,20 @@ def test_a_file_size_limit_ends_a_run_that_can_be_continued(moved, train, file_s
     assert weights(folder) == uninterrupted
 
 
+def test_files_that_a_killed_run_was_writing_are_removed(moved, make_pipeline):
+    """A killed process leaves temporary names; other hidden files of the user stay."""
+    folder = moved.work_dir / "report" / "student_predictions"
+    partial = [folder / ".000001.23985.png", moved.work_dir / "student" / ".iter_2.17.pth"]
+    partial += [moved.work_dir / "pseudo_labels" / "predictions" / ".part-000-000001.4.npz"]
+    kept = [moved.work_dir / ".gitignore", moved.work_dir / "student" / ".notes.txt"]
+    for file in partial + kept:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    make_pipeline(moved).prepare()
+    assert not any(file.exists() for file in partial)
+    assert all(file.exists() for file in kept)
+
+
 def test_resume_from_a_given_checkpoint(moved, make_pipeline):
     folder = unfinished_student(moved)
     checkpoint = folder / "iter_1.pth"

@@ -24,6 +24,8 @@ def loss_inputs(draw):
     span = draw(st.sampled_from([1, 20, 200, 2.0**100]))
     shape = (rois, classes, size, size)
     logits = draw(arrays(np.float32, shape, elements=st.floats(-span, span, width=32)))
+    # Logits that differ by a rounding error have an edge in float64 alone.
+    logits = np.round(logits * 64) / 64
     targets = draw(arrays(np.float32, (rois, size, size), elements=st.floats(0, 1, width=32)))
     labels = draw(arrays(np.int64, (rois,), elements=st.integers(0, classes - 1)))
     dtype = draw(st.sampled_from([torch.float32, torch.bfloat16, torch.float16]))
