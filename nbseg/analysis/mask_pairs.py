@@ -39,7 +39,7 @@ class MaskPair:
 
     @property
     def true_box(self) -> tuple[float, float, float, float]:
-        """The true instance's box, xyxy in image pixels."""
+        """Return the true instance's box, xyxy in image pixels."""
         x, y, width, height = (float(v) for v in self.truth["bbox"])
         return x, y, x + width, y + height
 
@@ -48,7 +48,7 @@ class MaskPair:
 class Matches:
     """Holds the result of matching predictions to true instances.
 
-    A crowd is never a false negative. A prediction on a crowd is in none of the lists.
+    A crowd is never a false negative. A prediction that matches a crowd is in none of the lists.
 
     Attributes:
         pairs: the matched predictions and true instances.

@@ -42,9 +42,9 @@ def match_instances(
     """Match predictions to true instances of one image and class, as COCO's evaluation does.
 
     Predictions are matched in the order of the rows. Each prediction takes the instance with the
-    highest IoU among those that no earlier prediction took. If none is left with a sufficient IoU,
-    the prediction is matched to a crowd with a sufficient IoU. A crowd may have any number of
-    predictions. These are neither true nor false positives.
+    highest IoU among those that no earlier prediction took. If no such instance has a sufficient
+    IoU, the prediction is matched to a crowd with a sufficient IoU. A crowd may match any number of
+    predictions. Predictions that match a crowd are neither true nor false positives.
 
     Args:
         ious: IoU of each prediction (sorted by descending score) with each true instance, shape

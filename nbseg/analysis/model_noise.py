@@ -124,7 +124,7 @@ def _same_images(sources: dict[str, Predictions], truth_path: Path) -> list[int]
             alone = len(set(other.images) ^ set(source.images))
             raise ValueError(
                 f"{first} has {len(source.images)} images of {truth_path}, {name} has "
-                f"{len(other.images)}, and {alone} are in one of them only; compare predictions of "
-                "the same images"
+                f"{len(other.images)}, and {alone} are in only one of the two; compare predictions "
+                "of the same images"
             )
     return source.images

@@ -69,7 +69,7 @@ def analyze_noise(predicted: COCO, truth: COCO) -> NoiseAnalysis:
 
     Images are matched by id. Images that ``truth`` does not list are left out. True instances are
     left out if ``predicted`` does not list their category. Crowds count as in COCO's evaluation.
-    Unlike there, all predictions of an image count, not only the best 100.
+    Unlike in COCO's evaluation, all predictions of an image count, not only the best 100.
 
     Args:
         predicted: indexed COCO annotations (RLE or polygons) with ``score``.

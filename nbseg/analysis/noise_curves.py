@@ -89,7 +89,7 @@ class IoUBySize:
             self._sums[i] += [float(_iou(*masks).sum()), float(_iou(*boundaries).sum())]
 
     def points(self) -> tuple[IoUAtSize, ...]:
-        """Return the curve so far."""
+        """Return one point per mask size for the pairs added so far."""
         return tuple(
             IoUAtSize(
                 size,
@@ -108,7 +108,7 @@ class AccuracyByDistance:
     Masks are compared at image resolution. All pixels inside the true boxes of the matched pairs
     count with equal weight. The relative distance is the distance from a pixel's center to the true
     contour, divided by the square root of the true box's area. The contour runs between pixels; the
-    image's edge is not part of it.
+    image's edge is not part of the contour.
     """
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ class AccuracyByDistance:
         self._correct += np.bincount(bins[correct.ravel()], minlength=last + 1)
 
     def points(self) -> tuple[AccuracyAtDistance, ...]:
-        """Return the curve so far."""
+        """Return one point per bin of distance for the pairs added so far."""
         return tuple(
             AccuracyAtDistance(low, high, int(n), float(correct / n) if n else None)
             for low, high, n, correct in zip(

@@ -68,7 +68,10 @@ class JsonPredictions:
             self.images = sorted(image for image in coco.imgs if image in truth.imgs)
             annotations = list(coco.anns.values())
             if any("score" not in annotation for annotation in annotations):
-                raise ValueError(f"{path} has annotations without a score; predictions need one")
+                raise ValueError(
+                    f"{path} has annotations without a score; give predictions or pseudo-labels, "
+                    "which have scores"
+                )
         self._by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for annotation in annotations:
             self._by_image[annotation["image_id"]].append(annotation)
@@ -120,8 +123,8 @@ class StoredPredictions:
         unknown = [name for name in classes if name not in ids]
         if unknown:
             raise ValueError(
-                f"{folder} predicts {unknown}, but {truth_path} has the categories {list(ids)}; "
-                "give a truth json that has these categories"
+                f"{folder} has the classes {unknown}, but {truth_path} has the categories "
+                f"{list(ids)}; give a truth json that has these categories"
             )
         self._categories = [ids[name] for name in classes]
         self._remaining: Iterator[ImagePredictions] = iter(store)
@@ -169,7 +172,9 @@ def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_
     """
     for number, result in enumerate(results):
         if not isinstance(result, dict):
-            raise ValueError(f"{path}: result {number} is {str(result)[:40]!r}; wanted an object")
+            raise ValueError(
+                f"{path}: result {number} is {str(result)[:40]!r}; wanted a json object"
+            )
         missing = [key for key in RESULT_KEYS if key not in result]
         if missing:
             hint = "; tools/test.py writes masks to PREFIX.segm.json"

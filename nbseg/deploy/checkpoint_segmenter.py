@@ -18,7 +18,7 @@ from nbseg.images import Image
 
 
 class CheckpointSegmenter:
-    """A segmenter that runs a checkpoint with its config's test pipeline, on a GPU if there is one.
+    """Runs a checkpoint with its config's test pipeline, on a GPU if the machine has one.
 
     Args:
         config: plain MMDetection config with which the checkpoint was trained.

@@ -11,7 +11,7 @@ from nbseg.images import Image
 
 
 class CocoPredictions:
-    """A COCO json of images and detections.
+    """Collects images and detections for a COCO json.
 
     Args:
         classes: class names by label; category ids begin at 1.

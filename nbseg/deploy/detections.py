@@ -1,4 +1,4 @@
-"""Hold the detections of one image, whichever model predicted them."""
+"""Define how the detections of one image are held, whichever model predicted them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Detections:
-    """The detections of one image in descending order of score.
+    """Holds the detections of one image in descending order of score.
 
     Attributes:
         boxes: (N, 4) float32, x0, y0, x1, y1 in image pixels.

@@ -50,8 +50,8 @@ def class_names(config: Config, checkpoint: str | Path, detector: Any) -> tuple[
     number = (head[-1] if isinstance(head, nn.ModuleList) else head).num_classes
     if classes is None or len(classes) != number:
         raise ValueError(
-            f"the model has {number} classes, but config and checkpoint name "
+            f"the model has {number} classes, but the config or checkpoint names "
             f"{'none' if classes is None else len(classes)}; set "
-            "test_dataloader.dataset.metainfo.classes"
+            "test_dataloader.dataset.metainfo.classes to the names of the model's classes"
         )
     return tuple(classes)

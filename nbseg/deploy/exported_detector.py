@@ -15,7 +15,7 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class ExportedDetector(BaseModel):
-    """A detector that predicts with :class:`nbseg.deploy.runtime.Segmenter`.
+    """Predicts with :class:`nbseg.deploy.runtime.Segmenter`, as a detector of MMDetection.
 
     The segmenter resizes the images, so the test pipeline must only load and pack them. Masks are
     COCO run lengths.

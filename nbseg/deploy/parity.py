@@ -56,7 +56,7 @@ def parity(
     min_score: float = 0.05,
     tolerance: Tolerance = ROUNDING,
 ) -> Parity:
-    """Match the detections of one image that agree in label, box and score, and in a large mask.
+    """Match the detections of one image that agree in label, box, score and, if it is large, mask.
 
     Masks of up to ``MASK_AREA`` pixels are not compared.
 

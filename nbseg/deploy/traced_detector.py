@@ -21,7 +21,7 @@ from nbseg.deploy.onnx_ops import multilevel_roi_align
 
 
 class TracedRoIExtractor(nn.Module):
-    """A ``SingleRoIExtractor`` in which no tensor's size depends on the data."""
+    """Replaces ``SingleRoIExtractor`` by operations whose sizes do not depend on the data."""
 
     def __init__(self, extractor: SingleRoIExtractor) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class TracedRoIExtractor(nn.Module):
 
 
 class TracedDetector(nn.Module):
-    """A two-stage detector with a mask head that predicts a batch of images of one size.
+    """Predicts a batch of images of one size with a two-stage detector that has a mask head.
 
     Boxes are in pixels of the input images. NMS and the mask head get the same boxes as in
     MMDetection's ``predict``. The RoI extractors of the given detector are replaced in place.

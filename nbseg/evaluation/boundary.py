@@ -72,7 +72,8 @@ class BoundaryEvaluation(COCOeval_faster):
 def boundary_width(height: int, width: int, dilation_ratio: float = 0.02) -> int:
     """Return the dilation d in pixels, which is a fraction of the image diagonal and at least 1.
 
-    Half a pixel is rounded to even. The ratio is 0.02 for COCO and 0.005 for Cityscapes.
+    A dilation halfway between two integers is rounded to the even one. The ratio is 0.02 for COCO
+    and 0.005 for Cityscapes.
     """
     return max(1, round(dilation_ratio * math.sqrt(height**2 + width**2)))
 

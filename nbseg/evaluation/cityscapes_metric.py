@@ -21,7 +21,7 @@ from nbseg.images import read_label_image
 from nbseg.registry import METRICS
 from nbseg.structures import CroppedMasks
 
-# Each metric's names of values start with this prefix.
+# The names of a metric's values start with this prefix.
 PREFIXES = {"segm": "", "boundary": "boundary_"}
 # An instance id is 1000 * label id + number, and a label id is at most 33.
 MAX_ID = 34000
@@ -39,7 +39,8 @@ class CityscapesInstanceMetric(BaseMetric):
 
     - The ground truth is the ``*_gtFine_instanceIds.png``, where a pixel has at most one instance.
     - Groups, void and instances of less than 100 pixels are ignored regions. An unmatched
-      prediction is ignored if more than the IoU threshold of its area lies on ignored regions.
+    prediction is ignored if ignored regions cover a larger fraction of its area than the IoU
+    threshold.
     - Any number of predictions per image counts.
     - Precision is not interpolated.
 
@@ -83,7 +84,7 @@ class CityscapesInstanceMetric(BaseMetric):
         self.metrics = [metric] if isinstance(metric, str) else list(metric)
         if unknown := sorted(set(self.metrics) - set(PREFIXES)):
             raise ValueError(
-                f"CityscapesInstanceMetric: metric must be of segm and boundary, found {unknown}"
+                f"CityscapesInstanceMetric: metric must be segm, boundary or both, found {unknown}"
             )
         check_dilation_ratio(boundary_dilation_ratio)
         self.boundary_dilation_ratio = boundary_dilation_ratio
@@ -95,7 +96,7 @@ class CityscapesInstanceMetric(BaseMetric):
             ) from error
         if next(Path(ann_dir).glob("*/*_gtFine_instanceIds.png"), None) is None:
             raise FileNotFoundError(
-                f"CityscapesInstanceMetric: ann_dir must be the folder of the cities' "
+                "CityscapesInstanceMetric: ann_dir must be the folder of the cities' "
                 f"*_gtFine_instanceIds.png, such as gtFine/val; there are none below {ann_dir}"
             )
         self.ann_dir = Path(ann_dir)
@@ -122,7 +123,7 @@ class CityscapesInstanceMetric(BaseMetric):
         unknown = sorted(set(classes) - set(self._label_ids))
         if unknown:
             raise ValueError(
-                f"CityscapesInstanceMetric: the classes must be of {', '.join(self._label_ids)}; "
+                f"CityscapesInstanceMetric: each class must be one of {', '.join(self._label_ids)}; "
                 f"found {unknown}"
             )
         for sample in data_samples:
@@ -131,7 +132,8 @@ class CityscapesInstanceMetric(BaseMetric):
             if ids is None or ids.ndim != 2:
                 raise FileNotFoundError(
                     f"CityscapesInstanceMetric: {sample['img_path']} needs the ground truth "
-                    f"{path}, which is missing or not an image of instance ids"
+                    f"{path}, which is missing or not an image of instance ids; correct ann_dir or replace "
+                    "the file"
                 )
             self.results.append((str(path), self._match(ids, sample["pred_instances"])))
 
@@ -236,8 +238,8 @@ class CityscapesInstanceMetric(BaseMetric):
 def _as_intersection(iou: float, pixels: int) -> float:
     """Return the intersection that gives an IoU; ``pixels`` is the sum of both masks' areas.
 
-    The result is slightly too small, so that rounding cannot lift an IoU above a threshold that it
-    only equals.
+    The result is slightly too small, so that rounding cannot lift an IoU above a threshold to which
+    the IoU is only equal.
     """
     return (1 - 1e-12) * iou * pixels / (1 + iou)
 

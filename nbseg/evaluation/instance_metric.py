@@ -46,8 +46,8 @@ class InstanceMetric(CocoMetric):
         ValueError: the metric is unknown, the ratio is not between 0 and 1, ``max_detections`` is
             not positive, an option of ``CocoMetric`` has no effect here, or the truth lacks masks
             that the metric needs. Setting ``dataset_meta`` raises the error if the truth lacks a
-            class. The evaluation raises it if predictions lack masks or have masks of another size
-            than the image.
+            class. The evaluation raises the error if predictions lack masks or have masks of
+            another size than the image.
 
     Values are fractions in [0, 1]. A value is -1 if there is no ground truth for it.
     """
@@ -86,7 +86,7 @@ class InstanceMetric(CocoMetric):
 
     @property
     def dataset_meta(self) -> dict[str, Any] | None:
-        """The data set's meta information: ``classes`` are the names of the labels 0, 1, ..."""
+        """Return the data set's meta information; ``classes`` names the labels 0, 1, ..."""
         return self._dataset_meta
 
     @dataset_meta.setter

@@ -252,9 +252,9 @@ def test_wrong_use_is_named(scenes, ann_dir, tmp_path):
     (tmp_path / "ulm/ulm_000000_000020_gtFine_instanceIds.png").touch()
     with pytest.raises(FileNotFoundError, match="ulm_000000_000019_gtFine_instanceIds.png"):
         evaluate(samples_of(scenes[:1], True), tmp_path)
-    with pytest.raises(ValueError, match=r"must be of segm and boundary, found \['bbox'\]"):
+    with pytest.raises(ValueError, match=r"must be segm, boundary or both, found \['bbox'\]"):
         CityscapesInstanceMetric(str(ann_dir), metric=["bbox", "segm"])
     metric = CityscapesInstanceMetric(str(ann_dir))
     metric.dataset_meta = {"classes": ("person", "dog")}
-    with pytest.raises(ValueError, match=r"must be of person, .*found \['dog'\]"):
+    with pytest.raises(ValueError, match=r"must be one of person, .*found \['dog'\]"):
         metric.process({}, samples_of(scenes[:1], True))

@@ -52,7 +52,8 @@ def write_comparison(
     instance that only one model found is filled with color.
 
     Args:
-        models: by the model's name, a text for ``open_instances``; there must be two models.
+        models: the two models to compare, as a dictionary from a model's name to the argument of
+        ``open_instances``.
         image_folder: folder that the file names are relative to. All its images are compared if
             there is no truth and neither model is a file of predictions.
         out: folder to write to.
@@ -86,8 +87,8 @@ def write_comparison(
         name: open_instances(text, image_folder, truth, truth_path) for name, text in models.items()
     }
     if truth:
-        # Put the truth first: its images are then compared instead of the folder's, and its
-        # classes get the first numbers.
+        # Put the truth first: then the images of the truth are compared instead of the folder's,
+        # and the classes of the truth get the first numbers.
         true_instances = coco_source(truth, list(truth.anns.values()), image_folder)
         sources = {"truth": true_instances, **sources}
     images = _same_images(sources, image_folder)
@@ -151,7 +152,7 @@ def _same_images(
             alone = sorted(set(other) ^ set(images))
             raise ValueError(
                 f"{first} has {len(images)} images and {name} has {len(other)}; {len(alone)} are "
-                f"in one of them only or differ in size, for example {alone[0][0]}; compare "
+                f"in only one of the two or differ in size, for example {alone[0][0]}; compare "
                 "predictions of the same images"
             )
     absent = [name for name, _, _ in images if not (image_folder / name).is_file()]

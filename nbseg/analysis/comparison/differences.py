@@ -46,7 +46,8 @@ class ImageDifference:
 
     @property
     def order(self) -> tuple[float, float]:
-        """Return a sort key that puts large differences of quality, then of masks, first."""
+        """Return a sort key: images with a large difference of quality, then of masks, come
+        first."""
         return -abs(self.gain or 0.0), -self.difference
 
 

@@ -124,7 +124,8 @@ def _model_source(segmenter: Any, image_folder: Path) -> InstanceSource:
 def _below(name: str, folder: Path) -> str:
     """Return the path of an image relative to the folder.
 
-    ``name`` may be such a path already, or the path of a file (tools/infer.py writes these).
+    ``name`` is already relative to the folder, or is the path of a file, as tools/infer.py writes
+    it.
     """
     path = Path(name)
     if path.is_absolute() or path.exists():

@@ -34,13 +34,13 @@ class ReportInputs:
 
     @property
     def classes_info(self) -> dict[str, Any]:
-        """The entries of ``info`` by class name; empty if another program wrote the json."""
+        """Return the entries of ``info`` by class name; empty if another program wrote the json."""
         classes = self.info.get("classes")
         return classes if isinstance(classes, dict) else {}
 
     @property
     def class_names(self) -> list[str]:
-        """The names of the classes in the order of the json."""
+        """Return the names of the classes in the order of the json."""
         return [category["name"] for category in self.pseudo.cats.values()]
 
 
@@ -96,7 +96,7 @@ def read_inputs(
 
 def _check_images(pseudo: COCO, path: Path, folder: Path) -> None:
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no image folder {folder}; give the images' folder")
+        raise FileNotFoundError(f"there is no image folder {folder}; correct the path")
     names = [image["file_name"] for image in pseudo.imgs.values()]
     absent = [name for name in names if not (folder / name).is_file()]
     if absent:

@@ -128,7 +128,7 @@ def _colors(names: list[str]) -> list[tuple[str, str]]:
 
 
 def _absent(inputs: ReportInputs, summary: PseudoLabelSummary) -> Iterator[str]:
-    """Yield a sentence about each section that is left out, which names the missing input."""
+    """Yield a sentence for each section that is left out; the sentence names the missing input."""
     if inputs.truth is None:
         yield (
             "precision, recall, the noise at the boundary and the worst images: they need the "

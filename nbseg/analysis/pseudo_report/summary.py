@@ -39,7 +39,7 @@ class ClassSummary:
 class PseudoLabelSummary:
     """Holds numbers about all pseudo-labels; ``dataclasses.asdict`` turns it into json.
 
-    Some values come from ``info`` in the pseudo-labels' json. They are None if it lacks them.
+    Some values come from ``info`` in the pseudo-labels' json. They are None if ``info`` lacks them.
 
     Attributes:
         images: number of images in the pseudo-labels' json.
@@ -176,7 +176,7 @@ def _warnings(
     if few:
         yield (
             f"Fewer than half as many pseudo-labels per image as labeled instances: {_names(few)}. "
-            "The teacher hardly finds them."
+            "The teacher hardly finds these classes."
         )
     if empty > MANY_EMPTY * images:
         yield f"{empty} of {images} images have no pseudo-label: the student never sees them."
