@@ -24,7 +24,7 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
         x, y, w, h = (float(value) for value in annotation["bbox"])
     except (TypeError, ValueError, OverflowError):
         return "boxes that are not four numbers"
-    # What stops a training comes first: only the first problem is reported.
+    # Check first for problems that stop a training: only the first problem is reported.
     if has_broken_polygon(annotation):
         return "polygons that are not pairs of finite numbers"
     mask = annotation.get("segmentation")

@@ -14,14 +14,14 @@ from nbseg.registry import DATASETS
 
 @DATASETS.register_module()
 class CocoInstanceDataset(CocoDataset):
-    """This data set maps categories to labels by name: label i is ``metainfo['classes'][i]``.
+    """Maps categories to labels by name: label i is ``metainfo['classes'][i]``.
 
     MMDetection's ``CocoDataset`` numbers labels in the order of the json's categories and ignores
     the order of the classes, so two jsons can disagree without an error. Here a json may list its
-    categories in any order and lack some classes. The data set leaves out objects of categories
-    that are no classes, and polygons with less than three points or with coordinates that are not
-    finite. ``nbseg.coco_values.normalize`` converts values; a missing ``area`` is computed from the
-    mask.
+    categories in any order and lack some classes. The data set leaves out objects whose category is
+    not one of the classes, and polygons with less than three points or with coordinates that are
+    not finite. ``nbseg.coco_values.normalize`` converts values; a missing ``area`` is computed from
+    the mask.
 
     Raises:
         ValueError: the file is not a COCO json, or has two categories of one name.
@@ -52,7 +52,7 @@ class CocoInstanceDataset(CocoDataset):
 
 
 def _mask_of(annotation: dict[str, Any]) -> dict[str, Any]:
-    """Return the ``segmentation`` without parts that are no polygons; None if nothing is left."""
+    """Return the ``segmentation`` without parts that are not polygons; None if nothing is left."""
     mask = annotation.get("segmentation") if has_mask(annotation) else None
     if isinstance(mask, list):
         mask = [polygon for polygon in mask if is_polygon(polygon)]

@@ -17,7 +17,7 @@ from nbseg.structures.cropped_masks import CroppedMasks
 
 
 class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
-    """This class makes ``CroppedMasks`` usable wherever MMDetection takes ``BitmapMasks``.
+    """Makes ``CroppedMasks`` usable wherever MMDetection takes ``BitmapMasks``.
 
     Resizing, flips, crops, padding, indexing, areas and boxes work on the crops alone. Other
     operations (e.g. rotation) and any access to ``masks`` create full-size bitmaps on demand.

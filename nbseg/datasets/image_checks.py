@@ -7,11 +7,11 @@ from typing import Any
 
 from nbseg.images import image_header, read_image
 
-# More pictures would take longer than seconds on a network drive.
+# Decoding more images could take longer than a few seconds on a network drive.
 BODIES = 8
 SECONDS = 1.0
 
-# Begins the kinds that are reported, but are no problems.
+# Kinds that begin with this text are reported, but they are not problems.
 NOTE = "note: "
 MISSING, UNREADABLE = HEADER_PROBLEMS = ("images that are missing", "images that cannot be read")
 
@@ -20,7 +20,7 @@ Problem = tuple[str, str]
 
 
 def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
-    """Return what is wrong with the file of an image, by its header; kinds in NOTE are harmless.
+    """Return the problems and notes (see NOTE) that the header of an image file shows.
 
     Args:
         folder: folder of the images.

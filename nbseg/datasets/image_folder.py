@@ -12,7 +12,7 @@ from nbseg.registry import DATASETS
 
 @DATASETS.register_module()
 class ImageFolderDataset(BaseDetDataset):
-    """This data set has the images of a folder and its sub-folders, without annotations.
+    """Lists the images of a folder and its sub-folders, without annotations.
 
     ``data_prefix=dict(img=...)``, joined to ``data_root``, is the folder. Images are sorted by
     their path below the folder; ``img_id`` is the 1-based position in this order. Each item has

@@ -14,8 +14,8 @@ class LoadCroppedAnnotations(LoadAnnotations):
 
     The masks are the same, pixel by pixel, but polygons and run lengths are converted to tight
     bit-packed crops directly, without a bitmap of the image's size. MMDetection ignores an object
-    with a polygon of less than three points; this transform also ignores an object without a mask,
-    or whose mask covers no pixel.
+    with a polygon of less than three points; this transform also ignores an object that has no
+    mask, and an object whose mask covers no pixel.
 
     Args:
         **kwargs: arguments of ``LoadAnnotations``.

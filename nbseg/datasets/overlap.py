@@ -16,7 +16,7 @@ TAIL = 256
 def overlapping_images(
     labeled: Iterable[str | Path], unlabeled: Iterable[str | Path]
 ) -> list[tuple[Path, Path]]:
-    """Return the unlabeled paths whose image is also labeled, each after a labeled path.
+    """Return pairs of a labeled and an unlabeled path that lead to the same image.
 
     The two paths lead to one file (links are followed) or to two files with the same bytes. Only
     files of the same size with the same last bytes are read completely. Missing files are skipped,
@@ -28,7 +28,7 @@ def overlapping_images(
         by_file.setdefault((status.st_dev, status.st_ino), path)
         by_size[status.st_size].append(path)
 
-    # Each labeled file is read once at most, however many images have its size.
+    # Read each labeled file at most once, however many unlabeled files have the same size.
     @cache
     def by_end(size: int) -> dict[bytes, list[str | Path]]:
         groups: dict[bytes, list[str | Path]] = defaultdict(list)

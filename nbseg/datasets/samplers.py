@@ -1,4 +1,4 @@
-"""Infinite samplers that resume without replaying the indices already drawn.
+"""Define infinite samplers that resume without replaying the indices already drawn.
 
 MMEngine's loop resumes by calling the sampler's ``skip``. If the sampler has no ``skip``, the loop
 loads, augments and discards every image that was already seen.
@@ -16,7 +16,7 @@ from nbseg.registry import DATA_SAMPLERS
 
 @DATA_SAMPLERS.register_module()
 class ResumableMultiSourceSampler(MultiSourceSampler):
-    """This class adds MMEngine's ``skip`` to ``MultiSourceSampler``; the arguments are the same."""
+    """Adds MMEngine's ``skip`` to ``MultiSourceSampler``; the arguments are the same."""
 
     skipped = 0
 

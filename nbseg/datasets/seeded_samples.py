@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 
 class SeededIndex(int):
-    """This class is an index into a data set, with the ``seed`` for loading that sample."""
+    """Holds an index into a data set, and the ``seed`` for loading the sample at this index."""
 
     seed: int
 

@@ -21,7 +21,7 @@ TRIES = 40
 
 @dataclass
 class SceneObject:
-    """An object of a picture has a class, a visible mask (H, W) bool, and its whole area."""
+    """Holds an object of a picture: its class, its visible mask (H, W) bool, and its whole area."""
 
     label: int
     mask: npt.NDArray[Any]

@@ -18,14 +18,14 @@ from nbseg.datasets.shape_outlines import CLASSES
 from nbseg.datasets.shape_scenes import draw_scene
 from nbseg.files import read_json, write_json
 
-GENERATOR_VERSION = 1  # increase it whenever the same options give other pictures
+GENERATOR_VERSION = 1  # increase this number whenever the same options give other pictures
 SPLITS = ("train", "val")
 RECORD = "shapes.json"
 
 
 @dataclass(frozen=True)
 class ShapesOptions:
-    """These options define a set: the side of an image in pixels, image counts, and a seed."""
+    """Define a set: the side of an image in pixels, the numbers of images, and a seed."""
 
     size: int = 128
     train: int = 800
@@ -101,8 +101,8 @@ def _write_split(folder: Path, split: str, count: int, options: ShapesOptions) -
 def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False) -> bool:
     """Generate the set in the folder ``out``: train/, val/, annotations/ and shapes.json.
 
-    The folder is renamed into place when the set is complete. If it already holds the same set,
-    nothing is written.
+    The folder is renamed into place when the set is complete. If ``out`` already holds the same
+    set, nothing is written.
 
     Args:
         out: folder to create; missing parents are created too.

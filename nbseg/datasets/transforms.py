@@ -82,7 +82,7 @@ class StrongColorAugmentation(BaseTransform):
 
 @TRANSFORMS.register_module(force=True)
 class Albu(mmdet.datasets.transforms.Albu):
-    """This class is MMDetection's ``Albu`` with reproducible draws; the arguments are the same.
+    """Makes the draws of MMDetection's ``Albu`` reproducible; the arguments are the same.
 
     albumentations 2 has its own generators, which MMDetection does not seed. Two runs with the same
     seed would differ, and all loader workers would draw the same numbers. This class seeds these

@@ -123,8 +123,8 @@ class CityscapesInstanceMetric(BaseMetric):
         unknown = sorted(set(classes) - set(self._label_ids))
         if unknown:
             raise ValueError(
-                f"CityscapesInstanceMetric: each class must be one of {', '.join(self._label_ids)}; "
-                f"found {unknown}"
+                "CityscapesInstanceMetric: each class must be one of "
+                f"{', '.join(self._label_ids)}; found {unknown}"
             )
         for sample in data_samples:
             path = self._truth_of(sample["img_path"])
@@ -132,8 +132,8 @@ class CityscapesInstanceMetric(BaseMetric):
             if ids is None or ids.ndim != 2:
                 raise FileNotFoundError(
                     f"CityscapesInstanceMetric: {sample['img_path']} needs the ground truth "
-                    f"{path}, which is missing or not an image of instance ids; correct ann_dir or replace "
-                    "the file"
+                    f"{path}, which is missing or not an image of instance ids; correct ann_dir or "
+                    "replace the file"
                 )
             self.results.append((str(path), self._match(ids, sample["pred_instances"])))
 

@@ -125,7 +125,7 @@ def test_a_second_run_does_nothing_and_other_files_are_refused(tmp_path):
         convert_cityscapes(tmp_path, out, ["train"])
     assert convert_cityscapes(tmp_path, out, ["train"], force=True)[0].summary.images == 4
     path.write_text('{"images": []}')
-    with pytest.raises(FileExistsError, match="made by other means.*--force"):
+    with pytest.raises(FileExistsError, match="not written by nbseg.*--force"):
         convert_cityscapes(tmp_path, out, ["train"])
 
 
@@ -145,8 +145,8 @@ def test_what_does_not_pair_is_noted(tmp_path):
     (tmp_path / "gtCoarse").rename(tmp_path / "elsewhere")
     train, val = convert_cityscapes(tmp_path, tmp_path / "annotations")
     assert train.notes == []
-    assert "1 annotation files have no image" in val.notes[0]
-    assert "train_extra has no gtCoarse" in val.notes[1]
+    assert "annotation files without an image: 1" in val.notes[0]
+    assert "train_extra has no labels in gtCoarse" in val.notes[1]
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,8 @@ def _load(item: tuple[Path, Path | Sequence[dict[str, Any]]]) -> Labeled:
     if isinstance(source, Path):
         annotations = _from_bitmask(source, height, width)
     else:
-        # The labels' file is read before; the image tells where in the file a label is wrong.
+        # The file of labels was read before. Naming the image tells where in that file a label is
+        # wrong.
         with in_documented_format(image):
             annotations = _from_labels(source, height, width, image)
     return {"file_name": image.name, "height": height, "width": width}, annotations

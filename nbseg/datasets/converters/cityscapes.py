@@ -28,7 +28,7 @@ leftImg8bit_trainextra.zip, gtCoarse.zip)"""
 
 @dataclass(frozen=True)
 class Split:
-    """A split is a part of Cityscapes with one kind of annotations.
+    """Describes a part of Cityscapes with one kind of annotations.
 
     Attributes:
         annotations: folder of the annotations, gtFine or gtCoarse.
@@ -99,7 +99,8 @@ def convert_cityscapes(
     plans = [_plan(root, out, name) for name in splits]
     if extra and not coarse:
         plans[-1].notes.append(
-            f"{root / 'leftImg8bit/train_extra'} has no gtCoarse: list its images with `folder`"
+            f"{root / 'leftImg8bit/train_extra'} has no labels in gtCoarse: to use its images "
+            "without labels, list them with `tools/prepare_data.py folder`"
         )
     return carry_out(plans, _load, root, workers, force)
 
@@ -123,7 +124,7 @@ def _files(root: Path, name: str) -> tuple[list[tuple[Path, Path]], list[str]]:
         pairs.append((image, stems.pop(stem)))
     notes = []
     if stems:
-        notes.append(f"{len(stems)} annotation files have no image; the first is {min(stems)}")
+        notes.append(f"annotation files without an image: {len(stems)}, the first: {min(stems)}")
     drawn = sum(path.suffix == ".json" for _, path in pairs)
     if drawn:
         notes.append(f"{drawn} images without instanceIds.png: rasterized from polygons.json")

@@ -20,7 +20,7 @@ LABELS = (
 )  # fmt: skip
 FIRST_WITH_INSTANCES = LABELS.index("person")
 NOT_DRAWN = "license plate"
-# The images have 2048 x 1024 pixels; a damaged number shall not use up the memory.
+# The images have 2048 x 1024 pixels; a damaged size in a file must not use up the memory.
 LONGEST_SIDE = 8192
 
 

@@ -55,7 +55,7 @@ class Summary:
 
 @dataclass
 class Prepared:
-    """This class describes a json that a converter wrote or checked.
+    """Describes a json that a converter wrote or checked.
 
     Attributes:
         path: path of the json.
@@ -108,7 +108,7 @@ def is_prepared(path: Path, record: dict[str, Any], force: bool) -> bool:
         return True
     raise FileExistsError(
         f"{path} exists and was "
-        f"{'made by other means' if found is None else 'made from other files or options'}: "
+        f"{'not written by nbseg' if found is None else 'made from other files or options'}: "
         "choose another folder (--out), or replace the file (--force)"
     )
 

@@ -17,7 +17,7 @@ from nbseg.datasets.converters.parallel import parallel_map
 
 @dataclass
 class Plan:
-    """A plan describes one json to write.
+    """Describes one json to write.
 
     Attributes:
         path: path of the json.

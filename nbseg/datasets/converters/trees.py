@@ -33,20 +33,20 @@ def require_all(folder: Path, names: Iterable[str], what: str) -> None:
         what: description of the files, for the message.
 
     Raises:
-        FileNotFoundError: files are missing; the message names the first one and how many more.
+        FileNotFoundError: files are missing; the message names the first one and their number.
     """
     there = set(os.listdir(folder))
     missing = [name for name in names if name not in there]
     if missing:
         raise FileNotFoundError(
-            f"{folder / missing[0]} is missing ({what}), and {len(missing) - 1} more files: unpack "
-            "the archive again"
+            f"{folder / missing[0]} is missing ({what}; missing files in all: {len(missing)}): "
+            "unpack the archive again"
         )
 
 
 @contextmanager
 def in_documented_format(path: Path) -> Iterator[None]:
-    """Name the file in the error of a block that takes values out of it.
+    """Turn an error of a block that reads values from a file into one that names the file.
 
     Raises:
         ValueError: the block found a value that is missing or of another type.
