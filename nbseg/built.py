@@ -1,4 +1,4 @@
-"""Exit with a message of one line if nbseg's C++ extension is not built, when this is imported."""
+"""Exit with a message of one line, on import, if nbseg's C++ extension is not built."""
 
 import sys
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""The error for problems that a user can solve, in contrast to bugs, and how to build nbseg."""
+"""Define the error for problems that a user can solve (not bugs), and how to build nbseg."""
 
-# Builds the compiled functions, in nbseg's source folder.
+# This command builds the compiled functions; run it in nbseg's source folder.
 BUILD = "pip install --no-build-isolation -e ."
 
 
 class StageError(ValueError):
-    """A stage cannot run with its config and files; the message says what to do."""
+    """Reports that a stage cannot run with its config and files; the message says what to do."""

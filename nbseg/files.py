@@ -14,7 +14,7 @@ from typing import Any
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path in the folder of ``path``, and rename it to ``path`` at the end.
+    """Yield a temporary path in the folder of ``path``, and rename the file to ``path`` at the end.
 
     The temporary name is hidden and has the same suffix. If the block raises or the process dies,
     ``path`` does not change.
@@ -30,7 +30,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         if error.filename is None and error.errno is not None:
-            # A failed write does not say which file was written.
+            # The error of a failed write does not name the file.
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:

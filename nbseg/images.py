@@ -15,7 +15,7 @@ Image = npt.NDArray[np.uint8]
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
-# The brightest value of an image, of 255, up to which it counts as nearly black.
+# An image counts as nearly black if its brightest value, of 255, is at most this.
 NEARLY_BLACK = 63
 
 _EXIF_ORIENTATION = 0x0112
@@ -23,12 +23,12 @@ _EXIF_QUARTER_TURNS = (5, 6, 7, 8)
 
 
 class ImageHeader(NamedTuple):
-    """This tuple describes an image as :func:`read_image` decodes it.
+    """Describes an image as :func:`read_image` decodes it.
 
     Attributes:
         height, width: size in pixels, upright.
-        bits: bits per channel of the file, 8 or 16; of 16, the upper 8 are read.
-        several: whether the file has several frames or pages; the first is read.
+        bits: bits per channel of the file, 8 or 16; only the upper 8 are read.
+        several: whether the file has several frames or pages; only the first is read.
     """
 
     height: int
@@ -37,20 +37,20 @@ class ImageHeader(NamedTuple):
     several: bool
 
     def notes(self) -> list[str]:
-        """Return what of the file is not read, as ends of the sentence "these images ..."."""
+        """Return notes on what is not read; each completes the sentence "these images ..."."""
         notes = []
         if self.bits > 8:
-            notes.append(f"have {self.bits} bits per channel, of which the upper 8 are read")
+            notes.append(f"have {self.bits} bits per channel, of which only the upper 8 are read")
         if self.several:
-            notes.append("have several frames or pages, of which the first is read")
+            notes.append("have several frames or pages, of which only the first is read")
         return notes
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
     """Return the paths of the files below a folder, relative to it and sorted.
 
-    Hidden files and folders are left out, such as ``._x.png`` and ``.ipynb_checkpoints``. Links
-    are followed, except a link to a folder that it lies in.
+    Hidden files and folders are left out, such as ``._x.png`` and ``.ipynb_checkpoints``. Links are
+    followed, except a link to a folder that contains the link.
 
     Args:
         folder: the folder.
@@ -93,7 +93,7 @@ def _walk(folder: str | Path, above: frozenset[str] = frozenset()) -> Iterator[s
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Return height and width of an image as :func:`read_image` decodes it; None if it cannot."""
+    """Return height and width of an image as :func:`read_image` decodes it; None if unreadable."""
     try:
         return image_header(path)[:2]
     except (OSError, ValueError):
@@ -103,15 +103,15 @@ def image_size(path: Path) -> tuple[int, int] | None:
 def image_header(path: Path) -> ImageHeader:
     """Read the header of an image file.
 
-    Pillow reads the header alone, except where Pillow does not know the format or the Exif
-    orientation turns the photo on its side: which formats' orientation OpenCV respects depends on
-    OpenCV's version.
+    Pillow reads only the header. OpenCV decodes the whole image in two cases: Pillow does not know
+    the format, or the Exif orientation swaps height and width. OpenCV applies the orientation only
+    to some formats, which depend on its version.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: :func:`read_image` cannot read the file; the message says why.
     """
-    # Pillow is not among the packages that an exported model needs.
+    # Import Pillow here, because an exported model must run without Pillow.
     from PIL import Image as PillowImage
     from PIL import UnidentifiedImageError
 
@@ -127,12 +127,12 @@ def image_header(path: Path) -> ImageHeader:
             bits = 16 if image.mode.startswith("I") or ";16" in raw_modes else 8
             # The second picture of a JPEG (MPO) is a thumbnail or a depth map.
             several = image.format != "MPO" and getattr(image, "is_animated", False)
-            # The override of PNG images would decode all pixels to find a trailing chunk.
+            # PngImageFile.getexif would decode all pixels to find a chunk at the end of the file.
             exif = PillowImage.Image.getexif(image)
             turned = exif.get(_EXIF_ORIENTATION) in _EXIF_QUARTER_TURNS
     except (UnidentifiedImageError, PillowImage.DecompressionBombError):
         turned = True
-    except Exception as error:  # Pillow raises what its parsers happen to raise
+    except Exception as error:  # Pillow's parsers raise errors of any kind
         raise _unreadable(path) from error
     if not integers:
         raise _unusable_values(path)
@@ -155,9 +155,10 @@ def _unusable_values(path: str | Path) -> ValueError:
 def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
     """Read an image file as MMDetection's pipelines do: (H, W, 3) uint8 in the order BGR.
 
-    OpenCV converts gray, transparent, 16-bit and CMYK files and applies an Exif orientation. A file
-    that is cut off is refused, unless OpenCV can do without what is missing. A nearly black image
-    of 16 bits per channel, which probably has values of fewer bits, gives a warning.
+    OpenCV converts gray, transparent, 16-bit and CMYK files and applies an Exif orientation. A
+    truncated file is refused, unless OpenCV can decode the image without the missing bytes. A
+    nearly black image of 16 bits per channel, which probably has values of fewer bits, gives a
+    warning.
 
     Args:
         path: the image file.
@@ -185,8 +186,8 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
         raise _unusable_values(path)
     if size is not None and pixels.shape[:2] != size:
         raise ValueError(
-            f"{path} is {pixels.shape[1]} x {pixels.shape[0]} pixels, but {size[1]} x {size[0]} "
-            "are wanted; give the folder of the images that the annotations are of"
+            f"{path} is {pixels.shape[1]} x {pixels.shape[0]} pixels, but its annotations "
+            f"are for {size[1]} x {size[0]}; give the folder of the annotated images"
         )
     return np.asarray(pixels, np.uint8)
 

@@ -1,4 +1,4 @@
-"""Importing this module registers every component of nbseg with MMDetection's registries.
+"""Register every component of nbseg with MMDetection's registries, by imports alone.
 
 Configs name this module in ``custom_imports`` (``configs/_base_/default_runtime.py``).
 """

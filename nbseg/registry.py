@@ -1,7 +1,7 @@
-"""MMDetection's registries, which name nbseg's components in configs beside MMDetection's.
+"""Provide MMDetection's registries, in which nbseg registers its components.
 
-Every nbseg module that registers a component imports the registry from here, so that this one file
-decides the scope. Configs load those modules through ``nbseg.register``.
+Every nbseg module that registers a component imports the registry from here, so that this file
+alone decides the registries' scope. Configs load the modules through ``nbseg.register``.
 """
 
 from mmdet.registry import (

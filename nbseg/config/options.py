@@ -14,13 +14,13 @@ from nbseg.config.sections import SECTIONS
 
 
 def add_config_options(parser: ArgumentParser) -> None:
-    """Add the option ``--cfg-options``, whose values :func:`override` takes, to a tool."""
+    """Add the option ``--cfg-options`` to a tool; :func:`override` takes the option's values."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="config keys to override",
+        help="keys of the config to override, with their new values",
     )
 
 
@@ -42,7 +42,7 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
         if parts[0] not in read:
             close = get_close_matches(parts[0], read, 1)
             raise ValueError(
-                f"the config does not read the key {parts[0]!r}, so {key} has no effect; "
+                f"the config does not read the key {parts[0]!r}, so {key} would have no effect; "
                 + (f"did you mean {close[0]!r}?" if close else "see docs/configs.md")
             )
         for depth in range(1, len(parts)):

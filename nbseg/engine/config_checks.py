@@ -59,8 +59,7 @@ def check_config(config: Config, settings: Config) -> None:
             close = get_close_matches(key, known, 1, 0.85) if key not in known else []
             if close:
                 raise ValueError(
-                    f"the section {section} has the key {key!r}, which the config does not read; "
-                    f"did you mean {close[0]!r}?"
+                    f"the section {section} has the unknown key {key!r}; did you mean {close[0]!r}?"
                 )
     _check_label(settings.get("label") or {})
 

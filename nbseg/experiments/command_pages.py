@@ -115,7 +115,7 @@ def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, st
     stages: list[str] = []
     for stage, title in shared.items():
         stages.append(stage)
-        if title:  # stages that measure no row share a command with the next row's stages
+        if title:  # stages that measure no row share a command with the stages of the next row
             commands[f"train $shared {','.join(stages)}"] = title
             stages = []
     commands |= others

@@ -44,7 +44,7 @@ def gpus_of_jobs(jobs: int, gpus: int) -> list[str | None]:
     names = visible.split(",")[:count] if visible else [str(number) for number in range(count)]
     if len(names) < jobs * gpus:
         raise ValueError(
-            f"--jobs {jobs} of --gpus {gpus} need {jobs * gpus} GPUs, and there are {len(names)}; "
+            f"--jobs {jobs} with --gpus {gpus} needs {jobs * gpus} GPUs, found {len(names)}; "
             "choose fewer jobs or GPUs"
         )
     return [",".join(names[job * gpus : (job + 1) * gpus]) for job in range(jobs)]

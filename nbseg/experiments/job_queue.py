@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch._dynamo  # every optimizer needs it; importing it here saves an import per fork
+import torch._dynamo  # needed by every optimizer; importing it here saves each fork an import
 
 from nbseg.experiments.hardware import describe_machine, gpus_of_jobs
 from nbseg.experiments.run import Run
@@ -49,7 +49,7 @@ class RunningProcess(NamedTuple):
 
     @property
     def pid(self) -> int:
-        """The id of the process, which is also the id of its process group."""
+        """Return the id of the process, which is also the id of its process group."""
         assert self.process.pid is not None  # because the process was started
         return self.process.pid
 
@@ -116,7 +116,7 @@ class JobQueue:
             failed: dict[str, str] = {}
             running: dict[Run, RunningProcess] = {}
             seconds: list[float] = []
-            gc.freeze()  # spare the forks the garbage collection of everything imported here
+            gc.freeze()  # so that forks do not search all imported modules for garbage
             try:
                 while waiting or running:
                     self._drop_hopeless(waiting, failed)

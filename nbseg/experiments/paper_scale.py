@@ -23,8 +23,8 @@ def paper_setup(table: Table, row: Row, data: Path, gpus: int | None) -> Setup:
         row: a row.
         data: folder of the data set.
         gpus: number of GPUs of each run; the paper's batch is divided among them. None keeps the
-            config's batch sizes and refuses unlabeled images that are also labeled. The commands of
-            a page use None.
+            config's batch sizes and refuses unlabeled images that are also labeled; the commands in
+            the README files use None.
 
     Raises:
         ValueError: the GPUs cannot divide a batch evenly.

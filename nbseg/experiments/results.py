@@ -31,17 +31,17 @@ class RowResult:
 
     @property
     def mean(self) -> float:
-        """The mean over the seeds; ``values`` must not be empty."""
+        """Return the mean over the seeds; ``values`` must not be empty."""
         return statistics.fmean(self.values.values())
 
     @property
     def deviation(self) -> float | None:
-        """The sample standard deviation; None for fewer than two seeds."""
+        """Return the sample standard deviation; None for fewer than two seeds."""
         return statistics.stdev(self.values.values()) if len(self.values) > 1 else None
 
     @property
     def range(self) -> tuple[float, float]:
-        """The smallest and the largest value; ``values`` must not be empty."""
+        """Return the smallest and the largest value; ``values`` must not be empty."""
         return min(self.values.values()), max(self.values.values())
 
 

@@ -32,7 +32,8 @@ class Setup:
         coarse: options that replace the fine labels with the coarse ones.
         whole: options for a supervised run that continues an earlier run for as many iterations as
             the student trains.
-        half: options for a supervised run that continues an earlier run for half as many.
+        half: options for a supervised run that continues an earlier run for half as many iterations
+            as the student trains.
     """
 
     name: str

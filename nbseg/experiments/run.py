@@ -38,7 +38,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The unique name of the run."""
+        """Return the unique name of the run."""
         return f"{self.folder} ({', '.join(self.stages)})"
 
     def before(self) -> list["Run"]:

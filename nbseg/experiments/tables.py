@@ -25,9 +25,10 @@ class Row:
             come from another data set.
         strong: whether strong augmentation is on.
         ntm: whether the mask head is noise-tolerant.
-        bpm: how the mask loss weights pixels. None: all alike. ``replicate`` and ``zeros``: by the
-            boundary-preserving map with this border. ``distance``: by the distance to the predicted
-            boundary. ``released``: all by the gain, as the paper's released code does.
+        bpm: how the mask loss weights pixels. None: all pixels alike. ``replicate`` and
+            ``zeros``: by the boundary-preserving map with this border. ``distance``: by the
+            distance to the predicted boundary. ``released``: all pixels by the gain, as the paper's
+            released code does.
         focal: whether the box classifier has softmax focal loss.
         published: the paper's values in percent by metric; uncertain values are left out.
     """

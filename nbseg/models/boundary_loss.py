@@ -1,4 +1,4 @@
-"""Boundary supervision of BMask R-CNN (Cheng et al., ECCV 2020, section 3)."""
+"""Supervise boundaries as BMask R-CNN does (Cheng et al., ECCV 2020, section 3)."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class BoundaryLoss(nn.Module):
-    """Dice loss plus binary cross-entropy of boundaries (BMask R-CNN, section 3).
+    """Computes dice loss plus binary cross-entropy of boundaries (BMask R-CNN, section 3).
 
     The dice term of each RoI is ``1 - (2 sum(pg) + 1) / (sum(p^2) + sum(g^2) + 1)``, where p is the
     predicted probability and g the target. This term stays large even if a boundary has few pixels.

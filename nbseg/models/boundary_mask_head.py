@@ -1,4 +1,4 @@
-"""The boundary-preserving mask head of BMask R-CNN (Cheng et al., ECCV 2020, section 3).
+"""Define the boundary-preserving mask head of BMask R-CNN (Cheng et al., ECCV 2020, section 3).
 
     mask features (R, K, 14, 14) ─── 4 convs ────┬─────────────── + ── conv ── deconv ─► masks
                                              1x1 │ M2B        1x1 │ B2M
@@ -49,7 +49,7 @@ class MaskAndBoundaryRoIExtractor(SingleRoIExtractor):
 
 @MODELS.register_module()
 class BoundaryMaskHead(MultiMaskHead):
-    """Mask head with a second branch for boundaries; each branch receives the other's features.
+    """Predicts masks and boundaries in two branches; each branch receives the other's features.
 
     The head needs ``StandardRoIHead`` or ``CascadeRoIHead`` with a ``MaskAndBoundaryRoIExtractor``.
     In training ``forward`` returns mask and boundary logits, and the loss has the entries

@@ -1,4 +1,4 @@
-"""The boundary-preserving mask loss (paper, section 3.3)."""
+"""Define the boundary-preserving mask loss (paper, section 3.3)."""
 
 from torch import Tensor, nn
 
@@ -8,7 +8,7 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class BoundaryPreservingLoss(nn.Module):
-    """Binary cross-entropy of a mask head, re-weighted by the boundary-preserving map (BPM).
+    """Weights a mask head's binary cross-entropy by the boundary-preserving map (BPM).
 
     This loss replaces ``CrossEntropyLoss(use_mask=True)`` as the ``loss_mask`` of any MMDetection
     mask head. Pixels at the boundary of the predicted soft mask, where the mask's Laplacian is

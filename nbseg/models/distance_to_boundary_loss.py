@@ -1,4 +1,4 @@
-"""A mask loss that weighs pixels by their distance to the predicted boundary."""
+"""Define a mask loss that weights pixels by their distance to the predicted boundary."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +13,16 @@ from nbseg.structures import signed_distance
 
 @MODELS.register_module()
 class DistanceToBoundaryLoss(nn.Module):
-    """Binary cross-entropy of a mask head, re-weighted by distance to the predicted boundary.
+    """Weights a mask head's binary cross-entropy by distance to the predicted boundary.
 
     This loss replaces ``BoundaryPreservingLoss``. It uses the costlier map that the paper's section
     3.3 compares with the Laplacian. The predicted mask has the pixels of probability 0.5 or more.
     A pixel at the distance d from this mask's boundary (``distance_to_boundary``) has a weight
     proportional to ``exp(-d^2 / (2 sigma^2))``, as in U-Net (Ronneberger et al., 2015, eq. 2).
 
-    The rest equals the boundary-preserving map: the weights of one RoI have mean ``gain``, no
-    gradient flows through them, and a mask without a boundary has the weight ``gain`` everywhere.
+    Otherwise the map equals the boundary-preserving map: the weights of one RoI have mean ``gain``,
+    no gradient flows through them, and a mask without a boundary has the weight ``gain``
+    everywhere.
 
     OpenCV computes the exact distances on the CPU. If the masks are on a GPU, each call waits until
     they are copied.

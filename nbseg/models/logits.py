@@ -1,4 +1,4 @@
-"""Operations on logits that mask heads and losses share."""
+"""Provide operations on logits that mask heads and losses share."""
 
 import torch
 from torch import Tensor
@@ -23,6 +23,6 @@ def mask_channels(masks: Tensor, labels: Tensor) -> Tensor:
 
 
 def select_masks(masks: Tensor, labels: Tensor) -> Tensor:
-    """Return the mask of each RoI's label, shape (R, S, S), given ``mask_channels``' arguments."""
+    """Return the mask of each RoI's label, (R, S, S); arguments as of ``mask_channels``."""
     rois = torch.arange(len(labels), device=labels.device)
     return masks[rois, mask_channels(masks, labels)]

@@ -1,4 +1,4 @@
-"""Test-time augmentation for instance segmentation: merged boxes, averaged soft masks."""
+"""Augment instance segmentation at test time: merge boxes, and average soft masks."""
 
 from functools import reduce
 from typing import Any
@@ -67,11 +67,11 @@ class MaskTTAModel(DetTTAModel):
             )
 
     def test_step(self, data: dict[str, Any]) -> SampleList:
-        """Return one sample per image.
+        """Predict a batch of images, and return one sample per image with the merged predictions.
 
         Args:
-            data: ``inputs`` and ``data_samples`` from ``TestTimeAug`` and ``pseudo_collate``. Each
-                is a list with one entry per view: a list with one entry per image.
+            data: ``inputs`` and ``data_samples``, as ``TestTimeAug`` and ``pseudo_collate`` make
+                them. Each is a list of views; a view is a list with one entry per image.
         """
         views = [
             {"inputs": inputs, "data_samples": samples}

@@ -13,7 +13,7 @@ from nbseg.models.rle_mask_head import RLEMaskHead
 
 
 class MultiMaskHead(RLEMaskHead):
-    """Base of mask heads whose ``forward`` returns several tensors of logits in training.
+    """Provides the base of mask heads whose ``forward`` returns several tensors in training.
 
     A subclass implements ``losses``.
     """

@@ -1,4 +1,4 @@
-"""The noise-tolerant mask head (paper, section 3.2).
+"""Define the noise-tolerant mask head (paper, section 3.2).
 
     RoI features (R, K, 14, 14) ─ shared convs ─┬─ fine: conv, deconv x2, 3x3 ─► (R, C, 28, 28)
                                                 └─ coarse: conv, conv, 1x1 ─► (R, C, 14, 14)
@@ -26,7 +26,7 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class NoiseTolerantMaskHead(MultiMaskHead):
-    """Mask head with a fine and a coarse branch whose logits are fused.
+    """Predicts masks in a fine and a coarse branch, and fuses the logits of both.
 
     The head works wherever ``FCNMaskHead`` does. In training ``forward`` returns
     ``(fused, coarse)`` logits, and the loss has the entries ``loss_mask`` and ``loss_mask_coarse``.

@@ -22,12 +22,12 @@ from nbseg.structures import CroppedMasks
 
 @MODELS.register_module()
 class RLECoarseMaskHead(RLEMaskHead, CoarseMaskHead):
-    """MMDetection's ``CoarseMaskHead`` with the targets and predictions of ``RLEMaskHead``."""
+    """Gives MMDetection's ``CoarseMaskHead`` the targets and predictions of ``RLEMaskHead``."""
 
 
 @MODELS.register_module()
 class CroppedMaskPointHead(MaskPointHead):
-    """``MaskPointHead`` that reads its targets without making a full-size mask per proposal."""
+    """Reads the targets of ``MaskPointHead`` without making a full-size mask per proposal."""
 
     def _get_targets_single(
         self,
@@ -45,7 +45,7 @@ class CroppedMaskPointHead(MaskPointHead):
 
 @MODELS.register_module()
 class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
-    """``PointRendRoIHead`` that reads nbseg's masks and works in ``MaskTTAModel``.
+    """Adapts ``PointRendRoIHead`` to nbseg's masks and to ``MaskTTAModel``.
 
     Losses and predictions equal those of MMDetection's ``PointRendRoIHead``, with two differences:
     prediction refines only the mask of each box's class, not the masks of all classes; and a batch

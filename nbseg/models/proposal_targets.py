@@ -1,4 +1,4 @@
-"""Targets of a batch's positive proposals: labels and masks."""
+"""Collect the targets of a batch's positive proposals: labels and masks."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The multi-stage mask head of RefineMask (Zhang et al., CVPR 2021, section 3).
+"""Define the multi-stage mask head of RefineMask (Zhang et al., CVPR 2021, section 3).
 
     RoI features (R, K, 14, 14) ─ convs ─┬─► fusion ─┬─► fusion ─┬─► fusion ─┐
                                          ▼           ▼           ▼           ▼
@@ -66,7 +66,7 @@ class SemanticFusion(nn.Module):
 
 @MODELS.register_module()
 class RefineMaskHead(MultiMaskHead):
-    """Mask head with four stages, for ``RefineMaskRoIHead``.
+    """Predicts masks in four stages, for ``RefineMaskRoIHead``.
 
     Each stage has half the channels of the previous one. The loss has one entry per stage,
     ``loss_mask_14`` to ``loss_mask_112``.

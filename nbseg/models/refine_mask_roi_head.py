@@ -1,4 +1,4 @@
-"""The semantic branch and RoI head of RefineMask (Zhang et al., CVPR 2021, section 3)."""
+"""Define the semantic branch and RoI head of RefineMask (Zhang et al., CVPR 2021, section 3)."""
 
 from typing import Any
 
@@ -82,7 +82,7 @@ class ForegroundHead(BaseModule):
 
 @MODELS.register_module()
 class RefineMaskRoIHead(SoftMaskRoIHead):
-    """RoI head that passes the image's semantic features to the stages of ``RefineMaskHead``.
+    """Passes the image's semantic features to the stages of ``RefineMaskHead``.
 
     Args:
         semantic_head: config of a ``ForegroundHead``.
@@ -97,7 +97,7 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
         self.semantic_head = MODELS.build(semantic_head)
         if self.share_roi_extractor:
             raise ValueError(
-                "RefineMaskRoIHead needs a mask_roi_extractor of its own, found none; set "
+                "RefineMaskRoIHead needs a mask_roi_extractor, found none; set "
                 "mask_roi_extractor in the config of the RoI head"
             )
         (size, _) = self.mask_roi_extractor.roi_layers[0].output_size

@@ -15,7 +15,7 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class RLEMaskHead(FCNMaskHead):
-    """``FCNMaskHead`` that can predict COCO run lengths instead of bitmaps.
+    """Lets ``FCNMaskHead`` predict COCO run lengths instead of bitmaps.
 
     ``test_cfg.rcnn.mask_format`` chooses the format. ``"bitmap"``, the default, gives MMDetection's
     boolean tensor of full-size masks (N, H, W). ``"rle"`` gives a list of N compressed COCO RLE,

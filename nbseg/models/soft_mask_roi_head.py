@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class SoftMaskRoIHead(StandardRoIHead):
-    """RoI head that predicts one soft mask per box, given the box's class.
+    """Predicts one soft mask per box, given the box's class.
 
     ``StandardRoIHead`` instead predicts a mask for every class and then keeps the mask of the box's
     class. A subclass implements ``predict_soft_masks``. ``predict_mask`` and ``MaskTTAModel`` call

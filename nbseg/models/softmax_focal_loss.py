@@ -1,4 +1,4 @@
-"""Focal loss over a softmax, for box heads whose scores are a softmax."""
+"""Define a focal loss over a softmax, for box heads whose scores are a softmax."""
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,8 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class SoftmaxFocalLoss(nn.Module):
-    """Cross-entropy of each box times ``(1 - p)^gamma``, where p is the probability of its class.
+    """Multiplies each box's cross-entropy by ``(1 - p)^gamma``; p is the probability of the true
+    class.
 
     The formula is eq. 4 of Lin et al., *Focal Loss for Dense Object Detection*, 2017, but p comes
     from a softmax over C classes and background instead of a sigmoid. The loss replaces

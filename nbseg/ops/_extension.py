@@ -1,4 +1,4 @@
-"""Importing this module loads ``nbseg._C``, which registers the ops in ``torch.ops.nbseg``."""
+"""Load ``nbseg._C``, which registers the ops in ``torch.ops.nbseg``."""
 
 from importlib import import_module
 

@@ -61,7 +61,7 @@ def bpm_mask_loss(
     if logits.is_cuda and size > MAX_SIZE_CUDA:
         raise ValueError(
             f"logits must have masks of at most {MAX_SIZE_CUDA} x {MAX_SIZE_CUDA} on a GPU, found "
-            f"{size} x {size}; the CPU takes any"
+            f"{size} x {size}; a CPU has no limit"
         )
     loss: Tensor = _BpmMaskLoss.apply(  # type: ignore[no-untyped-call]
         logits, targets, labels, float(gain), border
@@ -103,12 +103,12 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     logits, _, labels, _, _ = inputs
     _, channel_grad = output
     ctx.mark_non_differentiable(channel_grad)
-    ctx.set_materialize_grads(False)  # otherwise channel_grad would get a gradient of zeros
+    ctx.set_materialize_grads(False)  # do not make a gradient of zeros for channel_grad
     _save(ctx, logits, labels, channel_grad)
 
 
 class _BpmMaskLoss(torch.autograd.Function):
-    """Compute the loss and the gradient of the registered op in two thirds of the op's time."""
+    """Computes the same as the registered op ``bpm_mask_loss``, in two thirds of the time."""
 
     @staticmethod
     def forward(

@@ -37,7 +37,7 @@ INDEX = "images.json"
 
 
 class ImagePredictions(NamedTuple):
-    """This tuple holds the raw predictions of one image, with the store's shapes and units."""
+    """Holds the raw predictions of one image, with the store's shapes and units."""
 
     image_id: int
     file_name: str

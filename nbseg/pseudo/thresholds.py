@@ -15,7 +15,7 @@ LEVELS = 256  # number of values of a stored soft mask
 
 
 def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray[Any]:
-    """Return the labeled instances of each class per labeled image that a mask is trained on.
+    """Return, for each class, how many instances per labeled image train a mask.
 
     Args:
         truth: labeled set; images without instances count too.
@@ -35,8 +35,8 @@ def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray
 def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
     """Return the share of foreground among all pixels inside the labeled boxes.
 
-    Crowds, ignored instances and those without a mask do not count, because training leaves them
-    out (``nbseg.coco_values.reason_left_out``).
+    Crowds, ignored instances and instances without a mask do not count, because training leaves
+    them out (``nbseg.coco_values.reason_left_out``).
 
     Args:
         truth: labeled set.

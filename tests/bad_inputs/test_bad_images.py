@@ -88,8 +88,8 @@ def as_format(name):
 
 UNREADABLE = "cannot be read as an image; replace or remove it"
 VALUES = "floating-point or 32-bit values"
-BITS = "have 16 bits per channel, of which the upper 8 are read"
-FIRST = "have several frames or pages, of which the first is read"
+BITS = "have 16 bits per channel, of which only the upper 8 are read"
+FIRST = "have several frames or pages, of which only the first is read"
 DARK = "its brightest value becomes 15 of 255"
 
 KINDS = {

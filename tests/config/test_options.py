@@ -31,7 +31,7 @@ def test_options_are_merged_as_mmengine_does():
 
 @pytest.mark.parametrize(
     ("key", "message"),
-    [("heads.channels", "did you mean 'head'"), ("percent", "percent has no effect")],
+    [("heads.channels", "did you mean 'head'"), ("percent", "percent would have no effect")],
 )
 def test_keys_that_nothing_reads_are_refused(key, message):
     config = Config(CONTENT)

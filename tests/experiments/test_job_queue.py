@@ -66,7 +66,7 @@ def test_gpus_are_shared_out(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,5,3,1")
     assert gpus_of_jobs(2, 2) == ["7,5", "3,1"]
     assert gpus_of_jobs(3, 1) == ["7", "5", "3"]
-    with pytest.raises(ValueError, match="--jobs 2 of --gpus 3 need 6 GPUs, and there are 4"):
+    with pytest.raises(ValueError, match="--jobs 2 with --gpus 3 needs 6 GPUs, found 4"):
         gpus_of_jobs(2, 3)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert gpus_of_jobs(2, 3) == [None, None]

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class CaseTimes:
-    """The measured times of one case.
+    """Holds the measured times of one case.
 
     Attributes:
         seconds: median seconds by contender.
@@ -21,7 +21,7 @@ class CaseTimes:
 
 @dataclass
 class Case:
-    """One input for nbseg and its peers.
+    """Describes one input for nbseg and its peers.
 
     Attributes:
         name: name of the input, unique in its benchmark.

@@ -34,7 +34,7 @@ def pipeline(load: str, with_image: bool) -> Compose:
 
 @TRANSFORMS.register_module(force=True)
 class ResizeMasks:
-    """A transform that resizes masks only, as Resize does."""
+    """Resizes masks only, as MMDetection's Resize does."""
 
     def __init__(self, scale: tuple[int, int]) -> None:
         self.scale = scale

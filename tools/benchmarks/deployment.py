@@ -112,7 +112,7 @@ def random_detector(plain: Config, image: npt.NDArray[np.uint8]) -> Any:
 
 
 def agree(ours: Detections, theirs: Detections) -> bool:
-    """Return whether 19 of 20 detections match; of trained models, all match."""
+    """Return whether 19 of 20 detections match; with trained models, all would match."""
     matches = parity(theirs, ours)
     return matches.matched >= 0.95 * matches.total
 

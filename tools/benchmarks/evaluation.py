@@ -25,7 +25,7 @@ KINDS = ["bbox", "segm", "boundary"]
 
 @dataclass
 class Scenes:
-    """Ground truth as a COCO json in a temporary folder, and predictions."""
+    """Holds ground truth, as a COCO json in a temporary folder, and predictions."""
 
     folder: tempfile.TemporaryDirectory[str]
     truth: Path

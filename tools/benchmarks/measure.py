@@ -18,7 +18,7 @@ SLICES = 5
 
 @dataclass
 class Timing:
-    """The times of repeated calls in seconds."""
+    """Holds the times of repeated calls in seconds."""
 
     median: float
     fastest: float

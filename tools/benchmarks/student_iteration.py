@@ -33,7 +33,7 @@ HEIGHT, WIDTH = 512, 1024
 
 
 class Training:
-    """A detector, its optimizer and an image whose proposals do not depend on the weights."""
+    """Holds a detector, its optimizer and an image whose proposals do not depend on the weights."""
 
     def __init__(self, detector: Any, cropped: bool) -> None:
         self.detector = detector
