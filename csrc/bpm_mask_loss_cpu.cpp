@@ -21,8 +21,8 @@ void check_labels(const int64_t* labels, int64_t rois, int64_t classes) {
   }
 }
 
-// Working memory of one thread. All arrays have the same element type: a loop over float and double
-// arrays vectorizes with few elements per step and runs out of registers.
+// Holds the working memory of one thread. All arrays have the same element type: a loop over float
+// and double arrays vectorizes with few elements per step and runs out of registers.
 template <typename Real>
 struct Scratch {
   explicit Scratch(int64_t size)
@@ -62,7 +62,7 @@ NBSEG_INLINE double sum(const Real* values, int64_t count) {
   return total(parts);
 }
 
-// Sums over a RoI, each in 16 interleaved parts as in sum().
+// Holds sums over a RoI, each in 16 interleaved parts as in sum().
 struct Sums {
   double q;
   FloatAccuracy<double> accuracy;
@@ -189,8 +189,8 @@ void bpm_mask_loss_cpu(const BpmMaskLossParams<float, Target>& params,
                        const ParallelFor& parallel) {
   check_labels(params.labels, params.rois, params.classes);
   std::vector<double> sums(params.rois);
-  // Wider instruction sets have fused multiply-adds, which round once where the default rounds
-  // twice: results of different CPUs agree to rounding, not to the bit.
+  // Wider instruction sets have fused multiply-adds, which round once instead of twice. Results of
+  // different CPUs therefore agree up to rounding, but not to the bit.
   parallel(params.rois, [&](int64_t begin, int64_t end) {
     run_at_cpu_capability([&]()
                               NBSEG_INLINE_LAMBDA { roi_losses(params, begin, end, sums.data()); });

@@ -21,7 +21,7 @@ NBSEG_HOST_DEVICE double exp_nonpositive(double x) {
   constexpr double kLog2E = 1.4426950408889634;
   constexpr double kLn2High = 0x1.62e42fee00000p-1;  // n * kLn2High is exact
   constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
-  constexpr double kRound = 0x1.8p52;  // adding it leaves round(x) in the lowest bits
+  constexpr double kRound = 0x1.8p52;  // adding kRound leaves round(x) in the lowest bits
   x = x < -700.0 ? -700.0 : x;         // NaN passes
   const double shifted = x * kLog2E + kRound;
   const double n = shifted - kRound;
@@ -112,7 +112,7 @@ NBSEG_HOST_DEVICE float log1p_unit(float x) {
 }
 
 // Below, e = exp(-|x|). sigmoid(|x|) = 1 / (1 + e) and sigmoid(-|x|) = e / (1 + e) have small
-// relative errors. 1 - sigmoid(|x|) would have a large one, because of cancellation.
+// relative errors. 1 - sigmoid(|x|) would have a large relative error, because of cancellation.
 
 template <typename Real>
 NBSEG_HOST_DEVICE Real exp_minus_abs(Real x) {

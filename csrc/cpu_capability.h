@@ -14,7 +14,7 @@ enum class CpuCapability {
 };
 
 // Returns the widest instruction set of this CPU that torch's environment variable
-// ATEN_CPU_CAPABILITY (default, avx2 or avx512) allows. It is determined once per process.
+// ATEN_CPU_CAPABILITY (default, avx2 or avx512) allows. The result is determined once per process.
 inline CpuCapability cpu_capability() {
 #if defined(__x86_64__) && defined(__GNUC__)
   static const CpuCapability capability = [] {

@@ -1,4 +1,5 @@
-// One image axis of a pasted mask: which pixels a box can touch, and where they sample the mask.
+// Describes one image axis of a pasted mask: the pixels that a box can touch, and where these
+// pixels sample the mask.
 #pragma once
 
 #include <algorithm>

@@ -112,7 +112,7 @@ void append_runs(const std::vector<Run>& runs, int64_t height, std::vector<uint8
   }
 }
 
-// A byte's eight pixels as bytes of 0 and 1.
+// Holds a byte's eight pixels as bytes of 0 and 1.
 const std::array<uint64_t, 256>& byte_pixels() {
   static const std::array<uint64_t, 256> table = [] {
     std::array<uint64_t, 256> pixels{};
@@ -124,10 +124,11 @@ const std::array<uint64_t, 256>& byte_pixels() {
   return table;
 }
 
-// Where the new image's rows or columns meet the crop's pixels [start, start + size).
+// Holds the rows or columns of the new image that come from the crop's pixels [start, start +
+// size).
 struct Selected {
   int64_t first = 0;             // of the new image
-  std::vector<int32_t> sources;  // from there on: a pixel of the crop, or its size for background
+  std::vector<int32_t> sources;  // from `first` on: a pixel of the crop, or its size for background
 
   void assign(const std::vector<int32_t>& indices, int64_t start, int64_t size) {
     const auto inside = [&](int32_t index) { return index >= start && index < start + size; };

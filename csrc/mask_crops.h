@@ -1,5 +1,6 @@
-// Instance masks of one image, stored as the bits of their tight crops: creation from run lengths,
-// and the transforms of a data pipeline that select pixels (resize, flip, crop, pad).
+// Stores the instance masks of one image as the bits of their tight crops. Makes crops from run
+// lengths, and applies the transforms of a data pipeline that select pixels (resize, flip, crop,
+// pad).
 //
 // A crop of h x w pixels has h rows of (w + 7) / 8 bytes. Column c is stored in byte c / 8 as bit
 // c % 8, lowest first; spare bits are 0. A mask without foreground has the crop (0, 0, 0, 0).

@@ -23,8 +23,8 @@ struct Outputs {
   uint8_t* targets[kMaskMaxSizesCuda];
 };
 
-// A sample on one axis of the crop: the two pixels on either side of the sample, and their weights.
-// A pixel outside the crop is background: it is replaced by pixel 0 with weight 0.
+// Describes a sample on one axis of the crop: the two pixels on either side of the sample, and
+// their weights. A pixel outside the crop is background: it is replaced by pixel 0 with weight 0.
 struct CropSample {
   int pixel, next_pixel;
   float weight, next_weight;

@@ -40,7 +40,7 @@ void check(const MaskTargetsParams& params) {
   }
 }
 
-// Each byte's eight pixels as floats 0 or 1, so that one vector multiply-add handles eight pixels.
+// Holds each byte's eight pixels as floats 0 or 1, so that one vector multiply-add handles them.
 using BytePixels = std::array<std::array<float, 8>, 256>;
 
 const BytePixels& byte_pixels() {
@@ -158,7 +158,7 @@ class AxisWeights {
   std::vector<float> weights_;
 };
 
-// Working memory of one thread.
+// Holds the working memory of one thread.
 struct Scratch {
   AxisWeights rows, columns;
   std::vector<float> sums;  // one per column of the crop

@@ -28,7 +28,7 @@ NBSEG_HOST_DEVICE AxisBins axis_bins(float low, float high, int64_t pixels, int6
   return {low, bin, static_cast<int>(std::ceil(bin))};
 }
 
-// One sample of a bin: the two pixels on either side of the sample, and their weights.
+// Describes one sample of a bin: the two pixels on either side of the sample, and their weights.
 struct AxisSample {
   int64_t pixel;      // the second one is pixel + 1
   float weight;       // of pixel

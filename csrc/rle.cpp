@@ -96,7 +96,7 @@ bool torch_uses_fma() {
 #if defined(__x86_64__) || defined(__i386__)
   return cpu_capability() != CpuCapability::kDefault;
 #elif defined(__FP_FAST_FMAF)
-  return true;  // part of the base instruction set: compilers then contract a * b + c
+  return true;  // the base instruction set has them, so compilers contract a * b + c
 #else
   return false;
 #endif

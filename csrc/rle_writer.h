@@ -1,4 +1,4 @@
-// A writer of COCO's compressed run lengths that receives one run after another.
+// Defines a writer of COCO's compressed run lengths that receives one run after another.
 #pragma once
 
 #include <cstddef>

@@ -175,8 +175,9 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
         pixels = (pixels >> 8).astype(np.uint8)
         if pixels.max() <= NEARLY_BLACK:
             warnings.warn(
-                f"{path} has 16 bits per channel, of which the upper 8 are read: its brightest "
-                f"value becomes {pixels.max()} of 255. Stretch the values, or convert to 8 bits",
+                f"{path} has 16 bits per channel, of which only the upper 8 are read: its "
+                f"brightest value becomes {pixels.max()} of 255. Stretch the values, or convert "
+                "the image to 8 bits",
                 stacklevel=2,
             )
     if pixels is None:

@@ -183,13 +183,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="folder that the file names in PSEUDO are relative to",
     )
     command.add_argument(
-        "--truth", type=Path, metavar="JSON", help="true annotations of the same images"
+        "--truth", type=Path, metavar="JSON", help="COCO json with the true annotations"
     )
     command.add_argument(
-        "--labeled", type=Path, metavar="JSON", help="annotations of the labeled images"
+        "--labeled", type=Path, metavar="JSON", help="COCO json of the labeled images"
     )
     command.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the report"
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write the report to"
     )
     command.add_argument(
         "--images-per-tab",
@@ -203,7 +203,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         type=int,
         default=0,
         metavar="N",
-        help="seed of the random choice of images (default: %(default)s)",
+        help="seed of the random choice of images in the gallery (default: %(default)s)",
     )
     command.set_defaults(run=pseudo)
 
@@ -224,22 +224,26 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "images",
     )
     command.add_argument(
-        "--truth", type=Path, required=True, metavar="JSON", help="true annotations of the images"
+        "--truth",
+        type=Path,
+        required=True,
+        metavar="JSON",
+        help="COCO json with the true annotations",
     )
     command.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the figures"
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write the figures to"
     )
     command.add_argument(
         "--min-score",
         type=float,
         default=0.0,
         metavar="S",
-        help="lowest score; predictions below it are ignored (default: 0)",
+        help="lowest score of the predictions to use (default: 0)",
     )
     command.add_argument(
         "--common",
         action="store_true",
-        help="compare only on the true instances that every model finds (default: on all)",
+        help="count only the true instances that every model finds (default: all true instances)",
     )
     command.set_defaults(run=noise)
 
@@ -251,10 +255,16 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(
-        "a", type=maybe_named, metavar="A", help="first model or json: [NAME=]SOURCE"
+        "a",
+        type=maybe_named,
+        metavar="A",
+        help="first model, or json of its predictions: [NAME=]SOURCE",
     )
     command.add_argument(
-        "b", type=maybe_named, metavar="B", help="second model or json: [NAME=]SOURCE"
+        "b",
+        type=maybe_named,
+        metavar="B",
+        help="second model, or json of its predictions: [NAME=]SOURCE",
     )
     command.add_argument(
         "--images",
@@ -264,17 +274,17 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="folder that the images' file names are relative to",
     )
     command.add_argument(
-        "--truth", type=Path, metavar="JSON", help="true annotations of the images"
+        "--truth", type=Path, metavar="JSON", help="COCO json with the true annotations"
     )
     command.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the page"
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write the page to"
     )
     command.add_argument(
         "--min-score",
         type=float,
         default=0.5,
         metavar="S",
-        help="lowest score; predictions below it are ignored (default: %(default)s)",
+        help="lowest score of the predictions to use (default: %(default)s)",
     )
     command.add_argument(
         "--limit",

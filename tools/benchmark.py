@@ -196,7 +196,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--seconds",
         type=float,
         default=2.0,
-        help="measuring time of each contender in seconds; default: %(default)s",
+        help="seconds to spend on measuring each contender; default: %(default)s",
     )
     parser.add_argument(
         "--no-memory",

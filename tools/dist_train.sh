@@ -3,7 +3,7 @@
 set -euo pipefail
 config=$1 gpus=$2
 if [ "${NNODES:-1}" = 1 ]; then
-  meeting=(--standalone) # on a free port, so that several can run beside one another
+  meeting=(--standalone) # uses a free port, so that several trainings can run at the same time
 else
   meeting=(--nnodes="$NNODES" --node_rank="$NODE_RANK" --master_addr="$MASTER_ADDR"
     --master_port="${PORT:-29500}")

@@ -7,7 +7,8 @@
     python tools/export_onnx.py CONFIG CHECKPOINT --out int8.onnx --int8 data/shapes/train
     python tools/export_onnx.py CONFIG CHECKPOINT --out model.onnx --compare data/shapes/val
 
-CONFIG is the plain config in a stage's folder, or your own config, which means the student.
+CONFIG is the plain config in the folder of CHECKPOINT's stage. For a student's CHECKPOINT, CONFIG can
+also be your own config.
 The tool refuses a checkpoint of another model. nbseg.deploy.runtime.Segmenter runs MODEL.onnx
 without PyTorch.
 """
@@ -44,8 +45,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--fp16",
         action="store_true",
-        help="half precision for weights and features, for GPUs; boxes and scores stay in single "
-        "precision",
+        help="use half precision for weights and features, for GPUs; boxes and scores stay in "
+        "single precision",
     )
     parser.add_argument(
         "--int8",

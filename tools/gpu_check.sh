@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds the ops on a machine with a GPU, tests them there, also under compute-sanitizer, and measures
-# them. Needs no network, and of Python packages only torch (a CUDA build), numpy, pytest and, as the
-# peer of mask targets, torchvision.
+# Builds the ops on a machine with a GPU, tests them (also under compute-sanitizer) and measures them.
 #
 #   tools/gpu_check.sh [DIR]
 #
-# writes DIR/<date>-<GPU>.json; DIR is tools/benchmarks/results unless given. PYTHON names the Python,
-# and NBSEG_COMMIT the commit where this is a copy without git.
-# Any part that fails ends it with a status other than 0, and then there is no result.
+# The script writes the results to DIR/<date>-<GPU>.json. DIR is tools/benchmarks/results by default.
+# The script needs no network. It needs the Python packages torch (a CUDA build), numpy, pytest and
+# torchvision, with which mask targets are compared. The variable PYTHON names the Python to use.
+# NBSEG_COMMIT names the commit if this folder is a copy without git.
+# If a part fails, the script ends with a status other than 0 and writes no result.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 results=${1:-tools/benchmarks/results}
@@ -47,13 +47,13 @@ cmake --build build/gpu
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 "$python" -c 'import sys; from nbseg.ops import _extension; sys.exit(not _extension.HAS_CUDA)'
 
-# The other tests' fixtures need MMEngine, hence --noconftest.
+# Pass --noconftest, because the fixtures of the other tests need MMEngine.
 tests=("$python" -m pytest -q -p no:cacheprovider --noconftest
   tests/ops/test_bpm_mask_loss_cuda.py tests/ops/test_mask_targets_cuda.py)
 echo "== tests"
 "${tests[@]}"
 
-# Every tensor in memory of its own, so that a step outside of it is seen.
+# Allocate each tensor separately, so that compute-sanitizer sees accesses outside a tensor.
 for tool in memcheck racecheck initcheck synccheck; do
   echo "== compute-sanitizer $tool"
   PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$tool" --error-exitcode 1 \

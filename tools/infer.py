@@ -3,9 +3,10 @@
     python tools/infer.py model.onnx photo.jpg folder/ 'more/*.png' clip.mp4 --out predictions/
     python tools/infer.py CONFIG CHECKPOINT folder/ --out predictions/
 
-CONFIG is the plain config in a stage's folder, or your own config, which means the student.
-The tool writes OUT/predictions.json, a COCO json of all images and video frames whose annotations
-have scores, and OUT/pictures/, where the detections are drawn on the images. A file that cannot be
+CONFIG is the plain config in the folder of CHECKPOINT's stage. For a student's CHECKPOINT, CONFIG can
+also be your own config.
+The tool writes DIR/predictions.json, a COCO json of all images and video frames whose annotations
+have scores, and DIR/pictures/, where the detections are drawn on the images. A file that cannot be
 read is reported and skipped; the exit code is then 1.
 """
 
@@ -32,9 +33,14 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "model", nargs="+", metavar="MODEL INPUT", help="model and input files, as above"
+        "model",
+        nargs="+",
+        metavar="MODEL INPUT",
+        help="MODEL.onnx or CONFIG CHECKPOINT, then images, folders, patterns or videos",
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="folder to write the results to"
+    )
     parser.add_argument(
         "--score",
         type=float,
@@ -57,7 +63,8 @@ def parse_arguments() -> argparse.Namespace:
         "--providers",
         type=lambda text: text.split(","),
         metavar="NAME,...",
-        help="execution providers of ONNX Runtime, e.g. TensorrtExecutionProvider",
+        help="execution providers of ONNX Runtime, e.g. TensorrtExecutionProvider; default: CUDA "
+        "if available, otherwise the CPU",
     )
     arguments = parser.parse_args()
     arguments.checkpoint = None

@@ -189,7 +189,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     defaults = ShapesOptions()
     for name, text in [
-        ("size", "side of an image in pixels"),
+        ("size", "width and height of an image in pixels"),
         ("train", "number of training images"),
         ("val", "number of validation images"),
         ("seed", "seed of all random choices"),
@@ -207,7 +207,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     command.add_argument("annotations", type=Path, metavar="JSON", help="a COCO annotation file")
     command.add_argument(
-        "--percent", type=float, nargs="+", required=True, metavar="P", help="labeled percentages"
+        "--percent",
+        type=float,
+        nargs="+",
+        required=True,
+        metavar="P",
+        help="percentages of the images to label",
     )
     command.add_argument(
         "--seed", type=int, nargs="+", required=True, metavar="S", help="seeds of the splits"
@@ -225,7 +230,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     ]:
         command = converters[run] = add(run, text, epilog)
         command.add_argument(
-            "dir", type=Path, metavar="DIR", help="folder of the unpacked set or of the images"
+            "dir",
+            type=Path,
+            metavar="DIR",
+            help="folder of the unpacked data set, or of the images",
         )
         target = (
             ("JSON", "json to write (default: DIR.json, next to DIR)")
@@ -233,7 +241,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             else ("DIR", "folder in which to write annotations/ (default: the set's folder)")
         )
         command.add_argument("--out", type=Path, metavar=target[0], help=target[1])
-        command.add_argument("--force", action="store_true", help="replace existing jsons")
+        command.add_argument(
+            "--force",
+            action="store_true",
+            help="write the jsons again, even if they exist",
+        )
         add_workers(command)
     converters[cityscapes].add_argument(
         "--splits",
@@ -253,15 +265,25 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="format to read masks from (default: the first that exists)",
     )
     converters[folder].add_argument(
-        "--classes", nargs="+", default=(), metavar="NAME", help="categories of the json"
+        "--classes",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="names of the json's categories, with ids from 1",
     )
 
     command = add(check, "check a COCO json and its images", CHECK_EXAMPLES)
     command.add_argument("annotations", type=Path, metavar="JSON", help="a COCO annotation file")
     command.add_argument(
-        "--images", type=Path, required=True, metavar="DIR", help="folder of images"
+        "--images",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder that the file names in JSON are relative to",
     )
-    command.add_argument("--picture", type=Path, metavar="JPG", help="picture to draw samples in")
+    command.add_argument(
+        "--picture", type=Path, metavar="JPG", help="JPEG file to draw sample images to"
+    )
     add_workers(command)
     return parser.parse_args(argv)
 

@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--stage", required=True, choices=list(STAGES), help="stage to print")
     parser.add_argument(
         "--work-dir",
-        help="folder of the whole run; default: work_dir of the config, or work_dirs/CONFIG",
+        help="work directory of the run; default: work_dir of the config, or work_dirs/CONFIG",
     )
     add_config_options(parser)
     arguments = parser.parse_args()

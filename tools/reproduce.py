@@ -28,7 +28,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--table", type=int, choices=range(1, 6), help="number of the paper's table"
+        "--table", type=int, choices=range(1, 6), help="number of the table in the paper"
     )
     parser.add_argument(
         "--scale",
@@ -54,7 +54,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--work-dir",
         type=Path,
         metavar="DIR",
-        help="folder of all runs (default: work_dirs/reproduce-SCALE)",
+        help="folder to keep all runs in (default: work_dirs/reproduce-SCALE)",
     )
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows to run (default: all)")
     parser.add_argument(
@@ -62,8 +62,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         type=int,
         default=400,
         metavar="N",
-        help="training length of a student at small scale; its teacher trains three times as long "
-        "(default: %(default)s)",
+        help="training iterations of a student at small scale; its teacher trains three times as "
+        "long (default: %(default)s)",
     )
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="number of parallel runs (default: 1)"

@@ -5,7 +5,8 @@
     python tools/test.py CONFIG CHECKPOINT --tta --out results/student --show-dir pictures/
     python tools/test.py CONFIG model.onnx
 
-CONFIG is the plain config in a stage's folder, or your own config, which means the student.
+CONFIG is the plain config in the folder of CHECKPOINT's stage. For a student's CHECKPOINT, CONFIG can
+also be your own config.
 """
 
 import argparse
@@ -35,15 +36,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "checkpoint", help=".pth or .onnx file of the model that the config describes"
     )
-    parser.add_argument("--work-dir", default="work_dirs/test", help="folder of the logs")
+    parser.add_argument("--work-dir", default="work_dirs/test", help="folder to write the logs to")
     parser.add_argument(
-        "--tta", action="store_true", help="test-time augmentation with the views of tta_pipeline"
+        "--tta",
+        action="store_true",
+        help="use test-time augmentation with the views of tta_pipeline",
     )
     parser.add_argument(
-        "--out", help="prefix of the COCO result files PREFIX.segm.json and PREFIX.bbox.json"
+        "--out", help="prefix of the result files to write, PREFIX.segm.json and PREFIX.bbox.json"
     )
     parser.add_argument(
-        "--show-dir", help="folder for pictures of predictions next to the ground truth"
+        "--show-dir",
+        help="folder to write pictures to, which show predictions next to the ground truth",
     )
     add_launcher_options(parser)
     add_config_options(parser)

@@ -34,7 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("config", help="config with the student's model and the stages' sections")
     parser.add_argument(
         "--work-dir",
-        help="folder of the whole run; default: work_dir of the config, or work_dirs/CONFIG",
+        help="work directory of the run; default: work_dir of the config, or work_dirs/CONFIG",
     )
     parser.add_argument(
         "--stages",
@@ -59,9 +59,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--dry-run", action="store_true", help="check configs and data, print the plan, and stop"
     )
-    parser.add_argument("--amp", action="store_true", help="mixed-precision training")
     parser.add_argument(
-        "--auto-scale-lr", action="store_true", help="learning rate scaled with the batch size"
+        "--amp", action="store_true", help="train in mixed precision (float16, on a GPU)"
+    )
+    parser.add_argument(
+        "--auto-scale-lr", action="store_true", help="scale the learning rates with the batch size"
     )
     add_launcher_options(parser)
     add_config_options(parser)
@@ -102,7 +104,9 @@ def run(arguments: argparse.Namespace) -> None:
     except OSError as error:
         # The disk is full or read-only, or a limit was reached. Finished files are kept.
         place = "" if error.filename else f" (in {work_dir})"
-        sys.exit(f"{Path(__file__).name}: {error}{place}; remove the cause, continue with --resume")
+        sys.exit(
+            f"{Path(__file__).name}: {error}{place}; remove the cause, then continue with --resume"
+        )
 
 
 if __name__ == "__main__":

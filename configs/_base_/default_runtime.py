@@ -4,7 +4,7 @@ custom_imports = dict(imports=['nbseg.register'], allow_failed_imports=False)
 
 default_hooks = dict(
     logger=dict(interval=20),
-    # With two checkpoints, a training goes on after a kill while one is written or damaged.
+    # Keep two checkpoints, so that a killed training can resume even if the last one is damaged.
     checkpoint=dict(
         by_epoch=False,
         interval=100,
@@ -14,7 +14,8 @@ default_hooks = dict(
     sampler_seed=dict(type='ExactResumeHook'),
     resumed_validation=dict(type='ResumedValidationHook'))
 log_processor = dict(by_epoch=False)
-# The label stage runs in one process; the others wait for longer than NCCL's default ten minutes.
+# The label stage runs in one process. The other processes may wait for it longer than NCCL's
+# default of ten minutes.
 env_cfg = dict(dist_cfg=dict(timeout=7200))
 
 seed = 0

@@ -8,7 +8,7 @@ _base_ = [
 ]
 
 max_per_img = 100
-mask_gain = 1.0  # weight of the mask loss: the paper has 1 on COCO and 3 on Cityscapes
+mask_gain = 1.0  # weight of the mask loss: 1 on COCO and 3 on Cityscapes in the paper
 
 # As in the released code, 90,000 iterations for any labeled set. 8 GPUs have 4 images each.
 iterations = 90_000

@@ -52,7 +52,8 @@ strong_pipeline = [
 ]
 
 # The model soon overfits nine labeled images, so most images of a batch are pseudo-labeled. A
-# student that starts where the teacher started averages its errors instead of inheriting them.
+# student that starts from the teacher's initial weights averages the teacher's errors instead of
+# inheriting them.
 train_dataloader = dict(sampler=dict(source_ratio=[1, 3]))
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight_decay=0.01))
 iterations = 500

@@ -16,7 +16,7 @@ inline Border border_from(const std::string& name) {
   throw std::invalid_argument("border must be \"replicate\" or \"zeros\", found \"" + name + "\"");
 }
 
-// The checked tensors of a forward call, and the tensors of its result.
+// Holds the checked tensors of a forward call, and the tensors of its result.
 struct BpmMaskLossArguments {
   BpmMaskLossArguments(const Tensor& logits_, const Tensor& targets_, const Tensor& labels_,
                        double gain_, const std::string& border_)
@@ -69,7 +69,7 @@ struct BpmMaskLossArguments {
   }
 };
 
-// The checked tensors of a backward call, and its result in that dtype.
+// Holds the checked tensors of a backward call, and its result in the given dtype.
 struct BpmMaskLossBackwardArguments {
   BpmMaskLossBackwardArguments(const Tensor& grad_loss_, const Tensor& channel_grad_,
                                const Tensor& labels_, int64_t classes, ScalarType dtype)

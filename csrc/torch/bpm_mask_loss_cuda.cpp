@@ -11,7 +11,7 @@
 namespace nbseg::cuda {
 namespace {
 
-// Calls function(Logit()) with the element type of that dtype.
+// Calls function(Logit()) with the element type that belongs to the dtype.
 template <typename Function>
 void with_logit_type(ScalarType dtype, const Function& function) {
   if (dtype == ScalarType::Float) return function(float());

@@ -8,7 +8,7 @@ namespace nbseg {
 
 using torch::stable::accelerator::DeviceGuard;
 
-// The stream that PyTorch queues work on for the tensor's device.
+// Returns the stream that PyTorch queues work on for the tensor's device.
 inline cudaStream_t current_stream(const torch::stable::Tensor& tensor) {
   void* stream = nullptr;
   STABLE_TORCH_ERROR_CODE_CHECK(

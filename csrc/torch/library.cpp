@@ -10,7 +10,7 @@ STABLE_TORCH_LIBRARY(nbseg, m) {
       "bpm_mask_loss(Tensor logits, Tensor targets, Tensor labels, float gain, str border)"
       " -> (Tensor, Tensor)");
 
-  // The same op without registered autograd, which would call back into Python.
+  // This is the same op without registered autograd, which would call back into Python.
   m.def(
       "bpm_mask_loss_forward(Tensor logits, Tensor targets, Tensor labels, float gain, str border)"
       " -> (Tensor, Tensor)");

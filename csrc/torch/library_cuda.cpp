@@ -2,7 +2,7 @@
 
 #include "ops.h"
 
-// The ops that library.cpp defines, for tensors on a GPU.
+// This file implements the ops that library.cpp defines, for tensors on a GPU.
 STABLE_TORCH_LIBRARY_IMPL(nbseg, CUDA, m) {
   m.impl("bpm_mask_loss", TORCH_BOX(&nbseg::cuda::bpm_mask_loss));
   m.impl("bpm_mask_loss_forward", TORCH_BOX(&nbseg::cuda::bpm_mask_loss));

@@ -7,7 +7,7 @@
 
 namespace nbseg {
 
-// The checked tensors of a call, and the tensors of its result; params points into their memory.
+// Holds the checked tensors of a call and of its result; params points into their memory.
 struct MaskTargetsArguments {
   using ScalarType = torch::headeronly::ScalarType;
   using Tensor = torch::stable::Tensor;

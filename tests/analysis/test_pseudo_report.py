@@ -144,7 +144,9 @@ def test_large_images_are_reduced(files):
     (tile,) = draw_tiles(inputs, None, (5,))
     assert tile.pictures["pseudo-labels"].shape == (320, 640, 3)
     inputs.pseudo.imgs[5].update(width=1000)
-    with pytest.raises(ValueError, match="2000 x 1000 pixels, but 1000 x 1000 are wanted"):
+    with pytest.raises(
+        ValueError, match="2000 x 1000 pixels, but its annotations are for 1000 x 1000"
+    ):
         list(draw_tiles(inputs, None, (5,)))
     (files["folder"] / "a/5.png").write_text("no image")
     with pytest.raises(ValueError, match="cannot be read as an image"):

@@ -141,8 +141,8 @@ def test_a_file_size_limit_ends_a_run_that_can_be_continued(moved, train, file_s
     with file_size_limit(size // 2), pytest.raises(SystemExit) as refusal:
         train(*command)
     assert re.fullmatch(
-        rf"train.py: \[Errno {errno.EFBIG}\] .*student/iter_2.pth'; remove the cause, continue "
-        "with --resume",
+        rf"train.py: \[Errno {errno.EFBIG}\] .*student/iter_2.pth'; remove the cause, then "
+        "continue with --resume",
         str(refusal.value),
     )
     assert sorted(path.name for path in folder.rglob("*.pth")) == ["iter_1.pth"]

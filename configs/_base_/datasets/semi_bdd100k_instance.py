@@ -18,7 +18,7 @@ classes = ['pedestrian', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 
 report = dict(hidden_truth=None)
 
 # All images have 1280 x 720 pixels. As for Cityscapes in the released code, short sides are at
-# least 0.8 of that, and holes have the same sizes relative to the width.
+# least 0.8 of 720, and holes have the same sizes relative to the width.
 test_resize = dict(_delete_=True, type='Resize', scale=(1280, 720), keep_ratio=True)
 weak_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -58,7 +58,8 @@ model = dict(
             fc_out_channels=256,
             norm_cfg=norm_cfg,
             reg_class_agnostic=True,
-            # From scratch the constant gradient of an L1 loss drowns the classifier's.
+            # When training from scratch, the constant gradient of an L1 loss would outweigh the
+            # classifier's gradient.
             loss_bbox=dict(_delete_=True, type='SmoothL1Loss', beta=1.0, loss_weight=1.0),
             loss_cls='{box_loss}',
             num_classes='{num_classes}'),
