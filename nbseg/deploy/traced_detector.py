@@ -130,7 +130,11 @@ class TracedDetector(nn.Module):
             pixels = (pixels - preprocessor.mean) / preprocessor.std
         height, width = images.shape[-2:]
         divisor = preprocessor.pad_size_divisor
-        padding = (0, -width % divisor, 0, -height % divisor)
+        # torch.export simplifies sizes that are written as multiples faster than it simplifies
+        # ``-height % divisor``.
+        padded_height = (height + divisor - 1) // divisor * divisor
+        padded_width = (width + divisor - 1) // divisor * divisor
+        padding = (0, padded_width - width, 0, padded_height - height)
         pixels = nn.functional.pad(pixels, padding, value=preprocessor.pad_value)
         return pixels.to(next(self.detector.backbone.parameters()).dtype)
 
