@@ -4,7 +4,6 @@ import gc
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -24,7 +23,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.partial{os.getpid()}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -38,9 +37,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Delete the temporary files below a folder that a killed process was writing."""
-    for file in folder.rglob(".*"):
-        if re.fullmatch(r"\..+\.\d+(\.\w+)?", file.name):
+    """Delete what killed processes left below a folder: the temporary files of ``replacing``.
+
+    Call this function only if no other process writes to the folder.
+    """
+    for file in folder.rglob(".*.partial[0-9]*"):
+        if file.is_file():
             file.unlink()
 
 

@@ -27,7 +27,7 @@ class ImageHeader(NamedTuple):
 
     Attributes:
         height, width: size in pixels, upright.
-        bits: bits per channel of the file, 8 or 16; only the upper 8 are read.
+        bits: bits per channel of the file, 8 or 16; of 16 bits, only the upper 8 are read.
         several: whether the file has several frames or pages; only the first is read.
     """
 

@@ -28,9 +28,11 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
     if has_broken_polygon(annotation):
         return "polygons that are not pairs of finite numbers"
     mask = annotation.get("segmentation")
-    crop = _crop(mask, height, width) if mask and not isinstance(mask, list) else None
-    if crop is None and mask and not isinstance(mask, list):
-        return "run lengths that do not fit the image"
+    crop = None
+    if mask and not isinstance(mask, list):
+        crop = _crop(mask, height, width)
+        if crop is None:
+            return "run lengths that do not fit the image"
     box = np.array([x, y, x + w, y + h])
     limits = np.array([0, 0, width, height])
     if not np.isfinite(box).all() or w <= 0 or h <= 0:

@@ -19,6 +19,7 @@ from nbseg.engine.stages import (
     replaced_by_user,
     stage_config,
     teacher_checkpoint,
+    with_dependents,
 )
 from nbseg.engine.task import StageTask
 from nbseg.engine.training import set_training_options
@@ -64,10 +65,7 @@ class Pipeline:
         self.resume = resume
         self.launcher = launcher
         self.stages = [n for n in STAGES if n in stages and not replaced_by_user(config, n)]
-        self.redo = set(redo)
-        for stage in STAGES.values():
-            if self.redo & set(stage.needs):
-                self.redo.add(stage.name)
+        self.redo = with_dependents(redo)
         self.teacher_checkpoint = teacher_checkpoint(config, self.work_dir)
         self.settings = stage_config(config, "label", self.work_dir)
         check_config(config, self.settings)
@@ -99,9 +97,9 @@ class Pipeline:
         Raises:
             StageError: a stage would fail or go wrong; the message names the file.
         """
-        init_processes(self.launcher, self.config)  # before this call, every process has rank 0
+        # Before the processes are connected, each of them believes that it has rank 0.
+        init_processes(self.launcher, self.config)
         if is_main_process():
-            remove_partial_files(self.work_dir.path)
             split_annotations(self.settings, self.work_dir)
         barrier()
         tasks = [self._task(name) for name in self.stages if not self._up_to_date(name)]
@@ -119,6 +117,8 @@ class Pipeline:
         """Run the unfinished stages, and return the metrics of every trained stage."""
         for warning in filter(lambda line: line.startswith("warning"), self.prepare()):
             _announce(warning)
+        if is_main_process():
+            remove_partial_files(self.work_dir.path)
         for name in self.stages:
             self._run_stage(name)
         return self.metrics()

@@ -149,6 +149,15 @@ def replaced_by_user(config: Config, name: str) -> bool:
     return name in ("predict", "label") and user_file(config, "label", "ann_file") is not None
 
 
+def with_dependents(names: Sequence[str]) -> set[str]:
+    """Return the names of these stages and of all stages that depend on them."""
+    found = set(names)
+    for stage in STAGES.values():
+        if found & set(stage.needs):
+            found.add(stage.name)
+    return found
+
+
 def refuse_outdated(stages: Sequence[str], starting: Set[str]) -> None:
     """Refuse to keep a finished stage whose input will be made anew.
 

@@ -115,7 +115,7 @@ def test_a_cut_checkpoint_is_named_and_the_one_before_is_used(moved, make_pipeli
     as_if_killed(moved, "student")
     cut = folder / "iter_3.pth"
     cut.write_bytes(cut.read_bytes()[:-1000])
-    (folder / ".iter_3.4321.pth").write_bytes(b"half of a checkpoint")
+    (folder / ".iter_3.partial4321.pth").write_bytes(b"half of a checkpoint")
     make_pipeline(moved, stages=["student"], resume="auto").run()
     assert re.search(r"iter_3\.pth cannot be loaded.*iter_2\.pth is used instead", log.text)
     assert logged_steps(folder) == [[3], [1, 2, 3]]
@@ -153,13 +153,19 @@ def test_a_file_size_limit_ends_a_run_that_can_be_continued(moved, train, file_s
 def test_files_that_a_killed_run_was_writing_are_removed(moved, make_pipeline):
     """A killed process leaves temporary names; other hidden files of the user stay."""
     folder = moved.work_dir / "report" / "student_predictions"
-    partial = [folder / ".000001.23985.png", moved.work_dir / "student" / ".iter_2.17.pth"]
-    partial += [moved.work_dir / "pseudo_labels" / "predictions" / ".part-000-000001.4.npz"]
-    kept = [moved.work_dir / ".gitignore", moved.work_dir / "student" / ".notes.txt"]
+    partial = [
+        folder / ".000001.partial23985.png",
+        moved.work_dir / "student" / ".iter_2.partial17.pth",
+    ]
+    partial += [moved.work_dir / "pseudo_labels" / "predictions" / ".part-000-000001.partial4.npz"]
+    kept = [moved.work_dir / ".backup.2.json", moved.work_dir / "student" / ".notes.txt"]
     for file in partial + kept:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("")
+    (moved.work_dir / ".folder.partial1").mkdir()
     make_pipeline(moved).prepare()
+    assert all(file.exists() for file in partial)  # another process may be writing them
+    make_pipeline(moved).run()
     assert not any(file.exists() for file in partial)
     assert all(file.exists() for file in kept)
 

@@ -21,7 +21,7 @@ LABELS = (
 FIRST_WITH_INSTANCES = LABELS.index("person")
 NOT_DRAWN = "license plate"
 # The images have 2048 x 1024 pixels; a damaged size in a file must not use up the memory.
-LONGEST_SIDE = 8192
+LARGEST_SIDE = 8192
 
 
 def rasterize_polygons(path: Path) -> npt.NDArray[Any]:
@@ -43,8 +43,8 @@ def rasterize_polygons(path: Path) -> npt.NDArray[Any]:
 
 def _draw(content: Any, path: Path) -> npt.NDArray[Any]:
     size = content["imgWidth"], content["imgHeight"]
-    if not all(type(side) is int and 0 < side <= LONGEST_SIDE for side in size):
-        raise ValueError(f"wanted sides of 1 to {LONGEST_SIDE} pixels, found {size}")
+    if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in size):
+        raise ValueError(f"wanted sides of 1 to {LARGEST_SIDE} pixels, found {size}")
     image = Image.new("I", size, 0)
     draw = ImageDraw.Draw(image)
     seen = dict.fromkeys(LABELS, 0)
