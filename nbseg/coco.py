@@ -150,24 +150,33 @@ def write_coco(path: str | Path, tables: Iterable[tuple[str, Any]]) -> None:
         file.write("}\n")
 
 
-def category_ids(truth: COCO, classes: Sequence[str], path: str | Path) -> list[int]:
+def category_ids(
+    categories: Sequence[dict[str, Any]], classes: Sequence[str], path: str | Path
+) -> list[int]:
     """Return the category id of each class, found by its name.
+
+    Args:
+        categories: the table ``categories`` of a COCO json.
+        classes: names of the classes.
+        path: the json's path, for messages.
 
     Raises:
         ValueError: the json lacks a class, or two of its categories have the name of one class.
     """
-    found = labels_by_name(truth, classes, path)
+    found = labels_by_name(categories, classes, path)
     missing = set(classes) - {classes[label] for label in found.values()}
     if missing:
         raise ValueError(
             f"metainfo.classes is {list(classes)}, but {path} has the categories "
-            f"{[entry['name'] for entry in truth.cats.values()]}; correct the classes, or add the "
+            f"{[entry['name'] for entry in categories]}; correct the classes, or add the "
             "missing categories"
         )
     return sorted(found, key=lambda category: found[category])
 
 
-def labels_by_name(truth: COCO, classes: Sequence[str], path: str | Path) -> dict[int, int]:
+def labels_by_name(
+    categories: Sequence[dict[str, Any]], classes: Sequence[str], path: str | Path
+) -> dict[int, int]:
     """Return the label of each category id: the place of the category's name in ``classes``.
 
     Categories that are not among the classes have no label.
@@ -176,7 +185,7 @@ def labels_by_name(truth: COCO, classes: Sequence[str], path: str | Path) -> dic
         ValueError: two categories have the name of one class.
     """
     label_of = {name: label for label, name in enumerate(classes)}
-    found = {i: label_of[c["name"]] for i, c in truth.cats.items() if c["name"] in label_of}
+    found = {c["id"]: label_of[c["name"]] for c in categories if c["name"] in label_of}
     for label, count in Counter(found.values()).items():
         if count > 1:
             raise ValueError(

@@ -30,8 +30,11 @@ class CocoInstanceDataset(CocoDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """Return the images with their objects, in the order of the json."""
         with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
-            truth = index_coco(read_coco(path), self.ann_file)
-        self.cat2label = labels_by_name(truth, self.metainfo["classes"], self.ann_file)
+            content = read_coco(path)
+        truth = index_coco(content, self.ann_file)
+        self.cat2label = labels_by_name(
+            content["categories"], self.metainfo["classes"], self.ann_file
+        )
         self.cat_ids = sorted(self.cat2label, key=lambda category: self.cat2label[category])
         self.cat_img_map: dict[int, list[int]] = defaultdict(list)
         for annotation in truth.anns.values():

@@ -92,7 +92,9 @@ class InstanceMetric(CocoMetric):
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
         # A runner sets dataset_meta before it trains, so a wrong class fails early.
-        self.cat_ids = category_ids(self._coco_api, dataset_meta["classes"], self.ann_file)
+        self.cat_ids = category_ids(
+            self._coco_api.dataset["categories"], dataset_meta["classes"], self.ann_file
+        )
         self._dataset_meta = dataset_meta
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:

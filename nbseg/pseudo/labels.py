@@ -73,7 +73,7 @@ def make_pseudo_labels(
             of the store.
     """
     truth = load_coco(labeled_json)
-    categories = category_ids(truth, classes, labeled_json)
+    categories = category_ids(truth.dataset["categories"], classes, labeled_json)
     predicted = store.classes()
     if predicted not in ([], list(classes)):
         raise ValueError(

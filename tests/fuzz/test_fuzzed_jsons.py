@@ -55,7 +55,7 @@ def test_readers_of_coco_jsons(path, content, masks):
         read_coco(path, consistent=False)
     with refused(path):
         truth = load_coco(path, masks)
-        categories = category_ids(truth, CLASSES, path)
+        categories = category_ids(truth.dataset["categories"], CLASSES, path)
         assert np.isfinite(instances_per_image(truth, categories)).all()
 
 
@@ -83,7 +83,7 @@ def accepted(path, content):
         found = load({**info, "ori_shape": (info["height"], info["width"])})
         assert len(found["gt_masks"]) == len(found["gt_bboxes"]) == len(found["gt_ignore_flags"])
     truth = index_coco(content, path, masks=True)
-    categories = category_ids(truth, CLASSES, path)
+    categories = category_ids(truth.dataset["categories"], CLASSES, path)
     with contextlib.suppress(ValueError):
         assert 0 <= foreground_fraction(truth, categories) <= 1
 

@@ -37,22 +37,25 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
     """
     check_files(tasks)
     configs = {task.stage: task.config for task in tasks}
-    if configs.pop("label", None):
-        check_labeled(settings.label)
+    labels = configs.pop("label", None)
     classes = settings.label.classes
     made = {task.work_dir.pseudo_labels for task in tasks if task.stage == "label"}
     lines: dict[str, None] = {}
     seen: set[_DataSet] = set()
+    categories: dict[Path, list[dict[str, Any]]] = {}
     for stage, plain in configs.items():
-        check_num_classes(_detector(plain), classes, stage)
         for role, leaf in _data_sets(stage, plain):
             folder = image_folder(leaf)
             data = _DataSet(role, next(iter(annotation_files(leaf)), folder), folder)
             if data in seen or data.path in made:
                 continue
             seen.add(data)
-            for line in _check(data, leaf, plain, classes):
+            for line in _check(data, leaf, plain, classes, categories):
                 lines.setdefault(line)
+        # Classes that are not in the jsons also give another number.
+        check_num_classes(_detector(plain), classes, stage)
+    if labels:
+        check_labeled(settings.label, categories.get(Path(settings.label.labeled_json)))
     if "predict" in configs and not config.get("allow_overlap"):
         teacher = stage_config(config, "teacher", tasks[0].work_dir)
         check_overlap(teacher, configs["predict"])
@@ -67,13 +70,21 @@ class _DataSet(NamedTuple):
     folder: Path
 
 
-def _check(data: _DataSet, leaf: dict[str, Any], plain: Config, classes: list[str]) -> list[str]:
+def _check(
+    data: _DataSet,
+    leaf: dict[str, Any],
+    plain: Config,
+    classes: list[str],
+    categories: dict[Path, list[dict[str, Any]]],
+) -> list[str]:
+    """Check one data set; the categories of its json are added to ``categories``."""
     what = f"{data.role} set {data.path}"
     if leaf.get("type") == "ImageFolderDataset":
         return check_folder(data.folder, what)
     if data.path == data.folder:
         return []  # only the data set itself knows where its annotations are
     content = read_checked(data.path, what)
+    categories[data.path] = content["categories"]
     count = f"{what}: {len(content['images'])} images"
     if data.role == "unlabeled":
         return [count, check_images(content["images"], data.folder, what, lenient=True)]
