@@ -1,12 +1,14 @@
 """What is refused before any stage runs."""
 
+import json
+
 import pytest
 from mmengine.config import Config
 
 from nbseg.engine.config_checks import check_batches
 from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.preflight.files import check_files
-from nbseg.engine.preflight.label import check_labeled
+from nbseg.engine.preflight.label import check_labeled, check_thresholds
 from nbseg.engine.task import StageTask
 from nbseg.engine.work_dir import WorkDir
 from nbseg.errors import StageError
@@ -55,18 +57,21 @@ def test_a_batch_with_an_image_of_each_source_is_accepted(size, ratio):
     check_batches("student", Config(dict(train_dataloader=dict(sampler=sampler))))
 
 
-def test_other_classes_and_thresholds_are_refused(tmp_path):
+def test_other_classes_are_refused(tmp_path):
     path = tmp_path / "labeled.json"
-    path.write_text(
-        '{"images": [], "annotations": [], "categories": '
-        '[{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}'
-    )
-    check_labeled({"labeled_json": str(path), "classes": ["cat", "dog"]})
-    fixed = {"labeled_json": str(path), "classes": ["cat", "dog"], "pixel_threshold": 0.5}
-    check_labeled({**fixed, "box_threshold": 0.7})
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    path.write_text(json.dumps({"images": [], "annotations": [], "categories": categories}))
+    absent = str(tmp_path / "absent.json")
+    for found, given in ((path, None), (absent, categories)):
+        for classes in (["cat", "dog"], ["dog", "cat"]):
+            check_labeled({"labeled_json": str(found), "classes": classes}, given)
+        with pytest.raises(StageError, match="add the missing categories"):
+            check_labeled({"labeled_json": str(found), "classes": ["cat", "cow"]}, given)
+
+
+def test_thresholds_that_are_no_numbers_are_refused():
+    fixed = {"classes": ["cat", "dog"], "pixel_threshold": 0.5}
+    check_thresholds({**fixed, "box_threshold": 0.7})
     for wrong in ({"box_threshold": "mtach"}, {"pixel_threshold": "mtach"}):
         with pytest.raises(StageError, match="must be \"match\".* found 'mtach'"):
-            check_labeled({**fixed, **wrong})
-    check_labeled({"labeled_json": str(path), "classes": ["dog", "cat"]})
-    with pytest.raises(StageError, match="add the missing categories"):
-        check_labeled({"labeled_json": str(path), "classes": ["cat", "cow"]})
+            check_thresholds({**fixed, **wrong})

@@ -10,7 +10,7 @@ from nbseg.engine.data_sets import annotation_files, image_folder, leaves
 from nbseg.engine.preflight.files import check_files
 from nbseg.engine.preflight.images import check_folder, check_images
 from nbseg.engine.preflight.jsons import check_annotations, check_objects, read_checked
-from nbseg.engine.preflight.label import check_labeled
+from nbseg.engine.preflight.label import check_labeled, check_thresholds
 from nbseg.engine.preflight.model import check_num_classes, max_per_img, warn_of_many_objects
 from nbseg.engine.preflight.overlap import check_overlap
 from nbseg.engine.preflight.truth import check_truth
@@ -37,7 +37,9 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
     """
     check_files(tasks)
     configs = {task.stage: task.config for task in tasks}
-    labels = configs.pop("label", None)
+    makes_labels = configs.pop("label", None) is not None
+    if makes_labels:
+        check_thresholds(settings.label)
     classes = settings.label.classes
     made = {task.work_dir.pseudo_labels for task in tasks if task.stage == "label"}
     lines: dict[str, None] = {}
@@ -54,7 +56,7 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
                 lines.setdefault(line)
         # Classes that are not in the jsons also give another number.
         check_num_classes(_detector(plain), classes, stage)
-    if labels:
+    if makes_labels:
         check_labeled(settings.label, categories.get(Path(settings.label.labeled_json)))
     if "predict" in configs and not config.get("allow_overlap"):
         teacher = stage_config(config, "teacher", tasks[0].work_dir)
