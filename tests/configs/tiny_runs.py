@@ -1,7 +1,6 @@
 """Documented commands in miniature: two iterations a stage, of a network that takes a moment."""
 
 import functools
-import gc
 import json
 from pathlib import Path
 
@@ -86,14 +85,9 @@ def run(commands, folder, options):
     """Run commands one after another in ``folder``, where their work directories are then."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        # Each data set collects garbage among all that was ever imported, unless that is set aside.
-        gc.freeze()
-        try:
-            for command in commands:
-                config = loaded(command.config, {**options, **command.cfg_options})
-                Pipeline(config, Path(command.work_dir), command.stages).run()
-        finally:
-            gc.unfreeze()
+        for command in commands:
+            config = loaded(command.config, {**options, **command.cfg_options})
+            Pipeline(config, Path(command.work_dir), command.stages).run()
 
 
 def plain(folder, stage):
