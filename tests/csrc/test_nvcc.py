@@ -23,6 +23,7 @@ def test_kernels_compile_without_a_stack_frame_or_spills(cmake_build: Callable[.
         "nvcc",
         "nbseg_cuda",
         "-DNBSEG_CUDA=ON",
+        f"-DCMAKE_CUDA_COMPILER={nvcc}",
         "-DNBSEG_CUDA_ARCHITECTURES=all",
         f"-DPython_EXECUTABLE={sys.executable}",
         f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
