@@ -3,15 +3,16 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
+T = TypeVar("T")
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -98,6 +99,12 @@ def image_size(path: Path) -> tuple[int, int] | None:
         return image_header(path)[:2]
     except (OSError, ValueError):
         return None
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """Return up to ``count`` items, evenly spread over a sequence."""
+    count = min(count, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def image_header(path: Path) -> ImageHeader:

@@ -58,7 +58,7 @@ examples:
 """
 CHECK_EXAMPLES = """\
 This command looks for missing images, wrong sizes, images that cannot be decoded (the pixels of up
-to 8 images), duplicate or unknown ids and names, degenerate polygons, run lengths that do not fit
+to 200 images), duplicate or unknown ids and names, degenerate polygons, run lengths that do not fit
 the image, boxes that do not fit their masks, and annotations that MMDetection drops. The exit code
 is 2 if a problem is found.
 

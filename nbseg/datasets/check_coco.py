@@ -36,8 +36,8 @@ def check_coco(
 ) -> tuple[Prepared, dict[str, list[str]]]:
     """Find the problems of a COCO json that would stop or mislead a training.
 
-    The headers of all images are read, and the pixels of up to 8. An annotation may have a box and
-    no ``segmentation``.
+    The headers of all images are read, and the pixels of up to 200. An annotation may have a box
+    and no ``segmentation``.
 
     Args:
         path: a COCO json.
@@ -73,7 +73,7 @@ def check_coco(
             problems[kind].append(which)
         if not any(kind in HEADER_PROBLEMS for kind, _ in found):
             sound.append(image["file_name"])
-    for kind, which in broken_bodies(image_folder, sound):
+    for kind, which in broken_bodies(image_folder, sound)[0]:
         problems[kind].append(which)
     notes = [
         f"{len(problems[kind])} images {kind.removeprefix(NOTE)}, the first: {problems[kind][0]}"

@@ -1,5 +1,6 @@
 """Check the image files of a COCO json: headers, and the pixels of a sample."""
 
+import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,9 +8,9 @@ from typing import Any
 
 from nbseg.images import image_header, read_image
 
-# Decoding more images could take longer than a few seconds on a network drive.
-BODIES = 8
-SECONDS = 1.0
+# The pixels of a set are decoded until one of these limits is reached.
+BODIES = 200
+SECONDS = 2.0
 
 # Kinds that begin with this text are reported, but they are not problems.
 NOTE = "note: "
@@ -41,21 +42,19 @@ def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
     return found
 
 
-def broken_bodies(folder: Path, names: Sequence[str]) -> list[Problem]:
-    """Decode up to 8 images, evenly spread, for a second; return those that cannot be decoded."""
-    end, broken = time.monotonic() + SECONDS, []
-    for name in spread(names, BODIES):
+def broken_bodies(folder: Path, names: Sequence[str]) -> tuple[list[Problem], int]:
+    """Decode up to 200 images for up to two seconds; the images are drawn at random.
+
+    Returns:
+        The images that cannot be decoded, and the number of images that were looked at.
+    """
+    end, broken, count = time.monotonic() + SECONDS, [], 0
+    for name in random.Random(0).sample(names, min(BODIES, len(names))):
+        count += 1
         try:
             read_image(folder / name)
         except (OSError, ValueError):
             broken.append(("images that cannot be decoded", name))
         if time.monotonic() > end:
             break
-    return broken
-
-
-def spread(items: Sequence[Any], count: int) -> list[Any]:
-    """Return up to ``count`` items, evenly spread."""
-    return (
-        [items[i * len(items) // count] for i in range(count)] if len(items) > count else [*items]
-    )
+    return sorted(broken), count

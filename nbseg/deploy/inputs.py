@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nbseg.images import IMAGE_SUFFIXES, Image, files_below, read_image
+from nbseg.images import IMAGE_SUFFIXES, Image, files_below, read_image, spread
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
@@ -49,8 +49,7 @@ def pick_images(inputs: Sequence[str], number: int) -> list[Path]:
     images = [path for path in find_files(inputs) if not is_video(path)]
     if not images:
         raise ValueError(f"there is no image in {', '.join(inputs)}; found only videos")
-    number = min(number, len(images))
-    picked = [images[index * len(images) // number] for index in range(number)]
+    picked = spread(images, number)
     for path in picked:
         read_image(path)
     return picked

@@ -2,12 +2,15 @@
 
 import json
 
+import cv2
+import numpy as np
 import pytest
 from mmengine.config import Config
 
 from nbseg.engine.config_checks import check_batches
 from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.preflight.files import check_files
+from nbseg.engine.preflight.images import check_folder
 from nbseg.engine.preflight.label import check_labeled, check_thresholds
 from nbseg.engine.task import StageTask
 from nbseg.engine.work_dir import WorkDir
@@ -75,3 +78,19 @@ def test_thresholds_that_are_no_numbers_are_refused():
     for wrong in ({"box_threshold": "mtach"}, {"pixel_threshold": "mtach"}):
         with pytest.raises(StageError, match="must be \"match\".* found 'mtach'"):
             check_thresholds({**fixed, **wrong})
+
+
+@pytest.mark.parametrize("position", [0, 77, 149])
+def test_one_broken_image_among_many_is_found(tmp_path, position):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    content = cv2.imencode(".png", pixels)[1].tobytes()
+    for number in range(150):
+        (tmp_path / f"{number:03d}.png").write_bytes(content)
+    broken = tmp_path / f"{position:03d}.png"
+    broken.write_bytes(content[:200])
+    lines = check_folder(tmp_path, "unlabeled set")
+    assert lines == [
+        "unlabeled set: 150 images",
+        f"warning: unlabeled set: 1 images that cannot be decoded, the first: {broken.name} in "
+        f"{tmp_path}",
+    ]

@@ -7,22 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from nbseg.datasets.image_checks import (
-    BODIES,
     NOTE,
     Problem,
     broken_bodies,
     image_problems,
-    spread,
 )
 from nbseg.errors import StageError
-from nbseg.images import image_names
+from nbseg.images import image_names, spread
 
 # This limit keeps the check within seconds on a large data set or a network drive.
 HEADERS = 2000
 
 
 def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, lenient: bool) -> str:
-    """Check that all images exist, up to 2000 headers, and the pixels of up to 8 images.
+    """Check that all images exist, up to 2000 headers, and the pixels of up to 200 images.
 
     Args:
         images: images of a COCO json.
@@ -50,12 +48,12 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
         if not problem[0].startswith(NOTE)
     ]
     bad = {which.split(": ")[0] for _, which in broken}
-    broken += broken_bodies(folder, [n for n in names if n not in bad])
+    broken += broken_bodies(folder, [n for n in names if n not in bad])[0]
     return _answer(broken, len(looked_at), folder, what, lenient)
 
 
 def check_folder(folder: Path, what: str) -> list[str]:
-    """Decode up to 8 images of a folder that has no json.
+    """Decode up to 200 images of a folder that has no json.
 
     Returns:
         A line with the number of images, and a warning about broken images or an empty string.
@@ -65,8 +63,7 @@ def check_folder(folder: Path, what: str) -> list[str]:
         StageError: none of these images can be decoded.
     """
     names = image_names(folder)
-    broken = broken_bodies(folder, names)
-    looked_at = min(BODIES, len(names))
+    broken, looked_at = broken_bodies(folder, names)
     return [f"{what}: {len(names)} images", _answer(broken, looked_at, folder, what, True)]
 
 
