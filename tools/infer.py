@@ -21,10 +21,10 @@ from typing import Any
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network call at import
 
 import nbseg.built  # noqa: F401
+from nbseg.coco import write_coco
 from nbseg.deploy.coco_predictions import CocoPredictions
 from nbseg.deploy.drawing import PictureFolder
 from nbseg.deploy.inputs import find_files, is_video, read_frames
-from nbseg.files import write_json
 from nbseg.images import read_image
 
 
@@ -142,7 +142,7 @@ def main() -> None:
             print(f"\r{number}/{len(files)} files, {rate:.1f} images/s", end=end, flush=True)
     if pictures:
         pictures.close()
-    write_json(out / "predictions.json", vars(predictions))
+    write_coco(out / "predictions.json", vars(predictions).items())
     print(
         f"{len(predictions.images)} images, {len(predictions.annotations)} objects: "
         f"{out / 'predictions.json'}"
