@@ -41,8 +41,11 @@ class LaterIsWorse(Hook):
         metrics["coco/segm_mAP"] = 1 / runner.iter
 
 
+# Averages of the weights after the two steps, and the share of the second step's weights.
+AVERAGES = {"moving average": 0.3, "mean": 0.5}
 CASES = {
-    "average": {"custom_hooks": [dict(type="EMAHook", momentum=0.3)]},
+    "moving average": {"custom_hooks": [dict(type="EMAHook", momentum=0.3)]},
+    "mean": {"custom_hooks": [dict(type="EMAHook", ema_type="StochasticWeightAverage")]},
     "best, and own weights": {
         "custom_hooks": [dict(type="LaterIsWorse"), dict(type="ShiftsTheModelAfterTraining")],
         "default_hooks.checkpoint.save_best": "coco/segm_mAP",
@@ -73,14 +76,20 @@ def test_the_published_weights_are_tested(finished, tmp_path, make_pipeline, tes
     )
     assert results == expected and results
     published = read_checkpoint(folder / "teacher.pth")
-    source = "iter_2.pth" if case == "average" else "best_coco_segm_mAP_iter_1.pth"
+    averaged = case in AVERAGES
+    source = "iter_2.pth" if averaged else "best_coco_segm_mAP_iter_1.pth"
     state = read_checkpoint(folder / source)["state_dict"]
-    assert published["meta"]["iter"] == (2 if case == "average" else 1)
+    assert published["meta"]["iter"] == 1 + averaged
     assert all(torch.equal(value, state[key]) for key, value in published["state_dict"].items())
-    if case == "average":
-        raw = read_checkpoint(folder / "iter_2.pth")["ema_state_dict"]
+    if averaged:
         key = "roi_head.bbox_head.fc_cls.weight"
-        assert not torch.equal(published["state_dict"][key], raw[f"module.{key}"])
+        first, second = (
+            read_checkpoint(folder / f"iter_{step}.pth")["ema_state_dict"][f"module.{key}"]
+            for step in (1, 2)
+        )
+        assert not torch.equal(first, second)
+        expected = torch.lerp(first, second, AVERAGES[case])
+        torch.testing.assert_close(published["state_dict"][key], expected, rtol=0, atol=1e-7)
 
 
 def test_the_best_checkpoint_needs_a_validation(finished, make_pipeline):
