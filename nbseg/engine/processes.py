@@ -13,12 +13,15 @@ from mmengine.dist import init_dist, is_distributed
 
 from nbseg.errors import StageError
 
-# For each launcher: the variables of rank, rank within the machine, and number of processes, which
-# the launcher sets, and the script that starts it.
+# For each launcher: the variables that the launcher sets, of which the first is the rank and the
+# second the rank within the machine, and the script that starts the launcher.
 LAUNCHERS = {
-    "pytorch": (("RANK", "LOCAL_RANK", "WORLD_SIZE"), "tools/dist_train.sh CONFIG PROCESSES"),
+    "pytorch": (
+        ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+        "tools/dist_train.sh CONFIG PROCESSES",
+    ),
     "slurm": (
-        ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"),
+        ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SLURM_NODELIST"),
         "tools/slurm_train.sh PARTITION JOB CONFIG GPUS",
     ),
 }
