@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbseg.coco_masks import to_rle
 from nbseg.coco_tables import KEYS, check_tables
-from nbseg.coco_values import has_broken_polygon, has_mask, is_box
+from nbseg.coco_values import has_broken_polygon, has_mask, is_box, normalize
 from nbseg.files import read_json, replacing
 
 # pycocotools is imported in the functions that need it: the shapes set is made, and an exported
@@ -20,14 +20,19 @@ if TYPE_CHECKING:
 
 
 def read_coco(
-    path: str | Path, tables: Iterable[str] = tuple(KEYS), consistent: bool = True
+    path: str | Path,
+    tables: Iterable[str] = tuple(KEYS),
+    consistent: bool = True,
+    normalized: bool = True,
 ) -> dict[str, Any]:
-    """Read and check a COCO json, with values converted by ``nbseg.coco_values.normalize``.
+    """Read and check a COCO json.
 
     Args:
         path: the json.
         tables: the tables that the json must have; a list of images alone has ``("images",)``.
         consistent: refuse ids that occur twice and annotations of unknown images or categories.
+        normalized: convert values by ``nbseg.coco_values.normalize``. Without this option, values
+            are as other readers of the file find them.
 
     Returns:
         The whole content, keys beside ``tables`` included.
@@ -39,7 +44,24 @@ def read_coco(
     """
     content = _parse(path)
     check_tables(content, path, tables, consistent)
+    if normalized:
+        normalize(content, path)
     return dict(content)
+
+
+def read_images(path: str | Path) -> list[dict[str, Any]]:
+    """Read and check the table ``images`` of a COCO json, which takes less time than all tables.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not json, the table is missing, or an image lacks a key.
+    """
+    content = _parse(path)
+    if isinstance(content, dict):
+        content = {"images": content.get("images")}
+    check_tables(content, path, ("images",), consistent=False)
+    images: list[dict[str, Any]] = content["images"]
+    return images
 
 
 def read_results(path: str | Path) -> dict[str, Any] | list[dict[str, Any]]:
@@ -55,6 +77,7 @@ def read_results(path: str | Path) -> dict[str, Any] | list[dict[str, Any]]:
     if isinstance(content, list):
         return content
     check_tables(content, path, KEYS, consistent=True)
+    normalize(content, path)
     return dict(content)
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from nbseg.coco_values import canonical_id, normalize
+from nbseg.coco_values import canonical_id
 
 # Keys that every entry of a table needs.
 KEYS = {
@@ -17,7 +17,7 @@ NAMES = ("file_name", "name")
 
 
 def check_tables(content: Any, path: object, tables: Iterable[str], consistent: bool) -> None:
-    """Check the content of a json, and normalize its values in place.
+    """Check the content of a json.
 
     Args:
         content: what the file contains.
@@ -47,7 +47,6 @@ def check_tables(content: Any, path: object, tables: Iterable[str], consistent: 
                     )
     if consistent:
         _check_references(content, path, tables)
-    normalize(content, path)
 
 
 def _check_row(row: Any, place: str) -> None:

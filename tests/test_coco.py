@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from nbseg.coco import index_coco, read_coco, read_results, write_coco
+from nbseg.coco import index_coco, read_coco, read_images, read_results, write_coco
 
 IMAGE = {"id": 1, "file_name": "1.png", "height": 8, "width": 8}
 SQUARE = [[1, 1, 5, 1, 5, 5, 1, 5]]
@@ -97,6 +97,28 @@ def test_only_the_wanted_tables_are_checked(tmp_path):
     assert read_coco(path, ("images",))["info"] == {"year": 2022}
     with pytest.raises(ValueError, match="a.json is not a COCO json: it has no list 'annotations'"):
         read_coco(path)
+
+
+def test_values_are_kept_where_other_readers_shall_find_them(tmp_path):
+    path = tmp_path / "a.json"
+    content = {**CONTENT, "images": [{**IMAGE, "height": "8"}]}
+    path.write_text(json.dumps(content))
+    assert read_coco(path) == CONTENT
+    assert read_coco(path, normalized=False) == content
+
+
+def test_images_are_read_whatever_the_other_tables_are(tmp_path):
+    path = tmp_path / "a.json"
+    for content in (CONTENT, {"images": [IMAGE]}, {"images": [IMAGE], "annotations": [1]}):
+        path.write_text(json.dumps(content))
+        assert read_images(path) == [IMAGE]
+    for content in ([IMAGE], {"annotations": []}, {"images": {"1": IMAGE}}):
+        path.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match="a.json is not a COCO json: it has no list 'images'"):
+            read_images(path)
+    path.write_text(json.dumps({"images": [IMAGE, {"id": 2, "height": 8, "width": 8}]}))
+    with pytest.raises(ValueError, match=r"a.json is not.*: images\[1\] has no 'file_name'"):
+        read_images(path)
 
 
 def test_results_are_a_list_or_a_coco_json(tmp_path):

@@ -266,6 +266,15 @@ def test_train(root, name, train):
     answer(train("--stages", "teacher"), CASES[name].train, 1)
 
 
+@pytest.mark.parametrize("text", ["[]", '{"images": [{"id": 1, "height": 64, "width": 64}]}'])
+def test_predict(root, text, train):
+    """The predict stage compares the unlabeled images with the labeled ones."""
+    (root / "labeled.json").write_text(text)
+    (root / "teacher.pth").touch()
+    found = train("--stages", "predict", "--cfg-options", "teacher.checkpoint=teacher.pth")
+    answer(found, ("labeled.json cannot be listed", "labeled.json is not a COCO json"), 1)
+
+
 def answer(found, phrases, status):
     if phrases is None:
         assert found.status == 0, found.says

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+import nbseg.register  # noqa: F401
 from nbseg.engine.config_checks import check_batches
 from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.preflight.files import check_files
 from nbseg.engine.preflight.images import check_folder
 from nbseg.engine.preflight.label import check_labeled, check_thresholds
+from nbseg.engine.preflight.overlap import check_overlap
+from nbseg.engine.preflight.truth import check_truth
 from nbseg.engine.task import StageTask
 from nbseg.engine.work_dir import WorkDir
 from nbseg.errors import StageError
@@ -94,3 +97,95 @@ def test_one_broken_image_among_many_is_found(tmp_path, position):
         f"warning: unlabeled set: 1 images that cannot be decoded, the first: {broken.name} in "
         f"{tmp_path}",
     ]
+
+
+@pytest.fixture
+def compare(tmp_path):
+    """Compare labeled images, of a json with the given text, with unlabeled ones."""
+    (tmp_path / "a.png").write_bytes(b"content")
+    (tmp_path / "labeled.json").write_text("")
+    (tmp_path / "unlabeled.json").write_text(json.dumps({"images": [IMAGE]}))
+
+    def leaf(name, **more):
+        names = {"ann_file": f"{name}.json", "data_root": str(tmp_path), "data_prefix": {"img": ""}}
+        return Config({"dataset": {"type": "CocoInstanceDataset", **names, **more}})
+
+    def run(text, **more):
+        (tmp_path / "labeled.json").write_text(text)
+        teacher, predict = leaf("labeled", **more), leaf("unlabeled")
+        check_overlap(Config({"train_dataloader": teacher}), Config({"test_dataloader": predict}))
+
+    return run
+
+
+IMAGE = {"id": 1, "file_name": "a.png", "height": 8, "width": 8}
+BROKEN_JSONS = {
+    "": "is not a json file",
+    '{"images": [{"id": 1': "is not a json file",
+    "[]": "no list 'images'",
+    "{}": "no list 'images'",
+    '{"images": {"a.png": 1}}': "no list 'images'",
+    '{"images": ["a.png"]}': r"images\[0\] is 'a.png'",
+    '{"images": [{"id": 1, "height": 8, "width": 8}]}': r"images\[0\] has no 'file_name'",
+}
+
+
+@pytest.mark.parametrize("more", [{}, {"type": "CocoDataset"}, {"indices": 1}])
+@pytest.mark.parametrize("text", BROKEN_JSONS)
+def test_a_labeled_json_that_cannot_be_compared_is_named(compare, text, more):
+    with pytest.raises(StageError, match=rf"images of .*/labeled\.json .*{BROKEN_JSONS[text]}"):
+        compare(text, **more)
+
+
+def test_a_data_set_of_mmdetection_that_cannot_be_compared_is_named(compare):
+    with pytest.raises(StageError, match=r"labeled\.json cannot be listed \(KeyError: 'file_name'"):
+        compare(
+            json.dumps({"images": [{"id": 1}], "annotations": [], "categories": []}),
+            **{"type": "CocoDataset", "indices": 1},
+        )
+
+
+@pytest.mark.parametrize("more", [{}, {"annotations": 3}, {"annotations": [{}], "categories": []}])
+def test_only_the_images_are_compared(compare, more):
+    with pytest.raises(StageError, match=r"1 unlabeled images are also labeled: .*a\.png\. Remove"):
+        compare(json.dumps({"images": [IMAGE], **more}))
+    compare(json.dumps({"images": [{**IMAGE, "file_name": "absent.png"}], **more}))
+
+
+ANNOTATION = {
+    **{"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "area": 16, "bbox": [1, 1, 4, 4]},
+    "segmentation": [[1, 1, 5, 1, 5, 5, 1, 5]],
+}
+CATEGORY = {"id": 1, "name": "cat"}
+TRUTH = {"images": [IMAGE], "annotations": [ANNOTATION], "categories": [CATEGORY]}
+
+
+def truth_checked(path, content, evaluator):
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    dataset = {"type": "CocoInstanceDataset", "data_prefix": {"img": ""}}
+    dataset["metainfo"] = {"classes": ["cat"]}
+    return check_truth(dataset, {**evaluator, "ann_file": str(path)}, "test set")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        *BROKEN_JSONS.items(),
+        (json.dumps({**TRUTH, "annotations": [{"id": 1}]}), r"annotations\[0\] has no 'image_id'"),
+    ],
+)
+def test_an_evaluator_s_json_that_cannot_be_read_is_named(tmp_path, text, message):
+    expected = rf"test set: the evaluator InstanceMetric cannot .*/truth\.json .*{message}"
+    with pytest.raises(StageError, match=expected):
+        truth_checked(tmp_path / "truth.json", text, {"type": "InstanceMetric"})
+
+
+def test_the_evaluator_finds_the_values_of_the_file(tmp_path):
+    """InstanceMetric converts values; MMDetection's metric does not."""
+    path, plain = tmp_path / "truth.json", {"type": "CocoMetric", "metric": "segm"}
+    text = {**TRUTH, "images": [{**IMAGE, "height": "8"}]}
+    for evaluator in ({"type": "InstanceMetric"}, plain):
+        assert truth_checked(path, TRUTH, evaluator) == ""
+    assert truth_checked(path, text, {"type": "InstanceMetric"}) == ""
+    with pytest.raises(StageError, match="the evaluator CocoMetric fails if the truth is predict"):
+        truth_checked(path, text, plain)

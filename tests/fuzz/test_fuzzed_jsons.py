@@ -11,7 +11,7 @@ from json_mutations import CLASSES, mutated, valid_coco
 
 import nbseg.register  # noqa: F401
 from nbseg.analysis.prediction_files import JsonPredictions
-from nbseg.coco import category_ids, index_coco, load_coco, read_coco, read_results
+from nbseg.coco import category_ids, index_coco, load_coco, read_coco, read_images, read_results
 from nbseg.datasets.coco_instances import CocoInstanceDataset
 from nbseg.datasets.loading import LoadCroppedAnnotations
 from nbseg.engine.preflight.jsons import check_annotations, check_objects, read_checked
@@ -51,6 +51,8 @@ def test_readers_of_coco_jsons(path, content, masks):
     path.write_text(json.dumps(content))
     with refused(path):
         read_coco(path, ("images",))
+    with refused(path):
+        read_images(path)
     with refused(path):
         read_coco(path, consistent=False)
     with refused(path):

@@ -7,10 +7,10 @@ from typing import Any
 
 from mmengine.config import Config
 
+from nbseg.coco import read_images
 from nbseg.datasets.overlap import overlapping_images
 from nbseg.engine.data_sets import annotation_files, image_folder, leaves
 from nbseg.errors import StageError
-from nbseg.files import read_json
 from nbseg.registry import DATASETS
 
 
@@ -22,7 +22,8 @@ def check_overlap(teacher: Config, predict: Config) -> None:
         predict: plain config of the predict stage, which names the unlabeled images.
 
     Raises:
-        StageError: some images are in both sets, as the same file or as copies.
+        StageError: some images are in both sets, as the same file or as copies, or a set cannot be
+            read.
     """
     labeled, unlabeled = teacher.train_dataloader.dataset, predict.test_dataloader.dataset
     pairs = overlapping_images(_image_paths(labeled), _image_paths(unlabeled))
@@ -39,16 +40,28 @@ def check_overlap(teacher: Config, predict: Config) -> None:
 
 def _image_paths(dataset: dict[str, Any]) -> Iterator[str]:
     for leaf in leaves(dataset):
-        if leaf.get("ann_file") and not all(map(Path.exists, annotation_files(leaf))):
+        files = annotation_files(leaf)
+        if not all(map(Path.exists, files)):
             continue
-        whole = leaf.get("ann_file") and not leaf.get("indices")
-        if whole and leaf.get("type") in ("CocoDataset", "CocoInstanceDataset"):
-            (path,) = annotation_files(leaf)
-            # Annotations take most of the time to check, and do not matter here.
-            names = (image["file_name"] for image in read_json(path)["images"])
-            yield from (os.path.join(image_folder(leaf), name) for name in names)
-            continue
-        read: dict[str, Any] = {"pipeline": [], "filter_cfg": None, "test_mode": True}
-        images = DATASETS.build({**leaf, **read, "serialize_data": False})
-        for index in range(len(images)):
-            yield images.get_data_info(index)["img_path"]
+        try:
+            yield from _paths_of_leaf(leaf)
+        except OSError:  # names its file
+            raise
+        except Exception as error:  # third-party data sets raise anything
+            raise StageError(
+                f"the images of {next(iter(files), image_folder(leaf))} cannot be listed "
+                f"({type(error).__name__}: {error}); correct this data set"
+            ) from error
+
+
+def _paths_of_leaf(leaf: dict[str, Any]) -> Iterator[str]:
+    whole = leaf.get("ann_file") and not leaf.get("indices")
+    if whole and leaf.get("type") in ("CocoDataset", "CocoInstanceDataset"):
+        # Annotations take most of the time to check, and do not matter here.
+        (path,) = annotation_files(leaf)
+        yield from (os.path.join(image_folder(leaf), i["file_name"]) for i in read_images(path))
+        return
+    read: dict[str, Any] = {"pipeline": [], "filter_cfg": None, "test_mode": True}
+    images = DATASETS.build({**leaf, **read, "serialize_data": False})
+    for index in range(len(images)):
+        yield images.get_data_info(index)["img_path"]

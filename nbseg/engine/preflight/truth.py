@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
+from nbseg.coco import read_coco
 from nbseg.coco_masks import to_rle
 from nbseg.errors import StageError
-from nbseg.files import read_json, write_json
+from nbseg.files import write_json
 from nbseg.images import spread
 from nbseg.registry import DATASETS, METRICS
 
@@ -28,9 +29,16 @@ def check_truth(dataset: dict[str, Any], evaluator: dict[str, Any], what: str) -
         A warning if the mask AP is not 1, or an empty string.
 
     Raises:
-        StageError: the data set or the evaluator raises an error for the json.
+        StageError: the evaluator's json is no COCO json, or the data set or the evaluator raises an
+            error for the json.
     """
-    content = read_json(Path(evaluator["ann_file"]))
+    try:
+        # The evaluator may not convert values as training does, and then fails here.
+        content = read_coco(evaluator["ann_file"], consistent=False, normalized=False)
+    except ValueError as error:
+        raise StageError(
+            f"{what}: the evaluator {evaluator['type']} cannot read its ann_file: {error}"
+        ) from error
     kept = spread(content["images"], IMAGES)
     ids = {image["id"] for image in kept}
     annotations = [a for a in content["annotations"] if a["image_id"] in ids]
