@@ -1,4 +1,4 @@
-"""Run tools/train.py in forked processes, which need not import everything again."""
+"""Run programs in forked processes, which need not import everything again."""
 
 import gc
 import os
@@ -46,11 +46,12 @@ def write_flat_config(folder, data, changes):
     return config
 
 
-def fork_train(arguments, log, environment=None):
-    """Fork a process that leads its own group and runs tools/train.py; return its id.
+def fork_program(program, arguments, log, environment=None):
+    """Fork a process that leads its own group and runs a Python program; return its id.
 
     Args:
-        arguments: arguments of tools/train.py.
+        program: path of the program.
+        arguments: arguments of the program.
         log: file to which the process appends what it prints.
         environment: variables of the process, by name.
     """
@@ -63,11 +64,16 @@ def fork_train(arguments, log, environment=None):
         os.environ.update(environment or {})
         for stream in (1, 2):
             os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
-        sys.argv = [str(TRAIN), *map(str, arguments)]
-        runpy.run_path(str(TRAIN), run_name="__main__")
+        # Those of pytest write to files of its own.
+        sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, closefd=False)
+        sys.argv = [str(program), *map(str, arguments)]
+        runpy.run_path(str(program), run_name="__main__")
         status = 0
-    except SystemExit as refusal:
-        print(refusal)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code)
+        else:
+            status = end.code or 0
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
@@ -86,7 +92,8 @@ def fork_processes(count, arguments, log, port, environment=None):
         environment: further variables of the processes, by name.
     """
     return [
-        fork_train(
+        fork_program(
+            TRAIN,
             [*arguments, "--launcher", "pytorch"],
             log,
             {

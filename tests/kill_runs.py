@@ -25,7 +25,7 @@ import sys
 import time
 from pathlib import Path
 
-from forked_runs import fork_train, prepare_to_fork, write_flat_config
+from forked_runs import TRAIN, fork_program, prepare_to_fork, write_flat_config
 
 from nbseg.checkpoint import read_checkpoint
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
@@ -53,7 +53,8 @@ def make_config(folder, iterations):
 def start(config, work_dir, workers, log):
     """Fork a process that leads its own group and runs tools/train.py; return its id."""
     options = (f"num_workers={workers}", f"persistent_workers={workers > 0}")
-    return fork_train([config, "--work-dir", work_dir, "--resume", "--cfg-options", *options], log)
+    arguments = [config, "--work-dir", work_dir, "--resume", "--cfg-options", *options]
+    return fork_program(TRAIN, arguments, log)
 
 
 def finishes(process, log, moment=None):

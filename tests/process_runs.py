@@ -32,8 +32,9 @@ from pathlib import Path
 import torch
 from forked_runs import (
     TESTS,
+    TRAIN,
     fork_processes,
-    fork_train,
+    fork_program,
     prepare_to_fork,
     wait_for,
     write_flat_config,
@@ -165,7 +166,7 @@ class Runs:
         log.write_text("")
         arguments = [config, "--work-dir", work_dir, *options]
         if count == 1:
-            processes = [fork_train(arguments, log, environment)]
+            processes = [fork_program(TRAIN, arguments, log, environment)]
         else:
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))

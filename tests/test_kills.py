@@ -2,20 +2,15 @@
 
 import json
 import re
-import subprocess
-import sys
+
+from forked_runs import TESTS, fork_program, wait_for
 
 
-def test_three_killed_runs(repository, tmp_path):
-    command = [sys.executable, repository / "tests" / "kill_runs.py", "--work", tmp_path]
-    done = subprocess.run(
-        [*map(str, command), "--runs", "3", "--seed", "5", "--iterations", "4"],
-        cwd=repository,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    assert re.search(r"3 of 3 runs with [1-9] kills end like", done.stdout)
-    results = json.loads((tmp_path / "reference.json").read_text())["digests"]
+def test_three_killed_runs(tmp_path):
+    work, log = tmp_path / "work", tmp_path / "log.txt"
+    options = ["--runs", "3", "--seed", "5", "--iterations", "4"]
+    process = fork_program(TESTS / "kill_runs.py", ["--work", work, *options], log)
+    assert wait_for([process]) == [0], log.read_text()
+    assert re.search(r"3 of 3 runs with [1-9] kills end like", log.read_text())
+    results = json.loads((work / "reference.json").read_text())["digests"]
     assert {"weights of student", "predictions", "metrics.json"} <= set(results)

@@ -1,19 +1,12 @@
 """Several processes end with what one process ends with, and fail together."""
 
-import subprocess
-import sys
+from forked_runs import TESTS, fork_program, wait_for
 
 
-def test_two_processes_are_like_one(repository, tmp_path):
-    command = [sys.executable, repository / "tests" / "process_runs.py", "--work", tmp_path]
+def test_two_processes_are_like_one(tmp_path):
+    log = tmp_path / "log.txt"
     options = ["--processes", "1", "2", "--checks", "labels", "curve", "killed"]
-    done = subprocess.run(
-        [*map(str, command), *options],
-        cwd=repository,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
+    process = fork_program(TESTS / "process_runs.py", ["--work", tmp_path / "work", *options], log)
+    assert wait_for([process]) == [0], log.read_text()
     for result in ("wrote the same", "losses over 20 iterations", "the same weights"):
-        assert result in done.stdout
+        assert result in log.read_text()
