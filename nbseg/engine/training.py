@@ -14,7 +14,7 @@ from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.non_finite_loss import NonFiniteLossHook
 from nbseg.engine.stage_runner import MainProcessBuffersHook, StageRunner
 from nbseg.engine.task import StageTask
-from nbseg.engine.training_checkpoints import latest_checkpoint
+from nbseg.engine.training_checkpoints import latest_checkpoint, latest_first
 from nbseg.engine.weights import MatchingWeightsHook
 
 
@@ -55,19 +55,19 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
     return {"metrics": metrics}
 
 
-def _trained(runner: StageRunner, folder: Path) -> Path | str:
+def _trained(runner: StageRunner, folder: Path) -> Path:
     """Return the checkpoint to publish: the best one if the config asks for it, or the last one."""
     indicators = _save_best(runner.cfg)
     info = runner.message_hub.runtime_info
     best = info.get("best_ckpt") or info.get(f"best_ckpt_{''.join(indicators[:1])}")
     if indicators and best:
         return folder / Path(best).name
-    trained = latest_checkpoint(folder)
-    if trained is None:
+    checkpoints = latest_first(folder)
+    if not checkpoints:
         raise FileNotFoundError(
             f"the training wrote no checkpoint to {folder}; add a CheckpointHook to the config"
         )
-    return trained
+    return checkpoints[0]
 
 
 def _save_best(plain: Config) -> list[str]:

@@ -38,7 +38,7 @@ def latest_checkpoint(folder: Path) -> str | None:
         StageError: the folder has checkpoints, but none of them can be read.
     """
     problems = []
-    for path in _latest_first(folder):
+    for path in latest_first(folder):
         try:
             read_checkpoint(path)
         except StageError as error:
@@ -56,7 +56,8 @@ def latest_checkpoint(folder: Path) -> str | None:
     return None
 
 
-def _latest_first(folder: Path) -> list[Path]:
+def latest_first(folder: Path) -> list[Path]:
+    """Return the paths of the checkpoints in a training's folder, the latest first."""
     numbers = {
         path: int(match[1])
         for path in folder.glob("*.pth")

@@ -72,7 +72,7 @@ PARTS = {
 
 @functools.cache
 def content(config):
-    return Config.fromfile(REPOSITORY / config).to_dict()
+    return Config.fromfile(REPOSITORY / config, lazy_import=False).to_dict()
 
 
 def loaded(config, options):
@@ -90,9 +90,10 @@ def run(commands, folder, options):
             Pipeline(config, Path(command.work_dir), command.stages).run()
 
 
+@functools.cache
 def plain(folder, stage):
     """The MMDetection config that a stage ran."""
-    return Config.fromfile(WorkDir(folder).config(stage))
+    return Config.fromfile(WorkDir(folder).config(stage), lazy_import=False)
 
 
 def pseudo_labeled(folder):

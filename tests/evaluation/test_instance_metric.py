@@ -1,6 +1,7 @@
 """Check average precision against pycocotools, and boundary AP against its definition."""
 
 import copy
+import functools
 import json
 import tracemalloc
 
@@ -16,6 +17,12 @@ from nbseg.evaluation.instance_metric import InstanceMetric
 SUMMARY = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
 
 
+@pytest.fixture(scope="module")
+def reference(scene):
+    """What pycocotools says of the scene, computed once: ``reference(kind, max_detections)``."""
+    return functools.cache(functools.partial(pycocotools, *scene))
+
+
 def evaluate(truth, samples, folder, **options):
     path = folder / "truth.json"
     path.write_text(json.dumps(truth))
@@ -26,12 +33,12 @@ def evaluate(truth, samples, folder, **options):
 
 
 @pytest.mark.parametrize("max_detections", [5, 100, 300])
-def test_equals_pycocotools_unrounded(scene, tmp_path, max_detections):
+def test_equals_pycocotools_unrounded(scene, reference, tmp_path, max_detections):
     assert any(annotation["iscrowd"] for annotation in scene[0]["annotations"])
     values = evaluate(*scene, tmp_path, max_detections=max_detections)
     assert set(values) == {f"coco/{kind}_{name}" for kind in ("bbox", "segm") for name in SUMMARY}
     for kind in ("bbox", "segm"):
-        expected = pycocotools(*scene, kind, max_detections)
+        expected = reference(kind, max_detections)
         assert 0.05 < expected["mAP"] < 0.95 and -1 not in expected.values()
         for name in SUMMARY:
             assert values[f"coco/{kind}_{name}"] == pytest.approx(expected[name], abs=1e-9)
@@ -322,11 +329,11 @@ def test_categories_are_found_by_name(scene, tmp_path):
         lambda truth: [a.update(id=f"a{a['id']}") for a in truth["annotations"]],
     ],
 )
-def test_values_of_other_types_do_not_change_the_result(scene, tmp_path, change):
+def test_values_of_other_types_do_not_change_the_result(scene, reference, tmp_path, change):
     """Images are numbered from 1 in the scene, as in a json whose ids are no whole numbers."""
     truth = copy.deepcopy(scene[0])
     change(truth)
     found = evaluate(truth, scene[1], tmp_path)
     for kind in ("bbox", "segm"):
-        for name, value in pycocotools(*scene, kind, 100).items():
+        for name, value in reference(kind, 100).items():
             assert found[f"coco/{kind}_{name}"] == pytest.approx(value, abs=1e-9)

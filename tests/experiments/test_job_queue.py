@@ -2,9 +2,12 @@
 
 import json
 import os
+import runpy
+import sys
 
 import pytest
 import torch
+import torch.distributed.run  # processes that are forked need not import it again
 
 from nbseg.experiments.hardware import gpus_of_jobs
 from nbseg.experiments.job_queue import JobQueue
@@ -41,11 +44,26 @@ def tools(tmp_path):
     return tmp_path / "tools"
 
 
+@pytest.fixture
+def forked_torchrun(monkeypatch):
+    """Let torchrun replace a forked process's program, instead of a new interpreter."""
+    execute = os.execvp
+
+    def run_module(file, command):
+        if command[1] != "-m":
+            execute(file, command)
+        sys.argv = command[2:]
+        runpy.run_module(command[2], run_name="__main__", alter_sys=True)
+        sys.exit()
+
+    monkeypatch.setattr(os, "execvp", run_module)
+
+
 def runs(*folders):
     return [Run(folder, "config.py", ("teacher",), {}) for folder in folders]
 
 
-def test_parallel_runs_have_their_own_gpus(tools, tmp_path, monkeypatch):
+def test_parallel_runs_have_their_own_gpus(tools, forked_torchrun, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 5)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     work_dir = tmp_path / "runs"
@@ -73,7 +91,7 @@ def test_gpus_are_shared_out(monkeypatch):
 
 
 @pytest.mark.parametrize("gpus", [1, 2])
-def test_why_a_run_failed(tools, tmp_path, gpus):
+def test_why_a_run_failed(tools, forked_torchrun, tmp_path, gpus):
     queue = JobQueue(tmp_path / "runs", tools, jobs=3, gpus=gpus)
     (tmp_path / "runs/killed").mkdir(parents=True)
     (tmp_path / "runs/killed/log.txt").write_text("ValueError: of an earlier attempt\n")
