@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 
-from nbseg.coco import read_coco
+from nbseg.coco import read_coco, write_coco
 from nbseg.coco_masks import to_rle
 from nbseg.errors import StageError
-from nbseg.files import write_json
 from nbseg.images import spread
 from nbseg.registry import DATASETS, METRICS
 
@@ -45,7 +44,7 @@ def check_truth(dataset: dict[str, Any], evaluator: dict[str, Any], what: str) -
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / "truth.json")
-            write_json(path, {**content, "images": kept, "annotations": annotations})
+            write_coco(path, {**content, "images": kept, "annotations": annotations}.items())
             leaf = {
                 **dataset,
                 "ann_file": path,
