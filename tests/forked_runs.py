@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What is imported here, forked processes need not import.
 import matplotlib.pyplot  # noqa: F401
+import setuptools  # noqa: F401
 import torch
 from mmengine.config import Config
 from tiny_config import write_tiny_config

@@ -40,9 +40,10 @@ def resolve(
             key of an earlier version.
     """
     _refuse_renamed(config)
-    merged = Config(config.to_dict())
+    original = config.to_dict()
+    merged = Config(original)
     for section in sections:
-        overrides = dict(config.to_dict().get(section) or {})
+        overrides = dict(original.get(section) or {})
         for file in FILES:
             overrides.pop(file, None)
         merged.merge_from_dict(overrides)

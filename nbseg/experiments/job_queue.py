@@ -123,10 +123,11 @@ class JobQueue:
                     self._start_some(waiting, running)
                     if not running:
                         continue
-                    wait([current.process.sentinel for current in running.values()])
+                    ended = wait([current.process.sentinel for current in running.values()])
                     for run, (process, start, _, log_size) in list(running.items()):
-                        if process.exitcode is None:
+                        if process.sentinel not in ended:
                             continue
+                        process.join()
                         del running[run]
                         done += 1
                         took = time.monotonic() - start

@@ -47,14 +47,15 @@ def test_pages_and_tool_train_alike(page, monkeypatch):
     reproduced = set()
     for number, ending in tables.items():
         table = TABLES[number]
-        for row in table.rows:
-            if row.recipe == "quoted" or not row.name.endswith(ending):
-                continue
-            setup = paper_setup(table, row, Path(data), gpus)
-            for run in in_order([run_of_row(table, row, seed, setup).run]):
-                config = run.parsed(Path("runs"), configs)
-                trained = {"teacher", "student", "oracle"} & set(run.stages)
-                reproduced |= {training(config, stage) for stage in trained}
+        runs = [
+            run_of_row(table, row, seed, paper_setup(table, row, Path(data), gpus)).run
+            for row in table.rows
+            if row.recipe != "quoted" and row.name.endswith(ending)
+        ]
+        for run in in_order(runs):
+            config = run.parsed(Path("runs"), configs)
+            trained = {"teacher", "student", "oracle"} & set(run.stages)
+            reproduced |= {training(config, stage) for stage in trained}
     differing = [documented - reproduced, reproduced - documented]
     for alone in map(sorted, differing):
         assert not alone, alone[0]

@@ -196,12 +196,14 @@ def test_the_papers_configs_take_every_row(reproduce, tmp_path, number):
     """The configs parse with the options of each run, and each stage of a run has a config."""
     configs = {}
     table = TABLES[number]
-    for row in table.rows:
-        if row.recipe == "quoted":
-            continue
-        of_row = run_of_row(table, row, 0, paper_setup(table, row, tmp_path / "data", gpus=8))
-        for run in in_order([of_row.run]):
-            run.check(tmp_path, configs)
+    of_rows = [
+        run_of_row(table, row, 0, paper_setup(table, row, tmp_path / "data", gpus=8))
+        for row in table.rows
+        if row.recipe != "quoted"
+    ]
+    for run in in_order(of_row.run for of_row in of_rows):
+        run.check(tmp_path, configs)
+    for of_row in of_rows:
         model = stage_config(of_row.run.parsed(tmp_path, configs), of_row.stage, tmp_path).model
         assert model.backbone.depth == 50
 
