@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from documented_commands import REPOSITORY
@@ -16,21 +17,36 @@ from nbseg.engine.stages import stage_config
 CONFIGS = sorted(
     path for path in (REPOSITORY / "configs").glob("*/*.py") if path.parent.name != "_base_"
 )
-# What MMDetection's tools/train.py does, for each file, and nothing of nbseg by name.
-TRAIN = """
-import gc, sys
+# Runs tools/print_config.py in a process, and in another one does what MMDetection's tools/train.py
+# does, for each file, with nothing of nbseg by name.
+PROGRAM = """
+import gc, os, runpy, sys
+# What neither is about, and both would import for seconds.
+import albumentations, imgaug.augmenters, matplotlib.pyplot, mmcv.ops, mmengine.runner, scipy.stats
 import yapf.yapflib.yapf_api
+assert not [name for name in sys.modules if name.startswith(("mmdet", "nbseg"))]
+
+printed, *command = sys.argv[1 : sys.argv.index("--")]
+process = os.fork()
+if not process:
+    os.dup2(os.open(printed, os.O_WRONLY | os.O_CREAT), 1)
+    sys.argv = command
+    runpy.run_path(command[0], run_name="__main__")
+    sys.exit()
+assert os.waitpid(process, 0)[1] == 0
+
 # Laying out the config that a runner writes takes longer than two iterations.
 yapf.yapflib.yapf_api.FormatCode = lambda text, **style: (text, True)
 from mmengine.config import Config
 from mmengine.runner import Runner
-for file in sys.argv[1:]:
+for file in sys.argv[sys.argv.index("--") + 1 :]:
     runner = Runner.from_cfg(Config.fromfile(file))
     runner.train()
     print("trained", file, runner.iter)
     gc.freeze()  # or each data set would collect the garbage of all before it
 assert "nbseg.engine.pipeline" not in sys.modules
 """
+DEMO = REPOSITORY / "configs/shapes/demo.py"
 
 
 def small(config, data):
@@ -56,8 +72,10 @@ def small(config, data):
         for key in ("test_resize.scale", "tta_scales", "model.backbone.depth"):
             del options[key]
     if "mobilenet" in name:
-        for part in ("backbone.base_channels", "backbone.stem_channels", "neck.in_channels"):
+        for part in ("backbone.base_channels", "backbone.stem_channels"):
             del options[f"model.{part}"]
+        options["model.backbone.widen_factor"] = 0.25
+        options["model.neck.in_channels"] = [8, 8, 24, 1280]
     for model, parts in PARTS.items():
         if model in name:
             options |= parts
@@ -73,41 +91,46 @@ def small(config, data):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "shapes"
-    generate_shapes(folder, ShapesOptions(size=128, train=6, val=1))
-    return folder
+def outcome(tmp_path_factory):
+    """The ``process`` that ran ``PROGRAM``, the text that it ``printed``, the ``files`` it trained.
 
-
-def test_the_tool_prints_the_stages_config_and_nothing_else(tmp_path):
-    config = REPOSITORY / "configs/shapes/demo.py"
-    text = subprocess.run(
-        [sys.executable, REPOSITORY / "tools/print_config.py", config, "--stage", "student"]
-        + ["--work-dir", tmp_path, "--cfg-options", "seed=7"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    printed = Config.fromstring(text, ".py")
-    expected = Config.fromfile(config)
-    expected.seed = 7
-    assert printed.to_dict() == stage_config(expected, "student", tmp_path).to_dict()
-    assert printed.randomness == {"seed": 7}
-    assert printed.custom_imports.imports == ["nbseg.register"]
-    assert not {"teacher", "control", "predict", "label", "split", "report"} & set(printed)
-
-
-def test_every_plain_config_trains_without_the_pipeline(data, tmp_path):
-    """Teacher and student of every config, two iterations each, in a process of their own."""
+    The files are teacher and student of every config.
+    """
+    folder = tmp_path_factory.mktemp("plain")
+    data = folder / "shapes"
+    generate_shapes(data, ShapesOptions(size=128, train=6, val=1))
     files = []
     for path in CONFIGS:
         config = loaded(path.relative_to(REPOSITORY), small(path, data))
         config.val_evaluator = {"type": "InstanceMetric", "ann_file": "{val_json}"}
         for stage in ("teacher", "student"):
-            file = tmp_path / f"{path.stem}-{stage}.py"
-            file.write_text(stage_config(config, stage, tmp_path / path.stem).pretty_text)
+            file = folder / f"{path.stem}-{stage}.py"
+            file.write_text(stage_config(config, stage, folder / path.stem).pretty_text)
             files.append(str(file))
-    process = subprocess.run([sys.executable, "-c", TRAIN, *files], capture_output=True, text=True)
+    printed = folder / "printed.py"
+    command = [REPOSITORY / "tools/print_config.py", DEMO, "--stage", "student"]
+    command += ["--work-dir", "run", "--cfg-options", "seed=7"]
+    process = subprocess.run(
+        [sys.executable, "-c", PROGRAM, printed, *command, "--", *files],
+        capture_output=True,
+        text=True,
+    )
+    return SimpleNamespace(process=process, printed=printed.read_text(), files=files)
+
+
+def test_the_tool_prints_the_stages_config_and_nothing_else(outcome):
+    printed = Config.fromstring(outcome.printed, ".py")
+    expected = Config.fromfile(DEMO)
+    expected.seed = 7
+    assert printed.to_dict() == stage_config(expected, "student", "run").to_dict()
+    assert printed.randomness == {"seed": 7}
+    assert printed.custom_imports.imports == ["nbseg.register"]
+    assert not {"teacher", "control", "predict", "label", "split", "report"} & set(printed)
+
+
+def test_every_plain_config_trains_without_the_pipeline(outcome):
+    """Teacher and student of every config, two iterations each, in a process of their own."""
+    process, files = outcome.process, outcome.files
     assert process.returncode == 0, process.stderr[-3000:]
     trained = re.findall(r"^trained (.*) 2$", process.stdout, re.MULTILINE)
     assert trained == files and len(files) == 2 * len(CONFIGS) > 20
