@@ -8,7 +8,7 @@ from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
 
 from nbseg.coco import category_ids, index_coco, read_coco
-from nbseg.coco_values import area_of
+from nbseg.coco_values import area_of, has_mask
 from nbseg.evaluation.boundary import BoundaryEvaluation, check_dilation_ratio
 from nbseg.registry import METRICS
 
@@ -148,10 +148,11 @@ class InstanceMetric(CocoMetric):
 
     def _check_masks(self) -> None:
         for number, annotation in self._coco_api.anns.items():
-            if not annotation.get("segmentation"):
+            if not has_mask(annotation):
                 raise ValueError(
-                    f"InstanceMetric: annotation {number} of {self.ann_file} has no mask, but the "
-                    f"metrics {self.metrics} need masks; add masks, or set metric='bbox'"
+                    f"InstanceMetric: annotation {number} of {self.ann_file} has no mask (polygons "
+                    f"need three points), but the metrics {self.metrics} need masks; add masks, or "
+                    "set metric='bbox'"
                 )
 
     def _evaluation(

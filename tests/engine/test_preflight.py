@@ -71,6 +71,16 @@ def test_a_sound_set_has_a_plan_and_no_warning_but_of_absent_classes(run, make_p
         ("train", _each("images", height=65), "images of another size"),
         ("val", _each("images", width=65), "images of another size"),
         ("val", _each("annotations", segmentation=[]), "has no mask"),
+        (
+            "val",
+            lambda c: c["annotations"][1].update(segmentation=[[]]),
+            "annotation 2 of .*val.json has no mask",
+        ),
+        (
+            "val",
+            lambda c: c["annotations"][2].update(segmentation=[[1, 1, 9, 9]]),
+            "annotation 3 of .*val.json has no mask .polygons need three points",
+        ),
         ("val", lambda c: c["images"][0].update(file_name="a\\b.png"), "backslashes"),
         (
             "val",
@@ -85,10 +95,35 @@ def test_a_json_that_cannot_work_is_refused(run, make_pipeline, name, change, me
         make_pipeline(run).prepare()
 
 
-@pytest.mark.parametrize(("folder", "number"), [("val", 1), ("train", 0), ("train", 5)])
-def test_a_missing_image_is_refused(run, make_pipeline, folder, number):
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"iscrowd": 1}, "crowds (iscrowd 1)"),
+        ({"ignore": 1}, "ignored (ignore 1)"),
+        ({"segmentation": [[1, 1, 9, 9]]}, "without a mask"),
+    ],
+)
+def test_objects_that_are_not_trained_on_are_counted(run, make_pipeline, values, reason):
+    """Brushes among polygons: CVAT exports every brushed object as a crowd."""
+    _change(run, "train", lambda c: [row.update(values) for row in c["annotations"][::2]])
+    plan = make_pipeline(run).prepare()
+    path = run.work_dir / "splits" / "instances_train.0@50.json"
+    rows = json.loads(path.read_text())["annotations"]
+    changed = sum(all(row.get(key) == value for key, value in values.items()) for row in rows)
+    assert 0 < changed < len(rows)
+    assert f"training set {path}: 3 images, {len(rows) - changed} objects to train on" in plan
+    expected = f"not all objects are trained on: {changed} are {reason}"
+    assert f"warning: training set {path}: {expected}" in plan
+
+
+@pytest.mark.parametrize(
+    ("folder", "number", "role"),
+    [("val", 1, "test"), ("train", 0, "unlabeled"), ("train", 5, "training")],
+)
+def test_a_missing_image_is_refused(run, make_pipeline, folder, number, role):
     (run.data / folder / f"00000{number}.png").unlink()
-    with pytest.raises(StageError, match=f"1 of . images are missing.*00000{number}.png"):
+    message = f"{role} set .*: 1 of . images are missing.*00000{number}.png"
+    with pytest.raises(StageError, match=message):
         make_pipeline(run).prepare()
 
 
@@ -131,11 +166,27 @@ def test_a_val_json_of_other_order_and_values_works(run, make_pipeline, change):
     assert make_pipeline(run).prepare() == expected
 
 
-def test_a_plain_coco_dataset_of_another_order_is_refused(run, make_pipeline):
-    _change(run, "train", lambda c: c["categories"].reverse())
-    make_pipeline(run).prepare()
-    with pytest.raises(StageError, match="use type='CocoInstanceDataset'"):
-        make_pipeline(run, {"labeled_dataset.type": "CocoDataset"}).prepare()
+@pytest.mark.parametrize(
+    ("name", "stage", "key", "role"),
+    [
+        ("train", "teacher", "labeled_dataset", "training set .*@50.json"),
+        ("train", "oracle", "pseudo_dataset", "training set .*-unlabeled.json"),
+        ("train", "student", "pseudo_dataset", "training set .*/own.json"),
+        ("val", "teacher", "val_dataset", "test set .*_val.json"),
+    ],
+)
+def test_a_plain_coco_dataset_of_another_order_is_refused(
+    run, make_pipeline, name, stage, key, role
+):
+    """Of labeled, hidden, pseudo- and validation labels, whoever made them."""
+    _change(run, name, lambda c: c["categories"].reverse())
+    own = run.data / "own.json"
+    shutil.copy(run.data / "annotations" / "instances_train.json", own)
+    changes = {"load_from": None, "label.ann_file": str(own)}
+    make_pipeline(run, changes, stages=[stage]).prepare()
+    names = r"\['leaf', 'cross', 'crescent', 'gear', 'star'\]"
+    with pytest.raises(StageError, match=f"{role}.*categories are {names}.*CocoInstanceDataset'"):
+        make_pipeline(run, {**changes, f"{key}.type": "CocoDataset"}, stages=[stage]).prepare()
 
 
 def test_more_objects_than_a_limit_are_warned_of(run, make_pipeline):

@@ -41,36 +41,33 @@ def check_truth(dataset: dict[str, Any], evaluator: dict[str, Any], what: str) -
     kept = spread(content["images"], IMAGES)
     ids = {image["id"] for image in kept}
     annotations = [a for a in content["annotations"] if a["image_id"] in ids]
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = str(Path(folder) / "truth.json")
-            write_coco(path, {**content, "images": kept, "annotations": annotations}.items())
-            leaf = {
-                **dataset,
-                "ann_file": path,
-                "data_root": "",
-                "pipeline": [],
-                "lazy_init": False,
-                "serialize_data": False,
-            }
-            truth = DATASETS.build(leaf)
-            metric = METRICS.build(
-                {**evaluator, "ann_file": path, "outfile_prefix": None, "format_only": False}
-            )
-            metric.dataset_meta = truth.metainfo
-            samples = [_as_prediction(truth.get_data_info(i)) for i in range(len(truth))]
-            metric.process({}, samples)
-            metric.ann_file = path
-            values = metric.compute_metrics(metric.results)
-    except Exception as error:  # third-party evaluators raise anything
-        raise StageError(
-            f"{what}: the evaluator {evaluator['type']} fails if the truth is predicted "
-            f"({type(error).__name__}: {error}); correct the json or the evaluator"
-        ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "truth.json")
+        write_coco(path, {**content, "images": kept, "annotations": annotations}.items())
+        try:
+            values = _evaluate_truth({**dataset, "ann_file": path}, {**evaluator, "ann_file": path})
+        except Exception as error:  # third-party evaluators raise anything
+            reason = str(error).replace(path, str(evaluator["ann_file"]))
+            raise StageError(
+                f"{what}: the evaluator {evaluator['type']} fails if the truth is predicted "
+                f"({type(error).__name__}: {reason}); correct the json or the evaluator"
+            ) from error
     score = values.get("segm_mAP")
     if score is None or score < 0 or score > 0.99:
         return ""
     return f"warning: {what}: if the truth is predicted, the mask AP is {score:.3f} instead of 1"
+
+
+def _evaluate_truth(dataset: dict[str, Any], evaluator: dict[str, Any]) -> dict[str, float]:
+    read = {"data_root": "", "pipeline": [], "lazy_init": False, "serialize_data": False}
+    truth = DATASETS.build({**dataset, **read})
+    metric = METRICS.build({**evaluator, "outfile_prefix": None, "format_only": False})
+    metric.dataset_meta = truth.metainfo
+    samples = [_as_prediction(truth.get_data_info(i)) for i in range(len(truth))]
+    metric.process({}, samples)
+    metric.ann_file = evaluator["ann_file"]
+    values: dict[str, float] = metric.compute_metrics(metric.results)
+    return values
 
 
 def _as_prediction(info: dict[str, Any]) -> dict[str, Any]:
