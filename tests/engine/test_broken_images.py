@@ -49,8 +49,9 @@ def unlabeled(request, finished, tmp_path, make_pipeline):
         for name in names:
             if not (folder / name).exists():
                 shutil.copy(images[ord(name[0]) % 3], folder / name)
+        # Ids that are no numbers become the places in the json.
         entries = [
-            {"id": number, "file_name": name, "height": 64, "width": 64}
+            {"id": f"image {number}", "file_name": name, "height": 64, "width": 64}
             for number, name in enumerate(names, 1)
         ]
         categories = source["categories"]

@@ -13,6 +13,7 @@ from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.preflight.files import check_files
 from nbseg.engine.preflight.images import check_folder
 from nbseg.engine.preflight.label import check_labeled, check_thresholds
+from nbseg.engine.preflight.model import check_num_classes
 from nbseg.engine.preflight.overlap import check_overlap
 from nbseg.engine.preflight.truth import check_truth
 from nbseg.engine.task import StageTask
@@ -189,3 +190,40 @@ def test_the_evaluator_finds_the_values_of_the_file(tmp_path):
     assert truth_checked(path, text, {"type": "InstanceMetric"}) == ""
     with pytest.raises(StageError, match="the evaluator CocoMetric fails if the truth is predict"):
         truth_checked(path, text, plain)
+
+
+@pytest.mark.parametrize(
+    ("limit", "score"),
+    # Of 144 objects, 72 and 100 are 0.5 and 0.69 of the recall: 51 and 70 of its 101 levels.
+    [(72, "0.505"), (100, "0.693"), (144, "")],
+)
+def test_a_limit_of_detections_lowers_the_score_of_the_truth(tmp_path, limit, score):
+    """144 squares of one class in an image; 100 detections an image are COCO's limit."""
+    rows = []
+    for number in range(1, 145):
+        x, y = 16 * (number % 12), 16 * (number // 12)
+        corners = [x, y, x + 12, y, x + 12, y + 12, x, y + 12]
+        box = {"bbox": [x, y, 12, 12], "area": 144, "segmentation": [corners]}
+        rows.append({**ANNOTATION, "id": number, **box})
+    content = {**TRUTH, "images": [{**IMAGE, "height": 300, "width": 300}], "annotations": rows}
+    evaluator = {"type": "InstanceMetric", "metric": "segm", "max_detections": limit}
+    found = truth_checked(tmp_path / "truth.json", content, evaluator)
+    expected = f"warning: test set: if the truth is predicted, the mask AP is {score} instead of 1"
+    assert found == (expected if score else "")
+
+
+HEADS = {
+    "bbox_head.num_classes": {"bbox_head": {"num_classes": 7}, "mask_head": {"num_classes": 2}},
+    "mask_head.num_classes": {"bbox_head": {"num_classes": 2}, "mask_head": {"num_classes": 80}},
+    "bbox_head.1.num_classes": {"bbox_head": [{"num_classes": 2}, {"num_classes": 1}]},
+}
+
+
+@pytest.mark.parametrize("path", HEADS)
+def test_each_head_must_have_the_number_of_classes(path):
+    model = {"rpn_head": {"num_classes": 1}, "backbone": {"num_classes": 1000}}
+    sound = {"bbox_head": [{"num_classes": 2}] * 3, "mask_head": {"num_classes": 2}}
+    check_num_classes({**model, "roi_head": sound}, ["cat", "dog"], "student")
+    message = rf"stage student: model\.roi_head\.{path} is .*2 classes; set num_classes=2"
+    with pytest.raises(StageError, match=message):
+        check_num_classes({**model, "roi_head": HEADS[path]}, ["cat", "dog"], "student")

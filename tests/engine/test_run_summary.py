@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from mmengine.config import Config
 
 from nbseg.engine.pseudo_report import write_pseudo_report
@@ -23,6 +24,19 @@ def test_the_table_has_percentages_of_each_stage(capsys):
     assert ["control", "12.3", "20.0", "10.0"] in rows
     assert ["student", "50.0", "100.0", "nan"] in rows
     assert ["metrics:", "work_dirs/demo/metrics.json"] in rows
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), TypeError("bb"), KeyError("mask")])
+def test_pictures_that_fail_do_not_fail_the_run(train, finished, tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    metrics = {"student": {"segm_mAP": 0.5}}
+    monkeypatch.setattr("nbseg.engine.pipeline.Pipeline.run", lambda pipeline: metrics)
+    monkeypatch.setattr("nbseg.engine.run_summary.write_pictures", fail)
+    printed = train(finished.config, "--work-dir", tmp_path / "run")
+    assert f"warning: pictures are missing: {type(error).__name__}: {error}\n" in printed
+    assert ["student", "50.0"] in [line.split()[:2] for line in printed.splitlines()]
 
 
 def test_no_table_without_a_trained_stage(capsys):
