@@ -44,6 +44,7 @@ from nbseg.registry import MODELS
 
 TESTS = Path(__file__).resolve().parent
 TOLERANCE = 0.02
+M_MMAP_THRESHOLD = -3  # of the GNU C library's malloc.h
 CHANGES = """
 _base_ = './tiny.py'
 predict = dict(test_dataloader=dict(batch_size=2, dataset=dict(
@@ -112,6 +113,9 @@ def main():
     parser.add_argument("--images", type=int, default=60, help="images of a round")
     parser.add_argument("--work", type=Path, required=True, help="folder of the images and store")
     arguments = parser.parse_args()
+    # Large arrays go back to the system when they are freed. By default, the C library keeps arrays
+    # of up to 32 MB, and their number differs from round to round.
+    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 17)
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")  # MMEngine's, about names of earlier rounds
