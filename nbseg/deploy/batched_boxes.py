@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from torch import Tensor
 
 from nbseg.deploy.onnx_ops import nms_mask
@@ -30,6 +31,27 @@ def as_rois(boxes: Tensor) -> Tensor:
 def take(values: Tensor, chosen: Tensor) -> Tensor:
     """Return the rows (B, K, 4) of ``values`` (B, N, 4) at the indices ``chosen`` (B, K)."""
     return values.gather(1, chosen[..., None].expand(-1, -1, values.shape[-1]))
+
+
+def priors_at(generator: AnchorGenerator, level: int, chosen: Tensor, columns: int) -> Tensor:
+    """Return the anchors (B, K, 4) at the indices ``chosen`` (B, K) of a level of the pyramid.
+
+    ``AnchorGenerator.sparse_priors`` returns the same anchors, but ``torch.onnx`` cannot translate
+    its remainder by a size that is known only at run time.
+
+    Args:
+        generator: generator of the RPN's anchors.
+        level: the level's index.
+        chosen: int64 indices in the order of ``generator.grid_priors``: row, column, base anchor.
+        columns: number of columns of the level's feature map.
+    """
+    base_anchors = generator.base_anchors[level]
+    cells = chosen // len(base_anchors)
+    rows = cells // columns
+    step_x, step_y = generator.strides[level]
+    corner = torch.stack([(cells - rows * columns) * step_x, rows * step_y], -1)
+    priors: Tensor = base_anchors[chosen - cells * len(base_anchors)] + corner.repeat(1, 1, 2)
+    return priors
 
 
 def deltas_by_class(head: BBoxHead, deltas: Tensor) -> Tensor:

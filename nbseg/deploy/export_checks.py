@@ -12,6 +12,7 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
+from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
@@ -48,6 +49,9 @@ def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
         yield "the RoI head", "StandardRoIHead or CascadeRoIHead", name_of(roi_head)
     if not roi_head.with_mask:
         yield "the RoI head", "one with a mask head", "none"
+    generator = detector.rpn_head.prior_generator
+    if type(generator).single_level_grid_priors is not AnchorGenerator.single_level_grid_priors:
+        yield "the RPN's generator", "one that places as AnchorGenerator does", name_of(generator)
     coders = [detector.rpn_head.bbox_coder]
     for head in _list(roi_head.bbox_head):
         if type(head)._predict_by_feat_single is not BBoxHead._predict_by_feat_single:

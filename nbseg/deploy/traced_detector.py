@@ -16,7 +16,15 @@ from mmdet.models.roi_heads import CascadeRoIHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
 
-from nbseg.deploy.batched_boxes import NO_SCORE, as_rois, clip, deltas_by_class, suppress, take
+from nbseg.deploy.batched_boxes import (
+    NO_SCORE,
+    as_rois,
+    clip,
+    deltas_by_class,
+    priors_at,
+    suppress,
+    take,
+)
 from nbseg.deploy.onnx_ops import multilevel_roi_align
 
 
@@ -144,15 +152,9 @@ class TracedDetector(nn.Module):
         """Return proposals (B, P, 4) by descending score, and a bool (B, P) for the used slots."""
         head = self.detector.rpn_head
         cfg = head.test_cfg
-        logits_of_levels, deltas_of_levels = head(features)
-        priors_of_levels = head.prior_generator.grid_priors(
-            [level.shape[-2:] for level in logits_of_levels], device=features[0].device
-        )
-        boxes_of_levels, scores_of_levels = [], []
-        for logits, deltas, priors in zip(
-            logits_of_levels, deltas_of_levels, priors_of_levels, strict=True
-        ):
-            batch = logits.shape[0]
+        scores_of_levels, priors_of_levels, deltas_of_levels = [], [], []
+        for level, (logits, deltas) in enumerate(zip(*head(features), strict=True)):
+            batch, _, _, columns = logits.shape
             logits = logits.float().permute(0, 2, 3, 1).reshape(batch, -1, head.cls_out_channels)
             deltas = deltas.float().permute(0, 2, 3, 1).reshape(batch, -1, 4)
             if head.use_sigmoid_cls:
@@ -162,21 +164,22 @@ class TracedDetector(nn.Module):
             # Pad the scores, because a small level may have fewer than nms_pre anchors.
             scores = nn.functional.pad(scores, (0, cfg.nms_pre), value=NO_SCORE)
             scores, chosen = scores.topk(cfg.nms_pre)
-            chosen = chosen.clamp(max=priors.shape[0] - 1)
-            boxes = head.bbox_coder.decode(
-                priors[chosen].flatten(0, 1),
-                deltas.gather(1, chosen[..., None].expand(-1, -1, 4)).flatten(0, 1),
-            )
-            boxes_of_levels.append(boxes.view(-1, cfg.nms_pre, 4))
+            chosen = chosen.clamp(max=deltas.shape[1] - 1)
             scores_of_levels.append(scores)
-        boxes = torch.cat(boxes_of_levels, 1)
+            deltas_of_levels.append(take(deltas, chosen))
+            priors_of_levels.append(priors_at(head.prior_generator, level, chosen, columns))
+        # Decode all levels at once: a graph with fewer nodes is exported in less time.
+        scores, priors, deltas = (
+            torch.cat(values, 1)
+            for values in (scores_of_levels, priors_of_levels, deltas_of_levels)
+        )
+        boxes = head.bbox_coder.decode(priors.flatten(0, 1), deltas.flatten(0, 1)).view_as(deltas)
         if head.bbox_coder.clip_border:
             boxes = clip(boxes, height, width)
-        scores = torch.cat(scores_of_levels, 1)
         if cfg.get("min_bbox_size", -1) >= 0:
             large = (boxes[..., 2:] - boxes[..., :2] > cfg.min_bbox_size).all(-1)
             scores = torch.where(large, scores, NO_SCORE)
-        level_ids = torch.arange(len(boxes_of_levels), device=boxes.device)
+        level_ids = torch.arange(len(scores_of_levels), device=boxes.device)
         level_ids = level_ids.repeat_interleave(cfg.nms_pre)
         _, present, chosen = suppress(boxes, scores, level_ids, cfg.nms, 0.0, cfg.max_per_img)
         return take(boxes, chosen) * present[..., None], present

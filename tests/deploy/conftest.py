@@ -16,7 +16,9 @@ def mask_rcnn(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def cascade(tmp_path_factory):
-    """Export Cascade Mask R-CNN with plain, class-agnostic masks."""
+    """Export Cascade Mask R-CNN with two stages and plain, class-agnostic masks."""
     head = {"type": "FCNMaskHead", "class_agnostic": True}
     config = small_config("cascade-mask-rcnn_r50_fpn", head)
+    roi_head = config.model.roi_head
+    roi_head.update(num_stages=2, stage_loss_weights=[1, 0.5], bbox_head=roi_head.bbox_head[:2])
     return export(tmp_path_factory.mktemp("cascade"), decided_detector(config), config)

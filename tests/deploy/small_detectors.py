@@ -20,16 +20,16 @@ GRAY = np.full((120, 150, 3), 128, np.uint8)
 CONFIG = """
 _base_ = ['mmdet::_base_/models/{base}.py', 'mmdet::_base_/default_runtime.py']
 custom_imports = dict(imports=['nbseg.models.noise_tolerant_mask_head'])
-extractor = dict(out_channels=16, featmap_strides=[4, 8, 16], finest_scale=14)
+extractor = dict(out_channels=16, featmap_strides=[4, 8], finest_scale=28)
 model = dict(
     backbone=dict(
-        depth=18, num_stages=3, out_indices=(0, 1, 2), strides=(1, 2, 2), dilations=(1, 1, 1),
+        depth=18, num_stages=2, out_indices=(0, 1), strides=(1, 2), dilations=(1, 1),
         base_channels=8, stem_channels=8, frozen_stages=-1, norm_eval=False,
         init_cfg=None),
-    neck=dict(in_channels=[8, 16, 32], out_channels=16, num_outs=3),
+    neck=dict(in_channels=[8, 16], out_channels=16, num_outs=2),
     rpn_head=dict(
         in_channels=16, feat_channels=16,
-        anchor_generator=dict(scales=[3], strides=[4, 8, 16])),
+        anchor_generator=dict(scales=[4], strides=[4, 8])),
     roi_head=dict(bbox_roi_extractor=extractor, mask_roi_extractor=extractor),
     test_cfg=dict(
         rpn=dict(nms_pre=150, max_per_img=60),
