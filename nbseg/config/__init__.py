@@ -1,1 +1,1 @@
-"""Resolve one config with sections to the plain MMDetection config of each stage."""
+"""Resolve a config with sections into the plain MMDetection config of each stage."""

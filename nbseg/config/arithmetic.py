@@ -1,4 +1,4 @@
-"""Evaluate arithmetic in a config's braces, such as ``'{round(7 / 8 * iterations)}'``."""
+"""Evaluate arithmetic in braces in a config, such as ``'{round(7 / 8 * iterations)}'``."""
 
 import ast
 import operator
@@ -16,17 +16,18 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {"round": round, "max": max}
 
 
 def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
-    """Calculate an expression.
+    """Evaluate an arithmetic expression.
 
-    An expression has numbers, names of numbers, ``+ - * /``, ``round(a)`` (an integer) and
-    ``max(a, b)``.
+    An expression may contain numbers, names of numbers, ``+ - * /``, parentheses, ``round(a)``
+    (an integer) and ``max(a, b)``.
 
     Args:
         expression: for example ``"round(64 * labeled_images / 8)"``.
         lookup: returns the value of a name.
 
     Raises:
-        ValueError: the expression has other syntax, a name is not a number, or a divisor is 0.
+        ValueError: the expression contains anything else, the value of a name is not a number, or a
+            divisor is 0.
     """
 
     def value(node: ast.expr) -> Any:
@@ -34,8 +35,8 @@ def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
             number = lookup(node.id)
             if isinstance(number, bool) or not isinstance(number, (int, float)):
                 raise ValueError(
-                    f"the config calculates {expression!r}, but {node.id!r} is not a number: "
-                    f"{number!r}"
+                    f"cannot evaluate {expression!r} in the config: expected a number for the key "
+                    f"{node.id!r}, found {number!r}"
                 )
             return number
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
@@ -48,12 +49,12 @@ def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
             case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS:
                 return FUNCTIONS[name](*map(value, node.args))
         raise ValueError(
-            f"the config calculates {expression!r}, but an expression may only have numbers, "
-            "names of numbers, + - * /, round() and max()"
+            f"cannot evaluate {expression!r} in the config: an expression may only contain "
+            "numbers, names of numbers, + - * /, parentheses, round() and max()"
         )
 
     try:
         result: int | float = value(ast.parse(expression.strip(), mode="eval").body)
         return result
     except (SyntaxError, TypeError, ZeroDivisionError) as error:
-        raise ValueError(f"the config calculates {expression!r}: {error}") from error
+        raise ValueError(f"cannot evaluate {expression!r} in the config: {error}") from error

@@ -12,47 +12,51 @@ BRACES = re.compile(r"\{([^\W\d]\w*|[\w .]*[-+*/(][-+*/(), \w.]*)\}")
 
 
 def names_in(value: Any) -> set[str]:
-    """Return the names that the braces in any part of a config refer to."""
+    """Return all identifiers in the braces of any part of a config, also ``round`` and ``max``."""
     braces = BRACES.findall(json.dumps(value, default=str))
     return {name for text in braces for name in re.findall(r"[^\W\d]\w*", text)}
 
 
 def replace_names(value: Any, names: Mapping[str, Any]) -> Any:
-    """Return a copy of ``value`` in which each name in braces is replaced with the name's value.
+    """Return a copy of ``value`` with names and expressions in braces replaced by their values.
 
-    Dictionaries and lists are searched, too. A string that is just one name in braces becomes the
-    name's value, which may have any type. In a longer string, the value must be a string or a
-    number.
+    Dictionaries, lists and tuples are searched recursively. A string that consists of one name in
+    braces becomes the name's value, which may have any type. In a longer string, the value must be
+    a string or a number.
 
     Args:
         value: any part of a config.
-        names: value of each name; a value may contain other names.
+        names: value of each name; a value may contain other names in braces.
 
     Raises:
-        ValueError: a name is unknown, refers to itself, or has a type that cannot be part of a
-            string.
+        ValueError: a name is unknown or has the value None, refers to itself, or has a type that
+            cannot be part of a string; or an expression cannot be evaluated.
     """
-    try:
-        return _replace(value, names)
-    except RecursionError:
-        raise ValueError("a name in braces refers to itself, directly or through others") from None
+    return _replace(value, names, ())
 
 
-def _replace(value: Any, names: Mapping[str, Any]) -> Any:
+def _replace(value: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> Any:
+    """Replace names in ``value``, which belongs to the last of the names ``above``."""
     if isinstance(value, dict):
-        return {key: _replace(entry, names) for key, entry in value.items()}
+        return {key: _replace(entry, names, above) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_replace(entry, names) for entry in value)
+        return type(value)(_replace(entry, names, above) for entry in value)
     if not isinstance(value, str):
         return value
 
     def lookup(name: str) -> Any:
         if names.get(name) is None:
             raise ValueError(
-                f"the config says {value!r}, but has no top-level key {name!r}; set it with "
-                f"--cfg-options {name}=..."
+                f"the config has the string {value!r}, but the top-level key {name!r} is missing "
+                f"or None; set it (--cfg-options {name}=...)"
             )
-        return _replace(names[name], names)
+        if name in above:
+            circle = " -> ".join([*above[above.index(name) :], name])
+            raise ValueError(
+                f"the config key {name!r} refers to itself in braces ({circle}); remove one of "
+                "these references"
+            )
+        return _replace(names[name], names, (*above, name))
 
     def content(braces: re.Match[str]) -> Any:
         return lookup(braces[1]) if braces[1].isidentifier() else evaluate(braces[1], lookup)
@@ -61,8 +65,8 @@ def _replace(value: Any, names: Mapping[str, Any]) -> Any:
         part = content(braces)
         if not isinstance(part, (str, int, float)):
             raise ValueError(
-                f"the config says {value!r}, but {braces[1]!r} is a {type(part).__name__}; only a "
-                "string or a number can be inserted into a string"
+                f"in the config's string {value!r}, {braces[1]!r} is a {type(part).__name__}, but "
+                "only a string or a number can be inserted into a longer string"
             )
         return str(int(part) if isinstance(part, float) and part.is_integer() else part)
 

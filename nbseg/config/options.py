@@ -20,7 +20,7 @@ def add_config_options(parser: ArgumentParser) -> None:
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="keys of the config to override, with their new values",
+        help="config keys to override and their new values, e.g. teacher.iterations=500",
     )
 
 
@@ -29,11 +29,11 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
 
     Args:
         config: the user's config, with names in braces.
-        options: values by dotted keys.
+        options: new values by dotted key, such as ``{"teacher.iterations": 500}``.
 
     Raises:
-        ValueError: no part of the config reads the key, or the key lies inside a string (such as a
-            name in braces). The message says which key to set instead.
+        ValueError: nothing reads a key, a key lies inside a string (such as a name in braces), or
+            the options cannot be merged. The message suggests another key if there is one.
     """
     content = config.to_dict()
     read = {*content, *RUNNER_KEYS, *SECTIONS, "allow_overlap", *names_in([content, dict(options)])}
@@ -42,7 +42,7 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
         if parts[0] not in read:
             close = get_close_matches(parts[0], read, 1)
             raise ValueError(
-                f"the config does not read the key {parts[0]!r}, so {key} would have no effect; "
+                f"nothing reads the config key {parts[0]!r}, so {key} would have no effect; "
                 + (f"did you mean {close[0]!r}?" if close else "see docs/configs.md")
             )
         for depth in range(1, len(parts)):
@@ -58,7 +58,9 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
     try:
         config.merge_from_dict(dict(options))
     except (TypeError, KeyError, IndexError) as error:
-        raise ValueError(f"the options {', '.join(options)} cannot be set: {error}") from error
+        raise ValueError(
+            f"the config options {', '.join(options)} cannot be set ({error}); correct them"
+        ) from error
 
 
 def _value(content: Any, parts: Sequence[str]) -> Any:

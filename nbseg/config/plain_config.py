@@ -1,4 +1,4 @@
-"""Derive plain MMDetection configs: they have only keys that MMEngine's Runner reads."""
+"""Derive plain MMDetection configs, which have only keys that MMEngine and MMDetection read."""
 
 from inspect import signature
 from pathlib import Path
@@ -34,9 +34,9 @@ def student_config(config: Config, work_dir: str | Path) -> Config:
     The config has no training keys.
 
     Args:
-        config: the user's config, or the plain config of any stage. A stage's config gives the
-            model of that stage.
-        work_dir: folder of the logs.
+        config: the user's config; or the plain config of any stage, whose model then takes the
+            place of the student's.
+        work_dir: folder of the logs, and the value of ``{work_dir}``.
     """
     names = {"work_dir": str(work_dir)}
     plain = resolve(config, ("student",), names, RUNNER_KEYS - TRAINING_KEYS)
@@ -55,7 +55,7 @@ def predict_with_tta(plain: Config) -> None:
 
 
 def without_workers(plain: Config) -> None:
-    """Remove from loaders without worker processes, in place, the options that need workers."""
+    """Remove, in place, ``persistent_workers`` and ``prefetch_factor`` if ``num_workers`` is 0."""
     for key in ("train_dataloader", "val_dataloader", "test_dataloader"):
         loader = plain.get(key)
         if loader and not loader.get("num_workers"):
@@ -64,10 +64,10 @@ def without_workers(plain: Config) -> None:
 
 
 def coco_evaluator(plain: Config) -> ConfigDict:
-    """Return the first evaluator that reads a COCO json.
+    """Return the config of the first test evaluator that has an ``ann_file``, a COCO json.
 
     Raises:
-        ValueError: no evaluator has an ``ann_file``.
+        ValueError: no test evaluator has an ``ann_file``.
     """
     evaluators = plain.test_evaluator
     for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:

@@ -1,4 +1,4 @@
-"""Derive the schedule of a training stage from the schedule of another stage."""
+"""Read and change the training schedule of a plain config."""
 
 from typing import Any
 
@@ -6,16 +6,21 @@ from mmengine.config import Config
 
 
 def iterations(stage: str, plain: Config) -> int:
-    """Return the number of training iterations of a stage.
+    """Return ``train_cfg.max_iters``, from which the control arm's schedule is derived.
+
+    Args:
+        stage: name of the stage, for messages.
+        plain: plain config of the stage.
 
     Raises:
-        ValueError: the stage trains by epochs, or the number is not a whole number.
+        ValueError: the stage trains by epochs, or ``max_iters`` is not a whole number.
     """
     schedule = plain.train_cfg
     if "max_iters" not in schedule:
         raise ValueError(
-            f"the {stage} is not trained by iterations, so the control arm's schedule cannot be "
-            "derived; use IterBasedTrainLoop, or set control.train_cfg and its schedule"
+            f"the {stage}'s train_cfg has no max_iters, so the control arm's schedule cannot be "
+            "derived from it; use IterBasedTrainLoop, or set control.train_cfg and "
+            "control.param_scheduler"
         )
     if type(schedule.max_iters) is not int:
         raise ValueError(
@@ -26,9 +31,9 @@ def iterations(stage: str, plain: Config) -> int:
 
 
 def stretch_schedule(plain: Config, iterations: int) -> None:
-    """Change a plain config in place to train for ``iterations``.
+    """Set ``max_iters`` of a plain config, in place, and stretch the learning-rate curve to it.
 
-    The learning-rate curve keeps its shape, and the warm-up keeps its length.
+    The curve keeps its shape, but a warm-up (``LinearLR``) keeps its length.
     """
     length = plain.train_cfg.max_iters
     plain.train_cfg.max_iters = iterations
@@ -53,9 +58,9 @@ def stretch_schedule(plain: Config, iterations: int) -> None:
 
 
 def skip_last_validation(schedule: dict[str, Any]) -> None:
-    """Turn off the validation in ``train_cfg``, in place, if it only runs at the last iteration.
+    """Turn off the validation in a ``train_cfg``, in place, if ``val_interval > max_iters``.
 
-    That validation is not needed, because the trained model is tested anyway.
+    MMEngine would validate only at the end, where the trained model is tested anyway.
     """
     length = schedule.get("max_iters", 0)
     if isinstance(length, int) and schedule.get("val_interval", 0) > length > 0:

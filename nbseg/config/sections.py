@@ -1,7 +1,7 @@
 """Merge the sections of a config, such as ``teacher``, into the config of one stage.
 
 The top-level keys describe the student, which is the model that is tested and shipped. The sections
-``teacher``, ``control``, ``predict``, ``oracle`` and ``student`` each override keys for one stage.
+``teacher``, ``control``, ``predict``, ``oracle`` and ``student`` override keys for certain stages.
 The sections ``label``, ``split`` and ``report`` each hold the settings of one step.
 docs/configs.md explains the rules with examples.
 """
@@ -26,18 +26,18 @@ RENAMED = {"supervised": "control", "pseudo": "predict", "labels": "label"}
 def resolve(
     config: Config, sections: Sequence[str], names: Mapping[str, Any], keys: Collection[str]
 ) -> Config:
-    """Merge sections over a config and replace the names in braces.
+    """Merge sections into a copy of a config, replace names in braces, and return chosen keys.
 
     Args:
         config: the user's config; it is not changed.
-        sections: names of the sections to merge, in the order in which they override.
+        sections: names of the sections to merge; later ones override earlier ones.
         names: values of the built-in names, such as ``work_dir``, which take precedence over the
             config's keys.
         keys: top-level keys to return. The other keys may contain unknown names in braces.
 
     Raises:
-        ValueError: a name in braces is unknown or refers to itself, or the config has a section or
-            key of an earlier version.
+        ValueError: a name or an expression in braces cannot be replaced, or the config has a
+            section or key of an earlier version of nbseg.
     """
     _refuse_renamed(config)
     original = config.to_dict()
@@ -53,7 +53,7 @@ def resolve(
 
 
 def user_file(config: Config, section: str, key: str) -> str | None:
-    """Return a file that the user provides in a section, e.g. ``teacher.checkpoint``, or None."""
+    """Return the path of a file that the user provides, e.g. ``teacher.checkpoint``, or None."""
     return (config.get(section) or {}).get(key)
 
 
@@ -62,7 +62,7 @@ def _refuse_renamed(config: Config) -> None:
         new = RENAMED.get(key) or key.replace("labelled", "labeled")  # codespell:ignore labelled
         if new != key:
             raise ValueError(
-                f"the config has the key {key!r} of an earlier version; rename it to {new!r}"
+                f"the config has the key {key!r} of an earlier nbseg version; rename it to {new!r}"
             )
 
 
