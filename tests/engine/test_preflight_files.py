@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
+from PIL import Image
 
 import nbseg.register  # noqa: F401
 from nbseg.engine.config_checks import check_batches
 from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.preflight.files import check_files
-from nbseg.engine.preflight.images import check_folder
+from nbseg.engine.preflight.images import check_folder, check_images
 from nbseg.engine.preflight.label import check_labeled, check_thresholds
 from nbseg.engine.preflight.model import check_num_classes
 from nbseg.engine.preflight.overlap import check_overlap
@@ -98,6 +99,38 @@ def test_one_broken_image_among_many_is_found(tmp_path, position):
         f"warning: unlabeled set: 1 images that cannot be decoded, the first: {broken.name} in "
         f"{tmp_path}",
     ]
+
+
+def save_frames(path, pixels):
+    frame = Image.fromarray(pixels)
+    frame.save(path, save_all=True, append_images=[Image.fromarray(255 - pixels)])
+
+
+BITS = "1 images have 16 bits per channel, of which only the upper 8 are read"
+FRAMES = "1 images have several frames or pages, of which only the first is read"
+DEEP = np.full((8, 9), 60_000, np.uint16)
+READ_IN_PART = {
+    "gray.png": (lambda path: cv2.imwrite(path, DEEP), BITS),
+    "gray.tif": (lambda path: cv2.imwrite(path, DEEP), BITS),
+    "colors.png": (lambda path: cv2.imwrite(path, np.dstack([DEEP] * 3)), BITS),
+    "frames.gif": (lambda path: save_frames(path, np.eye(8, 9, dtype=np.uint8)), FRAMES),
+    "8 bits.png": (lambda path: cv2.imwrite(path, np.eye(8, 9, dtype=np.uint8)), ""),
+}
+
+
+@pytest.mark.parametrize("name", READ_IN_PART)
+@pytest.mark.parametrize("lenient", [True, False])
+def test_images_that_are_read_in_part_are_warned_of(tmp_path, name, lenient):
+    write, note = READ_IN_PART[name]
+    write(str(tmp_path / name))
+    cv2.imwrite(str(tmp_path / "sound.png"), np.eye(8, 9, dtype=np.uint8))
+    images = [{"id": 1, "file_name": n, "height": 8, "width": 9} for n in ("sound.png", name)]
+    expected = f"warning: training set: {note}" if note else ""
+    assert check_images(images, tmp_path, "training set", lenient) == expected
+    if lenient:
+        (tmp_path / "sound.png").write_bytes(b"broken")
+        broken, *notes = check_images(images, tmp_path, "training set", lenient).split("\n")
+        assert "1 images that cannot be read" in broken and notes == ([expected] if note else [])
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Check that the images of a data set exist, have the sizes in the json, and can be decoded."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,7 +30,8 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
         lenient: whether broken images only give a warning, as long as one checked image is sound.
 
     Returns:
-        A warning about broken images, or an empty string.
+        Warnings, one a line: about broken images, and about images of which only a part is read,
+        such as 8 of 16 bits. Without any, an empty string.
 
     Raises:
         StageError: an image is missing, or broken and not ``lenient``.
@@ -41,15 +43,18 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
             f"{folder / missing[0]}{_hint(folder, missing[0])}"
         )
     looked_at = spread(images, HEADERS)
-    broken = [
-        problem
-        for image in looked_at
-        for problem in image_problems(folder, image)
-        if not problem[0].startswith(NOTE)
-    ]
-    bad = {which.split(": ")[0] for _, which in broken}
-    broken += broken_bodies(folder, [n for n in names if n not in bad])[0]
-    return _answer(broken, len(looked_at), folder, what, lenient)
+    broken: dict[str, Problem] = {}
+    notes = Counter[str]()
+    for image in looked_at:
+        for problem in image_problems(folder, image):
+            if problem[0].startswith(NOTE):
+                notes[problem[0].removeprefix(NOTE)] += 1
+            else:
+                broken[image["file_name"]] = problem
+    bodies, _ = broken_bodies(folder, [name for name in names if name not in broken])
+    lines = [_answer([*broken.values(), *bodies], len(looked_at), folder, what, lenient)]
+    lines += [f"warning: {what}: {count} images {note}" for note, count in notes.items()]
+    return "\n".join(filter(None, lines))
 
 
 def check_folder(folder: Path, what: str) -> list[str]:
