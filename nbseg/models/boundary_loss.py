@@ -13,7 +13,8 @@ class BoundaryLoss(nn.Module):
     """Computes dice loss plus binary cross-entropy of boundaries (BMask R-CNN, section 3).
 
     The dice term of each RoI is ``1 - (2 sum(pg) + 1) / (sum(p^2) + sum(g^2) + 1)``, where p is the
-    predicted probability and g the target. This term stays large even if a boundary has few pixels.
+    predicted probability and g the target. Unlike the cross-entropy, which is a mean over all
+    pixels, the dice term does not shrink if a boundary has few pixels.
 
     Args:
         bce_weight: factor on the cross-entropy, lambda in the BMask R-CNN paper.

@@ -25,10 +25,11 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class MaskAndBoundaryRoIExtractor(SingleRoIExtractor):
-    """Pools mask features from each RoI's pyramid level and boundary features from the finest.
+    """Pools mask features from each RoI's level, and boundary features from the finest level.
 
     Args:
-        boundary_size: side of the boundary features.
+        boundary_size: side length b of the boundary features; ``BoundaryMaskHead`` needs twice
+            that of the mask features.
         **kwargs: options of ``SingleRoIExtractor``, for the mask features.
     """
 
@@ -62,7 +63,11 @@ class BoundaryMaskHead(MultiMaskHead):
             these features.
         loss_boundary: config of the boundary loss, which compares the boundary logits (R, S, S) of
             each RoI's class with the targets (R, S, S); default ``BoundaryLoss``.
-        **kwargs: options of ``RLEMaskHead``. The upsampling is always a stride-2 deconvolution.
+        **kwargs: options of ``RLEMaskHead``.
+
+    Raises:
+        ValueError: ``num_convs`` is not positive, or ``upsample_cfg`` is not a stride-2
+            deconvolution.
     """
 
     def __init__(
@@ -95,7 +100,7 @@ class BoundaryMaskHead(MultiMaskHead):
         self.loss_boundary = MODELS.build(loss_boundary or {"type": "BoundaryLoss"})
 
     def init_weights(self) -> None:
-        """Initialize the boundary predictor like ``FCNMaskHead``'s mask predictor."""
+        """Initialize the boundary predictor and its upsampling like those of the masks."""
         super().init_weights()
         for layer in (self.boundary_upsample, self.boundary_logits):
             kaiming_init(layer)
@@ -120,7 +125,7 @@ class BoundaryMaskHead(MultiMaskHead):
     def target_sizes(
         self, mask_preds: Sequence[Tensor], rcnn_train_cfg: ConfigType
     ) -> tuple[int, ...]:
-        """Return the side length of the mask logits, which the boundary logits share."""
+        """Return one side length, because mask and boundary logits have the same size."""
         return super().target_sizes(mask_preds[:1], rcnn_train_cfg)
 
     def losses(

@@ -17,10 +17,13 @@ class BoundaryPreservingLoss(nn.Module):
 
     Args:
         gain: mean weight of each RoI.
-        border: ``"replicate"`` extends the soft mask over the RoI's border before the Laplacian;
-            ``"zeros"`` pads the mask with zeros; an object that touches the border then has an
-            edge there.
+        border: padding of the soft mask before the Laplacian. ``"replicate"`` repeats the outermost
+            pixels. ``"zeros"`` pads with zeros, which makes an edge wherever the object touches the
+            RoI's border.
         loss_weight: factor on the loss.
+
+    Raises:
+        ValueError: ``forward`` is called and ``border`` is unknown.
     """
 
     def __init__(
@@ -32,11 +35,12 @@ class BoundaryPreservingLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, pred: Tensor, target: Tensor, label: Tensor) -> Tensor:
-        """Return the scalar loss.
+        """Return the loss, a float32 scalar; 0 without RoIs.
 
         Args:
-            pred: logits, shape (R, C, S, S).
-            target: binary masks, shape (R, S, S), uint8, bool or floating.
+            pred: logits, shape (R, C, S, S), float32, float16 or bfloat16; S is at most 64 on a
+                GPU.
+            target: binary masks, shape (R, S, S), uint8, bool or float32.
             label: class of each RoI, shape (R,), int64; all 0 if C is 1.
         """
         loss = bpm_mask_loss(pred, target, label, gain=self.gain, border=self.border)

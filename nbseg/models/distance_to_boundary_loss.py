@@ -15,22 +15,26 @@ from nbseg.structures import signed_distance
 class DistanceToBoundaryLoss(nn.Module):
     """Weights a mask head's binary cross-entropy by distance to the predicted boundary.
 
-    This loss replaces ``BoundaryPreservingLoss``. It uses the costlier map that the paper's section
-    3.3 compares with the Laplacian. The predicted mask has the pixels of probability 0.5 or more.
-    A pixel at the distance d from this mask's boundary (``distance_to_boundary``) has a weight
-    proportional to ``exp(-d^2 / (2 sigma^2))``, as in U-Net (Ronneberger et al., 2015, eq. 2).
+    This loss is an alternative to ``BoundaryPreservingLoss``. It uses the costlier map that the
+    paper's section 3.3 compares with the Laplacian. The predicted mask consists of the pixels with
+    a probability of 0.5 or more. A pixel at the distance d from this mask's boundary
+    (``distance_to_boundary``) has a weight proportional to ``exp(-d^2 / (2 sigma^2))``, as in U-Net
+    (Ronneberger et al., 2015, eq. 2).
 
-    Otherwise the map equals the boundary-preserving map: the weights of one RoI have mean ``gain``,
-    no gradient flows through them, and a mask without a boundary has the weight ``gain``
-    everywhere.
+    In all other respects the weights are those of ``BoundaryPreservingLoss``: their mean in one RoI
+    is ``gain``, no gradient flows through them, and a mask without a boundary has the weight
+    ``gain`` everywhere.
 
     OpenCV computes the exact distances on the CPU. If the masks are on a GPU, each call waits until
-    they are copied.
+    they are copied to the CPU.
 
     Args:
         gain: mean weight of each RoI.
-        sigma: width of the weighted band, in mask pixels.
+        sigma: see the formula above, in mask pixels; a larger value widens the weighted band.
         loss_weight: factor on the loss.
+
+    Raises:
+        ValueError: ``sigma`` is not positive.
     """
 
     def __init__(self, gain: float = 3.0, sigma: float = 2.0, loss_weight: float = 1.0) -> None:

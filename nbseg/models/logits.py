@@ -23,6 +23,6 @@ def mask_channels(masks: Tensor, labels: Tensor) -> Tensor:
 
 
 def select_masks(masks: Tensor, labels: Tensor) -> Tensor:
-    """Return the mask of each RoI's label, (R, S, S); arguments as of ``mask_channels``."""
+    """Return the mask of each RoI's label, (R, S, S); see ``mask_channels`` for the arguments."""
     rois = torch.arange(len(labels), device=labels.device)
     return masks[rois, mask_channels(masks, labels)]

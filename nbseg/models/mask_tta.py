@@ -27,25 +27,26 @@ class MaskTTAModel(DetTTAModel):
 
     First, every view predicts boxes, which are mapped back to the image. NMS chooses among the
     boxes of all views, as in MMDetection's ``DetTTAModel``. NMS alone would keep the mistakes of
-    the most confident view. So the boxes that overlap a chosen box, one per view, are averaged with
-    their scores as weights, and this mean replaces the chosen box. The new score is the mean of
-    the views' scores; a view without such a box counts as 0 (weighted boxes fusion, Solovyev et
-    al., 2021).
+    the most confident view. So each view contributes its best-scoring box of the same class that
+    overlaps the chosen box by NMS's IoU threshold or more. The mean of these boxes, weighted by
+    their scores, replaces the chosen box. The new score is the mean of the views' scores; a view
+    without such a box counts as 0 (weighted boxes fusion, Solovyev et al., 2021).
 
     Second, every view predicts a soft mask for each merged box. The soft masks are flipped back and
     averaged, as for the paper's pseudo-labels.
 
     Predictions have ``bboxes``, ``scores``, ``labels``, ``soft_masks`` (N, S, S) float in [0, 1],
-    and ``masks``: COCO RLE at the image's size, made with the detector's ``mask_thr_binary``.
+    and ``masks``: COCO RLEs of the image's size, thresholded at the detector's ``mask_thr_binary``.
 
     Args:
         module: a two-stage detector with a mask head, or its config.
         tta_cfg: ``nms`` and ``max_per_img`` of the merged boxes.
-        feature_budget: largest number of bytes of feature maps kept between the passes. The
-            features of a view that exceeds this budget are computed twice.
+        feature_budget: largest number of bytes of feature maps kept between the passes. Features
+            that do not fit into the rest of this budget are computed twice.
 
     Raises:
-        TypeError: ``module`` is another kind of detector.
+        TypeError: ``module`` is not a two-stage detector, or its RoI head is of an unsupported type
+            or has no mask head.
     """
 
     def __init__(
@@ -60,10 +61,11 @@ class MaskTTAModel(DetTTAModel):
             for base in (StandardRoIHead, CascadeRoIHead)
         )
         if not supported or not roi_head.with_mask:
+            found = type(roi_head).__name__ + (" without a mask head" if supported else "")
             raise TypeError(
                 "MaskTTAModel needs a two-stage detector whose RoI head predicts masks as "
                 "StandardRoIHead, CascadeRoIHead or nbseg's SoftMaskRoIHead do, found "
-                f"{type(roi_head).__name__} in {type(self.module).__name__}"
+                f"{found} in {type(self.module).__name__}"
             )
 
     def test_step(self, data: dict[str, Any]) -> SampleList:

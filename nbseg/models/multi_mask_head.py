@@ -13,7 +13,7 @@ from nbseg.models.rle_mask_head import RLEMaskHead
 
 
 class MultiMaskHead(RLEMaskHead):
-    """Provides the base of mask heads whose ``forward`` returns several tensors in training.
+    """Lets the ``forward`` of a mask head return several tensors of logits in training.
 
     A subclass implements ``losses``.
     """
@@ -24,7 +24,7 @@ class MultiMaskHead(RLEMaskHead):
         """Return the losses by name.
 
         Args:
-            mask_preds: training output of ``forward``: logits of shape (R, C, s, s).
+            mask_preds: what ``forward`` returns in training: logits, each of shape (R, C, s, s).
             targets: one per size in ``target_sizes``, shape (R, s, s), uint8 of 0 and 1.
             labels: class of each proposal, shape (R,), int64.
         """
@@ -43,10 +43,10 @@ class MultiMaskHead(RLEMaskHead):
         batch_gt_instances: InstanceList,
         rcnn_train_cfg: ConfigType,
     ) -> dict[str, Any]:
-        """Return ``dict(loss_mask=losses by name, mask_targets=targets)``.
+        """Return ``loss_mask``, which is a dict of losses by name, and ``mask_targets``.
 
         The arguments are those of ``FCNMaskHead.loss_and_target``, except that ``mask_preds`` is
-        the training output of ``forward``.
+        what ``forward`` returns in training.
         """
         sizes = self.target_sizes(mask_preds, rcnn_train_cfg)
         targets = proposal_mask_targets(sampling_results, batch_gt_instances, sizes)
@@ -54,7 +54,7 @@ class MultiMaskHead(RLEMaskHead):
         return dict(loss_mask=losses, mask_targets=targets)
 
     def loss_of(self, logits: Tensor, target: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of one tensor of logits; without proposals, a 0 that has a gradient.
+        """Return the loss of one tensor of logits; without proposals, a differentiable 0.
 
         Args:
             logits: shape (R, C, s, s).

@@ -39,9 +39,12 @@ class NoiseTolerantMaskHead(MultiMaskHead):
 
     Args:
         num_convs: number of convolutions that the two branches share.
-        loss_mask: loss on both resolutions, e.g. ``CrossEntropyLoss(use_mask=True)`` or
-            ``BoundaryPreservingLoss``.
-        **kwargs: options of ``RLEMaskHead``. The upsampling is always a stride-2 deconvolution.
+        **kwargs: options of ``RLEMaskHead``. ``loss_mask``, e.g.
+            ``CrossEntropyLoss(use_mask=True)`` or ``BoundaryPreservingLoss``, applies to the fused
+            and to the coarse logits.
+
+    Raises:
+        ValueError: ``upsample_cfg`` is not a stride-2 deconvolution.
     """
 
     def __init__(self, num_convs: int = 3, **kwargs: Any) -> None:
@@ -109,17 +112,17 @@ class NoiseTolerantMaskHead(MultiMaskHead):
     def target_sizes(
         self, mask_preds: Sequence[Tensor], rcnn_train_cfg: ConfigType
     ) -> tuple[int, ...]:
-        """Return the sizes of the fused and coarse logits.
+        """Return the side lengths of the fused and the coarse logits.
 
         Raises:
-            ValueError: ``mask_size`` of ``rcnn_train_cfg`` is not the size of the fused logits.
+            ValueError: the fused logits differ in size from ``rcnn_train_cfg["mask_size"]``.
         """
         fine, coarse = super().target_sizes(mask_preds, rcnn_train_cfg)
         size = int(rcnn_train_cfg["mask_size"])
         if size != fine:
             raise ValueError(
-                f"NoiseTolerantMaskHead: fused logits are {(fine, fine)} but their targets "
-                f"{(size, size)}; set train_cfg.rcnn.mask_size to {fine}"
+                f"NoiseTolerantMaskHead: the fused logits have size {(fine, fine)}, but their "
+                f"targets have size {(size, size)}; set train_cfg.rcnn.mask_size to {fine}"
             )
         return fine, coarse
 

@@ -49,7 +49,7 @@ class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
 
     Losses and predictions equal those of MMDetection's ``PointRendRoIHead``, with two differences:
     prediction refines only the mask of each box's class, not the masks of all classes; and a batch
-    without positive proposals has a loss of 0 instead of none.
+    without positive proposals has a ``loss_point`` of 0 instead of no ``loss_point``.
     """
 
     def _mask_point_loss(
@@ -101,7 +101,7 @@ def sample_masks(bitmaps: Tensor, mask_inds: Tensor, points: Tensor) -> Tensor:
 
     Args:
         bitmaps: full-size masks, shape (G, H, W), uint8 of 0 and 1.
-        mask_inds: mask of each set of points, shape (R,), int64 in [0, G).
+        mask_inds: index of the mask to read in each row of ``points``, shape (R,), int64 in [0, G).
         points: (x, y) in image pixels, shape (R, P, 2); pixel (0, 0) covers [0, 1] x [0, 1].
 
     Returns:

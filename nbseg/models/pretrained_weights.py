@@ -29,7 +29,7 @@ LIBRARIES = {
     "blocks.": "timm's",
     "backbone.bottom_up.": "Detectron2's",
 }
-# Share of the tensors that must match. Others may be new: offsets of deformable convolutions, say.
+# Share of the tensors that must match. Others may be new, e.g. offsets of deformable convolutions.
 ENOUGH = 0.9
 
 
@@ -41,7 +41,7 @@ class MatchingPretrainedInit(PretrainedInit):
     file may begin with any common prefix, such as ``backbone.`` or ``module.``.
 
     Raises:
-        StageError: too few of the module's weights are in the file.
+        StageError: the file does not fit the module, as for :func:`load_matching`.
     """
 
     def __call__(self, module: nn.Module) -> None:
@@ -53,8 +53,8 @@ class MatchingPretrainedInit(PretrainedInit):
             module,
             content,
             self.checkpoint,
-            what=f"the {kind} with init_cfg",
-            advice=f"backbone_weights needs a {kind} of MMPretrain, MMDetection or a run of nbseg",
+            what=f"the {kind}",
+            advice=f"backbone_weights needs a {kind} from MMPretrain, MMDetection or nbseg",
             prefix=self.prefix,
         )
         if hasattr(module, "_params_init_info"):
@@ -73,8 +73,8 @@ def load_matching(
 
     At least 90% of the module's tensors must match by name and shape. If the module has a
     ``backbone``, at least 90% of the backbone's tensors and half of all tensors must match, because
-    heads may be new or have another number of classes. The log tells how many tensors keep their
-    initial values.
+    heads may be new or have another number of classes. A file of a deeper network is refused, too.
+    The log tells how many tensors keep their initial values.
 
     Args:
         module: the module to fill; its own hooks for loading may adapt the weights.
@@ -88,7 +88,8 @@ def load_matching(
         The file's tensors, by their names without the prefix.
 
     Raises:
-        StageError: the file has no weights, too few weights fit, or a weight is not finite.
+        StageError: the file has no weights, too few weights match, too many are not in the module,
+            several sets of weights match, or a weight is not finite.
     """
     state = _weights(content, source)
     refuse_non_finite(state, source)
@@ -103,18 +104,19 @@ def load_matching(
     rooms = {_room(name) for name in core or wanted}
     strangers = [name for name in unknown if _room(name) in rooms]
     if not enough or len(strangers) > (1 - ENOUGH) * len(core or wanted):
-        counts = f"{len(wanted) - len(left)} of the model's {len(wanted)} tensors match"
+        matching = len(wanted) - len(left)
+        counts = f"{matching} of the model's {len(wanted)} tensors match by name and shape"
         if strangers:
-            counts += f", {len(strangers)} tensors of the file have no place in the model"
+            counts += f", {len(strangers)} tensors of the file are not in the model"
         raise StageError(
             f"{source} does not fit {what}: {counts}. "
             f"The file has, for example, {_example(state, strangers)}; "
-            f"the model wants {_example(wanted, left)}. {_cause(state, wanted, left)}{advice}"
+            f"the model expects {_example(wanted, left)}. {_cause(state, wanted, left)}{advice}"
         )
     if left:
         print_log(
-            f"{source}: {len(left)} of {len(wanted)} tensors of {what} keep their initial values, "
-            f"such as {_example(wanted, left)}",
+            f"{len(left)} of {len(wanted)} tensors of {what} keep their initial values, because "
+            f"{source} has none of the same name and shape; for example {_example(wanted, left)}",
             logger="current",
             level=logging.WARNING,
         )
@@ -126,8 +128,8 @@ def _weights(content: dict[str, Any], source: str) -> dict[str, Tensor]:
     state = {name: value for name, value in inner.items() if isinstance(value, Tensor)}
     if not state:
         raise StageError(
-            f"{source} has no weights by name; its keys are {list(map(str, inner))[:5]}. Save the "
-            "model's state_dict()"
+            f"{source}: expected tensors by name, found the keys {list(map(str, inner))[:5]}; save "
+            "the model's state_dict()"
         )
     return state
 
@@ -138,7 +140,7 @@ def _countable(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor], source: str) -> str:
-    """Return the prefix without which most of the file's names are names of the module."""
+    """Return the prefix whose removal lets the most tensors match by name and shape."""
     matches = Counter[str]()
     for name, value in state.items():
         for start in [0, *(dot.end() for dot in re.finditer(r"\.", name))]:
@@ -151,8 +153,9 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor], source: st
         return ""
     if len(best) > 1 and most > len(wanted) / 2:
         raise StageError(
-            f"{source} has several models that fit, with the prefixes {', '.join(best)}; choose "
-            f"one with init_cfg.prefix={best[0]!r}, or save one of them alone"
+            f"{source} has several models that match, with the prefixes {', '.join(best)}; choose "
+            f"one: for a backbone set init_cfg.prefix={best[0]!r}, for load_from save one model "
+            "alone"
         )
     return best[0]
 
@@ -200,10 +203,13 @@ def _example(state: dict[str, Tensor], names: Iterable[str]) -> str:
 
 def _cause(state: dict[str, Tensor], wanted: dict[str, Tensor], left: list[str]) -> str:
     if any(f"backbone.{name}" in wanted for name in state):
-        return "The file has only a backbone: give it as backbone_weights=FILE. "
+        return "The file has only a backbone: use it as backbone_weights=FILE. "
     if any(name in state for name in left):
-        return "The names fit, but the shapes do not: the file has another width or depth. "
+        return "The names match, but not the shapes: the file's model has another width or depth. "
     for begin, library in LIBRARIES.items():
         if any(name.startswith(begin) for name in state):
-            return f"The names are {library}: convert it (MMPretrain has tools/model_converters). "
+            return (
+                f"The names are {library}: convert the file (MMPretrain has "
+                "tools/model_converters). "
+            )
     return ""

@@ -25,8 +25,8 @@ def proposal_mask_targets(
 
     Args:
         sampling_results: one per image.
-        batch_gt_instances: one per image, with ``masks``. Give ``CroppedMasks``: MMDetection's
-            mask types are converted on each call.
+        batch_gt_instances: one per image, with ``masks``. Prefer ``CroppedMasks``: each call
+            converts MMDetection's mask types again.
         sizes: side lengths s of the targets.
 
     Returns:

@@ -68,18 +68,22 @@ class SemanticFusion(nn.Module):
 class RefineMaskHead(MultiMaskHead):
     """Predicts masks in four stages, for ``RefineMaskRoIHead``.
 
-    Each stage has half the channels of the previous one. The loss has one entry per stage,
-    ``loss_mask_14`` to ``loss_mask_112``.
+    Each stage has half the channels of the previous one. The loss has one entry per stage, named by
+    the size of its logits: ``loss_mask_14`` to ``loss_mask_112`` for RoI features of 14 x 14.
 
     Args:
         num_convs: number of convolutions before the first stage.
         semantic_channels: channels of the semantic features.
         stage_weights: factor on the loss of each stage.
-        boundary_width: half the width of the boundary region in training, in pixels of the coarser
-            stage, which gives the boundary.
-        test_boundary_width: half the width of the boundary region in prediction.
-        **kwargs: options of ``RLEMaskHead``; ``loss_mask`` is the loss of the first two stages. The
-            later stages always use the cross-entropy.
+        boundary_width: half the width of the boundary region in training. The region surrounds the
+            boundary in the coarser stage, so the unit is that stage's pixel.
+        test_boundary_width: half the width of the boundary region in prediction, in the same unit.
+        **kwargs: options of ``RLEMaskHead`` except ``upsample_cfg``. ``loss_mask`` is the loss of
+            the first two stages. The later stages always use the cross-entropy.
+
+    Raises:
+        ValueError: ``num_convs`` is not positive, ``conv_out_channels`` is less than 24, or there
+            are not four ``stage_weights``.
     """
 
     def __init__(
@@ -210,8 +214,8 @@ def boundary_aware_loss(logits: Tensor, targets: Tensor, region: Tensor) -> Tens
 def refine_boundaries(stages: Sequence[Tensor], width: int) -> Tensor:
     """Combine the stages' soft masks (boundary-aware refinement).
 
-    The combined mask starts as the first stage's mask. Each finer stage then replaces the pixels
-    near the boundary of the combined mask.
+    The combined mask starts as the first stage's mask. For each finer stage, the combined mask is
+    doubled in size, and the finer stage replaces the pixels near its boundary.
 
     Args:
         stages: probabilities (R, s, s); s doubles from stage to stage.

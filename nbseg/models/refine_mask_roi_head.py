@@ -89,7 +89,7 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
         **kwargs: options of ``StandardRoIHead``; ``mask_roi_extractor`` is required.
 
     Raises:
-        ValueError: there is no ``mask_roi_extractor``.
+        ValueError: ``mask_roi_extractor`` is missing.
     """
 
     def __init__(self, semantic_head: ConfigType, **kwargs: Any) -> None:
@@ -114,7 +114,7 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
         bbox_feats: Tensor,
         batch_gt_instances: InstanceList,
     ) -> dict[str, Any]:
-        """Return ``dict(loss_mask=losses)`` with the mask head's losses and ``loss_semantic``."""
+        """Return ``loss_mask``, a dict with the mask head's losses and ``loss_semantic``."""
         rois = bbox2roi([sampling.pos_priors for sampling in sampling_results])
         labels = proposal_labels(sampling_results)
         semantic = self.semantic_head(x[0])
@@ -135,7 +135,7 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
     def _stages(
         self, x: tuple[Tensor, ...], semantic: tuple[Tensor, Tensor], rois: Tensor, labels: Tensor
     ) -> list[Tensor]:
-        """Return the mask head's logits of each stage."""
+        """Return the logits of each stage of the mask head."""
         features, logits = semantic
         # RoIAlign needs features and boxes of one dtype; half precision is too coarse for boxes.
         maps = torch.cat([features, logits.sigmoid()], dim=1).float()

@@ -18,18 +18,18 @@ class RLEMaskHead(FCNMaskHead):
     """Lets ``FCNMaskHead`` predict COCO run lengths instead of bitmaps.
 
     ``test_cfg.rcnn.mask_format`` chooses the format. ``"bitmap"``, the default, gives MMDetection's
-    boolean tensor of full-size masks (N, H, W). ``"rle"`` gives a list of N compressed COCO RLE,
+    boolean tensor of full-size masks (N, H, W). ``"rle"`` gives a list of N compressed COCO RLEs,
     which ``CocoMetric`` and ``InstanceMetric`` also read. MMDetection's other metrics, its
     inferencer and its visualizer need bitmaps.
 
-    Run lengths are computed inside each mask's box, so evaluation never holds a mask of the image's
-    size. They equal the run lengths of the bitmaps that MMDetection pastes on a CPU.
+    The run lengths are computed inside each mask's box, so no mask of the image's size is made.
+    They equal the run lengths of the bitmaps that MMDetection pastes on a CPU.
 
     In training the targets equal ``FCNMaskHead``'s. They are computed on the proposals' device from
     the crops of ``CroppedMasks``, without one full-size mask per proposal.
 
     Raises:
-        ValueError: in prediction, ``mask_format`` is unknown.
+        ValueError: the head predicts and ``mask_format`` is unknown.
     """
 
     def get_targets(
@@ -38,7 +38,7 @@ class RLEMaskHead(FCNMaskHead):
         batch_gt_instances: InstanceList,
         rcnn_train_cfg: ConfigType,
     ) -> Tensor:
-        """Return the targets of all images' R positive proposals, shape (R, s, s), float32.
+        """Return the targets of the R positive proposals of all images, (R, s, s), float32.
 
         Args:
             sampling_results: one per image.

@@ -23,7 +23,7 @@ class SoftMaskRoIHead(StandardRoIHead):
         Args:
             x: feature maps of the batch.
             rois: image and box (i, x0, y0, x1, y1) in pixels of the network's input, shape (N, 5),
-                images in order.
+                sorted by image.
             labels: class of each box, shape (N,), int64.
         """
         raise NotImplementedError
@@ -35,7 +35,7 @@ class SoftMaskRoIHead(StandardRoIHead):
         results_list: InstanceList,
         rescale: bool = False,
     ) -> InstanceList:
-        """Add ``masks`` to the results; the arguments are those of ``StandardRoIHead``."""
+        """Add ``masks`` to the results, like ``StandardRoIHead.predict_mask``."""
         rois = bbox2roi([results.bboxes for results in results_list])
         if len(rois) == 0:
             return super().predict_mask(x, batch_img_metas, results_list, rescale)

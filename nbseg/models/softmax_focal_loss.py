@@ -11,14 +11,14 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class SoftmaxFocalLoss(nn.Module):
-    """Multiplies each box's cross-entropy by ``(1 - p)^gamma``; p is the probability of the true
-    class.
+    """Multiplies each box's cross-entropy by ``(1 - p)^gamma``.
 
-    The formula is eq. 4 of Lin et al., *Focal Loss for Dense Object Detection*, 2017, but p comes
-    from a softmax over C classes and background instead of a sigmoid. The loss replaces
-    ``CrossEntropyLoss`` as the ``loss_cls`` of MMDetection's box heads. These heads predict with a
-    softmax, so MMDetection's ``FocalLoss`` does not fit: it has one sigmoid per class and none for
-    the background. The paper's rows marked § use this loss. With ``gamma`` 0 the loss equals the
+    Here p is the predicted probability of the true class. The formula is eq. 4 of Lin et al.,
+    *Focal Loss for Dense Object Detection*, 2017, but p comes from a softmax over C classes and
+    background instead of a sigmoid. The loss replaces ``CrossEntropyLoss`` as the ``loss_cls`` of
+    MMDetection's box heads. These heads predict with a softmax, so MMDetection's ``FocalLoss`` does
+    not fit: it has one sigmoid per class and none for the background. In the tables of the Noisy
+    Boundaries paper, the rows marked § use this loss. With ``gamma`` 0 the loss equals the
     cross-entropy.
 
     Args:
@@ -48,13 +48,13 @@ class SoftmaxFocalLoss(nn.Module):
         avg_factor: float | None = None,
         reduction_override: str | None = None,
     ) -> Tensor:
-        """Return the loss, computed in float32 or better: a scalar, or (N,) without reduction.
+        """Return the loss, computed in float32 or better: a scalar, or (N,) for ``"none"``.
 
         Args:
             cls_score: logits, shape (N, C + 1).
             label: class of each box, shape (N,), int64; C is the background.
             weight: factor on each box's loss, shape (N,).
-            avg_factor: number by which the mean divides the sum; default N.
+            avg_factor: divisor of the summed loss if ``reduction`` is ``"mean"``; default N.
             reduction_override: replaces ``reduction`` in this call.
         """
         logits = at_least_float32(cls_score)

@@ -88,7 +88,7 @@ def test_weights_to_start_from_are_compared(finished, tiny, tmp_path):
     check_weights([task(tiny, finished, "student", made)])
     backbone = {"_delete_": True, "type": "ResNet", "depth": 18, "base_channels": 8}
     backbone |= {"stem_channels": 8, "init_cfg": {"type": "Pretrained", "checkpoint": file}}
-    with pytest.raises(StageError, match="changed.pth does not fit the ResNet with init_cfg: 0 of"):
+    with pytest.raises(StageError, match="changed.pth does not fit the ResNet: 0 of"):
         check_weights([task(tiny, finished, "control", {"model.backbone": backbone})])
 
 

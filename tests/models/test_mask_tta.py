@@ -223,7 +223,7 @@ def test_roi_heads_that_predict_masks_in_another_way_are_refused(roi_head):
 def test_detectors_without_masks_are_refused():
     detector = KnownDetector({})
     del detector.roi_head.mask_head
-    with pytest.raises(TypeError, match="RoI head predicts masks"):
+    with pytest.raises(TypeError, match="found KnownBoxes without a mask head in Known"):
         MaskTTAModel(module=detector, tta_cfg=TTA_CFG)
     detector.roi_head = None
     with pytest.raises(TypeError, match="found NoneType in KnownDetector"):

@@ -71,16 +71,19 @@ TIMM = {"conv_stem.weight": torch.ones(32, 3, 3, 3), "bn1.weight": torch.ones(32
     [
         (
             TORCHVISION,
-            r"weights.pth does not fit the MobileNetV2 with init_cfg: 0 of the model's 260 tensors "
-            r"match. The file has, for example, features.0.0.weight \(32, 3, 3, 3\); the model "
-            r"wants conv1.conv.weight \(32, 3, 3, 3\). The names are torchvision's: convert it "
-            r"\(MMPretrain has tools/model_converters\). "
-            "backbone_weights needs a MobileNetV2 of MMPretrain, MMDetection or a run of nbseg",
+            r"weights.pth does not fit the MobileNetV2: 0 of the model's 260 tensors match by name "
+            r"and shape. The file has, for example, features.0.0.weight \(32, 3, 3, 3\); the model "
+            r"expects conv1.conv.weight \(32, 3, 3, 3\). The names are torchvision's: convert the "
+            r"file \(MMPretrain has tools/model_converters\). "
+            "backbone_weights needs a MobileNetV2 from MMPretrain, MMDetection or nbseg",
         ),
         ({"state_dict": TIMM}, "0 of the model's 260 .*The names are timm's"),
         ({"model": {"backbone.bottom_up.stem.w": torch.ones(1)}}, "names are Detectron2's"),
-        ({"epoch": 3, "args": {}}, r"has no weights by name; its keys are \['epoch', 'args'\]"),
-        ({"state_dict": {}}, "has no weights by name"),
+        (
+            {"epoch": 3, "args": {}},
+            r"expected tensors by name, found the keys \['epoch', 'args'\]",
+        ),
+        ({"state_dict": {}}, r"expected tensors by name, found the keys \[\]"),
     ],
 )
 def test_the_weights_of_another_library_are_refused(tmp_path, content, message):
@@ -92,8 +95,8 @@ def test_the_weights_of_another_library_are_refused(tmp_path, content, message):
     ("file", "message"),
     [
         (resnet(channels=16), "20 of .*|0 of .*tensors match.*another width or depth"),
-        (resnet(34), "100 of the model's 100 .* match, .* tensors of the file have no place"),
-        (resnet(50), "another width or depth|have no place"),
+        (resnet(34), "100 of the model's 100 .* match .*, .* tensors of the file are not in the"),
+        (resnet(50), "another width or depth|are not in the model"),
         (MobileNetV2(), "0 of the model's 100 tensors match"),
     ],
 )
@@ -104,7 +107,7 @@ def test_another_architecture_is_refused(tmp_path, file, message):
 
 def test_a_shallower_backbone_is_refused(tmp_path):
     state = resnet(18).state_dict()
-    message = "100 of the model's 180 tensors match.*the model wants layer1.2.conv1.weight"
+    message = "100 of the model's 180 tensors match.*the model expects layer1.2.conv1.weight"
     with pytest.raises(StageError, match=message):
         started_from(tmp_path / "weights.pth", state, lambda **init: resnet(34, **init))
 
@@ -130,8 +133,10 @@ def test_a_few_new_tensors_are_named(tmp_path, log):
     state = resnet().state_dict()
     new = state.pop("layer2.1.conv1.weight")
     started_from(tmp_path / "weights.pth", state)
-    text = "1 of 100 tensors of the ResNet with init_cfg keep their initial values, such as "
-    assert f"{text}layer2.1.conv1.weight {tuple(new.shape)}" in log.text
+    file = tmp_path / "weights.pth"
+    text = f"1 of 100 tensors of the ResNet keep their initial values, because {file} has none of "
+    text += f"the same name and shape; for example layer2.1.conv1.weight {tuple(new.shape)}"
+    assert text in log.text
 
 
 class Detector(nn.Module):
@@ -152,8 +157,8 @@ def test_a_detector_of_other_classes_keeps_its_own_head(log):
     assert set(named) == set(trained.state_dict())
     assert torch.equal(detector.backbone.conv1.weight, trained.backbone.conv1.weight)
     assert torch.equal(detector.head.weight, before)
-    text = "2 of 102 tensors of the model keep their initial values, such as head.weight"
-    assert text in log.text
+    text = "2 of 102 tensors of the model keep their initial values, because file.pth has none of "
+    assert f"{text}the same name and shape; for example head.weight" in log.text
 
 
 @pytest.mark.parametrize(
@@ -161,9 +166,9 @@ def test_a_detector_of_other_classes_keeps_its_own_head(log):
     [
         (
             resnet().state_dict(),
-            "The file has only a backbone: give it as backbone_weights=FILE. the",
+            "The file has only a backbone: use it as backbone_weights=FILE. the",
         ),
-        (Detector(depth=34).state_dict(), "102 of .*102 .* match, .* have no place in the model"),
+        (Detector(depth=34).state_dict(), "102 of .*102 .* match .*, .* are not in the model"),
         (MobileNetV2().state_dict(), "0 of the model's 102 tensors match.*the advice"),
     ],
 )
