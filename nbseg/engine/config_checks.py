@@ -1,5 +1,6 @@
 """Refuse keys of a config that have no effect, and values of a wrong type or range."""
 
+from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
 from inspect import signature
@@ -28,8 +29,8 @@ SETTINGS = {
 def check_config(config: Config, settings: Config) -> None:
     """Refuse unknown keys in the sections of a config, and thresholds that are out of range.
 
-    A key of ``label``, ``split`` and ``report`` must be one of their settings. A key of another
-    section is refused if it is unknown, but resembles a key that the config reads.
+    The sections ``label``, ``split`` and ``report`` may only have their own settings as keys. In
+    the other sections, an unknown key is refused if it resembles a known key.
 
     Args:
         config: the user's config.
@@ -37,18 +38,21 @@ def check_config(config: Config, settings: Config) -> None:
 
     Raises:
         ValueError: a key is unknown (the message names the possible keys), ``classes`` is not a
-            list of different names, a threshold is not between 0 and 1, or the config has a runner
+            list of distinct names, a threshold is not between 0 and 1, or the config has a runner
             or a model wrapper that cannot run the stages.
     """
     content = config.to_dict()
     classes = content.get("classes", [])
-    if isinstance(classes, str) or len(set(map(str, classes))) != len(classes):
-        raise ValueError(f"classes must be a list of different names, found {classes!r}")
+    if isinstance(classes, str):
+        raise ValueError(f"classes must be a list of names, found the string {classes!r}")
+    for name, count in Counter(map(str, classes)).items():
+        if count > 1:
+            raise ValueError(f"classes must be distinct names, but {name!r} occurs {count} times")
     for section, allowed in SETTINGS.items():
         unknown = sorted(set(content.get(section) or {}) - allowed)
         if unknown:
             raise ValueError(
-                f"the section {section} has the unknown key {unknown[0]!r}; its keys are "
+                f"the section {section} has the unknown key {unknown[0]!r}; possible keys are "
                 f"{', '.join(sorted(allowed))}"
             )
     for section in (content, *(content.get(name) or {} for name in OVERRIDING)):
@@ -65,10 +69,10 @@ def check_config(config: Config, settings: Config) -> None:
 
 
 def check_stage(stage: str, plain: Config) -> None:
-    """Refuse lengths, batch sizes and worker counts of a stage that are not whole numbers.
+    """Refuse a training length, batch size or number of workers that cannot work.
 
     Raises:
-        ValueError: a value has a wrong type or is too small, and the message names its key; or a
+        ValueError: a value is not a whole number or is too small (the message names its key), or a
             batch would have no labeled or no pseudo-labeled image.
     """
     values = {"train_cfg.max_iters": ((plain.get("train_cfg") or {}).get("max_iters", 1), 1)}
@@ -77,10 +81,10 @@ def check_stage(stage: str, plain: Config) -> None:
             values[f"{loader}.{key}"] = ((plain.get(loader) or {}).get(key, default), least)
     for key, (value, least) in values.items():
         if type(value) is not int or value < least:
+            source = "iterations" if key.endswith("max_iters") else key.split(".")[1]
             raise ValueError(
                 f"stage {stage}: {key} must be a whole number of at least {least}, found "
-                f"{value!r}; correct {key}, or the key iterations, batch_size or num_workers, "
-                "from which it is derived"
+                f"{value!r}; correct it, or the key {source} if {key} refers to that key"
             )
     check_batches(stage, plain)
 
@@ -113,7 +117,7 @@ def _check_runner(keys: Mapping[str, Any]) -> None:
     if "strategy" in keys or keys.get("runner_type", "Runner") != "Runner":
         key = "strategy" if "strategy" in keys else "runner_type"
         raise ValueError(
-            f"the config has {key} = {keys[key]!r}, for MMEngine's FlexibleRunner, but {advice}"
+            f"the config has {key} = {keys[key]!r} for MMEngine's FlexibleRunner, but {advice}"
         )
     wrapper = (keys.get("model_wrapper_cfg") or {}).get("type", "MMDistributedDataParallel")
     found = MODEL_WRAPPERS.get(wrapper) if isinstance(wrapper, str) else wrapper

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the data sets inside concatenations and repetitions."""
+    """Yield the innermost data set configs: those inside wrappers such as ``ConcatDataset``."""
     inner = [dataset.get("dataset"), *(dataset.get("datasets") or ())]
     if not any(inner):
         yield dataset
@@ -24,6 +24,6 @@ def annotation_files(dataset: dict[str, Any]) -> list[Path]:
 
 
 def image_folder(leaf: dict[str, Any]) -> Path:
-    """Return the folder of the images of a data set that wraps no other."""
+    """Return the image folder of an innermost data set config (see :func:`leaves`)."""
     prefix: dict[str, str] = leaf.get("data_prefix") or {}
     return Path(leaf.get("data_root") or "") / prefix.get("img", "")

@@ -1,4 +1,4 @@
-"""Make a resumed training end with the same bits as a training without an interruption."""
+"""Make a resumed training end with the same weights, bit for bit, as an uninterrupted one."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ class ExactResumeHook(DistSamplerSeedHook):
     priority = "VERY_HIGH"
 
     def before_train(self, runner: Runner) -> None:
-        """Seed the samples of the training's data loader."""
+        """Seed the samples of the training data loader."""
         loader = runner.train_dataloader
         size = loader.batch_sampler.batch_size
         # The loader's iterator starts with the batch of the current iteration. It starts in each
@@ -47,7 +47,7 @@ class ExactResumeHook(DistSamplerSeedHook):
         torch.manual_seed(seed)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Add the gradients that no step of the optimizer has used yet, by parameter."""
+        """Add to the checkpoint the gradients that no optimizer step has used, by parameter."""
         gradients = {
             name: parameter.grad.cpu()
             for name, parameter in _model(runner).named_parameters()
@@ -64,13 +64,13 @@ class ExactResumeHook(DistSamplerSeedHook):
                 parameter.grad = gradients[name].to(parameter)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Record the iteration of this validation for the next checkpoints."""
+        """Record in later checkpoints that this iteration has been validated."""
         runner.message_hub.update_info("validated_iter", runner.iter)
 
 
 @HOOKS.register_module()
 class ResumedValidationHook(Hook):
-    """Repeats a validation during which the training was killed, when the training is resumed.
+    """Runs a validation that a killed training did not finish, when the training is resumed.
 
     MMEngine writes an iteration's checkpoint before the iteration's validation. A training that is
     resumed from this checkpoint continues with the next iteration. Without this hook, the score of
@@ -82,7 +82,7 @@ class ResumedValidationHook(Hook):
     priority = "LOWEST"
 
     def before_train(self, runner: Runner) -> None:
-        """Validate a resumed training if the last finished iteration ends with a validation."""
+        """Validate a resumed training if its last iteration or epoch lacks its validation."""
         loop = runner.train_loop
         epochs = isinstance(loop, EpochBasedTrainLoop)
         done, end = (loop.epoch, loop.max_epochs) if epochs else (loop.iter, loop.max_iters)

@@ -25,7 +25,7 @@ IRRELEVANT_PARTS = {
     "feature_budget",
     "images_per_part",
 }
-MISSING = "(absent)"
+MISSING = object()
 # Inputs that may gain and lose images: the stage then continues and keeps its predictions.
 GROWING = "unlabeled images"
 
@@ -56,13 +56,13 @@ class Manifest:
         recorded = self.content.get("keys", {})
         keys = json.loads(json.dumps(keys, default=str))
         return [
-            f"{key}: was {recorded.get(key, MISSING)!r}, is {keys.get(key, MISSING)!r}"
+            f"{key}: was {_shown(key, recorded)}, is {_shown(key, keys)}"
             for key in sorted(recorded.keys() | keys.keys())
             if recorded.get(key, MISSING) != keys.get(key, MISSING)
         ]
 
     def changed_inputs(self, inputs: dict[str, Path]) -> list[str]:
-        """Return the names and paths of the inputs that changed since the stage read them."""
+        """Return the names and paths of the inputs that have changed since the stage started."""
         recorded = self.content.get("inputs", {})
         return [
             f"{name} ({path})"
@@ -71,18 +71,18 @@ class Manifest:
         ]
 
     def has_other_images(self, inputs: dict[str, Path]) -> bool:
-        """Return whether an input that may gain and lose images has changed."""
+        """Return whether the unlabeled images have changed, which is allowed."""
         return any(change.startswith(GROWING) for change in self.changed_inputs(inputs))
 
     def refuse_changes(
         self, keys: dict[str, Any] | None = None, inputs: dict[str, Path] | None = None
     ) -> None:
-        """Refuse a stage that was run with other settings or files.
+        """Refuse to keep or continue a stage that was run with other settings or files.
 
         Args:
             keys: current settings; None skips their check.
-            inputs: current input files, by name; None skips their check. Inputs that may gain and
-                lose images are not checked.
+            inputs: current input files, by name; None skips their check. The unlabeled images are
+                not checked, because they may change.
 
         Raises:
             StageError: settings or files changed; the message names the changes and what to do.
@@ -93,7 +93,7 @@ class Manifest:
             stage = self.content["stage"]
             more = f" (and {len(changes) - 5} more)" if len(changes) > 5 else ""
             raise StageError(
-                f"stage {stage} in {self.path.parent} was created with different settings or "
+                f"stage {stage} in {self.path.parent} was run with different settings or "
                 f"files: {'; '.join(changes[:5])}{more}. Re-run it (--redo {stage}, or delete "
                 f"{self.path}), or choose another --work-dir"
             )
@@ -129,8 +129,12 @@ class Manifest:
         write_json(self.path, self.content, indent=1)
 
 
+def _shown(key: str, values: dict[str, Any]) -> str:
+    return repr(values[key]) if key in values else "not set"
+
+
 def _fingerprint(path: Path) -> str:
-    """Return the hash of a file's content, or of the names of a folder's images."""
+    """Return the hash of a file's content, or of the image names in a folder."""
     if path.is_dir():
         return hashlib.sha256("\n".join(image_names(path)).encode()).hexdigest()
     return file_hash(path)
@@ -139,9 +143,10 @@ def _fingerprint(path: Path) -> str:
 def relevant_keys(
     content: Config | dict[str, Any], keys: Sequence[str], work_dir: Path
 ) -> dict[str, Any]:
-    """Return a config's values below ``keys``, by dotted path.
+    """Return the values below ``keys`` of a config, by dotted path.
 
-    Values have ``{work_dir}`` in place of the work directory, so that a moved run still matches.
+    Keys that do not change a stage's result are left out. In paths, ``{work_dir}`` replaces the
+    work directory, so that a run that was moved still matches.
     """
     flat: dict[str, Any] = {}
     inside_work_dir = re.compile(rf"^{re.escape(str(work_dir))}(?=/|$)")

@@ -32,7 +32,8 @@ class Iteration:
     Attributes:
         number: number of the iteration, from 1.
         losses: names of the losses.
-        values: values of the losses on the CPU, shape (len(losses),), valid after ``copied``.
+        values: means of the losses on the CPU, float32 of shape (len(losses),), valid after
+            ``copied``.
         copied: CUDA event at the end of the copy; None if the losses were on the CPU.
         batch: the batch from the data loader.
     """
@@ -46,10 +47,10 @@ class Iteration:
 
 @HOOKS.register_module()
 class NonFiniteLossHook(Hook):
-    """Stops the training at the first loss that is NaN or infinite, in every process.
+    """Stops the training when a loss in any process is NaN or infinite.
 
-    The batch is saved in the work directory as plain data: inputs, targets and losses. On a GPU
-    the values are copied without waiting for them and are checked after the next iteration, so that
+    The batch is saved in the stage's folder as plain data: inputs, targets and losses. On a GPU,
+    the losses are copied without waiting for them and are checked after the next iteration, so that
     the GPU need not be synchronized. A checkpoint is written only after the losses of its iteration
     are checked, and only if all weights are finite.
     """
@@ -78,7 +79,7 @@ class NonFiniteLossHook(Hook):
             self._check_losses(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Check the losses so far, and the weights.
+        """Check the losses of the last iteration, and the weights to be saved.
 
         Raises:
             StageError: a loss or a weight is not finite.
@@ -128,7 +129,10 @@ def _copy_to_host(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
 
 
 def as_data(value: Any) -> Any:
-    """Return a batch as tensors, numbers and strings, which ``weights_only=True`` loads."""
+    """Convert a batch to plain data, which ``torch.load(..., weights_only=True)`` can read.
+
+    Plain data are tensors, numbers, strings and None, in lists and dictionaries.
+    """
     if isinstance(value, BaseDataElement):
         return {key: as_data(part) for key, part in value.all_items()}
     if isinstance(value, dict):

@@ -35,15 +35,15 @@ class Pipeline:
         config: the user's config, with sections (``nbseg.config.sections``).
         work_dir: folder of the whole run.
         stages: names of the stages to run; they run in the order of ``STAGES``.
-        resume: ``"auto"`` continues an interrupted stage from its last checkpoint; a path continues
-            the first training from that checkpoint; None restarts the stage from zero.
+        resume: ``"auto"`` continues interrupted stages from their last checkpoints; a path makes
+            the first training continue from that checkpoint; None restarts stages from zero.
         redo: finished stages to run again; the stages that depend on them run again too.
-        launcher: name of MMEngine's launcher.
+        launcher: ``"none"``, ``"pytorch"`` or ``"slurm"``.
         amp: train with mixed precision.
         auto_scale_lr: scale the learning rate with the batch size.
 
     Raises:
-        ValueError: a key of a finished stage changed, a stage is unknown, or the config is wrong.
+        ValueError: the config is wrong, a stage is unknown, or settings of a kept stage changed.
     """
 
     def __init__(
@@ -92,10 +92,10 @@ class Pipeline:
                 self._manifest(name).refuse_changes(inputs=STAGES[name].inputs(self._task(name)))
 
     def prepare(self) -> list[str]:
-        """Check configs and data before any stage starts, and return the plan as lines of text.
+        """Check configs, data and weights before any stage starts; return a plan and warnings.
 
         Raises:
-            StageError: a stage would fail or go wrong; the message names the file.
+            StageError, FileNotFoundError: a stage would fail, give wrong results or lack a file.
         """
         # Before the processes are connected, each of them believes that it has rank 0.
         init_processes(self.launcher, self.config)
@@ -104,7 +104,7 @@ class Pipeline:
         barrier()
         tasks = [self._task(name) for name in self.stages if not self._up_to_date(name)]
         starting = {task.stage for task in tasks}
-        plan = [f"[{n}] {'would start' if n in starting else 'is kept'}" for n in self.stages]
+        plan = [f"[{n}] {'would start' if n in starting else 'is finished'}" for n in self.stages]
         if is_main_process():
             self.check_inputs()
             refuse_outdated(self.stages, starting)
@@ -156,7 +156,7 @@ class Pipeline:
         return self._manifest(name).finished and name not in self.redo
 
     def _continues(self, name: str) -> bool:
-        """Return whether the stage keeps its files when it starts, also again for other images."""
+        """Return whether the stage, if it starts, continues from the files of an earlier start."""
         manifest = self._manifest(name)
         interrupted = manifest.started and (self.resume or manifest.finished)
         return bool(interrupted and STAGES[name].resumes and name not in self.redo)

@@ -1,4 +1,4 @@
-"""Connect the processes of a run, on GPUs or CPUs, and print the failure of all of them once."""
+"""Connect the processes of a run, on GPUs or CPUs, and print an error of all of them only once."""
 
 import os
 import time
@@ -41,10 +41,10 @@ def add_launcher_options(parser: ArgumentParser) -> None:
 
 
 def init_processes(launcher: str, config: Config) -> None:
-    """Connect this process with the run's other processes; without GPUs, they communicate by gloo.
+    """Connect this process with the run's other processes; without GPUs, by gloo.
 
     Args:
-        launcher: name of MMEngine's launcher; nothing happens for ``"none"``.
+        launcher: ``"pytorch"`` or ``"slurm"``; ``"none"`` does nothing.
         config: config whose ``env_cfg.dist_cfg`` has the ``backend`` and the ``timeout``, the
             time in seconds that processes wait for one another.
 
@@ -66,8 +66,8 @@ def init_processes(launcher: str, config: Config) -> None:
         devices = torch.cuda.device_count()
         if get_device() == "cuda" and int(local_rank) >= devices:
             raise StageError(
-                f"every process needs its own GPU, but torch finds {devices} GPU(s) for process "
-                f"{int(local_rank) + 1} of this machine; start at most {devices} per machine"
+                f"process {int(local_rank) + 1} of this machine has no GPU of its own, because "
+                f"torch finds only {devices} GPU(s); start at most {devices} process(es) here"
             )
         init_dist(launcher, **settings)
         return
@@ -82,7 +82,7 @@ def init_processes(launcher: str, config: Config) -> None:
 
 
 def distribute(plain: Config, launcher: str) -> None:
-    """Set the launcher in a plain config, in place; without GPUs, also wrap the model for CPUs."""
+    """Set the launcher in a plain config, in place; without GPUs, also set a wrapper for CPUs."""
     plain.launcher = launcher
     if launcher == "none" or get_device() != "cpu":
         return
@@ -97,12 +97,12 @@ def distribute(plain: Config, launcher: str) -> None:
 
 @contextmanager
 def failing_as_one(launcher: str) -> Iterator[None]:
-    """Print a failure of all processes once, from the main process.
+    """Print an error that all processes raise only once, from the main process.
 
-    The other processes wait before they raise the error. If the main process fails, too, its
-    launcher ends them while they wait, so that only the main process prints the error. If one other
-    process fails alone, it prints its error after the wait. The wait has a fixed length and needs
-    no communication, so it cannot hang.
+    The other processes wait for ten seconds before they raise the error. If the main process fails,
+    too, its launcher ends them while they wait, so that only the main process prints the error. If
+    one other process fails alone, it prints its error after the wait. The wait has a fixed length
+    and needs no communication, so it cannot hang.
     """
     try:
         yield

@@ -75,7 +75,7 @@ def test_the_same_keys_are_no_change(manifest):
         ),
         ({"model.heads.1.a": 3}, "model.heads.1.a: was 2, is 3"),
         ({"model.sizes": (1, 3)}, "model.sizes: was [1, 2], is [1, 3]"),
-        ({"model.new": None}, "model.new: was '(absent)', is None"),
+        ({"model.new": None}, "model.new: was not set, is None"),
         ({"param_scheduler.0.end": 60}, "param_scheduler.0.end: was 50, is 60"),
         ({"load_from": None}, "load_from: was '{work_dir}/teacher/teacher.pth', is None"),
     ],
@@ -89,8 +89,8 @@ def test_removed_keys_are_named(manifest):
     del without.model["heads"]
     changes = reread(manifest).changes(relevant_keys(without, KEYS, Path("/runs/a")))
     assert changes == [
-        "model.heads.0.a: was 1, is '(absent)'",
-        "model.heads.1.a: was 2, is '(absent)'",
+        "model.heads.0.a: was 1, is not set",
+        "model.heads.1.a: was 2, is not set",
     ]
 
 

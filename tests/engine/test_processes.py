@@ -79,8 +79,8 @@ def test_a_process_without_a_gpu_of_its_own_is_refused(
     launched(launcher, local_rank)
     with pytest.raises(
         StageError,
-        match=rf"finds {devices} GPU\(s\) for process {local_rank + 1} of this machine; start at "
-        rf"most {devices}",
+        match=rf"process {local_rank + 1} of this machine has no GPU of its own, because torch "
+        rf"finds only {devices} GPU\(s\); start at most {devices} process",
     ):
         processes.init_processes(launcher, Config())
     assert not joined

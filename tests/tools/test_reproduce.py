@@ -162,7 +162,7 @@ def test_students_of_an_older_teacher_are_excluded(reproduce, work_dir, capsys):
     assert reproduce(*options(5, work_dir), "--rows", "baseline") == 2
     printed = capsys.readouterr()
     assert (
-        f"stage predict in {teacher.parent}/pseudo_labels was created with different settings"
+        f"stage predict in {teacher.parent}/pseudo_labels was run with different settings"
         in printed.err
     )
     assert "teacher checkpoint" in printed.err and "| baseline" not in printed.out
