@@ -40,14 +40,14 @@ def resolve(
             section or key of an earlier version of nbseg.
     """
     _refuse_renamed(config)
-    original = config.to_dict()
-    merged = Config(original)
-    for section in sections:
-        overrides = dict(original.get(section) or {})
-        for file in FILES:
-            overrides.pop(file, None)
-        merged.merge_from_dict(overrides)
-    content = _without_delete_keys(merged.to_dict())
+    content = config.to_dict()
+    overrides = [dict(content.get(section) or {}) for section in sections]
+    if any(overrides):
+        merged = Config(content)
+        for override in overrides:
+            merged.merge_from_dict({k: v for k, v in override.items() if k not in FILES})
+        content = merged.to_dict()
+    content = _without_delete_keys(content)
     chosen = {key: value for key, value in content.items() if key in keys}
     return Config(replace_names(chosen, {**content, **names}))
 

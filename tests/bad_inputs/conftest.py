@@ -1,16 +1,14 @@
 """A good tiny set, and the tools that refuse what is bad, in this process."""
 
-import contextlib
 import io
 import json
-import runpy
 import shutil
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
+from tool_runs import run_tool
 
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 
@@ -67,18 +65,8 @@ def root(good_set, tmp_path, monkeypatch):
 
 def _run(script, arguments):
     """Run a tool; return its exit status and what it says on both streams."""
-    said, before = io.StringIO(), sys.argv
-    sys.argv = [str(script), *map(str, arguments)]
-    status = 0
-    try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            runpy.run_path(str(script), run_name="__main__")
-    except SystemExit as leaving:
-        if isinstance(leaving.code, str):
-            said.write(leaving.code)
-        status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    finally:
-        sys.argv = before
+    said = io.StringIO()
+    status = run_tool(script, arguments, said, said)
     return SimpleNamespace(status=status, says=said.getvalue())
 
 

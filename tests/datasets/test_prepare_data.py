@@ -1,25 +1,31 @@
 """The command line of tools/prepare_data.py."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 from official_trees import write_bdd100k, write_cityscapes, write_coco
+from tool_runs import run_tool
 
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"
 
 
-def _run(*arguments, cwd=None):
-    command = [sys.executable, str(TOOL), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+def _run(*arguments):
+    stdout, stderr = io.StringIO(), io.StringIO()
+    status = run_tool(TOOL, arguments, stdout, stderr)
+    return SimpleNamespace(returncode=status, stdout=stdout.getvalue(), stderr=stderr.getvalue())
 
 
 def test_shapes_then_splits(tmp_path):
     out = tmp_path / "shapes"
     options = ("--out", out, "--size", 64, "--train", 20, "--val", 2, "--seed", 1)
-    made = _run("shapes", *options)
+    # In a process of its own, as users run the tool.
+    command = [sys.executable, TOOL, "shapes", *options]
+    made = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     assert "20/20 images" in made.stderr
     assert "already there" in _run("shapes", *options).stdout
@@ -85,14 +91,15 @@ def test_official_sets(tmp_path):
     assert "Traceback" not in wrong.stderr
 
 
-def test_a_folder_lists_its_images_alone(tmp_path):
+def test_a_folder_lists_its_images_alone(tmp_path, monkeypatch):
     """Also from within the folder, and with the json in it."""
     folder = tmp_path / "photos" / "inner"
     folder.mkdir(parents=True)
     cv2.imwrite(str(folder / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.chdir(folder)
     for options in ((), ("--out", folder / "list.json")):
         for _ in range(2):
-            made = _run("folder", ".", *options, cwd=folder)
+            made = _run("folder", ".", *options)
             assert made.returncode == 0, made.stderr
     assert (folder.parent / "inner.json").is_file()
     assert (folder.parent / "inner.samples.jpg").is_file()
