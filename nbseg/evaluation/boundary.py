@@ -20,18 +20,18 @@ KERNEL = np.ones((3, 3), np.uint8)
 
 
 class BoundaryEvaluation(COCOeval_faster):
-    """Runs COCO's evaluation with min(mask IoU, boundary IoU) instead of IoU.
+    """Runs COCO's evaluation with min(mask IoU, boundary IoU) in place of the mask IoU.
 
-    The ``boundary`` mode of faster-coco-eval has two faults. It rounds a dilation that ends in .5
-    down, while the published code rounds half to even. It also erodes incorrectly in images that
-    are at most twice as high as the dilation. Therefore ``boundary_rles`` computes the boundaries
-    here, and faster-coco-eval does the rest. Crowds are compared by mask IoU alone, as in the
-    published code.
+    The ``boundary`` mode of faster-coco-eval has two faults. It rounds a boundary width that ends
+    in .5 down, while the published code rounds half to even. It also erodes incorrectly if the
+    image's height is at most twice the boundary width. Therefore ``boundary_rles`` computes the
+    boundaries here, and faster-coco-eval does the rest. Crowds are compared by mask IoU alone, as
+    in the published code.
 
     Args:
         truth: ground truth with masks.
         predictions: result of ``truth.loadRes``.
-        dilation_ratio: dilation as a fraction of the image diagonal.
+        dilation_ratio: boundary width as a fraction of the image diagonal.
         **kwargs: arguments of ``COCOeval_faster``.
     """
 
@@ -70,20 +70,20 @@ class BoundaryEvaluation(COCOeval_faster):
 
 
 def boundary_width(height: int, width: int, dilation_ratio: float = 0.02) -> int:
-    """Return the dilation d in pixels, which is a fraction of the image diagonal and at least 1.
+    """Return the boundary width in pixels: ``dilation_ratio`` times the image diagonal, rounded.
 
-    A dilation halfway between two integers is rounded to the even one. The ratio is 0.02 for COCO
-    and 0.005 for Cityscapes.
+    The width is at least 1. A value halfway between two integers is rounded to the even one. The
+    published ratios are 0.02 for COCO and 0.005 for Cityscapes.
     """
     return max(1, round(dilation_ratio * math.sqrt(height**2 + width**2)))
 
 
 def check_dilation_ratio(dilation_ratio: float) -> None:
-    """Raise a ValueError unless the ratio is between 0 and 1."""
+    """Raise a ValueError unless 0 < ``dilation_ratio`` < 1."""
     if not 0 < dilation_ratio < 1:
         raise ValueError(
-            "boundary_dilation_ratio must be between 0 and 1 (0.02 for COCO, 0.005 for "
-            f"Cityscapes), found {dilation_ratio}"
+            "boundary_dilation_ratio must be greater than 0 and less than 1 (0.02 for COCO, 0.005 "
+            f"for Cityscapes), found {dilation_ratio}"
         )
 
 
@@ -95,20 +95,21 @@ def boundary_rles(
 ) -> list[RLE]:
     """Return the boundary regions of one image's masks.
 
-    The mask is eroded d times with a 3 x 3 kernel. The boundary consists of the pixels that the
-    erosion removes. Everything outside the image is background.
+    Each mask is eroded ``boundary_width(height, width, dilation_ratio)`` times with a 3 x 3 kernel.
+    The boundary consists of the pixels that the erosion removes. Everything outside the image is
+    background.
 
     Args:
-        segmentations: run-length encodings or polygons of COCO annotations.
-        height: height of the image.
-        width: width of the image.
-        dilation_ratio: dilation as a fraction of the image diagonal.
+        segmentations: RLEs or polygons of COCO annotations.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        dilation_ratio: boundary width as a fraction of the image diagonal.
 
     Returns:
-        Compressed COCO run-length encodings, whose ``counts`` are bytes.
+        Compressed RLEs, whose ``counts`` are bytes, in the order of the masks.
 
     Raises:
-        ValueError: a run-length encoding has another size than the image.
+        ValueError: an RLE is invalid, or its size is not (height, width).
     """
     masks = CroppedMasks.from_segmentations(segmentations, height, width)
     dilation = boundary_width(height, width, dilation_ratio)
@@ -119,9 +120,14 @@ def boundary_rles(
 
 
 def boundary_of_crop(crop: Mask, dilation: int) -> Mask:
-    """Return the boundary of a mask, shape (h, w), uint8 of 0 and 1.
+    """Return the boundary of a mask that is given as a crop.
 
-    The mask is given as a crop; it must be 0 everywhere else in the image.
+    Args:
+        crop: part of the mask that contains all its foreground, uint8 of 0 and 1, shape (h, w).
+        dilation: boundary width in pixels.
+
+    Returns:
+        The boundary in the same crop, uint8 of 0 and 1, shape (h, w).
     """
     if min(crop.shape) <= 2 * dilation:
         return crop  # the erosion removes the whole mask

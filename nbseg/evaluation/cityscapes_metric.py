@@ -37,11 +37,12 @@ class CityscapesInstanceMetric(BaseMetric):
 
     The protocol differs from COCO's:
 
-    - The ground truth is the ``*_gtFine_instanceIds.png``, where a pixel has at most one instance.
-    - Groups, void and instances of less than 100 pixels are ignored regions. An unmatched
-    prediction is ignored if ignored regions cover a larger fraction of its area than the IoU
-    threshold.
-    - Any number of predictions per image counts.
+    - The ground truth is the ``*_gtFine_instanceIds.png``, where a pixel belongs to at most one
+      instance.
+    - Groups, void and instances of fewer than 100 pixels are ignored regions. An unmatched
+      prediction is ignored if ignored regions cover a larger fraction of its area than the IoU
+      threshold.
+    - All predictions of an image count, not only those with the highest scores.
     - Precision is not interpolated.
 
     For boundary AP the IoU is min(mask IoU, boundary IoU). Ignored predictions are the same as for
@@ -54,20 +55,20 @@ class CityscapesInstanceMetric(BaseMetric):
         ann_dir: folder with ``CITY/CITY_SEQUENCE_FRAME_gtFine_instanceIds.png``, such as
             ``gtFine/val``. Images must be named ``CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png``.
         metric: ``segm``, ``boundary`` or both.
-        boundary_dilation_ratio: width of the boundary as a fraction of the image diagonal.
+        boundary_dilation_ratio: boundary width as a fraction of the image diagonal.
         classwise: whether to also report ``AP/{class}`` and ``boundary_AP/{class}``.
         **kwargs: arguments of ``BaseMetric``, such as ``prefix`` and ``collect_device``.
 
     The values are ``AP`` (IoU 0.5 to 0.95), ``AP_50``, ``boundary_AP`` and ``boundary_AP_50``, as
-    fractions in [0, 1]. A value is -1 if the truth has no instance.
+    fractions in [0, 1]. A value is -1 if the truth has no instance that counts for this value.
 
     Raises:
-        ImportError: ``cityscapesscripts`` is missing.
-        FileNotFoundError: ``ann_dir`` has no file of this name, or (during the evaluation) an image
-            has no ground truth.
+        ImportError: ``cityscapesscripts`` is not installed.
+        FileNotFoundError: ``ann_dir`` has no such file, or (during the evaluation) an image has no
+            ground truth.
         ValueError: the metric is unknown, the ratio is not between 0 and 1, or (during the
-            evaluation) Cityscapes has no instances of a class or a mask has another size than the
-            image.
+            evaluation) a class is not an instance class of Cityscapes, or the size of a mask
+            differs from the size of its image.
     """
 
     default_prefix = "cityscapes"
@@ -96,8 +97,8 @@ class CityscapesInstanceMetric(BaseMetric):
             ) from error
         if next(Path(ann_dir).glob("*/*_gtFine_instanceIds.png"), None) is None:
             raise FileNotFoundError(
-                "CityscapesInstanceMetric: ann_dir must be the folder of the cities' "
-                f"*_gtFine_instanceIds.png, such as gtFine/val; there are none below {ann_dir}"
+                "CityscapesInstanceMetric: ann_dir must contain CITY/*_gtFine_instanceIds.png, as "
+                f"gtFine/val does; found no such file in {ann_dir}"
             )
         self.ann_dir = Path(ann_dir)
         self.classwise = classwise
@@ -116,8 +117,9 @@ class CityscapesInstanceMetric(BaseMetric):
         Args:
             data_batch: ignored.
             data_samples: samples with ``img_path`` and ``pred_instances``. The predicted instances
-                have ``masks`` (a list of N COCO run lengths, or a bool tensor of shape (N, H, W)),
-                ``labels`` and ``scores``, both of shape (N,).
+                have ``masks`` (a list of N RLEs, or a bool tensor of shape (N, H, W)), ``labels``
+                and ``scores``, both of shape (N,). If they have ``mask_scores``, these are used
+                instead of ``scores``.
         """
         classes = self.dataset_meta["classes"]
         unknown = sorted(set(classes) - set(self._label_ids))
@@ -132,8 +134,8 @@ class CityscapesInstanceMetric(BaseMetric):
             if ids is None or ids.ndim != 2:
                 raise FileNotFoundError(
                     f"CityscapesInstanceMetric: {sample['img_path']} needs the ground truth "
-                    f"{path}, which is missing or not an image of instance ids; correct ann_dir or "
-                    "replace the file"
+                    f"{path}, which is missing or has several channels instead of instance ids; "
+                    "correct ann_dir or replace the file"
                 )
             self.results.append((str(path), self._match(ids, sample["pred_instances"])))
 
@@ -238,8 +240,8 @@ class CityscapesInstanceMetric(BaseMetric):
 def _as_intersection(iou: float, pixels: int) -> float:
     """Return the intersection that gives an IoU; ``pixels`` is the sum of both masks' areas.
 
-    The result is slightly too small, so that rounding cannot lift an IoU above a threshold to which
-    the IoU is only equal.
+    The result is slightly too small, so that rounding cannot lift an IoU that equals a threshold
+    above this threshold.
     """
     return (1 - 1e-12) * iou * pixels / (1 + iou)
 

@@ -25,29 +25,32 @@ class InstanceMetric(CocoMetric):
     The metric differs from ``CocoMetric``:
 
     - Values are not rounded.
-    - ``max_detections`` sets the number of detections of an image that count. ``CocoMetric`` always
-      counts 100.
+    - ``max_detections`` sets how many detections of each class count in an image. In ``CocoMetric``
+      this number is always 100.
     - Boundary AP is available (Cheng et al., 2021; see ``nbseg.evaluation.boundary``).
     - Categories are found by name, in any order.
-    - The truth may have unusual ids, sizes and flags (see ``nbseg.coco_values.normalize``), and the
-      annotation id 0, which COCO's evaluation takes for "no match".
-    - Predicted masks may be COCO run lengths. They are not unpacked to the image's size.
+    - The truth may have ids, sizes and flags of other types, such as strings (see
+      ``nbseg.coco_values.normalize``), and the annotation id 0, which COCO's evaluation mistakes
+      for "no match".
+    - Predicted masks may be RLEs. They are not decoded to full-size bitmaps.
 
     Args:
         ann_file: COCO json with the ground truth.
         metric: one or more of ``bbox``, ``segm``, ``boundary``.
-        max_detections: number of detections of an image that count; the highest scores are taken.
-        boundary_dilation_ratio: width of the boundary as a fraction of the image diagonal; 0.02 for
-            COCO, 0.005 for Cityscapes.
+        max_detections: number of detections, with the highest scores, that count per image and
+            class.
+        boundary_dilation_ratio: boundary width as a fraction of the image diagonal; 0.02 for COCO,
+            0.005 for Cityscapes.
         classwise: whether to also report ``{metric}_mAP/{class}``.
         **kwargs: arguments of ``CocoMetric``, such as ``prefix`` and ``outfile_prefix``.
 
     Raises:
+        FileNotFoundError: ``ann_file`` is missing.
         ValueError: the metric is unknown, the ratio is not between 0 and 1, ``max_detections`` is
-            not positive, an option of ``CocoMetric`` has no effect here, or the truth lacks masks
-            that the metric needs. Setting ``dataset_meta`` raises the error if the truth lacks a
-            class. The evaluation raises the error if predictions lack masks or have masks of
-            another size than the image.
+            not positive, an option of ``CocoMetric`` has no effect here, or ``ann_file`` is invalid
+            or lacks masks that the metric needs. Setting ``dataset_meta`` raises the error if
+            ``ann_file`` lacks a class. The evaluation raises the error if predictions lack masks
+            that the metric needs, or if the size of a mask is not that of its image (``boundary``).
 
     Values are fractions in [0, 1]. A value is -1 if there is no ground truth for it.
     """
@@ -65,14 +68,16 @@ class InstanceMetric(CocoMetric):
         unknown = sorted(set(metrics) - {"bbox", "segm", "boundary"})
         if unknown:
             raise ValueError(
-                f"InstanceMetric: metric must be one or more of bbox, segm and boundary, found "
+                "InstanceMetric: metric must be one or more of bbox, segm and boundary, found "
                 f"{unknown}"
             )
         if max_detections < 1:
             raise ValueError(f"InstanceMetric: max_detections must be >= 1, found {max_detections}")
         check_dilation_ratio(boundary_dilation_ratio)
         if without_effect := sorted(WITHOUT_EFFECT & set(kwargs)):
-            raise ValueError(f"InstanceMetric has no options {without_effect}; leave them out")
+            raise ValueError(
+                f"InstanceMetric does not use the CocoMetric options {without_effect}; remove them"
+            )
         super().__init__(metric="segm", classwise=classwise, **kwargs)
         # Index the normalized json. MMDetection would index the raw one and fail on odd types.
         self._coco_api = index_coco(read_coco(ann_file, consistent=False), ann_file)
@@ -98,10 +103,11 @@ class InstanceMetric(CocoMetric):
         self._dataset_meta = dataset_meta
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
-        """Return ``{metric}_mAP``, ``_50``, ``_75``, ``_s``, ``_m``, ``_l`` of every metric.
+        """Return ``{metric}_mAP`` and ``{metric}_mAP_50``, ``_75``, ``_s``, ``_m``, ``_l``.
 
-        With ``format_only`` the predictions are only written to ``outfile_prefix``, and the result
-        is empty.
+        ``classwise`` adds ``{metric}_mAP/{class}``, unless there are no predictions at all. With
+        ``format_only``, the predictions are only written to ``{outfile_prefix}.*.json``, and the
+        result is empty.
         """
         logger = MMLogger.get_current_instance()
         predictions = [
@@ -117,7 +123,9 @@ class InstanceMetric(CocoMetric):
         values: dict[str, float] = {}
         for metric in self.metrics:
             if not predictions:
-                logger.warning("InstanceMetric: the model predicted nothing; every AP is 0.")
+                logger.warning(
+                    f"InstanceMetric: the model predicted no instances, so every {metric} AP is 0"
+                )
                 values.update({f"{metric}_{name}": 0.0 for name in SUMMARY})
                 continue
             evaluation = self._evaluation(metric, truth, predictions, logger)
@@ -149,21 +157,22 @@ class InstanceMetric(CocoMetric):
     def _check_masks(self) -> None:
         for number, annotation in self._coco_api.anns.items():
             if not has_mask(annotation):
+                needed_by = " and ".join(name for name in self.metrics if name != "bbox")
                 raise ValueError(
                     f"InstanceMetric: annotation {number} of {self.ann_file} has no mask (polygons "
-                    f"need three points), but the metrics {self.metrics} need masks; add masks, or "
-                    "set metric='bbox'"
+                    f"need three points), which {needed_by} AP needs; add the masks, or set "
+                    "metric='bbox'"
                 )
 
     def _evaluation(
         self, metric: str, truth: COCO, predictions: list[dict[str, Any]], logger: MMLogger
     ) -> COCOeval_faster:
-        # Leave out boxes: with a box, COCO's evaluation takes the box's area for the mask's area.
+        # Leave out boxes: with a box, COCO's evaluation uses the box's area as the mask's area.
         key = "bbox" if metric == "bbox" else "segmentation"
         if any(key not in annotation for annotation in predictions):
             raise ValueError(
-                f"InstanceMetric: {metric} needs masks, but the model predicted none; "
-                "set metric='bbox', which needs no masks"
+                f"InstanceMetric: {metric} AP needs masks, but the predictions have none; "
+                "set metric='bbox', or use a model that predicts masks"
             )
         kept = ("image_id", "category_id", "score", key)
         results = truth.loadRes([{name: a[name] for name in kept} for a in predictions])

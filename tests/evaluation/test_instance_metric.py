@@ -189,7 +189,7 @@ def test_no_prediction_at_all(scene, tmp_path, log):
     ]
     values = evaluate(truth, nothing, tmp_path, metric=["bbox", "segm", "boundary"])
     assert len(values) == 18 and set(values.values()) == {0.0}
-    assert any("the model predicted nothing" in record.message for record in log.records)
+    assert any("the model predicted no instances" in record.message for record in log.records)
 
 
 def test_a_size_without_truth_is_minus_one(scene, tmp_path):
@@ -247,7 +247,8 @@ def test_wrong_use_is_named(scene, tmp_path):
         InstanceMetric(ann_file=absent, boundary_dilation_ratio=0)
     with pytest.raises(ValueError, match="max_detections must be >= 1, found 0"):
         InstanceMetric(ann_file=absent, max_detections=0)
-    with pytest.raises(ValueError, match=r"no options \['iou_thrs', 'use_mp_eval'\]"):
+    unused = r"does not use the CocoMetric options \['iou_thrs', 'use_mp_eval'\]"
+    with pytest.raises(ValueError, match=unused):
         InstanceMetric(ann_file=absent, iou_thrs=[0.9], use_mp_eval=True)
     truth, samples = scene
     boxes = [
@@ -258,7 +259,7 @@ def test_wrong_use_is_named(scene, tmp_path):
         for sample in samples
     ]
     assert evaluate(truth, boxes, tmp_path, metric="bbox")["coco/bbox_mAP"] > 0.05
-    with pytest.raises(ValueError, match="segm needs masks, but the model predicted none"):
+    with pytest.raises(ValueError, match="segm AP needs masks, but the predictions have none"):
         evaluate(truth, boxes, tmp_path, metric=["bbox", "segm"])
 
 
