@@ -2,6 +2,6 @@
 
 ``shapes``, ``splits`` and ``coco_rle`` need only numpy and OpenCV. ``converters`` and
 ``check_coco`` need neither torch nor MMDetection. Configs name ``nbseg.register`` in
-``custom_imports``; it registers ``image_folder``, ``loading``, ``samplers`` and ``transforms`` with
-MMDetection.
+``custom_imports``; ``nbseg.register`` imports ``coco_instances``, ``image_folder``, ``loading``,
+``samplers`` and ``transforms``, which register their classes with MMDetection.
 """

@@ -21,23 +21,23 @@ from nbseg.datasets.image_checks import (
 
 # The check reports objects that are not used to train masks if they exceed this share.
 MANY = 1 / 3
-# Fields whose values must be unique within a list.
+# Fields whose values must be unique within a list, and the kind of problem if they are not.
 UNIQUE = (
-    ("images", "id", "an id"),
-    ("annotations", "id", "an id"),
-    ("categories", "id", "an id"),
-    ("images", "file_name", "a name"),
-    ("categories", "name", "a name"),
+    ("images", "id", "repeated image ids"),
+    ("annotations", "id", "repeated annotation ids"),
+    ("categories", "id", "repeated category ids"),
+    ("images", "file_name", "repeated image file names"),
+    ("categories", "name", "repeated category names"),
 )
 
 
 def check_coco(
     path: Path, image_folder: Path, workers: int = 1
 ) -> tuple[Prepared, dict[str, list[str]]]:
-    """Find the problems of a COCO json that would stop or mislead a training.
+    """Find the problems of a COCO json that would stop a training or give it wrong data.
 
-    The headers of all images are read, and the pixels of up to 200. An annotation may have a box
-    and no ``segmentation``.
+    The headers of all images are read, and the pixels of up to 200 images. An annotation needs a
+    box, but no ``segmentation``.
 
     Args:
         path: a COCO json.
@@ -45,8 +45,9 @@ def check_coco(
         workers: number of processes.
 
     Returns:
-        The content of the json, with notes on images that are only read in part. Then, for each
-        kind of problem, the images and annotations that have it.
+        A tuple: the json's counts, with notes on images that are only read in part; and a
+        dictionary from each kind of problem to texts that name the images and annotations with this
+        problem.
 
     Raises:
         FileNotFoundError: the json or the folder does not exist.
@@ -59,7 +60,8 @@ def check_coco(
     problems, grouped = table_problems(content)
     for reason, left_out in objects_left_out(content["annotations"]).items():
         if len(left_out) > MANY * len(content["annotations"]):
-            problems[f"of {len(content['annotations'])} objects {reason}"] += left_out
+            total = len(content["annotations"])
+            problems[f"of {total} objects are not used to train masks: {reason}"] += left_out
     names = {category["id"]: category["name"] for category in content["categories"]}
     summary = Summary()
     items = [(image, grouped.get(image["id"], [])) for image in content["images"]]
@@ -87,27 +89,28 @@ def check_coco(
 def table_problems(
     content: dict[str, Any],
 ) -> tuple[dict[str, list[str]], dict[int, list[dict[str, Any]]]]:
-    """Find the problems of a COCO json that show without its images and masks.
+    """Find repeated ids and names in a COCO json, and references to unknown ids.
 
     Args:
         content: the result of ``read_coco(path, consistent=False)``.
 
     Returns:
-        For each kind of problem the entries with it, and the annotations of each image id that
-        refer to a known image and category.
+        A tuple: a dictionary from each kind of problem to texts that name the entries with this
+        problem; and a dictionary from each image id to the image's annotations, without those of
+        unknown categories.
     """
     problems: dict[str, list[str]] = defaultdict(list)
-    for key, field, what in UNIQUE:
+    for key, field, kind in UNIQUE:
         for value, count in Counter(item[field] for item in content[key]).items():
             if count > 1:
-                problems[f"{key} that share {what}"].append(f"{count} {key} have {field} {value}")
+                problems[kind].append(f"{count} {key} have the {field} {value!r}")
     images = {image["id"] for image in content["images"]}
     categories = {category["id"] for category in content["categories"]}
     grouped: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for annotation in content["annotations"]:
         text = f"annotation {annotation['id']}"
         if annotation["id"] == 0:
-            problems["annotations with the id 0, which COCO reads as no match"].append(text)
+            problems["annotations with the id 0, which COCO counts as unmatched"].append(text)
         if annotation["image_id"] not in images:
             problems["annotations of unknown images"].append(
                 f"{text}: image {annotation['image_id']}"
@@ -122,7 +125,7 @@ def table_problems(
 
 
 def objects_left_out(annotations: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    """Return the annotations that are not used to train masks, by reason."""
+    """Name the annotations that are not used to train masks, grouped by the reason."""
     found: dict[str, list[str]] = defaultdict(list)
     for annotation in annotations:
         if reason := reason_left_out(annotation):

@@ -19,12 +19,14 @@ class CocoInstanceDataset(CocoDataset):
     MMDetection's ``CocoDataset`` numbers labels in the order of the json's categories and ignores
     the order of the classes, so two jsons can disagree without an error. Here a json may list its
     categories in any order and lack some classes. The data set leaves out objects whose category is
-    not one of the classes, and polygons with less than three points or with coordinates that are
-    not finite. ``nbseg.coco_values.normalize`` converts values; a missing ``area`` is computed from
-    the mask.
+    not one of the classes or whose box is not four finite numbers, and polygons that are not lists
+    of at least three finite points. ``nbseg.coco_values.normalize`` converts ids, sizes and boxes
+    to numbers; a missing ``area`` is computed from the mask.
 
     Raises:
-        ValueError: the file is not a COCO json, or has two categories of one name.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not a COCO json, or two of its categories have the name of the same
+            class.
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -55,7 +57,10 @@ class CocoInstanceDataset(CocoDataset):
 
 
 def _mask_of(annotation: dict[str, Any]) -> dict[str, Any]:
-    """Return the ``segmentation`` without parts that are not polygons; None if nothing is left."""
+    """Return ``{"segmentation": mask}`` without parts that are not polygons.
+
+    The mask is None if the annotation has no valid mask.
+    """
     mask = annotation.get("segmentation") if has_mask(annotation) else None
     if isinstance(mask, list):
         mask = [polygon for polygon in mask if is_polygon(polygon)]

@@ -9,10 +9,11 @@ import numpy.typing as npt
 def encode_rle(mask: npt.NDArray[Any]) -> dict[str, Any]:
     """Encode a binary mask (H, W) as COCO's compressed RLE, with ``counts`` as a str for json.
 
-    The string equals the result of ``pycocotools.mask.encode``. It holds the run lengths in
-    column-major order, background first. From the fourth run on, the string stores a run's
-    difference to the run two places before. Each number is a sequence of 5-bit groups, lowest
-    first. Bit 6 is set if another group follows, and 48 is added to get a printable character.
+    ``counts`` equals the result of ``pycocotools.mask.encode``. The string holds the run lengths in
+    column-major order, background first. From the fourth run on, the string stores the difference
+    between a run and the run two places before it. Each number is a sequence of 5-bit groups,
+    lowest first. A group gets the flag 0x20 if another group follows, and 48 is added to make the
+    character printable.
     """
     height, width = mask.shape
     pixels = np.asarray(mask, dtype=bool).ravel(order="F")
@@ -28,7 +29,8 @@ def encode_rle(mask: npt.NDArray[Any]) -> dict[str, Any]:
         while more:
             group = value & 0x1F
             value >>= 5
-            # The decoder extends the sign from bit 5: stop only if this gives back the value.
+            # The decoder extends the sign of the last group (its bit 0x10): stop only if this
+            # gives back the value.
             more = value != (-1 if group & 0x10 else 0)
             characters.append(chr(48 + (group | 0x20 if more else group)))
     return {"size": [height, width], "counts": "".join(characters)}

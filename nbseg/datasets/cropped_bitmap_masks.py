@@ -19,16 +19,16 @@ from nbseg.structures.cropped_masks import CroppedMasks
 class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
     """Makes ``CroppedMasks`` usable wherever MMDetection takes ``BitmapMasks``.
 
-    Resizing, flips, crops, padding, indexing, areas and boxes work on the crops alone. Other
-    operations (e.g. rotation) and any access to ``masks`` create full-size bitmaps on demand.
-    Results equal those of ``BitmapMasks``.
+    Resizing (nearest), flips, crops, padding with 0, indexing, areas and boxes work on the crops
+    alone. Other operations (e.g. rotation) and any access to ``masks`` create full-size bitmaps on
+    demand. Results equal those of ``BitmapMasks``.
 
-    ``masks`` can be assigned but is read-only: MMDetection's ``RandomErasing``, which modifies
-    ``masks`` in place, fails.
+    ``masks`` can be assigned, but the array that it returns is read-only. MMDetection's
+    ``RandomErasing`` therefore fails, because it modifies this array in place.
 
     Args:
-        *args: arguments of ``CroppedMasks`` or of ``BitmapMasks``: full-size masks (G, H, W),
-            height and width.
+        *args, **kwargs: either the five arguments of ``CroppedMasks`` or the three of
+            ``BitmapMasks``: full-size masks (G, H, W), height and width.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -161,7 +161,7 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
 
 
 def _nearest_indices(size: int, new_size: int) -> npt.NDArray[np.int64]:
-    """Return the source pixels that OpenCV's nearest resizing reads along an axis, (new_size,)."""
+    """Return the source pixel of each new pixel along one axis, as OpenCV's nearest resizing."""
     # Divide twice, as OpenCV does: size / new_size would sometimes round to another pixel.
     scale = 1.0 / (new_size / size)
     indices: npt.NDArray[np.int64] = np.floor(np.arange(new_size) * scale).astype(np.int64)

@@ -8,7 +8,7 @@ from typing import Any
 
 from nbseg.images import image_header, read_image
 
-# The pixels of a set are decoded until one of these limits is reached.
+# Images of a set are decoded until one of these limits is reached.
 BODIES = 200
 SECONDS = 2.0
 
@@ -21,11 +21,14 @@ Problem = tuple[str, str]
 
 
 def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
-    """Return the problems and notes (see NOTE) that the header of an image file shows.
+    """Compare the header of an image file with the json.
 
     Args:
-        folder: folder of the images.
+        folder: folder that ``file_name`` is relative to.
         image: the image's entry in the json.
+
+    Returns:
+        Problems, and notes on what is not read; the kind of a note begins with ``NOTE``.
     """
     name, wanted = image["file_name"], (image["height"], image["width"])
     path = folder / name
@@ -37,16 +40,21 @@ def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
         return [(UNREADABLE, str(error))]
     found: list[Problem] = [(NOTE + note, name) for note in header.notes()]
     if header[:2] != wanted:
-        text = f"{name}: {header.width}x{header.height}, {wanted[1]}x{wanted[0]} in the json"
-        found.append(("images of another size", text))
+        size = f"{header.width}x{header.height} pixels"
+        text = f"{name}: the file has {size}, but the json says {wanted[1]}x{wanted[0]}"
+        found.append(("images whose size differs from the json", text))
     return found
 
 
 def broken_bodies(folder: Path, names: Sequence[str]) -> tuple[list[Problem], int]:
-    """Decode up to 200 images for up to two seconds; the images are drawn at random.
+    """Decode a random sample of images: up to 200, for about two seconds.
+
+    Args:
+        folder: folder that the names are relative to.
+        names: file names of the images.
 
     Returns:
-        The images that cannot be decoded, and the number of images that were looked at.
+        One problem for each image that cannot be decoded, and the size of the sample.
     """
     end, broken, count = time.monotonic() + SECONDS, [], 0
     for name in random.Random(0).sample(names, min(BODIES, len(names))):

@@ -14,16 +14,16 @@ from nbseg.registry import DATASETS
 class ImageFolderDataset(BaseDetDataset):
     """Lists the images of a folder and its sub-folders, without annotations.
 
-    ``data_prefix=dict(img=...)``, joined to ``data_root``, is the folder. Images are sorted by
-    their path below the folder; ``img_id`` is the 1-based position in this order. Each item has
-    ``img_path``, ``file_name`` (path below the folder with forward slashes, as in a COCO json),
-    ``img_id``, ``height``, ``width`` and ``instances=[]``. There is no ``ann_file``.
-    ``metainfo=dict(classes=...)`` names the classes that a model predicts. ``unreadable`` lists the
-    images that are left out.
+    The folder is ``data_root`` joined with ``data_prefix["img"]``. Images are sorted by their path
+    below the folder; ``img_id`` is the 1-based position in this order, without unreadable images.
+    Each item has ``img_path``, ``file_name`` (path below the folder with forward slashes, as in a
+    COCO json), ``img_id``, ``height``, ``width`` and ``instances=[]``.
+    ``metainfo=dict(classes=...)`` names the classes that a model predicts. The attribute
+    ``unreadable`` lists the names of images that cannot be read and are left out.
 
     Raises:
         FileNotFoundError: the folder does not exist or has no readable image; the message counts
-            the files that are there.
+            the files that were found.
         ValueError: an ``ann_file`` was given.
     """
 
@@ -31,13 +31,14 @@ class ImageFolderDataset(BaseDetDataset):
         """List the images; leave out unreadable files and name them in a warning."""
         if self.ann_file:
             raise ValueError(
-                f"{type(self).__name__} reads a folder without annotations, found ann_file="
-                f"{self.ann_file!r}: use CocoDataset, or drop ann_file"
+                f"{type(self).__name__} reads images without annotations, but ann_file is "
+                f"{self.ann_file!r}; remove ann_file, or use CocoInstanceDataset"
             )
         given = self.data_prefix.get("img") or self.data_root
         if not given or not Path(given).is_dir():
             raise FileNotFoundError(
-                f"no image folder {given!r}: set data_root and data_prefix=dict(img=FOLDER)"
+                f"there is no image folder {given!r} (data_root joined with data_prefix['img']); "
+                "correct these paths"
             )
         folder = Path(given)
         names = image_names(folder)
@@ -64,14 +65,14 @@ class ImageFolderDataset(BaseDetDataset):
         first = next(iter(unreadable.values()), "")
         if not data_list:
             raise FileNotFoundError(
-                f"no readable image in {folder} or its sub-folders: none of {len(names)} images "
-                f"can be read, the first: {first}"
+                f"none of the {len(names)} images in {folder} and its sub-folders can be read; the "
+                f"first error: {first}"
             )
         if unreadable:
             more = ", ..." if len(unreadable) > 5 else ""
             warnings.warn(
                 f"{len(unreadable)} of {len(names)} images in {folder} cannot be read and are left "
-                f"out: {', '.join(list(unreadable)[:5])}{more} ({first})",
+                f"out: {', '.join(list(unreadable)[:5])}{more} (the first error: {first})",
                 stacklevel=2,
             )
         return data_list

@@ -12,21 +12,24 @@ from nbseg.registry import TRANSFORMS
 class LoadCroppedAnnotations(LoadAnnotations):
     """Load annotations as MMDetection does, with ``gt_masks`` as :class:`CroppedBitmapMasks`.
 
-    The masks are the same, pixel by pixel, but polygons and run lengths are converted to tight
-    bit-packed crops directly, without a bitmap of the image's size. MMDetection ignores an object
-    with a polygon of less than three points; this transform also ignores an object that has no
-    mask, and an object whose mask covers no pixel.
+    The masks equal MMDetection's pixel by pixel, but polygons and run lengths are converted to
+    tight bit-packed crops directly, without a bitmap of the image's size. MMDetection sets the
+    ignore flag of an object if none of its polygons has three points. This transform also sets the
+    flag of an object that has no mask or whose mask covers no pixel.
 
     Args:
         **kwargs: arguments of ``LoadAnnotations``.
+
+    Raises:
+        ValueError: ``poly2mask`` is False.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not self.poly2mask:
             raise ValueError(
-                "LoadCroppedAnnotations: poly2mask must be True, because crops hold pixels; "
-                "MMDetection's LoadAnnotations(poly2mask=False) keeps polygons"
+                "LoadCroppedAnnotations: poly2mask must be True, because crops hold pixels; to "
+                "keep polygons, use MMDetection's LoadAnnotations(poly2mask=False)"
             )
 
     def _process_masks(self, results: dict[str, Any]) -> list[Any]:

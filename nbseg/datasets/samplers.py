@@ -25,21 +25,22 @@ class ResumableMultiSourceSampler(MultiSourceSampler):
         self.skipped = num_samples
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the indices of each batch, grouped by source."""
+        """Yield the indices one by one; the indices of a batch are grouped by source."""
         return islice(super().__iter__(), self.skipped, None)
 
 
 @DATA_SAMPLERS.register_module()
 class AspectRatioSampler(InfiniteSampler):
-    """Order the indices of ``InfiniteSampler`` so that a batch has images of one orientation.
+    """Orders the indices of ``InfiniteSampler`` so that a batch has images of one orientation.
 
-    The batches equal those of MMDetection's ``AspectRatioBatchSampler``. This class is not a batch
-    sampler, because MMEngine cannot call ``skip`` on one.
+    The images of a batch all have width < height, or all have width >= height. The batches equal
+    those of MMDetection's ``AspectRatioBatchSampler``. This class is not a batch sampler, because
+    MMEngine cannot call ``skip`` on a batch sampler.
 
     Args:
         dataset: data set whose ``get_data_info`` returns ``width`` and ``height``.
         batch_size: batch size of one process.
-        **kwargs: ``shuffle`` and ``seed``.
+        **kwargs: ``shuffle`` and ``seed`` of ``InfiniteSampler``.
     """
 
     def __init__(self, dataset: Sized, batch_size: int, **kwargs: Any) -> None:

@@ -2,8 +2,8 @@
 
 Augmentations draw from global generators. The states of these generators depend on every sample
 that the process has loaded. A resumed training, or one with another number of workers, would
-therefore augment differently. With one seed per sample, the augmentation depends only on the
-sample's position.
+therefore augment a sample differently. With one seed per sample, the augmentation depends only on
+the run's seed and the sample's position.
 """
 
 import random
@@ -29,7 +29,7 @@ class SeededSampler(Sampler[int]):
     processes, so that the processes draw different random numbers.
 
     Args:
-        sampler: sampler of this process; this object also has its attributes.
+        sampler: sampler of this process; its attributes can be read from this object, too.
         seed: seed of the run, the same in every process.
         position: function that returns how many samples this process has already drawn; called when
             an iterator starts.
@@ -56,7 +56,7 @@ class SeededSampler(Sampler[int]):
 
 
 class SeededBatches:
-    """Loads batches of a data set, and seeds the generators before each sample.
+    """Loads batches of a data set, and seeds the global generators before each sample.
 
     Args:
         dataset: a map-style data set.

@@ -1,4 +1,4 @@
-"""Draw the outlines of the procedural set ``shapes``: five classes that differ only in form."""
+"""Make outlines for the procedural set ``shapes``, whose five classes differ only in form."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ def _polar(radii: npt.NDArray[Any], angles: npt.NDArray[Any]) -> Outline:
 
 
 def _star(rng: np.random.Generator) -> list[Outline]:
-    """Draw five to seven pointed rays of uneven length."""
+    """Return a star with five to seven pointed rays of uneven length."""
     rays = int(rng.integers(5, 8))
     angles = np.arange(2 * rays) * np.pi / rays + rng.uniform(-0.25, 0.25, 2 * rays) * np.pi / rays
     radii = rng.uniform(0.85, 1.15, 2 * rays)
@@ -24,7 +24,7 @@ def _star(rng: np.random.Generator) -> list[Outline]:
 
 
 def _gear(rng: np.random.Generator) -> list[Outline]:
-    """Draw a disc with six to ten round lobes and a hole near the middle."""
+    """Return a disc with six to ten round lobes and a hole near the middle."""
     lobes = int(rng.integers(6, 11))
     angles = np.linspace(0, 2 * np.pi, 120, endpoint=False)
     wave = np.cos(lobes * angles + rng.uniform(0.2, 0.5) * np.sin(angles + rng.uniform(0, 7)))
@@ -33,7 +33,7 @@ def _gear(rng: np.random.Generator) -> list[Outline]:
 
 
 def _crescent(rng: np.random.Generator) -> list[Outline]:
-    """Draw a circular band that is thickest in the middle and pointed at both ends."""
+    """Return a circular band that is thickest in the middle and pointed at both ends."""
     half_span = rng.uniform(0.55, 0.75) * np.pi
     along = np.linspace(-1, 1, 50)
     half_width = rng.uniform(0.2, 0.3) * np.sqrt(np.maximum(0, 1 - along**2))
@@ -44,7 +44,7 @@ def _crescent(rng: np.random.Generator) -> list[Outline]:
 
 
 def _cross(rng: np.random.Generator) -> list[Outline]:
-    """Draw four straight arms of uneven length and width."""
+    """Return a cross with four straight arms of uneven length and width."""
     points = []
     widths = rng.uniform(0.18, 0.32, 4)
     for arm in range(4):
@@ -59,7 +59,7 @@ def _cross(rng: np.random.Generator) -> list[Outline]:
 
 
 def _leaf(rng: np.random.Generator) -> list[Outline]:
-    """Draw a solid, slightly bent spindle with a saw-toothed edge."""
+    """Return a solid, slightly bent spindle with a saw-toothed edge."""
     along = np.linspace(-1, 1, 60)
     half_width = rng.uniform(0.42, 0.6) * (1 - along**2) ** rng.uniform(0.8, 1.1)
     teeth = int(rng.integers(6, 10))
@@ -102,18 +102,19 @@ def _warp(points: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[Any
 
 
 def random_outline(label: int, diameter: float, rng: np.random.Generator) -> list[Outline]:
-    """Draw one object of class ``CLASSES[label]`` as contours in pixels around the origin.
+    """Return the contours of a random object of class ``CLASSES[label]``, centered on the origin.
 
     Fill the contours by the even-odd rule: a contour inside another contour is a hole. The figure
-    is warped, mirrored at random, stretched by a factor of up to 1.45 and rotated by any angle.
+    is warped, mirrored at random, rotated by any angle, and stretched along one axis by up to 1.2
+    while it is compressed along the other by the same factor.
 
     Args:
         label: index into ``CLASSES``.
-        diameter: diameter of the figure before stretching, in pixels.
+        diameter: approximate diameter of the figure before stretching, in pixels.
         rng: random generator.
 
     Returns:
-        A list of (N, 2) float64 arrays, x and y.
+        One (N, 2) float64 array of points (x, y), in pixels, for each contour; N varies.
     """
     contours = [_subdivide(c, step=0.06) for c in _BUILDERS[CLASSES[label]](rng)]
     joined = _warp(np.concatenate(contours), rng)

@@ -1,4 +1,4 @@
-"""Draw the pictures of the procedural set ``shapes``: overlapping objects on textured grounds."""
+"""Draw images for the procedural set ``shapes``: overlapping objects on textured backgrounds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +12,8 @@ from nbseg.datasets.shape_outlines import CLASSES, random_outline
 SUPERSAMPLING = 4  # sub-pixels per pixel and axis when coverage is measured
 SUBPIXEL_BITS = 4  # OpenCV takes polygon points as fixed-point numbers with these binary digits
 OBJECTS_PER_IMAGE = (3, 8)
-RELATIVE_DIAMETER = (0.12, 0.5)  # diameter of an object over the picture's side
-MIN_VISIBLE = 0.5  # smallest visible fraction of an object; pixels outside the picture are hidden
+RELATIVE_DIAMETER = (0.12, 0.5)  # diameter of an object divided by the side of the image
+MIN_VISIBLE = 0.5  # smallest visible fraction of an object; pixels outside the image are hidden
 MIN_AREA = 20  # smallest number of visible pixels of an object
 MIN_CONTRAST = 60  # smallest RGB distance (0-255 per channel) from 9 of 10 surrounding pixels
 TRIES = 40
@@ -21,13 +21,20 @@ TRIES = 40
 
 @dataclass
 class SceneObject:
-    """Holds an object of a picture: its class, its visible mask (H, W) bool, and its whole area."""
+    """Holds an object of an image.
+
+    Attributes:
+        label: index of the class in ``CLASSES``.
+        mask: visible pixels, (H, W) bool.
+        whole_area: number of pixels, those that are covered or outside the image included.
+    """
 
     label: int
     mask: npt.NDArray[Any]
     whole_area: int
 
     def stays_visible(self, mask: npt.NDArray[Any]) -> bool:
+        """Return whether the object would still be large enough if only ``mask`` were visible."""
         area = int(mask.sum())
         return area >= MIN_AREA and area >= MIN_VISIBLE * self.whole_area
 
@@ -114,7 +121,10 @@ def _coverage(contours: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], int, 
 def _contrasting_color(
     rng: np.random.Generator, around: npt.NDArray[Any]
 ) -> npt.NDArray[Any] | None:
-    """Draw a random color (3,) that contrasts with the pixels ``around`` (N, 3), or None."""
+    """Return a random color (3,) that contrasts with the pixels ``around`` (N, 3).
+
+    The result is None if no such color is found.
+    """
     for _ in range(TRIES):
         color = rng.uniform(110, 255, 3)
         distances = np.sqrt(((around - color) ** 2).sum(axis=1))
@@ -135,7 +145,11 @@ def _center(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> 
 def _add_object(
     rng: np.random.Generator, canvas: npt.NDArray[Any], objects: list[SceneObject]
 ) -> bool:
-    """Draw one more object, unless it or a covered object would be too little visible."""
+    """Try to draw one more object on the canvas, and return whether it was drawn.
+
+    An object is not drawn if too little of it, or of an object that it covers, would be visible, or
+    if no color is found that contrasts with the background.
+    """
     size = canvas.shape[0]
     label = int(rng.integers(len(CLASSES)))
     diameter = size * np.exp(rng.uniform(*np.log(RELATIVE_DIAMETER)))
@@ -171,13 +185,17 @@ def _add_object(
 
 
 def draw_scene(rng: np.random.Generator, size: int) -> tuple[npt.NDArray[Any], list[SceneObject]]:
-    """Draw one picture.
+    """Draw one image with three to eight objects, or fewer if 40 tries do not place as many.
 
     Colors and textures are drawn independently of the class. A pixel belongs to the topmost
     object that covers at least half of it, so visible masks are disjoint.
 
+    Args:
+        rng: random generator.
+        size: width and height of the image in pixels.
+
     Returns:
-        The image (size, size, 3) uint8, BGR, and its objects from back to front.
+        The image, (size, size, 3) uint8 BGR, and its objects from back to front.
     """
     canvas = _ground(rng, size)
     objects: list[SceneObject] = []

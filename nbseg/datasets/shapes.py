@@ -18,14 +18,24 @@ from nbseg.datasets.shape_outlines import CLASSES
 from nbseg.datasets.shape_scenes import draw_scene
 from nbseg.files import read_json, write_json
 
-GENERATOR_VERSION = 1  # increase this number whenever the same options give other pictures
+GENERATOR_VERSION = 1  # increase this number whenever the same options give other images
 SPLITS = ("train", "val")
 RECORD = "shapes.json"
 
 
 @dataclass(frozen=True)
 class ShapesOptions:
-    """Define a set: the side of an image in pixels, the numbers of images, and a seed."""
+    """Defines a shapes set.
+
+    Attributes:
+        size: width and height of an image in pixels, at least 64.
+        train: number of training images, at least 1.
+        val: number of validation images, at least 1.
+        seed: seed of all random choices, at least 0.
+
+    Raises:
+        ValueError: an option is too small.
+    """
 
     size: int = 128
     train: int = 800
@@ -37,7 +47,8 @@ class ShapesOptions:
             raise ValueError(f"size must be at least 64 pixels, found {self.size}")
         if self.train < 1 or self.val < 1:
             raise ValueError(
-                f"train and val must be at least 1 image, found {self.train} and {self.val}"
+                f"train and val must each be at least 1, found train={self.train} and "
+                f"val={self.val}"
             )
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, found {self.seed}")
@@ -76,7 +87,10 @@ def _write_split(folder: Path, split: str, count: int, options: ShapesOptions) -
             pixels, objects = draw_scene(rng, options.size)
             name, image_id = f"{index:06d}.png", index + 1
             if not cv2.imwrite(str(folder / split / name), pixels):
-                raise OSError(f"cannot write {folder / split / name}; is the disk full?")
+                raise OSError(
+                    f"cannot write {folder / split / name}; check the disk's free space and the "
+                    "folder's permissions"
+                )
             images.append(
                 {"id": image_id, "file_name": name, "height": options.size, "width": options.size}
             )
@@ -102,18 +116,19 @@ def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False
     """Generate the set in the folder ``out``: train/, val/, annotations/ and shapes.json.
 
     The folder is renamed into place when the set is complete. If ``out`` already holds the same
-    set, nothing is written.
+    set, nothing is written unless ``force`` is True.
 
     Args:
-        out: folder to create; missing parents are created too.
+        out: folder to create; missing parents are created, too.
         options: options of the set. The same options give the same images and annotations.
-        force: replace a set that was made from other options.
+        force: generate the set again and replace the set that ``out`` holds.
 
     Returns:
         True if the set was generated, False if it already existed.
 
     Raises:
-        FileExistsError: ``out`` holds other files, or another set and ``force`` is False.
+        FileExistsError: ``out`` exists and is not a shapes set, or it holds another shapes set and
+            ``force`` is False.
     """
     out = Path(out).resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -126,10 +141,10 @@ def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False
             return False
         if not force:
             raise FileExistsError(
-                f"{out} holds a set made from other options: wanted {asdict(options)} by version "
-                f"{GENERATOR_VERSION}, found {found.get('options')} by version "
-                f"{found.get('generator_version')}; choose another folder, or replace this one "
-                "(tools/prepare_data.py shapes --force)"
+                f"{out} holds a set made from other options or by another version: expected "
+                f"{asdict(options)} by version {GENERATOR_VERSION}, found {found.get('options')} "
+                f"by version {found.get('generator_version')}; choose another folder, or replace "
+                "this one (tools/prepare_data.py shapes --force)"
             )
 
     out.parent.mkdir(parents=True, exist_ok=True)

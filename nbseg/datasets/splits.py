@@ -1,4 +1,4 @@
-"""Split a COCO json into labeled and unlabeled images, by percent and seed."""
+"""Split a COCO json into labeled and unlabeled images by a percentage and a seed."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ def split_indices(count: int, percent: float, seed: int) -> npt.NDArray[np.int64
     """Choose which of ``count`` images are labeled, as the paper's released code does.
 
     The released code seeds numpy's global generator, shuffles the image indices and takes the first
-    ``int(percent / 100 * count)``. This function rounds in the same way. It gets the same order
-    from a separate generator of the same kind and leaves the global generator unchanged.
+    ``int(percent / 100 * count)``. This function chooses the same images with a separate generator,
+    so that the global generator does not change.
 
     Args:
         count: number of images.
-        percent: percentage of the images to label, in (0, 100).
+        percent: percentage of the images to label, between 0 and 100 (exclusive).
         seed: seed of the shuffle, 0 to 2**32 - 1.
 
     Returns:
@@ -27,14 +27,14 @@ def split_indices(count: int, percent: float, seed: int) -> npt.NDArray[np.int64
         ValueError: an argument is out of range, or no image or every image would be labeled.
     """
     if not 0 < percent < 100:
-        raise ValueError(f"percent must lie between 0 and 100, found {percent}")
+        raise ValueError(f"percent must be greater than 0 and less than 100, found {percent}")
     if not 0 <= seed < 2**32:
-        raise ValueError(f"seed must lie in 0 to 2**32 - 1, found {seed}")
+        raise ValueError(f"seed must be between 0 and 2**32 - 1, found {seed}")
     labeled = int(percent / 100 * count)
     if not 0 < labeled < count:
         raise ValueError(
-            f"{percent}% of {count} images are {labeled}, but the labeled and the unlabeled part "
-            "each need at least one image; choose another percent"
+            f"{percent}% of {count} images are {labeled} labeled images, but the labeled and the "
+            "unlabeled part each need at least one image; choose another percent"
         )
     indices = np.arange(count)
     np.random.RandomState(seed).shuffle(indices)
@@ -52,17 +52,18 @@ def write_split(
 
     Args:
         ann_file: a COCO json.
-        percent: percentage of its images to label, in (0, 100).
+        percent: percentage of its images to label, between 0 and 100 (exclusive).
         seed: seed of the shuffle, see :func:`split_indices`.
-        out_dir: folder of the two jsons; None is the folder of ``ann_file``.
+        out_dir: folder to write the two jsons to; None means the folder of ``ann_file``.
 
     Returns:
-        Paths of ``{stem}.{seed}@{percent}.json`` and ``{stem}.{seed}@{percent}-unlabeled.json``.
+        Paths of the labeled json ``{stem}.{seed}@{percent}.json`` and of the unlabeled json
+        ``{stem}.{seed}@{percent}-unlabeled.json``; ``stem`` is the name of ``ann_file``.
 
     Raises:
         FileNotFoundError: ``ann_file`` does not exist.
-        ValueError: ``ann_file`` is not a COCO json (:func:`nbseg.coco.read_coco`), or the images
-            cannot be split like this (:func:`split_indices`).
+        ValueError: ``ann_file`` is not a COCO json (:func:`nbseg.coco.read_coco`), or
+            :func:`split_indices` refuses ``percent`` or ``seed``.
     """
     ann_file = Path(ann_file)
     content = read_coco(ann_file)

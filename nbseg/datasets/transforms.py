@@ -12,12 +12,12 @@ from nbseg.registry import TRANSFORMS
 
 
 def _color_operations(max_blur: int) -> list[tuple[float, albumentations.ImageOnlyTransform]]:
-    """Return the paper's photometric operations with their weights in the random draw.
+    """Return the paper's photometric operations, each with its weight in the random draw.
 
-    The operations do not move pixels. Blur kernels have up to ``max_blur`` pixels. The values are
-    those of the released code, converted because albumentations 2 ignores the arguments of version
-    1: a noise variance of up to 12.75 becomes a standard deviation of up to sqrt(12.75) / 255 =
-    0.014, and a box blur has an odd size.
+    The operations do not move pixels. The sides of blur kernels are at most ``max_blur`` pixels.
+    The values are those of the released code, converted because albumentations 2 ignores the
+    arguments of version 1: a noise variance of up to 12.75 becomes a standard deviation of up to
+    sqrt(12.75) / 255 = 0.014, and a box blur has an odd size.
     """
     operations = [
         (1, albumentations.Sharpen(alpha=(0, 1), lightness=(0.75, 1.5), p=1)),
@@ -54,11 +54,15 @@ class StrongColorAugmentation(BaseTransform):
         max_blur: side of the largest blur kernel in pixels, odd; 0 disables blur. The paper uses 7
             for images of 1024 by 2048 pixels. If objects are only tens of pixels wide, such a blur
             hides their class.
+
+    Raises:
+        ValueError: ``prob`` is not in [0, 1], or ``max_blur`` is neither 0 nor an odd number of at
+            least 3.
     """
 
     def __init__(self, prob: float = 7 / 8, max_blur: int = 7) -> None:
         if not 0 <= prob <= 1:
-            raise ValueError(f"prob must lie between 0 and 1, found {prob}")
+            raise ValueError(f"prob must be between 0 and 1, found {prob}")
         if max_blur != 0 and (max_blur < 3 or max_blur % 2 == 0):
             raise ValueError(f"max_blur must be 0 or an odd number of at least 3, found {max_blur}")
         self.prob = prob

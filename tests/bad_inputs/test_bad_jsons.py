@@ -152,21 +152,23 @@ CASES = {
     "an unknown image": Case(
         ("unknown images",), ("unknown images", "image 77"), annotation(image_id=77)
     ),
-    "an image id twice": Case(("share an id",), ("images that share an id",), twice("images")),
+    "an image id twice": Case(("repeated image ids",), ("repeated image ids",), twice("images")),
     "an annotation id twice": Case(
-        ("share an id",), ("annotations that share an id",), twice("annotations")
+        ("repeated annotation ids",), ("repeated annotation ids",), twice("annotations")
     ),
     "a file name twice": Case(
-        ("share a name",), ("images that share a name",), twice("images", id=77)
+        ("repeated image file names",), ("repeated image file names",), twice("images", id=77)
     ),
     "a category name twice": Case(
-        ("share a name",), ("star", "categories that share a name"), twice("categories", id=77)
+        ("repeated category names",),
+        ("'star'", "repeated category names"),
+        twice("categories", id=77),
     ),
     "the categories in another order": Case(None, None, reversed_categories),
     "a category id 0": Case(None, None, from_zero),
     "other class names": Case(
-        ("share a name",),
-        ("labeled.json", "categories that share a name"),
+        ("repeated category names",),
+        ("labeled.json", "repeated category names"),
         every("categories", name="x"),
     ),
     "one class is missing": Case(None, ("labeled.json", "star"), category(name="Star")),
@@ -178,7 +180,7 @@ CASES = {
     # Sizes and boxes
     "a height as text": Case(None, None, image(height="64")),
     "a height with a fraction": Case(("height",), ("height",), image(height=64.5)),
-    "another height": Case(("another size",), ("000000.png",), image(height=65)),
+    "another height": Case(("differs from the json",), ("000000.png",), image(height=65)),
     "a height of 0": Case(("height",), ("height",), image(height=0)),
     "a missing image": Case(("nowhere.png",), ("nowhere.png",), image(file_name="nowhere.png")),
     "backslashes in a name": Case(("missing",), ("sub",), image(file_name="sub\\000000.png")),
@@ -187,44 +189,44 @@ CASES = {
     "a box with NaN": Case(("box",), ("four numbers",), box(1, 2, float("nan"), 4)),
     "an infinite box": Case(("box",), ("four numbers",), box(1, 2, float("inf"), 4)),
     "a box of negative size": Case(("boxes without area",), None, box(20, 20, -10, 10)),
-    "a box outside": Case(("leave the image",), None, box(200, 200, 10, 10)),
-    "a box over the border": Case(("leave the image",), None, box(-30, -30, 60, 60)),
+    "a box outside": Case(("beyond the image",), None, box(200, 200, 10, 10)),
+    "a box over the border": Case(("beyond the image",), None, box(-30, -30, 60, 60)),
     # Masks
-    "a crossing polygon": Case(("degenerate polygons",), None, crossing),
+    "a crossing polygon": Case(("fewer than three points or without area",), None, crossing),
     "an odd polygon": Case(
-        ("not pairs of finite numbers",),
-        ("not pairs of finite numbers",),
+        ("not flat lists of x, y pairs within 2**20 pixels",),
+        ("not flat lists of x, y pairs within 2**20 pixels",),
         annotation(segmentation=[[1, 1, 9, 1, 9, 9, 1]]),
     ),
     "a polygon of two points": Case(
-        ("degenerate polygons",), None, annotation(segmentation=[[1, 1, 9, 9]])
+        ("fewer than three points or without area",), None, annotation(segmentation=[[1, 1, 9, 9]])
     ),
     "no mask": Case(None, None, annotation(segmentation=[])),
     "a polygon with NaN": Case(
-        ("not pairs of finite numbers",),
-        ("not pairs of finite numbers",),
+        ("not flat lists of x, y pairs within 2**20 pixels",),
+        ("not flat lists of x, y pairs within 2**20 pixels",),
         annotation(segmentation=[[1, 1, 9, 1, 9, float("nan")]]),
     ),
     "run lengths": Case(None, None, rle(64, 64, compressed=False)),
     "compressed run lengths": Case(None, None, rle(64, 64, compressed=True)),
     "run lengths of another size": Case(
-        ("run lengths that do not fit",),
-        ("run lengths that do not fit",),
+        ("RLE masks that are invalid or not of the image's size",),
+        ("RLE masks that are invalid or not of the image's size",),
         rle(70, 64, compressed=False),
     ),
     "compressed run lengths of another size": Case(
-        ("run lengths that do not fit",),
-        ("run lengths that do not fit",),
+        ("RLE masks that are invalid or not of the image's size",),
+        ("RLE masks that are invalid or not of the image's size",),
         rle(70, 64, compressed=True),
     ),
     "broken run lengths": Case(
-        ("run lengths that do not fit",),
-        ("run lengths that do not fit",),
+        ("RLE masks that are invalid or not of the image's size",),
+        ("RLE masks that are invalid or not of the image's size",),
         annotation(segmentation={"size": [64, 64], "counts": [5, 6]}),
     ),
     "a mask that is a text": Case(
-        ("run lengths that do not fit",),
-        ("run lengths that do not fit",),
+        ("RLE masks that are invalid or not of the image's size",),
+        ("RLE masks that are invalid or not of the image's size",),
         annotation(segmentation="x"),
     ),
     # Nothing to train on

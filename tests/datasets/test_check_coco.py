@@ -52,46 +52,64 @@ def _image(key, value):
     ("kind", "change"),
     [
         ("images that are missing", _image("file_name", "nowhere.jpg")),
-        ("images of another size", _image("height", 65)),
-        ("images that share an id", lambda c: c["images"].append(c["images"][0])),
-        ("annotations that share an id", lambda c: c["annotations"].append(c["annotations"][0])),
-        ("categories that share an id", lambda c: c["categories"].append(c["categories"][0])),
-        ("images that share a name", lambda c: c["images"].append({**c["images"][0], "id": 99999})),
+        ("images whose size differs from the json", _image("height", 65)),
+        ("repeated image ids", lambda c: c["images"].append(c["images"][0])),
+        ("repeated annotation ids", lambda c: c["annotations"].append(c["annotations"][0])),
+        ("repeated category ids", lambda c: c["categories"].append(c["categories"][0])),
         (
-            "categories that share a name",
+            "repeated image file names",
+            lambda c: c["images"].append({**c["images"][0], "id": 99999}),
+        ),
+        (
+            "repeated category names",
             lambda c: c["categories"].append({**c["categories"][0], "id": 999}),
         ),
-        ("annotations with the id 0, which COCO reads as no match", _set("id", 0)),
+        ("annotations with the id 0, which COCO counts as unmatched", _set("id", 0)),
         ("annotations of unknown images", _set("image_id", 12345)),
         ("annotations of unknown categories", _set("category_id", 12)),
-        ("degenerate polygons", _set("segmentation", [[1, 1, 5, 5]])),
-        ("degenerate polygons", _set("segmentation", [[1, 1, 5, 5, 9, 9]])),
-        ("polygons that are not pairs of finite numbers", _set("segmentation", [[1, 1, 5, 5, 9]])),
         (
-            "polygons that are not pairs of finite numbers",
+            "polygons with fewer than three points or without area",
+            _set("segmentation", [[1, 1, 5, 5]]),
+        ),
+        (
+            "polygons with fewer than three points or without area",
+            _set("segmentation", [[1, 1, 5, 5, 9, 9]]),
+        ),
+        (
+            "polygons that are not flat lists of x, y pairs within 2**20 pixels",
+            _set("segmentation", [[1, 1, 5, 5, 9]]),
+        ),
+        (
+            "polygons that are not flat lists of x, y pairs within 2**20 pixels",
             _set("segmentation", [[1, 1, 5, 1, 5, float("nan")]]),
         ),
-        ("boxes that do not fit their masks", _set("segmentation", [[1, 1, 5, 1, 5, 5]])),
-        ("boxes without area", _set("bbox", [1, 1, 0, 5])),
+        (
+            "boxes that differ by more than 2 pixels from their masks' tight boxes",
+            _set("segmentation", [[1, 1, 5, 1, 5, 5]]),
+        ),
+        ("boxes without area or with non-finite values", _set("bbox", [1, 1, 0, 5])),
         ("boxes less than a pixel wide or high", _set("bbox", [1, 1, 0.9, 5])),
-        ("annotations without an area", _set("area", 0)),
-        ("annotations without an area", lambda c: c["annotations"][0].pop("area")),
-        ("boxes that leave the image", _set("bbox", [90, 1, 20, 5])),
+        ("annotations without a positive 'area'", _set("area", 0)),
+        ("annotations without a positive 'area'", lambda c: c["annotations"][0].pop("area")),
+        ("boxes that extend more than 2 pixels beyond the image", _set("bbox", [90, 1, 20, 5])),
         ("boxes that are not four numbers", _set("bbox", [90, 1, 20])),
         (
-            "run lengths that do not fit the image",
+            "RLE masks that are invalid or not of the image's size",
             _set("segmentation", {"size": [64, 96], "counts": [10, 20]}, 1),
         ),
         (
-            "run lengths that do not fit the image",
+            "RLE masks that are invalid or not of the image's size",
             _set("segmentation", {"size": [96, 64], "counts": [96 * 64]}, 1),
         ),
         (
-            "run lengths that do not fit the image",
+            "RLE masks that are invalid or not of the image's size",
             _set("segmentation", {"size": [64, 96], "counts": "~~~"}, 1),
         ),
         ("empty masks", _set("segmentation", {"size": [64, 96], "counts": [64 * 96]}, 1)),
-        ("boxes that do not fit their masks", _set("bbox", [0, 0, 96, 64], 1)),
+        (
+            "boxes that differ by more than 2 pixels from their masks' tight boxes",
+            _set("bbox", [0, 0, 96, 64], 1),
+        ),
     ],
 )
 def test_a_problem_is_found(tree, tmp_path, kind, change):
@@ -100,7 +118,7 @@ def test_a_problem_is_found(tree, tmp_path, kind, change):
     change(content)
     _, problems = _check(tmp_path, root / "train2017", content)
     assert kind in problems
-    assert len(problems[kind]) == 1 or kind == "images of another size"
+    assert len(problems[kind]) == 1 or kind == "images whose size differs from the json"
 
 
 def test_an_unreadable_image_is_found(tree, tmp_path):
@@ -157,6 +175,12 @@ def test_run_lengths_that_stop_a_training_come_before_a_box_outside(size):
         "area": 25,
         "segmentation": {"size": size, "counts": [768]},
     }
-    assert annotation_problem(annotation, 24, 32) == "run lengths that do not fit the image"
+    assert (
+        annotation_problem(annotation, 24, 32)
+        == "RLE masks that are invalid or not of the image's size"
+    )
     annotation["segmentation"]["size"] = [24, 32]
-    assert annotation_problem(annotation, 24, 32) == "boxes that leave the image"
+    assert (
+        annotation_problem(annotation, 24, 32)
+        == "boxes that extend more than 2 pixels beyond the image"
+    )

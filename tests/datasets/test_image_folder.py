@@ -104,14 +104,14 @@ def test_readable_folder_gives_no_warning(folder):
 
 
 def test_wrong_folders_are_named(tmp_path, folder):
-    with pytest.raises(FileNotFoundError, match="no image folder .*missing"):
+    with pytest.raises(FileNotFoundError, match="there is no image folder .*missing"):
         _build(tmp_path / "missing")
-    with pytest.raises(FileNotFoundError, match="no image folder"):
+    with pytest.raises(FileNotFoundError, match="there is no image folder ''"):
         _build(folder, data_root="", data_prefix={})
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="there is no image in .*empty.*found no file"):
         _build(tmp_path / "empty")
-    with pytest.raises(ValueError, match="ann_file"):
+    with pytest.raises(ValueError, match="ann_file is .*x.json'; remove"):
         _build(folder, ann_file="x.json")
 
 

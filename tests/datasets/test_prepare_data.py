@@ -84,7 +84,7 @@ def test_official_sets(tmp_path):
         path.write_text(path.read_text().replace('"height": 64', '"height": 63'))
         checked = _run("check", path, "--images", tmp_path / name / images)
         assert checked.returncode == 2
-        assert "images of another size" in checked.stderr
+        assert "images whose size differs from the json" in checked.stderr
     wrong = _run("cityscapes", tmp_path / "coco")
     assert wrong.returncode == 2
     assert f"error: {tmp_path / 'coco/leftImg8bit/train'} is missing" in wrong.stderr

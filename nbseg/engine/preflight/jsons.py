@@ -16,11 +16,12 @@ from nbseg.images import spread
 MASKS = 5000
 # Problems with which a stage would fail or give wrong results; all others are warnings.
 REFUSED = (
-    *("images that share an id", "annotations that share an id", "categories that share an id"),
-    *("images that share a name", "categories that share a name"),
+    *("repeated image ids", "repeated annotation ids", "repeated category ids"),
+    *("repeated image file names", "repeated category names"),
     "annotations of unknown images",
     *("annotations of unknown categories", "boxes that are not four numbers"),
-    *("run lengths that do not fit the image", "polygons that are not pairs of finite numbers"),
+    "RLE masks that are invalid or not of the image's size",
+    "polygons that are not flat lists of x, y pairs within 2**20 pixels",
 )
 
 
