@@ -26,22 +26,23 @@ from nbseg.registry import DATASETS, LOOPS
 
 @LOOPS.register_module()
 class PseudoLabelLoop(BaseLoop):
-    """Predicts unlabeled images with a ``MaskTTAModel``.
+    """Predicts unlabeled images with a ``MaskTTAModel`` and stores the predictions.
 
-    Use this loop as the ``test_cfg`` of a runner. Images in the store are not predicted
-    again. Thus a killed run continues where it stopped, even with another number of processes, and
-    if the data set grows, only the new images are predicted. A batch always has the same images,
-    whichever images are missing and however many processes there are: with other images in its
-    batch, an image would be padded differently and its predictions would differ in the last digit.
+    Use this loop as the ``test_cfg`` of a runner. A batch is skipped if the store has predictions
+    for all its images. Thus a killed run continues where it stopped, even with another number of
+    processes, and if the data set grows, only batches with new images are predicted. How the images
+    are divided into batches does not depend on the store or on the number of processes: with other
+    images in its batch, an image would be padded differently and its predictions would differ in
+    the last digit.
 
     An image that cannot be read is left out with a warning.
 
     Args:
         runner: the runner.
-        dataloader: config of the unlabeled images' data loader, without a sampler and a collate_fn.
+        dataloader: config of the unlabeled images' loader, without ``sampler`` and ``collate_fn``.
         evaluator: ignored; a runner passes an evaluator to every test loop.
         store: folder of the prediction store; None is ``{runner.work_dir}/predictions``.
-        images_per_part: number of images between two writes to the store.
+        images_per_part: number of images that a process predicts between two writes to the store.
     """
 
     def __init__(
@@ -80,13 +81,15 @@ class PseudoLabelLoop(BaseLoop):
 
     @torch.no_grad()
     def run(self) -> dict[str, Any]:
-        """Predict all missing images.
+        """Predict all batches with images that are not in the store.
 
         Returns:
-            A dict with the number of ``images`` in the store and the names that are ``left_out``.
+            A dict with ``images``, the number of the data set's images in the store, and
+            ``left_out``, the names of the images that could not be read.
 
         Raises:
-            StageError: an image has disappeared since the start, or none can be read.
+            StageError: an image has disappeared since the start, no image can be read, or the test
+                pipeline fails on an image.
         """
         runner = self.runner
         runner.call_hook("before_test")
@@ -125,7 +128,11 @@ class PseudoLabelLoop(BaseLoop):
         # ImageFolderDataset has left out the images whose header cannot be read.
         left_out = sorted(unread | set(getattr(self.dataloader.dataset.dataset, "unreadable", ())))
         if not images:
-            raise StageError(f"none of the {len(left_out)} unlabeled images can be read")
+            names = ", ".join(left_out[:5]) or "the data set is empty"
+            raise StageError(
+                f"none of the {len(left_out)} unlabeled images can be read ({names}); replace "
+                "them, or choose other images"
+            )
         if left_out:
             more = ", ..." if len(left_out) > 5 else ""
             self.runner.logger.warning(
@@ -166,7 +173,7 @@ class ReadableImages(Dataset[Any]):
 
 
 def collate_readable(items: Sequence[Any]) -> tuple[Any, list[Exception]]:
-    """Return the batch of the items that are not errors, None if there is none, and the errors."""
+    """Return a batch of the items that are not errors (None if all are), and the errors."""
     errors = [item for item in items if isinstance(item, Exception)]
     readable = [item for item in items if not isinstance(item, Exception)]
     return (pseudo_collate(readable) if readable else None), errors
@@ -180,7 +187,12 @@ def _batches(num_images: int, batch_size: int) -> list[range]:
 
 
 def image_predictions(sample: DetDataSample, image_folder: str) -> ImagePredictions:
-    """Return the part of a ``MaskTTAModel`` prediction that the store keeps."""
+    """Convert a prediction of ``MaskTTAModel`` for the store.
+
+    Args:
+        sample: the prediction, with ``soft_masks`` from 0 to 1.
+        image_folder: folder to which the stored file name is relative.
+    """
     instances = sample.pred_instances
     height, width = sample.ori_shape[:2]
     soft_masks = (instances.soft_masks.float() * 255).round().to(torch.uint8)

@@ -17,14 +17,18 @@ from nbseg.pseudo.predictions import PredictionStore
 
 
 def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
-    """Predict the unlabeled images with the teacher; images in the store are not predicted again.
+    """Predict the unlabeled images with the teacher; batches in the store are not predicted again.
 
     Args:
         task: the stage.
         resume: unused; the pipeline deletes the store's parts unless the stage is resumed.
 
     Returns:
-        A dict with the number of ``images``, and the names of those ``left_out``.
+        A dict with ``images``, the number of predicted images, and ``left_out``, the names of the
+        images that could not be read.
+
+    Raises:
+        StageError: the teacher's checkpoint does not fit the model, or no image can be read.
     """
     runner = StageRunner.from_cfg(task.config)
     load_strictly(runner.model, task.teacher_checkpoint)
@@ -33,7 +37,7 @@ def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
 
 
 def prediction_inputs(task: StageTask) -> dict[str, Path]:
-    """Return the files that the predict stage reads, and a folder of images, by name."""
+    """Return the teacher's checkpoint and the jsons of the unlabeled images, or their folder."""
     dataset = task.config.test_dataloader.dataset
     paths = annotation_files(dataset) or [image_folder(dataset)]
     images = {f"{GROWING} {number}": path for number, path in enumerate(paths)}
@@ -41,14 +45,14 @@ def prediction_inputs(task: StageTask) -> dict[str, Path]:
 
 
 def label(task: StageTask, resume: str | None) -> dict[str, Any]:
-    """Make pseudo-labels from the predictions in one process, and write the report about them.
+    """Make pseudo-labels from the predictions, in the main process, and write a report on them.
 
     Args:
         task: the stage; ``config.label`` holds the arguments of ``make_pseudo_labels``.
         resume: unused; labels are always made from scratch.
 
     Returns:
-        The ``info`` of the json.
+        A dict with the ``info`` of the json; in the other processes, an empty dict.
 
     Raises:
         StageError: the predict stage has not finished, or no pseudo-label can be made with these

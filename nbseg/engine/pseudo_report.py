@@ -17,14 +17,17 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
     """Write ``report/index.html`` about the pseudo-labels of a run, and log its path.
 
-    The section ``report`` names the ``image_folder`` and, if there is one, the ``hidden_truth``;
-    ``to_visualizer=True`` also sends the gallery to the run's visualizer. Without an
-    ``image_folder`` no report is written. If images are missing, a warning is logged and the run
-    continues.
+    The section ``report`` names the ``image_folder`` of the unlabeled images and, if there is one,
+    the ``hidden_truth``, a COCO json of their true labels; ``to_visualizer=True`` also sends the
+    gallery to the run's visualizer. Without an ``image_folder`` no report is written. If the report
+    cannot be made, for example because images are missing, a warning is logged.
 
     Args:
         config: the resolved settings of the run.
         work_dir: the run's paths.
+
+    Raises:
+        OSError: the disk is full or read-only, or a file exceeds a limit.
     """
     logger = MMLogger.get_current_instance()
     settings = config.get("report") or {}
@@ -50,7 +53,7 @@ def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
     except (ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise  # the stage fails, and writes the report when it is resumed
-        logger.warning(f"no report on the pseudo-labels: {error}")
+        logger.warning(f"the report on the pseudo-labels cannot be written: {error}")
         return
     finally:
         if visualizer:

@@ -14,7 +14,7 @@ COLUMNS = {"segm_mAP": "mask AP", "segm_mAP_50": "AP50", "segm_mAP_75": "AP75"}
 
 
 def print_metrics(metrics: dict[str, dict[str, float]], work_dir: WorkDir) -> None:
-    """Print one line for each trained stage, with values in percent."""
+    """Print mask AP, AP50 and AP75 of each trained stage, in percent."""
     if not metrics:
         return
     print(f"\n{'stage':10}" + "".join(f"{title:>10}" for title in COLUMNS.values()))
@@ -60,8 +60,8 @@ def draw_test_results(
     """Draw the test predictions with a score of at least 0.5 next to the ground truth.
 
     Args:
-        plain: plain config that was tested.
-        results: COCO result file of the test.
+        plain: plain config of the test.
+        results: COCO result file that the test wrote.
         out: folder of the pictures.
         caption: text above the predictions.
         limit: largest number of pictures.

@@ -26,5 +26,6 @@ def split_annotations(settings: Config, work_dir: WorkDir) -> None:
         raise StageError(str(error)) from error
     except FileNotFoundError as error:
         raise StageError(
-            f"{error}; correct data_root or split.ann_file (--cfg-options data_root=DIR)"
+            f"there is no annotation file {split.ann_file} to split; correct data_root or "
+            "split.ann_file (--cfg-options data_root=DIR)"
         ) from error

@@ -1,4 +1,4 @@
-"""Extend MMEngine's runner: accumulated gradients, buffers of several processes, workers' end."""
+"""Extend MMEngine's runner for accumulated gradients and several processes; end its workers."""
 
 from typing import Any
 
@@ -45,8 +45,8 @@ class StageRunner(Runner):
 
         Args:
             optim_wrapper: wrapper of one optimizer or of several.
-            auto_scale_lr: dict with ``enable`` and ``base_batch_size``, the number of images for
-                which the config's learning rates are meant.
+            auto_scale_lr: dict with ``enable`` and ``base_batch_size``, the number of images per
+                optimizer step for which the config's learning rates were chosen.
         """
         if not auto_scale_lr or not auto_scale_lr.get("enable"):
             return
@@ -61,8 +61,8 @@ class StageRunner(Runner):
             ratio = images / auto_scale_lr["base_batch_size"]
             self.logger.info(
                 f"learning rates are multiplied by {ratio:g}: a step of the optimizer uses "
-                f"{images} images ({counts[0]} processes x {counts[1]} a batch x {counts[2]} "
-                f"accumulated), and base_batch_size is {auto_scale_lr['base_batch_size']}"
+                f"{images} images ({counts[0]} processes x {counts[1]} images per batch x "
+                f"{counts[2]} batches), and base_batch_size is {auto_scale_lr['base_batch_size']}"
             )
             for group in wrapper.optimizer.param_groups:
                 group["lr"] *= ratio
@@ -83,8 +83,8 @@ def average_gradients(model: nn.Module) -> None:
     """Replace each gradient by its mean over all processes, in place.
 
     Args:
-        model: the model of this process. A parameter without a gradient counts as zero, and stays
-            without one if it has none in any process.
+        model: the model of this process. A missing gradient counts as zero; a parameter that has no
+            gradient in any process gets none.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:

@@ -35,7 +35,7 @@ class Stage:
         sections: config sections to merge over the user's config; later ones override.
         keys: keys of the resolved config that determine the stage's result.
         inputs: returns the files that the stage reads, by name.
-        run: runs the stage; takes ``resume`` and returns results for the manifest.
+        run: runs the stage; takes its task and ``resume``, and returns results for the manifest.
         trains: whether the stage trains a model.
         resumes: whether an interrupted attempt can be continued.
         labels_from: section whose ``ann_file`` replaces the pseudo-labels.
@@ -138,12 +138,12 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
 
 
 def teacher_checkpoint(config: Config, work_dir: WorkDir) -> Path:
-    """Return the teacher's weights: ``teacher.checkpoint``, or the file of the teacher stage."""
+    """Return the path of the teacher's weights: ``teacher.checkpoint``, or the stage's file."""
     return Path(user_file(config, "teacher", "checkpoint") or work_dir.checkpoint("teacher"))
 
 
 def replaced_by_user(config: Config, name: str) -> bool:
-    """Return whether a file of the user replaces the output of a stage."""
+    """Return whether a file that the user provides replaces the output of a stage."""
     if name == "teacher":
         return user_file(config, "teacher", "checkpoint") is not None
     return name in ("predict", "label") and user_file(config, "label", "ann_file") is not None
@@ -159,7 +159,7 @@ def with_dependents(names: Sequence[str]) -> set[str]:
 
 
 def refuse_outdated(stages: Sequence[str], starting: Set[str]) -> None:
-    """Refuse to keep a finished stage whose input will be made anew.
+    """Refuse to keep a finished stage if a stage that makes its input will run.
 
     Args:
         stages: the requested stages.
@@ -172,5 +172,5 @@ def refuse_outdated(stages: Sequence[str], starting: Set[str]) -> None:
         if name not in starting and (needed := starting & set(STAGES[name].needs)):
             raise StageError(
                 f"stage {name} is finished, but stage {min(needed)}, whose output it reads, would "
-                f"start again. Re-run both (--redo {name}), or leave one out of --stages"
+                f"run now. Re-run both (--redo {name}), or leave one out of --stages"
             )

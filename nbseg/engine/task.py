@@ -1,4 +1,4 @@
-"""Define the argument of every stage."""
+"""Define the argument that the functions of a stage take."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -31,7 +31,8 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
         prefix.
 
     Raises:
-        StageError: the checkpoint to continue from is damaged.
+        StageError: a checkpoint to start from is damaged or does not fit, or the training diverges.
+        FileNotFoundError: the training wrote no checkpoint.
     """
     plain, folder = task.config, task.work_dir.folder(task.stage)
     if resume:
@@ -56,7 +57,7 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
 
 
 def _trained(runner: StageRunner, folder: Path) -> Path:
-    """Return the checkpoint to publish: the best one if the config asks for it, or the last one."""
+    """Return the checkpoint to publish: the best one with ``save_best``, otherwise the last one."""
     indicators = _save_best(runner.cfg)
     info = runner.message_hub.runtime_info
     best = info.get("best_ckpt") or info.get(f"best_ckpt_{''.join(indicators[:1])}")
@@ -91,13 +92,14 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
 
     Raises:
         ValueError: torch finds no GPU for mixed precision, its dtype is not float16, the config
-            has no base batch size, or it asks for the best checkpoint without a validation.
+            has no base batch size, or ``save_best`` is set, but the training has no validation.
     """
     schedule = plain.train_cfg
     if _save_best(plain) and schedule.get("val_begin", 1) > schedule.get("max_iters", math.inf):
         raise ValueError(
-            f"save_best needs a validation, but val_interval {schedule.val_interval} is longer "
-            f"than the training of {schedule.max_iters} iterations; lower val_interval"
+            f"save_best needs a validation, but the training of {schedule.max_iters} iterations "
+            f"has none; lower train_cfg.val_interval (found {schedule.get('val_interval')}) or "
+            "train_cfg.val_begin"
         )
     wrapper = plain.optim_wrapper
     if amp:
@@ -105,8 +107,8 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
     if wrapper.get("type") == "AmpOptimWrapper":
         if not torch.cuda.is_available():
             raise ValueError(
-                "--amp needs a GPU, but torch finds none; remove --amp, or AmpOptimWrapper from "
-                "the config"
+                "mixed precision needs a GPU, but torch finds none; remove --amp, or replace "
+                "AmpOptimWrapper in the config with OptimWrapper"
             )
         if str(wrapper.get("dtype") or "float16").removeprefix("torch.") != "float16":
             raise ValueError(
@@ -118,8 +120,8 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
         base = scaling.get("base_batch_size")
         if type(base) is not int or base < 1:
             raise ValueError(
-                "scaling the learning rate needs auto_scale_lr.base_batch_size in the config, the "
-                "number of images per step of the optimizer for which the learning rate was "
-                f"chosen; wanted a whole number of at least 1, found {base!r}"
+                "auto_scale_lr.base_batch_size must be a whole number of at least 1, found "
+                f"{base!r}; set it to the number of images per optimizer step for which the "
+                "learning rate was chosen"
             )
         plain.auto_scale_lr.enable = True

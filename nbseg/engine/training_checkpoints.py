@@ -21,15 +21,15 @@ class AtomicBackend(LocalBackend):
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write ``obj`` to ``filepath``; after a kill or on a full disk the former file remains."""
+        """Write ``obj`` to ``filepath``; after a kill or on a full disk, the old file remains."""
         with replacing(filepath) as temporary:
             temporary.write_bytes(obj)
 
 
 def latest_checkpoint(folder: Path) -> str | None:
-    """Return the latest readable checkpoint of a training in ``folder``, which may have been moved.
+    """Return the path of the latest readable checkpoint in a training's folder.
 
-    Damaged checkpoints are passed over with a warning.
+    Damaged checkpoints are skipped with a warning. The folder may have been moved.
 
     Returns:
         The checkpoint's path; None if the folder has no checkpoint.
@@ -50,7 +50,7 @@ def latest_checkpoint(folder: Path) -> str | None:
         return str(path)
     if problems:
         raise StageError(
-            f"no checkpoint in {folder} can be read: {'; '.join(problems)}. Repair one of the "
+            f"no checkpoint in {folder} can be read: {'; '.join(problems)}. Restore one of the "
             "files, or run without --resume to start this stage from zero"
         )
     return None

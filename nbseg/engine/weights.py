@@ -20,13 +20,13 @@ ADVICE = "load_from needs a checkpoint of the config's detector"
 
 
 def check_weights(tasks: Sequence[StageTask]) -> None:
-    """Refuse weights that do not fit the models of stages, before any of the stages runs.
+    """Refuse weights that do not fit the model of a stage, before any stage runs.
 
     The weights are those of ``init_cfg`` and ``load_from`` of a training, and the teacher's in the
     predict stage. Call this function in every process: MMEngine's downloads wait for one another.
 
     Args:
-        tasks: stages that will run; the checkpoints that these stages write are not read.
+        tasks: stages that will run; the checkpoints that these stages will write are not read.
 
     Raises:
         FileNotFoundError: a file of ``init_cfg``, or ``teacher.checkpoint``, does not exist.
@@ -66,7 +66,7 @@ def _init_cfgs(module: nn.Module) -> list[dict[str, Any]]:
 
 @HOOKS.register_module()
 class MatchingWeightsHook(Hook):
-    """Refuses checkpoints that do not fit the model, and removes a common prefix of their names."""
+    """Refuses checkpoints that do not fit the model, and removes a prefix common to all weights."""
 
     priority = "VERY_HIGH"  # before EMAHook reads the weights
 
@@ -74,8 +74,8 @@ class MatchingWeightsHook(Hook):
         """Refuse a checkpoint that does not fit; otherwise rename its weights in place.
 
         Raises:
-            StageError: too few tensors of ``load_from`` fit, or the checkpoint to resume from is of
-                another model.
+            StageError: too few tensors of ``load_from`` fit, or the checkpoint to resume from
+                belongs to another model.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         source = str(runner._load_from)

@@ -1,4 +1,4 @@
-"""Define the layout of a work directory: the name of every path in a run."""
+"""Define the layout of a work directory: the paths of all files of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ RENAMED = {"supervised": "control", "pseudo": "pseudo_labels"}
 
 @dataclass(frozen=True)
 class WorkDir:
-    """This class returns the paths of one run.
+    """Gives the paths of one run's files and folders.
 
     Attributes:
         path: the work directory.
@@ -28,29 +28,29 @@ class WorkDir:
         return self.path / FOLDERS.get(stage, stage)
 
     def manifest(self, stage: str) -> Path:
-        """Return the json file that records how a stage was run."""
+        """Return the path of the json that records how a stage was run."""
         return self.folder(stage) / f"{stage}.manifest.json"
 
     def config(self, stage: str) -> Path:
-        """Return the plain MMDetection config that a stage ran."""
+        """Return the path of the plain MMDetection config with which a stage runs."""
         return self.folder(stage) / "config.py"
 
     def checkpoint(self, stage: str) -> Path:
-        """Return the published weights of a training stage."""
+        """Return the path of the weights that a training stage publishes."""
         return self.folder(stage) / f"{stage}.pth"
 
     def test_results(self, stage: str) -> Path:
-        """Return the prefix of the COCO result files of a training stage's test."""
+        """Return the path prefix of the COCO results that a stage's test writes."""
         return self.folder(stage) / "predictions"
 
     @property
     def predictions(self) -> Path:
-        """Return the prediction store with the teacher's predictions on the unlabeled images."""
+        """Return the folder of the teacher's predictions on the unlabeled images."""
         return self.folder("predict") / "predictions"
 
     @property
     def pseudo_labels(self) -> Path:
-        """Return the COCO json of the pseudo-labels."""
+        """Return the path of the COCO json of the pseudo-labels."""
         return self.folder("label") / "pseudo_labels.json"
 
     @property
@@ -60,7 +60,7 @@ class WorkDir:
 
     @property
     def metrics(self) -> Path:
-        """Return the json file with the test metrics of every trained stage."""
+        """Return the path of the json with the test metrics of every trained stage."""
         return self.path / "metrics.json"
 
     @property

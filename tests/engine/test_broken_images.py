@@ -125,7 +125,7 @@ def test_a_set_without_a_readable_image_is_refused(unlabeled, monkeypatch):
         unlabeled.predict()
     # The samples of a large set may be sound, or files may break later.
     monkeypatch.setattr("nbseg.engine.pipeline.preflight", lambda *_: [])
-    with pytest.raises(StageError, match="none of the 2 unlabeled images can be read"):
+    with pytest.raises(StageError, match=r"none of the 2 unlabeled images can be read \(a.png, b"):
         unlabeled.predict()
 
 

@@ -94,5 +94,5 @@ def test_the_published_weights_are_tested(finished, tmp_path, make_pipeline, tes
 
 def test_the_best_checkpoint_needs_a_validation(finished, make_pipeline):
     changes = {"default_hooks.checkpoint.save_best": "auto", "val_interval": 100}
-    with pytest.raises(ValueError, match="save_best needs a validation, but val_interval 100 is"):
+    with pytest.raises(ValueError, match=r"save_best needs .* has none; .*val_interval .found 100"):
         make_pipeline(finished, changes)

@@ -69,7 +69,7 @@ def test_lost_images_are_a_warning_and_no_section_is_no_report(finished, tmp_pat
     config = stage_config(Config.fromfile(finished.config), "label", finished.work_dir)
     config.report.image_folder = str(tmp_path)
     write_pseudo_report(config, WorkDir(work_dir))
-    assert "no report on the pseudo-labels: 3 of 3 images" in log.text
+    assert "the report on the pseudo-labels cannot be written: 3 of 3 images" in log.text
     config.report = None
     write_pseudo_report(config, WorkDir(work_dir))
     assert not (work_dir / "report").exists()
