@@ -81,18 +81,18 @@ def match_class(
     width: int,
     thresholds: Sequence[float] = (IOU_THRESHOLD,),
 ) -> list[Matches]:
-    """Match the predictions of one image and class to its true instances by mask IoU.
+    """Match predictions to true instances of the same image and class by mask IoU.
 
     Args:
         predictions: COCO annotations (RLE or polygons). The prediction with the highest ``score``
             is matched first.
         truth: COCO annotations. Crowds (``iscrowd``) count as in COCO's evaluation.
-        height: height of the image.
-        width: width of the image.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
         thresholds: smallest mask IoU of a match; the instances are matched once per threshold.
 
     Returns:
-        The result for each threshold.
+        The result for each threshold, in the order of ``thresholds``.
     """
     predictions = sorted(predictions, key=lambda annotation: -annotation.get("score", 1.0))
     predicted_rles, true_rles = (

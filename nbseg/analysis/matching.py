@@ -12,7 +12,7 @@ import numpy.typing as npt
 class Agreement:
     """Holds how well predictions agree with true instances at one IoU threshold.
 
-    A ratio is None if its denominator is 0.
+    A ratio is None if its denominator is 0. F1 is 2 TP / (2 TP + FP + FN).
     """
 
     true_positives: int
@@ -42,9 +42,10 @@ def match_instances(
     """Match predictions to true instances of one image and class, as COCO's evaluation does.
 
     Predictions are matched in the order of the rows. Each prediction takes the instance with the
-    highest IoU among those that no earlier prediction took. If no such instance has a sufficient
-    IoU, the prediction is matched to a crowd with a sufficient IoU. A crowd may match any number of
-    predictions. Predictions that match a crowd are neither true nor false positives.
+    highest IoU among those that no earlier prediction took. If all these IoUs are below the
+    threshold, the prediction is matched to a crowd that reaches the threshold, if there is one. A
+    crowd may match any number of predictions. Predictions that match a crowd are neither true nor
+    false positives.
 
     Args:
         ious: IoU of each prediction (sorted by descending score) with each true instance, shape
@@ -53,7 +54,7 @@ def match_instances(
         threshold: smallest IoU of a match.
 
     Returns:
-        The index of the true instance that matches each prediction, or -1; int64, shape (P,).
+        The index of the true instance that each prediction matches, or -1; int64, shape (P,).
     """
     matches = np.full(len(ious), -1, np.int64)
     free = ~crowd

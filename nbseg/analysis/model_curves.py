@@ -67,7 +67,9 @@ class ReliabilityBin:
 class ForegroundAtThreshold:
     """Holds predicted and true foreground inside the predicted boxes at a pixel threshold.
 
-    Both are shares of all soft-mask cells, or None if there are no cells.
+    ``foreground`` is the share of soft-mask cells whose probability is at least ``threshold``.
+    ``true_foreground`` is the share that is foreground in the true masks; it does not depend on the
+    threshold. Both are None if there are no cells.
     """
 
     threshold: float
@@ -78,8 +80,8 @@ class ForegroundAtThreshold:
 class ErrorByDistance:
     """Computes the share of wrong pixels by signed distance to the true contour (Fig. 6a).
 
-    Masks are compared at image resolution. All pixels of the matched pairs up to ``farthest``
-    pixels from the true contour count with equal weight. The contour runs between pixels, so the
+    Masks are compared at image resolution. All pixels within ``farthest`` pixels of a matched
+    pair's true contour count with equal weight. The contour runs between pixels, so the
     pixels next to the contour have the distance 0.5. The image's edge is not part of the contour.
 
     Args:
@@ -115,7 +117,10 @@ class ErrorByDistance:
         self._wrong += np.bincount(bins[near & wrong], minlength=len(self._pixels))
 
     def error_within(self, distance: int) -> float | None:
-        """Return the share of wrong pixels up to this distance from the contour."""
+        """Return the share of wrong pixels up to a distance from the contour; None without pixels.
+
+        ``distance`` is a whole number of pixels, from 1 to ``farthest``.
+        """
         near = np.s_[self.farthest - distance : self.farthest + distance]
         pixels = self._pixels[near].sum()
         return float(self._wrong[near].sum() / pixels) if pixels else None
@@ -138,7 +143,10 @@ class RecallByIoU:
         self._ious: list[float] = []
 
     def add(self, ious: Iterable[float], instances: int) -> None:
-        """Count one image, given the mask IoU of each pair and the number of true instances."""
+        """Count one image, given the mask IoU of each pair and the number of true instances.
+
+        ``instances`` includes the true instances that no prediction matches.
+        """
         self._ious.extend(ious)
         self._instances += instances
 
@@ -210,7 +218,7 @@ class SoftMaskReliability:
         )
 
     def foreground(self) -> tuple[ForegroundAtThreshold, ...]:
-        """Return predicted and true foreground at each pixel threshold v / 255."""
+        """Return predicted and true foreground at the pixel thresholds 0/255 ... 255/255."""
         total = int(self._cells.sum())
         above = np.cumsum(self._cells[::-1])[::-1]  # number of cells at each level or above
         return tuple(

@@ -66,21 +66,24 @@ def analyze_models(
 ) -> dict[str, ModelCurves]:
     """Compare the predictions of several models with the truth; the progress is shown on stderr.
 
-    Predictions are matched to the true instances of their image and class with mask IoU 0.5 (see
-    ``match_instances``). Masks are decoded one by one to save memory.
+    Predictions are matched to the true instances of their image and class if the mask IoU is at
+    least 0.5 (see ``match_instances``). Masks are decoded one by one to save memory.
 
     Args:
-        predictions: by the model's name, a file or folder for ``read_predictions``. All models must
-            have predicted the same images.
+        predictions: paths for ``read_predictions`` by model name. All models must have predicted
+            the same images.
         truth_json: COCO json of these images; the json may contain other images, too.
         min_score: predictions with a lower score are left out.
         common: whether to count only the true instances that all models find. The curves then
             compare the masks and not the detections.
 
+    Returns:
+        The curves by model name.
+
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: there is no model, models predicted different images or classes, or a json is
-            invalid.
+        ValueError: there is no model, models predicted different images, the truth lacks their
+            images or classes, or a file is invalid.
     """
     truth_path = Path(truth_json)
     truth = load_coco(truth_path, masks=True)
@@ -117,14 +120,14 @@ def analyze_models(
 def _same_images(sources: dict[str, Predictions], truth_path: Path) -> list[int]:
     """Return the ids of the predicted images, ascending; all models must have the same images."""
     if not sources:
-        raise ValueError("no predictions are given; name one or more")
+        raise ValueError("no predictions are given; give those of at least one model")
     (first, source), *others = sources.items()
     for name, other in others:
         if other.images != source.images:
             alone = len(set(other.images) ^ set(source.images))
             raise ValueError(
-                f"{first} has {len(source.images)} images of {truth_path}, {name} has "
-                f"{len(other.images)}, and {alone} are in only one of the two; compare predictions "
-                "of the same images"
+                f"{first} has predictions for {len(source.images)} images of {truth_path} and "
+                f"{name} for {len(other.images)}; {alone} of these images are in only one of the "
+                "two; compare predictions of the same images"
             )
     return source.images

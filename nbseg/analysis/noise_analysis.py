@@ -42,7 +42,9 @@ class ImageAgreement:
 
 @dataclass(frozen=True)
 class NoiseAnalysis:
-    """Holds a comparison of predictions with the truth; ``dataclasses.asdict`` turns it into json.
+    """Holds a comparison of predictions with the truth.
+
+    The result of ``dataclasses.asdict`` can be written as json.
 
     Attributes:
         images: number of images compared.
@@ -51,7 +53,7 @@ class NoiseAnalysis:
         total: agreement of all classes together, by mask IoU threshold ("0.5", "0.75").
         classes: agreement of each class, by mask IoU threshold, then by class name.
         accuracy_by_distance: the curve of the paper's Fig. 3a.
-        iou_by_size: the curve of the paper's Fig. 3b.
+        iou_by_size: the curves of the paper's Fig. 3b.
         per_image: agreement on each image, in the order of the predictions' json.
     """
 
@@ -69,7 +71,7 @@ def analyze_noise(predicted: COCO, truth: COCO) -> NoiseAnalysis:
 
     Images are matched by id. Images that ``truth`` does not list are left out. True instances are
     left out if ``predicted`` does not list their category. Crowds count as in COCO's evaluation.
-    Unlike in COCO's evaluation, all predictions of an image count, not only the best 100.
+    Unlike in COCO's evaluation, all predictions count, not only the best 100 per image and class.
 
     Args:
         predicted: indexed COCO annotations (RLE or polygons) with ``score``.

@@ -23,10 +23,10 @@ DISTANCE_BINS = tuple(i / 50 for i in range(26))
 
 @dataclass(frozen=True)
 class IoUAtSize:
-    """Holds the mean IoU of the matched pairs at one mask size, or None if there are no pairs.
+    """Holds the mean IoUs of the matched pairs at one mask size, or None if there are no pairs.
 
-    ``size`` is the side length of the grid. ``boundary_width`` is the width d that boundary IoU
-    uses, in grid cells.
+    ``size`` is the side length of the grid in cells. ``boundary_width`` is the width of the
+    boundary for the boundary IoU, in cells. ``pairs`` is the number of pairs that count.
     """
 
     size: int
@@ -58,7 +58,7 @@ class IoUBySize:
     not count at a size where both resized masks are empty.
 
     Args:
-        sizes: side lengths of the grids.
+        sizes: side lengths of the grids in cells.
     """
 
     def __init__(self, sizes: Sequence[int] = MASK_SIZES) -> None:
@@ -108,7 +108,7 @@ class AccuracyByDistance:
     Masks are compared at image resolution. All pixels inside the true boxes of the matched pairs
     count with equal weight. The relative distance is the distance from a pixel's center to the true
     contour, divided by the square root of the true box's area. The contour runs between pixels; the
-    image's edge is not part of the contour.
+    image's edge is not part of the contour. A pair does not count if its box is empty.
     """
 
     def __init__(self) -> None:

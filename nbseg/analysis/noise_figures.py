@@ -29,7 +29,7 @@ def write_figures(curves: dict[str, ModelCurves], out: str | Path) -> list[Path]
     """Write each figure as PNG and its curves as CSV.
 
     Args:
-        curves: curves by the model's name.
+        curves: curves by model name; at least one model.
         out: folder to write to.
 
     Returns:
@@ -69,7 +69,7 @@ def accuracy_figure(points: Points) -> Figure:
 
 
 def size_figure(points: Points) -> Figure:
-    """Draw mask and boundary IoU against the size of the masks (Fig. 3b)."""
+    """Draw mask IoU and boundary IoU against the size of the masks (Fig. 3b)."""
     figure, axes = _figure("Fig. 3b: IoU by mask size", 2)
     sizes = [point.size for point in next(iter(points.values()))]
     for panel, key, label in zip(
@@ -99,16 +99,16 @@ def error_figure(points: Points) -> Figure:
 
 
 def recall_figure(points: Points) -> Figure:
-    """Draw the share of true instances found against the mask IoU required (Fig. 6b)."""
-    figure, (axes,) = _figure("Fig. 6b: true instances found by mask IoU")
+    """Draw the share of true instances found against the required mask IoU (Fig. 6b)."""
+    figure, (axes,) = _figure("Fig. 6b: true instances found by required mask IoU")
     _draw(axes, points, lambda p: p.mask_iou, lambda p: p.recall)
-    axes.set(xlabel="mask IoU at least", ylabel="true instances found", xlim=(0.5, 1))
+    axes.set(xlabel="required mask IoU", ylabel="true instances found", xlim=(0.5, 1))
     axes.set_ylim(bottom=0)
     return figure
 
 
 def reliability_figure(bins: Points, foreground: Points) -> Figure:
-    """Draw the reliability of soft masks, and their foreground by pixel threshold (Fig. 6c)."""
+    """Draw the reliability of soft masks, and their foreground against the threshold (Fig. 6c)."""
     figure, (left, right) = _figure("Fig. 6c: soft masks against the truth", 2)
     left.plot([0, 1], [0, 1], color="0.6", linewidth=1, zorder=0)
     _draw(left, bins, lambda p: p.probability, lambda p: p.foreground, marker="o")
@@ -134,7 +134,10 @@ def write_png(figure: Figure, path: Path) -> Path:
 
 
 def write_csv(points: Points, path: Path) -> Path:
-    """Write one row per point and model, and return the path. None becomes an empty cell."""
+    """Write a CSV with one row per point and model, and return its path.
+
+    None becomes an empty cell.
+    """
     rows = [{"model": name, **asdict(point)} for name, curve in points.items() for point in curve]
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])

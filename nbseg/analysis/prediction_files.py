@@ -26,14 +26,14 @@ class Predictions(Protocol):
         images: ids of the predicted images, ascending.
         has_soft_masks: whether annotations have a ``soft_mask`` and a ``box``. ``soft_mask`` is
             uint8 of shape (S, S); a value divided by 255 is the probability. ``box`` is the box of
-            the soft mask, float32, xyxy.
+            the soft mask, xyxy in image pixels, float32, shape (4,).
     """
 
     images: list[int]
     has_soft_masks: bool
 
     def annotations(self, image_id: int) -> list[dict[str, Any]]:
-        """Return the COCO annotations of an image; they have a ``score``.
+        """Return an image's predictions as COCO annotations with ``segmentation`` and ``score``.
 
         Call this method once per image, in the order of ``images``.
         """
@@ -43,6 +43,9 @@ class Predictions(Protocol):
 class JsonPredictions:
     """Reads predictions from a json, which is COCO's list of results or a COCO json with scores.
 
+    A list of results does not name its images, so all images of the truth count as predicted. Of a
+    COCO json, the images that the truth does not list are left out.
+
     Args:
         path: ``PREFIX.segm.json`` of ``tools/test.py --out``, or ``pseudo_labels.json``.
         truth: true annotations with the same image and category ids.
@@ -50,7 +53,8 @@ class JsonPredictions:
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: the json has neither format, or has other images or classes than the truth.
+        ValueError: the json has neither format, an annotation has no score, or the images or
+            categories differ from those of the truth.
     """
 
     has_soft_masks = False
@@ -67,24 +71,26 @@ class JsonPredictions:
             check_same_images(coco, path, truth, truth_path)
             self.images = sorted(image for image in coco.imgs if image in truth.imgs)
             annotations = list(coco.anns.values())
-            if any("score" not in annotation for annotation in annotations):
+            scoreless = [a["id"] for a in annotations if "score" not in a]
+            if scoreless:
                 raise ValueError(
-                    f"{path} has annotations without a score; give predictions or pseudo-labels, "
-                    "which have scores"
+                    f"{path}: {len(scoreless)} of {len(annotations)} annotations have no score "
+                    f"(first id: {scoreless[0]}); give predictions or pseudo-labels"
                 )
         self._by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for annotation in annotations:
             self._by_image[annotation["image_id"]].append(annotation)
 
     def annotations(self, image_id: int) -> list[dict[str, Any]]:
-        """Return an image's COCO annotations."""
+        """Return an image's predictions as COCO annotations."""
         return self._by_image.get(image_id, [])
 
 
 class StoredPredictions:
     """Reads the raw predictions of a ``predict`` stage, and thresholds soft masks at 0.5.
 
-    Classes are matched to the truth's categories by name. One image is in memory at a time.
+    Classes are matched to the truth's categories by name. Images that the truth does not list are
+    left out.
 
     Args:
         folder: the folder ``pseudo_labels/predictions`` of a run.
@@ -93,7 +99,8 @@ class StoredPredictions:
 
     Raises:
         FileNotFoundError: the folder is missing.
-        ValueError: the folder has no predictions, or other images or classes than the truth.
+        ValueError: the folder has no predictions, none of its images is in the truth, an image has
+            another file name in the truth, or the truth lacks a class.
     """
 
     has_soft_masks = True
@@ -111,26 +118,27 @@ class StoredPredictions:
             if names[image] != truth.imgs[image]["file_name"]:
                 raise ValueError(
                     f"image {image} is {names[image]!r} in {folder} but "
-                    f"{truth.imgs[image]['file_name']!r} in {truth_path}; both must have the same "
-                    "images"
+                    f"{truth.imgs[image]['file_name']!r} in {truth_path}; give the truth json of "
+                    "the predicted images"
                 )
         if not self.images:
             raise ValueError(
-                f"no image of {folder} is in {truth_path}; give the truth json of the same images"
+                f"no image of {folder} is in {truth_path}; give the truth json of the predicted "
+                "images"
             )
         ids = {category["name"]: number for number, category in truth.cats.items()}
         classes = store.classes()
         unknown = [name for name in classes if name not in ids]
         if unknown:
             raise ValueError(
-                f"{folder} has the classes {unknown}, but {truth_path} has the categories "
-                f"{list(ids)}; give a truth json that has these categories"
+                f"{folder} has predictions of the classes {unknown}, but {truth_path} has only the "
+                f"categories {list(ids)}; give a truth json with all predicted classes"
             )
         self._categories = [ids[name] for name in classes]
         self._remaining: Iterator[ImagePredictions] = iter(store)
 
     def annotations(self, image_id: int) -> list[dict[str, Any]]:
-        """Return an image's annotations; call it once per image, by ascending id."""
+        """Return an image's predictions; call this method once per image, by ascending id."""
         image = next(image for image in self._remaining if image.image_id == image_id)
         rles = paste_rle(image.soft_masks, image.boxes, image.height, image.width, MASK_THRESHOLD)
         return [
@@ -156,7 +164,11 @@ class StoredPredictions:
 def read_predictions(path: str | Path, truth: COCO, truth_path: str | Path) -> Predictions:
     """Open the predictions in a json file or in a folder of raw predictions.
 
-    ``JsonPredictions`` and ``StoredPredictions`` list the errors.
+    Args:
+        path: json for ``JsonPredictions``, or folder for ``StoredPredictions``; these classes list
+            the errors.
+        truth: true annotations with the same image ids.
+        truth_path: path of the truth's file, for messages.
     """
     path, truth_path = Path(path), Path(truth_path)
     if path.is_dir():
@@ -165,7 +177,7 @@ def read_predictions(path: str | Path, truth: COCO, truth_path: str | Path) -> P
 
 
 def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_path: Path) -> None:
-    """Check COCO results: each needs a mask, and an image and a category of the truth.
+    """Check COCO results: each needs a score, box and mask, and an image and category of the truth.
 
     Raises:
         ValueError: a result fails the check. The message names the result and the fault.
@@ -173,25 +185,25 @@ def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_
     for number, result in enumerate(results):
         if not isinstance(result, dict):
             raise ValueError(
-                f"{path}: result {number} is {str(result)[:40]!r}; wanted a json object"
+                f"{path}: expected a json object as result {number}, found {repr(result)[:40]}"
             )
         missing = [key for key in RESULT_KEYS if key not in result]
         if missing:
-            hint = "; tools/test.py writes masks to PREFIX.segm.json"
-            raise ValueError(
-                f"{path}: result {number} has no {missing[0]!r}"
-                + (hint if missing[0] == "segmentation" else "")
-            )
+            hint = f"each result needs {', '.join(RESULT_KEYS)}"
+            if missing[0] == "segmentation":
+                hint = "tools/test.py writes masks to PREFIX.segm.json"
+            raise ValueError(f"{path}: result {number} has no {missing[0]!r}; {hint}")
         for key, known in (("image_id", truth.imgs), ("category_id", truth.cats)):
             if not isinstance(result[key], (int, float, str)) or result[key] not in known:
                 raise ValueError(
-                    f"{path}: result {number} has the {key} {result[key]}, which {truth_path} does "
-                    "not define; both must have the same images and classes"
+                    f"{path}: result {number} has the {key} {repr(result[key])[:40]}, which "
+                    f"{truth_path} does not define; give the truth json of the predicted images"
                 )
         if not is_number(result["score"]) or not is_box(result["bbox"]):
             raise ValueError(
-                f"{path}: result {number} has the score {result['score']} and the bbox "
-                f"{result['bbox']}; wanted a number, and four finite numbers"
+                f"{path}: result {number} has the score {repr(result['score'])[:40]} and the bbox "
+                f"{repr(result['bbox'])[:80]}; expected a finite number and a list of four numbers "
+                "from -2**20 to 2**20"
             )
         image = truth.imgs[result["image_id"]]
         size = [image["height"], image["width"]]
@@ -199,12 +211,12 @@ def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_
             mask_size = list(to_rle(result["segmentation"], *size)["size"])
         except ValueError as error:
             raise ValueError(
-                f"{path}: result {number} has a segmentation that is neither polygons nor run "
-                f"lengths ({error})"
+                f"{path}: result {number} has a segmentation that is neither a list of polygons "
+                f"nor a valid RLE: {error}"
             ) from error
         if mask_size != size:
             raise ValueError(
-                f"{path}: result {number} has a mask of {mask_size[0]} x {mask_size[1]} pixels, "
-                f"but image {result['image_id']} of {truth_path} is {size[0]} x {size[1]}; both "
-                "must have the same images"
+                f"{path}: result {number} has a mask of {mask_size[0]} x {mask_size[1]} pixels "
+                f"(height x width), but image {result['image_id']!r} of {truth_path} has "
+                f"{size[0]} x {size[1]}; give the truth json of the predicted images"
             )

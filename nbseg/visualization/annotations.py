@@ -38,20 +38,22 @@ def draw_comparison(
     """Write one picture per image, with panels side by side.
 
     The first panel shows the image alone. Each further panel shows the image with one set of
-    annotations. An image that cannot be read is skipped.
+    annotations, drawn by ``draw_annotations``. An image that cannot be read is skipped.
 
     Args:
         image_folder: folder that the file names are relative to.
         images: COCO images to draw.
-        panels: sets of COCO annotations (RLE or polygons) by caption. If an annotation has a
-            ``score``, the score is written beside it.
+        panels: sets of COCO annotations (RLE or polygons) by caption.
         categories: COCO categories, for names and colors.
         out: folder to write the PNG files to.
-        min_side: smallest side of a panel in pixels, roughly; smaller images are enlarged, so that
-            outlines can be seen.
+        min_side: approximate length of a panel's shorter side in pixels. A smaller image is
+            enlarged by a whole number, so that outlines can be seen; a larger one keeps its size.
 
     Returns:
         Paths of the written files, in the order of the images.
+
+    Raises:
+        OSError: a picture cannot be written.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -77,7 +79,7 @@ def draw_comparison(
         path = out / name.replace("/", "_")
         with replacing(path) as temporary:
             if not cv2.imwrite(str(temporary), side_by_side(tiles)):
-                raise OSError(errno.EIO, "OpenCV cannot write; the disk may be full", str(path))
+                raise OSError(errno.EIO, "cannot write the PNG; the disk may be full", str(path))
         written.append(path)
     return written
 
@@ -95,13 +97,21 @@ def draw_results(
 
     Args:
         truth_json: COCO json with the true masks.
-        predicted_json: COCO json, or COCO's list of results.
+        predicted_json: COCO json of the pseudo-labels, or COCO's list of results.
         image_folder: folder that the truth's file names are relative to.
         out: folder to write the PNG files to.
         caption: caption of the panel with the predictions.
-        limit: the first ``limit`` images of the json are drawn; an image that cannot be read is
-            skipped.
+        limit: the first ``limit`` images of ``truth_json`` are drawn; an image that cannot be read
+            is skipped.
         min_score: predictions with a lower score are left out.
+
+    Returns:
+        Paths of the written files, in the order of the images.
+
+    Raises:
+        FileNotFoundError: a json is missing.
+        ValueError: a json is invalid.
+        OSError: a picture cannot be written.
     """
     truth = read_coco(truth_json)
     predicted = read_results(predicted_json)
@@ -127,7 +137,7 @@ def draw_annotations(
     tint: float | Sequence[float] = 0.4,
     thickness: int = 1,
 ) -> Picture:
-    """Draw masks on a resized image as tints and outlines.
+    """Resize an image and draw masks on it as tints and outlines.
 
     If there are at most 20 masks, their class names and scores are written, too.
 
@@ -135,8 +145,9 @@ def draw_annotations(
         pixels: BGR, uint8, shape (H, W, 3).
         annotations: COCO annotations (RLE or polygons) of the image, with or without ``score``.
         categories: COCO categories, for names and colors.
-        size: width w and height h of the picture.
-        tint: opacity of the color inside the masks; one number for all, or one per annotation.
+        size: width w and height h of the picture in pixels.
+        tint: opacity of the color inside the masks, 0 to 1; one number for all, or one per
+            annotation.
         thickness: thickness of the outlines in pixels of the picture.
 
     Returns:

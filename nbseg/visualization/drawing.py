@@ -28,11 +28,11 @@ def draw_mask(
     """Tint a mask on the canvas and draw its outline, in place.
 
     Args:
-        canvas: BGR, shape (H, W, 3).
-        mask: 1 inside the object and 0 outside, shape (h, w). The mask may be smaller than the
-            canvas.
-        color: BGR, shape (3,).
-        opacity: opacity of the tint; 0 draws the outline alone.
+        canvas: BGR, uint8, shape (H, W, 3).
+        mask: 1 inside the object and 0 outside, uint8, shape (h, w). The mask may be smaller than
+            the canvas.
+        color: BGR, uint8, shape (3,).
+        opacity: opacity of the tint, 0 to 1; 0 draws the outline alone.
         thickness: thickness of the outline in pixels.
         corner: x and y of the canvas pixel where the mask's upper left pixel is drawn.
     """
@@ -46,7 +46,10 @@ def draw_mask(
 
 
 def draw_text(canvas: Picture, text: str, corner: tuple[int, int], scale: float) -> None:
-    """Write white text with a black border in place; ``corner`` is the text's lower left corner."""
+    """Write white text with a black border on the canvas, in place.
+
+    ``corner`` is the x and y of the text's lower left corner, and ``scale`` is OpenCV's font scale.
+    """
     for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(
             canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA
@@ -54,10 +57,10 @@ def draw_text(canvas: Picture, text: str, corner: tuple[int, int], scale: float)
 
 
 def display_size(width: int, height: int, longest_side: int) -> tuple[int, int]:
-    """Return the width and height of an image after scaling it to a longest side.
+    """Return the width and height of an image after it is scaled to ``longest_side`` pixels.
 
-    A large image gets exactly this longest side. A small image is enlarged by a whole number, so
-    its longest side may stay shorter.
+    A larger image is reduced to exactly this side. A smaller image is enlarged by a whole number,
+    so its longest side may stay shorter.
     """
     scale = longest_side / max(width, height)
     if scale >= 1:

@@ -139,7 +139,7 @@ def test_raw_predictions_of_classes_that_the_truth_lacks_are_refused(truth, tmp_
     nothing = (np.zeros((0, 4)), np.zeros(0), np.zeros(0), np.zeros((0, 28, 28), np.uint8))
     writer.append([ImagePredictions(1, "1.png", HEIGHT, WIDTH, *nothing)])
     writer.flush()
-    wrong = r"has the classes \['cow'\], but .* has the categories \['cat', 'dog'\]"
+    wrong = r"of the classes \['cow'\], but .* has only the categories \['cat', 'dog'\]"
     with pytest.raises(ValueError, match=wrong):
         analyze_models({"raw": tmp_path / "store"}, truth)
 
@@ -206,7 +206,7 @@ def test_refusals_name_what_is_wrong(truth, predictions, store, tmp_path):
     content = json.loads(truth.read_text())
     result = annotation(1, disc(30, 30, 15), score=0.5)
     refused(FileNotFoundError, "there is no file", a=tmp_path / "absent.json")
-    refused(ValueError, "no predictions are given")
+    refused(ValueError, "no predictions are given; give those of at least one model")
     boxes = [{k: v for k, v in result.items() if k != "segmentation"}]
     refused(ValueError, "PREFIX.segm.json", a=write_json(tmp_path / "a.json", boxes))
     foreign = [{**result, "image_id": 77}]
@@ -214,9 +214,9 @@ def test_refusals_name_what_is_wrong(truth, predictions, store, tmp_path):
     small = coco_mask.encode(np.asfortranarray(np.ones((5, 6), np.uint8)))
     small = {**small, "counts": small["counts"].decode()}
     other_size = [{**result, "segmentation": small}]
-    refused(ValueError, "5 x 6 pixels", a=write_json(tmp_path / "c.json", other_size))
+    refused(ValueError, "5 x 6 pixels .height", a=write_json(tmp_path / "c.json", other_size))
     scoreless = write_json(tmp_path / "d.json", content)
-    refused(ValueError, "without a score", a=scoreless)
+    refused(ValueError, r"(\d+) of \1 annotations have no score", a=scoreless)
     fewer = {**content, "images": IMAGES[:1], "annotations": []}
     refused(
         ValueError,

@@ -52,34 +52,34 @@ def write_comparison(
     instance that only one model found is filled with color.
 
     Args:
-        models: the two models to compare, as a dictionary from a model's name to the argument of
-        ``open_instances``.
+        models: the two models to compare: the argument ``text`` of ``open_instances`` by the
+            model's name. The name ``truth`` is reserved.
         image_folder: folder that the file names are relative to. All its images are compared if
             there is no truth and neither model is a file of predictions.
         out: folder to write to.
         truth_json: COCO json of the images, with or without true instances.
         min_score: predictions with a lower score are left out.
-        limit: largest number of pictures.
+        limit: largest number of pictures, at least 1.
 
     Returns:
-        The differences of all images, in descending order. If the truth has instances, they are
-        sorted by the difference of panoptic quality first, then by ``difference``.
+        The differences of all images, the largest first. If the truth has instances, the images are
+        sorted by the difference in panoptic quality first, then by ``difference``.
 
     Raises:
         FileNotFoundError: a file or an image is missing.
-        ValueError: there are not exactly two models, the models predicted different images, or a
-            file is invalid.
+        ValueError: there are not exactly two models, a name is reserved, ``limit`` is not positive,
+            the models predicted different images, or a file is invalid.
     """
     image_folder, out = Path(image_folder), Path(out)
     if len(models) != 2:
-        raise ValueError(f"wanted two models of different names, found {list(models)}")
+        raise ValueError(f"expected two models with distinct names, found {list(models)}")
     if limit < 1:
-        raise ValueError(f"the number of pictures must be at least 1, found {limit}")
+        raise ValueError(f"limit (the number of pictures) must be at least 1, found {limit}")
     if not image_folder.is_dir():
-        raise FileNotFoundError(f"there is no image folder {image_folder}")
+        raise FileNotFoundError(f"there is no image folder {image_folder}; correct the path")
     if "truth" in models:
         raise ValueError(
-            "no model may be named 'truth', because the panel of --truth has this name; rename it"
+            "rename the model 'truth': this name is reserved for the panel of the true instances"
         )
     truth_path = Path(truth_json) if truth_json else None
     truth = load_coco(truth_path, masks=True) if truth_path else None
@@ -151,15 +151,15 @@ def _same_images(
         if set(other) != set(images):
             alone = sorted(set(other) ^ set(images))
             raise ValueError(
-                f"{first} has {len(images)} images and {name} has {len(other)}; {len(alone)} are "
-                f"in only one of the two or differ in size, for example {alone[0][0]}; compare "
-                "predictions of the same images"
+                f"{first} lists {len(images)} images and {name} lists {len(other)}; "
+                f"{len({image[0] for image in alone})} of them are in only one of the two lists or "
+                f"differ in size, for example {alone[0][0]}; compare predictions of the same images"
             )
     absent = [name for name, _, _ in images if not (image_folder / name).is_file()]
     if absent:
         raise FileNotFoundError(
             f"{len(absent)} of {len(images)} images are not in {image_folder}, for example "
-            f"{absent[0]}; give the folder that the file names are relative to"
+            f"{absent[0]}; give the folder that these file names are relative to"
         )
     return images
 

@@ -46,8 +46,7 @@ class ImageDifference:
 
     @property
     def order(self) -> tuple[float, float]:
-        """Return a sort key: images with a large difference of quality, then of masks, come
-        first."""
+        """Return a sort key: the largest difference in quality, then in masks, comes first."""
         return -abs(self.gain or 0.0), -self.difference
 
 
@@ -61,8 +60,8 @@ def compare_image(
         a: instances of model A. A ``category_id`` means the same class in all three lists.
         b: instances of model B.
         truth: true instances, or None if they are unknown.
-        height: height of the image.
-        width: width of the image.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
     """
     both = match_image(a, b, height, width)
     ious = [float(pair.iou) for pair in both.pairs]

@@ -24,8 +24,8 @@ class InstanceSource:
 
     Attributes:
         classes: class names.
-        images: file name, height and width of each predicted image. None means that any image can
-            be predicted.
+        images: file name, height and width of each predicted image; None if any image can be
+            predicted.
         instances: function that takes the file name of an image and returns the instances of the
             image. Their ``category_id`` is an index into ``classes``.
     """
@@ -41,11 +41,11 @@ def open_instances(
     """Open a json of predictions, a checkpoint or an exported model.
 
     Args:
-        text: the command-line argument: the path of a json, ``CONFIG:CHECKPOINT`` or
+        text: the command-line argument: the path of a json, ``CONFIG.py:CHECKPOINT`` or
             ``MODEL.onnx``.
         image_folder: folder that the file names are relative to.
-        truth: COCO annotations, which define the image and category ids if the json is COCO's list
-            of results.
+        truth: indexed COCO json; defines the image and category ids if the json is COCO's list of
+            results.
         truth_path: path of the truth's file, for messages.
 
     Raises:
@@ -64,8 +64,8 @@ def open_instances(
     if isinstance(content, list):
         if truth is None or truth_path is None:
             raise ValueError(
-                f"{path} is a list of results, whose image and class ids are defined elsewhere; "
-                "give the json that defines them as --truth"
+                f"{path} is a list of results without the images and categories that its ids refer "
+                "to; give the COCO json that defines them as --truth"
             )
         check_results(content, path, truth, truth_path)
         return coco_source(truth, content, image_folder)
@@ -91,6 +91,8 @@ def coco_source(coco: COCO, annotations: Instances, image_folder: Path) -> Insta
 def folder_images(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Return the file name, height and width of every image in a folder and its subfolders.
 
+    File names are relative to the folder.
+
     Raises:
         FileNotFoundError: the folder has no image.
         ValueError: an image cannot be read.
@@ -105,7 +107,7 @@ def _checkpoint_segmenter(config: str, checkpoint: str) -> Any:
     from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 
     if not Path(config).is_file():
-        raise FileNotFoundError(f"there is no config {config}")
+        raise FileNotFoundError(f"there is no config {config}; correct the path")
     plain = student_config(read_config(config), "work_dirs/analyze")
     return CheckpointSegmenter(plain, checkpoint)
 
@@ -125,7 +127,7 @@ def _below(name: str, folder: Path) -> str:
     """Return the path of an image relative to the folder.
 
     ``name`` is already relative to the folder, or is the path of a file, as tools/infer.py writes
-    it.
+    it. A file outside the folder keeps its name.
     """
     path = Path(name)
     if path.is_absolute() or path.exists():
