@@ -20,10 +20,10 @@ UNKNOWN = -1
 def normalize(content: dict[str, Any], path: object) -> None:
     """Convert ids, sizes, boxes, areas and flags of a COCO json to numbers, in place.
 
-    Text that is a number becomes that number, and ``iscrowd: null`` becomes 0. If an id in a
-    table is then not a whole number, or exceeds 2**53, the entries of the table get the new ids 1,
-    2, ... in their order. The references in annotations change to the new ids, or to -1 if there is
-    no such entry. Absent keys stay absent.
+    Text that is a number becomes that number; ``iscrowd`` becomes 0 if it is null or "false". If an
+    id in a table is then not a whole number, or exceeds 2**53, the entries of the table get the new
+    ids 1, 2, ... in their order. The references in annotations change to the new ids, or to -1 if
+    there is no such entry. Absent keys stay absent.
 
     Args:
         content: the json; tables may be missing.
@@ -43,7 +43,7 @@ def normalize(content: dict[str, Any], path: object) -> None:
             annotation["bbox"] = _box(annotation["bbox"])
         for key in ("iscrowd", "ignore"):
             if key in annotation:
-                annotation[key] = int(bool(as_number(annotation[key] or 0)))
+                annotation[key] = int(_is_set(annotation[key]))
         if isinstance(annotation.get("area"), str):
             annotation["area"] = as_number(annotation["area"])
     for table, reference in ((images, "image_id"), (categories, "category_id")):
@@ -168,6 +168,12 @@ def _size(image: Entry, key: str, path: object) -> int:
             "of pixels"
         )
     return value
+
+
+def _is_set(flag: Any) -> bool:
+    if isinstance(flag, str) and flag.strip().lower() in ("", "false", "no"):
+        return False
+    return bool(as_number(flag))
 
 
 def _box(box: Any) -> Any:

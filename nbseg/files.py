@@ -49,20 +49,35 @@ def remove_partial_files(folder: Path) -> None:
 def read_json(path: Path) -> Any:
     """Return the content of a json file.
 
+    UTF-16 and a byte order mark, which programs on Windows write, are read, too.
+
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: the file is not json, or nested too deeply.
+        ValueError: the file is not json, is nested too deeply, or an object has a key twice.
     """
+    encoded = path.read_bytes()
     # Collecting garbage while millions of values are made takes as long as making them.
     enabled = gc.isenabled()
     gc.disable()
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(encoded, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not a json file: {error}") from error
+        packed = encoded.startswith((b"\x1f\x8b", b"PK\x03\x04"))
+        reason = "it is compressed; unpack it" if packed else error
+        raise ValueError(f"{path} is not a json file: {reason}") from error
     finally:
         if enabled:
             gc.enable()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        # Python would silently keep the last value, and lose a whole table of annotations.
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an object has the key {twice!r} twice; merge the two values")
+    return content
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:

@@ -1,6 +1,7 @@
 """Find and decode image files, with NumPy and OpenCV alone; no other module decodes pictures."""
 
 import os
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".we
 # An image counts as nearly black if its brightest value, of 255, is at most this.
 NEARLY_BLACK = 63
 
+# Header of a PGM or PPM file, with the largest value that a channel can have.
+_NETPBM = re.compile(rb"P[2356]" + 3 * rb"(?:\s|#.*\n)+(\d+)")
 _EXIF_ORIENTATION = 0x0112
 _EXIF_QUARTER_TURNS = (5, 6, 7, 8)
 
@@ -131,7 +134,9 @@ def image_header(path: Path) -> ImageHeader:
             width, height = image.size
             integers = image.format != "TIFF" or image.mode not in ("I", "F")
             raw_modes = str([tile[3] for tile in image.tile])
-            bits = 16 if image.mode.startswith("I") or ";16" in raw_modes else 8
+            # A PPM file has its largest value in place of a raw mode.
+            deep = image.mode.startswith("I") or re.search(";16|65535", raw_modes)
+            bits = 16 if deep else 8
             # The second picture of a JPEG (MPO) is a thumbnail or a depth map.
             several = image.format != "MPO" and getattr(image, "is_animated", False)
             # PngImageFile.getexif would decode all pixels to find a chunk at the end of the file.
@@ -154,8 +159,8 @@ def _unreadable(path: str | Path) -> ValueError:
 
 def _unusable_values(path: str | Path) -> ValueError:
     return ValueError(
-        f"{path} has floating-point or 32-bit values, which have no common range; convert the "
-        "image to 8 bits per channel"
+        f"{path} has signed, floating-point or 32-bit values, which have no common range; "
+        "convert the image to 8 bits per channel"
     )
 
 
@@ -200,6 +205,16 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
     return np.asarray(pixels, np.uint8)
 
 
+def _refuse_netpbm(path: str | Path, start: bytes) -> None:
+    """Refuse the PGM, PPM and PAM files that OpenCV decodes to wrong values."""
+    header = _NETPBM.match(start)
+    if start.startswith(b"P7\n") or header and header[3] not in (b"255", b"65535"):
+        what = f"values up to {int(header[3])}" if header else "the format PAM"
+        raise ValueError(
+            f"{path} has {what}, which OpenCV decodes wrongly; convert the image to PNG"
+        )
+
+
 def read_label_image(path: str | Path) -> npt.NDArray[Any]:
     """Read an image whose pixels are ids, every bit as stored: (H, W), or (H, W, C) as BGR(A).
 
@@ -220,6 +235,7 @@ def _decode(path: str | Path, flags: int) -> npt.NDArray[Any] | None:
     encoded = np.fromfile(path, np.uint8)
     if not encoded.size:
         return None
+    _refuse_netpbm(path, encoded[:1000].tobytes())
     try:
         return cv2.imdecode(encoded, flags)
     except cv2.error:  # more pixels than OpenCV accepts

@@ -11,6 +11,11 @@ from nbseg.coco_values import has_broken_polygon, is_number, polygon_area
 
 # Largest distance in pixels between a box and its mask: COCO's boxes enclose polygons, not pixels.
 TOLERANCE = 2.0
+# Problems with which training would go wrong without an error: all objects of a json have
+# the first one, and most have the second one.
+CORNERS = "boxes of two corners, x0, y0, x1, y1, where COCO has x, y, width, height"
+APART = "boxes that overlap their masks by less than a tenth"
+OVERLAP = 0.1
 
 
 def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> str | None:
@@ -47,24 +52,38 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
     area: Any = annotation.get("area")
     if not is_number(area) or area <= 0:
         return "annotations without a positive 'area'"
+    tight = _tight_box(mask, crop, width, height) if mask else None
+    fits = tight is not None and (abs(box - tight) <= TOLERANCE).all()
+    if tight is not None and not fits and (abs([x, y, w, h] - tight) <= TOLERANCE).all():
+        return CORNERS
     if (box[:2] < -TOLERANCE).any() or (box[2:] > limits[2:] + TOLERANCE).any():
         return f"boxes that extend more than {TOLERANCE:g} pixels beyond the image"
-    if not mask:
+    if not mask or fits:
         return None
-    if crop is None:
-        if any(len(polygon) < 6 or polygon_area(polygon) == 0 for polygon in mask):
-            return "polygons with fewer than three points or without area"
-        points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in mask])
-        # COCO's boxes enclose the part of an object inside the image.
-        tight = np.concatenate([points.min(axis=0), points.max(axis=0)])
-        tight = np.clip(tight, 0, np.tile(limits[2:], 2))
-    else:
-        if not crop[2:].all():
-            return "empty masks"
-        tight = np.concatenate([crop[:2], crop[:2] + crop[2:]])
-    if (abs(box - tight) > TOLERANCE).any():
-        return f"boxes that differ by more than {TOLERANCE:g} pixels from their masks' tight boxes"
-    return None
+    if tight is None:
+        few = "polygons with fewer than three points or without area"
+        return few if crop is None else "empty masks"
+    if _iou(box, tight) < OVERLAP:
+        return APART
+    return f"boxes that differ by more than {TOLERANCE:g} pixels from their masks' tight boxes"
+
+
+def _tight_box(mask: Any, crop: Any, width: int, height: int) -> npt.NDArray[Any] | None:
+    """Return the corners of a mask's box; None for a degenerate polygon or an empty mask."""
+    if crop is not None:
+        return np.concatenate([crop[:2], crop[:2] + crop[2:]]) if crop[2:].all() else None
+    if any(len(polygon) < 6 or polygon_area(polygon) == 0 for polygon in mask):
+        return None
+    points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in mask])
+    # COCO's boxes enclose the part of an object inside the image.
+    corners = np.concatenate([points.min(axis=0), points.max(axis=0)])
+    return np.clip(corners, 0, [width, height] * 2)
+
+
+def _iou(box: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+    sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
+    common = np.prod(np.maximum(sides, 0))
+    return float(common / (np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2]) - common))
 
 
 def _crop(rle: dict[str, Any], height: int, width: int) -> npt.NDArray[Any] | None:

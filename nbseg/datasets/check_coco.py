@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 from nbseg.coco import read_coco
@@ -101,7 +102,10 @@ def table_problems(
     """
     problems: dict[str, list[str]] = defaultdict(list)
     for key, field, kind in UNIQUE:
-        for value, count in Counter(item[field] for item in content[key]).items():
+        values = [item[field] for item in content[key]]
+        if field == "file_name":
+            values = [normpath(name) for name in values]  # "./a.png" is "a.png"
+        for value, count in Counter(values).items():
             if count > 1:
                 problems[kind].append(f"{count} {key} have the {field} {value!r}")
     images = {image["id"] for image in content["images"]}

@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from nbseg.errors import StageError
-from nbseg.files import file_hash, write_json
+from nbseg.files import file_hash, read_json, write_json
 from nbseg.images import image_names
 
 # Config keys that do not change the result of a stage.
@@ -39,7 +39,7 @@ class Manifest:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        self.content: dict[str, Any] = read_json(path) if path.exists() else {}
 
     @property
     def finished(self) -> bool:

@@ -86,6 +86,23 @@ def as_format(name):
     return save(PICTURE, format=name)
 
 
+def exif(data):
+    """Write a JPEG with these bytes as its Exif block."""
+
+    def write(path):
+        PICTURE.save(path, "JPEG", quality=95)
+        encoded, block = path.read_bytes(), b"Exif\0\0" + data
+        length = (len(block) + 2).to_bytes(2, "big")
+        path.write_bytes(encoded[:2] + b"\xff\xe1" + length + block + encoded[2:])
+
+    return write
+
+
+def netpbm(header, pixels):
+    return content(header.encode() + b"\n" + pixels.tobytes())
+
+
+PAM = "P7\nWIDTH 64\nHEIGHT 64\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR"
 UNREADABLE = "cannot be read as an image; replace or remove it"
 VALUES = "floating-point or 32-bit values"
 BITS = "have 16 bits per channel, of which only the upper 8 are read"
@@ -147,6 +164,27 @@ KINDS = {
     "animated, webp": Kind("a.webp", save_frames(lossless=True), noted=FIRST),
     "animated, png": Kind("a.png", save_frames(), colors=COLORS, noted=FIRST),
     "pages": Kind("a.tif", save_frames(), colors=COLORS, noted=FIRST),
+    "broken Exif": Kind("a.jpg", exif(b"garbage!"), colors=COLORS),
+    "an Exif block of two bytes": Kind("a.jpg", exif(b"MM"), colors=COLORS),
+    "bytes behind the image": Kind(
+        "a.png",
+        lambda path: path.write_bytes(cv2.imencode(".png", PIXELS[..., ::-1])[1].tobytes() * 2),
+        colors=COLORS,
+    ),
+    "one pixel high": Kind(
+        "a.png", save(Image.new("L", (70_000, 1))), size=(1, 70_000), too_thin=True
+    ),
+    "ppm": Kind("a.ppm", netpbm("P6\n# made by hand\n64 64\n255", PIXELS), colors=COLORS),
+    "ppm, 16 bits": Kind(
+        "a.ppm", netpbm("P6 64 64 65535", PIXELS.astype(">u2") * 257), colors=COLORS, noted=BITS
+    ),
+    "ppm, 10 bits": Kind(
+        "a.ppm",
+        netpbm("P6 64 64 1023", PIXELS.astype(">u2") * 4),
+        refused="values up to 1023",
+        broken_inside=True,
+    ),
+    "pam": Kind("a.ppm", netpbm(PAM, PIXELS), refused="the format PAM"),
     "text": Kind("a.png", content(b"not an image"), refused=UNREADABLE),
     "a web page": Kind("a.jpg", content(b"<html>404</html>"), refused=UNREADABLE),
     "zero bytes": Kind("a.png", content(b""), refused=UNREADABLE),
@@ -249,6 +287,14 @@ def test_no_training_starts_with_it(root, name, train, edit):
     path = put(root, name, edit=edit)
     refusal = train("--stages", "teacher")
     assert refusal.status == 1 and path.name in refusal.says, refusal.says
+
+
+def test_a_broken_unlabeled_image_is_counted_once(root, train):
+    """One of two images is sound, so the set is not refused."""
+    (root / "train/000004.png").write_bytes(b"not an image")
+    plan = train("--dry-run")
+    assert plan.status == 0, plan.says
+    assert f"1 images that cannot be read, the first: train/000004.png {UNREADABLE}\n" in plan.says
 
 
 def test_every_kind_is_answered():

@@ -1,5 +1,6 @@
 """Jsons that are no COCO jsons, contradict themselves or cannot train: refused, or read so."""
 
+import gzip
 import json
 from typing import NamedTuple
 
@@ -11,13 +12,13 @@ class Case(NamedTuple):
     """One json: how it is spoiled, and the phrases of what ``check`` and ``train`` say.
 
     None means that the tool accepts the json, as documented. ``change`` gets the json's content and
-    changes it, or returns another; ``text`` replaces the whole file.
+    changes it, or returns another; ``text`` replaces the whole file, or makes it of the good text.
     """
 
     check: tuple[str, ...] | None
     train: tuple[str, ...] | None
     change: object = None
-    text: str | bytes | None = None
+    text: object = None
 
 
 def annotation(**values):
@@ -99,6 +100,52 @@ def rle(height, width, compressed):
     return change
 
 
+def empty_runs(content):
+    """Give the first object's run lengths two runs of no pixel at the start."""
+    rle(64, 64, compressed=False)(content)
+    content["annotations"][0]["segmentation"]["counts"][:0] = [0, 0]
+
+
+def corners(content):
+    for row in content["annotations"]:
+        x, y, w, h = row["bbox"]
+        row["bbox"] = [x, y, x + w, y + h]
+
+
+def polygons(scale, nested=False):
+    """Give each object a rectangle as its mask, in units of ``scale`` pixels."""
+
+    def change(content):
+        for row in content["annotations"]:
+            x, y, w, h = (value / scale for value in row["bbox"])
+            points = [[x, y], [x + w, y], [x + w, y + h], [x, y + h]]
+            row["segmentation"] = [points if nested else sum(points, [])]
+
+    return change
+
+
+def shifted(number):
+    """Add a number to all ids but those of categories."""
+
+    def change(content):
+        for row in content["images"]:
+            row["id"] += number
+        for row in content["annotations"]:
+            row["id"] += number
+            row["image_id"] += number
+
+    return change
+
+
+def odd_supercategories(content):
+    for row, value in zip(content["categories"], [None, 3, ["a"], {}, "leaf"], strict=True):
+        row["supercategory"] = value
+
+
+def table_twice(text):
+    return text[:-1] + ', "annotations": []}'
+
+
 def one_image(content):
     content["images"] = content["images"][:1]
     number = content["images"][0]["id"]
@@ -132,6 +179,15 @@ CASES = {
     "a number": Case(("no list 'images'",), ("labeled.json", "no list"), text="3"),
     "another encoding": Case(("labeled.json",), ("labeled.json",), text=b'{"images": "\xff"}'),
     "with a byte order mark": Case(("labeled.json",), ("labeled.json",), text=b"\xef\xbb\xbf{}"),
+    "a table twice": Case(
+        ("the key 'annotations' twice",), ("labeled.json", "'annotations' twice"), text=table_twice
+    ),
+    "packed by gzip": Case(
+        ("compressed",), ("labeled.json", "unpack"), text=lambda t: gzip.compress(t.encode())
+    ),
+    "UTF-16": Case(None, None, text=lambda text: text.encode("utf-16")),
+    "UTF-8 with a byte order mark": Case(None, None, text=lambda text: text.encode("utf-8-sig")),
+    "only licenses": Case(("no list 'images'",), ("labeled.json",), text='{"licenses": [{}]}'),
     "no images": Case(("no list 'images'",), ("no list",), lambda c: c.pop("images") and None),
     "images are no list": Case(("no list 'images'",), ("no list",), lambda c: {**c, "images": {}}),
     "an image without an id": Case(("images[0] has no 'id'",), ("'id'",), without("images", "id")),
@@ -176,6 +232,15 @@ CASES = {
     "text ids of annotations": Case(None, None, texts("annotations")),
     "text ids of categories": Case(None, None, texts("categories")),
     "ids beyond 2**53": Case(None, None, large),
+    "negative ids": Case(None, None, shifted(-100)),
+    "ids with a fraction": Case(None, None, shifted(0.5)),
+    "odd supercategories": Case(None, None, odd_supercategories),
+    "a line break in a class name": Case(None, ("labeled.json", "star"), category(name="st\nar")),
+    "a file under two names": Case(
+        ("repeated image file names",),
+        ("repeated image file names",),
+        twice("images", id=77, file_name="./000000.png"),
+    ),
     "an annotation id 0": Case(("id 0",), None, annotation(id=0)),
     # Sizes and boxes
     "a height as text": Case(None, None, image(height="64")),
@@ -184,6 +249,24 @@ CASES = {
     "a height of 0": Case(("height",), ("height",), image(height=0)),
     "a missing image": Case(("nowhere.png",), ("nowhere.png",), image(file_name="nowhere.png")),
     "backslashes in a name": Case(("missing",), ("sub",), image(file_name="sub\\000000.png")),
+    "an empty file name": Case(("missing",), ("this is a folder",), image(file_name="")),
+    "a space behind a name": Case(("missing",), ("white space",), image(file_name="000000.png ")),
+    "a name beyond the limit": Case(
+        ("too long",), ("labeled.json", "missing"), image(file_name="a" * 999)
+    ),
+    "a name that begins with a slash": Case(
+        ("missing",), ("there is train/000000.png",), image(file_name="/000000.png")
+    ),
+    "a name with ..": Case(None, None, image(file_name="../train/000000.png")),
+    "the json among the images": Case(
+        ("cannot be read as an image",),
+        ("cannot be read as an image", "1 images"),
+        image(file_name="../labeled.json"),
+    ),
+    "corners instead of boxes": Case(
+        ("two corners", "width, height"), ("labeled.json", "two corners"), corners
+    ),
+    "an infinite area": Case(("without a positive",), None, annotation(area=float("inf"))),
     "a box of three numbers": Case(("four numbers",), ("four numbers",), box(1, 2, 3)),
     "a box of texts": Case(("four numbers",), ("four numbers",), box("a", "b", "c", "d")),
     "a box with NaN": Case(("box",), ("four numbers",), box(1, 2, float("nan"), 4)),
@@ -198,6 +281,15 @@ CASES = {
         ("not flat lists of x, y pairs within 2**20 pixels",),
         annotation(segmentation=[[1, 1, 9, 1, 9, 9, 1]]),
     ),
+    "polygons in units of the image": Case(
+        ("overlap their masks by less",), ("labeled.json", "correct the order or"), polygons(64)
+    ),
+    "polygons of nested points": Case(
+        ("not flat lists of x, y pairs within 2**20 pixels",),
+        ("not flat lists of x, y pairs within 2**20 pixels",),
+        polygons(1, nested=True),
+    ),
+    "empty runs": Case(None, None, empty_runs),
     "a polygon of two points": Case(
         ("fewer than three points or without area",), None, annotation(segmentation=[[1, 1, 9, 9]])
     ),
@@ -235,6 +327,10 @@ CASES = {
     "crowds only": Case(
         ("crowds (iscrowd 1)",), ("labeled.json", "crowd"), every("annotations", iscrowd=1)
     ),
+    "no crowd, as a text": Case(None, None, every("annotations", iscrowd="False")),
+    "crowds as truth values": Case(
+        ("crowds (iscrowd 1)",), ("labeled.json", "crowd"), every("annotations", iscrowd=True)
+    ),
     "ignored objects only": Case(
         ("ignored (ignore 1)",), ("labeled.json", "ignore"), every("annotations", ignore=1)
     ),
@@ -249,7 +345,8 @@ CASES = {
 def spoil(root, case):
     path = root / "labeled.json"
     if case.text is not None:
-        path.write_bytes(case.text if isinstance(case.text, bytes) else case.text.encode())
+        text = case.text(path.read_text()) if callable(case.text) else case.text
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
     else:
         content = json.loads(path.read_text())
         content = case.change(content) or content
@@ -275,6 +372,40 @@ def test_predict(root, text, train):
     (root / "teacher.pth").touch()
     found = train("--stages", "predict", "--cfg-options", "teacher.checkpoint=teacher.pth")
     answer(found, ("labeled.json cannot be listed", "labeled.json is not a COCO json"), 1)
+
+
+OTHERS = {
+    "unlabeled: no image": ("unlabeled.json", lambda c: {**c, "images": []}, 1, "no image"),
+    "unlabeled: a file under two names": (
+        *("unlabeled.json", twice("images", id=77, file_name="./000004.png")),
+        *(1, "repeated image file names"),
+    ),
+    "unlabeled: objects of other classes": (
+        *("unlabeled.json", category(name="zebra")),
+        *(0, "unlabeled.json: 2 images"),
+    ),
+    "validation: no image": (
+        *("val.json", lambda c: {**c, "images": [], "annotations": []}),
+        *(1, "no image"),
+    ),
+    "validation: corners instead of boxes": ("val.json", corners, 1, "two corners"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_sets(root, name, train, edit):
+    file, change, status, says = OTHERS[name]
+    edit(root / file, change)
+    found = train("--dry-run")
+    assert found.status == status, found.says
+    assert file in found.says and says in found.says
+    assert found.says.count("\n") < 2 or not status
+
+
+def test_a_test_on_the_training_set_is_warned_of(root, train):
+    plan = train("--dry-run", "--cfg-options", "val_json=labeled.json", "val_images=train/")
+    assert "warning: test set labeled.json: the model is trained on it, too" in plan.says
+    assert "trained on it, too" not in train("--dry-run").says
 
 
 def answer(found, phrases, status):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from official_trees import write_coco
 
-from nbseg.datasets.annotation_checks import annotation_problem
+from nbseg.datasets.annotation_checks import APART, CORNERS, annotation_problem
 from nbseg.datasets.check_coco import check_coco
 from nbseg.datasets.converters.folder import convert_folder
 
@@ -83,10 +83,12 @@ def _image(key, value):
             "polygons that are not flat lists of x, y pairs within 2**20 pixels",
             _set("segmentation", [[1, 1, 5, 1, 5, float("nan")]]),
         ),
+        (APART, _set("segmentation", [[1, 1, 5, 1, 5, 5]])),
         (
             "boxes that differ by more than 2 pixels from their masks' tight boxes",
-            _set("segmentation", [[1, 1, 5, 1, 5, 5]]),
+            _set("bbox", [34, 10, 29, 20]),
         ),
+        (CORNERS, _set("bbox", [34, 10, 63, 36])),
         ("boxes without area or with non-finite values", _set("bbox", [1, 1, 0, 5])),
         ("boxes less than a pixel wide or high", _set("bbox", [1, 1, 0.9, 5])),
         ("annotations without a positive 'area'", _set("area", 0)),
@@ -106,9 +108,10 @@ def _image(key, value):
             _set("segmentation", {"size": [64, 96], "counts": "~~~"}, 1),
         ),
         ("empty masks", _set("segmentation", {"size": [64, 96], "counts": [64 * 96]}, 1)),
+        (APART, _set("bbox", [0, 0, 96, 64], 1)),
         (
             "boxes that differ by more than 2 pixels from their masks' tight boxes",
-            _set("bbox", [0, 0, 96, 64], 1),
+            _set("bbox", [0, 0, 30, 20], 1),
         ),
     ],
 )

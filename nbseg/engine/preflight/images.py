@@ -76,7 +76,9 @@ def _answer(broken: list[Problem], count: int, folder: Path, what: str, lenient:
     """Return a warning about broken images, or refuse them; ``count`` images were looked at."""
     if not broken:
         return ""
-    text = f"{what}: {len(broken)} {broken[0][0]}, the first: {broken[0][1]} in {folder}"
+    kind, which = broken[0]
+    place = "" if str(folder / "") in which else f" in {folder}"
+    text = f"{what}: {len(broken)} {kind}, the first: {which}{place}"
     if lenient and len(broken) < count:
         return f"warning: {text}"
     raise StageError(f"{text}; replace them, or take them out of the set")
@@ -97,10 +99,14 @@ def _hint(folder: Path, name: str) -> str:
     if "\\" in name:
         return "; the json has backslashes in its file names: replace them by /"
     path = folder / name
+    if os.path.isdir(path):
+        return "; this is a folder: correct the file names of the json"
+    if name != name.strip() and os.path.isfile(folder / name.strip()):
+        return "; the name begins or ends with white space: correct the file names of the json"
     if path.parent.is_dir():
         for other in sorted(os.listdir(path.parent)):
             if other.lower() == path.name.lower():
                 return f"; the folder has {other}, which differs in upper and lower case"
-    if (folder / path.name).is_file():
+    if os.path.isfile(folder / path.name):
         return f"; there is {folder / path.name}: correct the file names of the json"
     return "; copy the images, or correct data_root or the folder in the config"

@@ -7,7 +7,7 @@ from typing import Any
 
 from nbseg.coco import read_coco
 from nbseg.coco_values import is_box, reason_left_out
-from nbseg.datasets.annotation_checks import annotation_problem
+from nbseg.datasets.annotation_checks import APART, CORNERS, annotation_problem
 from nbseg.datasets.check_coco import table_problems
 from nbseg.errors import StageError
 from nbseg.images import spread
@@ -20,6 +20,7 @@ REFUSED = (
     *("repeated image file names", "repeated category names"),
     "annotations of unknown images",
     *("annotations of unknown categories", "boxes that are not four numbers"),
+    CORNERS,
     "RLE masks that are invalid or not of the image's size",
     "polygons that are not flat lists of x, y pairs within 2**20 pixels",
 )
@@ -29,13 +30,15 @@ def read_checked(path: Path, what: str) -> dict[str, Any]:
     """Read a COCO json, and refuse repeated and unknown ids.
 
     Raises:
-        StageError: the file is no COCO json, or ids are repeated or unknown.
+        StageError: the file is no COCO json, has no image, or ids are repeated or unknown.
     """
     try:
         content = read_coco(path, consistent=False)
     except ValueError as error:
         raise StageError(str(error)) from error
     _refuse(table_problems(content)[0], what)
+    if not content["images"]:
+        raise StageError(f"{what}: there is no image; add images, or name another json")
     return content
 
 
@@ -43,7 +46,8 @@ def check_annotations(content: dict[str, Any], what: str) -> list[str]:
     """Return warnings about boxes and masks; up to 5000 masks are checked.
 
     Raises:
-        StageError: a box is not four numbers, or a mask cannot be decoded.
+        StageError: a box is not four numbers, a mask cannot be decoded, or most boxes are apart
+            from their masks.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     annotations = content["annotations"]
@@ -59,6 +63,11 @@ def check_annotations(content: dict[str, Any], what: str) -> list[str]:
         if kind:
             problems.setdefault(kind, []).append(f"annotation {annotation['id']}")
     _refuse(problems, what)
+    if len(problems.get(APART, ())) > len(sample) / 2:
+        raise StageError(
+            f"{what}: {_text(APART, problems[APART])}; boxes are x, y, width, height and polygons "
+            "x0, y0, x1, y1, ... in pixels: correct the order or the unit of one of them"
+        )
     return [f"warning: {what}: {_text(kind, which)}" for kind, which in problems.items()]
 
 

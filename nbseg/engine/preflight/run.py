@@ -51,6 +51,8 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
             data = _DataSet(role, next(iter(annotation_files(leaf)), folder), folder)
             if data in seen or data.path in made:
                 continue
+            if data.role == "test" and data._replace(role="training") in seen:
+                lines.setdefault(f"warning: test set {data.path}: the model is trained on it, too")
             seen.add(data)
             for line in _check(data, leaf, plain, classes, categories):
                 lines.setdefault(line)
