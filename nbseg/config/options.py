@@ -1,7 +1,7 @@
 """Override keys of a config with options of the command line."""
 
 import re
-from argparse import ArgumentParser
+from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -18,10 +18,33 @@ def add_config_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=OptionsAction,
         metavar="KEY=VALUE",
         help="config keys to override and their new values, e.g. teacher.iterations=500",
     )
+
+
+class OptionsAction(DictAction):
+    """Parses KEY=VALUE as MMEngine does, and names an option that it cannot parse."""
+
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: Any, *others: Any
+    ) -> None:
+        """Add the options in ``values`` to the namespace.
+
+        Raises:
+            ArgumentError: an option is not of the form KEY=VALUE, or contains a dictionary.
+        """
+        for value in values:
+            try:
+                super().__call__(parser, Namespace(), [value], *others)
+            except (ValueError, AssertionError, RecursionError) as error:
+                raise ArgumentError(
+                    self,
+                    f"cannot read {value!r}; wanted KEY=VALUE, where VALUE is a number, a text, or "
+                    "a list such as [1,2]; dictionaries belong in the config file",
+                ) from error
+        super().__call__(parser, namespace, values, *others)
 
 
 def override(config: Config, options: Mapping[str, Any]) -> None:

@@ -32,10 +32,10 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         ) from error
     if not isinstance(config.get("model"), dict):
         raise ValueError(f"{path} is not a config of a detector: it has no dictionary 'model'")
+    override(config, options or {})
     for section in SECTIONS:
         if not isinstance(config.get(section) or {}, dict):
             raise ValueError(
                 f"{path}: the section {section} must be a dictionary, found {config[section]!r}"
             )
-    override(config, options or {})
     return config

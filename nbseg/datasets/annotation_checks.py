@@ -77,7 +77,7 @@ def _tight_box(mask: Any, crop: Any, width: int, height: int) -> npt.NDArray[Any
     points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in mask])
     # COCO's boxes enclose the part of an object inside the image.
     corners = np.concatenate([points.min(axis=0), points.max(axis=0)])
-    return np.clip(corners, 0, [width, height] * 2)
+    return np.asarray(np.clip(corners, 0, [width, height] * 2))
 
 
 def _iou(box: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:

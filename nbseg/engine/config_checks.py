@@ -1,5 +1,6 @@
 """Refuse keys of a config that have no effect, and values of a wrong type or range."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -69,23 +70,37 @@ def check_config(config: Config, settings: Config) -> None:
 
 
 def check_stage(stage: str, plain: Config) -> None:
-    """Refuse a training length, batch size or number of workers that cannot work.
+    """Refuse training lengths, intervals, batch sizes, workers and seeds that cannot work.
 
     Raises:
         ValueError: a value is not a whole number or is too small (the message names its key), or a
             batch would have no labeled or no pseudo-labeled image.
     """
-    values = {"train_cfg.max_iters": ((plain.get("train_cfg") or {}).get("max_iters", 1), 1)}
+    schedule, hooks = plain.get("train_cfg") or {}, plain.get("default_hooks") or {}
+    values = {f"train_cfg.{k}": (schedule.get(k, 1), 1) for k in ("max_iters", "val_interval")}
+    for name in ("checkpoint", "logger"):
+        # A negative interval turns off what is done at intervals.
+        interval = (hooks.get(name) or {}).get("interval", 1)
+        values[f"default_hooks.{name}.interval"] = (interval, -1)
     for loader in ("train_dataloader", "test_dataloader"):
         for key, default, least in (("batch_size", 1, 1), ("num_workers", 0, 0)):
             values[f"{loader}.{key}"] = ((plain.get(loader) or {}).get(key, default), least)
     for key, (value, least) in values.items():
         if type(value) is not int or value < least:
-            source = "iterations" if key.endswith("max_iters") else key.split(".")[1]
+            source = "iterations" if key.endswith("max_iters") else key.split(".")[-1]
             raise ValueError(
                 f"stage {stage}: {key} must be a whole number of at least {least}, found "
                 f"{value!r}; correct it, or the key {source} if {key} refers to that key"
             )
+    level = plain.get("log_level") or "INFO"
+    if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
+        raise ValueError(f"log_level must be a level of logging such as 'INFO', found {level!r}")
+    seed = (plain.get("randomness") or {}).get("seed")
+    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
+        raise ValueError(
+            f"stage {stage}: randomness.seed must be a whole number from 0 to 2**32 - 1, found "
+            f"{seed!r}; correct the key seed"
+        )
     check_batches(stage, plain)
 
 
@@ -101,12 +116,19 @@ def check_batches(stage: str, plain: Config) -> None:
     ratio = sampler.get("source_ratio")
     if not ratio:
         return
+    sets = (plain.train_dataloader.get("dataset") or {}).get("datasets")
+    numbers = isinstance(ratio, list) and all(isinstance(part, (int, float)) for part in ratio)
+    if not numbers or min(ratio) <= 0 or sets and len(ratio) != len(sets):
+        raise ValueError(
+            f"stage {stage}: source_ratio must be a list of positive numbers, one for each data "
+            f"set, found {ratio!r}"
+        )
     size = sampler["batch_size"]
     counts = [int(size * part / sum(ratio)) for part in ratio]
     counts[0] = size - sum(counts[1:])
     if min(counts) < 1:
         raise ValueError(
-            f"stage {stage}: a batch of {size} at source_ratio {list(ratio)} would hold {counts} "
+            f"stage {stage}: a batch of {size} at source_ratio {ratio} would hold {counts} "
             "labeled and pseudo-labeled images; raise batch_size until each is at least 1"
         )
 

@@ -14,6 +14,15 @@ def leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from leaves(wrapped)
 
 
+def wrappers(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the concatenations and repetitions around the data sets."""
+    inner = list(filter(None, [dataset.get("dataset"), *(dataset.get("datasets") or ())]))
+    if inner:
+        yield dataset
+    for wrapped in inner:
+        yield from wrappers(wrapped)
+
+
 def annotation_files(dataset: dict[str, Any]) -> list[Path]:
     """Return the annotation files of a data set config, including those of wrapped data sets."""
     return [

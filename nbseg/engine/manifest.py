@@ -35,11 +35,19 @@ class Manifest:
 
     Args:
         path: json file of the record; the first start of the stage creates it.
+
+    Raises:
+        ValueError: the file exists, but is no record of a stage.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.content: dict[str, Any] = read_json(path) if path.exists() else {}
+        content: Any = read_json(path) if path.exists() else {}
+        self.content: dict[str, Any] = content
+        if not isinstance(content, dict) or content and "stage" not in content:
+            raise StageError(
+                f"{path} is not the record of a stage; delete it, and the stage starts again"
+            )
 
     @property
     def finished(self) -> bool:

@@ -25,7 +25,7 @@ from nbseg.engine.task import StageTask
 from nbseg.engine.training import set_training_options
 from nbseg.engine.weights import check_weights
 from nbseg.engine.work_dir import WorkDir
-from nbseg.files import remove_partial_files, write_json
+from nbseg.files import write_json
 
 
 class Pipeline:
@@ -117,8 +117,7 @@ class Pipeline:
         """Run the unfinished stages, and return the metrics of every trained stage."""
         for warning in filter(lambda line: line.startswith("warning"), self.prepare()):
             _announce(warning)
-        if is_main_process():
-            remove_partial_files(self.work_dir.path)
+        self._claim = self.work_dir.claim() if is_main_process() else None
         for name in self.stages:
             self._run_stage(name)
         return self.metrics()

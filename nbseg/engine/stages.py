@@ -103,8 +103,19 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
         ``report`` and ``split``, and the ``visualizer``.
 
     Raises:
-        ValueError: a name in braces is unknown, or the control arm's schedule cannot be derived.
+        ValueError: a name in braces is unknown, the control arm's schedule cannot be derived, or
+            the config has a text or a number in place of a dictionary.
     """
+    try:
+        return _resolved(config, name, work_dir)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"the config of stage {name} cannot be resolved ({type(error).__name__}: {error}); a "
+            "key is missing or has a text or a number in place of a dictionary"
+        ) from error
+
+
+def _resolved(config: Config, name: str, work_dir: WorkDir | str | Path) -> Config:
     paths = work_dir if isinstance(work_dir, WorkDir) else WorkDir(Path(work_dir))
     stage = STAGES[name]
     names = {

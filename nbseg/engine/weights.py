@@ -29,7 +29,8 @@ def check_weights(tasks: Sequence[StageTask]) -> None:
         tasks: stages that will run; the checkpoints that these stages will write are not read.
 
     Raises:
-        FileNotFoundError: a file of ``init_cfg``, or ``teacher.checkpoint``, does not exist.
+        FileNotFoundError: a file of ``init_cfg`` or ``load_from``, or ``teacher.checkpoint``, does
+            not exist.
         StageError: a file cannot be read, or too few of its tensors fit the model.
     """
     made = {task.work_dir.checkpoint(task.stage) for task in tasks}
@@ -45,8 +46,10 @@ def check_weights(tasks: Sequence[StageTask]) -> None:
 
 def _check_training(plain: Config, made: Collection[Path]) -> None:
     source = plain.get("load_from")
-    if source and "://" not in source and (Path(source) in made or not Path(source).exists()):
-        source = None  # a stage writes the file later, or the run refuses to start
+    if source and Path(source) in made:
+        source = None  # a stage writes the file later
+    elif source and "://" not in source and not Path(source).exists():
+        raise FileNotFoundError(f"there is no file {source}; correct load_from")
     if not source and "Pretrained" not in str(plain.model):
         return
     model = build_detector(plain)

@@ -1,11 +1,14 @@
 """Define the layout of a work directory: the paths of all files of a run."""
 
+import fcntl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from mmengine.config import Config
 
 from nbseg.errors import StageError
+from nbseg.files import remove_partial_files
 
 # The stages predict and label share a folder.
 FOLDERS = {"predict": "pseudo_labels", "label": "pseudo_labels"}
@@ -82,6 +85,36 @@ class WorkDir:
         for pattern in patterns if stage != "label" else []:
             for file in self.folder(stage).glob(pattern):
                 file.unlink()
+
+    def claim(self) -> IO[str] | None:
+        """Keep other runs out of this folder, and delete the temporary files of killed runs.
+
+        The claim ends when the returned file is closed, at the latest when this process ends.
+
+        Returns:
+            The open file; None if files cannot be locked here.
+
+        Raises:
+            StageError: another process works in this folder.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / ".lock").open("a")
+        except OSError:
+            return None  # the first file of the run will fail, too, and name the reason
+        try:
+            # Unlike flock, lockf is not inherited by the workers, which may outlive a killed run.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            file.close()
+            raise StageError(
+                f"another process is running in {self.path}; wait until it ends, or choose another "
+                "--work-dir"
+            ) from error
+        except OSError:
+            pass  # a network drive without locks
+        remove_partial_files(self.path)
+        return file
 
     def refuse_earlier_layout(self) -> None:
         """Refuse a work directory that an earlier version of nbseg made.

@@ -40,9 +40,65 @@ OPTIONS = {
     "too few classes for the heads": (["num_classes=3"], ("num_classes", "3")),
     "too many classes for the heads": (["num_classes=7"], ("num_classes", "7")),
     "a missing teacher": (["teacher.checkpoint=nowhere.pth"], ("nowhere.pth",)),
+    "missing weights of the student": (["load_from=nowhere.pth"], ("nowhere.pth", "load_from")),
     "missing labels": (["label.ann_file=nowhere.json"], ("nowhere.json",)),
     "a missing folder": (["val_images=nowhere"], ("nowhere",)),
     "a missing json": (["val_json=nowhere.json"], ("nowhere.json",)),
+    "a misspelt key of the backbone": (["model.backbone.depht=18"], ("model", "'depht'")),
+    "a depth that is no ResNet's": (["model.backbone.depth=51"], ("stage control: model", "51")),
+    "a misspelt optimizer of the student": (
+        ["student.optim_wrapper.optimizer.type=AdamV"],
+        ("stage student: optim_wrapper.optimizer", "'AdamV'", "Adam"),
+    ),
+    "a misspelt key of the optimizer": (
+        ["optim_wrapper.optimizer.lrr=1"],
+        ("optim_wrapper", "'lrr'"),
+    ),
+    "a negative learning rate": (["optim_wrapper.optimizer.lr=-1"], ("optim_wrapper", "-1")),
+    "no accumulation": (["optim_wrapper.accumulative_counts=0"], ("optim_wrapper",)),
+    "a misspelt key of a schedule": (["param_scheduler.0.en=5"], ("param_scheduler[0]", "'en'")),
+    "schedules as text": (["param_scheduler=[cosine]"], ("stage control", "'str'")),
+    "a misspelt hook": (
+        ["student.default_hooks.checkpoint.type=ChekpointHook"],
+        ("stage student: default_hooks.checkpoint", "did you mean 'CheckpointHook'"),
+    ),
+    "a misspelt key of a hook": (
+        ["default_hooks.checkpoint.intervall=5"],
+        ("default_hooks.checkpoint", "'intervall'", "'interval'"),
+    ),
+    "a hook as text": (["custom_hooks=[EMAHook]"], ("custom_hooks[0]", "'EMAHook'")),
+    "an interval as text": (["default_hooks.checkpoint.interval=x"], ("checkpoint.interval", "x")),
+    "no interval of validations": (["train_cfg.val_interval=0"], ("train_cfg.val_interval", "0")),
+    "a loop by epochs with iterations": (
+        ["train_cfg.type=EpochBasedTrainLoop"],
+        ("train_cfg", "'max_iters'", "'max_epochs'"),
+    ),
+    "a key inside a concatenation": (
+        ["train_dataloader.dataset.pipeline.0.x=1"],
+        ("stage student: train_dataloader.dataset", "'pipeline'"),
+    ),
+    "a misspelt data set": (
+        ["labeled_dataset.type=CocoInstanceDatasett"],
+        ("train_dataloader.dataset", "did you mean 'CocoInstanceDataset'"),
+    ),
+    "a misspelt sampler": (
+        ["train_dataloader.sampler.type=MultiSourceSamplerr"],
+        ("train_dataloader.sampler", "did you mean 'MultiSourceSampler'"),
+    ),
+    "no labeled images in a batch": (
+        ["train_dataloader.sampler.source_ratio=[0,1]"],
+        ("source_ratio", "[0, 1]"),
+    ),
+    "a ratio of three sets": (
+        ["train_dataloader.sampler.source_ratio=[1,1,1]", "batch_size=3"],
+        ("source_ratio", "[1, 1, 1]"),
+    ),
+    "only large images": (["labeled_dataset.filter_cfg.min_size=65"], ("labeled.json", "min_size")),
+    "a negative seed": (["seed=-1"], ("seed", "-1")),
+    "a seed of 33 bits": (["seed=4294967296"], ("seed", "4294967296")),
+    "a seed as text": (["seed=x"], ("seed", "'x'")),
+    "an unknown log level": (["log_level=LOUD"], ("log_level", "'LOUD'")),
+    "a number as a section": (["student=3"], ("tiny.py", "student must be a dictionary")),
 }
 
 
@@ -56,7 +112,25 @@ def test_options(root, name, train):
     assert "\n" not in refusal.says.strip()
 
 
-PERCENTS = {"0": "0", "200": "200", "-5": "-5", "1": "1.0% of 6 images are 0", "99.99": "are 5"}
+@pytest.mark.parametrize("option", ["seed", "custom_hooks=[dict(type='EMAHook',begin_iter=1)]"])
+def test_options_that_cannot_be_read(root, option, train):
+    refusal = train("--cfg-options", "seed=1", option)
+    assert refusal.status == 2 and f"cannot read {option!r}; wanted KEY=VALUE" in refusal.says
+
+
+RECORDS = ["", "[1]", "3", '{"finished": true}', '{"stage": "teacher", "finis']
+
+
+@pytest.mark.parametrize("text", RECORDS)
+def test_damaged_records_of_a_stage(root, text, train):
+    (root / "run/teacher").mkdir(parents=True)
+    (root / "run/teacher/teacher.manifest.json").write_text(text)
+    refusal = train()
+    assert refusal.status == 1 and "run/teacher/teacher.manifest.json" in refusal.says
+    assert "\n" not in refusal.says.strip()
+
+
+PERCENTS = ["0", "200", "-5", "1", "1e-9", "nan", "inf", "99.99"]
 
 
 @pytest.mark.parametrize("percent", PERCENTS)

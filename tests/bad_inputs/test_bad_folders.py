@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -209,3 +211,27 @@ def test_unlabeled_folders_without_images(root, train):
         *(f"{dataset}.type=ImageFolderDataset", f"{dataset}.ann_file="),
     )
     assert refusal.status == 1 and "no image in empty" in refusal.says, refusal.says
+
+
+def test_a_work_directory_among_the_unlabeled_images(root, train):
+    dataset = "predict.test_dataloader.dataset"
+    options = ("unlabeled_folder=val", f"{dataset}.type=ImageFolderDataset", f"{dataset}.ann_file=")
+    arguments = ("--stages", "teacher,predict", "--cfg-options", *options)
+    refusal = train(*arguments, "--work-dir", "val/run")
+    assert refusal.status == 1 and "set val: the work directory lies in this" in refusal.says
+    assert train(*arguments).status == 0
+
+
+def test_two_runs_in_one_work_directory(root, train):
+    (root / "run").mkdir()
+    lock = "import fcntl; f = open('run/.lock', 'a'); fcntl.lockf(f, fcntl.LOCK_EX)"
+    other = subprocess.Popen(
+        [sys.executable, "-S", "-c", f"{lock}; print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    other.stdout.readline()
+    refusal = train()
+    other.communicate(b"\n")
+    assert refusal.status == 1 and "another process is running in run;" in refusal.says
+    assert train().status == 0

@@ -13,6 +13,7 @@ from nbseg.engine.preflight.jsons import check_annotations, check_objects, read_
 from nbseg.engine.preflight.label import check_labeled, check_thresholds
 from nbseg.engine.preflight.model import check_num_classes, max_per_img, warn_of_many_objects
 from nbseg.engine.preflight.overlap import check_overlap
+from nbseg.engine.preflight.parts import check_parts
 from nbseg.engine.preflight.truth import check_truth
 from nbseg.engine.stages import stage_config
 from nbseg.engine.task import StageTask
@@ -58,6 +59,7 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
                 lines.setdefault(line)
         # Classes that are not in the jsons also give another number.
         check_num_classes(_detector(plain), classes, stage)
+    check_parts(configs)
     if makes_labels:
         check_labeled(settings.label, categories.get(Path(settings.label.labeled_json)))
     if "predict" in configs and not config.get("allow_overlap"):
@@ -84,6 +86,11 @@ def _check(
     """Check one data set; the categories of its json are added to ``categories``."""
     what = f"{data.role} set {data.path}"
     if leaf.get("type") == "ImageFolderDataset":
+        if data.folder.resolve() in Path(plain.work_dir).resolve().parents:
+            raise StageError(
+                f"{what}: the work directory lies in this folder, so that the report's pictures "
+                "would become unlabeled images; choose another --work-dir"
+            )
         return check_folder(data.folder, what)
     if data.path == data.folder:
         return []  # only the data set itself knows where its annotations are
@@ -92,6 +99,11 @@ def _check(
     count = f"{what}: {len(content['images'])} images"
     if data.role == "unlabeled":
         return [count, check_images(content["images"], data.folder, what, lenient=True)]
+    least = (leaf.get("filter_cfg") or {}).get("min_size", 0)
+    sizes = [min(image["height"], image["width"]) for image in content["images"]]
+    if data.role == "training" and (max(sizes) < least or leaf.get("indices") in (0, [])):
+        # MMEngine's samplers would never return.
+        raise StageError(f"{what}: filter_cfg.min_size or indices leave no image; correct them")
     if leaf["type"] == "CocoDataset":
         _refuse_other_order(content, classes, what)
     # Images are checked first: where a size is wrong, the masks do not fit either.
