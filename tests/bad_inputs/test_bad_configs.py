@@ -63,8 +63,8 @@ OPTIONS = {
         ("stage student: default_hooks.checkpoint", "did you mean 'CheckpointHook'"),
     ),
     "a misspelt key of a hook": (
-        ["default_hooks.checkpoint.intervall=5"],
-        ("default_hooks.checkpoint", "'intervall'", "'interval'"),
+        ["default_hooks.checkpoint.intervals=5"],
+        ("default_hooks.checkpoint", "'intervals'", "'interval'"),
     ),
     "a hook as text": (["custom_hooks=[EMAHook]"], ("custom_hooks[0]", "'EMAHook'")),
     "an interval as text": (["default_hooks.checkpoint.interval=x"], ("checkpoint.interval", "x")),
