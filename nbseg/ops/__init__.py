@@ -1,4 +1,4 @@
-"""Provides the native ops, which need torch. ``nbseg._native`` has ``paste_rle`` without torch."""
+"""Provide the native ops. Importing them needs torch; ``nbseg._native.paste_rle`` does not."""
 
 from nbseg.ops import _extension  # noqa: F401  (loads the library that defines the ops)
 from nbseg.ops.bpm_mask_loss import bpm_mask_loss

@@ -22,8 +22,8 @@ def check_tensor(
         device: the device of the other arguments; None accepts any.
 
     Raises:
-        TypeError: ``tensor`` is not a tensor or has another dtype.
-        ValueError: ``tensor`` has another shape or is on another device.
+        TypeError: ``tensor`` is not a tensor, or its dtype is not one of ``dtypes``.
+        ValueError: ``tensor`` does not have this shape or is not on this device.
     """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, found {type(tensor).__name__}")

@@ -11,8 +11,8 @@ try:
     import_module("nbseg._C")
 except ModuleNotFoundError as error:
     raise ImportError(
-        "nbseg's torch ops are not built. In nbseg's source folder, with this Python's pip (torch "
-        f"must be installed): {BUILD}"
+        "nbseg's torch ops are not built. After installing torch, build them in nbseg's source "
+        f"folder with this Python's pip: {BUILD}"
     ) from error
 except ImportError as error:
     raise ImportError(
@@ -28,6 +28,6 @@ def check_built_for(tensor: Tensor) -> None:
     """Raise a RuntimeError if the tensor is on a GPU but the ops were built without CUDA."""
     if tensor.is_cuda and not HAS_CUDA:
         raise RuntimeError(
-            f"nbseg was built without CUDA, found a tensor on {tensor.device}. With nvcc on PATH "
-            f"(or named in CUDACXX), rebuild in nbseg's source folder: {BUILD}"
+            f"nbseg was built without CUDA, but found a tensor on {tensor.device}. Put nvcc on "
+            f"PATH (or name it in CUDACXX) and rebuild in nbseg's source folder: {BUILD}"
         )

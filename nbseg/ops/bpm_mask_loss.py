@@ -15,7 +15,7 @@ MAX_SIZE_CUDA = 64  # one CUDA block holds a whole RoI in its shared memory
 def bpm_mask_loss(
     logits: Tensor, targets: Tensor, labels: Tensor, *, gain: float = 3.0, border: str = "replicate"
 ) -> Tensor:
-    """Compute a binary cross-entropy that weights pixels on a predicted edge more.
+    """Compute a binary cross-entropy with larger weights at the edges of the predicted masks.
 
     Let ``x = logits[r, labels[r]]``, ``p = sigmoid(x)`` and ``q = |8 p - sum of the 8 neighbors of
     p|``. The weight of a pixel is ``gain * q / mean(q)``, with the mean over the RoI. These weights
@@ -28,16 +28,16 @@ def bpm_mask_loss(
             gradient has the dtype of the logits.
         targets: shape (R, S, S), values in [0, 1], uint8, bool or float32.
         labels: class of each RoI, shape (R,), int64 in [0, C).
-        gain: mean weight of a RoI.
-        border: padding of a RoI. ``"replicate"`` repeats the outermost pixels. ``"zeros"`` pads
-            with 0, which makes an edge wherever the object touches the RoI's border.
+        gain: mean weight of the pixels of each RoI.
+        border: padding of p around a RoI. ``"replicate"`` repeats the outermost pixels. ``"zeros"``
+            pads with 0, which makes an edge wherever the object touches the RoI's border.
 
     Returns:
         The mean of weight times cross-entropy over all R * S * S pixels, a float32 scalar; 0 for
         R = 0.
 
     Raises:
-        TypeError: an argument has a wrong dtype.
+        TypeError: an argument is not a tensor or has a wrong dtype.
         ValueError: shapes or devices do not match, S is more than 64 on a GPU, or ``border`` is
             unknown.
         IndexError: a label lies outside [0, C). On a GPU this is a device-side assert instead:

@@ -17,14 +17,14 @@ def multires_mask_targets(
 ) -> tuple[Tensor, ...]:
     """Crop each box from the mask of its instance, and resize the crop to several sizes.
 
-    The result is that of MMDetection's ``mask_target`` on ``BitmapMasks``. Boxes are clipped to the
-    image; ``boxes`` itself stays as it is. RoIAlign (average, aligned) takes one sample per pixel
-    of a bin. A target is 1 where the average is at least 0.5.
+    The result equals that of MMDetection's ``mask_target`` on ``BitmapMasks``. Boxes are clipped to
+    the image; ``boxes`` itself is not changed. RoIAlign (average, aligned) takes ceil(h) x ceil(w)
+    samples of a bin of h x w pixels. A target is 1 where the average is at least 0.5.
 
     Args:
         masks: G instance masks of one image, on the device of ``boxes``.
         boxes: proposals (x0, y0, x1, y1) in image pixels, shape (R, 4), float32.
-        gt_inds: instance of each proposal, shape (R,), int64 in [0, G).
+        gt_inds: index of the instance of each proposal, shape (R,), int64 in [0, G).
         sizes: side lengths s of the targets.
 
     Returns:
@@ -32,13 +32,14 @@ def multires_mask_targets(
 
     Raises:
         TypeError: an argument has a wrong type or dtype.
-        ValueError: shapes or devices do not match, a size is not positive, there are more than 8
-            sizes on a GPU, or a box is inverted or NaN.
-        IndexError: an index lies outside [0, G).
+        ValueError: shapes or devices do not match, there are no sizes, a size is not positive,
+            there are more than 8 sizes on a GPU, a box is inverted or contains NaN, or a crop lies
+            outside the image.
+        IndexError: an entry of ``gt_inds`` lies outside [0, G).
         RuntimeError: the tensors are on a GPU and nbseg was built without CUDA.
 
-    On a GPU, a bad box or index is a device-side assert instead: the process can no longer use the
-    GPU.
+    On a GPU, a bad box, crop or index is a device-side assert instead: the process can no longer
+    use the GPU.
     """
     if not isinstance(masks, CroppedMasks):
         raise TypeError(
@@ -56,7 +57,7 @@ def multires_mask_targets(
     if boxes.is_cuda and len(sizes) > MAX_SIZES_CUDA:
         raise ValueError(
             f"the number of sizes must be at most {MAX_SIZES_CUDA} on a GPU, found {len(sizes)}; "
-            "divide the sizes between two calls"
+            "split the sizes into several calls"
         )
     targets: list[Tensor] = torch.ops.nbseg.multires_mask_targets(
         masks.bits, masks.starts, masks.crops, masks.height, masks.width, boxes, gt_inds, sizes

@@ -1,4 +1,4 @@
-"""Implement the native ops in Python, for reading and for tests instead of speed.
+"""Implement the native ops in plain Python: slow, but easy to read and a reference for tests.
 
 Each function has the name, arguments and result of the op in :mod:`nbseg.ops`. A reference computes
 in the dtype of its input. Tests compare the op with the reference in float64.

@@ -53,8 +53,10 @@ def make_pseudo_labels(
             is complete.
         box_threshold: ``"match"`` (see :func:`match_box_thresholds`), one score for all classes, or
             one score per class name.
-        pixel_threshold: ``"match"``, or a probability.
-        floor: with ``"match"``, the lowest score of a pseudo-label.
+        pixel_threshold: ``"match"`` (see :func:`match_pixel_threshold`), or the lowest probability
+            of a foreground pixel.
+        floor: the lowest score of a pseudo-label if ``box_threshold`` is ``"match"``; otherwise
+            without effect.
         mask_nms_iou: if masks overlap by at least this IoU, whatever their classes, only the
             prediction with the highest score may become a pseudo-label (:func:`mask_nms`). None
             keeps all.
@@ -62,22 +64,25 @@ def make_pseudo_labels(
     Returns:
         The ``info`` of the json: thresholds, targets, counts and their source data. The source data
         are ``foreground_at_threshold`` by pixel threshold v / 255, and for each class a
-        ``score_histogram`` of 100 bins from 0 to 1. ``labeled_foreground_fraction`` is None if the
-        pixel threshold is fixed. ``left_out`` names the unlabeled images that could not be read.
+        ``score_histogram`` of the candidates in 100 bins from 0 to 1. A class's ``box_threshold``
+        is None if its target number of pseudo-labels is 0. ``labeled_foreground_fraction`` is None
+        if ``pixel_threshold`` is a number. ``left_out`` names the unlabeled images that could not
+        be read.
 
     Annotations are written one by one. Memory holds the scores of all predictions, but the masks of
     only one part of the store.
 
     Raises:
-        ValueError: no pseudo-label remains, or ``classes`` differ from those of the labeled json or
-            of the store.
+        ValueError: no pseudo-label remains, ``box_threshold`` is invalid, there is no labeled box
+            to match the pixel threshold to, or ``classes`` differ from those of the labeled json
+            or of the store.
     """
     truth = load_coco(labeled_json)
     categories = category_ids(truth.dataset["categories"], classes, labeled_json)
     predicted = store.classes()
     if predicted not in ([], list(classes)):
         raise ValueError(
-            f"{store.folder} has predictions of {predicted}, but the classes are "
+            f"{store.folder} has predictions of the classes {predicted}, but the classes are now "
             f"{list(classes)}; predict again (--redo predict)"
         )
     per_image = instances_per_image(truth, categories)
@@ -87,13 +92,13 @@ def make_pseudo_labels(
     lowest = floor if fixed is None else float(fixed.min())
     candidates = [
         find_candidates(image, lowest, mask_nms_iou)
-        for image in with_progress(store, "overlapping masks")
+        for image in with_progress(store, "removing overlapping masks")
     ]
     if fixed is None:
         _warn_of_unlabeled_classes(classes, per_image)
     thresholds = choose_box_thresholds(candidates, fixed, per_image, floor)
     foreground = total_foreground(
-        select_predictions(store, candidates, thresholds, "pixel threshold")
+        select_predictions(store, candidates, thresholds, "measuring the foreground")
     )
     if fraction is None:
         pixel = float(pixel_threshold)
@@ -109,7 +114,7 @@ def make_pseudo_labels(
     }
     annotations = (
         annotation
-        for image in select_predictions(store, candidates, thresholds, "pseudo-labels")
+        for image in select_predictions(store, candidates, thresholds, "writing pseudo-labels")
         for annotation in _annotations(image, pixel, categories)
     )
     images = [image.description for image in candidates]
@@ -159,7 +164,7 @@ def _write(
         if not counts:
             raise ValueError(
                 f"all {selected} pseudo-labels are empty masks at the pixel threshold "
-                f"{info['pixel_threshold']:.3f}; lower label.pixel_threshold"
+                f"{info['pixel_threshold']:.3f}; set label.pixel_threshold to a lower number"
             )
         for category in categories:
             per_image = counts[category["id"]] / len(images)
@@ -174,7 +179,7 @@ def _warn_of_unlabeled_classes(classes: Sequence[str], per_image: npt.NDArray[np
     for name, mean in zip(classes, per_image, strict=True):
         if mean == 0:
             MMLogger.get_current_instance().warning(
-                f"class {name!r} has no labeled instance: none of its predictions is kept"
+                f"class {name!r} has no labeled instance, so none of its predictions is kept"
             )
 
 
@@ -183,13 +188,14 @@ def _log_totals(info: dict[str, Any], instances: int, images: int) -> None:
     labeled = sum(values["labeled_per_image"] for values in info["classes"].values())
     pseudo = instances / images
     logger.info(
-        f"pseudo-labels: {instances} instances on {images} images ({pseudo:.2f} per image, labeled "
-        f"{labeled:.2f}), pixel threshold {info['pixel_threshold']:.3f}"
+        f"pseudo-labels: {instances} instances on {images} images ({pseudo:.2f} per image; the "
+        f"labeled images have {labeled:.2f}), pixel threshold {info['pixel_threshold']:.3f}"
     )
     if abs(pseudo - labeled) > 0.2 * labeled:
         logger.warning(
-            f"there are {pseudo:.2f} pseudo-labels per image but {labeled:.2f} labeled instances: "
-            "the unlabeled images differ from the labeled ones, or the teacher is weak"
+            f"there are {pseudo:.2f} pseudo-labels per unlabeled image but {labeled:.2f} instances "
+            "per labeled image: the unlabeled images differ from the labeled ones, the teacher is "
+            "weak, or label.box_threshold or label.floor is badly chosen"
         )
 
 

@@ -11,7 +11,7 @@ from nbseg.pseudo.predictions import ImagePredictions
 
 
 def mask_nms(image: ImagePredictions, iou_threshold: float) -> npt.NDArray[Any]:
-    """Choose the predictions that do not overlap a kept prediction with a higher score.
+    """Return which predictions stay if each mask suppresses overlapping masks with lower scores.
 
     A detector's NMS runs per class, so an object of uncertain class can be predicted several times.
     As labels, these duplicates would teach the student that the same pixels are two objects of
@@ -20,7 +20,8 @@ def mask_nms(image: ImagePredictions, iou_threshold: float) -> npt.NDArray[Any]:
 
     Args:
         image: raw predictions.
-        iou_threshold: largest IoU of two kept masks, at probability 0.5.
+        iou_threshold: of two masks with this IoU or more, at most one is kept. For the IoU, a mask
+            consists of the pixels with a probability of 0.5 or more.
 
     Returns:
         bool, shape (N,): True for a prediction whose IoU with every kept prediction of a higher

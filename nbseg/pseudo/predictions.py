@@ -2,7 +2,7 @@
 
 A store is a folder of parts. A part is an ``.npz`` file with the predictions of some images:
 
-    image_id, height, width, count   (I,)      one row per image; count is its predictions
+    image_id, height, width, count   (I,)      one row per image; count: number of predictions
     file_name                        (I,)      path below the data set's image folder
     boxes      (N, 4) float32 xyxy, image pixels    N = sum of count, images in order
     scores     (N,)   float32
@@ -11,16 +11,16 @@ A store is a folder of parts. A part is an ``.npz`` file with the predictions of
     classes                          (C,)      names of the labels 0, 1, ...
 
 A part is renamed into place when it is complete, so every part in the folder is readable, and an
-interrupted run continues with the images that are in no part. Readers return images by ascending
-id, so the result does not depend on which process predicted an image, or when.
+interrupted run continues with the images that no part has. Readers return images by ascending id,
+so the result does not depend on which process predicted an image, or when.
 
 The file ``images.json``, written at the end, lists the images of the data set:
 
     {"images": [[id, file_name], ...], "left_out": [file_name of an image that cannot be read, ...]}
 
-Parts are read by file name. An image that has left the data set keeps its predictions, but readers
-skip it; the others are read under their current ids. Without ``images.json``, readers return all
-images of the parts.
+Readers look up an image of ``images.json`` in the parts by its file name, because its id may have
+changed since the prediction. They skip images of the parts that are no longer in the data set.
+Without ``images.json``, readers return all images of the parts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -120,7 +120,7 @@ def write_index(folder: str | Path, images: Mapping[int, str], left_out: Sequenc
 
 
 class PredictionStore:
-    """Reads a store image by image; if two parts hold an image, the first part counts.
+    """Reads a store image by image; if two parts hold the same image, the first part counts.
 
     Args:
         folder: folder of the store.
@@ -158,7 +158,7 @@ class PredictionStore:
         return []
 
     def predicted(self) -> dict[str, int]:
-        """Return the ids that the images in the parts had when predicted, by file name."""
+        """Return, by file name, the id that each image in the parts had when it was predicted."""
         ids: dict[str, int] = {}
         for path in self._parts():
             with np.load(path) as part:
@@ -169,7 +169,7 @@ class PredictionStore:
         return ids
 
     def file_names(self) -> dict[int, str]:
-        """Return the file names of the images that readers return, by image id."""
+        """Return, by image id, the file names of the images that iteration yields."""
         index = self._index()
         if index is None:
             return {image_id: name for name, image_id in self.predicted().items()}
@@ -192,8 +192,8 @@ class PredictionStore:
         lost = [name for name in images.values() if name not in places]
         if lost:
             raise ValueError(
-                f"{self.folder} has lost the predictions of {len(lost)} images, the first: "
-                f"{lost[0]}; predict again (--redo predict)"
+                f"{self.folder} has no predictions of {len(lost)} images that its {INDEX} lists, "
+                f"for example {lost[0]}; predict again (--redo predict)"
             )
         read = lru_cache(self.PARTS_IN_MEMORY)(_read_part)
         for image_id in sorted(images):

@@ -29,7 +29,11 @@ class Candidates(NamedTuple):
     best_score: float  # the best score of all predictions of the image; 0 if there are none
 
     def above(self, thresholds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """Return the ``indices`` of candidates that reach their class's threshold in (C,)."""
+        """Return the ``indices`` of the candidates whose score reaches their class's threshold.
+
+        Args:
+            thresholds: score threshold of each class, shape (C,).
+        """
         return self.indices[self.scores >= thresholds[self.labels]]
 
 
@@ -40,7 +44,7 @@ def find_candidates(
 
     Args:
         image: raw predictions.
-        lowest_score: the lowest score of a candidate.
+        lowest_score: predictions with a lower score are no candidates.
         mask_nms_iou: IoU threshold of :func:`mask_nms`; None keeps overlapping masks.
     """
     # Filter by score first: predictions below the lowest score must not suppress others.
@@ -88,16 +92,16 @@ def choose_box_thresholds(
 
     Args:
         candidates: candidates of all images.
-        fixed: thresholds given by the user, shape (C,); with None, thresholds are matched to the
-            labeled set.
+        fixed: thresholds given by the user, shape (C,); None matches the thresholds to the labeled
+            set (:func:`match_box_thresholds`).
         per_image: labeled instances of each class per labeled image, shape (C,).
-        floor: the lowest matched threshold.
+        floor: lower bound of the matched thresholds.
 
     Returns:
         float64, shape (C,).
 
     Raises:
-        ValueError: no prediction reaches the threshold of its class.
+        ValueError: no candidate reaches the threshold of its class.
     """
     scores, labels = scores_and_labels(candidates)
     thresholds = fixed
@@ -106,7 +110,8 @@ def choose_box_thresholds(
     if not any(len(image.above(thresholds)) for image in candidates):
         predictions = sum(image.num_predictions for image in candidates)
         best = max((image.best_score for image in candidates), default=0.0)
-        advice = "train the teacher longer, or lower label.floor or label.box_threshold"
+        setting = "label.floor" if fixed is None else "label.box_threshold"
+        advice = f"train the teacher longer, or lower {setting}"
         if candidates and not predictions:
             # An untrained detector predicts many boxes with low scores.
             advice = (
@@ -126,13 +131,13 @@ def select_predictions(
     thresholds: npt.NDArray[np.float64],
     activity: str,
 ) -> Iterator[ImagePredictions]:
-    """Read the store again, and yield each image with only the predictions above the thresholds."""
+    """Read the store again, and yield each image with only the predictions that are selected."""
     for image, found in zip(with_progress(store, activity), candidates, strict=True):
         yield image.select(found.above(thresholds))
 
 
 def total_foreground(images: Iterable[ImagePredictions]) -> npt.NDArray[np.float64]:
-    """Return the foreground fraction at each pixel threshold over the boxes of all images."""
+    """Return :func:`foreground_at_threshold` over the boxes of all images."""
     histogram = np.zeros(LEVELS)
     for image in images:
         histogram += soft_mask_histogram(image.soft_masks, image.boxes)

@@ -15,10 +15,12 @@ LEVELS = 256  # number of values of a stored soft mask
 
 
 def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray[Any]:
-    """Return, for each class, how many instances per labeled image train a mask.
+    """Return, for each class, the mean number of instances per labeled image.
+
+    Instances that training leaves out (``nbseg.coco_values.reason_left_out``) do not count.
 
     Args:
-        truth: labeled set; images without instances count too.
+        truth: labeled set; images without instances count, too.
         category_ids: category id of each label.
 
     Returns:
@@ -33,7 +35,7 @@ def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray
 
 
 def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
-    """Return the share of foreground among all pixels inside the labeled boxes.
+    """Return the share of foreground pixels among all pixels inside the labeled boxes.
 
     Crowds, ignored instances and instances without a mask do not count, because training leaves
     them out (``nbseg.coco_values.reason_left_out``).
@@ -86,15 +88,18 @@ def fixed_box_thresholds(
     )
     missing, unknown = sorted(set(classes) - set(given)), sorted(set(given) - set(classes))
     if missing or unknown:
+        found = [f"no score for the classes {missing}"] if missing else []
+        found += [f"unknown classes {unknown}"] if unknown else []
         raise ValueError(
-            f"label.box_threshold has no score for the classes {missing} and has the unknown "
-            f"classes {unknown}; give a score to each of {list(classes)}"
+            f"label.box_threshold must have one score for each of {list(classes)}, found "
+            f"{' and '.join(found)}"
         )
-    for value in given.values():
+    for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
+            place = f" for the class {name!r}" if given is box_threshold else ""
             raise ValueError(
-                f'label.box_threshold must be "match", a score or a score per class, found '
-                f"{value!r}"
+                'label.box_threshold must be "match", a score or a score per class, found '
+                f"{value!r}{place}"
             )
     return np.array([float(given[name]) for name in classes])
 
@@ -106,7 +111,7 @@ def match_box_thresholds(
     per_image: npt.NDArray[Any],
     floor: float = 0.1,
 ) -> npt.NDArray[Any]:
-    """Choose score thresholds so that images have as many kept boxes on average as true objects.
+    """Choose score thresholds that keep as many boxes per image as labeled images have instances.
 
     The threshold of class c keeps the ``round(per_image[c] * num_images)`` boxes with the highest
     scores in the whole set. It keeps fewer boxes if fewer reach ``floor``. It keeps more boxes only
@@ -168,12 +173,12 @@ def foreground_at_threshold(histogram: npt.NDArray[Any]) -> npt.NDArray[Any]:
         float64, shape (256,). At entry v, foreground is ``soft mask >= v / 255``.
 
     Raises:
-        ValueError: the histogram is empty.
+        ValueError: the histogram counts no pixels.
     """
     total = histogram.sum()
     if total <= 0:
         raise ValueError(
-            "no pseudo-label box with an area remains; train the teacher longer, or lower "
+            "all boxes of the pseudo-labels have an area of 0; train the teacher longer, or lower "
             "label.floor or label.box_threshold"
         )
     fractions: npt.NDArray[Any] = histogram[::-1].cumsum()[::-1] / total

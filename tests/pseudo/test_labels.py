@@ -64,7 +64,7 @@ def test_pseudo_labels_match_the_labeled_set(store, labeled, tmp_path, log):
     # Two cats and two dogs (a tie) for four images; cows are not labeled, so none is kept.
     assert kept(out) == [(11, 10, 0.6), (11, 30, 0.8), (11, 30, 0.9), (12, 10, 0.6)]
     assert [r.message for r in log.records if "cow" in r.message] == [
-        "class 'cow' has no labeled instance: none of its predictions is kept"
+        "class 'cow' has no labeled instance, so none of its predictions is kept"
     ]
     content = json.loads(out.read_text())
     assert content["info"] == info
@@ -195,7 +195,8 @@ def test_a_distribution_that_differs_is_pointed_out(store, labeled, tmp_path, lo
     assert not any("differ" in record.message for record in log.records)
     make_pseudo_labels(store, labeled, CLASSES, tmp_path / "out.json", floor=0.85)
     assert any(
-        "0.25 pseudo-labels per image but 1.00 labeled" in record.message for record in log.records
+        "0.25 pseudo-labels per unlabeled image but 1.00 instances" in record.message
+        for record in log.records
     )
 
 

@@ -115,9 +115,9 @@ def test_fixed_box_thresholds():
     [
         ("mtach", "must be \"match\", a score or a score per class, found 'mtach'"),
         (None, "found None"),
-        ({"cat": 0.5}, r"no score for the classes \['dog'\]"),
-        ({"cat": 0.5, "dog": 0.5, "cow": 0.5}, r"has the unknown classes \['cow'\]"),
-        ({"cat": 0.5, "dog": "match"}, "found 'match'"),
+        ({"cat": 0.5}, r"of \['cat', 'dog'\], found no score for the classes \['dog'\]$"),
+        ({"cat": 0.5, "dog": 0.5, "cow": 0.5}, r"found unknown classes \['cow'\]$"),
+        ({"cat": 0.5, "dog": "match"}, "found 'match' for the class 'dog'"),
     ],
 )
 def test_other_box_thresholds_are_refused(given, message):
@@ -239,5 +239,5 @@ def test_the_pixel_threshold_by_hand():
 
 
 def test_the_pixel_threshold_needs_pixels():
-    with pytest.raises(ValueError, match="no pseudo-label box with an area remains"):
+    with pytest.raises(ValueError, match="all boxes of the pseudo-labels have an area of 0"):
         foreground_at_threshold(np.zeros(256))
