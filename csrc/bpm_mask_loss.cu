@@ -9,9 +9,9 @@
 #include "device_assert.h"
 #include "roi_border.h"
 
-// A block computes one RoI, from its logits to its loss. A thread computes up to four pixels, one
-// block width apart, so that a warp reads and writes neighboring pixels; their values stay in
-// registers. Threads exchange probabilities and sums over the RoI through shared memory. A warp
+// A block computes one RoI, from its logits to its loss. A thread computes up to four pixels, which
+// are blockDim.x apart, so that a warp reads and writes neighboring pixels. The pixels' values stay
+// in registers. Threads exchange probabilities and sums over the RoI through shared memory. A warp
 // contributes one part to each sum.
 //
 // A RoI is computed in float, and again in double if float is not accurate enough: consumer GPUs

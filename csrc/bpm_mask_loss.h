@@ -20,7 +20,7 @@ struct BpmMaskLossParams {
   int64_t rois;           // R
   int64_t classes;        // C
   int64_t size;           // S
-  double gain;            // mean weight of a RoI
+  double gain;            // mean weight of the pixels of each RoI
   Border border;
 };
 

@@ -179,10 +179,10 @@ NBSEG_HOST_DEVICE Real edge_scale(Real p, Real neighbor_sum) {
   return (Real(8) * p + neighbor_sum) * Real(1.0 / 16);
 }
 
-// Holds four sums over a RoI that compare results with their float errors. grad sums the squares of
-// q times the cross-entropy's derivative; grad_scale has edge_scale instead of q. They measure the
-// gradient's squared norm and its error. loss sums q times the cross-entropy; loss_scale has
-// edge_scale instead of q. They measure the loss and its error.
+// Holds four sums over a RoI, which compare the results with their float errors. grad is the sum of
+// the squares of q times the cross-entropy's derivative, and measures the gradient's squared norm.
+// loss is the sum of q times the cross-entropy, and measures the loss. grad_scale and loss_scale
+// have edge_scale in place of q, and measure the errors.
 template <typename Real>
 struct FloatAccuracy {
   Real grad, grad_scale, loss, loss_scale;

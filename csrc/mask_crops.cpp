@@ -10,10 +10,11 @@
 namespace nbseg {
 namespace {
 
-using Run = std::pair<int64_t, int64_t>;  // first pixel and the one past the last, column by column
+// A run's first pixel and the pixel past its last. Pixels are numbered column by column.
+using Run = std::pair<int64_t, int64_t>;
 
-// Decodes the foreground runs of COCO's compressed counts. Returns false if counts do not cover all
-// pixels exactly.
+// Decodes the foreground runs of COCO's compressed counts. Returns false if the counts are invalid
+// or do not cover all pixels exactly.
 bool read_runs(std::string_view counts, int64_t pixels, std::vector<Run>& runs) {
   runs.clear();
   int64_t last = 0, last_but_one = 0, end = 0;
@@ -29,7 +30,7 @@ bool read_runs(std::string_view counts, int64_t pixels, std::vector<Run>& runs) 
       more = (group & 0x20) != 0;
       if (!more && (group & 0x10)) count -= int64_t{1} << (shift + 5);
     }
-    // The fourth count and later ones are differences to the last but one.
+    // From the fourth count on, the difference to the count two places before is stored.
     if (index > 2) count += last_but_one;
     if (count < 0 || count > pixels - end) return false;
     if (index % 2 == 1 && count > 0) runs.emplace_back(end, end + count);
@@ -39,7 +40,7 @@ bool read_runs(std::string_view counts, int64_t pixels, std::vector<Run>& runs) 
   return end == pixels;
 }
 
-// Bits first to end - 1, lowest first, become 1.
+// Sets the bits [first, end) to 1. Bit 0 is the lowest bit of the first byte.
 void set_bits(uint8_t* bytes, int64_t first, int64_t end) {
   const auto head = static_cast<uint8_t>(0xff << (first % 8));
   const auto tail = static_cast<uint8_t>(0xff >> (7 - (end - 1) % 8));
@@ -54,7 +55,8 @@ void set_bits(uint8_t* bytes, int64_t first, int64_t end) {
   *to |= tail;
 }
 
-// Bit 8 i + j and bit 8 j + i change places (Warren, Hacker's Delight, section 7-3).
+// Transposes a block of 8 x 8 bits: swaps bit 8 i + j with bit 8 j + i (Warren, Hacker's Delight,
+// section 7-3).
 uint64_t transpose(uint64_t block) {
   uint64_t t = (block ^ (block >> 7)) & 0x00aa00aa00aa00aa;
   block ^= t ^ (t << 7);
@@ -70,8 +72,8 @@ void append(MaskCrops& out, int64_t x, int64_t y, int64_t w, int64_t h) {
   out.bits.resize(out.bits.size() + h * crop_stride(w));
 }
 
-// Runs follow columns while a crop's bytes follow rows, so the runs are first written to columns of
-// bits, which are then transposed in blocks of 8 x 8.
+// Appends the crop of a mask's runs. Runs go along columns, but a crop's bytes go along rows. So
+// the runs are first written to columns of bits, which are then transposed in blocks of 8 x 8.
 void append_runs(const std::vector<Run>& runs, int64_t height, std::vector<uint8_t>& columns,
                  MaskCrops& out) {
   if (runs.empty()) return append(out, 0, 0, 0, 0);

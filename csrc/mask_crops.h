@@ -1,5 +1,5 @@
 // Stores the instance masks of one image as the bits of their tight crops. Makes crops from run
-// lengths, and applies the transforms of a data pipeline that select pixels (resize, flip, crop,
+// lengths, and applies those transforms of a data pipeline that select pixels (resize, flip, crop,
 // pad).
 //
 // A crop of h x w pixels has h rows of (w + 7) / 8 bytes. Column c is stored in byte c / 8 as bit
@@ -39,7 +39,7 @@ inline bool crop_fits(const int32_t* crop, int64_t start, int64_t bytes, int64_t
 }
 
 // Makes crops from COCO's compressed counts, one string per instance. Throws std::invalid_argument
-// with the instance if a string does not hold the run lengths of height x width pixels.
+// with the instance's index if a string does not hold the run lengths of height x width pixels.
 MaskCrops crops_from_rle(const std::vector<std::string_view>& counts, int64_t height,
                          int64_t width);
 

@@ -21,7 +21,7 @@ struct PasteRleParams {
 };
 
 // Returns the compressed `counts` of one COCO RLE per instance. Throws std::invalid_argument with
-// the instance if a box or a probability is invalid.
+// the instance's index if a box or a probability is invalid.
 std::vector<std::string> paste_rle(const PasteRleParams& params);
 
 // Returns whether torch's CPU kernels use fused multiply-adds in this process. This depends on the
