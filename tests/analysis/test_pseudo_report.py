@@ -74,9 +74,10 @@ def test_the_summary_counts(files):
     assert (cat.pseudo_labels, cat.labeled_per_image, sum(cat.score_histogram)) == (4, 1.5, 2004)
     assert (dog.pseudo_labels, dog.labeled_per_image, dog.counts_candidates) == (3, 0, True)
     assert [warning.split(":")[0] for warning in summary.warnings] == [
-        "There are 1.17 pseudo-labels per image but 1.50 labeled instances",
-        "Absent from the labels",
-        "Fewer than half as many pseudo-labels per image as labeled instances",
+        "There are 1.17 pseudo-labels per image but 1.50 instances per labeled image",
+        "Classes without a labeled instance",
+        "Classes with fewer than half as many pseudo-labels per image as labeled instances per "
+        "labeled image",
         "2 of 6 images have no pseudo-label",
     ]
 

@@ -22,7 +22,7 @@ BAD = {
     "no images": (lambda f: change(f["pseudo"], images=[], annotations=[]), "has no image"),
     "no scores": (
         lambda f: f["pseudo"].write_text(f["truth"].read_text()),
-        "6 of 6 annotations have no score",
+        "6 of 6 annotations have no numeric score",
     ),
     "lost images": (
         lambda f: (f["folder"] / "a/3.png").unlink(),
@@ -56,7 +56,7 @@ BAD = {
     ),
     "no score": (
         lambda f: change(f["pseudo"], annotations=[of_first_image(score=None)]),
-        "1 of 1 annotations have no score",
+        "1 of 1 annotations have no numeric score",
     ),
     "no category": (
         lambda f: change(f["truth"], annotations=[], categories=[]),

@@ -52,7 +52,7 @@ def score_figure(summary: ClassSummary) -> Markup:
 
 
 def counts_figure(summary: PseudoLabelSummary) -> Markup:
-    """Draw the histogram of instances per image, for pseudo-labeled and labeled images."""
+    """Draw the histograms of instances per image, of pseudo-labeled and of labeled images."""
     sets = {"labeled": summary.labeled_counts, "pseudo": summary.pseudo_counts}
     images = {name: counts for name, counts in sets.items() if counts is not None}
     longest = max(len(counts) for counts in images.values())
@@ -83,9 +83,9 @@ def counts_figure(summary: PseudoLabelSummary) -> Markup:
 
 
 def pixel_threshold_figure(summary: PseudoLabelSummary) -> Markup | None:
-    """Draw the foreground inside the kept boxes against the pixel threshold.
+    """Draw the share of foreground inside the kept boxes against the pixel threshold.
 
-    Returns None if the pseudo-labels' json does not have this curve.
+    Return None if the pseudo-labels' json lacks this curve.
     """
     curve = summary.foreground_at_threshold
     if curve is None:

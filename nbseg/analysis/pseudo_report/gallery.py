@@ -32,7 +32,7 @@ class Tile:
     """Holds a tile of the gallery: one image with its annotations.
 
     ``pictures`` has a picture of the pseudo-labels and, if the truth is known, a picture of the
-    truth. The keys are captions. Pictures are RGB, uint8, shape (H, W, 3).
+    true instances. The keys are captions. Pictures are RGB, uint8, shape (H, W, 3).
     """
 
     image_id: int
@@ -79,7 +79,7 @@ def choose_tabs(
         Tab(
             "fewest",
             "Fewest",
-            "Some images without pseudo-labels, then those with the fewest.",
+            "Some images without pseudo-labels, then the images with the fewest.",
             fewest,
         ),
         Tab(
@@ -92,7 +92,7 @@ def choose_tabs(
     if noise:
         known = [image for image in noise.per_image if image.quality is not None]
         known.sort(key=lambda image: (image.quality, -_errors(image)))
-        explanation = "Lowest F1 × mean mask IoU against the hidden truth first."
+        explanation = "Lowest panoptic quality (F1 × mean mask IoU) against the hidden truth first."
         worst = tuple(image.image_id for image in known)
         chosen.insert(0, Tab("worst", "Worst", explanation, worst))
     return tuple(
@@ -103,10 +103,10 @@ def choose_tabs(
 def draw_tiles(
     inputs: ReportInputs, noise: NoiseAnalysis | None, images: tuple[int, ...]
 ) -> Iterator[Tile]:
-    """Draw images with outlines of the pseudo-labels and, if it is known, of the truth.
+    """Draw images with outlines of the pseudo-labels and, if known, of the true instances.
 
     Raises:
-        ValueError: an image cannot be read or has another size than the json says.
+        ValueError: an image cannot be read, or its size is not the size in the json.
     """
     agreements = {image.image_id: image for image in noise.per_image} if noise else {}
     categories = list(inputs.pseudo.cats.values())

@@ -34,7 +34,7 @@ class ReportInputs:
 
     @property
     def classes_info(self) -> dict[str, Any]:
-        """Return the entries of ``info`` by class name; empty if another program wrote the json."""
+        """Return ``info["classes"]``, a dictionary by class name; empty if ``info`` lacks it."""
         classes = self.info.get("classes")
         return classes if isinstance(classes, dict) else {}
 
@@ -61,18 +61,18 @@ def read_inputs(
 
     Raises:
         FileNotFoundError: a file, the folder or an image is missing.
-        ValueError: a json is not COCO, a pseudo-label has no score, or the classes or images of two
-            jsons differ.
+        ValueError: a json is not COCO, ``pseudo_json`` has no image, a pseudo-label has no score,
+            or the categories or images of two jsons differ.
     """
     pseudo_json, image_folder = Path(pseudo_json), Path(image_folder)
     pseudo = load_coco(pseudo_json, masks=True)
     if not pseudo.imgs:
-        raise ValueError(f"{pseudo_json} has no image; there is nothing to report")
+        raise ValueError(f"{pseudo_json} has no images; give a json of pseudo-labeled images")
     scoreless = sum(not is_number(a.get("score")) for a in pseudo.anns.values())
     if scoreless:
         raise ValueError(
-            f"{pseudo_json}: {scoreless} of {len(pseudo.anns)} annotations have no score; give "
-            "pseudo-labels or predictions here, and true annotations as the truth"
+            f"{pseudo_json}: {scoreless} of {len(pseudo.anns)} annotations have no numeric score; "
+            "give pseudo-labels or predictions here, and true annotations as the truth"
         )
     _check_images(pseudo, pseudo_json, image_folder)
     labeled = truth = None
@@ -102,5 +102,5 @@ def _check_images(pseudo: COCO, path: Path, folder: Path) -> None:
     if absent:
         raise FileNotFoundError(
             f"{len(absent)} of {len(names)} images of {path} are not in {folder}, for example "
-            f"{absent[0]}; give the folder that the json's file names are relative to"
+            f"{absent[0]}; give the folder that these file names are relative to"
         )

@@ -21,9 +21,9 @@ class Plot:
         y_label: label above the upper end of the y axis.
         size: width and height of the whole figure in SVG units, which are CSS pixels unless the
             page scales the figure.
-        x_ticks: values and texts of the ticks; None chooses round values.
-        y_ticks: values and texts of the ticks; None chooses round values.
-        percent: whether round values on the y axis are written as percentages.
+        x_ticks: value and label of each tick; None chooses round values.
+        y_ticks: value and label of each tick; None chooses round values.
+        percent: whether the round values on the y axis are fractions to write as percentages.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Plot:
         self._text(4, 13, y_label, "start", css="label")
 
     def line(self, x: Sequence[float], y: Sequence[float], css: str, dots: bool = False) -> None:
-        """Draw a line through points in the style class ``css``."""
+        """Draw a line of the CSS class ``css`` through points, with a dot on each if ``dots``."""
         points = [(self._x(a), self._y(b)) for a, b in zip(x, y, strict=True)]
         path = "L".join(f"{a} {b}" for a, b in points)
         self._shapes.append(f'<path class="line {css}" d="M{path}"/>')
@@ -77,8 +77,8 @@ class Plot:
             starts: left ends of the bars, as values of x.
             width: width of each bar, in units of x.
             heights: upper ends of the bars, as values of y.
-            css: style class of each bar.
-            titles: text that each bar shows when the mouse is over it.
+            css: CSS class of each bar.
+            titles: tooltip of each bar.
         """
         foot = self._y(self.y_range[0])
         for start, height, kind, title in zip(starts, heights, css, titles, strict=True):
@@ -90,20 +90,20 @@ class Plot:
                 )
 
     def vertical(self, x: float, text: str, css: str) -> None:
-        """Draw a vertical line at a value of x, with a text at the top."""
+        """Draw a vertical line at a value of x, with a label at the top."""
         at, (left, top, right, bottom) = self._x(x), self._box
         self._shapes.append(f'<path class="mark {css}" d="M{at} {bottom}V{top}"/>')
         after = at < (left + right) / 2
         self._text(at + (5 if after else -5), top + 9, text, "start" if after else "end", css)
 
     def horizontal(self, y: float, text: str, css: str) -> None:
-        """Draw a horizontal line at a value of y, with a text at the right end."""
+        """Draw a horizontal line at a value of y, with a label at the right end."""
         at, (left, _, right, _) = self._y(y), self._box
         self._shapes.append(f'<path class="mark {css}" d="M{left} {at}H{right}"/>')
         self._text(right, at - 6, text, "end", css)
 
     def svg(self, name: str) -> Markup:
-        """Return the figure; screen readers read ``name`` instead of it."""
+        """Return the figure as an ``<svg>`` element; ``name`` is its label for screen readers."""
         width, height = self.size
         return Markup(
             f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" '
@@ -137,7 +137,7 @@ class Plot:
 
 
 def _ticks(span: tuple[float, float], most: int, percent: bool = False) -> list[tuple[float, str]]:
-    """Choose round values inside a range, about ``most`` of them, and their texts."""
+    """Choose about ``most`` round values inside a range; return them with their labels."""
     values = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(*span)
     inside = [float(v) for v in values if span[0] - 1e-9 <= v <= span[1] + 1e-9]
     return [(v, f"{100 * v:g}%" if percent else f"{np.round(v, 10):g}") for v in inside]

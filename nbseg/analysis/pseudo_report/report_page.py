@@ -36,8 +36,8 @@ def write_report(
 ) -> tuple[PseudoLabelSummary, NoiseAnalysis | None]:
     """Write ``index.html`` and ``analysis.json`` about pseudo-labels.
 
-    The same inputs give the same bytes. Without an optional input, the page leaves out the sections
-    that need this input and tells how to get them.
+    The same inputs give the same bytes. If an optional input is missing, the page leaves out the
+    sections that need this input, and lists them with the missing input.
 
     Args:
         inputs: the result of ``read_inputs``.
@@ -45,15 +45,15 @@ def write_report(
         images_per_tab: largest number of images in a tab of the gallery.
         seed: seed of the random choice of images.
         visualizer: MMEngine visualizer to which the images of the gallery are added. The step of an
-            image is the image's position in its tab.
+            image is its position in its tab, from 1.
 
     Returns:
         The summary and the comparison with the truth, as in ``analysis.json``. The comparison is
         None if there is no hidden truth.
 
     Raises:
-        ValueError: ``images_per_tab`` is not positive, or an image of the gallery cannot be read or
-            has another size than the json says.
+        ValueError: ``images_per_tab`` is not positive, an image of the gallery cannot be read, or
+            its size is not the size in the json.
     """
     if images_per_tab < 1:
         raise ValueError(f"images_per_tab must be at least 1, found {images_per_tab}")
@@ -131,13 +131,13 @@ def _absent(inputs: ReportInputs, summary: PseudoLabelSummary) -> Iterator[str]:
     """Yield a sentence for each section that is left out; the sentence names the missing input."""
     if inputs.truth is None:
         yield (
-            "precision, recall, the noise at the boundary and the worst images: they need the "
+            "precision, recall, the noise at the boundary and the worst images, which need the "
             "hidden truth (--truth, or report.hidden_truth in the config)"
         )
     if inputs.labeled is None:
-        yield "the labeled instances per image: they need the labeled json (--labeled)"
+        yield "the labeled instances of each image, which need the labeled json (--labeled)"
     if summary.foreground_at_threshold is None:
         yield (
-            "the pixel threshold's curve: it needs foreground_at_threshold in the json's info, "
-            "which the label stage writes"
+            "the curve of the pixel threshold, which needs info.foreground_at_threshold in the "
+            "json; the label stage writes this value"
         )

@@ -22,8 +22,8 @@ class ClassSummary:
     """Holds numbers about the pseudo-labels of one class; unknown values are None.
 
     ``score_histogram`` has 100 bins of width 0.01; the last bin includes the score 1. If
-    ``counts_candidates`` is true, the histogram comes from the json and counts all candidates.
-    Otherwise it counts the pseudo-labels.
+    ``counts_candidates`` is true, the histogram comes from the json and counts all candidates,
+    including those below the box threshold. Otherwise it counts the pseudo-labels.
     """
 
     name: str
@@ -37,9 +37,10 @@ class ClassSummary:
 
 @dataclass(frozen=True)
 class PseudoLabelSummary:
-    """Holds numbers about all pseudo-labels; ``dataclasses.asdict`` turns it into json.
+    """Holds numbers about all pseudo-labels.
 
     Some values come from ``info`` in the pseudo-labels' json. They are None if ``info`` lacks them.
+    The result of ``dataclasses.asdict`` can be written as json.
 
     Attributes:
         images: number of images in the pseudo-labels' json.
@@ -55,8 +56,8 @@ class PseudoLabelSummary:
         labeled_foreground_fraction: share of foreground inside the labeled boxes, from ``info``.
         foreground_at_threshold: share of foreground inside the kept boxes at the pixel thresholds
             0/255 ... 255/255, from ``info``.
-        classes: the numbers of each class.
-        warnings: warnings as sentences; the most general warning comes first.
+        classes: the numbers of each class, in the order of the json.
+        warnings: warnings as sentences.
     """
 
     images: int
@@ -74,7 +75,7 @@ class PseudoLabelSummary:
 
 
 def summarize(inputs: ReportInputs) -> PseudoLabelSummary:
-    """Summarize pseudo-labels, and compare them with the labeled set if it is known."""
+    """Summarize pseudo-labels, and compare them with the labeled images if these are known."""
     pseudo, labeled, info = inputs.pseudo, inputs.labeled, inputs.info
     categories = set(pseudo.cats)
     pseudo_counts = _instances_of_images(pseudo, categories)
@@ -166,17 +167,17 @@ def _warnings(
         if difference > TOLERATED_DIFFERENCE * labeled_per_image:
             yield (
                 f"There are {per_image:.2f} pseudo-labels per image but {labeled_per_image:.2f} "
-                "labeled instances: the unlabeled images differ from the labeled ones, or the "
-                "teacher is weak."
+                "instances per labeled image: the unlabeled images differ from the labeled ones, "
+                "or the teacher is weak."
             )
     absent = [c.name for c in classes if c.labeled_per_image == 0]
     if absent:
-        yield f"Absent from the labels: {_names(absent)}."
+        yield f"Classes without a labeled instance: {_names(absent)}."
     few = [c.name for c in classes if c.pseudo_per_image < FEW * (c.labeled_per_image or 0)]
     if few:
         yield (
-            f"Fewer than half as many pseudo-labels per image as labeled instances: {_names(few)}. "
-            "The teacher hardly finds these classes."
+            "Classes with fewer than half as many pseudo-labels per image as labeled instances per "
+            f"labeled image: {_names(few)}. The teacher rarely finds them."
         )
     if empty > MANY_EMPTY * images:
         yield f"{empty} of {images} images have no pseudo-label: the student never sees them."
