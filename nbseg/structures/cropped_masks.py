@@ -21,8 +21,9 @@ class CroppedMasks:
     """Holds the binary instance masks of one image; each mask is cropped to its bounding box.
 
     A bitmap takes one byte per pixel of the image. A crop takes one bit per pixel of the
-    instance's tight bounding box. Everything outside the box is background. Polygons need
-    pycocotools. ``CroppedBitmapMasks`` holds these masks for MMDetection's transforms.
+    instance's tight bounding box. Everything outside the box is background. Converting polygons or
+    uncompressed run lengths needs pycocotools. The subclass ``CroppedBitmapMasks`` works in
+    MMDetection's transforms.
 
     Layout: the crop of instance g starts at ``bits[starts[g]]`` and has ``h`` rows of
     ``(w + 7) // 8`` bytes. The pixel in column ``c`` of the crop is bit ``c % 8`` (least
@@ -34,8 +35,8 @@ class CroppedMasks:
         bits (Tensor): bytes of all crops, one crop after the other, shape (B,), uint8.
         starts (Tensor): first byte of each crop, shape (G,), int64.
         crops (Tensor): rectangle (x0, y0, w, h) of each crop in image pixels, shape (G, 4), int32.
-        height (int): height H of the image.
-        width (int): width W of the image.
+        height (int): height H of the image in pixels.
+        width (int): width W of the image in pixels.
     """
 
     def __init__(self, bits: Tensor, starts: Tensor, crops: Tensor, height: int, width: int):
@@ -71,15 +72,16 @@ class CroppedMasks:
 
         Args:
             segmentations: one entry per instance. An entry is a list of polygons, each a flat
-                [x0, y0, x1, y1, ...] in pixels, or a run-length encoding: a dict of ``size``
-                [H, W] and ``counts``, compressed (str or bytes) or uncompressed (a list).
-                pycocotools rasterizes the polygons.
-            height: height of the image.
-            width: width of the image.
+                [x0, y0, x1, y1, ...] of at least three points in pixels, or a run-length encoding:
+                a dict of ``size`` [H, W] and ``counts``, compressed (str or bytes) or uncompressed
+                (a list). pycocotools rasterizes the polygons.
+            height: height of the image in pixels.
+            width: width of the image in pixels.
 
         Raises:
-            ValueError: a run-length encoding has another size, or its counts do not add up to the
-                number of pixels.
+            ValueError: the size of a run-length encoding is not [height, width], its counts do not
+                add up to the number of pixels, or a coordinate of a polygon is not finite or more
+                than 2**20 pixels from 0.
         """
         counts = [compressed_counts(mask, height, width) for mask in segmentations]
         return cls._from_arrays(*crops_from_rle(counts, height, width), height, width)
@@ -91,7 +93,7 @@ class CroppedMasks:
         CroppedMasks are not copied: the result shares their tensors.
 
         Raises:
-            TypeError: ``masks`` has a wrong type.
+            TypeError: ``masks`` has another type.
         """
         if isinstance(masks, cls):
             return masks
@@ -114,7 +116,7 @@ class CroppedMasks:
         return bitmaps
 
     def iterate_crops(self) -> Iterator[tuple[UInt8Array, tuple[int, int]]]:
-        """Yield the crop of each instance, (h, w), uint8 of 0 and 1, and its corner (x0, y0)."""
+        """Yield the crop of each instance, (h, w), uint8 of 0 and 1, and its top left (x0, y0)."""
         bits = self.bits.cpu().numpy()
         for start, (x, y, w, h) in zip(self.starts.tolist(), self.crops.tolist(), strict=True):
             stride = (w + 7) // 8
@@ -129,14 +131,14 @@ class CroppedMasks:
         return bitmap
 
     def select_pixels(self: Masks, rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> Masks:
-        """Return the masks of a new image, which is put together from pixels of this image.
+        """Return the masks of a new image that consists of rows and columns of this image.
 
         Pixel (i, j) of the new image is pixel ``(rows[i], columns[j])`` of this image. If either
         index is -1, the pixel is background.
 
         Args:
-            rows: shape (H',), integers in [-1, H).
-            columns: shape (W',), integers in [-1, W).
+            rows: shape (H',), integers in [-1, H); H' is the height of the new image.
+            columns: shape (W',), integers in [-1, W); W' is the width of the new image.
 
         Raises:
             ValueError: an index lies outside the image.
@@ -158,7 +160,7 @@ class CroppedMasks:
         dtype: torch.dtype | None = None,
         non_blocking: bool = False,
     ) -> Masks:
-        """Copy to a device.
+        """Return the masks on a device.
 
         The copy from the CPU to a CUDA device is always asynchronous. This is safe because the
         pinned memory of the copy is used for nothing else. ``dtype`` is ignored;
@@ -177,7 +179,10 @@ class CroppedMasks:
 
     @classmethod
     def cat(cls: type[Masks], masks: Sequence[Masks]) -> Masks:
-        """Concatenate the instances of several masks; all images must have the same size.
+        """Concatenate the instances of several objects that hold masks of images of the same size.
+
+        Args:
+            masks: objects that :meth:`from_instance_masks` converts; at least one.
 
         Raises:
             ValueError: ``masks`` is empty, or the images have different sizes.
@@ -186,8 +191,8 @@ class CroppedMasks:
         sizes = {(part.height, part.width) for part in masks}
         if len(sizes) != 1:
             raise ValueError(
-                "cat needs at least one object, and all objects must have one size [H, W], found "
-                f"{sorted(sizes)}"
+                "cat expects one or more objects with images of the same size (height, width), "
+                f"found the sizes {sorted(sizes)}"
             )
         bits, shifts = [masks[0].bits], [0] * len(masks)
         if any(part.bits is not masks[0].bits for part in masks):
@@ -198,7 +203,10 @@ class CroppedMasks:
         return cls(torch.cat(bits), torch.cat(starts), crops, *sizes.pop())
 
     def __getitem__(self: Masks, index: Any) -> Masks:
-        """Select instances by an int, a slice, or a list or array of integers or booleans."""
+        """Select instances by an int, a slice, or a list or array of integers or booleans.
+
+        The result has the class of this object, even for an int.
+        """
         if isinstance(index, Tensor):
             index = index.cpu().numpy()
         chosen = torch.from_numpy(np.arange(len(self))[index].reshape(-1).copy())

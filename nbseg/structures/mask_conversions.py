@@ -11,7 +11,11 @@ from nbseg.coco_masks import FARTHEST, to_rle
 def pack_bitmaps(
     bitmaps: npt.NDArray[Any],
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Pack full-size masks, shape (G, H, W), bool or integer; return bits, starts and crops."""
+    """Pack full-size masks, shape (G, H, W), bool or integer.
+
+    Returns:
+        ``bits`` (B,) uint8, ``starts`` (G,) int64 and ``crops`` (G, 4) int32 of ``CroppedMasks``.
+    """
     packed = [np.zeros(0, np.uint8)]
     crops = []
     for bitmap in bitmaps:
@@ -41,20 +45,21 @@ def compressed_counts(segmentation: Any, height: int, width: int) -> str | bytes
 
     Args:
         segmentation: polygons or a run-length encoding, as in ``CroppedMasks.from_segmentations``.
-        height: height of the image.
-        width: width of the image.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
 
     Raises:
-        ValueError: a run-length encoding has another size than the image, or a point of a polygon
-            is not finite or more than 2**20 pixels away.
+        ValueError: the size of a run-length encoding is not [height, width], uncompressed counts do
+            not add up to the number of pixels, or a coordinate of a polygon is not finite or more
+            than 2**20 pixels from 0.
     """
     if isinstance(segmentation, dict):
         size: Any = segmentation.get("size")
         counts: Any = segmentation.get("counts")
         if not isinstance(size, (list, tuple)) or list(size) != [height, width]:
             raise ValueError(
-                f"the masks of this image must have the size [{height}, {width}], "
-                f"found a run-length encoding of {size}"
+                f"a run-length encoding must have the image's size [{height}, {width}], "
+                f"found the size {size}"
             )
         if isinstance(counts, list):
             counts = to_rle(segmentation, height, width)["counts"]
@@ -65,7 +70,11 @@ def compressed_counts(segmentation: Any, height: int, width: int) -> str | bytes
     polygons = [np.asarray(polygon, np.float64).ravel() for polygon in segmentation]
     if not polygons:
         return bytes(to_rle([], height, width)["counts"])
-    if not all((np.abs(polygon) <= FARTHEST).all() for polygon in polygons):
-        raise ValueError(f"the points of polygons must be at most {FARTHEST} pixels away")
+    points = np.concatenate(polygons)
+    far = points[~(np.abs(points) <= FARTHEST)]  # NaN included
+    if far.size:
+        raise ValueError(
+            f"the coordinates of polygons must be at most {FARTHEST} pixels from 0, found {far[0]}"
+        )
     encoded = mask_utils.merge(mask_utils.frPyObjects(polygons, height, width))
     return bytes(encoded["counts"])

@@ -6,7 +6,7 @@ import numpy.typing as npt
 
 
 def signed_distance(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Return each pixel's distance to the mask's contour; distances in the foreground are negative.
+    """Return the distance of each pixel to the mask's contour, negative in the foreground.
 
     The contour runs between foreground and background pixels, so 0.5 is subtracted from the
     Euclidean distance between a pixel's center and the center of the nearest pixel on the other

@@ -185,7 +185,9 @@ def test_other_content_is_refused(tmp_path):
     out = tmp_path / "annotations"
     path = tmp_path / "labels/ins_seg/bitmasks/train/tr000000-00000000.png"
     cv2.imwrite(str(path), np.zeros((64, 128, 3), np.uint8))
-    with pytest.raises(ValueError, match="tr000000.*wanted an RGBA image of 128x64"):
+    with pytest.raises(
+        ValueError, match="tr000000.*expected an RGBA image of 128x64 pixels, shape"
+    ):
         convert_bdd100k(tmp_path, out)
     path = tmp_path / "labels/ins_seg/rles/ins_seg_train.json"
     frames = json.loads(path.read_text())

@@ -261,10 +261,12 @@ def test_equals_the_converter_of_mmdetection(tmp_path):
 
 
 def test_unknown_labels_are_refused(tmp_path):
-    path = tmp_path / "a.json"
+    path = tmp_path / "b_polygons.json"
     item = {"label": "spaceship", "polygon": [[0, 0], [1, 1], [1, 0]]}
     path.write_text(json.dumps({"imgHeight": 4, "imgWidth": 4, "objects": [item]}))
-    with pytest.raises(ValueError, match="object 0 has the unknown label 'spaceship'"):
+    with pytest.raises(
+        ValueError, match="b_polygons.json: object 0 has the unknown label 'spaceship'; "
+    ):
         rasterize_polygons(path)
 
 
@@ -293,5 +295,7 @@ def test_mmdetection_loads_the_json(tmp_path):
 def test_a_damaged_size_is_refused_before_it_takes_memory(tmp_path, side):
     path = tmp_path / "a_polygons.json"
     path.write_text(json.dumps({"imgWidth": side, "imgHeight": 64, "objects": []}))
-    with pytest.raises(ValueError, match="a_polygons.json: wanted sides of 1 to 8192 pixels"):
+    with pytest.raises(
+        ValueError, match="a_polygons.json: expected imgWidth and imgHeight of 1 to 8192 pixels"
+    ):
         rasterize_polygons(path)

@@ -149,5 +149,5 @@ def test_is_an_instance_mask_in_instance_data(masks, bitmap_masks):
 def test_wrong_input_is_named(masks):
     with pytest.raises(ValueError, match="\"diagonal\", found 'sideways'"):
         masks.flip("sideways")
-    with pytest.raises(ValueError, match=r"one size \[H, W\], found \[\(37, 53\), \(40, 64\)\]"):
+    with pytest.raises(ValueError, match=r"same size .*found the sizes \[\(37, 53\), \(40, 64\)\]"):
         CroppedBitmapMasks.cat([masks, masks.pad((40, 64))])

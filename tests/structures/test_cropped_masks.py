@@ -136,12 +136,14 @@ def test_wrong_input_is_named():
         CroppedMasks.from_bitmaps(np.zeros((4, 5), np.uint8))
     with pytest.raises(TypeError, match="bitmaps must be bool or integer, found float32"):
         CroppedMasks.from_bitmaps(np.zeros((1, 4, 5), np.float32))
-    with pytest.raises(ValueError, match=r"the size \[2, 3\], found .* of \[4, 5\]"):
+    with pytest.raises(ValueError, match=r"size \[2, 3\], found the size \[4, 5\]"):
         CroppedMasks.from_segmentations([{"size": [4, 5], "counts": [20]}], 2, 3)
     with pytest.raises(ValueError, match=r"height and width must be .* found -4 and -3"):
         crops_from_rle(["1;"], -4, -3)
     with pytest.raises(ValueError, match=r"counts\[0\] are not the run lengths of 2 x 3 pixels"):
         CroppedMasks.from_segmentations([{"size": [2, 3], "counts": "5"}], 2, 3)
+    with pytest.raises(ValueError, match=r"at most 1048576 pixels from 0, found 2000000\.0"):
+        CroppedMasks.from_segmentations([[[0, 0, 1, 0, 1, 2e6]]], 2, 3)
     with pytest.raises(TypeError, match="masks must be BitmapMasks, .* found list"):
         CroppedMasks.from_instance_masks([])
 

@@ -1,4 +1,4 @@
-"""Convert BDD100K's instance masks, and its images that have only boxes, to COCO jsons."""
+"""Convert BDD100K's instance masks, and its images with boxes but no masks, to COCO jsons."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -32,28 +32,29 @@ def convert_bdd100k(
     workers: int = 1,
     force: bool = False,
 ) -> list[Prepared]:
-    """Write ``ins_seg_{train,val}.json`` and, if images/100k exists, ``det_train_unlabeled.json``.
+    """Write ``ins_seg_{train,val}.json`` and, for images/100k/train, ``det_train_unlabeled.json``.
 
     The input formats are those of doc.bdd100k.com/format.html. An instance with the attribute crowd
     or ignored becomes one annotation with ``iscrowd`` 1, as in the official ``to_coco``.
 
-    The unlabeled set is images/100k/train without the images that images/10k also has; some of
-    these are test images. The unlabeled json keeps the boxes as hidden truth; it has no masks. A
-    box is ``x2 - x1 + 1`` wide, as in the official tools.
+    The unlabeled set is images/100k/train, if this folder exists, without the images that train,
+    val or test of images/10k also have. The unlabeled json keeps the boxes as hidden truth; it has
+    no masks. A box is ``x2 - x1 + 1`` wide, as in the official tools.
 
     Args:
         root: folder with images/ and labels/.
         out: folder of the jsons.
-        masks: one of ``MASKS``; None chooses the first that exists. The official evaluation uses
-            bitmasks. Masks of rles may overlap. Polygons, which may have Bézier curves, are
-            rasterized.
+        masks: format of the masks, one of ``MASKS``; None chooses the first that exists. The
+            official evaluation uses bitmasks. The masks in rles may overlap. Polygons, which may
+            have Bézier curves, are rasterized.
         workers: number of processes.
-        force: replace a json that was made from other files or options.
+        force: write all jsons again, even if they exist.
 
     Raises:
         FileNotFoundError: the tree is incomplete; nothing was written.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
-        ValueError: a file cannot be read, or the sizes of a mask and its image differ.
+        ValueError: a file cannot be read, the sizes of a mask and its image differ, or no label
+            has masks in the chosen format.
     """
     require(root, [f"images/10k/{split}" for split in SPLITS], TREE)
     if masks is None:
@@ -144,7 +145,7 @@ def _left_out(others: Counter[str]) -> list[str]:
     if not others:
         return []
     counts = ", ".join(f"{name} {count}" for name, count in others.most_common())
-    return [f"left out labels of other classes: {counts}"]
+    return [f"labels of other classes are left out: {counts}"]
 
 
 def _jpegs(root: Path, folder: Path) -> list[Path]:
@@ -158,13 +159,12 @@ def _load(item: tuple[Path, Path | Sequence[dict[str, Any]]]) -> Labeled:
     image, source = item
     size = image_size(image)
     if size is None:
-        raise ValueError(f"{image} cannot be read as an image: unpack the archive again")
+        raise ValueError(f"{image} cannot be read as an image; unpack the archive again")
     height, width = size
     if isinstance(source, Path):
         annotations = _from_bitmask(source, height, width)
     else:
-        # The file of labels was read before. Naming the image tells where in that file a label is
-        # wrong.
+        # Name the image in errors, because it shows where in the file of labels the error is.
         with in_documented_format(image):
             annotations = _from_labels(source, height, width, image)
     return {"file_name": image.name, "height": height, "width": width}, annotations
@@ -183,12 +183,12 @@ def _from_labels(
 
 
 def _from_bitmask(path: Path, height: int, width: int) -> list[dict[str, Any]]:
-    """Decode a bitmask: R is the category, G the attributes and 256 B + A the instance."""
+    """Decode a bitmask: R is the category, G the attributes and 256 B + A the instance's id."""
     pixels = read_label_image(path)
     if pixels.shape != (height, width, 4):
         raise ValueError(
-            f"{path} has the shape {pixels.shape}: wanted an RGBA image of {width}x{height} "
-            "pixels; unpack the archive again"
+            f"{path}: expected an RGBA image of {width}x{height} pixels, shape "
+            f"{(height, width, 4)}, found the shape {pixels.shape}; unpack the archive again"
         )
     found = encode_instances(
         pixels.view("<i4")[:, :, 0], lambda number: 1 <= number >> 16 & 255 <= len(CATEGORIES)

@@ -71,25 +71,26 @@ def convert_cityscapes(
     """Write ``instancesonly_filtered_{gtFine_train,gtFine_val,gtCoarse_train_extra}.json``.
 
     The jsons follow MMDetection's ``cityscapes.py``: category ids are Cityscapes' label ids (24 to
-    33), and masks are the RLE of the instance image. A group, whose pixels have an id below 1000,
-    becomes one annotation with ``iscrowd`` 1. Images without instances are kept; MMDetection's
-    ``filter_empty_gt`` drops them in training.
+    33), and masks are RLEs made from the instance image (``*_instanceIds.png``). A group, whose
+    pixels have an id below 1000, becomes one annotation with ``iscrowd`` 1. Images without
+    instances are kept; MMDetection's ``filter_empty_gt`` drops them in training.
 
-    Two things differ from MMDetection's converter: images are sorted, so that splits by seed are
-    repeatable, and ids begin at 1. A missing ``*_instanceIds.png`` is rasterized from
-    ``*_polygons.json``.
+    Three things differ from MMDetection's converter: images are sorted, so that splits by seed are
+    repeatable; ids of images and annotations begin at 1; and if an instance image is missing, it is
+    rasterized from ``*_polygons.json``.
 
     Args:
         root: folder with leftImg8bit/ and gtFine/.
         out: folder of the jsons.
-        splits: names in ``SPLITS``; None means train, val and, if it exists, train_extra.
+        splits: names in ``SPLITS``; None means train, val and, if leftImg8bit/ and gtCoarse/ have
+            it, train_extra.
         workers: number of processes.
-        force: replace a json that was made from other files or options.
+        force: write all jsons again, even if they exist.
 
     Raises:
         FileNotFoundError: the tree is incomplete; nothing was written.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
-        ValueError: an annotation cannot be read, or its size differs from its image's.
+        ValueError: an image or annotation cannot be read, or their sizes differ.
     """
     extra, coarse = ((root / name / "train_extra").is_dir() for name in ("leftImg8bit", "gtCoarse"))
     if splits is None:
@@ -99,8 +100,8 @@ def convert_cityscapes(
     plans = [_plan(root, out, name) for name in splits]
     if extra and not coarse:
         plans[-1].notes.append(
-            f"{root / 'leftImg8bit/train_extra'} has no labels in gtCoarse: to use its images "
-            "without labels, list them with `tools/prepare_data.py folder`"
+            f"{root / 'leftImg8bit/train_extra'} has no labels in gtCoarse; to use its images as "
+            "unlabeled images, list them with `tools/prepare_data.py folder`"
         )
     return carry_out(plans, _load, root, workers, force)
 
@@ -127,9 +128,11 @@ def _files(root: Path, name: str) -> tuple[list[tuple[Path, Path]], list[str]]:
         notes.append(f"annotation files without an image: {len(stems)}, the first: {min(stems)}")
     drawn = sum(path.suffix == ".json" for _, path in pairs)
     if drawn:
-        notes.append(f"{drawn} images without instanceIds.png: rasterized from polygons.json")
+        notes.append(
+            f"{drawn} images have no instanceIds.png; masks are rasterized from polygons.json"
+        )
     if any(BROKEN in image.name for image, _ in pairs):
-        notes.append(f"{BROKEN}{IMAGE_SUFFIX} is reported to be broken in the archive: check it")
+        notes.append(f"{BROKEN}{IMAGE_SUFFIX} is reported to be broken in the archive; check it")
     return pairs, notes
 
 
@@ -153,11 +156,12 @@ def _load(files: tuple[Path, Path]) -> Labeled:
     image, labels = files
     ids = rasterize_polygons(labels) if labels.suffix == ".json" else _read_ids(labels)
     size = image_size(image)
+    if size is None:
+        raise ValueError(f"{image} cannot be read as an image; unpack the archive again")
     if size != ids.shape:
-        found = "cannot be read" if size is None else f"has {size[1]}x{size[0]} pixels"
         raise ValueError(
-            f"{image} {found}, but {labels} has {ids.shape[1]}x{ids.shape[0]}; unpack the "
-            "archives again"
+            f"{image} has {size[1]}x{size[0]} pixels, but {labels} has "
+            f"{ids.shape[1]}x{ids.shape[0]}; unpack the archives again"
         )
     annotations = [
         {
@@ -189,7 +193,7 @@ def _read_ids(path: Path) -> npt.NDArray[Any]:
     ids = read_label_image(path)
     if ids.ndim != 2:
         raise ValueError(
-            f"{path} has {ids.shape[2]} channels: wanted a gray PNG of 16 bits; unpack the archive "
-            "again"
+            f"{path}: expected a gray image of 16 bits, found {ids.shape[2]} channels; "
+            "unpack the archive again"
         )
     return ids

@@ -30,21 +30,23 @@ def rasterize_polygons(path: Path) -> npt.NDArray[Any]:
     The image equals the result of ``json2instanceImg`` in cityscapesScripts 2.3. Pillow draws the
     polygons in the order of the file, so later polygons cover earlier ones. The n-th object of a
     class with instances gets the number ``1000 * id + n``, counted from n = 0. Groups
-    (``cargroup``) and objects of other classes get the id of their class. Deleted objects are
-    skipped and not counted.
+    (``cargroup``) and objects of other classes get the id of their class. Deleted objects and
+    license plates are skipped and not counted.
 
     Raises:
         ValueError: the file is not in Cityscapes' format, a label is unknown to Cityscapes, or a
             polygon has fewer than two points.
     """
     with in_documented_format(path):
-        return _draw(read_json(path), path)
+        return _draw(read_json(path))
 
 
-def _draw(content: Any, path: Path) -> npt.NDArray[Any]:
+def _draw(content: Any) -> npt.NDArray[Any]:
     size = content["imgWidth"], content["imgHeight"]
     if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in size):
-        raise ValueError(f"wanted sides of 1 to {LARGEST_SIDE} pixels, found {size}")
+        raise ValueError(
+            f"expected imgWidth and imgHeight of 1 to {LARGEST_SIDE} pixels, found {size}"
+        )
     image = Image.new("I", size, 0)
     draw = ImageDraw.Draw(image)
     seen = dict.fromkeys(LABELS, 0)
@@ -56,12 +58,12 @@ def _draw(content: Any, path: Path) -> npt.NDArray[Any]:
         if group:
             label = label.removesuffix("group")
         if label not in seen:
-            raise ValueError(f"{path}: object {position} has the unknown label {item['label']!r}")
+            raise ValueError(f"object {position} has the unknown label {item['label']!r}")
         number = LABELS.index(label)
         if number >= FIRST_WITH_INSTANCES and not group:
             number = 1000 * number + seen[label]
             seen[label] += 1
         if len(item["polygon"]) < 2:
-            raise ValueError(f"{path}: object {position} ({label}) has fewer than two points")
+            raise ValueError(f"object {position} ({label}) has fewer than two points")
         draw.polygon([tuple(point) for point in item["polygon"]], fill=number)
     return np.array(image)

@@ -1,4 +1,4 @@
-"""Check a downloaded COCO 2017 and write the jsons that semi-supervised training needs."""
+"""Check a download of COCO 2017 and write the jsons that semi-supervised training needs."""
 
 import sys
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def convert_coco(
     workers: int = 1,
     force: bool = False,
 ) -> list[Prepared]:
-    """Check COCO 2017 and write the missing jsons.
+    """Check COCO 2017, and write the jsons of val35k and of the unlabeled images.
 
     train2017 consists of train2014 and the 35k images of val2014 that are not in val2017 (minival).
     Only the image ids in instances_val2014.json tell these two parts apart; file names and
@@ -54,22 +54,24 @@ def convert_coco(
 
     ``instances_unlabeled2017.json`` is image_info_unlabeled2017.json plus the categories of
     train2017, which MMDetection needs. If image_info_unlabeled2017.json is missing, the json lists
-    the images in the folder.
+    the images in unlabeled2017/. If unlabeled2017/ is missing, the json is not written.
 
     Args:
         root: folder with train2017/, val2017/ and annotations/.
         out: folder of the jsons.
-        val2014: instances_val2014.json; None uses the file in annotations/, if it exists.
+        val2014: path of instances_val2014.json; None means the file in annotations/. Without this
+            file, the jsons of val35k are not written.
         workers: number of processes.
-        force: replace a json that was made from other files or options.
+        force: write all jsons again, even if they exist.
 
     Returns:
-        The downloaded and the written jsons; only the written ones if they all existed before.
+        The downloaded jsons and those in ``out``; only those in ``out`` if they all existed before.
 
     Raises:
         FileNotFoundError: the tree is incomplete, or an image of a json is missing.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
-        ValueError: a json is not a COCO json.
+        ValueError: a json is not a COCO json, ``val2014`` is another json, or an unlabeled image
+            cannot be read.
     """
     jsons = [f"annotations/instances_{name}.json" for name in LABELED]
     require(root, [*LABELED, *jsons], TREE)
@@ -95,8 +97,8 @@ def convert_coco(
         results.append(_checked(root, name, labeled))
     if val2014 is None:
         results[-1].notes.append(
-            f"no {VAL35K}.json: it needs annotations/instances_val2014.json, from "
-            "annotations_trainval2014.zip"
+            f"{VAL35K}.json was not written, because it needs annotations/instances_val2014.json "
+            "from annotations_trainval2014.zip"
         )
     parts = _parts_of_2014(content["images"], val2014) if val2014 else {}
     categories = content["categories"]
@@ -130,7 +132,8 @@ def _parts_of_2014(images: list[dict[str, Any]], val2014: Path) -> dict[str, lis
     if not val35k or not train2014:
         raise ValueError(
             f"{val2014} is not instances_val2014.json: {len(val35k)} of the {len(images)} images "
-            "of train2017 are in it; give the official file (--val2014 FILE)"
+            "of train2017 are in it, expected some but not all; give the official file "
+            "(--val2014 FILE)"
         )
     return {"val35k": val35k, "train2014": train2014}
 

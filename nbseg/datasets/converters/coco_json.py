@@ -25,9 +25,9 @@ class Summary:
     Attributes:
         images: number of images.
         empty: number of images with no annotations or only crowds.
-        instances: number of annotations by class, without crowds.
-        crowds: number of crowds by class.
-        samples: images to draw, with their annotations; they are evenly spread over the set.
+        instances: number of annotations of each class, without crowds.
+        crowds: number of crowds of each class.
+        samples: up to six images to draw, with their annotations, evenly spread over the set.
     """
 
     images: int = 0
@@ -43,7 +43,10 @@ class Summary:
         names: dict[int, str],
         total: int,
     ) -> None:
-        """Count one of ``total`` images, and perhaps keep it as a sample."""
+        """Count one of ``total`` images and its annotations, and perhaps keep it as a sample.
+
+        ``names`` holds the class name of each category id.
+        """
         if len(self.samples) < SAMPLES and self.images * SAMPLES >= len(self.samples) * total:
             self.samples.append((image, annotations))
         self.images += 1
@@ -63,8 +66,9 @@ class Prepared:
         categories: COCO categories.
         summary: counts of the json; None if the json already existed.
         documented_images: documented number of images of the full set, if known.
-        documented_instances: documented number of instances of each class, if known.
-        notes: lines for the user.
+        documented_instances: documented number of instances of each class, as text such as "17.9k",
+            if known.
+        notes: lines to print below the counts.
     """
 
     path: Path
@@ -79,8 +83,9 @@ class Prepared:
 def source_record(description: str, root: Path, sources: Iterable[Path]) -> dict[str, Any]:
     """Return the ``info`` of a json made from the files ``sources`` below ``root``.
 
-    The hash covers only the names and sizes of the files, because hashing the contents of many
-    files would be slow.
+    The ``info`` holds the description and a hash. The hash covers the converters' version, the
+    description, and the names and sizes of the files, but not their contents, because hashing the
+    contents of many files would be slow.
     """
     digest = hashlib.sha256(f"{VERSION} {description}\n".encode())
     for path in sources:
@@ -90,10 +95,12 @@ def source_record(description: str, root: Path, sources: Iterable[Path]) -> dict
 
 
 def is_prepared(path: Path, record: dict[str, Any], force: bool) -> bool:
-    """Return whether ``path`` exists and was made from the files and options of the record.
+    """Return whether ``path`` can be kept: it exists and its ``info`` equals ``record``.
+
+    With ``force``, the result is always False.
 
     Raises:
-        FileExistsError: ``path`` was made from other files or options, and ``force`` is False.
+        FileExistsError: ``path`` exists, its ``info`` differs, and ``force`` is False.
     """
     if force or not path.exists():
         return False
@@ -108,8 +115,8 @@ def is_prepared(path: Path, record: dict[str, Any], force: bool) -> bool:
         return True
     raise FileExistsError(
         f"{path} exists and was "
-        f"{'not written by nbseg' if found is None else 'made from other files or options'}: "
-        "choose another folder (--out), or replace the file (--force)"
+        f"{'not written by nbseg' if found is None else 'made from other files or options'}; "
+        "choose another path (--out), or replace the file (--force)"
     )
 
 
@@ -121,7 +128,7 @@ def write_coco_json(
     total: int,
     **head: Any,
 ) -> Summary:
-    """Write images and annotations one by one; only the images stay in memory until the end.
+    """Write a COCO json annotation by annotation; only the images stay in memory until the end.
 
     Images and annotations without an ``id`` are numbered from 1, because COCO's evaluation takes an
     annotation id of 0 for "no match".
@@ -133,6 +140,9 @@ def write_coco_json(
         content: images and their annotations.
         total: number of images in ``content``.
         **head: other keys of the json.
+
+    Returns:
+        Counts and samples of the content.
     """
     names = {category["id"]: category["name"] for category in categories}
     summary = Summary()

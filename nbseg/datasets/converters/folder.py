@@ -1,4 +1,4 @@
-"""List the images of any folder in a COCO json without annotations."""
+"""Write a COCO json without annotations that lists the images of a folder."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -28,17 +28,17 @@ def convert_folder(
     Args:
         folder: folder of the images; the json's file names are relative to it.
         out: path of the json.
-        classes: names of the categories with the ids 1, 2, ...
+        classes: names of the categories, whose ids are 1, 2, ...
         workers: number of processes.
-        force: replace a json that was made from other files or options.
+        force: write the json again, even if it exists.
 
     Raises:
-        FileNotFoundError: the folder does not exist or has no image.
+        FileNotFoundError: ``folder`` does not exist, is not a folder or has no image.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
         ValueError: an image cannot be read.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder; name a folder of images")
+        raise FileNotFoundError(f"there is no folder {folder}; give the path of a folder of images")
     names = image_names(folder)
     categories = [{"id": index, "name": name} for index, name in enumerate(classes, start=1)]
     record = source_record(
@@ -57,7 +57,8 @@ def images_of(folder: Path, workers: int) -> list[dict[str, Any]]:
     Raises:
         ValueError: an image cannot be read.
     """
-    return list(parallel_map(partial(_image, folder), image_names(folder), workers, "image sizes"))
+    names = image_names(folder)
+    return list(parallel_map(partial(_image, folder), names, workers, "reading image sizes"))
 
 
 def _image(folder: Path, name: str) -> dict[str, Any]:

@@ -19,11 +19,11 @@ def encode_instances(
 
     Args:
         ids: (H, W) integers, the instance number of each pixel.
-        wanted: function that returns whether a number belongs to an instance.
+        wanted: function that returns whether a number is an instance to encode.
 
     Returns:
-        A dictionary from each number, in ascending order, to ``segmentation`` (``counts`` as str),
-        ``bbox`` (xywh) and ``area``, as in a COCO annotation.
+        A dictionary from each encoded number, in ascending order, to ``segmentation`` (``counts``
+        as str), ``bbox`` (xywh) and ``area``, as in a COCO annotation.
     """
     height, width = ids.shape
     # Runs go down the columns. cv2.transpose is several times faster than a transposed numpy copy.
@@ -48,7 +48,7 @@ def encode_instances(
 
 
 def annotation_of(rle: dict[str, Any]) -> dict[str, Any]:
-    """Return ``segmentation``, ``bbox`` and ``area`` of a compressed RLE."""
+    """Return ``segmentation``, ``bbox`` and ``area`` of a COCO annotation with a compressed RLE."""
     counts = rle["counts"]
     return {
         "segmentation": {

@@ -28,7 +28,8 @@ def parallel_map(
         function: module-level function, or a ``functools.partial`` of a module-level function,
             because the function is pickled.
         items: arguments of the calls.
-        workers: number of processes; with 1 or less, the current process does the work.
+        workers: number of processes; with 1 or less, or with fewer than 48 items, the current
+            process does the work.
         activity: text next to the progress bar.
 
     Raises:

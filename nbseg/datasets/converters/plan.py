@@ -1,4 +1,4 @@
-"""Write several jsons of one data set, after checking all of them first."""
+"""Write the jsons of one data set, unless one of them would replace the json of another set."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +21,12 @@ class Plan:
 
     Attributes:
         path: path of the json.
-        description: text that identifies the set; a json with another text holds another set.
+        description: text that identifies the set and its options, part of the json's ``info``.
         image_folder: folder that the json's file names are relative to.
         categories: COCO categories.
-        sources: source files; a json made from other names or sizes of files holds another set.
-        items: one argument of ``load`` per image, in the order of the json.
+        sources: source files; their names and sizes are part of the hash in the json's ``info``.
+        items: one argument for the ``load`` of :func:`carry_out` per image, in the order of the
+            json.
         documented_images: see :class:`Prepared`.
         documented_instances: see :class:`Prepared`.
         notes: see :class:`Prepared`.
@@ -49,17 +50,18 @@ def carry_out(
     workers: int,
     force: bool,
 ) -> list[Prepared]:
-    """Write the jsons that do not exist yet.
+    """Write the jsons that do not exist yet; with ``force``, write all of them.
 
     Args:
         plans: plans of the jsons.
         load: module-level function that returns the COCO entries of an item: image and annotations.
         root: folder of the data set.
         workers: number of processes.
-        force: replace a json that was made from other files or options.
+        force: write all jsons again, even if they exist.
 
     Raises:
-        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`; nothing was
+            written.
     """
     records = [source_record(plan.description, root, plan.sources) for plan in plans]
     done = [

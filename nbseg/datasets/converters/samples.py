@@ -16,11 +16,17 @@ TILE = (480, 320)  # largest width and height of a drawn image
 
 
 def write_samples(prepared: Prepared, path: Path) -> None:
-    """Write a JPEG grid of the summary's samples, drawn with masks or, without masks, boxes.
+    """Draw the samples of ``prepared.summary`` with their annotations, and write them as one JPEG.
+
+    An annotation without a mask is drawn as its box.
+
+    Args:
+        prepared: a json with a ``summary``.
+        path: path of the JPEG.
 
     Raises:
         ValueError: an image cannot be read.
-        OSError: an image is missing, or the picture cannot be written.
+        OSError: an image is missing, or the JPEG cannot be written.
     """
     assert prepared.summary is not None
     tiles = [

@@ -38,23 +38,23 @@ def load_frames(path: Path) -> list[dict[str, Any]]:
         isinstance(f, dict) and isinstance(f.get("name"), str) for f in frames
     ):
         raise ValueError(
-            f"{path} is not in Scalabel's format: wanted a list of frames with names; unpack the "
+            f"{path} is not in Scalabel's format: expected a list of frames with names; unpack the "
             "archive again"
         )
     return frames
 
 
 def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """Return the labels that have a geometry and one of the eight classes.
+    """Return the labels of a frame that have the given geometry and one of the eight classes.
 
     Args:
         frame: frame from :func:`load_frames`.
         geometry: ``box2d``, ``poly2d`` or ``rle``.
 
     Returns:
-        First a list with a dict for each label: ``category_id``, ``iscrowd`` (1 also for labels
-        that the official tools ignore) and the geometry. Then the number of left-out labels by
-        class.
+        A tuple: a list with a dict for each label: ``category_id``, ``iscrowd`` (1 also for labels
+        that the official tools ignore) and the geometry; and the number of labels that have the
+        geometry but another class, by class.
     """
     found: list[dict[str, Any]] = []
     others: Counter[str] = Counter()
@@ -85,11 +85,11 @@ def rasterize(objects: list[list[dict[str, Any]]], height: int, width: int) -> n
     Args:
         objects: outlines of each object. An outline has ``vertices`` (x, y), ``types`` (L for the
             end of a line, C for each of a curve's three points) and ``closed``.
-        height: height of the image.
-        width: width of the image.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
 
     Returns:
-        (H, W) int32: 0 for the background, or 1 + the index of the object.
+        (H, W) int32: 0 for the background, or 1 + the index in ``objects``.
     """
     figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="black")
     canvas = FigureCanvasAgg(figure)

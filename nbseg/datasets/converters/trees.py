@@ -1,13 +1,13 @@
-"""Check folders that were unpacked from the official archives."""
+"""Check folders and files that were unpacked from the official archives."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 
 def require(root: Path, paths: Iterable[str], tree: str) -> None:
-    """Refuse a folder in which one of the paths is missing.
+    """Check that all paths exist.
 
     Args:
         root: folder of the data set.
@@ -24,13 +24,13 @@ def require(root: Path, paths: Iterable[str], tree: str) -> None:
             )
 
 
-def require_all(folder: Path, names: Iterable[str], what: str) -> None:
-    """Refuse a folder in which one of the files is missing.
+def require_all(folder: Path, names: Sequence[str], what: str) -> None:
+    """Check that all files exist in a folder.
 
     Args:
         folder: folder of the files.
         names: names of the files.
-        what: description of the files, for the message.
+        what: description of one file, for the message.
 
     Raises:
         FileNotFoundError: files are missing; the message names the first one and their number.
@@ -39,17 +39,17 @@ def require_all(folder: Path, names: Iterable[str], what: str) -> None:
     missing = [name for name in names if name not in there]
     if missing:
         raise FileNotFoundError(
-            f"{folder / missing[0]} is missing ({what}; missing files in all: {len(missing)}): "
-            "unpack the archive again"
+            f"{folder / missing[0]} is missing ({what}); missing files: {len(missing)} of "
+            f"{len(names)}; unpack the archive again"
         )
 
 
 @contextmanager
 def in_documented_format(path: Path) -> Iterator[None]:
-    """Turn an error of a block that reads values from a file into one that names the file.
+    """Convert errors of a ``with`` block that reads values from a file, so that they name the file.
 
     Raises:
-        ValueError: the block found a value that is missing or of another type.
+        ValueError: the block found a value that is missing, of another type or invalid.
     """
     try:
         yield
