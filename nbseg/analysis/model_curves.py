@@ -117,9 +117,10 @@ class ErrorByDistance:
         self._wrong += np.bincount(bins[near & wrong], minlength=len(self._pixels))
 
     def error_within(self, distance: int) -> float | None:
-        """Return the share of wrong pixels up to a distance from the contour; None without pixels.
+        """Return the share of wrong pixels within a distance of the true contour.
 
-        ``distance`` is a whole number of pixels, from 1 to ``farthest``.
+        ``distance`` is a whole number of pixels, from 1 to ``farthest``. The share is None if there
+        are no such pixels.
         """
         near = np.s_[self.farthest - distance : self.farthest + distance]
         pixels = self._pixels[near].sum()

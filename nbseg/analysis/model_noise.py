@@ -24,7 +24,7 @@ class ModelCurves:
 
     Attributes:
         accuracy_by_distance: the curve of Fig. 3a.
-        iou_by_size: the curve of Fig. 3b.
+        iou_by_size: the curves of Fig. 3b.
         error_by_distance: the curve of Fig. 6a.
         recall_by_iou: the curve of Fig. 6b.
         reliability: the curve of Fig. 6c; None if the predictions have no soft masks.
