@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+from torch._inductor import config as inductor_config
 
 
 @pytest.fixture
@@ -76,6 +77,23 @@ def test_unknown_benchmarks_are_named(program, capsys):
     assert "no benchmark 'sort' for cpu; choose from paste_rle, " in capsys.readouterr().err
 
 
+@pytest.fixture
+def short_compilation():
+    """Let torch.compile write plain loops: it then compiles two kernels and nothing else.
+
+    For vector instructions TorchInductor also compiles a trial program and a header of its own,
+    which take 12 seconds where no cache has them.
+    """
+    options = {
+        "cpp.vec_isa_ok": False,
+        "cpp_cache_precompile_headers": False,
+        "compile_threads": 1,
+    }
+    with inductor_config.patch(options):
+        yield
+
+
+@pytest.mark.usefixtures("short_compilation")
 @pytest.mark.parametrize("name", ["bpm_mask_loss", "mask_targets", "paste_rle", "data_pipeline"])
 def test_contenders_agree(program, name):
     for case in program.cases_of(name, threads=2, device="cpu"):
