@@ -13,10 +13,10 @@ from types import SimpleNamespace
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-import torch
 from hypothesis import settings
-from mmengine.fileio import load
-from mmengine.logging import MMLogger
+
+# Fixtures import PyTorch and MMEngine: the process of pytest-xdist that hands out the tests runs
+# none, and all workers would wait for its imports.
 
 # For many random cases: FUZZ_CASES=7000 python -m pytest tests/fuzz --hypothesis-profile=long
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=50)
@@ -63,6 +63,8 @@ def repository():
 
 @contextlib.contextmanager
 def _one_thread():
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -120,6 +122,8 @@ def plain_config_text():
 @pytest.fixture(scope="session", autouse=True)
 def package_index_read_once():
     """MMEngine reads a hundred files of MMDetection for each config on ``mmdet::``: 0.4 seconds."""
+    from mmengine.fileio import load
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mmengine.config.utils.load", functools.cache(load))
         yield
@@ -128,6 +132,8 @@ def package_index_read_once():
 @pytest.fixture
 def log(caplog):
     """``caplog`` that sees MMEngine's current logger, which does not pass its records on."""
+    from mmengine.logging import MMLogger
+
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.addHandler(caplog.handler)
