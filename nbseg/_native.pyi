@@ -1,4 +1,4 @@
-"""Types of nbseg._native, the compiled functions that need NumPy only."""
+"""Declare the types of nbseg._native, the compiled functions that need NumPy only."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,8 +29,8 @@ def paste_rle(
             or tensors in CPU memory.
         boxes: (N, 4) float32, x0, y0, x1, y1 in image pixels; they may reach outside the image.
         height, width: image size in pixels.
-        threshold: a pixel is foreground if its interpolated probability, float32, is at least
-            threshold, rounded to float32.
+        threshold: lowest interpolated probability of a foreground pixel. Both numbers are compared
+            as float32.
         num_threads: number of threads; 0 chooses it from the number of CPUs and the boxes' sizes.
 
     Returns:
@@ -39,8 +39,8 @@ def paste_rle(
         three pixels as in MMDetection.
 
     Raises:
-        TypeError: probs or boxes have another dtype.
-        ValueError: probs or boxes have another shape, height or width is negative, the image has
+        TypeError: probs are not float32 or uint8, or boxes are not float32.
+        ValueError: probs or boxes have a wrong shape, height or width is negative, the image has
             2**32 pixels or more, threshold is NaN, num_threads is negative, a box is inverted or
             contains NaN, or a probability is outside [0, 1] by more than 0.001. (A box inverted by
             a pixel or two is pasted as in MMDetection.)
@@ -61,8 +61,8 @@ def crops_from_rle(
         bits (B,) uint8, starts (G,) int64 and crops (G, 4) int32.
 
     Raises:
-        ValueError: counts are not the run lengths of height * width pixels, height or width is
-            negative, or the image has 2**32 pixels or more.
+        ValueError: an entry of counts does not hold the run lengths of height * width pixels,
+            height or width is negative, or the image has 2**32 pixels or more.
     """
 
 def select_pixels(
@@ -90,7 +90,7 @@ def select_pixels(
         bits (B',) uint8, starts (G,) int64 and crops (G, 4) int32 of the new, tight masks.
 
     Raises:
-        TypeError: an array has a dtype that does not convert safely.
+        TypeError: an array's dtype does not convert safely to the one named above.
         ValueError: an index or a crop lies outside the image, or a shape is wrong.
     """
 

@@ -1,1 +1,1 @@
-"""Model components of the noisy-boundaries method, registered with MMDetection."""
+"""Define mask heads, losses and test-time augmentation, registered with MMDetection."""

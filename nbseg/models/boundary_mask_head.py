@@ -41,7 +41,11 @@ class MaskAndBoundaryRoIExtractor(SingleRoIExtractor):
     def forward(
         self, feats: tuple[Tensor, ...], rois: Tensor, roi_scale_factor: float | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return mask features (R, K, s, s) and boundary features (R, K, b, b)."""
+        """Return mask features (R, K, s, s) and boundary features (R, K, b, b).
+
+        The arguments are those of ``SingleRoIExtractor.forward``; ``feats`` begins with the finest
+        level.
+        """
         mask_features = super().forward(feats, rois, roi_scale_factor)
         if roi_scale_factor is not None:
             rois = self.roi_rescale(rois, roi_scale_factor)

@@ -15,11 +15,11 @@ from nbseg.structures import signed_distance
 class DistanceToBoundaryLoss(nn.Module):
     """Weights a mask head's binary cross-entropy by distance to the predicted boundary.
 
-    This loss is an alternative to ``BoundaryPreservingLoss``. It uses the costlier map that the
-    paper's section 3.3 compares with the Laplacian. The predicted mask consists of the pixels with
-    a probability of 0.5 or more. A pixel at the distance d from this mask's boundary
-    (``distance_to_boundary``) has a weight proportional to ``exp(-d^2 / (2 sigma^2))``, as in U-Net
-    (Ronneberger et al., 2015, eq. 2).
+    This loss is an alternative to ``BoundaryPreservingLoss``. It uses the costlier map that section
+    3.3 of the Noisy Boundaries paper compares with the Laplacian. The predicted mask consists of
+    the pixels with a probability of 0.5 or more. A pixel at the distance d from this mask's
+    boundary (``distance_to_boundary``) has a weight proportional to ``exp(-d^2 / (2 sigma^2))``, as
+    in U-Net (Ronneberger et al., 2015, eq. 2).
 
     In all other respects the weights are those of ``BoundaryPreservingLoss``: their mean in one RoI
     is ``gain``, no gradient flows through them, and a mask without a boundary has the weight
@@ -61,7 +61,7 @@ class DistanceToBoundaryLoss(nn.Module):
         return self.loss_weight * loss / max(logits.numel(), 1)
 
     def _weights(self, masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        """Return the weights of predicted masks, both of shape (R, S, S)."""
+        """Return the weight of each pixel of the predicted masks, shape (R, S, S)."""
         closeness = np.exp(-(distance_to_boundary(masks) ** 2) / (2 * self.sigma**2))
         means = closeness.mean(axis=(1, 2), keepdims=True)
         # A flat map has no boundary, or sigma is so small that every weight underflows.

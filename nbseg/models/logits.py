@@ -10,7 +10,7 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 def mask_channels(masks: Tensor, labels: Tensor) -> Tensor:
-    """Return the channel of each RoI's label: 0 if the masks are class-agnostic (C = 1).
+    """Return the channel of each RoI's label: the label, or 0 if C is 1 (class-agnostic masks).
 
     Args:
         masks: logits or probabilities, shape (R, C, S, S).

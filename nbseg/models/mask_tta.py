@@ -33,7 +33,7 @@ class MaskTTAModel(DetTTAModel):
     without such a box counts as 0 (weighted boxes fusion, Solovyev et al., 2021).
 
     Second, every view predicts a soft mask for each merged box. The soft masks are flipped back and
-    averaged, as for the paper's pseudo-labels.
+    averaged, as for the pseudo-labels of the Noisy Boundaries paper.
 
     Predictions have ``bboxes``, ``scores``, ``labels``, ``soft_masks`` (N, S, S) float in [0, 1],
     and ``masks``: COCO RLEs of the image's size, thresholded at the detector's ``mask_thr_binary``.

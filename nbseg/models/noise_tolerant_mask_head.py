@@ -1,4 +1,4 @@
-"""Define the noise-tolerant mask head (paper, section 3.2).
+"""Define the noise-tolerant mask head (Noisy Boundaries paper, section 3.2).
 
     RoI features (R, K, 14, 14) ─ shared convs ─┬─ fine: conv, deconv x2, 3x3 ─► (R, C, 28, 28)
                                                 └─ coarse: conv, conv, 1x1 ─► (R, C, 14, 14)

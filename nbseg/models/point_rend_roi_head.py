@@ -27,7 +27,7 @@ class RLECoarseMaskHead(RLEMaskHead, CoarseMaskHead):
 
 @MODELS.register_module()
 class CroppedMaskPointHead(MaskPointHead):
-    """Reads the targets of ``MaskPointHead`` without making a full-size mask per proposal."""
+    """Computes the targets of ``MaskPointHead`` without making a full-size mask per proposal."""
 
     def _get_targets_single(
         self,

@@ -35,7 +35,7 @@ ENOUGH = 0.9
 
 @WEIGHT_INITIALIZERS.register_module(name="Pretrained")
 class MatchingPretrainedInit(PretrainedInit):
-    """Initialize a module from a file, and refuse a file that does not fit the module.
+    """Initializes a module from a file, and refuses a file that does not fit the module.
 
     The arguments are those of MMEngine's ``PretrainedInit``. Without ``prefix`` the names in the
     file may begin with any common prefix, such as ``backbone.`` or ``module.``.

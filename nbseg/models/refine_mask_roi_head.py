@@ -65,6 +65,10 @@ class ForegroundHead(BaseModule):
 
         A cell of the target is foreground if instances cover at least half of the cell.
         Pseudo-labeled instances count like labeled ones.
+
+        Args:
+            logits: second result of ``forward``.
+            batch_gt_instances: one per image, with ``masks`` of the size of the network's input.
         """
         height, width = logits.shape[-2:]
         covered = [

@@ -59,12 +59,13 @@ class ImagePredictions(NamedTuple):
 
 
 class PredictionWriter:
-    """Collects predictions and writes a part whenever it holds ``images_per_part`` images.
+    """Collects predictions and writes a part when it holds ``images_per_part`` images or more.
 
     Args:
         folder: folder of the store; created if missing.
         classes: names of the labels 0, 1, ...
-        images_per_part: number of images held in memory. A killed run loses these images.
+        images_per_part: number of images held in memory until a part is written. A killed run loses
+            the predictions of these images.
         rank: rank of this process; parts of different ranks have different names.
     """
 

@@ -1,4 +1,4 @@
-"""Choose thresholds that match pseudo-labels to the labeled set (paper, section 4.1)."""
+"""Match pseudo-labels to the labeled set by thresholds (Noisy Boundaries paper, section 4.1)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
