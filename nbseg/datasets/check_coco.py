@@ -117,11 +117,11 @@ def table_problems(
             problems["annotations with the id 0, which COCO counts as unmatched"].append(text)
         if annotation["image_id"] not in images:
             problems["annotations of unknown images"].append(
-                f"{text}: image {annotation['image_id']}"
+                f"{text} (image_id {annotation['image_id']})"
             )
         elif annotation["category_id"] not in categories:
             problems["annotations of unknown categories"].append(
-                f"{text}: category {annotation['category_id']}"
+                f"{text} (category_id {annotation['category_id']})"
             )
         else:
             grouped[annotation["image_id"]].append(annotation)

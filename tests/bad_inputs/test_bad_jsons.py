@@ -203,10 +203,12 @@ CASES = {
     ),
     # Ids and names
     "an unknown category": Case(
-        ("unknown categories",), ("unknown categories", "category 77"), annotation(category_id=77)
+        ("unknown categories",),
+        ("unknown categories", "category_id 77"),
+        annotation(category_id=77),
     ),
     "an unknown image": Case(
-        ("unknown images",), ("unknown images", "image 77"), annotation(image_id=77)
+        ("unknown images",), ("unknown images", "image_id 77"), annotation(image_id=77)
     ),
     "an image id twice": Case(("repeated image ids",), ("repeated image ids",), twice("images")),
     "an annotation id twice": Case(

@@ -20,7 +20,7 @@ TREE = """\
   labels/ins_seg/bitmasks/{train,val}/*.png
       or labels/ins_seg/{rles,polygons}/ins_seg_{train,val}.json
   images/100k/train/*.jpg and labels/det_20/det_train.json, for the images with boxes only
-(the folder bdd100k of the archives 10K Images, Instance Segmentation, 100K Images and
+(from the folder bdd100k of the archives 10K Images, Instance Segmentation, 100K Images and
 Detection 2020 Labels)"""
 CROWD, IGNORE = 2, 1
 
