@@ -78,8 +78,23 @@ def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
 
 
 def image_names(folder: Path) -> list[str]:
-    """Return the paths of the images below a folder, as :func:`files_below`."""
-    return files_below(folder, IMAGE_SUFFIXES)
+    """Return the paths of the images below a folder, as :func:`files_below`.
+
+    Raises:
+        ValueError: a path is not UTF-8, so that jsons, logs and reports cannot name the image.
+    """
+    names = files_below(folder, IMAGE_SUFFIXES)
+    if others := other_encodings(names):
+        raise ValueError(
+            f"{folder} has {len(others)} names that are not UTF-8, the first: {others[0]!a}; "
+            "rename the files (convmv -f LATIN1 -t UTF-8 shows new names)"
+        )
+    return names
+
+
+def other_encodings(names: Sequence[str]) -> list[str]:
+    """Return the names that are not UTF-8, which Python represents with lone surrogates."""
+    return [name for name in names if any("\ud800" <= letter <= "\udfff" for letter in name)]
 
 
 def _walk(folder: str | Path, above: frozenset[str] = frozenset()) -> Iterator[str]:
@@ -203,6 +218,34 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
             f"are for {size[1]} x {size[0]}; give the folder of the annotated images"
         )
     return np.asarray(pixels, np.uint8)
+
+
+def write_image(path: str | Path, pixels: npt.NDArray[Any], options: Sequence[int] = ()) -> None:
+    """Write a picture, (H, W) or (H, W, 3) uint8 BGR, in the format of the path's suffix.
+
+    OpenCV 4.12 itself crashes if a path is not UTF-8, as in archives from old systems.
+
+    Args:
+        path: file to write.
+        pixels: the picture.
+        options: parameters of ``cv2.imencode``.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    _, encoded = cv2.imencode(Path(path).suffix, pixels, options)
+    Path(path).write_bytes(encoded.tobytes())
+
+
+def opencv_path(path: Path) -> str:
+    """Return a path as a text for OpenCV's videos.
+
+    Raises:
+        ValueError: the path is not UTF-8, on which OpenCV 4.12 crashes.
+    """
+    if other_encodings([str(path)]):
+        raise ValueError(f"the name {str(path)!a} is not UTF-8; rename the file")
+    return str(path)
 
 
 def _refuse_netpbm(path: str | Path, start: bytes) -> None:

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
             amp=arguments.amp,
             auto_scale_lr=arguments.auto_scale_lr,
         )
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
     try:
         if arguments.dry_run:

@@ -23,7 +23,7 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     """
     try:
         config = Config.fromfile(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, BrokenPipeError):
         raise
     except Exception as error:  # a config is a program, which may raise any error
         (reason, *_) = str(error).splitlines() or [""]

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +16,7 @@ from nbseg.datasets.coco_rle import encode_rle
 from nbseg.datasets.shape_outlines import CLASSES
 from nbseg.datasets.shape_scenes import draw_scene
 from nbseg.files import read_json, write_json
+from nbseg.images import write_image
 
 GENERATOR_VERSION = 1  # increase this number whenever the same options give other images
 SPLITS = ("train", "val")
@@ -86,11 +86,7 @@ def _write_split(folder: Path, split: str, count: int, options: ShapesOptions) -
             rng = np.random.default_rng([options.seed, SPLITS.index(split), index])
             pixels, objects = draw_scene(rng, options.size)
             name, image_id = f"{index:06d}.png", index + 1
-            if not cv2.imwrite(str(folder / split / name), pixels):
-                raise OSError(
-                    f"cannot write {folder / split / name}; check the disk's free space and the "
-                    "folder's permissions"
-                )
+            write_image(folder / split / name, pixels)
             images.append(
                 {"id": image_id, "file_name": name, "height": options.size, "width": options.size}
             )

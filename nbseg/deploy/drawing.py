@@ -9,7 +9,7 @@ import numpy as np
 from nbseg._native import crops_from_rle
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.inputs import frame_rate, is_video
-from nbseg.images import Image
+from nbseg.images import Image, opencv_path, write_image
 from nbseg.visualization.colors import PALETTE
 from nbseg.visualization.drawing import draw_mask, draw_text
 
@@ -71,16 +71,16 @@ class PictureFolder:
         """
         picture = draw_detections(image, detections, self._classes, self._min_score)
         if not is_video(source):
-            path = self._path(source, ".jpg")
-            if not cv2.imwrite(str(path), picture):
-                raise OSError(f"cannot write {path}")
+            write_image(self._path(source, ".jpg"), picture)
             return
         if self._video is None or self._video_source != source:
             self.close()
             path = self._path(source, ".mp4")
             height, width = picture.shape[:2]
             code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._video = cv2.VideoWriter(str(path), code, frame_rate(source), (width, height))
+            self._video = cv2.VideoWriter(
+                opencv_path(path), code, frame_rate(source), (width, height)
+            )
             self._video_source = source
         self._video.write(picture)
 

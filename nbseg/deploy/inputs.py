@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nbseg.images import IMAGE_SUFFIXES, Image, files_below, read_image, spread
+from nbseg.images import IMAGE_SUFFIXES, Image, files_below, opencv_path, read_image, spread
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
@@ -65,11 +65,11 @@ def read_frames(path: Path) -> Iterator[Image]:
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: OpenCV cannot decode any frame.
+        ValueError: OpenCV cannot decode any frame, or the path is not UTF-8.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no video {path}")
-    video = cv2.VideoCapture(str(path))
+    video = cv2.VideoCapture(opencv_path(path))
     try:
         good, frame = video.read()
         if not good:
@@ -83,7 +83,7 @@ def read_frames(path: Path) -> Iterator[Image]:
 
 def frame_rate(path: Path) -> float:
     """Return a video's frames per second; 25 if the file does not store this number."""
-    video = cv2.VideoCapture(str(path))
+    video = cv2.VideoCapture(opencv_path(path))
     rate = float(video.get(cv2.CAP_PROP_FPS))
     video.release()
     return rate or 25.0

@@ -1,6 +1,5 @@
 """Draw COCO annotations on images: ground truth, predictions and pseudo-labels."""
 
-import errno
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from pycocotools import mask as coco_mask
 from nbseg.coco import read_coco, read_results
 from nbseg.coco_masks import to_rle
 from nbseg.files import replacing
-from nbseg.images import read_image
+from nbseg.images import read_image, write_image
 from nbseg.visualization.colors import PALETTE
 from nbseg.visualization.drawing import (
     Picture,
@@ -78,8 +77,7 @@ def draw_comparison(
         name = Path(image["file_name"]).with_suffix(".png").as_posix()
         path = out / name.replace("/", "_")
         with replacing(path) as temporary:
-            if not cv2.imwrite(str(temporary), side_by_side(tiles)):
-                raise OSError(errno.EIO, "cannot write the PNG; the disk may be full", str(path))
+            write_image(temporary, side_by_side(tiles))
         written.append(path)
     return written
 

@@ -50,10 +50,16 @@ def draw_text(canvas: Picture, text: str, corner: tuple[int, int], scale: float)
 
     ``corner`` is the x and y of the text's lower left corner, and ``scale`` is OpenCV's font scale.
     """
+    text = _ascii(text)
     for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(
             canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA
         )
+
+
+def _ascii(text: str) -> str:
+    """Put ? in place of characters that OpenCV's font lacks, some of which crash OpenCV."""
+    return text.encode("ascii", "replace").decode()
 
 
 def display_size(width: int, height: int, longest_side: int) -> tuple[int, int]:
@@ -78,6 +84,7 @@ def resized(pixels: Picture, size: tuple[int, int]) -> Picture:
 def captioned(pixels: Picture, caption: str) -> Picture:
     """Put a bar with a caption above a BGR picture."""
     bar = np.full((CAPTION_HEIGHT, pixels.shape[1], 3), GRAY, np.uint8)
+    caption = _ascii(caption)
     cv2.putText(bar, caption, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255,) * 3, 1, cv2.LINE_AA)
     return np.vstack([bar, pixels])
 

@@ -235,3 +235,42 @@ def test_two_runs_in_one_work_directory(root, train):
     other.communicate(b"\n")
     assert refusal.status == 1 and "another process is running in run;" in refusal.says
     assert train().status == 0
+
+
+def test_names_that_are_not_utf_8(root, infer, train, tool):
+    """A picture is drawn, on which OpenCV alone would crash; what trains needs other names."""
+    source = os.fsencode(root / "val/000000.png")
+    shutil.copy(source, os.fsencode(root / "val") + b"/\xfc.png")
+    inferred = infer("val")
+    assert inferred.status == 0 and "3 images, 0 objects" in inferred.says
+    assert b"\xfc.jpg" in os.listdir(b"out/pictures")
+    dataset = "predict.test_dataloader.dataset"
+    options = ("unlabeled_folder=val", f"{dataset}.type=ImageFolderDataset", f"{dataset}.ann_file=")
+    for refusal in (
+        train("--stages", "teacher,predict", "--cfg-options", *options),
+        tool("prepare_data", "folder", "val", "--out", "val_out.json", "--workers", 1),
+    ):
+        assert refusal.status in (1, 2), refusal.says
+        assert "val has 1 names that are not UTF-8, the first: '\\udcfc.png'" in refusal.says
+
+
+def test_a_video_whose_name_is_not_utf_8(root, infer):
+    path = os.fsencode(root / "val") + b"/\xfc.mp4"
+    shutil.copy(root / "val/000000.png", path)
+    refusal = infer(os.fsdecode(path))
+    assert refusal.status == 1 and "is not UTF-8; rename the file" in refusal.says
+
+
+WORK_DIRS = {
+    "a name beyond the limit": ("a" * 300, "File name too long"),
+    "below a file": ("val.json/run", "val.json"),
+    "a file": ("val.json", "val.json"),
+}
+
+
+@pytest.mark.parametrize("name", WORK_DIRS)
+def test_work_directories_that_cannot_be_made(root, name, tool):
+    folder, says = WORK_DIRS[name]
+    refusal = tool("train", "tiny.py", "--work-dir", folder)
+    assert refusal.status == 1 and says in refusal.says
+    assert "Traceback" not in refusal.says

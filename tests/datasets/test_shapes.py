@@ -179,8 +179,11 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path):
 
 
 def test_nothing_is_left_when_generation_breaks_off(tmp_path, monkeypatch):
-    monkeypatch.setattr("cv2.imwrite", lambda *_: False)
-    with pytest.raises(OSError, match="cannot write"):
+    def write_bytes(path, data):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", write_bytes)
+    with pytest.raises(OSError, match="No space left"):
         generate_shapes(tmp_path / "set", ShapesOptions(size=64, train=1, val=1))
     assert list(tmp_path.iterdir()) == []
 

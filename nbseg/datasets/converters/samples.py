@@ -8,7 +8,7 @@ import numpy as np
 
 from nbseg.datasets.converters.coco_json import Prepared
 from nbseg.files import replacing
-from nbseg.images import Image, read_image
+from nbseg.images import Image, read_image, write_image
 from nbseg.visualization.annotations import draw_annotations
 
 COLUMNS = 3
@@ -35,8 +35,7 @@ def write_samples(prepared: Prepared, path: Path) -> None:
     ]
     rows = [_row(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
     with replacing(path) as temporary:
-        if not cv2.imwrite(str(temporary), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 85]):
-            raise OSError(f"cannot write {path}")
+        write_image(temporary, np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 def _tile(path: Path, annotations: list[dict[str, Any]], categories: list[dict[str, Any]]) -> Image:

@@ -14,7 +14,7 @@ from nbseg.datasets.image_checks import (
     image_problems,
 )
 from nbseg.errors import StageError
-from nbseg.images import image_names, spread
+from nbseg.images import image_names, other_encodings, spread
 
 # This limit keeps the check within seconds on a large data set or a network drive.
 HEADERS = 2000
@@ -34,9 +34,11 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
         such as 8 of 16 bits. Without any, an empty string.
 
     Raises:
-        StageError: an image is missing, or broken and not ``lenient``.
+        StageError: an image is missing, or broken and not ``lenient``, or a name is not UTF-8.
     """
     names = [image["file_name"] for image in images]
+    if others := other_encodings(names):
+        raise StageError(f"{what}: the name {others[0]!a} is not UTF-8; rename the image")
     if missing := _missing(folder, names):
         raise StageError(
             f"{what}: {len(missing)} of {len(names)} images are missing, the first: "
@@ -65,9 +67,12 @@ def check_folder(folder: Path, what: str) -> list[str]:
 
     Raises:
         FileNotFoundError: there is no image in the folder.
-        StageError: none of these images can be decoded.
+        StageError: none of these images can be decoded, or a name is not UTF-8.
     """
-    names = image_names(folder)
+    try:
+        names = image_names(folder)
+    except ValueError as error:
+        raise StageError(f"{what}: {error}") from error
     broken, looked_at = broken_bodies(folder, names)
     return [f"{what}: {len(names)} images", _answer(broken, looked_at, folder, what, True)]
 
