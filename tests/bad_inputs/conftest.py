@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
+from tiny_config import NETWORK
 from tool_runs import run_tool
 
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
+from nbseg.engine.preflight.parts import check_parts
 
 CONFIG = """
 _base_ = '{repository}/configs/shapes/demo.py'
@@ -46,7 +48,7 @@ def good_set(tmp_path_factory, repository):
         kept = [a for a in whole["annotations"] if a["image_id"] in ids and name == "labeled"]
         content = {**whole, "images": images, "annotations": kept}
         (root / f"{name}.json").write_text(json.dumps(content))
-    (root / "made.py").write_text(CONFIG.replace("{repository}", str(repository)))
+    (root / "made.py").write_text(CONFIG.replace("{repository}", str(repository)) + NETWORK)
     # Without bases, which take most of the time to read.
     Config.fromfile(root / "made.py").dump(root / "tiny.py")
     (root / "made.py").unlink()
@@ -76,8 +78,22 @@ def tool(repository):
     return lambda name, *arguments: _run(repository / "tools" / f"{name}.py", arguments)
 
 
+@pytest.fixture(scope="session")
+def check_parts_once():
+    """Check the parts of equal configs once: most tests spoil the data alone."""
+    sound = set()
+
+    def check(configs):
+        text = str({stage: plain.to_dict() for stage, plain in configs.items()})
+        if text not in sound:
+            check_parts(configs)
+        sound.add(text)
+
+    return check
+
+
 @pytest.fixture
-def train(tool, monkeypatch):
+def train(tool, monkeypatch, check_parts_once):
     """Run tools/train.py up to its first stage; the status of a run that would train is 0."""
 
     def start(pipeline, name):
@@ -85,6 +101,7 @@ def train(tool, monkeypatch):
 
     def run(*arguments, config="tiny.py"):
         monkeypatch.setattr("nbseg.engine.pipeline.Pipeline._run_stage", start)
+        monkeypatch.setattr("nbseg.engine.preflight.run.check_parts", check_parts_once)
         try:
             return tool("train", config, "--work-dir", "run", *arguments)
         except TrainingStarts:
