@@ -31,8 +31,8 @@ def read_coco(
         path: the json.
         tables: the tables that the json must have; a list of images alone has ``("images",)``.
         consistent: refuse ids that occur twice and annotations of unknown images or categories.
-        normalized: convert values by ``nbseg.coco_values.normalize``. Without this option, values
-            are as other readers of the file find them.
+        normalized: whether to convert values by ``nbseg.coco_values.normalize``. Otherwise, the
+            values are those of the file, as other readers see them.
 
     Returns:
         The whole content, keys beside ``tables`` included.
@@ -84,7 +84,7 @@ def read_results(path: str | Path) -> dict[str, Any] | list[dict[str, Any]]:
 def _parse(path: str | Path) -> Any:
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; give the path of a COCO json")
+        raise FileNotFoundError(f"there is no file {path}; correct the path of the json")
     return read_json(path)
 
 
@@ -99,14 +99,14 @@ def index_coco(content: dict[str, Any], path: str | Path, masks: bool = False) -
     Args:
         content: what :func:`read_coco` returned.
         path: the json's path, for messages.
-        masks: the view is for work on masks. Boxes and masks are checked, and annotations without a
-            mask are left out of ``anns`` and ``imgToAnns``, as training leaves them out.
+        masks: whether to check boxes and masks, and to leave annotations without a mask out of
+            ``anns`` and ``imgToAnns``, as training does.
 
     Returns:
         The view with the tables ``imgs``, ``anns``, ``cats`` and ``imgToAnns``.
 
     Raises:
-        ValueError: with ``masks``, there is no category, or a box or mask is not one.
+        ValueError: with ``masks``, there is no category, or a box or a mask is malformed.
     """
     from pycocotools.coco import COCO
 
@@ -200,7 +200,7 @@ def category_ids(
 def labels_by_name(
     categories: Sequence[dict[str, Any]], classes: Sequence[str], path: str | Path
 ) -> dict[int, int]:
-    """Return the label of each category id: the place of the category's name in ``classes``.
+    """Return the label of each category id: the index of the category's name in ``classes``.
 
     Categories that are not among the classes have no label.
 
@@ -212,8 +212,8 @@ def labels_by_name(
     for label, count in Counter(found.values()).items():
         if count > 1:
             raise ValueError(
-                f"{path} has {count} categories of the name {classes[label]!r}; give each category "
-                "a name of its own"
+                f"{path} has {count} categories with the name {classes[label]!r}; give each "
+                "category another name"
             )
     return found
 

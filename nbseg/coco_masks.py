@@ -30,8 +30,8 @@ def is_list_of_pairs(polygon: Any) -> bool:
 def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     """Return the compressed RLE of an annotation's segmentation, polygons or RLE of any kind.
 
-    Polygons of less than three points are left out; what has no other part is an empty mask. An RLE
-    keeps its own size.
+    Polygons of less than three points are left out; without any other polygon, the mask is empty.
+    An RLE keeps the size that it states.
 
     Args:
         segmentation: the value of a json, which may be anything; None is an empty mask.
@@ -45,7 +45,7 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     if isinstance(segmentation, dict):
         return _compressed(segmentation)
     if not isinstance(segmentation, list | tuple | None):
-        raise ValueError(f"found {str(segmentation)[:40]!r}")
+        raise ValueError(f"found {repr(segmentation)[:40]}")
     for polygon in segmentation or ():
         if not is_list_of_pairs(polygon):
             raise ValueError(f"a polygon is not a list of pairs of finite numbers: {polygon!s:.40}")
@@ -66,7 +66,7 @@ def _compressed(rle: dict[str, Any]) -> dict[str, Any]:
             return rle
         runs = list(map(index, counts))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"found run lengths of the size {str(rle.get('size'))[:40]}") from error
+        raise ValueError(f"found run lengths with the size {repr(rle.get('size'))[:40]}") from error
     if min(runs, default=0) < 0 or sum(runs) != height * width:
         raise ValueError(f"found run lengths of {sum(runs)} pixels and the size {rle['size']}")
     from pycocotools import mask as coco_mask

@@ -51,15 +51,15 @@ def check_tables(content: Any, path: object, tables: Iterable[str], consistent: 
 
 def _check_row(row: Any, place: str) -> None:
     if not isinstance(row, dict):
-        raise ValueError(f"{place} is {str(row)[:40]!r}; wanted an object with keys")
+        raise ValueError(f"{place} is {repr(row)[:40]}; expected an object with keys")
     for key in IDS:
         if not isinstance(row.get(key, 0), (int, float, str)):
             raise ValueError(
-                f"{place} has the {key} {str(row[key])[:40]!r}; wanted a number or a text"
+                f"{place} has the {key} {repr(row[key])[:40]}; expected a number or a string"
             )
     for key in NAMES:
         if not isinstance(row.get(key, ""), str):
-            raise ValueError(f"{place} has the {key} {str(row[key])[:40]!r}; wanted a text")
+            raise ValueError(f"{place} has the {key} {repr(row[key])[:40]}; expected a string")
 
 
 def _check_references(content: Any, path: object, tables: tuple[str, ...]) -> None:

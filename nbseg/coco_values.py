@@ -20,7 +20,7 @@ UNKNOWN = -1
 def normalize(content: dict[str, Any], path: object) -> None:
     """Convert ids, sizes, boxes, areas and flags of a COCO json to numbers, in place.
 
-    Text that is a number becomes that number; ``iscrowd`` becomes 0 if it is null or "false". If an
+    A string that is a number becomes that number; ``iscrowd`` becomes 0 if it is null or "false". If an
     id in a table is then not a whole number, or exceeds 2**53, the entries of the table get the new
     ids 1, 2, ... in their order. The references in annotations change to the new ids, or to -1 if
     there is no such entry. Absent keys stay absent.
@@ -56,7 +56,7 @@ def normalize(content: dict[str, Any], path: object) -> None:
 
 
 def as_number(value: Any) -> Any:
-    """Convert a text to its number, and a whole float to int; return any other value unchanged."""
+    """Convert a string to its number and a whole float to int; return other values unchanged."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -68,7 +68,7 @@ def as_number(value: Any) -> Any:
 
 
 def canonical_id(value: Any) -> Any:
-    """Convert an id to int if it is a whole number; "007" stays a text, because "7" may exist."""
+    """Convert an id to int if it is a whole number; "007" stays a string, because "7" may exist."""
     if isinstance(value, str):
         number = as_number(value)
         return number if str(number) == value else value

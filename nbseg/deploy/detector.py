@@ -42,16 +42,17 @@ def class_names(config: Config, checkpoint: str | Path, detector: Any) -> tuple[
         ValueError: there are no names, or the detector has another number of classes.
     """
     dataset = config.test_dataloader.dataset
-    classes = (dataset.get("metainfo") or {}).get("classes")
+    classes, source = (dataset.get("metainfo") or {}).get("classes"), "the config"
     if classes is None:
+        source = str(checkpoint)
         meta = read_checkpoint(checkpoint).get("meta", {})
         classes = (meta.get("dataset_meta") or {}).get("classes")
     head = detector.roi_head.bbox_head
     number = (head[-1] if isinstance(head, nn.ModuleList) else head).num_classes
     if classes is None or len(classes) != number:
+        listed = f"{source} lists {len(classes)}" if classes else "nothing lists their names"
         raise ValueError(
-            f"the model has {number} classes, but the config or checkpoint names "
-            f"{'none' if classes is None else len(classes)}; set "
-            "test_dataloader.dataset.metainfo.classes to the names of the model's classes"
+            f"the model has {number} classes, but {listed}; list all of them in "
+            "test_dataloader.dataset.metainfo.classes"
         )
     return tuple(classes)

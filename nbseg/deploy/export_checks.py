@@ -22,8 +22,9 @@ from nbseg.deploy.preprocessing import INTERPOLATIONS, ResizeRule
 def check_exportable(detector: nn.Module) -> None:
     """Raise ValueError if the exporter cannot reproduce a part of the detector.
 
-    Supported are two-stage detectors with MMDetection's RPN, a standard or cascade RoI head,
-    RoIAlign, delta-coded boxes, plain NMS, and a mask head that predicts as ``FCNMaskHead`` does.
+    The exporter supports two-stage detectors with MMDetection's RPN, a standard or cascade RoI
+    head, RoIAlign, delta-coded boxes, plain NMS, and a mask head that predicts as
+    ``FCNMaskHead`` does.
     """
     for name, wanted, found in _mismatches(detector):
         raise ValueError(f"cannot export: {name} must be {wanted}, found {found}")

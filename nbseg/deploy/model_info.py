@@ -50,7 +50,7 @@ class ModelInfo:
     quantization: Quantization | None = None
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the fields as ONNX metadata: texts unchanged, other values as json."""
+        """Return the fields as ONNX metadata: strings unchanged, other values as json."""
         return {
             name: value if isinstance(value, str) else json.dumps(value)
             for name, value in asdict(self).items()

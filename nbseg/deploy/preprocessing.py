@@ -70,7 +70,7 @@ def _round(value: float) -> int:
 
 
 def as_batch(images: Sequence[Image]) -> Image:
-    """Stack images (H, W, 3) of the same size to an exported model's input (B, 3, H, W)."""
+    """Stack images (H, W, 3) of the same size into an exported model's input (B, 3, H, W)."""
     return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
 
 

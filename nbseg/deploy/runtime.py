@@ -99,7 +99,7 @@ class Segmenter:
         return self.predict([image])[0]
 
     def predict(self, images: Sequence[Image]) -> list[Detections]:
-        """Return the objects in each image; images of the same resized size run as one batch.
+        """Return the objects in each image; images that get the same size run as one batch.
 
         An image's result does not depend on the other images. The method raises the same errors as
         ``__call__``.

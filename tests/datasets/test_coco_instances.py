@@ -95,7 +95,7 @@ def test_a_category_that_the_classes_lack(tmp_path):
 
 def test_two_categories_of_one_name_are_refused(tmp_path):
     content = {**CONTENT, "categories": [*CONTENT["categories"], {"id": 9, "name": "gear"}]}
-    with pytest.raises(ValueError, match=r"a\.json has 2 categories of the name 'gear'"):
+    with pytest.raises(ValueError, match=r"a\.json has 2 categories with the name 'gear'"):
         _read(tmp_path, content)
 
 
