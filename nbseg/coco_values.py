@@ -20,10 +20,10 @@ UNKNOWN = -1
 def normalize(content: dict[str, Any], path: object) -> None:
     """Convert ids, sizes, boxes, areas and flags of a COCO json to numbers, in place.
 
-    A string that is a number becomes that number; ``iscrowd`` becomes 0 if it is null or "false". If an
-    id in a table is then not a whole number, or exceeds 2**53, the entries of the table get the new
-    ids 1, 2, ... in their order. The references in annotations change to the new ids, or to -1 if
-    there is no such entry. Absent keys stay absent.
+    A string that is a number becomes that number; ``iscrowd`` becomes 0 if it is null or "false".
+    If an id in a table is then not a whole number, or exceeds 2**53, the entries of the table get
+    the new ids 1, 2, ... in their order. The references in annotations change to the new ids, or to
+    -1 if there is no such entry. Absent keys stay absent.
 
     Args:
         content: the json; tables may be missing.
