@@ -85,7 +85,7 @@ def test_a_sound_set_has_a_plan_and_no_warning_but_of_absent_classes(run, make_p
         (
             "val",
             lambda c: c["images"][0].update(file_name="000000.PNG"),
-            "in upper and lower case",
+            "the folder has 000000.png, which differs only in case",
         ),
     ],
 )
@@ -192,7 +192,7 @@ def test_a_plain_coco_dataset_of_another_order_is_refused(
 def test_more_objects_than_a_limit_are_warned_of(run, make_pipeline):
     plan = make_pipeline(run, {"val_evaluator.max_detections": 1}).prepare()
     assert any("but max_detections is 1" in line for line in plan)
-    assert any("if the truth is predicted" in line for line in plan)
+    assert any("with the true objects as predictions, the mask AP" in line for line in plan)
 
 
 @pytest.mark.parametrize(

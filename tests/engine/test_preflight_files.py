@@ -96,8 +96,8 @@ def test_one_broken_image_among_many_is_found(tmp_path, position):
     lines = check_folder(tmp_path, "unlabeled set")
     assert lines == [
         "unlabeled set: 150 images",
-        f"warning: unlabeled set: 1 images that cannot be decoded, the first: {broken.name} in "
-        f"{tmp_path}",
+        f"warning: unlabeled set: 1 images that cannot be decoded in {tmp_path}, the first: "
+        f"{broken.name}",
     ]
 
 
@@ -221,7 +221,7 @@ def test_the_evaluator_finds_the_values_of_the_file(tmp_path):
     for evaluator in ({"type": "InstanceMetric"}, plain):
         assert truth_checked(path, TRUTH, evaluator) == ""
     assert truth_checked(path, text, {"type": "InstanceMetric"}) == ""
-    with pytest.raises(StageError, match="the evaluator CocoMetric fails if the truth is predict"):
+    with pytest.raises(StageError, match="evaluator CocoMetric fails with the true objects as pre"):
         truth_checked(path, text, plain)
 
 
@@ -241,7 +241,10 @@ def test_a_limit_of_detections_lowers_the_score_of_the_truth(tmp_path, limit, sc
     content = {**TRUTH, "images": [{**IMAGE, "height": 300, "width": 300}], "annotations": rows}
     evaluator = {"type": "InstanceMetric", "metric": "segm", "max_detections": limit}
     found = truth_checked(tmp_path / "truth.json", content, evaluator)
-    expected = f"warning: test set: if the truth is predicted, the mask AP is {score} instead of 1"
+    expected = (
+        f"warning: test set: with the true objects as predictions, the mask AP is {score} instead "
+        "of 1; check the evaluator's settings and the json"
+    )
     assert found == (expected if score else "")
 
 

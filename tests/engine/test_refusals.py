@@ -34,7 +34,8 @@ def test_unlabeled_images_that_are_labeled_are_refused(finished, tmp_path, make_
         "predict.test_dataloader.dataset.ann_file": "",
     }
     message = (
-        rf"1 unlabeled images are also labeled: .*a_copy.png .labeled as .*{images[0]['file_name']}"
+        r"1 unlabeled images are also labeled: .*a_copy.png \(same image as the labeled .*"
+        rf"{images[0]['file_name']}\)"
     )
     with pytest.raises(StageError, match=message):
         make_pipeline(run, changes, stages=["predict"]).run()

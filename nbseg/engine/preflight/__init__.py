@@ -1,1 +1,1 @@
-"""Check all data of a run before the first training: jsons, images, model and evaluation."""
+"""Check the data, models and evaluators of a run before its first stage starts."""

@@ -17,7 +17,7 @@ def check_files(tasks: Sequence[StageTask]) -> None:
         tasks: the stages that will run, in order; files that they make may still be missing.
 
     Raises:
-        FileNotFoundError: files or folders are missing; the message names them.
+        FileNotFoundError: files or folders are missing; the message names the first ones.
     """
     absent = [
         f"{path} ({key} of stage {task.stage})"

@@ -21,20 +21,22 @@ HEADERS = 2000
 
 
 def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, lenient: bool) -> str:
-    """Check that all images exist, up to 2000 headers, and the pixels of up to 200 images.
+    """Check that all images exist; check up to 2000 image headers and decode up to 200 images.
 
     Args:
-        images: images of a COCO json.
-        folder: their folder.
+        images: the table ``images`` of a COCO json.
+        folder: folder of these images.
         what: name of the set, for messages.
         lenient: whether broken images only give a warning, as long as one checked image is sound.
 
     Returns:
-        Warnings, one a line: about broken images, and about images of which only a part is read,
-        such as 8 of 16 bits. Without any, an empty string.
+        Warnings, one per line, about broken images and about images that are only read in part, for
+        example 8 of 16 bits; an empty string if there is no warning.
 
     Raises:
-        StageError: an image is missing, or broken and not ``lenient``, or a name is not UTF-8.
+        StageError: an image is missing or its name is not UTF-8; or images are broken or have other
+            sizes than in the json, and the check is not ``lenient`` or all checked images have a
+            problem.
     """
     names = [image["file_name"] for image in images]
     if others := other_encodings(names):
@@ -78,15 +80,16 @@ def check_folder(folder: Path, what: str) -> list[str]:
 
 
 def _answer(broken: list[Problem], count: int, folder: Path, what: str, lenient: bool) -> str:
-    """Return a warning about broken images, or refuse them; ``count`` images were looked at."""
+    """Return a warning about broken images, or refuse them; ``count`` images were checked."""
     if not broken:
         return ""
-    kind, which = broken[0]
-    place = "" if str(folder / "") in which else f" in {folder}"
-    text = f"{what}: {len(broken)} {kind}, the first: {which}{place}"
+    kinds = Counter(kind for kind, _ in broken)
+    found = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+    text = f"{what}: {found} in {folder}, the first: {broken[0][1]}"
     if lenient and len(broken) < count:
         return f"warning: {text}"
-    raise StageError(f"{text}; replace them, or take them out of the set")
+    advice = "choose other images" if lenient else "correct or remove their entries in the json"
+    raise StageError(f"{text}; replace these images, or {advice}")
 
 
 def _missing(folder: Path, names: Sequence[str]) -> list[str]:
@@ -102,7 +105,7 @@ def _missing(folder: Path, names: Sequence[str]) -> list[str]:
 
 def _hint(folder: Path, name: str) -> str:
     if "\\" in name:
-        return "; the json has backslashes in its file names: replace them by /"
+        return "; the json has backslashes in its file names: replace them with /"
     path = folder / name
     if os.path.isdir(path):
         return "; this is a folder: correct the file names of the json"
@@ -111,7 +114,7 @@ def _hint(folder: Path, name: str) -> str:
     if path.parent.is_dir():
         for other in sorted(os.listdir(path.parent)):
             if other.lower() == path.name.lower():
-                return f"; the folder has {other}, which differs in upper and lower case"
+                return f"; the folder has {other}, which differs only in case: correct the json"
     if os.path.isfile(folder / path.name):
-        return f"; there is {folder / path.name}: correct the file names of the json"
-    return "; copy the images, or correct data_root or the folder in the config"
+        return f"; {folder / path.name} exists: correct the file names in the json"
+    return "; copy the images to this folder, or correct data_root or the folder in the config"

@@ -27,10 +27,15 @@ REFUSED = (
 
 
 def read_checked(path: Path, what: str) -> dict[str, Any]:
-    """Read a COCO json, and refuse repeated and unknown ids.
+    """Read a COCO json, and refuse repeated ids or names and references to unknown ids.
+
+    Args:
+        path: the json.
+        what: name of the set, for messages.
 
     Raises:
-        StageError: the file is no COCO json, has no image, or ids are repeated or unknown.
+        StageError: the file is not a COCO json, has no image, or ids or names are repeated or
+            unknown.
     """
     try:
         content = read_coco(path, consistent=False)
@@ -43,11 +48,18 @@ def read_checked(path: Path, what: str) -> dict[str, Any]:
 
 
 def check_annotations(content: dict[str, Any], what: str) -> list[str]:
-    """Return warnings about boxes and masks; up to 5000 masks are checked.
+    """Check that all boxes are four numbers, and check up to 5000 annotations in full.
+
+    Args:
+        content: a COCO json.
+        what: name of the set, for messages.
+
+    Returns:
+        Warnings about boxes and masks.
 
     Raises:
-        StageError: a box is not four numbers, a mask cannot be decoded, or most boxes are apart
-            from their masks.
+        StageError: a box is not four numbers, a mask is invalid, or most boxes do not overlap their
+            masks.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     annotations = content["annotations"]
@@ -74,11 +86,20 @@ def check_annotations(content: dict[str, Any], what: str) -> list[str]:
 def check_objects(
     content: dict[str, Any], classes: Sequence[str], what: str
 ) -> tuple[int, list[str]]:
-    """Return the number of objects to train on, and warnings about classes without any.
+    """Count the objects to train on.
+
+    Args:
+        content: a COCO json.
+        classes: class names of the config.
+        what: name of the set, for messages.
+
+    Returns:
+        The number of objects; and warnings about objects that are left out and classes without
+        objects.
 
     Raises:
-        StageError: there is no object to train on, or the categories of the json have other names
-            than the classes.
+        StageError: there is no object to train on, or the categories of the json and the classes
+            have different names.
     """
     names = {category["id"]: category["name"] for category in content["categories"]}
     annotations = content["annotations"]
@@ -93,17 +114,20 @@ def check_objects(
     absent = [name for name in classes if name not in names.values()]
     if unknown and absent:
         raise StageError(
-            f"{what}: there are objects of {unknown}, which are not among the classes, but the "
-            f"classes {absent} are no categories; give categories and classes the same names"
+            f"{what}: the categories {unknown} have objects, but are not among the config's "
+            f"classes; the classes {absent} are not among the json's categories. Give categories "
+            "and classes the same names"
         )
     total = sum(objects[name] for name in classes)
     left_out = "; ".join(f"{count} are {reason}" for reason, count in reasons.items())
     if not total:
-        why = f"of {len(annotations)} objects, {left_out}" if left_out else "there is no object"
+        others = [f"{objects.total()} are of {unknown}"] if unknown else []
+        causes = "; ".join([*filter(None, [left_out]), *others])
+        why = f"of {len(annotations)} objects, {causes}" if causes else "there is no object"
         advice = (
             "CVAT and datumaro export brush masks as crowds: set iscrowd to 0"
             if any(annotation.get("iscrowd") for annotation in annotations)
-            else "give the objects masks; after a split, choose another seed or percent"
+            else "add objects with masks; after a split, choose another seed or percent"
         )
         raise StageError(
             f"{what}: none of the {len(content['images'])} images has an object of "
@@ -111,9 +135,12 @@ def check_objects(
         )
     warnings = [f"warning: {what}: not all objects are trained on: {left_out}"] if left_out else []
     if unknown:
-        warnings.append(f"warning: {what}: objects of {unknown} are left out: these are no classes")
+        warnings.append(
+            f"warning: {what}: objects of {unknown} are left out, because the config's classes do "
+            "not include them"
+        )
     if empty := [name for name in classes if not objects[name]]:
-        warnings.append(f"warning: {what}: there is no object of {empty}")
+        warnings.append(f"warning: {what}: there is no object of {empty} to train on")
     return total, warnings
 
 

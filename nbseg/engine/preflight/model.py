@@ -26,7 +26,14 @@ def check_num_classes(model: dict[str, Any], classes: list[str], stage: str) -> 
 
 
 def warn_of_many_objects(content: dict[str, Any], limit: int | None, key: str, what: str) -> str:
-    """Return a warning if an image has more objects than ``limit``, else an empty string."""
+    """Return a warning if an image has more objects than ``limit``, else an empty string.
+
+    Args:
+        content: a COCO json.
+        limit: largest number of detections per image; None is no limit.
+        key: config key of the limit, for the warning.
+        what: name of the set, for the warning.
+    """
     counts = Counter(a["image_id"] for a in content["annotations"] if not reason_left_out(a))
     most = max(counts.values(), default=0)
     if limit is None or most <= limit:
@@ -38,7 +45,7 @@ def warn_of_many_objects(content: dict[str, Any], limit: int | None, key: str, w
 
 
 def max_per_img(model: dict[str, Any]) -> int | None:
-    """Return the most detections per image that a model's config allows; None without a limit."""
+    """Return the largest number of detections per image in a model's config; None for no limit."""
     test_cfg = model.get("test_cfg") or {}
     limit = (test_cfg.get("rcnn") or test_cfg).get("max_per_img")
     return limit if isinstance(limit, int) and limit > 0 else None

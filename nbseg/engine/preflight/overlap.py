@@ -15,7 +15,7 @@ from nbseg.registry import DATASETS
 
 
 def check_overlap(teacher: Config, predict: Config) -> None:
-    """Refuse unlabeled images that are also labeled: their labels would contradict each other.
+    """Refuse unlabeled images that are also labeled: pseudo-labels would contradict their labels.
 
     Args:
         teacher: plain config of the teacher, which names the labeled images.
@@ -29,7 +29,8 @@ def check_overlap(teacher: Config, predict: Config) -> None:
     pairs = overlapping_images(_image_paths(labeled), _image_paths(unlabeled))
     if pairs:
         first = "; ".join(
-            str(path) if twin == path else f"{path} (labeled as {twin})" for twin, path in pairs[:5]
+            str(path) if twin == path else f"{path} (same image as the labeled {twin})"
+            for twin, path in pairs[:5]
         )
         raise StageError(
             f"{len(pairs)} unlabeled images are also labeled: {first}"

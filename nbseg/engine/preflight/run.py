@@ -57,7 +57,7 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
             seen.add(data)
             for line in _check(data, leaf, plain, classes, categories):
                 lines.setdefault(line)
-        # Classes that are not in the jsons also give another number.
+        # This check comes last: wrong class names, which _check reports, also change their number.
         check_num_classes(_detector(plain), classes, stage)
     check_parts(configs)
     if makes_labels:

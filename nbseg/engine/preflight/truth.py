@@ -1,4 +1,4 @@
-"""Check the config's evaluator: if the true objects are the predictions, the AP must be 1."""
+"""Check the config's evaluator: with the true objects as predictions, the AP must be 1."""
 
 import tempfile
 from pathlib import Path
@@ -25,11 +25,11 @@ def check_truth(dataset: dict[str, Any], evaluator: dict[str, Any], what: str) -
         what: name of the set, for messages.
 
     Returns:
-        A warning if the mask AP is not 1, or an empty string.
+        A warning if the mask AP is at most 0.99, or an empty string.
 
     Raises:
-        StageError: the evaluator's json is no COCO json, or the data set or the evaluator raises an
-            error for the json.
+        StageError: the evaluator's json is not a COCO json, or the data set or the evaluator raises
+            an error for the json.
     """
     try:
         # The evaluator may not convert values as training does, and then fails here.
@@ -49,13 +49,16 @@ def check_truth(dataset: dict[str, Any], evaluator: dict[str, Any], what: str) -
         except Exception as error:  # third-party evaluators raise anything
             reason = str(error).replace(path, str(evaluator["ann_file"]))
             raise StageError(
-                f"{what}: the evaluator {evaluator['type']} fails if the truth is predicted "
-                f"({type(error).__name__}: {reason}); correct the json or the evaluator"
+                f"{what}: the evaluator {evaluator['type']} fails with the true objects as "
+                f"predictions ({type(error).__name__}: {reason}); correct the json or the evaluator"
             ) from error
     score = values.get("segm_mAP")
     if score is None or score < 0 or score > 0.99:
         return ""
-    return f"warning: {what}: if the truth is predicted, the mask AP is {score:.3f} instead of 1"
+    return (
+        f"warning: {what}: with the true objects as predictions, the mask AP is {score:.3f} "
+        "instead of 1; check the evaluator's settings and the json"
+    )
 
 
 def _evaluate_truth(dataset: dict[str, Any], evaluator: dict[str, Any]) -> dict[str, float]:
