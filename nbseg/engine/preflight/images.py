@@ -85,7 +85,9 @@ def _answer(broken: list[Problem], count: int, folder: Path, what: str, lenient:
         return ""
     kinds = Counter(kind for kind, _ in broken)
     found = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-    text = f"{what}: {found} in {folder}, the first: {broken[0][1]}"
+    which = broken[0][1]
+    place = "" if str(folder / "") in which else f" in {folder}"
+    text = f"{what}: {found}{place}, the first: {which}"
     if lenient and len(broken) < count:
         return f"warning: {text}"
     advice = "choose other images" if lenient else "correct or remove their entries in the json"
