@@ -81,6 +81,7 @@ OPTIONS = {
         ["labeled_dataset.type=CocoInstanceDatasett"],
         ("train_dataloader.dataset", "did you mean 'CocoInstanceDataset'"),
     ),
+    "no view to predict": (["tta_scales=[]"], ("stage predict", "TestTimeAug", "tta_scales")),
     "a misspelt sampler": (
         ["train_dataloader.sampler.type=MultiSourceSamplerr"],
         ("train_dataloader.sampler", "did you mean 'MultiSourceSampler'"),

@@ -58,7 +58,12 @@ def _check_loader(stage: str, key: str, loader: Any) -> None:
         kind = _class_of(DATASETS, leaf, stage, f"{key}.dataset")
         if isinstance(kind, type) and issubclass(kind, BaseDataset):
             with _naming(stage, f"{key}.dataset"):
-                DATASETS.build({**deepcopy(leaf), "lazy_init": True})
+                dataset = DATASETS.build({**deepcopy(leaf), "lazy_init": True})
+            if any(getattr(t, "subroutines", True) == [] for t in dataset.pipeline.transforms):
+                raise StageError(
+                    f"stage {stage}: TestTimeAug has no view of an image; correct tta_scales or "
+                    "tta_flips"
+                )
     for name in ("sampler", "batch_sampler"):
         _check_arguments(DATA_SAMPLERS, loader.get(name), stage, f"{key}.{name}")
 
