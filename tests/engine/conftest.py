@@ -55,6 +55,8 @@ def finished(tmp_path_factory, repository, train, in_one_thread):
     generate_shapes(data, ShapesOptions(size=64, train=6, val=2))
     config = folder / "tiny.py"
     write_tiny_config(config, repository, data)
+    # Without its bases, a config is read in no time.
+    config.write_text(Config.fromfile(config).pretty_text)
     work_dir = folder / "run"
     with in_one_thread():
         printed = train(config, "--work-dir", work_dir)
