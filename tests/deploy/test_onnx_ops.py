@@ -41,19 +41,19 @@ def test_roi_align_of_levels(sampling_ratio, layout):
     extractor = SingleRoIExtractor(
         roi_layer={"type": "RoIAlign", "output_size": 7, "sampling_ratio": sampling_ratio},
         out_channels=5,
-        featmap_strides=[4, 8],
-        finest_scale=10,
+        featmap_strides=[4, 8, 16],
+        finest_scale=6,
     )
-    features = [torch.randn(2, 5, 32, 40), torch.randn(2, 5, 16, 20)]
+    features = [torch.randn(2, 5, 32 >> level, 40 >> level) for level in range(3)]
     rois = torch.cat([torch.randint(0, 2, (30, 1)).float(), random_boxes(30)], 1)
-    levels = extractor.map_roi_levels(rois, 2)
-    assert 0 < levels.sum() < 30
+    levels = extractor.map_roi_levels(rois, 3)
+    assert (levels.bincount(minlength=3) > 0).all()
     pooled = multilevel_roi_align(
         [feature.to(memory_format=layout) for feature in features],
         rois,
         levels,
         [7, 7],
-        [1 / 4, 1 / 8],
+        [1 / 4, 1 / 8, 1 / 16],
         sampling_ratio,
         True,
     )

@@ -26,6 +26,15 @@ VARIANTS = {
     "padding with a value": lambda m: m.data_preprocessor.update(pad_value=3.0),
     "proposals beyond the image": lambda m: m.rpn_head.bbox_coder.update(clip_border=False),
     "a least size of proposals": lambda m: m.test_cfg.rpn.update(min_bbox_size=9),
+    "three levels": lambda m: (
+        m.backbone.update(
+            num_stages=3, out_indices=(0, 1, 2), strides=(1, 2, 2), dilations=(1, 1, 1)
+        ),
+        m.neck.update(in_channels=[8, 16, 32], num_outs=3),
+        m.rpn_head.anchor_generator.update(strides=[4, 8, 16]),
+        m.roi_head.bbox_roi_extractor.update(featmap_strides=[4, 8, 16]),
+        m.roi_head.mask_roi_extractor.update(featmap_strides=[4, 8, 16]),
+    ),
     "fixed sampling": lambda m: [
         m.roi_head[name].roi_layer.update(sampling_ratio=2)
         for name in ("bbox_roi_extractor", "mask_roi_extractor")
