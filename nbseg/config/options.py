@@ -41,8 +41,8 @@ class OptionsAction(DictAction):
             except (ValueError, AssertionError, RecursionError) as error:
                 raise ArgumentError(
                     self,
-                    f"cannot read {value!r}; wanted KEY=VALUE, where VALUE is a number, a text, or "
-                    "a list such as [1,2]; dictionaries belong in the config file",
+                    f"cannot parse {value!r}; expected KEY=VALUE with a number, a string or a list "
+                    "such as [1,2] as VALUE; set dictionaries in the config file",
                 ) from error
         super().__call__(parser, namespace, values, *others)
 

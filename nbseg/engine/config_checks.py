@@ -73,7 +73,7 @@ def check_stage(stage: str, plain: Config) -> None:
     """Refuse training lengths, intervals, batch sizes, workers and seeds that cannot work.
 
     Raises:
-        ValueError: a value is not a whole number or is too small (the message names its key), or a
+        ValueError: a value has a wrong type or is out of range (the message names its key), or a
             batch would have no labeled or no pseudo-labeled image.
     """
     schedule, hooks = plain.get("train_cfg") or {}, plain.get("default_hooks") or {}
@@ -94,7 +94,9 @@ def check_stage(stage: str, plain: Config) -> None:
             )
     level = plain.get("log_level") or "INFO"
     if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
-        raise ValueError(f"log_level must be a level of logging such as 'INFO', found {level!r}")
+        raise ValueError(
+            f"log_level must be a level of Python's logging, such as 'INFO', found {level!r}"
+        )
     seed = (plain.get("randomness") or {}).get("seed")
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
         raise ValueError(

@@ -15,7 +15,7 @@ def leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def wrappers(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the concatenations and repetitions around the data sets."""
+    """Yield the configs of wrappers such as ``ConcatDataset``, each before those inside it."""
     inner = list(filter(None, [dataset.get("dataset"), *(dataset.get("datasets") or ())]))
     if inner:
         yield dataset

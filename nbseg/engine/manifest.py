@@ -37,7 +37,7 @@ class Manifest:
         path: json file of the record; the first start of the stage creates it.
 
     Raises:
-        ValueError: the file exists, but is no record of a stage.
+        ValueError: the file exists, but is not the record of a stage.
     """
 
     def __init__(self, path: Path) -> None:

@@ -104,14 +104,14 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
 
     Raises:
         ValueError: a name in braces is unknown, the control arm's schedule cannot be derived, or
-            the config has a text or a number in place of a dictionary.
+            the config has a string or a number in place of a dictionary.
     """
     try:
         return _resolved(config, name, work_dir)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
             f"the config of stage {name} cannot be resolved ({type(error).__name__}: {error}); a "
-            "key is missing or has a text or a number in place of a dictionary"
+            "key is missing or has a string or a number in place of a dictionary"
         ) from error
 
 

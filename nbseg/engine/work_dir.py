@@ -92,7 +92,7 @@ class WorkDir:
         The claim ends when the returned file is closed, at the latest when this process ends.
 
         Returns:
-            The open file; None if files cannot be locked here.
+            The open lock file; None if this file cannot be created.
 
         Raises:
             StageError: another process works in this folder.

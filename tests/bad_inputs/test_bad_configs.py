@@ -116,7 +116,7 @@ def test_options(root, name, train):
 @pytest.mark.parametrize("option", ["seed", "custom_hooks=[dict(type='EMAHook',begin_iter=1)]"])
 def test_options_that_cannot_be_read(root, option, train):
     refusal = train("--cfg-options", "seed=1", option)
-    assert refusal.status == 2 and f"cannot read {option!r}; wanted KEY=VALUE" in refusal.says
+    assert refusal.status == 2 and f"cannot parse {option!r}; expected KEY=VALUE" in refusal.says
 
 
 RECORDS = ["", "[1]", "3", '{"finished": true}', '{"stage": "teacher", "finis']

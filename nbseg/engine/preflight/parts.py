@@ -99,7 +99,7 @@ def _other_parts(plain: Config) -> Iterator[tuple[Registry, str, Any]]:
 
 
 def _check_arguments(registry: Registry, part: Any, stage: str, key: str) -> None:
-    """Refuse arguments that the class of a part does not have."""
+    """Refuse keys of a part's config that are not arguments of its class."""
     kind = _class_of(registry, part, stage, key)
     parameters = signature(kind).parameters if kind else {}
     more = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -107,15 +107,15 @@ def _check_arguments(registry: Registry, part: Any, stage: str, key: str) -> Non
         # A class with **kwargs may know the key, unless it is almost one of the parameters.
         close = _advice(name, parameters, 0.85 if more else 0.6)
         if close or not more:
-            advice = close or f"{kind.__name__} has {', '.join(parameters)}"
+            advice = close or f"the arguments of {kind.__name__} are {', '.join(parameters)}"
             raise StageError(f"stage {stage}: {key} has the unknown key {name!r}; {advice}")
 
 
 def _class_of(registry: Registry, part: Any, stage: str, key: str) -> Any:
-    """Return the class of a part's config; None if the part is absent, built, or of no class."""
+    """Return the class of a part's config; None if the part is absent, built, or has no type."""
     if isinstance(part, str):
         raise StageError(
-            f"stage {stage}: {key} must be a dictionary, found the text {part!r}; set it in the "
+            f"stage {stage}: {key} must be a dictionary, found the string {part!r}; set it in the "
             "config file"
         )
     if not isinstance(part, Mapping):

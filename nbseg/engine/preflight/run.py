@@ -53,7 +53,7 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
             if data in seen or data.path in made:
                 continue
             if data.role == "test" and data._replace(role="training") in seen:
-                lines.setdefault(f"warning: test set {data.path}: the model is trained on it, too")
+                lines.setdefault(f"warning: test set {data.path}: the model is also trained on it")
             seen.add(data)
             for line in _check(data, leaf, plain, classes, categories):
                 lines.setdefault(line)
