@@ -112,7 +112,8 @@ def check_batches(stage: str, plain: Config) -> None:
     With such a batch size, MMDetection's sampler never returns.
 
     Raises:
-        ValueError: the batch size is too small for the sampler's ``source_ratio``.
+        ValueError: the batch size is too small for the sampler's ``source_ratio``, or this ratio is
+            not a list of positive numbers, one for each data set.
     """
     sampler = (plain.get("train_dataloader") or {}).get("sampler") or {}
     ratio = sampler.get("source_ratio")

@@ -36,7 +36,7 @@ class Pipeline:
         work_dir: folder of the whole run.
         stages: names of the stages to run; they run in the order of ``STAGES``.
         resume: ``"auto"`` continues interrupted stages from their last checkpoints; a path makes
-            the first training continue from that checkpoint; None restarts stages from zero.
+            the first training continue from that checkpoint; None restarts them from zero.
         redo: finished stages to run again; the stages that depend on them run again too.
         launcher: ``"none"``, ``"pytorch"`` or ``"slurm"``.
         amp: train with mixed precision.

@@ -1,4 +1,4 @@
-"""Connect the processes of a run, on GPUs or CPUs, and print an error of all of them only once."""
+"""Connect the processes of a run, on GPUs or CPUs, and print their common errors only once."""
 
 import os
 import time
@@ -41,7 +41,7 @@ def add_launcher_options(parser: ArgumentParser) -> None:
 
 
 def init_processes(launcher: str, config: Config) -> None:
-    """Connect this process with the run's other processes; without GPUs, by gloo.
+    """Connect this process with the run's other processes, by gloo if there are no GPUs.
 
     Args:
         launcher: ``"pytorch"`` or ``"slurm"``; ``"none"`` does nothing.
@@ -82,7 +82,7 @@ def init_processes(launcher: str, config: Config) -> None:
 
 
 def distribute(plain: Config, launcher: str) -> None:
-    """Set the launcher in a plain config, in place; without GPUs, also set a wrapper for CPUs."""
+    """Set the launcher in a plain config, in place; without GPUs, also configure DDP for CPUs."""
     plain.launcher = launcher
     if launcher == "none" or get_device() != "cpu":
         return
@@ -97,7 +97,7 @@ def distribute(plain: Config, launcher: str) -> None:
 
 @contextmanager
 def failing_as_one(launcher: str) -> Iterator[None]:
-    """Print an error that all processes raise only once, from the main process.
+    """Print an error only once, from the main process, if all processes raise it.
 
     The other processes wait for ten seconds before they raise the error. If the main process fails,
     too, its launcher ends them while they wait, so that only the main process prints the error. If

@@ -37,7 +37,7 @@ def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
 
 
 def prediction_inputs(task: StageTask) -> dict[str, Path]:
-    """Return the teacher's checkpoint and the jsons of the unlabeled images, or their folder."""
+    """Return the paths of the teacher's checkpoint and of the unlabeled images' jsons or folder."""
     dataset = task.config.test_dataloader.dataset
     paths = annotation_files(dataset) or [image_folder(dataset)]
     images = {f"{GROWING} {number}": path for number, path in enumerate(paths)}

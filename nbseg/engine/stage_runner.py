@@ -1,4 +1,4 @@
-"""Extend MMEngine's runner for accumulated gradients and several processes; end its workers."""
+"""Extend MMEngine's runner: accumulated gradients, several processes, workers that end at once."""
 
 from typing import Any
 

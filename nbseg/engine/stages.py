@@ -149,7 +149,7 @@ def _resolved(config: Config, name: str, work_dir: WorkDir | str | Path) -> Conf
 
 
 def teacher_checkpoint(config: Config, work_dir: WorkDir) -> Path:
-    """Return the path of the teacher's weights: ``teacher.checkpoint``, or the stage's file."""
+    """Return the path of the teacher's weights: ``teacher.checkpoint`` or the teacher stage's."""
     return Path(user_file(config, "teacher", "checkpoint") or work_dir.checkpoint("teacher"))
 
 

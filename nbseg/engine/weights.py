@@ -69,7 +69,7 @@ def _init_cfgs(module: nn.Module) -> list[dict[str, Any]]:
 
 @HOOKS.register_module()
 class MatchingWeightsHook(Hook):
-    """Refuses checkpoints that do not fit the model, and removes a prefix common to all weights."""
+    """Refuses checkpoints that do not fit the model, and removes prefixes of the weights' names."""
 
     priority = "VERY_HIGH"  # before EMAHook reads the weights
 

@@ -14,7 +14,7 @@ from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.preflight.files import check_files
 from nbseg.engine.preflight.images import check_folder, check_images
 from nbseg.engine.preflight.label import check_labeled, check_thresholds
-from nbseg.engine.preflight.model import check_num_classes
+from nbseg.engine.preflight.model import check_num_classes, warn_of_many_objects
 from nbseg.engine.preflight.overlap import check_overlap
 from nbseg.engine.preflight.truth import check_truth
 from nbseg.engine.task import StageTask
@@ -246,6 +246,20 @@ def test_a_limit_of_detections_lowers_the_score_of_the_truth(tmp_path, limit, sc
         "of 1; check the evaluator's settings and the json"
     )
     assert found == (expected if score else "")
+
+
+def test_a_limit_counts_all_objects_of_an_image_or_those_of_each_class():
+    # Of image 1, there are three objects: two of class 1 and one of class 2.
+    rows = [{**ANNOTATION, "category_id": number} for number in (1, 1, 2)]
+    content = {**TRUTH, "annotations": [*rows, {**ANNOTATION, "image_id": 2}]}
+    for per_class, most, of_a_class in ((False, 3, ""), (True, 2, " of a class")):
+        expected = (
+            f"warning: test set: an image has {most} objects{of_a_class}, but limit is {most - 1}, "
+            "so some of them cannot be found; raise limit"
+        )
+        arguments = ("limit", "test set", per_class)
+        assert warn_of_many_objects(content, most - 1, *arguments) == expected
+        assert warn_of_many_objects(content, most, *arguments) == ""
 
 
 HEADS = {

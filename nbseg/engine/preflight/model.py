@@ -25,7 +25,9 @@ def check_num_classes(model: dict[str, Any], classes: list[str], stage: str) -> 
             )
 
 
-def warn_of_many_objects(content: dict[str, Any], limit: int | None, key: str, what: str) -> str:
+def warn_of_many_objects(
+    content: dict[str, Any], limit: int | None, key: str, what: str, per_class: bool = False
+) -> str:
     """Return a warning if an image has more objects than ``limit``, else an empty string.
 
     Args:
@@ -33,14 +35,19 @@ def warn_of_many_objects(content: dict[str, Any], limit: int | None, key: str, w
         limit: largest number of detections per image; None is no limit.
         key: config key of the limit, for the warning.
         what: name of the set, for the warning.
+        per_class: whether the limit holds for each class of an image.
     """
-    counts = Counter(a["image_id"] for a in content["annotations"] if not reason_left_out(a))
+    counts = Counter(
+        (a["image_id"], per_class and a["category_id"])
+        for a in content["annotations"]
+        if not reason_left_out(a)
+    )
     most = max(counts.values(), default=0)
     if limit is None or most <= limit:
         return ""
     return (
-        f"warning: {what}: an image has {most} objects, but {key} is {limit}, so some of them "
-        f"cannot be found; raise {key}"
+        f"warning: {what}: an image has {most} objects{' of a class' if per_class else ''}, but "
+        f"{key} is {limit}, so some of them cannot be found; raise {key}"
     )
 
 

@@ -130,9 +130,11 @@ def _check_evaluators(
 ) -> list[str]:
     lines = []
     for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
-        if "ann_file" in evaluator:
+        if evaluator.get("type") == "InstanceMetric":
             most = evaluator.get("max_detections", 100)
-            lines.append(warn_of_many_objects(content, most, "max_detections", what))
+            # As in COCO's evaluation, the limit holds for each class of an image.
+            lines.append(warn_of_many_objects(content, most, "max_detections", what, True))
+        if "ann_file" in evaluator:
             lines.append(check_truth(leaf, evaluator, what))
     return lines
 
