@@ -1,6 +1,7 @@
 """Run the stages in order: keep finished stages, refuse changed ones, resume interrupted ones."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from mmengine.config import Config
@@ -117,9 +118,9 @@ class Pipeline:
         """Run the unfinished stages, and return the metrics of every trained stage."""
         for warning in filter(lambda line: line.startswith("warning"), self.prepare()):
             _announce(warning)
-        self._claim = self.work_dir.claim() if is_main_process() else None
-        for name in self.stages:
-            self._run_stage(name)
+        with self.work_dir.claimed() if is_main_process() else nullcontext():
+            for name in self.stages:
+                self._run_stage(name)
         return self.metrics()
 
     def metrics(self) -> dict[str, dict[str, float]]:

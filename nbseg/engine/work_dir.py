@@ -1,9 +1,10 @@
 """Define the layout of a work directory: the paths of all files of a run."""
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from mmengine.config import Config
 
@@ -86,13 +87,9 @@ class WorkDir:
             for file in self.folder(stage).glob(pattern):
                 file.unlink()
 
-    def claim(self) -> IO[str] | None:
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
         """Keep other runs out of this folder, and delete the temporary files of killed runs.
-
-        The claim ends when the returned file is closed, at the latest when this process ends.
-
-        Returns:
-            The open lock file; None if this file cannot be created.
 
         Raises:
             StageError: another process works in this folder.
@@ -101,20 +98,21 @@ class WorkDir:
             self.path.mkdir(parents=True, exist_ok=True)
             file = (self.path / ".lock").open("a")
         except OSError:
-            return None  # the first file of the run will fail, too, and name the reason
-        try:
-            # Unlike flock, lockf is not inherited by the workers, which may outlive a killed run.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            file.close()
-            raise StageError(
-                f"another process is running in {self.path}; wait until it ends, or choose another "
-                "--work-dir"
-            ) from error
-        except OSError:
-            pass  # a network drive without locks
-        remove_partial_files(self.path)
-        return file
+            yield  # the first file of the run will fail, too, and name the reason
+            return
+        with file:
+            try:
+                # Unlike flock, lockf is not inherited by workers, which may outlive a killed run.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError) as error:
+                raise StageError(
+                    f"another process is running in {self.path}; wait until it ends, or choose "
+                    "another --work-dir"
+                ) from error
+            except OSError:
+                pass  # a network drive without locks
+            remove_partial_files(self.path)
+            yield
 
     def refuse_earlier_layout(self) -> None:
         """Refuse a work directory that an earlier version of nbseg made.
