@@ -50,7 +50,7 @@ class InstanceMetric(CocoMetric):
             not positive, an option of ``CocoMetric`` has no effect here, or ``ann_file`` is invalid
             or lacks masks that the metric needs. Setting ``dataset_meta`` raises the error if
             ``ann_file`` lacks a class. The evaluation raises the error if predictions lack masks
-            that the metric needs, or if the size of a mask is not that of its image (``boundary``).
+            that the metric needs, or if the size of a mask is not that of its image.
 
     Values are fractions in [0, 1]. A value is -1 if there is no ground truth for it.
     """
@@ -174,6 +174,8 @@ class InstanceMetric(CocoMetric):
                 f"InstanceMetric: {metric} AP needs masks, but the predictions have none; "
                 "set metric='bbox', or use a model that predicts masks"
             )
+        if key == "segmentation":
+            self._check_sizes(truth, predictions)
         kept = ("image_id", "category_id", "score", key)
         results = truth.loadRes([{name: a[name] for name in kept} for a in predictions])
         if metric == "boundary":
@@ -181,6 +183,21 @@ class InstanceMetric(CocoMetric):
                 truth, results, self.boundary_dilation_ratio, print_function=logger.debug
             )
         return COCOeval_faster(truth, results, metric, print_function=logger.debug)
+
+    def _check_sizes(self, truth: COCO, predictions: list[dict[str, Any]]) -> None:
+        # COCO's evaluation gives the IoU 0 to masks of different sizes.
+        for annotation in predictions:
+            image = truth.imgs.get(annotation["image_id"])
+            if image is None:
+                continue  # faster-coco-eval refuses images without truth
+            size, expected = annotation["segmentation"]["size"], [image["height"], image["width"]]
+            if list(size) != expected:
+                raise ValueError(
+                    f"InstanceMetric: a predicted mask in {image['file_name']} has the size "
+                    f"{tuple(size)} (height, width), but the image has {tuple(expected)} in "
+                    f"{self.ann_file}; predict masks at the original size of the image, and "
+                    "correct wrong sizes in the json"
+                )
 
     def _coco_annotations(self, prediction: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the detections of one image as COCO annotations."""

@@ -263,6 +263,26 @@ def test_wrong_use_is_named(scene, tmp_path):
         evaluate(truth, boxes, tmp_path, metric=["bbox", "segm"])
 
 
+@pytest.mark.parametrize("metric", ["segm", "boundary"])
+@pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (HEIGHT, WIDTH - 1)])
+def test_masks_of_another_size_are_refused(tmp_path, metric, size):
+    mask = {"size": [HEIGHT, WIDTH], "counts": [0, HEIGHT * WIDTH]}
+    image = {"id": 1, "file_name": "a.png", "height": HEIGHT, "width": WIDTH}
+    annotation = {"id": 1, "image_id": 1, "category_id": CATEGORIES[0]["id"], "iscrowd": 0}
+    annotation |= {"bbox": [0, 0, WIDTH, HEIGHT], "area": HEIGHT * WIDTH, "segmentation": mask}
+    truth = {"images": [image], "categories": CATEGORIES, "annotations": [annotation]}
+    predicted = {
+        "bboxes": torch.tensor([[0.0, 0, WIDTH, HEIGHT]]),
+        "labels": torch.tensor([0]),
+        "scores": torch.ones(1),
+        "masks": [coco_mask.encode(np.ones(size, np.uint8, order="F"))],
+    }
+    sample = {"img_id": 1, "ori_shape": (HEIGHT, WIDTH), "pred_instances": predicted}
+    found, wanted = (f"\\({h}, {w}\\)" for h, w in (size, (HEIGHT, WIDTH)))
+    with pytest.raises(ValueError, match=f"mask in a.png has .* {found} .* {wanted}"):
+        evaluate(truth, [sample], tmp_path, metric=metric)
+
+
 def test_truth_that_does_not_fit_is_refused_before_anything_is_predicted(scene, tmp_path):
     path = tmp_path / "truth.json"
     truth = copy.deepcopy(scene[0])
