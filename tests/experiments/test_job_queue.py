@@ -33,7 +33,7 @@ names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "WORLD_SIZE")
 given = {name: os.environ.get(name) for name in names}
 (folder / f"rank-{os.environ.get('RANK', 0)}.json").write_text(json.dumps(given))
 (folder / "teacher").mkdir(exist_ok=True)
-(folder / "teacher/teacher.manifest.json").write_text('{"finished": true}')
+(folder / "teacher/teacher.manifest.json").write_text('{"stage": "teacher", "finished": true}')
 """
 
 
