@@ -238,13 +238,13 @@ def write_image(path: str | Path, pixels: npt.NDArray[Any], options: Sequence[in
 
 
 def opencv_path(path: Path) -> str:
-    """Return a path as a text for OpenCV's videos.
+    """Return a path as a string for OpenCV's videos.
 
     Raises:
         ValueError: the path is not UTF-8, on which OpenCV 4.12 crashes.
     """
     if other_encodings([str(path)]):
-        raise ValueError(f"the name {str(path)!a} is not UTF-8; rename the file")
+        raise ValueError(f"the path {str(path)!a} is not UTF-8; rename the file or the folder")
     return str(path)
 
 

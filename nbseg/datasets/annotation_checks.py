@@ -11,8 +11,8 @@ from nbseg.coco_values import has_broken_polygon, is_number, polygon_area
 
 # Largest distance in pixels between a box and its mask: COCO's boxes enclose polygons, not pixels.
 TOLERANCE = 2.0
-# Problems with which training would go wrong without an error: all objects of a json have
-# the first one, and most have the second one.
+# Problems with which training would go wrong without an error, if most objects of a json have them.
+# A single object may have the first one by chance: a loose box near the top left corner.
 CORNERS = "boxes of two corners, x0, y0, x1, y1, where COCO has x, y, width, height"
 APART = "boxes that overlap their masks by less than a tenth"
 OVERLAP = 0.1

@@ -8,7 +8,8 @@ from typing import Any
 
 from nbseg.images import image_header, read_image
 
-# Images of a set are decoded until one of these limits is reached.
+# After some images, the images of a set are decoded until one of these limits is reached.
+LEAST = 8
 BODIES = 200
 SECONDS = 2.0
 
@@ -63,6 +64,6 @@ def broken_bodies(folder: Path, names: Sequence[str]) -> tuple[list[Problem], in
             read_image(folder / name)
         except (OSError, ValueError):
             broken.append(("images that cannot be decoded", name))
-        if time.monotonic() > end:
+        if count >= LEAST and time.monotonic() > end:
             break
     return sorted(broken), count

@@ -185,7 +185,7 @@ def _add_object(
 
 
 def draw_scene(rng: np.random.Generator, size: int) -> tuple[npt.NDArray[Any], list[SceneObject]]:
-    """Draw one image with three to eight objects, or fewer if 40 tries do not place as many.
+    """Draw one image with three to eight objects, or fewer if 40 tries do not suffice.
 
     Colors and textures are drawn independently of the class. A pixel belongs to the topmost
     object that covers at least half of it, so visible masks are disjoint.

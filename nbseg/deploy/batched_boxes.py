@@ -45,7 +45,7 @@ def priors_at(generator: AnchorGenerator, level: int, chosen: Tensor, columns: i
         chosen: int64 indices in the order of ``generator.grid_priors``: row, column, base anchor.
         columns: number of columns of the level's feature map.
     """
-    base_anchors = generator.base_anchors[level]
+    base_anchors = generator.base_anchors[level].to(chosen.device)
     cells = chosen // len(base_anchors)
     rows = cells // columns
     step_x, step_y = generator.strides[level]

@@ -45,13 +45,13 @@ def latest_checkpoint(folder: Path) -> str | None:
             problems.append(str(error))
             continue
         if problems:
-            message = f"{'; '.join(problems)}. {path} is used instead"
+            message = ". ".join([*problems, f"{path} is used instead"])
             print_log(message, logger="current", level=logging.WARNING)
         return str(path)
     if problems:
         raise StageError(
-            f"no checkpoint in {folder} can be read: {'; '.join(problems)}. Restore one of the "
-            "files, or run without --resume to start this stage from zero"
+            f"no checkpoint in {folder} can be read; restore one of these files from a backup, or "
+            f"run without --resume to start this stage from zero. {'. '.join(problems)}"
         )
     return None
 

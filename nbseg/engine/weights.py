@@ -48,7 +48,7 @@ def _check_training(plain: Config, made: Collection[Path]) -> None:
     source = plain.get("load_from")
     if source and Path(source) in made:
         source = None  # a stage writes the file later
-    elif source and "://" not in source and not Path(source).exists():
+    elif source and "://" not in source and not Path(source).expanduser().exists():
         raise FileNotFoundError(f"there is no file {source}; correct load_from")
     if not source and "Pretrained" not in str(plain.model):
         return

@@ -2,7 +2,7 @@
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,11 +94,12 @@ class WorkDir:
         Raises:
             StageError: another process works in this folder.
         """
-        try:
+        file = None
+        with suppress(OSError):  # the first file of the run will fail, too, and name the reason
             self.path.mkdir(parents=True, exist_ok=True)
             file = (self.path / ".lock").open("a")
-        except OSError:
-            yield  # the first file of the run will fail, too, and name the reason
+        if file is None:
+            yield
             return
         with file:
             try:

@@ -258,7 +258,7 @@ def test_a_video_whose_name_is_not_utf_8(root, infer):
     path = os.fsencode(root / "val") + b"/\xfc.mp4"
     shutil.copy(root / "val/000000.png", path)
     refusal = infer(os.fsdecode(path))
-    assert refusal.status == 1 and "is not UTF-8; rename the file" in refusal.says
+    assert refusal.status == 1 and "is not UTF-8; rename the file or the folder" in refusal.says
 
 
 WORK_DIRS = {

@@ -13,6 +13,7 @@ from nbseg.engine.config_checks import check_batches
 from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.preflight.files import check_files
 from nbseg.engine.preflight.images import check_folder, check_images
+from nbseg.engine.preflight.jsons import check_annotations
 from nbseg.engine.preflight.label import check_labeled, check_thresholds
 from nbseg.engine.preflight.model import check_num_classes, warn_of_many_objects
 from nbseg.engine.preflight.overlap import check_overlap
@@ -133,6 +134,35 @@ def test_images_that_are_read_in_part_are_warned_of(tmp_path, name, lenient):
         assert "1 images that cannot be read" in broken and notes == ([expected] if note else [])
 
 
+def test_sound_headers_do_not_excuse_broken_bodies(tmp_path):
+    """200 images are decoded, none is sound, and the headers of 210 are."""
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    content = cv2.imencode(".png", pixels)[1].tobytes()
+    names = [f"{number:03d}.png" for number in range(210)]
+    for name in names:
+        (tmp_path / name).write_bytes(content[:200])
+    images = [{"id": 1, "file_name": name, "height": 20, "width": 30} for name in names]
+    with pytest.raises(StageError, match="200 images that cannot be decoded"):
+        check_images(images, tmp_path, "unlabeled set", lenient=True)
+    for name in names[:50]:
+        (tmp_path / name).write_bytes(content)
+    warning = check_images(images, tmp_path, "unlabeled set", lenient=True)
+    assert warning.startswith("warning: unlabeled set: ")
+
+
+def test_one_loose_box_is_not_a_set_of_corners():
+    """A box that is too large by 3 pixels near (0, 0) equals the two corners of its mask."""
+    polygon = [3, 3, 40, 3, 40, 40, 3, 40]
+    row = {"image_id": 1, "category_id": 1, "iscrowd": 0, "area": 1369, "segmentation": [polygon]}
+    rows = [{**row, "id": number, "bbox": [3, 3, 37, 37]} for number in (1, 2)]
+    loose = [{**row, "id": number, "bbox": [3, 3, 40, 40]} for number in (3, 4)]
+    content = {"images": [{"id": 1, "file_name": "a.png", "height": 480, "width": 640}]}
+    (warning,) = check_annotations({**content, "annotations": rows + loose[:1]}, "training set")
+    assert warning.startswith("warning: training set: 1 boxes of two corners")
+    with pytest.raises(StageError, match="2 boxes of two corners.* x, y, width, height"):
+        check_annotations({**content, "annotations": rows[:1] + loose}, "training set")
+
+
 @pytest.fixture
 def compare(tmp_path):
     """Compare labeled images, of a json with the given text, with unlabeled ones."""
@@ -209,7 +239,7 @@ def truth_checked(path, content, evaluator):
     ],
 )
 def test_an_evaluator_s_json_that_cannot_be_read_is_named(tmp_path, text, message):
-    expected = rf"test set: the evaluator InstanceMetric cannot .*/truth\.json .*{message}"
+    expected = rf"test set: the ann_file of the evaluator InstanceMetric is refused: .*/truth\.json .*{message}"
     with pytest.raises(StageError, match=expected):
         truth_checked(tmp_path / "truth.json", text, {"type": "InstanceMetric"})
 

@@ -80,12 +80,14 @@ def test_an_own_teacher_that_does_not_fit_is_refused(finished, tiny, tmp_path, c
         check_weights([task(tiny, finished, "predict", own)])
 
 
-def test_weights_to_start_from_are_compared(finished, tiny, tmp_path):
+def test_weights_to_start_from_are_compared(finished, tiny, tmp_path, monkeypatch):
     file = changed(finished, tmp_path, of_tensorflow)
     with pytest.raises(StageError, match="changed.pth does not fit the model: 0 of the model's "):
         check_weights([task(tiny, finished, "student", {"load_from": file})])
     made = {"load_from": str(finished.work_dir / "teacher" / "teacher.pth")}
     check_weights([task(tiny, finished, "student", made)])
+    monkeypatch.setenv("HOME", str(finished.work_dir))
+    check_weights([task(tiny, finished, "student", {"load_from": "~/teacher/teacher.pth"})])
     backbone = {"_delete_": True, "type": "ResNet", "depth": 18, "base_channels": 8}
     backbone |= {"stem_channels": 8, "init_cfg": {"type": "Pretrained", "checkpoint": file}}
     with pytest.raises(StageError, match="changed.pth does not fit the ResNet: 0 of"):

@@ -52,9 +52,9 @@ def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]
         geometry: ``box2d``, ``poly2d`` or ``rle``.
 
     Returns:
-        A tuple: a list with a dict for each label: ``category_id``, ``iscrowd`` (1 also for labels
-        that the official tools ignore) and the geometry; and the number of labels that have the
-        geometry but another class, by class.
+        ``(labels, others)``. ``labels`` has a dict for each label with the keys ``category_id``,
+        ``iscrowd`` (also 1 for labels that the official tools ignore) and the geometry. ``others``
+        counts the labels that have the geometry but another class, by class name.
     """
     found: list[dict[str, Any]] = []
     others: Counter[str] = Counter()

@@ -55,8 +55,11 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
                 notes[problem[0].removeprefix(NOTE)] += 1
             else:
                 broken[image["file_name"]] = problem
-    bodies, _ = broken_bodies(folder, [name for name in names if name not in broken])
-    lines = [_answer([*broken.values(), *bodies], len(looked_at), folder, what, lenient)]
+    bodies, decoded = broken_bodies(folder, [name for name in names if name not in broken])
+    problems = [*broken.values(), *bodies]
+    # If no decoded image is sound, sound headers say nothing.
+    count = len(problems) if len(bodies) == decoded else len(looked_at)
+    lines = [_answer(problems, count, folder, what, lenient)]
     lines += [f"warning: {what}: {count} images {note}" for note, count in notes.items()]
     return "\n".join(filter(None, lines))
 

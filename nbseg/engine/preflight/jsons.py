@@ -20,7 +20,6 @@ REFUSED = (
     *("repeated image file names", "repeated category names"),
     "annotations of unknown images",
     *("annotations of unknown categories", "boxes that are not four numbers"),
-    CORNERS,
     "RLE masks that are invalid or not of the image's size",
     "polygons that are not flat lists of x, y pairs within 2**20 pixels",
 )
@@ -58,8 +57,8 @@ def check_annotations(content: dict[str, Any], what: str) -> list[str]:
         Warnings about boxes and masks.
 
     Raises:
-        StageError: a box is not four numbers, a mask is invalid, or most boxes do not overlap their
-            masks.
+        StageError: a box is not four numbers, a mask is invalid, or most boxes are given by two
+            corners or do not overlap their masks.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     annotations = content["annotations"]
@@ -75,11 +74,13 @@ def check_annotations(content: dict[str, Any], what: str) -> list[str]:
         if kind:
             problems.setdefault(kind, []).append(f"annotation {annotation['id']}")
     _refuse(problems, what)
-    if len(problems.get(APART, ())) > len(sample) / 2:
-        raise StageError(
-            f"{what}: {_text(APART, problems[APART])}; boxes are x, y, width, height and polygons "
-            "x0, y0, x1, y1, ... in pixels: correct the order or the unit of one of them"
-        )
+    for kind in (CORNERS, APART):
+        if len(problems.get(kind, ())) > len(sample) / 2:
+            raise StageError(
+                f"{what}: {_text(kind, problems[kind])}; boxes are x, y, width, height and "
+                "polygons x0, y0, x1, y1, ... in pixels: correct the order or the unit of one of "
+                "them"
+            )
     return [f"warning: {what}: {_text(kind, which)}" for kind, which in problems.items()]
 
 

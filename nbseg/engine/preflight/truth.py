@@ -36,7 +36,7 @@ def check_truth(dataset: dict[str, Any], evaluator: dict[str, Any], what: str) -
         content = read_coco(evaluator["ann_file"], consistent=False, normalized=False)
     except ValueError as error:
         raise StageError(
-            f"{what}: the evaluator {evaluator['type']} cannot read its ann_file: {error}"
+            f"{what}: the ann_file of the evaluator {evaluator['type']} is refused: {error}"
         ) from error
     kept = spread(content["images"], IMAGES)
     ids = {image["id"] for image in kept}
