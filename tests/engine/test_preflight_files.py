@@ -239,7 +239,8 @@ def truth_checked(path, content, evaluator):
     ],
 )
 def test_an_evaluator_s_json_that_cannot_be_read_is_named(tmp_path, text, message):
-    expected = rf"test set: the ann_file of the evaluator InstanceMetric is refused: .*/truth\.json .*{message}"
+    what = "test set: the ann_file of the evaluator InstanceMetric is refused: "
+    expected = rf"{what}.*/truth\.json .*{message}"
     with pytest.raises(StageError, match=expected):
         truth_checked(tmp_path / "truth.json", text, {"type": "InstanceMetric"})
 
