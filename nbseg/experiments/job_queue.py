@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
@@ -38,11 +38,14 @@ REASON = re.compile(
 class RunningProcess(NamedTuple):
     """Holds a running process, its start time and its job slot.
 
+    ``alive`` is the reading end of a pipe, whose writing end the process holds until its end.
+    ``process.sentinel`` reports an end too early: when the process executes another program.
     ``log_size`` is the size of the log when the process started. It is not 0 if an earlier attempt
     wrote to the log.
     """
 
     process: BaseProcess
+    alive: Connection
     start: float
     slot: int
     log_size: int
@@ -123,11 +126,12 @@ class JobQueue:
                     self._start_some(waiting, running)
                     if not running:
                         continue
-                    ended = wait([current.process.sentinel for current in running.values()])
-                    for run, (process, start, _, log_size) in list(running.items()):
-                        if process.sentinel not in ended:
+                    ended = wait([current.alive for current in running.values()])
+                    for run, (process, alive, start, _, log_size) in list(running.items()):
+                        if alive not in ended:
                             continue
                         process.join()
+                        alive.close()
                         del running[run]
                         done += 1
                         took = time.monotonic() - start
@@ -148,6 +152,7 @@ class JobQueue:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(current.pid, signal.SIGTERM)
                     current.process.join()
+                    current.alive.close()
         return failed
 
     @contextlib.contextmanager
@@ -185,18 +190,26 @@ class JobQueue:
                 slot = min(set(range(self.jobs)) - taken)
                 log = self.work_dir / run.folder / LOG
                 log_size = log.stat().st_size if log.exists() else 0
-                process = context.Process(target=self._execute, args=(run, self.devices[slot]))
+                alive, held = context.Pipe(duplex=False)
+                process = context.Process(
+                    target=self._execute, args=(run, self.devices[slot], held)
+                )
                 process.start()
-                started = RunningProcess(process, time.monotonic(), slot, log_size)
+                held.close()
+                started = RunningProcess(process, alive, time.monotonic(), slot, log_size)
                 # Parent and child both create the process group. The group then exists before
                 # either of them continues, so the parent can always end the run.
                 with contextlib.suppress(OSError):
                     os.setpgid(started.pid, started.pid)
                 running[run] = started
 
-    def _execute(self, run: Run, devices: str | None) -> None:
-        """Execute a run in this forked process; the output goes to the log in the run's folder."""
+    def _execute(self, run: Run, devices: str | None, held: Connection) -> None:
+        """Execute a run in this forked process; the output goes to the log in the run's folder.
+
+        The pipe's end ``held`` stays open until the process ends.
+        """
         os.setpgid(0, 0)
+        os.set_inheritable(held.fileno(), True)  # else a new program would close the pipe
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if devices is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = devices

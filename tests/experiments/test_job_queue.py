@@ -15,7 +15,7 @@ from nbseg.experiments.run import Run
 
 # Writes the manifest of a finished stage, and the environment of its process.
 STUB = """
-import argparse, json, os, sys
+import argparse, json, os, sys, time
 from pathlib import Path
 parser = argparse.ArgumentParser()
 parser.add_argument("--work-dir", type=Path)
@@ -32,6 +32,12 @@ if folder.name == "killed":
 names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "WORLD_SIZE")
 given = {name: os.environ.get(name) for name in names}
 (folder / f"rank-{os.environ.get('RANK', 0)}.json").write_text(json.dumps(given))
+if folder.name == "long":
+    end = time.monotonic() + 60
+    while not (folder.parent / "third/rank-0.json").exists():
+        if time.monotonic() > end:
+            sys.exit("train.py: the third run did not start")
+        time.sleep(0.01)
 (folder / "teacher").mkdir(exist_ok=True)
 (folder / "teacher/teacher.manifest.json").write_text('{"stage": "teacher", "finished": true}')
 """
@@ -46,11 +52,14 @@ def tools(tmp_path):
 
 @pytest.fixture
 def forked_torchrun(monkeypatch):
-    """Let torchrun replace a forked process's program, instead of a new interpreter."""
+    """Let torchrun replace a forked process's program, except in a run called "executed".
+
+    A new interpreter would import PyTorch again.
+    """
     execute = os.execvp
 
     def run_module(file, command):
-        if command[1] != "-m":
+        if command[1] != "-m" or any(argument.endswith("/executed") for argument in command):
             execute(file, command)
         sys.argv = command[2:]
         runpy.run_module(command[2], run_name="__main__", alter_sys=True)
@@ -67,9 +76,9 @@ def test_parallel_runs_have_their_own_gpus(tools, forked_torchrun, tmp_path, mon
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 5)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     work_dir = tmp_path / "runs"
-    assert JobQueue(work_dir, tools, jobs=2, gpus=2).run(runs("a", "b")) == {}
+    assert JobQueue(work_dir, tools, jobs=2, gpus=2).run(runs("forked", "executed")) == {}
     devices = set()
-    for folder in ("a", "b"):
+    for folder in ("forked", "executed"):
         processes = [json.loads((work_dir / folder / f"rank-{i}.json").read_text()) for i in (0, 1)]
         assert processes[0] == processes[1]
         assert processes[0]["WORLD_SIZE"] == "2"
@@ -77,6 +86,11 @@ def test_parallel_runs_have_their_own_gpus(tools, forked_torchrun, tmp_path, mon
         assert processes[0]["OMP_NUM_THREADS"] == str(max(1, cores // 4))
         devices.add(processes[0]["CUDA_VISIBLE_DEVICES"])
     assert devices == {"0,1", "2,3"}
+
+
+def test_a_run_starts_as_soon_as_another_one_ends(tools, tmp_path):
+    """The first run ends only after the third one, which needs the job slot of the second one."""
+    assert JobQueue(tmp_path / "runs", tools, jobs=2).run(runs("long", "short", "third")) == {}
 
 
 def test_gpus_are_shared_out(monkeypatch):
