@@ -1,8 +1,10 @@
 """Run programs in forked processes, which need not import everything again."""
 
+import ctypes
 import gc
 import os
 import runpy
+import signal
 import sys
 import time
 from pathlib import Path
@@ -20,6 +22,8 @@ from yapf.yapflib import yapf_api
 
 import nbseg.engine.run_summary
 import nbseg.register  # noqa: F401
+
+PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process gets when its parent ends
 
 TESTS = Path(__file__).resolve().parent
 TRAIN = TESTS.parent / "tools" / "train.py"
@@ -50,6 +54,8 @@ def write_flat_config(folder, data, changes):
 def fork_program(program, arguments, log, environment=None):
     """Fork a process that leads its own group and runs a Python program; return its id.
 
+    The process is killed if its parent ends before it.
+
     Args:
         program: path of the program.
         arguments: arguments of the program.
@@ -62,6 +68,7 @@ def fork_program(program, arguments, log, environment=None):
     status = 1
     try:
         os.setsid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.environ.update(environment or {})
         for stream in (1, 2):
             os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
@@ -108,7 +115,10 @@ def fork_processes(count, arguments, log, port, environment=None):
 
 
 def wait_for(processes, seconds=600.0):
-    """Wait for forked processes; return their exit codes, None for one that needs longer."""
+    """Wait for forked processes; return their exit codes.
+
+    A process that needs longer is killed with its group; its exit code is None.
+    """
     end = time.monotonic() + seconds
     codes = dict.fromkeys(processes)
     while None in codes.values() and time.monotonic() < end:
@@ -117,4 +127,8 @@ def wait_for(processes, seconds=600.0):
                 done, status = os.waitpid(process, os.WNOHANG)
                 codes[process] = os.waitstatus_to_exitcode(status) if done else None
         time.sleep(0.01)
+    for process, code in codes.items():
+        if code is None:
+            os.killpg(process, signal.SIGKILL)
+            os.waitpid(process, 0)
     return list(codes.values())

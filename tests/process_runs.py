@@ -172,16 +172,12 @@ class Runs:
                 free.bind(("127.0.0.1", 0))
                 port = free.getsockname()[1]
             processes = fork_processes(count, arguments, log, port, environment)
-        codes = wait_for(processes)
-        for process, code in zip(processes, codes, strict=True):
-            if code is None:
-                os.killpg(process, signal.SIGKILL)
-        return codes, log.read_text()
+        return wait_for(processes), log.read_text()
 
     def finished(self, *arguments, **options):
         """Run forked processes, which must succeed; return the folder of the run."""
         codes, log = self.fork(*arguments, **options)
-        if any(codes):
+        if set(codes) != {0}:
             raise AssertionError(f"exit codes {codes}:\n{log}")
         return WorkDir(self.folder / arguments[2])
 
