@@ -73,8 +73,8 @@ def check_stage(stage: str, plain: Config) -> None:
     """Refuse training lengths, intervals, batch sizes, workers and seeds that cannot work.
 
     Raises:
-        ValueError: a value has a wrong type or is out of range (the message names its key), or a
-            batch would have no labeled or no pseudo-labeled image.
+        ValueError: a value has a wrong type or is out of range (the message names its key), a
+            loader has no data set, or a batch would have no labeled or no pseudo-labeled image.
     """
     schedule, hooks = plain.get("train_cfg") or {}, plain.get("default_hooks") or {}
     values = {f"train_cfg.{k}": (schedule.get(k, 1), 1) for k in ("max_iters", "val_interval")}
@@ -82,9 +82,11 @@ def check_stage(stage: str, plain: Config) -> None:
         # A negative interval turns off what is done at intervals.
         interval = (hooks.get(name) or {}).get("interval", 1)
         values[f"default_hooks.{name}.interval"] = (interval, -1)
-    for loader in ("train_dataloader", "test_dataloader"):
+    for loader in filter(plain.get, ("train_dataloader", "val_dataloader", "test_dataloader")):
+        if not isinstance(plain[loader].get("dataset"), Mapping):
+            raise ValueError(f"stage {stage}: {loader} has no dataset; set {loader}.dataset")
         for key, default, least in (("batch_size", 1, 1), ("num_workers", 0, 0)):
-            values[f"{loader}.{key}"] = ((plain.get(loader) or {}).get(key, default), least)
+            values[f"{loader}.{key}"] = (plain[loader].get(key, default), least)
     for key, (value, least) in values.items():
         if type(value) is not int or value < least:
             source = "iterations" if key.endswith("max_iters") else key.split(".")[-1]

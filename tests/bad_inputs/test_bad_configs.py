@@ -82,6 +82,10 @@ OPTIONS = {
         ("train_dataloader.dataset", "did you mean 'CocoInstanceDataset'"),
     ),
     "no view to predict": (["tta_scales=[]"], ("stage predict", "TestTimeAug", "tta_scales")),
+    "no data set": (
+        ["train_dataloader.dataset=None"],
+        ("train_dataloader has no dataset",),
+    ),
     "a misspelt sampler": (
         ["train_dataloader.sampler.type=MultiSourceSamplerr"],
         ("train_dataloader.sampler", "did you mean 'MultiSourceSampler'"),

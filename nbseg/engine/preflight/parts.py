@@ -7,11 +7,18 @@ from difflib import get_close_matches
 from inspect import signature
 from typing import Any
 
-from mmdet.registry import LOG_PROCESSORS, OPTIMIZERS, PARAM_SCHEDULERS, VISBACKENDS, VISUALIZERS
+from mmdet.registry import (
+    EVALUATOR,
+    LOG_PROCESSORS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    VISBACKENDS,
+    VISUALIZERS,
+)
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import Registry
+from mmengine.dataset import BaseDataset, Compose
+from mmengine.optim import OptimWrapperDict, build_optim_wrapper
+from mmengine.registry import Registry, init_default_scope
 
 from nbseg.deploy.detector import build_detector
 from nbseg.engine.data_sets import leaves, wrappers
@@ -19,8 +26,11 @@ from nbseg.errors import StageError
 from nbseg.registry import DATA_SAMPLERS, DATASETS, HOOKS, LOOPS, METRICS
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-# Keys that MMEngine removes before it builds a part.
-READ_BEFORE = {"type", "_scope_", "priority", "convert_to_iter_based"}
+# Keys that MMEngine removes before it builds a part, beside "type" and "_scope_".
+READ_BEFORE: dict[Registry, set[str]] = {HOOKS: {"priority"}, VISBACKENDS: {"name"}}
+DEFAULT_TYPES = {EVALUATOR: "Evaluator", LOG_PROCESSORS: "LogProcessor"}
+# The keys of a config that build_detector reads.
+DETECTOR = ("model", "data_preprocessor", "custom_imports", "default_scope")
 
 
 def check_parts(configs: Mapping[str, Config]) -> None:
@@ -35,13 +45,15 @@ def check_parts(configs: Mapping[str, Config]) -> None:
     Raises:
         StageError: a part cannot be built; the message names the stage and the key.
     """
-    models: list[tuple[Any, Any]] = []
+    detectors: list[tuple[Any, Any]] = []
     for stage, plain in configs.items():
-        detector = next((built for config, built in models if config == plain.model), None)
+        read = {key: deepcopy(plain.get(key)) for key in DETECTOR}
+        detector = next((built for config, built in detectors if config == read), None)
         if detector is None:
             with _naming(stage, "model"):
                 detector = build_detector(plain)
-            models.append((deepcopy(plain.model), detector))
+            detectors.append((read, detector))
+        init_default_scope(plain.get("default_scope", "mmdet"))
         for key in filter(plain.get, LOADERS):
             _check_loader(stage, key, plain[key])
         if plain.get("optim_wrapper"):
@@ -54,18 +66,27 @@ def _check_loader(stage: str, key: str, loader: Any) -> None:
     for wrapper in wrappers(loader["dataset"]):
         _check_arguments(DATASETS, wrapper, stage, f"{key}.dataset")
     for leaf in leaves(loader["dataset"]):
-        # A user's own class may lack lazy_init, and then takes long to build.
-        kind = _class_of(DATASETS, leaf, stage, f"{key}.dataset")
-        if isinstance(kind, type) and issubclass(kind, BaseDataset):
-            with _naming(stage, f"{key}.dataset"):
-                dataset = DATASETS.build({**deepcopy(leaf), "lazy_init": True})
-            if any(getattr(t, "subroutines", True) == [] for t in dataset.pipeline.transforms):
-                raise StageError(
-                    f"stage {stage}: TestTimeAug has no view of an image; correct tta_scales or "
-                    "tta_flips"
-                )
+        pipeline = _build_pipeline(leaf, stage, f"{key}.dataset")
+        if any(getattr(t, "subroutines", True) == [] for t in pipeline.transforms):
+            raise StageError(
+                f"stage {stage}: TestTimeAug has no view of an image; correct tta_scales or "
+                "tta_flips"
+            )
     for name in ("sampler", "batch_sampler"):
         _check_arguments(DATA_SAMPLERS, loader.get(name), stage, f"{key}.{name}")
+
+
+def _build_pipeline(leaf: Any, stage: str, key: str) -> Compose:
+    kind = _class_of(DATASETS, leaf, stage, key)
+    has_transforms = isinstance(kind, type) and issubclass(kind, BaseDataset)
+    if has_transforms and kind.__module__.split(".")[0] in ("mmdet", "mmengine", "nbseg"):
+        with _naming(stage, key):
+            return DATASETS.build({**deepcopy(leaf), "lazy_init": True}).pipeline
+    # A user's own class may lack lazy_init, or read the annotations as soon as it is built.
+    _check_arguments(DATASETS, leaf, stage, key)
+    transforms = leaf.get("pipeline") if has_transforms else None
+    with _naming(stage, key):
+        return Compose(deepcopy(transforms) if isinstance(transforms, list) else [])
 
 
 def _check_optimizer(stage: str, plain: Config, detector: Any) -> None:
@@ -73,11 +94,28 @@ def _check_optimizer(stage: str, plain: Config, detector: Any) -> None:
     _class_of(OPTIMIZERS, optimizer, stage, "optim_wrapper.optimizer")
     with _naming(stage, "optim_wrapper"):
         wrapper = build_optim_wrapper(detector, plain.optim_wrapper)
-    schedulers = plain.get("param_scheduler") or []
-    for number, scheduler in enumerate(schedulers if isinstance(schedulers, list) else []):
-        with _naming(stage, f"param_scheduler[{number}]"):
-            arguments = {k: v for k, v in scheduler.items() if k != "convert_to_iter_based"}
-            PARAM_SCHEDULERS.build(arguments, default_args={"optimizer": wrapper})
+    schedulers = plain.get("param_scheduler")
+    if not isinstance(wrapper, OptimWrapperDict):
+        _check_schedulers(stage, plain, "param_scheduler", schedulers, wrapper)
+        return
+    named = isinstance(schedulers, Mapping) and "type" not in schedulers
+    for name, optimizer in wrapper.items():
+        if not named:
+            _check_schedulers(stage, plain, "param_scheduler", schedulers, optimizer)
+        elif name in schedulers:
+            _check_schedulers(stage, plain, f"param_scheduler.{name}", schedulers[name], optimizer)
+        else:
+            raise StageError(f"stage {stage}: param_scheduler has no key {name!r}; add it")
+
+
+def _check_schedulers(stage: str, plain: Config, key: str, parts: Any, optimizer: Any) -> None:
+    train_cfg = plain.get("train_cfg") or {}
+    for number, part in enumerate(_listed(parts)):
+        with _naming(stage, f"{key}[{number}]"):
+            end = train_cfg.get("max_epochs" if part.get("by_epoch", True) else "max_iters")
+            # The number of batches of an epoch is known later; it changes no check.
+            arguments = {"optimizer": optimizer, "epoch_length": 1000, "end": end or 10**9}
+            PARAM_SCHEDULERS.build(part, default_args=arguments)
 
 
 def _other_parts(plain: Config) -> Iterator[tuple[Registry, str, Any]]:
@@ -89,11 +127,15 @@ def _other_parts(plain: Config) -> Iterator[tuple[Registry, str, Any]]:
         if "type" in (plain.get(key) or {}):
             yield LOOPS, key, plain[key]
     for key in ("val_evaluator", "test_evaluator"):
-        evaluators = plain.get(key) or []
-        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
-            yield METRICS, key, evaluator
+        for evaluator in _listed(plain.get(key)):
+            metrics = evaluator
+            if "metrics" in evaluator:
+                yield EVALUATOR, key, evaluator
+                metrics = evaluator["metrics"]
+            for metric in _listed(metrics):
+                yield METRICS, key, metric
     yield VISUALIZERS, "visualizer", plain.get("visualizer")
-    for backend in (plain.get("visualizer") or {}).get("vis_backends") or []:
+    for backend in _listed((plain.get("visualizer") or {}).get("vis_backends")):
         yield VISBACKENDS, "vis_backends", backend
     yield LOG_PROCESSORS, "log_processor", plain.get("log_processor")
 
@@ -101,18 +143,40 @@ def _other_parts(plain: Config) -> Iterator[tuple[Registry, str, Any]]:
 def _check_arguments(registry: Registry, part: Any, stage: str, key: str) -> None:
     """Refuse keys of a part's config that are not arguments of its class."""
     kind = _class_of(registry, part, stage, key)
-    parameters = signature(kind).parameters if kind else {}
-    more = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for name in sorted(set(part) - set(parameters) - READ_BEFORE if kind else ()):
-        # A class with **kwargs may know the key, unless it is almost one of the parameters.
-        close = _advice(name, parameters, 0.85 if more else 0.6)
+    if kind is None:
+        return
+    known, more = _arguments(kind)
+    for name in sorted({*part} - {"type", "_scope_", *known} - READ_BEFORE.get(registry, set())):
+        # A class with **kwargs may know the key, unless it is almost one of the arguments.
+        close = _advice(name, known, 0.85 if more else 0.6)
         if close or not more:
-            advice = close or f"the arguments of {kind.__name__} are {', '.join(parameters)}"
+            advice = close or f"the arguments of {kind.__name__} are {', '.join(known)}"
             raise StageError(f"stage {stage}: {key} has the unknown key {name!r}; {advice}")
 
 
+def _arguments(kind: Any) -> tuple[list[str], bool]:
+    """Return the names of a class's arguments, and whether the class may take more of them.
+
+    Arguments in ``**kwargs`` are those of the parent class, where these are known.
+    """
+    classes = kind.__mro__ if isinstance(kind, type) else ()
+    names: list[str] = []
+    more = False
+    for function in [vars(c)["__init__"] for c in classes if "__init__" in vars(c)] or [kind]:
+        try:
+            parameters = signature(function).parameters.values()
+        except (TypeError, ValueError):  # a class written in C may have no signature
+            more = True
+            break
+        names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+        more = True
+    return [name for name in names if name != "self"], more
+
+
 def _class_of(registry: Registry, part: Any, stage: str, key: str) -> Any:
-    """Return the class of a part's config; None if the part is absent, built, or has no type."""
+    """Return the class of a part's config; None if the part is absent or built."""
     if isinstance(part, str):
         raise StageError(
             f"stage {stage}: {key} must be a dictionary, found the string {part!r}; set it in the "
@@ -120,16 +184,24 @@ def _class_of(registry: Registry, part: Any, stage: str, key: str) -> Any:
         )
     if not isinstance(part, Mapping):
         return None
-    kind = part.get("type")
+    kind = part.get("type", DEFAULT_TYPES.get(registry))
+    if kind is None:
+        raise StageError(f"stage {stage}: {key} has no 'type'; add the name of its class")
     if not isinstance(kind, str):
         return kind
-    with _naming(stage, key):
+    # As MMEngine does, search the registry of the config's default_scope.
+    with _naming(stage, key), registry.switch_scope_and_registry(part.get("_scope_")) as registry:
         found = registry.get(kind)
     if found is None:
         known = {*registry.module_dict, *(registry.parent.module_dict if registry.parent else ())}
         advice = _advice(kind, known) or "list its module in custom_imports"
         raise StageError(f"stage {stage}: {key} has the unknown type {kind!r}; {advice}")
     return found
+
+
+def _listed(parts: Any) -> list[Any]:
+    """Return one part, or a sequence of parts, as a list."""
+    return list(parts) if isinstance(parts, (list, tuple)) else [parts] if parts else []
 
 
 def _advice(name: str, known: Any, cutoff: float = 0.6) -> str:
