@@ -71,10 +71,10 @@ def load_matching(
 ) -> dict[str, Tensor]:
     """Load the weights of a file into a module, and refuse a file that does not fit.
 
-    At least 90% of the module's tensors must match by name and shape. If the module has a
-    ``backbone``, at least 90% of the backbone's tensors and half of all tensors must match, because
-    heads may be new or have another number of classes. A file of a deeper network is refused, too.
-    The log tells how many tensors keep their initial values.
+    At least 90% of the module's tensors must match by name and shape. For a module with a
+    ``backbone``, the rule is instead: at least 90% of the backbone's tensors and half of all
+    tensors, because heads may be new or have another number of classes. A file of a deeper network
+    is refused, too. The log tells how many tensors keep their initial values.
 
     Args:
         module: the module to fill; its own hooks for loading may adapt the weights.
@@ -89,7 +89,7 @@ def load_matching(
 
     Raises:
         StageError: the file has no weights, too few weights match, too many are not in the module,
-            several sets of weights match, or a weight is not finite.
+            several models in the file match equally well, or a weight is not finite.
     """
     state = _weights(content, source)
     refuse_non_finite(state, source)
@@ -108,11 +108,14 @@ def load_matching(
         counts = f"{matching} of the model's {len(wanted)} tensors match by name and shape"
         if strangers:
             counts += f", {len(strangers)} tensors of the file are not in the model"
-        raise StageError(
-            f"{source} does not fit {what}: {counts}. "
-            f"The file has, for example, {_example(state, strangers)}; "
-            f"the model expects {_example(wanted, left)}. {_cause(state, wanted, left)}{advice}"
+        example = _example(named or state, strangers)
+        reason = (
+            f"The file has, for example, {example}; the model expects {_example(wanted, left)}. "
+            f"{_cause(state, wanted, left)}"
+            if left
+            else f"The file's model is deeper: the file also has, for example, {example}. "
         )
+        raise StageError(f"{source} does not fit {what}: {counts}. {reason}{advice}")
     if left:
         print_log(
             f"{len(left)} of {len(wanted)} tensors of {what} keep their initial values, because "
