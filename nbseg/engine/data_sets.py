@@ -7,20 +7,25 @@ from typing import Any
 
 def leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the innermost data set configs: those inside wrappers such as ``ConcatDataset``."""
-    inner = [dataset.get("dataset"), *(dataset.get("datasets") or ())]
-    if not any(inner):
+    inner = _inside(dataset)
+    if not inner:
         yield dataset
-    for wrapped in filter(None, inner):
+    for wrapped in inner:
         yield from leaves(wrapped)
 
 
 def wrappers(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the configs of wrappers such as ``ConcatDataset``, each before those inside it."""
-    inner = list(filter(None, [dataset.get("dataset"), *(dataset.get("datasets") or ())]))
+    inner = _inside(dataset)
     if inner:
         yield dataset
     for wrapped in inner:
         yield from wrappers(wrapped)
+
+
+def _inside(dataset: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the configs directly inside a wrapper; an empty list for any other data set."""
+    return list(filter(None, [dataset.get("dataset"), *(dataset.get("datasets") or ())]))
 
 
 def annotation_files(dataset: dict[str, Any]) -> list[Path]:
