@@ -232,8 +232,14 @@ def write_image(path: str | Path, pixels: npt.NDArray[Any], options: Sequence[in
 
     Raises:
         OSError: the file cannot be written.
+        ValueError: OpenCV knows no format for the suffix.
     """
-    _, encoded = cv2.imencode(Path(path).suffix, pixels, options)
+    try:
+        _, encoded = cv2.imencode(Path(path).suffix, pixels, options)
+    except cv2.error as error:
+        raise ValueError(
+            "OpenCV knows no picture format for the suffix of the file; use .jpg or .png"
+        ) from error
     Path(path).write_bytes(encoded.tobytes())
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pytest
 from official_trees import write_bdd100k, write_cityscapes, write_coco
 from tool_runs import run_tool
 
@@ -104,6 +105,17 @@ def test_a_folder_lists_its_images_alone(tmp_path, monkeypatch):
     assert (folder.parent / "inner.json").is_file()
     assert (folder.parent / "inner.samples.jpg").is_file()
     assert sorted(path.name for path in folder.iterdir()) == ["a.png", "list.json"]
+
+
+@pytest.mark.parametrize("name", ["samples.xyz", "samples"])
+def test_a_picture_of_an_unknown_format_is_refused(tmp_path, name):
+    assert _run("shapes", "--out", tmp_path, "--train", 2, "--val", 1).returncode == 0
+    annotations = tmp_path / "annotations" / "instances_val.json"
+    given = ("--images", tmp_path / "val", "--picture", tmp_path / name)
+    refused = _run("check", annotations, *given)
+    assert refused.returncode == 2
+    assert "error: OpenCV knows no picture format" in refused.stderr
+    assert "Traceback" not in refused.stderr and not (tmp_path / name).exists()
 
 
 def test_help_has_examples():
