@@ -93,7 +93,8 @@ class CityscapesInstanceMetric(BaseMetric):
             from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as protocol
         except ImportError as error:
             raise ImportError(
-                'CityscapesInstanceMetric needs cityscapesscripts: pip install "nbseg[cityscapes]"'
+                "CityscapesInstanceMetric needs cityscapesscripts: pip install "
+                "cityscapesscripts==2.3.0"
             ) from error
         if next(Path(ann_dir).glob("*/*_gtFine_instanceIds.png"), None) is None:
             raise FileNotFoundError(
