@@ -147,14 +147,17 @@ def test_schedules_follow_from_the_percent(percent):
 
 
 def test_every_row_builds_at_its_full_size():
-    init_default_scope("mmdet")
+    models = {}
     for command in COMMANDS:
         config = loaded(command.config, command.cfg_options)
         for stage in set(command.stages) - {"label"}:
-            plain_config = stage_config(config, stage, command.work_dir)
-            with torch.device("meta"):  # no weights: it is the structure that counts
-                model = MODELS.build(plain_config.model)
-            detector = model.module if stage == "predict" else model
+            model = stage_config(config, stage, command.work_dir).model
+            models[str(model)] = model
+    init_default_scope("mmdet")
+    for config in models.values():
+        with torch.device("meta"):  # no weights: it is the structure that counts
+            model = MODELS.build(config)
+            detector = getattr(model, "module", model)  # in the model of test-time augmentation
             assert detector.backbone.depth == 50
             assert detector.backbone.init_cfg.checkpoint == "torchvision://resnet50"
             assert detector.roi_head.bbox_head.num_classes == 8

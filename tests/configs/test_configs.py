@@ -39,10 +39,20 @@ def load():
     return load
 
 
-def build(plain):
-    init_default_scope("mmdet")
-    with torch.device("meta"):  # no weights: it is the structure that counts
-        return MODELS.build(plain.model)
+@pytest.fixture(scope="module")
+def build():
+    """Build each model once."""
+    built = {}
+
+    def build(plain):
+        text = str(plain.model)
+        if text not in built:
+            init_default_scope("mmdet")
+            with torch.device("meta"):  # no weights: it is the structure that counts
+                built[text] = MODELS.build(plain.model)
+        return built[text]
+
+    return build
 
 
 def mask_heads(model):
@@ -57,7 +67,7 @@ def test_there_are_configs():
 
 @pytest.mark.parametrize("stage", [*TRAINING_STAGES, "predict"])
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
-def test_every_stage_builds_its_model(load, leaf, stage):
+def test_every_stage_builds_its_model(load, build, leaf, stage):
     config = load(leaf)
     plain = stage_config(config, stage, "work_dirs/test")
     model = build(plain)
@@ -113,7 +123,7 @@ def test_command_line_options_reach_every_place(load, leaf):
 
 @pytest.mark.parametrize("head", ["{mask_head}", "{plain_mask_head}"])
 @pytest.mark.parametrize("loss", ["{mask_loss}", "{plain_mask_loss}"])
-def test_head_and_loss_switch_alone(load, head, loss):
+def test_head_and_loss_switch_alone(load, build, head, loss):
     """The four combinations of the paper's ablation, switched as on the command line."""
     config = load(Path("shapes/demo.py"))
     switches = {"mask_head": head, "mask_loss": loss}

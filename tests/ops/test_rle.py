@@ -1,12 +1,5 @@
-"""Compares paste_rle with MMDetection's paste and pycocotools' encoder, byte for byte.
+"""Compares paste_rle with MMDetection's paste and pycocotools' encoder, byte for byte."""
 
-Run as a program, this file compares 150 more cases; a test runs it with narrower CPU capabilities.
-"""
-
-import os
-import platform
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -68,6 +61,7 @@ def random_cases(seed: int, count: int) -> Iterator[tuple]:
 
 
 def check_random_cases(seed: int, count: int) -> None:
+    """Compare random cases; test_cpu_capability.py does so with narrower instruction sets."""
     for case in random_cases(seed, count):
         assert paste_rle(*case) == reference.paste_rle(*case), case
 
@@ -75,17 +69,6 @@ def check_random_cases(seed: int, count: int) -> None:
 def test_equals_mmdetection_and_pycocotools() -> None:
     assert torch_uses_fma() == (torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512"))
     check_random_cases(seed=0, count=1000)
-
-
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the capabilities of x86-64")
-@pytest.mark.parametrize("capability", ["default", "avx2"])
-def test_equals_at_each_narrower_cpu_capability(capability: str) -> None:
-    order = ["DEFAULT", "AVX2", "AVX512"]
-    present = torch.backends.cpu.get_cpu_capability()
-    if order.index(capability.upper()) >= order.index(present):
-        pytest.skip(f"this CPU has {present}, which the other tests use")
-    env = {**os.environ, "ATEN_CPU_CAPABILITY": capability}
-    subprocess.run([sys.executable, __file__, capability.upper()], env=env, check=True)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
@@ -209,9 +192,3 @@ def test_values_that_are_no_probabilities_are_refused_by_index(value: float) -> 
     probs[1, 2, 3] = value
     with pytest.raises(ValueError, match=r"probs\[1\].*sigmoid"):
         paste_rle(probs, BOXES, 9, 9)
-
-
-if __name__ == "__main__":
-    assert torch.backends.cpu.get_cpu_capability() == sys.argv[1]
-    assert torch_uses_fma() == (sys.argv[1] != "DEFAULT")
-    check_random_cases(seed=1, count=150)

@@ -19,6 +19,7 @@ from nbseg.ops import multires_mask_targets
 from nbseg.structures import CroppedMasks
 
 SIZES = (28, 14)
+SCENES = ((1024, 2048), (800, 1333))  # height and width
 INSTANCES = 30
 Targets = tuple[Tensor, ...]
 
@@ -59,7 +60,7 @@ def cases(threads: int, device: str) -> Iterator[Case]:
     name, peer = (
         ("MMDetection", by_mmdetection) if device == "cpu" else ("torchvision", by_torchvision)
     )
-    for height, width in ((1024, 2048), (800, 1333)):
+    for height, width in SCENES:
         # The paper trains with at most 128 positive RoIs per image.
         for rois in (128,) if device == "cpu" else (128, 512):
             rng = np.random.default_rng(0)
