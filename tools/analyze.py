@@ -6,11 +6,15 @@ from pathlib import Path
 
 import nbseg.built  # noqa: F401
 from nbseg.analysis.comparison import write_comparison
+from nbseg.analysis.console import (
+    print_agreement,
+    print_comparison,
+    print_curves,
+    print_summary,
+)
 from nbseg.analysis.model_noise import analyze_models
-from nbseg.analysis.noise_analysis import NoiseAnalysis
 from nbseg.analysis.noise_figures import write_figures
 from nbseg.analysis.pseudo_report import read_inputs, write_report
-from nbseg.analysis.pseudo_report.summary import PseudoLabelSummary
 
 PSEUDO_EXAMPLES = """\
 This command writes DIR/analysis.json and DIR/index.html, a single file that needs no network.
@@ -27,8 +31,9 @@ examples:
 
 NOISE_EXAMPLES = """\
 This command writes the figures fig3a, fig3b, fig6a and fig6b into DIR, each as .png and .csv. For
-raw predictions it also writes fig6c. FILE is PREFIX.segm.json of tools/test.py --out, a
-pseudo_labels.json, or a folder of raw predictions (work_dirs/NAME/pseudo_labels/predictions).
+raw predictions it also writes fig6c. FILE is the PREFIX.segm.json that tools/test.py --out PREFIX
+writes, a pseudo_labels.json, or a folder of raw predictions
+(work_dirs/NAME/pseudo_labels/predictions).
 docs/analysis.md defines the curves.
 
 examples:
@@ -42,8 +47,8 @@ examples:
 COMPARE_EXAMPLES = """\
 This command writes DIR/index.html (a single file that needs no network), DIR/comparison.csv with
 one row per image, and the pictures as JPEG. A and B are each a json of predictions,
-CONFIG:CHECKPOINT or MODEL.onnx. A prefix NAME= replaces the name A or B on the page. A result file
-of tools/test.py --out needs --truth, which defines the ids of its images and classes.
+CONFIG:CHECKPOINT or MODEL.onnx. A prefix NAME= replaces the name A or B on the page. A file
+that tools/test.py --out wrote needs --truth, which defines the ids of its images and classes.
 
 examples:
   python tools/analyze.py compare control=work_dirs/demo/control/predictions.segm.json \\
@@ -60,29 +65,23 @@ examples:
 def pseudo(args: argparse.Namespace) -> None:
     inputs = read_inputs(args.pseudo, args.images, args.labeled, args.truth)
     summary, noise = write_report(inputs, args.out, args.images_per_tab, args.seed)
-    print_headline(summary)
+    print_summary(summary)
     if noise:
         print_agreement(noise)
     print(f"\nreport: {args.out / 'index.html'}\nnumbers: {args.out / 'analysis.json'}")
 
 
 def noise(args: argparse.Namespace) -> None:
-    predictions = dict(args.predictions)
-    if len(predictions) < len(args.predictions):
-        raise ValueError("two models have one name; give different names: --predictions NAME=FILE")
-    curves = analyze_models(predictions, args.truth, args.min_score, args.common)
+    names = [name for name, _ in args.predictions]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"the name {name!r} occurs {names.count(name)} times in --predictions; give each "
+                "model a name of its own (NAME=FILE)"
+            )
+    curves = analyze_models(dict(args.predictions), args.truth, args.min_score, args.common)
     written = write_figures(curves, args.out)
-    width = max(len(name) for name in ["model", *curves])
-    titles = f"{'instances':>11}{'found':>8}{'mask IoU':>10}{'wrong at the boundary':>23}"
-    print(f"{'model':{width}}{titles}")
-    for name, model in curves.items():
-        instances = model.recall_by_iou.points()[0].instances
-        iou = sum(model.ious) / len(model.ious) if model.ious else None
-        error = model.error_by_distance.error_within(1)
-        print(
-            f"{name:{width}}{instances:>11}{len(model.ious):>8}{_percent(iou):>10}"
-            f"{_percent(error):>23}"
-        )
+    print_curves(curves)
     if not any(model.reliability for model in curves.values()):
         print("no Fig. 6c: this figure needs the soft masks of a run's raw predictions")
     print("\n" + "\n".join(str(path) for path in written))
@@ -96,62 +95,15 @@ def compare(args: argparse.Namespace) -> None:
     differences = write_comparison(
         models, args.images, args.out, args.truth, args.min_score, args.limit
     )
-    first, second = models
-    print(
-        f"{len(differences)} images; {sum(d.matched for d in differences)} objects found by both, "
-        f"{sum(d.only_a for d in differences)} only by {first}, "
-        f"{sum(d.only_b for d in differences)} only by {second}"
-    )
-    gains = [d.gain for d in differences if d.gain is not None]
-    if gains:
-        print(
-            f"{first} is better on {sum(g < 0 for g in gains)} images, {second} on "
-            f"{sum(g > 0 for g in gains)}"
-        )
+    print_comparison(differences, *models)
     print(f"\npage: {args.out / 'index.html'}\nnumbers: {args.out / 'comparison.csv'}")
 
 
-def print_headline(summary: PseudoLabelSummary) -> None:
-    line = (
-        f"{summary.pseudo_labels} pseudo-labels on {summary.images} images "
-        f"({summary.pseudo_per_image:.2f} per image"
-    )
-    if summary.labeled_per_image is not None:
-        line += f", labeled {summary.labeled_per_image:.2f}"
-    line += f"; {summary.empty_images} without)"
-    if summary.pixel_threshold is not None:
-        line += f", pixel threshold {summary.pixel_threshold:.3f}"
-    print(line)
-    for warning in summary.warnings:
-        print(f"warning: {warning}")
-
-
-def print_agreement(noise: NoiseAnalysis) -> None:
-    """Print precision, recall and F1 of each class, in percent."""
-    thresholds = list(noise.total)
-    names = list(noise.classes[thresholds[0]])
-    rows = [(name, [noise.classes[t][name] for t in thresholds]) for name in names]
-    rows.append(("all", list(noise.total.values())))
-    width = max(len(name) for name in ["class", *names])
-    print(f"\n{'':{width}}" + "".join(f"{f'mask IoU {t}':>30}" for t in thresholds))
-    print(f"{'class':{width}}" + f"{'precision':>12}{'recall':>9}{'F1':>9}" * len(thresholds))
-    for name, agreements in rows:
-        cells = "".join(
-            f"{_percent(a.precision):>12}{_percent(a.recall):>9}{_percent(a.f1):>9}"
-            for a in agreements
-        )
-        print(f"{name:{width}}{cells}")
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
 def named_path(text: str) -> tuple[str, Path]:
-    """Split NAME=FILE into name and path."""
+    """Split NAME=FILE into the name and the path; argparse reports any other text."""
     name, equals, path = text.partition("=")
     if not (name and equals and path):
-        raise argparse.ArgumentTypeError(f"wanted NAME=FILE, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected NAME=FILE, found {text!r}")
     return name, Path(path)
 
 
@@ -174,7 +126,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         epilog=PSEUDO_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("pseudo", type=Path, metavar="PSEUDO", help="COCO json with scores")
+    command.add_argument("pseudo", type=Path, metavar="PSEUDO", help="COCO json of pseudo-labels")
     command.add_argument(
         "--images",
         type=Path,
@@ -220,8 +172,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         nargs="+",
         required=True,
         metavar="NAME=FILE",
-        help="one or more curves: a name and a file of predictions; all files must cover the same "
-        "images",
+        help="one or more models to draw: a name and a file of predictions; all files must cover "
+        "the same images",
     )
     command.add_argument(
         "--truth",

@@ -3,9 +3,9 @@
 A benchmark is a module in tools/benchmarks; its function `cases(threads, device)` yields cases.
 The contenders of a case are nbseg and its peers, the code that nbseg replaces. For each case this
 program checks that all contenders return the same results, and times the contenders in turns. It
-prints the median times and how many times longer the peers take than nbseg. On a GPU it also times
-each contender that never waits for the GPU as a replayed CUDA graph, which excludes the cost of
-kernel launches.
+prints the median times and, for each peer, its time divided by nbseg's. On a GPU, if a contender
+never waits for the GPU, the program also captures it as a CUDA graph and times the graph's replay,
+which excludes the cost of kernel launches.
 
 The share of the copy bandwidth compares the bytes that a call must move with the bytes that copying
 a large tensor moves in the same time.
@@ -74,7 +74,7 @@ def peak_memory_of(benchmark: str, name: str, contender: str, threads: int) -> i
 def time_contenders(
     case: Case, args: argparse.Namespace
 ) -> tuple[dict[str, Timing], dict[str, float]]:
-    """Return the timings of all contenders, and how many times nbseg's time each peer takes."""
+    """Return the timings of all contenders, and each peer's time divided by nbseg's."""
     contenders = {"nbseg": case.nbseg, **case.peers}
     if case.rounds:
         turns = measure_in_turns(contenders, args.device, case.rounds)
@@ -115,7 +115,7 @@ def report(
     medians = {name: timing.median for name, timing in timings.items()}
     texts = [f"{medians['nbseg'] * 1e3:9.3f} ms"]
     if "nbseg (graph)" in medians:
-        texts.append(f"as a graph {medians['nbseg (graph)'] * 1e3:.3f} ms")
+        texts.append(f"as a CUDA graph {medians['nbseg (graph)'] * 1e3:.3f} ms")
     texts += [f"{p} {medians[p] * 1e3:9.3f} ms, {r:6.2f}x" for p, r in ratios.items()]
     facts = {name: fact(CaseTimes(medians, ratios)) for name, fact in case.facts.items()}
     share = None
@@ -135,7 +135,10 @@ def report(
         print(f"  {name}: {fact}", flush=True)
     for contender, timing in timings.items():
         if timing.spread > SPREAD_OF_AN_IDLE_MACHINE:
-            print(f"  warning: {contender}'s times spread by {timing.spread:.0%} of their median")
+            print(
+                f"  warning: the quartiles of {contender}'s times differ by {timing.spread:.0%} of "
+                "the median; repeat the benchmark on an idle machine"
+            )
     return {
         "benchmark": benchmark,
         "case": case.name,
@@ -216,7 +219,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args.benchmarks = args.benchmarks or known
     for name in args.benchmarks:
         if name not in known:
-            parser.error(f"no benchmark {name!r} for {args.device}; choose from {', '.join(known)}")
+            parser.error(
+                f"there is no benchmark {name!r} for {args.device}; choose from {', '.join(known)}"
+            )
     return args
 
 
@@ -226,7 +231,8 @@ def main(argv: list[str] | None = None) -> None:
     print(", ".join(f"{name} {value}" for name, value in where.items() if value is not None))
     if where["load"] > LOAD_OF_AN_IDLE_MACHINE:
         print(
-            f"warning: the machine is busy (load {where['load']:.1f}); the ratios are not reliable"
+            f"warning: the machine is busy (load {where['load']:.1f}), so the ratios are not "
+            "reliable; repeat the benchmark on an idle machine"
         )
     torch.set_num_threads(args.threads)
     bandwidth = copy_bandwidth(args.device)

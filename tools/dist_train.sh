@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# tools/dist_train.sh CONFIG GPUS [options of tools/train.py]
 set -euo pipefail
-config=$1 gpus=$2
+usage="usage: tools/dist_train.sh CONFIG GPUS [options of tools/train.py]"
+config=${1:?$usage} gpus=${2:?$usage}
 if [ "${NNODES:-1}" = 1 ]; then
   meeting=(--standalone) # uses a free port, so that several trainings can run at the same time
 else

@@ -7,8 +7,8 @@
     python tools/export_onnx.py CONFIG CHECKPOINT --out int8.onnx --int8 data/shapes/train
     python tools/export_onnx.py CONFIG CHECKPOINT --out model.onnx --compare data/shapes/val
 
-CONFIG is the plain config in the folder of CHECKPOINT's stage. For a student's CHECKPOINT, CONFIG
-can also be your own config.
+CONFIG is config.py in the folder of CHECKPOINT. For a student, it can also be the config that you
+trained with.
 The tool refuses a checkpoint of another model. nbseg.deploy.runtime.Segmenter runs MODEL.onnx
 without PyTorch.
 """
@@ -39,7 +39,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="your config, or the plain config of a stage")
+    parser.add_argument(
+        "config",
+        help="config.py in the checkpoint's folder; for a student, also the config of the training",
+    )
     parser.add_argument("checkpoint", help=".pth file of the model that the config describes")
     parser.add_argument("--out", required=True, metavar="MODEL.onnx", help="ONNX file to write")
     parser.add_argument(
@@ -154,7 +157,10 @@ def main() -> None:
         tolerance = REDUCED_PRECISION if reduced else ROUNDING
         matches = compare(plain, arguments.checkpoint, arguments.out, compared, tolerance)
         if not reduced and matches.matched < 0.99 * matches.total:
-            sys.exit(f"{Path(__file__).name}: less than 99 % of the detections match")
+            sys.exit(
+                f"{Path(__file__).name}: {matches.matched} of {matches.total} detections match, "
+                f"expected at least 99 %; do not use {arguments.out}"
+            )
 
 
 if __name__ == "__main__":

@@ -21,16 +21,16 @@ for package in torch torchvision numpy pytest; do
   "$python" -c "import $package" 2> /dev/null || missing+=("$package for $python")
 done
 if ((${#missing[@]})); then
-  printf 'gpu_check: missing: %s\n' "${missing[@]}" >&2
-  echo "gpu_check: Next: install them (nvcc and compute-sanitizer come with the CUDA toolkit)" >&2
+  printf 'gpu_check: %s is missing\n' "${missing[@]}" >&2
+  echo "gpu_check: install them (nvcc and compute-sanitizer come with the CUDA toolkit)" >&2
   exit 1
 fi
 if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-  echo "gpu_check: torch sees no GPU. Next: check nvidia-smi, and that torch is a CUDA build" >&2
+  echo "gpu_check: torch finds no GPU; check that nvidia-smi lists one and that torch is a CUDA build" >&2
   exit 1
 fi
 commit=${NBSEG_COMMIT:-$(git describe --always --dirty --abbrev=40)} || {
-  echo "gpu_check: which commit is this? Next: name it in NBSEG_COMMIT" >&2
+  echo "gpu_check: git cannot tell which commit this is; set NBSEG_COMMIT to the commit" >&2
   exit 1
 }
 

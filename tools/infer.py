@@ -3,11 +3,11 @@
     python tools/infer.py model.onnx photo.jpg folder/ 'more/*.png' clip.mp4 --out predictions/
     python tools/infer.py CONFIG CHECKPOINT folder/ --out predictions/
 
-CONFIG is the plain config in the folder of CHECKPOINT's stage. For a student's CHECKPOINT, CONFIG
-can also be your own config.
-The tool writes DIR/predictions.json, a COCO json of all images and video frames whose annotations
-have scores, and DIR/pictures/, where the detections are drawn on the images. A file that cannot be
-read is reported and skipped; the exit code is then 1.
+CONFIG is config.py in the folder of CHECKPOINT. For a student, it can also be the config that you
+trained with.
+The tool writes DIR/predictions.json, a COCO json that lists all images and video frames and has a
+score in each annotation, and DIR/pictures/, where the detections are drawn on the images. A file
+that cannot be read is reported and skipped; the exit code is then 1.
 """
 
 import argparse

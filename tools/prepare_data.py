@@ -1,19 +1,15 @@
-"""Generate the procedural set, convert downloaded sets, and check or split annotations."""
+"""Generate the shapes set, convert downloaded data sets, and check or split annotations."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.datasets.splits import write_split
-
-if TYPE_CHECKING:
-    from nbseg.datasets.converters.coco_json import Prepared
 
 SHAPES_EXAMPLES = """\
 examples:
@@ -21,8 +17,9 @@ examples:
   python tools/prepare_data.py shapes --out data/shapes-large --size 192 --train 5000 --val 500
 """
 SPLIT_EXAMPLES = """\
-This command writes NAME.SEED@PERCENT.json and NAME.SEED@PERCENT-unlabeled.json for each percent and
-seed. The unlabeled file keeps its annotations as hidden truth for analysis.
+For each percentage and seed, this command writes NAME.SEED@PERCENT.json, which lists the labeled
+images, and NAME.SEED@PERCENT-unlabeled.json; NAME.json is the given file. The unlabeled file keeps
+its annotations as hidden truth for analysis.
 
 examples:
   python tools/prepare_data.py split data/shapes/annotations/instances_train.json \\
@@ -89,31 +86,35 @@ def split(args: argparse.Namespace) -> None:
 
 def cityscapes(args: argparse.Namespace) -> None:
     from nbseg.datasets.converters.cityscapes import convert_cityscapes
+    from nbseg.datasets.converters.report import report
 
     out = _annotations(args)
-    _report(convert_cityscapes(args.dir, out, args.splits, args.workers, args.force), out)
+    report(convert_cityscapes(args.dir, out, args.splits, args.workers, args.force), out)
 
 
 def coco(args: argparse.Namespace) -> None:
     from nbseg.datasets.converters.coco2017 import convert_coco
+    from nbseg.datasets.converters.report import report
 
     out = _annotations(args)
-    _report(convert_coco(args.dir, out, args.val2014, args.workers, args.force), out)
+    report(convert_coco(args.dir, out, args.val2014, args.workers, args.force), out)
 
 
 def bdd100k(args: argparse.Namespace) -> None:
     from nbseg.datasets.converters.bdd100k import convert_bdd100k
+    from nbseg.datasets.converters.report import report
 
     out = _annotations(args)
-    _report(convert_bdd100k(args.dir, out, args.masks, args.workers, args.force), out)
+    report(convert_bdd100k(args.dir, out, args.masks, args.workers, args.force), out)
 
 
 def folder(args: argparse.Namespace) -> None:
     from nbseg.datasets.converters.folder import convert_folder
+    from nbseg.datasets.converters.report import report
 
     absolute = Path(os.path.abspath(args.dir))
     out = args.out or absolute.with_name(f"{absolute.name}.json")
-    _report([convert_folder(args.dir, out, args.classes, args.workers, args.force)], out.parent)
+    report([convert_folder(args.dir, out, args.classes, args.workers, args.force)], out.parent)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -136,20 +137,6 @@ def check(args: argparse.Namespace) -> None:
 def _annotations(args: argparse.Namespace) -> Path:
     folder: Path = args.out or args.dir
     return folder / "annotations"
-
-
-def _report(results: Sequence[Prepared], out: Path) -> None:
-    from nbseg.datasets.converters.samples import write_samples
-    from nbseg.datasets.converters.summary import describe
-
-    for prepared in results:
-        print(describe(prepared))
-        if prepared.summary and prepared.summary.samples:
-            picture = out / f"{prepared.path.stem}.samples.jpg"
-            if picture.resolve().is_relative_to(prepared.image_folder.resolve()):
-                continue  # the picture would become an image of the set
-            write_samples(prepared, picture)
-            print(f"  samples: {picture}")
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -178,9 +165,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             help="number of processes (default: the number of cores)",
         )
 
-    command = add(
-        shapes, "generate the procedural set: images and COCO annotations", SHAPES_EXAMPLES
-    )
+    command = add(shapes, "generate the shapes set: images and COCO annotations", SHAPES_EXAMPLES)
     command.add_argument(
         "--out",
         type=Path,
@@ -212,7 +197,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         nargs="+",
         required=True,
         metavar="P",
-        help="percentages of the images to label",
+        help="percentages of the images that are labeled",
     )
     command.add_argument(
         "--seed", type=int, nargs="+", required=True, metavar="S", help="seeds of the splits"
@@ -238,7 +223,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         target = (
             ("JSON", "json to write (default: DIR.json, next to DIR)")
             if run is folder
-            else ("DIR", "folder in which to write annotations/ (default: the set's folder)")
+            else ("OUT", "folder to create the folder annotations/ in (default: DIR)")
         )
         command.add_argument("--out", type=Path, metavar=target[0], help=target[1])
         command.add_argument(
@@ -269,7 +254,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         nargs="+",
         default=(),
         metavar="NAME",
-        help="names of the json's categories, with ids from 1",
+        help="names of the categories to list in the json, with the ids 1, 2, ... (default: none)",
     )
 
     command = add(check, "check a COCO json and its images", CHECK_EXAMPLES)
@@ -282,7 +267,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="folder that the file names in JSON are relative to",
     )
     command.add_argument(
-        "--picture", type=Path, metavar="JPG", help="JPEG file to draw sample images to"
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help="image file to draw samples of the annotated images to",
     )
     add_workers(command)
     return parser.parse_args(argv)

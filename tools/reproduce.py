@@ -86,7 +86,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--write-pages",
         action="store_true",
-        help="write the commands of all rows into the pages of configs/, but run nothing",
+        help="write the commands of all rows into the README files of configs/, but run nothing",
     )
     arguments = parser.parse_args(argv)
     if arguments.write_pages:
@@ -127,7 +127,10 @@ def main(argv: list[str] | None = None) -> int:
     names = [row.name for row in table.rows]
     unknown = sorted(set(arguments.rows or ()) - set(names))
     if unknown:
-        print(f"table {table.number} has no rows {unknown}; it has {', '.join(names)}")
+        print(
+            f"table {table.number} has no row named {', '.join(unknown)}; its rows are "
+            f"{', '.join(names)}"
+        )
         return 2
     rows = [row for row in table.rows if row.name in (arguments.rows or names)]
     work_dir = arguments.work_dir

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# tools/slurm_train.sh PARTITION JOB CONFIG GPUS [options of tools/train.py]
 set -euo pipefail
-partition=$1 job=$2 config=$3 gpus=$4
+usage="usage: tools/slurm_train.sh PARTITION JOB CONFIG GPUS [options of tools/train.py]"
+partition=${1:?$usage} job=${2:?$usage} config=${3:?$usage} gpus=${4:?$usage}
 read -ra more <<<"${SRUN_ARGS:-}" # options, separated by spaces
 per_node=$((gpus < ${GPUS_PER_NODE:-8} ? gpus : ${GPUS_PER_NODE:-8}))
 srun --partition="$partition" --job-name="$job" --gres="gpu:$per_node" --ntasks="$gpus" \

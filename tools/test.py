@@ -5,8 +5,8 @@
     python tools/test.py CONFIG CHECKPOINT --tta --out results/student --show-dir pictures/
     python tools/test.py CONFIG model.onnx
 
-CONFIG is the plain config in the folder of CHECKPOINT's stage. For a student's CHECKPOINT, CONFIG
-can also be your own config.
+CONFIG is config.py in the folder of CHECKPOINT. For a student, it can also be the config that you
+trained with.
 """
 
 import argparse
@@ -32,7 +32,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="your config, or the plain config of a stage")
+    parser.add_argument(
+        "config",
+        help="config.py in the checkpoint's folder; for a student, also the config of the training",
+    )
     parser.add_argument(
         "checkpoint", help=".pth or .onnx file of the model that the config describes"
     )
@@ -62,9 +65,11 @@ def run(arguments: argparse.Namespace) -> None:
         plain = student_config(config, arguments.work_dir)
         exported = Path(arguments.checkpoint).suffix == ".onnx"
         if arguments.tta and exported:
-            raise ValueError("--tta needs the checkpoint; an exported model predicts only one view")
+            raise ValueError(
+                "--tta needs a .pth checkpoint, because an exported model predicts a single view"
+            )
         if arguments.launcher != "none" and exported:
-            raise ValueError("one process tests an exported model; remove --launcher")
+            raise ValueError("only one process can test an exported model; remove --launcher")
         init_processes(arguments.launcher, plain)
         distribute(plain, arguments.launcher)
         results = arguments.out or str(Path(arguments.work_dir) / "predictions")

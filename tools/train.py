@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
             try:
                 write_pictures(pipeline.settings, pipeline.configs, pipeline.work_dir)
             except Exception as error:  # pictures must not fail a finished run
-                print(f"warning: pictures are missing: {type(error).__name__}: {error}")
+                print(f"warning: the pictures cannot be drawn: {type(error).__name__}: {error}")
             print_metrics(metrics, pipeline.work_dir)
     except (StageError, FileNotFoundError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")

@@ -1,4 +1,4 @@
-"""Makes coarse labels: polygons with few corners inside the objects, as in Cityscapes' gtCoarse."""
+"""Makes coarse labels: polygons of few corners, roughly inside the objects, as in gtCoarse."""
 
 from pathlib import Path
 
@@ -14,13 +14,17 @@ TOLERANCE = 3.0  # largest distance of a polygon from the shrunken outline, in p
 
 
 def coarse_polygon(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32] | None:
-    """Return a coarse polygon inside the largest part of a mask.
+    """Return a polygon of few corners that roughly follows the largest part of a mask.
+
+    The polygon approximates the outline after the mask has shrunk by one pixel. Where the outline
+    is concave, the polygon may cross it.
 
     Args:
         mask: shape (H, W), uint8.
 
     Returns:
-        Corners, shape (N, 2), int32, x and y in pixels, N >= 3; None if the object is too small.
+        Corners, shape (N, 2), int32, x and y in pixels, N >= 3; None if less than
+        one square pixel remains.
     """
     inside = cv2.erode(mask, np.ones((3, 3), np.uint8), iterations=MARGIN)
     outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -32,9 +36,13 @@ def coarse_polygon(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32] | None:
 
 
 def write_coarse_labels(annotations: str | Path, out: str | Path) -> None:
-    """Write a copy of a COCO json in which coarse polygons replace the run lengths.
+    """Write a copy of a COCO json in which coarse polygons replace the masks.
 
-    The copy leaves out objects that are too small for a polygon.
+    The copy leaves out objects that are too small for a polygon (:func:`coarse_polygon`).
+
+    Args:
+        annotations: COCO json whose masks are compressed RLEs.
+        out: COCO json to write.
     """
     content = read_coco(annotations)
     kept = []

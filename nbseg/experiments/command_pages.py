@@ -60,7 +60,7 @@ PAGES = {
 
 
 def write_pages(repository: Path) -> None:
-    """Write the commands into every page of ``PAGES``."""
+    """Replace the commands in every page of ``PAGES``; ``repository`` is nbseg's source folder."""
     for name, page in PAGES.items():
         text = (repository / name).read_text(encoding="utf-8")
         with replacing(repository / name) as temporary:
@@ -97,7 +97,10 @@ def _train_function(gpus: int) -> str:
 
 
 def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, str]]:
-    """Return the bash variables of a block, and the title of the row that each command trains."""
+    """Return the lines that set a block's bash variables, and row titles by training command.
+
+    The title is empty if the command only trains what a later command needs.
+    """
     shared: dict[str, str] = {}  # row titles by stages, for the shared work directory
     others: dict[str, str] = {}
     rows = [row for row in table.rows if row.percent == percent and row.recipe != "quoted"]
@@ -132,7 +135,7 @@ def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, st
 
 
 def _further_options(run: Run, setup: Setup) -> dict[str, Any]:
-    """Return the options that only some runs have."""
+    """Return the options of a run that other runs of its setup do not have."""
     return {k: v for k, v in run.options.items() if k != "seed" and setup.options.get(k) != v}
 
 

@@ -1,4 +1,4 @@
-"""Executes unfinished runs, several in parallel; a failed run does not stop the others."""
+"""Executes unfinished runs, several in parallel; a failed run stops only those that need it."""
 
 import contextlib
 import fcntl
@@ -104,7 +104,7 @@ class JobQueue:
         """Execute the unfinished runs, each after the runs that it needs.
 
         Returns:
-            For each run that failed or could not start: the reason, by the run's name.
+            The reason, by run name, of each run that failed or could not start.
 
         Raises:
             BlockingIOError: another process uses the work directory.
@@ -114,7 +114,8 @@ class JobQueue:
             waiting = [run for run in ordered if not run.finished(self.work_dir)]
             total, done = len(waiting), 0
             print(
-                f"{len(ordered)} runs, {len(ordered) - total} of them finished before", flush=True
+                f"{len(ordered)} runs, {len(ordered) - total} of which are already finished",
+                flush=True,
             )
             failed: dict[str, str] = {}
             running: dict[Run, RunningProcess] = {}

@@ -1,4 +1,4 @@
-"""Sets up the tables at the paper's scale, on data sets made by tools/prepare_data.py."""
+"""Sets up the tables at the paper's scale, on data sets that tools/prepare_data.py converts."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def paper_setup(table: Table, row: Row, data: Path, gpus: int | None) -> Setup:
             the README files use None.
 
     Raises:
-        ValueError: the GPUs cannot divide a batch evenly.
+        ValueError: a batch cannot be divided evenly among the GPUs.
     """
     config = {1: CITYSCAPES, 2: COARSE, 3: CITYSCAPES, 4: COCO, 5: BDD100K}[table.number]
     options: dict[str, Any] = {"data_root": str(data)}
@@ -52,7 +52,7 @@ def _batches(config: str, gpus: int) -> dict[str, int]:
     if teacher % gpus or student % gpus:
         raise ValueError(
             f"{config} trains on {student} images per iteration (teacher: {teacher}), which cannot "
-            f"be divided evenly among {gpus} GPUs; choose --gpus that divides both numbers"
+            f"be divided evenly among {gpus} GPUs; set --gpus to a divisor of both numbers"
         )
     options = {"batch_size": student // gpus}
     return options if teacher == student else {**options, "teacher.batch_size": teacher // gpus}

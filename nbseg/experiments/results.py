@@ -21,7 +21,7 @@ class RowResult:
         row: the row.
         metric: key of the metric in metrics.json.
         values: the metric's value in percent, by seed; empty if no run has finished.
-        iterations: the different training lengths of the finished runs, ascending.
+        iterations: the distinct training lengths of the finished runs, ascending.
     """
 
     row: Row
@@ -51,6 +51,12 @@ def collect(
     """Return a result for each row and metric, in the order of the rows.
 
     If no run of a row has finished, the row's results have no values.
+
+    Args:
+        table: the table, which names the metrics.
+        rows: rows of the table.
+        row_runs: the runs of these rows for all seeds.
+        work_dir: work directory of all runs.
     """
     results = []
     for row in rows:
@@ -65,14 +71,14 @@ def collect(
 
 
 def run_records(row_runs: Iterable[RowRun], work_dir: Path) -> list[dict[str, str]]:
-    """Return the machine, date and command of each finished run."""
+    """Return the ``command``, ``date`` and ``machine`` of each finished run."""
     finished = [row_run.run for row_run in row_runs if row_run.run.finished(work_dir)]
     paths = [work_dir / run.folder / RECORD for run in finished]
     return [json.loads(path.read_text()) for path in paths if path.exists()]
 
 
 def write_csv(results: Iterable[RowResult], seeds: Sequence[int], out: Path) -> None:
-    """Write one line per row and metric; values are in percent, and unknown values are empty."""
+    """Write a CSV with a line per row and metric; values are in percent, unknown ones are empty."""
     with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(

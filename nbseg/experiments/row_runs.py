@@ -1,8 +1,8 @@
 """Turns a row of a table into the training runs that measure the row.
 
-The switches have the same names in the configs of both scales (``configs/_base_/models/``). All
-students with the same percentage and seed share one teacher and its pseudo-labels, even across
-tables.
+The options that switch parts of the method on or off have the same names in the configs of both
+scales (``configs/_base_/models/``). All students with the same percentage and seed share one
+teacher and its pseudo-labels, even across tables.
 """
 
 from collections.abc import Mapping
@@ -59,6 +59,12 @@ class RowRun:
 
 def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
     """Return the run that measures a row; the run refers to the runs that must finish before it.
+
+    Args:
+        table: the row's table.
+        row: a row.
+        seed: seed of the split and of the training.
+        setup: the training setup of the row's table and percentage.
 
     Raises:
         ValueError: nbseg cannot train the row, because its recipe is ``quoted`` or unknown.

@@ -23,9 +23,9 @@ class Run:
         folder: the run's work directory, relative to the work directory of all runs.
         config: path of the config file.
         stages: value of ``--stages``.
-        options: values of ``--cfg-options`` by key.
-        inputs: further options by key, whose value is a file of another run. A value holds the
-            other run and the file's path in that run's folder.
+        options: values for ``--cfg-options`` by key.
+        inputs: further options whose values are files of other runs. By key, it holds the other run
+            and the file's path in that run's folder.
         needs: other runs that must finish before this one starts, besides those of ``inputs``.
     """
 
@@ -59,7 +59,13 @@ class Run:
         ]
 
     def command(self, work_dir: Path, tools: Path, gpus: int = 1) -> list[str]:
-        """Return the whole command, which starts one process per GPU."""
+        """Return the whole command, which starts one process per GPU.
+
+        Args:
+            work_dir: work directory of all runs.
+            tools: folder that contains train.py.
+            gpus: number of GPUs; 1 also means a run on the CPU.
+        """
         train = [str(tools / "train.py"), self.config]
         if gpus > 1:
             train += ["--launcher", "pytorch"]

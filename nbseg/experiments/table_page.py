@@ -19,9 +19,9 @@ MAPS: dict[str | None, str] = {
 
 
 def heading(table: Table, scale: str) -> str:
-    """Return the title of a table's section and plot; the title names the small scale."""
-    measured_on = "small scale, generated images, beside " if scale == "small" else ""
-    return f"Table {table.number}: {measured_on}{table.title}"
+    """Return the title of a table's section and plot; the title says if the scale is small."""
+    measured_on = " at small scale, on generated images" if scale == "small" else ""
+    return f"Table {table.number}{measured_on}: {table.title}"
 
 
 def markdown(
@@ -38,7 +38,7 @@ def markdown(
         title: the return value of ``heading``.
         table: the table.
         results: the return value of ``collect``.
-        description: sentences on data, machine and date.
+        description: lines on data, machine and date.
         commands: the commands that produced the measured values.
         plot: file name of the plot.
     """
@@ -70,7 +70,12 @@ def markdown(
 
 
 def describe_runs(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
-    """Return sentences on the scale, the machine and the dates of the finished runs."""
+    """Return lines on the scale, the machine and the dates of the finished runs.
+
+    Args:
+        scale: ``small`` or ``paper``.
+        records: the return value of ``run_records``.
+    """
     if scale == "small":
         lines = [
             "Small scale: generated images and a small network, trained from scratch. Where the "
@@ -115,7 +120,14 @@ def _spread(result: RowResult) -> tuple[str, str]:
 
 
 def write_plot(title: str, table: Table, results: Sequence[RowResult], out: Path) -> None:
-    """Draw one panel per metric: each row's mean, seeds, range and published value."""
+    """Plot one panel per metric: each row's mean, seeds, range and published value.
+
+    Args:
+        title: the return value of ``heading``.
+        table: the table.
+        results: the return value of ``collect``.
+        out: image file to write.
+    """
     figure = Figure(figsize=(5.5 * len(table.metrics) + 2, 1.4 + 0.3 * len(results)))
     panels = figure.subplots(1, len(table.metrics), squeeze=False, sharey=True)[0]
     for panel, metric in zip(panels, table.metrics, strict=True):

@@ -94,9 +94,13 @@ def test_an_exported_model_has_its_checkpoints_metrics(mask_rcnn, config, test, 
 
 
 def test_what_an_exported_model_cannot_do_is_refused(mask_rcnn, config, test):
-    with pytest.raises(SystemExit, match=r"test\.py: --tta needs the checkpoint; an exported"):
+    with pytest.raises(
+        SystemExit, match=r"test\.py: --tta needs a .pth checkpoint, because an exported"
+    ):
         test(config, mask_rcnn.onnx, "--tta")
-    with pytest.raises(SystemExit, match=r"one process tests an exported model; remove --launcher"):
+    with pytest.raises(
+        SystemExit, match=r"only one process can test an exported model; remove --launcher"
+    ):
         test(config, mask_rcnn.onnx, "--launcher", "pytorch")
     classes = "test_dataloader.dataset.metainfo.classes=['disc','square','moon']"
     message = "has the classes disc, square, star, but the config has .*moon"

@@ -35,7 +35,7 @@ def test_pictures_that_fail_do_not_fail_the_run(train, finished, tmp_path, monke
     monkeypatch.setattr("nbseg.engine.pipeline.Pipeline.run", lambda pipeline: metrics)
     monkeypatch.setattr("nbseg.engine.run_summary.write_pictures", fail)
     printed = train(finished.config, "--work-dir", tmp_path / "run")
-    assert f"warning: pictures are missing: {type(error).__name__}: {error}\n" in printed
+    assert f"warning: the pictures cannot be drawn: {type(error).__name__}: {error}\n" in printed
     assert ["student", "50.0"] in [line.split()[:2] for line in printed.splitlines()]
 
 

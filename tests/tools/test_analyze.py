@@ -39,7 +39,10 @@ def test_a_report_and_a_table(analyze, data, tmp_path, capsys):
     assert analyze([str(a) for a in [*arguments, "--truth", data["truth"]]]) == 0
     printed = capsys.readouterr().out
     number = len(data["annotations"])
-    assert f"{number} pseudo-labels on 4 images ({number / 4:.2f} per image; 0 without)" in printed
+    assert (
+        f"{number} pseudo-labels on 4 images: {number / 4:.2f} per image, 0 images without"
+        in printed
+    )
     rows = [line.split() for line in printed.splitlines()]
     assert ["class", *("precision", "recall", "F1") * 2] in rows
     assert ["all", *["100.0"] * 6] in rows

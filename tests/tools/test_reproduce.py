@@ -146,7 +146,7 @@ def test_finished_runs_are_kept_and_the_rest_is_resumed(reproduce, work_dir, cap
 
     labels.write_text(text)
     assert reproduce(*command) == 0
-    assert "4 runs, 3 of them finished before" in capsys.readouterr().out
+    assert "4 runs, 3 of which are already finished" in capsys.readouterr().out
     assert csv_rows(work_dir, 5)[1]["mean"] != ""
     assert kept.stat().st_mtime_ns == before
 
@@ -214,7 +214,7 @@ def test_the_spread_over_seeds_and_blanks():
     blank = RowResult(Row("grabcut", "GrabCut", "quoted"), "segm_mAP", {}, ())
     table = Table(5, "BDD100K", ("segm_mAP",), (row, blank.row))
     page = markdown(heading(table, "small"), table, [result, blank], [], [], "table.png")
-    assert page.startswith("## Table 5: small scale, generated images, beside BDD100K\n")
+    assert page.startswith("## Table 5 at small scale, on generated images: BDD100K\n")
     # Deviations -3, -1, 4: their squares sum to 26, over n - 1 = 2 that is 13.
     assert "| 600 | 3 | 33.0 ± 3.6 | 30.0 to 37.0 | 29.0 |" in page
     assert "| quoted only |  |  |  |" in page

@@ -25,7 +25,7 @@ def in_pytorch(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
 
 
 def step(loss: Loss, logits: Tensor, targets: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a loss and its gradient for the logits."""
+    """Return a loss and its gradient with respect to the logits."""
     value = loss(logits, targets, labels)
     (grad,) = torch.autograd.grad(value, logits)
     return value.detach(), grad

@@ -25,8 +25,8 @@ class Case:
 
     Attributes:
         name: name of the input, unique in its benchmark.
-        nbseg: nbseg's call; returns its result.
-        peers: the calls that nbseg is compared with, on the same input, by name.
+        nbseg: calls nbseg on the input, and returns the result.
+        peers: by name, the functions that call the peers on the same input.
         agree: returns whether the results of nbseg and of a peer are the same.
         bytes_moved: smallest number of bytes that a call must read and write; 0 if this number says
             nothing about the call.

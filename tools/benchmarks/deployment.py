@@ -118,7 +118,7 @@ def agree(ours: Detections, theirs: Detections) -> bool:
 
 
 def close(ours: list[npt.NDArray[Any]], theirs: list[npt.NDArray[Any]]) -> bool:
-    """Return whether features correlate to 0.8, so that they differ by rounding alone.
+    """Return whether the features' correlation exceeds 0.8, so that only rounding can differ.
 
     Features of trained networks differ by 4-12% of their norm, a correlation of 0.99. Random
     weights amplify the rounding, most of all in MobileNetV2 (47%, 0.88).

@@ -50,16 +50,16 @@ def seconds_of(function: Callable[[], Any], device: str) -> float:
 
 
 def measure(function: Callable[[], Any], device: str, seconds: float) -> Timing:
-    """Time repeated calls for this many seconds, at least five calls."""
+    """Time a function repeatedly for this many seconds, at least five times."""
     return measure_in_slices({"": function}, device, seconds)[""]
 
 
 def measure_in_slices(
     functions: dict[str, Callable[[], Any]], device: str, seconds: float
 ) -> dict[str, Timing]:
-    """Time each call repeatedly for this many seconds, at least five times.
+    """Time each function repeatedly for this many seconds, at least five times.
 
-    The calls take turns in slices of the seconds, so that a temporary slowdown of the machine
+    The functions take turns in slices of the seconds, so that a temporary slowdown of the machine
     affects all of them.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
@@ -76,7 +76,7 @@ def measure_in_slices(
 def measure_in_turns(
     functions: dict[str, Callable[[], Any]], device: str, rounds: int
 ) -> dict[str, list[float]]:
-    """Return the seconds of each call in each round; an additional first round warms up."""
+    """Return the seconds of each function in each round; an additional first round warms up."""
     for function in functions.values():
         function()
     turns = [

@@ -1,8 +1,8 @@
 """Benchmark a student's training iteration against that of MMDetection's plain Mask R-CNN.
 
-The two do not compute the same, because the student has the additional convolutions of the
-noise-tolerant mask head. So the ratio of floating-point operations is reported, too, and the share
-of the iteration that the mask targets and the boundary-preserving loss take.
+The student computes more, because the noise-tolerant mask head has additional convolutions.
+Therefore the ratio of the floating-point operations is reported, too, and the share of the
+iteration that the mask targets and the boundary-preserving loss take.
 """
 
 from collections.abc import Iterator

@@ -1,0 +1,79 @@
+"""Print the results of an analysis as short tables."""
+
+from collections.abc import Mapping, Sequence
+
+from nbseg.analysis.comparison.differences import ImageDifference
+from nbseg.analysis.model_noise import ModelCurves
+from nbseg.analysis.noise_analysis import NoiseAnalysis
+from nbseg.analysis.pseudo_report.summary import PseudoLabelSummary
+
+
+def print_summary(summary: PseudoLabelSummary) -> None:
+    """Print the number of pseudo-labels, the pixel threshold and the warnings."""
+    line = (
+        f"{summary.pseudo_labels} pseudo-labels on {summary.images} images: "
+        f"{summary.pseudo_per_image:.2f} per image"
+    )
+    if summary.labeled_per_image is not None:
+        line += f" (labeled images: {summary.labeled_per_image:.2f})"
+    line += f", {summary.empty_images} images without"
+    if summary.pixel_threshold is not None:
+        line += f", pixel threshold {summary.pixel_threshold:.3f}"
+    print(line)
+    for warning in summary.warnings:
+        print(f"warning: {warning}")
+
+
+def print_agreement(noise: NoiseAnalysis) -> None:
+    """Print precision, recall and F1 of each class at each IoU threshold, in percent."""
+    thresholds = list(noise.total)
+    names = list(noise.classes[thresholds[0]])
+    rows = [(name, [noise.classes[t][name] for t in thresholds]) for name in names]
+    rows.append(("all", list(noise.total.values())))
+    width = max(len(name) for name in ["class", *names])
+    print(f"\n{'':{width}}" + "".join(f"{f'mask IoU {t}':>30}" for t in thresholds))
+    print(f"{'class':{width}}" + f"{'precision':>12}{'recall':>9}{'F1':>9}" * len(thresholds))
+    for name, agreements in rows:
+        cells = "".join(
+            f"{_percent(a.precision):>12}{_percent(a.recall):>9}{_percent(a.f1):>9}"
+            for a in agreements
+        )
+        print(f"{name:{width}}{cells}")
+
+
+def print_curves(curves: Mapping[str, ModelCurves]) -> None:
+    """Print, for each model, the true instances, how many were found, and how good the masks are.
+
+    ``mask IoU`` is the mean over the found instances. ``wrong at the boundary`` is the share of
+    wrong pixels within one pixel of the true contour. Both are in percent.
+    """
+    width = max(len(name) for name in ["model", *curves])
+    titles = f"{'instances':>11}{'found':>8}{'mask IoU':>10}{'wrong at the boundary':>23}"
+    print(f"{'model':{width}}{titles}")
+    for name, model in curves.items():
+        instances = model.recall_by_iou.points()[0].instances
+        iou = sum(model.ious) / len(model.ious) if model.ious else None
+        error = model.error_by_distance.error_within(1)
+        print(
+            f"{name:{width}}{instances:>11}{len(model.ious):>8}{_percent(iou):>10}"
+            f"{_percent(error):>23}"
+        )
+
+
+def print_comparison(differences: Sequence[ImageDifference], first: str, second: str) -> None:
+    """Print how many objects two models found, and on how many images each model is better."""
+    print(
+        f"{len(differences)} images; {sum(d.matched for d in differences)} objects found by both, "
+        f"{sum(d.only_a for d in differences)} only by {first}, "
+        f"{sum(d.only_b for d in differences)} only by {second}"
+    )
+    gains = [d.gain for d in differences if d.gain is not None]
+    if gains:
+        print(
+            f"{first} is better on {sum(g < 0 for g in gains)} images, {second} on "
+            f"{sum(g > 0 for g in gains)}"
+        )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
