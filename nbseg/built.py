@@ -9,6 +9,6 @@ try:
     import nbseg._native  # noqa: F401
 except ImportError as error:
     sys.exit(
-        f"{Path(sys.argv[0]).name}: nbseg is not built ({error}). In nbseg's source folder, with "
-        f"this Python's pip (torch must be installed): {BUILD}"
+        f"{Path(sys.argv[0]).name}: nbseg is not built ({error}). In nbseg's source folder, run "
+        f"this command with this Python's pip (torch must be installed): {BUILD}"
     )

@@ -48,7 +48,7 @@ FORMATS = {
 def _history_method(owner: type, name: str) -> Any:
     """Replace ``getattr``, which pickles of MMEngine's histories call for public methods."""
     if owner is not HistoryBuffer or name.startswith("_"):
-        raise UnpicklingError(f"getattr({owner}, {name!r})")
+        raise UnpicklingError(f"it calls getattr({owner}, {name!r}), which is not allowed")
     return getattr(owner, name)
 
 
@@ -178,7 +178,7 @@ def refuse_non_finite(state: dict[str, Any], source: str | Path) -> None:
 
     Args:
         state: tensors by name.
-        source: where the weights come from, for the message.
+        source: file of the weights, for the message.
 
     Raises:
         StageError: some weights are not finite.
@@ -198,8 +198,8 @@ def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:
 
     Raises:
         FileNotFoundError: the checkpoint does not exist.
-        StageError: the checkpoint is damaged, not finite or of another model. MMEngine's loading
-            would only warn and leave some parameters untrained.
+        StageError: the checkpoint is damaged, belongs to another model, or has weights that are
+            not finite. MMEngine would only warn and leave some parameters untrained.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = getattr(model, "module")  # noqa: B009  a submodule, which mypy takes for a Tensor
@@ -214,7 +214,7 @@ def refuse_other_model(model: nn.Module, state: dict[str, Any], source: str | Pa
     """Refuse weights whose names or shapes differ from the model's.
 
     Raises:
-        StageError: names or shapes differ; the message has the first ones.
+        StageError: names or shapes differ; the message lists the first ones.
     """
     expected = model.state_dict()
     wrong = [k for k in expected if k not in state or state[k].shape != expected[k].shape]

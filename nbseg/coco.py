@@ -29,18 +29,19 @@ def read_coco(
 
     Args:
         path: the json.
-        tables: the tables that the json must have; a list of images alone has ``("images",)``.
-        consistent: refuse ids that occur twice and annotations of unknown images or categories.
+        tables: the tables that the json must have, for example ``("images",)`` for a json that only
+            lists images.
+        consistent: whether to refuse repeated ids and annotations of unknown images or categories.
         normalized: whether to convert values by ``nbseg.coco_values.normalize``. Otherwise, the
             values are those of the file, as other readers see them.
 
     Returns:
-        The whole content, keys beside ``tables`` included.
+        The whole content, including the keys that are not in ``tables``.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not json, a table or a key of an entry is missing, or the content is
-            not ``consistent``.
+        ValueError: the file is not json, a table or a key of an entry is missing, the content is
+            not ``consistent``, or a height or width is not a whole number of pixels.
     """
     content = _parse(path)
     check_tables(content, path, tables, consistent)
@@ -71,7 +72,7 @@ def read_results(path: str | Path) -> dict[str, Any] | list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is neither a list nor a COCO json.
+        ValueError: the file is neither a list nor a valid COCO json.
     """
     content = _parse(path)
     if isinstance(content, list):
@@ -134,8 +135,8 @@ def _check_masks(coco: COCO, path: str | Path) -> None:
         box = annotation["bbox"]
         if not is_box(box):
             raise ValueError(
-                f"{path}: annotation {annotation['id']} has the bbox {box}; wanted four finite "
-                "numbers"
+                f"{path}: annotation {annotation['id']} has the bbox {box}; expected four "
+                "finite numbers"
             )
         image = coco.imgs[annotation["image_id"]]
         try:
@@ -143,7 +144,7 @@ def _check_masks(coco: COCO, path: str | Path) -> None:
         except ValueError as error:
             raise ValueError(
                 f"{path}: annotation {annotation['id']} has a segmentation that is neither "
-                f"polygons of three or more points nor run lengths ({error}); correct or drop it"
+                f"polygons nor a valid RLE ({error}); correct it or drop the annotation"
             ) from error
 
 
@@ -212,8 +213,8 @@ def labels_by_name(
     for label, count in Counter(found.values()).items():
         if count > 1:
             raise ValueError(
-                f"{path} has {count} categories with the name {classes[label]!r}; give each "
-                "category another name"
+                f"{path} has {count} categories with the name {classes[label]!r}; category "
+                "names must be unique"
             )
     return found
 
@@ -228,8 +229,9 @@ def check_categories(pseudo: COCO, pseudo_path: Path, other: COCO, path: Path) -
         found = other.cats.get(category, {}).get("name")
         if found != entry["name"]:
             raise ValueError(
-                f"category {category} is {entry['name']!r} in {pseudo_path} but {found!r} in "
-                f"{path}; both must come from the same categories"
+                f"category {category} is {entry['name']!r} in {pseudo_path} but "
+                f"{'missing' if found is None else repr(found)} in {path}; both files must have "
+                "the same categories"
             )
 
 
@@ -242,7 +244,8 @@ def check_same_images(pseudo: COCO, pseudo_path: Path, truth: COCO, path: Path) 
     known = [image for image in pseudo.imgs if image in truth.imgs]
     if not known:
         raise ValueError(
-            f"no image id of {pseudo_path} is in {path}; the truth must be of the same images"
+            f"no image id of {pseudo_path} is in {path}; give a file with the true annotations of "
+            "the same images"
         )
     for image in known:
         for key in ("file_name", "height", "width"):
@@ -250,7 +253,7 @@ def check_same_images(pseudo: COCO, pseudo_path: Path, truth: COCO, path: Path) 
             if found != wanted:
                 raise ValueError(
                     f"image {image} has the {key} {wanted!r} in {pseudo_path} but {found!r} in "
-                    f"{path}; the truth must be of the same images"
+                    f"{path}; give a file with the true annotations of the same images"
                 )
 
 

@@ -11,7 +11,7 @@ FARTHEST = 2**20
 
 
 def is_polygon(polygon: Any) -> bool:
-    """Tell whether a value is a list of at least three points, as :func:`is_list_of_pairs`."""
+    """Tell whether a value is a flat list of three or more points (:func:`is_list_of_pairs`)."""
     return is_list_of_pairs(polygon) and len(polygon) >= 6
 
 
@@ -30,15 +30,16 @@ def is_list_of_pairs(polygon: Any) -> bool:
 def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     """Return the compressed RLE of an annotation's segmentation, polygons or RLE of any kind.
 
-    Polygons of less than three points are left out; without any other polygon, the mask is empty.
-    An RLE keeps the size that it states.
+    Polygons of fewer than three points are left out; if no polygon remains, the mask is empty. An
+    RLE keeps the size that it states.
 
     Args:
-        segmentation: the value of a json, which may be anything; None is an empty mask.
+        segmentation: ``segmentation`` of an annotation, any value of a json; None is an empty mask.
         height, width: size of the image in pixels.
 
     Raises:
-        ValueError: the segmentation is neither a list of polygons nor an RLE.
+        ValueError: the segmentation is neither a list of polygons nor a valid RLE. The message is a
+            phrase for the caller's message, such as "found 'x'".
     """
     from pycocotools import mask as coco_mask
 
@@ -66,9 +67,11 @@ def _compressed(rle: dict[str, Any]) -> dict[str, Any]:
             return rle
         runs = list(map(index, counts))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"found run lengths with the size {repr(rle.get('size'))[:40]}") from error
+        raise ValueError(
+            f"found an invalid RLE of the size {repr(rle.get('size'))[:40]}"
+        ) from error
     if min(runs, default=0) < 0 or sum(runs) != height * width:
-        raise ValueError(f"found run lengths of {sum(runs)} pixels and the size {rle['size']}")
+        raise ValueError(f"found an RLE of {sum(runs)} pixels and the size {rle['size']}")
     from pycocotools import mask as coco_mask
 
     encoded = {"size": [height, width], "counts": runs}

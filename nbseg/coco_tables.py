@@ -23,10 +23,10 @@ def check_tables(content: Any, path: object, tables: Iterable[str], consistent: 
         content: what the file contains.
         path: path of the json, for messages.
         tables: the tables that the json must have.
-        consistent: refuse ids that occur twice and annotations of unknown images or categories.
+        consistent: whether to refuse repeated ids and annotations of unknown images or categories.
 
     Raises:
-        ValueError: the content is no COCO json, or not ``consistent``.
+        ValueError: the content is not that of a COCO json, or not ``consistent``.
     """
     tables = tuple(tables)
     for table, keys in KEYS.items():
@@ -66,8 +66,10 @@ def _check_references(content: Any, path: object, tables: tuple[str, ...]) -> No
     for table in tables:
         counts = Counter(canonical_id(row["id"]) for row in content[table])
         if len(counts) != len(content[table]):
-            ((twice, _),) = counts.most_common(1)
-            raise ValueError(f"{path}: the id {twice} occurs twice in {table}; ids must be unique")
+            ((repeated, times),) = counts.most_common(1)
+            raise ValueError(
+                f"{path}: the id {repeated!r} occurs {times} times in {table}; ids must be unique"
+            )
     if "annotations" not in tables:
         return
     for key, table in (("image_id", "images"), ("category_id", "categories")):

@@ -30,7 +30,7 @@ def normalize(content: dict[str, Any], path: object) -> None:
         path: path of the json, for messages.
 
     Raises:
-        ValueError: the height or width of an image is not a whole number of pixels.
+        ValueError: the height or width of an image is not a whole number of pixels from 1 to 2**20.
     """
     images, categories = content.get("images") or [], content.get("categories") or []
     annotations = content.get("annotations") or []
@@ -164,8 +164,8 @@ def _size(image: Entry, key: str, path: object) -> int:
     value = as_number(image[key])
     if type(value) is not int or not 1 <= value <= LONGEST_SIDE:
         raise ValueError(
-            f"{path}: image {image.get('id')} has the {key} {image[key]!r}; wanted a whole number "
-            "of pixels"
+            f"{path}: image {image.get('id')} has the {key} {image[key]!r}; expected a whole "
+            f"number of pixels from 1 to {LONGEST_SIDE}"
         )
     return value
 

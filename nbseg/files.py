@@ -87,7 +87,7 @@ def write_json(path: str | Path, content: Any, indent: int | None = None) -> Non
 
 
 def file_hash(path: str | Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal; unchanged files are read only once."""
+    """Return the SHA-256 of a file in hexadecimal; a process reads an unchanged file only once."""
     status = os.stat(path)
     return _file_hash(os.path.realpath(path), status.st_size, status.st_mtime_ns)
 

@@ -1,4 +1,7 @@
-"""Find and decode image files, with NumPy and OpenCV alone; no other module decodes pictures."""
+"""Find and decode image files; no other module decodes pictures.
+
+Decoding needs only NumPy and OpenCV. Reading headers alone also needs Pillow.
+"""
 
 import os
 import re
@@ -58,11 +61,10 @@ def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
 
     Args:
         folder: the folder.
-        suffixes: suffixes to choose, in lower case; any suffix if there is none.
+        suffixes: suffixes of the wanted files, in lower case; if empty, all files are wanted.
 
     Raises:
-        FileNotFoundError: none of the files has one of the suffixes; the message counts the files
-            that are there.
+        FileNotFoundError: there is no wanted file; the message counts the other files by suffix.
         OSError: the folder or one of its sub-folders cannot be listed.
     """
     names = sorted(Path(path).relative_to(folder).as_posix() for path in _walk(folder))
@@ -70,9 +72,10 @@ def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
     if not chosen:
         counts = Counter(Path(name).suffix.lower() or "without a suffix" for name in names)
         others = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+        expected = f"files ending in {', '.join(suffixes)}" if suffixes else "files"
         raise FileNotFoundError(
-            f"there is no image in {folder}: wanted files ending in {', '.join(suffixes)}; found "
-            f"{others or 'no file'}. Convert the files, or name another folder"
+            f"there is no image in {folder}: expected {expected}; found {others or 'no file'}. "
+            "Convert the files, or name another folder"
         )
     return chosen
 
@@ -86,7 +89,7 @@ def image_names(folder: Path) -> list[str]:
     names = files_below(folder, IMAGE_SUFFIXES)
     if others := other_encodings(names):
         raise ValueError(
-            f"{folder} has {len(others)} names that are not UTF-8, the first: {others[0]!a}; "
+            f"{folder} has {len(others)} file names that are not UTF-8, the first: {others[0]!a}; "
             "rename the files (convmv -f LATIN1 -t UTF-8 shows new names)"
         )
     return names
@@ -223,7 +226,7 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
 def write_image(path: str | Path, pixels: npt.NDArray[Any], options: Sequence[int] = ()) -> None:
     """Write a picture, (H, W) or (H, W, 3) uint8 BGR, in the format of the path's suffix.
 
-    OpenCV 4.12 itself crashes if a path is not UTF-8, as in archives from old systems.
+    Unlike ``cv2.imwrite`` of OpenCV 4.12, the function does not crash if the path is not UTF-8.
 
     Args:
         path: file to write.
@@ -238,16 +241,16 @@ def write_image(path: str | Path, pixels: npt.NDArray[Any], options: Sequence[in
         _, encoded = cv2.imencode(Path(path).suffix, pixels, options)
     except cv2.error as error:
         raise ValueError(
-            "OpenCV knows no picture format for the suffix of the file; use .jpg or .png"
+            f"OpenCV knows no picture format for the suffix {Path(path).suffix!r}; use .jpg or .png"
         ) from error
     Path(path).write_bytes(encoded.tobytes())
 
 
 def opencv_path(path: Path) -> str:
-    """Return a path as a string for OpenCV's videos.
+    """Return a path as a string that OpenCV's video functions accept.
 
     Raises:
-        ValueError: the path is not UTF-8, on which OpenCV 4.12 crashes.
+        ValueError: the path is not UTF-8; OpenCV 4.12 would crash.
     """
     if other_encodings([str(path)]):
         raise ValueError(f"the path {str(path)!a} is not UTF-8; rename the file or the folder")
@@ -265,7 +268,7 @@ def _refuse_netpbm(path: str | Path, start: bytes) -> None:
 
 
 def read_label_image(path: str | Path) -> npt.NDArray[Any]:
-    """Read an image whose pixels are ids, every bit as stored: (H, W), or (H, W, C) as BGR(A).
+    """Read an image whose pixels are ids, as they are stored: (H, W), or (H, W, C) as BGR(A).
 
     Raises:
         FileNotFoundError: there is no such file.

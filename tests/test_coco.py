@@ -78,7 +78,7 @@ def test_values_of_other_types_are_named(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": [IMAGE, IMAGE]}, "a.json: the id 1 occurs twice in images"),
+        ({"images": [IMAGE, IMAGE]}, "a.json: the id 1 occurs 2 times in images"),
         ({"annotations": [{**ANNOTATION, "image_id": 3}]}, "annotation 4 has the image_id 3,"),
         ({"annotations": [{**ANNOTATION, "category_id": 3}]}, "annotation 4 has the category_id 3"),
     ],

@@ -117,9 +117,9 @@ Returns:
 Raises:
     TypeError: probs or boxes have another dtype.
     ValueError: probs or boxes have another shape, height or width is negative, the image has
-        2**32 pixels or more, threshold is NaN, num_threads is negative, a box is inverted or
-        contains NaN, or a probability is outside [0, 1] by more than 0.001. (A box inverted by
-        a pixel or two is pasted as in MMDetection.)
+        2**32 pixels or more, threshold is NaN, num_threads is negative, a box contains NaN or is
+        inverted by more than a pixel or two (a box inverted by less is pasted as in
+        MMDetection), or a probability is outside [0, 1] by more than 0.001.
 )";
 
 }  // namespace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "../mask_targets.h"
@@ -32,7 +33,9 @@ struct MaskTargetsArguments {
     params.width = width;
     params.sizes = sizes;
     for (const int64_t size : sizes) {
-      if (size < 1) throw std::invalid_argument("sizes must be positive");
+      if (size < 1) {
+        throw std::invalid_argument("sizes must be at least 1, found " + std::to_string(size));
+      }
       const int64_t shape[] = {params.rois, size, size};
       targets.push_back(new_empty(boxes, {shape, 3}, ScalarType::Byte));
       params.targets.push_back(static_cast<uint8_t*>(targets.back().mutable_data_ptr()));

@@ -42,35 +42,33 @@ def make_pseudo_labels(
     floor: float = 0.1,
     mask_nms_iou: float | None = 0.5,
 ) -> dict[str, Any]:
-    """Turn raw predictions into pseudo-labels that are distributed like the labeled set's objects.
+    """Turn raw predictions into pseudo-labels with the statistics of the labeled set's objects.
 
     Args:
         store: raw predictions on the unlabeled images.
-        labeled_json: COCO json of the labeled images, which defines the distribution and the
+        labeled_json: COCO json of the labeled images, which defines the statistics to match and the
             categories.
         classes: class names, in the order of the labels.
-        out: COCO json to write, with RLE masks and scores; the file is renamed into place when it
-            is complete.
+        out: COCO json to write, with RLE masks and scores; the file appears when it is complete.
         box_threshold: ``"match"`` (see :func:`match_box_thresholds`), one score for all classes, or
             one score per class name.
         pixel_threshold: ``"match"`` (see :func:`match_pixel_threshold`), or the lowest probability
             of a foreground pixel.
         floor: the lowest score of a pseudo-label if ``box_threshold`` is ``"match"``; otherwise
             without effect.
-        mask_nms_iou: if masks overlap by at least this IoU, whatever their classes, only the
-            prediction with the highest score may become a pseudo-label (:func:`mask_nms`). None
-            keeps all.
+        mask_nms_iou: if masks of any classes overlap by at least this IoU, only the prediction with
+            the highest score can become a pseudo-label (:func:`mask_nms`). None turns this off.
 
     Returns:
-        The ``info`` of the json: thresholds, targets, counts and their source data. The source data
-        are ``foreground_at_threshold`` by pixel threshold v / 255, and for each class a
-        ``score_histogram`` of the candidates in 100 bins from 0 to 1. A class's ``box_threshold``
-        is None if its target number of pseudo-labels is 0. ``labeled_foreground_fraction`` is None
-        if ``pixel_threshold`` is a number. ``left_out`` names the unlabeled images that could not
-        be read.
+        The ``info`` of the json: thresholds, targets, counts and the data that the thresholds were
+        chosen from. These data are ``foreground_at_threshold`` by pixel threshold v / 255, and for
+        each class a ``score_histogram`` of the candidates in 100 bins from 0 to 1. A class's
+        ``box_threshold`` is None if its target number of pseudo-labels is 0.
+        ``labeled_foreground_fraction`` is None if ``pixel_threshold`` is a number. ``left_out``
+        names the unlabeled images that could not be read.
 
     Annotations are written one by one. Memory holds the scores of all predictions, but the masks of
-    only one part of the store.
+    only ``PredictionStore.PARTS_IN_MEMORY`` parts of the store.
 
     Raises:
         ValueError: no pseudo-label remains, ``box_threshold`` is invalid, there is no labeled box

@@ -20,8 +20,8 @@ def mask_nms(image: ImagePredictions, iou_threshold: float) -> npt.NDArray[Any]:
 
     Args:
         image: raw predictions.
-        iou_threshold: of two masks with this IoU or more, at most one is kept. For the IoU, a mask
-            consists of the pixels with a probability of 0.5 or more.
+        iou_threshold: of two masks with this IoU or more, at most one is kept. The IoU is that of
+            the pixels with a probability of 0.5 or more.
 
     Returns:
         bool, shape (N,): True for a prediction whose IoU with every kept prediction of a higher

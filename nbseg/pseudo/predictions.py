@@ -37,7 +37,7 @@ INDEX = "images.json"
 
 
 class ImagePredictions(NamedTuple):
-    """Holds the raw predictions of one image, with the store's shapes and units."""
+    """Holds the raw predictions of one image, with the shapes and units of a part (see above)."""
 
     image_id: int
     file_name: str
@@ -138,7 +138,7 @@ class PredictionStore:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise FileNotFoundError(
-                f"no prediction store at {folder}; run the predict stage first "
+                f"there is no prediction store at {folder}; run the predict stage first "
                 "(tools/train.py CONFIG --stages predict)"
             )
 
@@ -184,6 +184,11 @@ class PredictionStore:
         return len(self.file_names())
 
     def __iter__(self) -> Iterator[ImagePredictions]:
+        """Yield the images by ascending id.
+
+        Raises:
+            ValueError: the parts lack an image that ``images.json`` lists.
+        """
         places: dict[str, tuple[Path, int]] = {}
         for path in self._parts():
             with np.load(path) as part:
@@ -193,8 +198,8 @@ class PredictionStore:
         lost = [name for name in images.values() if name not in places]
         if lost:
             raise ValueError(
-                f"{self.folder} has no predictions of {len(lost)} images that its {INDEX} lists, "
-                f"for example {lost[0]}; predict again (--redo predict)"
+                f"{self.folder} has no predictions for {len(lost)} of the images that its "
+                f"{INDEX} lists, for example {lost[0]}; predict again (--redo predict)"
             )
         read = lru_cache(self.PARTS_IN_MEMORY)(_read_part)
         for image_id in sorted(images):

@@ -131,13 +131,20 @@ def select_predictions(
     thresholds: npt.NDArray[np.float64],
     activity: str,
 ) -> Iterator[ImagePredictions]:
-    """Read the store again, and yield each image with only the predictions that are selected."""
+    """Yield each image of the store with only the predictions that become pseudo-labels.
+
+    Args:
+        store: the store that the candidates were found in.
+        candidates: candidates of all images, in the order of the store.
+        thresholds: score threshold of each class, shape (C,).
+        activity: text of the progress bar.
+    """
     for image, found in zip(with_progress(store, activity), candidates, strict=True):
         yield image.select(found.above(thresholds))
 
 
 def total_foreground(images: Iterable[ImagePredictions]) -> npt.NDArray[np.float64]:
-    """Return :func:`foreground_at_threshold` over the boxes of all images."""
+    """Return :func:`foreground_at_threshold` for the boxes of all images together."""
     histogram = np.zeros(LEVELS)
     for image in images:
         histogram += soft_mask_histogram(image.soft_masks, image.boxes)

@@ -40,7 +40,7 @@ BAD = {
         lambda f: change(f["truth"], images=[{**image(n), "id": n - 1} for n in range(2, 8)]),
         "image 1 has the file_name 'a/1.png' in .*pseudo.json but 'a/2.png' in .*truth.json",
     ),
-    "twice": (lambda f: change(f["truth"], images=[image(1)] * 2), "the id 1 occurs twice"),
+    "twice": (lambda f: change(f["truth"], images=[image(1)] * 2), "the id 1 occurs 2 times"),
     "strays": (lambda f: change(f["truth"], images=[image(1)]), "has the image_id 2, which the"),
     "no mask": (
         lambda f: change(f["truth"], annotations=[{"id": 1, "image_id": 1, "category_id": 9}]),

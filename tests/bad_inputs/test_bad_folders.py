@@ -251,7 +251,7 @@ def test_names_that_are_not_utf_8(root, infer, train, tool):
         tool("prepare_data", "folder", "val", "--out", "val_out.json", "--workers", 1),
     ):
         assert refusal.status in (1, 2), refusal.says
-        assert "val has 1 names that are not UTF-8, the first: '\\udcfc.png'" in refusal.says
+        assert "val has 1 file names that are not UTF-8, the first: '\\udcfc.png'" in refusal.says
 
 
 def test_a_video_whose_name_is_not_utf_8(root, infer):

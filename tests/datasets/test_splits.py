@@ -126,7 +126,7 @@ def test_wrong_files_are_named(tmp_path):
         write_split(_write(tmp_path / "list.json", [1]), 10, 0)
     twice = _coco(10)
     twice["images"][1]["id"] = twice["images"][0]["id"]
-    with pytest.raises(ValueError, match="the id 7 occurs twice in images; ids must be unique"):
+    with pytest.raises(ValueError, match="the id 7 occurs 2 times in images; ids must be unique"):
         write_split(_write(tmp_path / "twice.json", twice), 10, 0)
     stray = _coco(10)
     stray["annotations"][4]["image_id"] = 5

@@ -67,7 +67,7 @@ def test_a_sound_set_has_a_plan_and_no_warning_but_of_absent_classes(run, make_p
         ("train", lambda c: c["annotations"].clear(), "there is no object.*seed or percent"),
         ("train", lambda c: c["categories"][0].update(name="Star"), "Star.*classes"),
         ("train", _each("annotations", bbox=[1, 2, 3]), "boxes that are not four numbers"),
-        ("train", _each("images", height="tall"), "height 'tall'; wanted a whole number"),
+        ("train", _each("images", height="tall"), "height 'tall'; expected a whole number"),
         ("train", _each("images", height=65), "images whose size differs from the json"),
         ("val", _each("images", width=65), "images whose size differs from the json"),
         ("val", _each("annotations", segmentation=[]), "has no mask"),
