@@ -9,7 +9,7 @@
 #   ids 1, 2: pycocotools 1.0, faster-coco-eval 1.0
 #   ids -1, -2: pycocotools 1.0, faster-coco-eval 0.0
 # The script fails if a line changes. nbseg numbers the objects anew before it evaluates
-# (tests/evaluation/test_instance_metric.py).
+# (tests/evaluation/test_instance_metric_inputs.py).
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -39,20 +39,17 @@ from forked_runs import (
     wait_for,
     write_flat_config,
 )
-from mmengine.dist import all_reduce_dict, broadcast, get_rank
-from mmengine.hooks import Hook
 
 from nbseg.checkpoint import read_checkpoint
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.engine.work_dir import WorkDir
-from nbseg.files import read_json, write_json
-from nbseg.registry import HOOKS
+from nbseg.files import read_json
 
 CHECKS = ("labels", "curve", "killed", "torchrun", "failures")
 TINY = """
 randomness = dict(deterministic=True)
 default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=2), logger=dict(interval=1))
-custom_imports = dict(imports=['nbseg.register', 'process_runs'])
+custom_imports = dict(imports=['nbseg.register', 'process_check_hook'])
 custom_hooks = [dict(type='ProcessCheckHook')]
 env_cfg = dict(dist_cfg=dict(timeout=60))
 """
@@ -82,43 +79,6 @@ model = dict(
         rpn_proposal=dict(nms=dict(iou_threshold=1.0), min_bbox_size=-1),
         rcnn=dict(assigner=assigner, sampler=everything)))
 """
-
-
-@HOOKS.register_module(force=True)
-class ProcessCheckHook(Hook):
-    """Records the mean losses of all processes, and ends or stops one process where it is asked to.
-
-    The environment variable ``ENDED`` has a signal, a rank, a moment and a number of iterations,
-    such as ``SIGKILL 1 train 3``.
-    """
-
-    priority = "LOWEST"
-
-    def before_run(self, runner):
-        self.losses = []
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        losses = {name: value.detach().clone() for name, value in sorted(outputs.items())}
-        all_reduce_dict(losses, "mean")
-        self.losses.append({name: float(value) for name, value in losses.items()})
-        self._end("train", batch_idx + 1)
-
-    def before_val_iter(self, runner, batch_idx, data_batch=None):
-        for name, buffer in runner.model.named_buffers():
-            expected = buffer.clone()
-            broadcast(expected)
-            assert torch.equal(buffer, expected), f"{name} differs from the main process's"
-
-    def before_test_iter(self, runner, batch_idx, data_batch=None):
-        self._end(runner.cfg.experiment_name, batch_idx + 1)
-
-    def after_train(self, runner):
-        write_json(Path(runner.work_dir) / f"losses_{get_rank()}.json", self.losses)
-
-    def _end(self, moment, iterations):
-        name, *when = os.environ.get("ENDED", "none").split()
-        if when == [str(get_rank()), moment, str(iterations)]:
-            os.kill(os.getpid(), signal.Signals[name])
 
 
 def make_set(folder):
@@ -323,5 +283,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.modules["process_runs"] = sys.modules["__main__"]
     sys.exit(main())

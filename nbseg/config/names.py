@@ -36,7 +36,10 @@ def replace_names(value: Any, names: Mapping[str, Any]) -> Any:
 
 
 def _replace(value: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> Any:
-    """Replace names in ``value``, which belongs to the last of the names ``above``."""
+    """Replace the names in braces in ``value``.
+
+    ``above`` lists the names whose values contain ``value``, the outermost first.
+    """
     if isinstance(value, dict):
         return {key: _replace(entry, names, above) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

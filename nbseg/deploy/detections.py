@@ -1,4 +1,4 @@
-"""Define how the detections of one image are held, whichever model predicted them."""
+"""Define the detections of one image, in the form that all models return."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -14,7 +14,11 @@ from nbseg.registry import MODELS
 
 
 def load_detector(config: Config, checkpoint: str | Path) -> Any:
-    """Return the detector of a plain MMDetection config, in evaluation mode on the CPU.
+    """Build a detector and load its weights; return it in evaluation mode on the CPU.
+
+    Args:
+        config: plain MMDetection config.
+        checkpoint: ``.pth`` file of the config's model.
 
     Raises:
         FileNotFoundError: the checkpoint is missing.

@@ -158,8 +158,8 @@ def check_standard(model: onnx.ModelProto) -> None:
     }
     if foreign or model.functions:
         raise RuntimeError(
-            f"the exported graph contains operators that are not standard ONNX: {sorted(foreign)}, "
-            f"and {len(model.functions)} functions; this is a bug of nbseg.deploy.export"
+            f"an exported model must contain only standard ONNX operators, found {sorted(foreign)} "
+            f"and {len(model.functions)} functions; please report this bug of nbseg"
         )
 
 

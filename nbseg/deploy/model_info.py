@@ -79,6 +79,6 @@ class ModelInfo:
                 quantization=quantization and Quantization(**quantization),
             )
         except KeyError as error:
-            raise ValueError(f"the model's metadata have no entry {error}") from error
+            raise ValueError(f"the model's metadata lack the entry {error}") from error
         except (TypeError, ValueError) as error:
             raise ValueError(f"the model's metadata are malformed: {error}") from error

@@ -35,7 +35,8 @@ class Parity:
     """Counts how many detections of two models match.
 
     Attributes:
-        matched: number of detections, of both models together, that match one of the other model.
+        matched: number of detections that match a detection of the other model; the detections of
+            both models are counted.
         total: number of detections of both models together.
     """
 

@@ -195,8 +195,8 @@ class InstanceMetric(CocoMetric):
                 raise ValueError(
                     f"InstanceMetric: a predicted mask in {image['file_name']} has the size "
                     f"{tuple(size)} (height, width), but the image has {tuple(expected)} in "
-                    f"{self.ann_file}; predict masks at the original size of the image, and "
-                    "correct wrong sizes in the json"
+                    f"{self.ann_file}; predict masks at the original size of the image, or "
+                    "correct the image's size in the json"
                 )
 
     def _coco_annotations(self, prediction: dict[str, Any]) -> list[dict[str, Any]]:

@@ -123,8 +123,8 @@ class RefineMaskHead(MultiMaskHead):
     def init_weights(self) -> None:
         """Initialize every stage's logits near 0.
 
-        With ``FCNMaskHead``'s initial weights the logits would grow from stage to stage, because
-        the features do.
+        The features grow from stage to stage. With ``FCNMaskHead``'s initial weights, the logits
+        would grow with them.
         """
         super().init_weights()
         for layer in (self.conv_logits, *self.finer_logits):

@@ -1,9 +1,12 @@
 """Provide a scene with truth and predictions."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 from annotated_ellipses import CATEGORIES, HEIGHT, WIDTH, ellipse, encode, tight_box
+from coco_reference import pycocotools
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +70,9 @@ def scene():
     truth = {"images": images, "annotations": annotations, "categories": CATEGORIES}
     assert len(samples[-1]["pred_instances"]["scores"]) > 150
     return truth, samples
+
+
+@pytest.fixture(scope="module")
+def reference(scene):
+    """What pycocotools says of the scene, computed once: ``reference(kind, max_detections)``."""
+    return functools.cache(functools.partial(pycocotools, *scene))

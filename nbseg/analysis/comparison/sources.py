@@ -74,7 +74,13 @@ def open_instances(
 
 
 def coco_source(coco: COCO, annotations: Instances, image_folder: Path) -> InstanceSource:
-    """Turn annotations into a source that has the images and classes of a COCO json."""
+    """Return a source of the given annotations, with the images and classes of a COCO json.
+
+    Args:
+        coco: the json, which lists the images and classes.
+        annotations: annotations whose image and category ids are those of the json.
+        image_folder: folder that the json's file names are relative to.
+    """
     class_index = {category: i for i, category in enumerate(coco.cats)}
     names = {i: _below(image["file_name"], image_folder) for i, image in coco.imgs.items()}
     by_name: dict[str, Instances] = defaultdict(list)

@@ -103,7 +103,12 @@ def choose_tabs(
 def draw_tiles(
     inputs: ReportInputs, noise: NoiseAnalysis | None, images: tuple[int, ...]
 ) -> Iterator[Tile]:
-    """Draw images with outlines of the pseudo-labels and, if known, of the true instances.
+    """Yield pictures of images with outlines of pseudo-labels and, if known, of true instances.
+
+    Args:
+        inputs: the report's jsons and image folder.
+        noise: comparison with the truth; None if there is no truth.
+        images: ids of the images to draw.
 
     Raises:
         ValueError: an image cannot be read, or its size is not the size in the json.

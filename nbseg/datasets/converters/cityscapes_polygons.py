@@ -64,6 +64,6 @@ def _draw(content: Any) -> npt.NDArray[Any]:
             number = 1000 * number + seen[label]
             seen[label] += 1
         if len(item["polygon"]) < 2:
-            raise ValueError(f"object {position} ({label}) has fewer than two points")
+            raise ValueError(f"object {position} ({label}) has a polygon of fewer than two points")
         draw.polygon([tuple(point) for point in item["polygon"]], fill=number)
     return np.array(image)

@@ -148,7 +148,7 @@ def _labeled(content: dict[str, Any], images: list[dict[str, Any]]) -> Iterator[
 
 
 def _checked(root: Path, name: str, content: dict[str, Any]) -> Prepared:
-    """Check that the images of a downloaded json exist, and count its annotations."""
+    """Count the annotations of a downloaded json, and check that its images exist."""
     path = root / "annotations" / f"instances_{name}.json"
     require_all(root / name, [image["file_name"] for image in content["images"]], f"in {path}")
     names = {category["id"]: category["name"] for category in content["categories"]}

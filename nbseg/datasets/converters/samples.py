@@ -16,17 +16,17 @@ TILE = (480, 320)  # largest width and height of a drawn image
 
 
 def write_samples(prepared: Prepared, path: Path) -> None:
-    """Draw the samples of ``prepared.summary`` with their annotations, and write them as one JPEG.
+    """Draw the samples of ``prepared.summary`` with their annotations, in one picture.
 
     An annotation without a mask is drawn as its box.
 
     Args:
         prepared: a json with a ``summary``.
-        path: path of the JPEG.
+        path: picture to write, in the format of its suffix.
 
     Raises:
-        ValueError: an image cannot be read.
-        OSError: an image is missing, or the JPEG cannot be written.
+        ValueError: an image cannot be read, or OpenCV knows no format for the suffix.
+        OSError: an image is missing, or the picture cannot be written.
     """
     assert prepared.summary is not None
     tiles = [

@@ -67,12 +67,16 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
 def check_folder(folder: Path, what: str) -> list[str]:
     """Decode up to 200 images of a folder that has no json.
 
+    Args:
+        folder: the folder.
+        what: the set that the images belong to, for messages.
+
     Returns:
-        A line with the number of images, and a warning about broken images or an empty string.
+        Two lines: the number of images, and a warning about broken images, empty if there are none.
 
     Raises:
         FileNotFoundError: there is no image in the folder.
-        StageError: none of these images can be decoded, or a name is not UTF-8.
+        StageError: none of the images can be decoded, or a file name is not UTF-8.
     """
     try:
         names = image_names(folder)
