@@ -35,7 +35,7 @@ def add_launcher_options(parser: ArgumentParser) -> None:
         "--launcher",
         choices=["none", *LAUNCHERS],
         default="none",
-        help="launcher of distributed processes; default: none",
+        help="launcher that started the processes of a distributed run; default: none",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=SUPPRESS)
 

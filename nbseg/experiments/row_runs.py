@@ -118,7 +118,7 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
         chain = {start: (second, str(IN_RUN.checkpoint(stage)))}
         run = Run(folder, setup.config, (stage,), {**options, **setup.half}, chain)
         return RowRun(row, seed, run, stage)
-    raise ValueError(f"row {row.name}: nbseg cannot train a row with the recipe {row.recipe!r}")
+    raise ValueError(f"row {row.name}: nbseg has no recipe {row.recipe!r}; leave this row out")
 
 
 def _student_switches(row: Row) -> dict[str, str]:

@@ -43,9 +43,13 @@ class Summary:
         names: dict[int, str],
         total: int,
     ) -> None:
-        """Count one of ``total`` images and its annotations, and perhaps keep it as a sample.
+        """Count an image and its annotations; of all images, keep a few as samples.
 
-        ``names`` holds the class name of each category id.
+        Args:
+            image: the image's entry in the json.
+            annotations: annotations of the image.
+            names: class names by category id.
+            total: number of images that will be added; the samples are spread over them.
         """
         if len(self.samples) < SAMPLES and self.images * SAMPLES >= len(self.samples) * total:
             self.samples.append((image, annotations))
