@@ -45,10 +45,12 @@ FORMATS = {
 }
 
 
-def _history_method(owner: type, name: str) -> Any:
+def _history_method(owner: Any, name: str) -> Any:
     """Replace ``getattr``, which pickles of MMEngine's histories call for public methods."""
     if owner is not HistoryBuffer or name.startswith("_"):
-        raise UnpicklingError(f"it calls getattr({owner}, {name!r}), which is not allowed")
+        kind = owner if isinstance(owner, type) else type(owner)
+        # _reason finds the name after GLOBAL, as in PyTorch's own messages.
+        raise UnpicklingError(f"GLOBAL {kind.__module__}.{kind.__qualname__}.{name}")
     return getattr(owner, name)
 
 

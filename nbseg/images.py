@@ -241,7 +241,7 @@ def write_image(path: str | Path, pixels: npt.NDArray[Any], options: Sequence[in
         _, encoded = cv2.imencode(Path(path).suffix, pixels, options)
     except cv2.error as error:
         raise ValueError(
-            f"OpenCV knows no picture format for the suffix {Path(path).suffix!r}; use .jpg or .png"
+            "OpenCV knows no picture format for the suffix of the file; use .jpg or .png"
         ) from error
     Path(path).write_bytes(encoded.tobytes())
 
