@@ -1,6 +1,7 @@
 """Render self-contained HTML pages: the file contains its style, script and pictures."""
 
 import base64
+import functools
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -16,19 +17,25 @@ def render_page(package: str, **values: Any) -> str:
         package: name of the package that contains the template.
         **values: the template's variables, except ``style``, ``script`` and ``version``.
     """
-    loader = ChoiceLoader([PackageLoader(package), PackageLoader("nbseg.analysis.pseudo_report")])
-    templates = Environment(
-        loader=loader,
+    templates = _templates(package)
+    assert templates.loader is not None
+    style, script = (
+        Markup(templates.loader.get_source(templates, f"page.{kind}")[0]) for kind in ("css", "js")
+    )
+    return templates.get_template("page.html").render(
+        style=style, script=script, version=__version__, **values
+    )
+
+
+@functools.cache  # an environment compiles each of its templates once
+def _templates(package: str) -> Environment:
+    loaders = [PackageLoader(package), PackageLoader("nbseg.analysis.pseudo_report")]
+    return Environment(
+        loader=ChoiceLoader(loaders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    style, script = (
-        Markup(loader.get_source(templates, f"page.{kind}")[0]) for kind in ("css", "js")
-    )
-    return templates.get_template("page.html").render(
-        style=style, script=script, version=__version__, **values
     )
 
 
