@@ -177,8 +177,8 @@ def _unreadable(path: str | Path) -> ValueError:
 
 def _unusable_values(path: str | Path) -> ValueError:
     return ValueError(
-        f"{path} has signed, floating-point or 32-bit values, which have no common range; "
-        "convert the image to 8 bits per channel"
+        f"{path} has signed, floating-point or 32-bit values, so it is unknown which values "
+        "are black and white; convert the image to 8 bits per channel"
     )
 
 

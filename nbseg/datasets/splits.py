@@ -58,7 +58,8 @@ def write_split(
 
     Returns:
         Paths of the labeled json ``{stem}.{seed}@{percent}.json`` and of the unlabeled json
-        ``{stem}.{seed}@{percent}-unlabeled.json``; ``stem`` is the name of ``ann_file``.
+        ``{stem}.{seed}@{percent}-unlabeled.json``; ``stem`` is the file name of ``ann_file``
+        without ``.json``.
 
     Raises:
         FileNotFoundError: ``ann_file`` does not exist.

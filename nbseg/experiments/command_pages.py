@@ -97,9 +97,10 @@ def _train_function(gpus: int) -> str:
 
 
 def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, str]]:
-    """Return the lines that set a block's bash variables, and row titles by training command.
+    """Return the lines that set a block's bash variables, and a title for each training command.
 
-    The title is empty if the command only trains what a later command needs.
+    The title is that of a row of the table, or "for the row ..." if the command only trains what
+    this row's command needs.
     """
     shared: dict[str, str] = {}  # row titles by stages, for the shared work directory
     others: dict[str, str] = {}
@@ -108,11 +109,12 @@ def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, st
     for row in rows:
         of_row = run_of_row(table, row, page.seed, setup).run
         for run in in_order([of_row]):
-            title = row.title if run is of_row else ""
             if _is_shared(run, setup):
-                shared.setdefault(",".join(run.stages), title)
+                shared.setdefault(",".join(run.stages), row.title if run is of_row else "")
+            elif run is of_row:
+                others[_command(run, setup, percent)] = row.title
             else:
-                others[_command(run, setup, percent)] = title
+                others.setdefault(_command(run, setup, percent), f"for the row {row.title}")
 
     commands: dict[str, str] = {}
     stages: list[str] = []

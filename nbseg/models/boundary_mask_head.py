@@ -104,7 +104,7 @@ class BoundaryMaskHead(MultiMaskHead):
         self.loss_boundary = MODELS.build(loss_boundary or {"type": "BoundaryLoss"})
 
     def init_weights(self) -> None:
-        """Initialize the boundary predictor and its upsampling like those of the masks."""
+        """Initialize the layers that upsample and predict boundaries as those of the masks."""
         super().init_weights()
         for layer in (self.boundary_upsample, self.boundary_logits):
             kaiming_init(layer)

@@ -61,7 +61,7 @@ class DistanceToBoundaryLoss(nn.Module):
         return self.loss_weight * loss / max(logits.numel(), 1)
 
     def _weights(self, masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        """Return the weight of each pixel of the predicted masks, shape (R, S, S)."""
+        """Compute each pixel's weight in the mask loss, shape (R, S, S), from predicted masks."""
         closeness = np.exp(-(distance_to_boundary(masks) ** 2) / (2 * self.sigma**2))
         means = closeness.mean(axis=(1, 2), keepdims=True)
         # A flat map has no boundary, or sigma is so small that every weight underflows.

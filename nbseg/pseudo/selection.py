@@ -76,7 +76,7 @@ def with_progress(store: PredictionStore, activity: str) -> Iterable[ImagePredic
 def scores_and_labels(
     candidates: Sequence[Candidates],
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Return the scores and the labels of all candidates, each of shape (N,)."""
+    """Return two arrays of shape (N,): the scores and the labels of all N candidates."""
     scores = np.concatenate([np.zeros(0, np.float32), *(image.scores for image in candidates)])
     labels = np.concatenate([np.zeros(0, np.int64), *(image.labels for image in candidates)])
     return scores, labels

@@ -74,7 +74,7 @@ def test_a_data_set_of_mmdetection_that_cannot_be_compared_is_named(compare):
 
 @pytest.mark.parametrize("more", [{}, {"annotations": 3}, {"annotations": [{}], "categories": []}])
 def test_only_the_images_are_compared(compare, more):
-    with pytest.raises(StageError, match=r"1 unlabeled images are also labeled: .*a\.png\. Remove"):
+    with pytest.raises(StageError, match=r"also in the labeled set \(1\): .*a\.png\. Remove"):
         compare(json.dumps({"images": [IMAGE], **more}))
     compare(json.dumps({"images": [{**IMAGE, "file_name": "absent.png"}], **more}))
 

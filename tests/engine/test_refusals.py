@@ -34,7 +34,7 @@ def test_unlabeled_images_that_are_labeled_are_refused(finished, tmp_path, make_
         "predict.test_dataloader.dataset.ann_file": "",
     }
     message = (
-        r"1 unlabeled images are also labeled: .*a_copy.png \(same image as the labeled .*"
+        r"also in the labeled set \(1\): .*a_copy.png \(same image as the labeled .*"
         rf"{images[0]['file_name']}\)"
     )
     with pytest.raises(StageError, match=message):

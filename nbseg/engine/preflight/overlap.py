@@ -33,9 +33,9 @@ def check_overlap(teacher: Config, predict: Config) -> None:
             for twin, path in pairs[:5]
         )
         raise StageError(
-            f"{len(pairs)} unlabeled images are also labeled: {first}"
-            f"{'; ...' if len(pairs) > 5 else ''}. Remove them from the unlabeled set, or accept "
-            "them with --cfg-options allow_overlap=True"
+            f"images of the unlabeled set are also in the labeled set ({len(pairs)}): {first}"
+            f"{'; and others' if len(pairs) > 5 else ''}. Remove them from the unlabeled set, or "
+            "accept them with --cfg-options allow_overlap=True"
         )
 
 
