@@ -12,6 +12,8 @@ TORCH ?= torch==2.13.0
 WORKERS ?= -n $(shell nproc) --dist loadgroup --no-loadscope-reorder
 export NO_ALBUMENTATIONS_UPDATE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Images of containers often set this variable: every process of the tests would compile nbseg anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-fast sanitize setup lint clean
 

@@ -1,5 +1,7 @@
 """Small detectors and batches."""
 
+import copy
+import functools
 from types import SimpleNamespace
 
 import mmdet.models  # noqa: F401  registers MMDetection's detectors
@@ -37,9 +39,14 @@ model = dict(
 """
 
 
-def _detector(base: str, mask_head: dict, **parts: dict):
+@functools.cache
+def _tiny_config(base: str):
+    return Config.fromstring(TINY.replace("{base}", base), ".py").model
+
+
+def _build(base: str, mask_head: dict, **parts: dict):
     torch.manual_seed(0)
-    config = Config.fromstring(TINY.replace("{base}", base), ".py").model
+    config = copy.deepcopy(_tiny_config(base))
     roi_head = config.roi_head
     box_heads = roi_head.bbox_head
     for box_head in box_heads if isinstance(box_heads, list) else [box_heads]:
@@ -56,6 +63,19 @@ def _detector(base: str, mask_head: dict, **parts: dict):
     detector = MODELS.build(config.model)
     detector.init_weights()
     return detector
+
+
+# By the arguments of _build: its result, and the state of PyTorch's random numbers after it.
+_built: dict = {}
+
+
+def _detector(base: str, mask_head: dict, **parts: dict):
+    arguments = str((base, mask_head, parts))
+    if arguments not in _built:
+        _built[arguments] = _build(base, mask_head, **parts), torch.get_rng_state()
+    detector, state = _built[arguments]
+    torch.set_rng_state(state)
+    return copy.deepcopy(detector)
 
 
 @pytest.fixture

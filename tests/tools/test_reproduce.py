@@ -21,10 +21,11 @@ from nbseg.experiments.row_runs import run_of_row
 from nbseg.experiments.table_page import heading, markdown
 from nbseg.experiments.tables import TABLES, Row, Table
 
-# The config of the small scale, with a smaller network that predicts fewer images.
+# The config of the small scale, with smaller batches and a smaller network; few images to predict.
 CONFIG = (
     """
 _base_ = '{config}'
+batch_size = 2
 mask_head_cfg = dict(in_channels=16, conv_out_channels=8)
 predict = dict(test_dataloader=dict(dataset=dict(indices=8)))
 """
