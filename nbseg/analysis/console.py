@@ -16,7 +16,7 @@ def print_summary(summary: PseudoLabelSummary) -> None:
     )
     if summary.labeled_per_image is not None:
         line += f" (labeled images: {summary.labeled_per_image:.2f})"
-    line += f", {summary.empty_images} images without"
+    line += f", {summary.empty_images} images without pseudo-labels"
     if summary.pixel_threshold is not None:
         line += f", pixel threshold {summary.pixel_threshold:.3f}"
     print(line)
@@ -42,10 +42,10 @@ def print_agreement(noise: NoiseAnalysis) -> None:
 
 
 def print_curves(curves: Mapping[str, ModelCurves]) -> None:
-    """Print, for each model, the true instances, how many were found, and how good the masks are.
+    """Print how many true instances count, how many each model found, and how good its masks are.
 
     ``mask IoU`` is the mean over the found instances. ``wrong at the boundary`` is the share of
-    wrong pixels within one pixel of the true contour. Both are in percent.
+    wrong pixels among the pixels within one pixel of the true contour. Both are in percent.
     """
     width = max(len(name) for name in ["model", *curves])
     titles = f"{'instances':>11}{'found':>8}{'mask IoU':>10}{'wrong at the boundary':>23}"

@@ -1,4 +1,4 @@
-"""Render self-contained HTML pages: the file contains its style, script and pictures."""
+"""Render self-contained HTML pages: each page contains its style, script and pictures."""
 
 import base64
 import functools
@@ -11,7 +11,9 @@ from nbseg import __version__
 
 
 def render_page(package: str, **values: Any) -> str:
-    """Render ``templates/page.html`` of a package with the style and script of the report.
+    """Render ``templates/page.html`` of a package.
+
+    All pages have the style and the script of the pseudo-label report.
 
     Args:
         package: name of the package that contains the template.

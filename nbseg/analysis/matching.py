@@ -41,11 +41,11 @@ def match_instances(
 ) -> npt.NDArray[np.int64]:
     """Match predictions to true instances of one image and class, as COCO's evaluation does.
 
-    Predictions are matched in the order of the rows. Each prediction takes the instance with the
-    highest IoU among those that no earlier prediction took. If all these IoUs are below the
-    threshold, the prediction is matched to a crowd that reaches the threshold, if there is one. A
-    crowd may match any number of predictions. Predictions that match a crowd are neither true nor
-    false positives.
+    Predictions are matched in the order of the rows of ``ious``. Each prediction takes the instance
+    with the highest IoU among the instances that are not crowds and that no earlier prediction
+    took. If all these IoUs are below the threshold, the prediction is matched to a crowd that
+    reaches the threshold, if there is one. A crowd may match any number of predictions. Predictions
+    that match a crowd are neither true nor false positives.
 
     Args:
         ious: IoU of each prediction (sorted by descending score) with each true instance, shape

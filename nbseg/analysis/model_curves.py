@@ -53,7 +53,7 @@ class ReliabilityBin:
     """Describes the soft-mask cells with low <= probability < high; the last bin includes 1.
 
     ``probability`` is the mean probability of these cells. ``foreground`` is the share of these
-    cells that is foreground in the true masks. Both are None if ``cells`` is 0.
+    cells that are foreground in the true masks. Both are None if ``cells`` is 0.
     """
 
     low: float
@@ -65,11 +65,11 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class ForegroundAtThreshold:
-    """Holds predicted and true foreground inside the predicted boxes at a pixel threshold.
+    """Holds the share of foreground in the predicted boxes: predicted, at a threshold, and true.
 
     ``foreground`` is the share of soft-mask cells whose probability is at least ``threshold``.
-    ``true_foreground`` is the share that is foreground in the true masks; it does not depend on the
-    threshold. Both are None if there are no cells.
+    ``true_foreground`` is the share of cells that are foreground in the true masks; this share does
+    not depend on the threshold. Both are None if there are no cells.
     """
 
     threshold: float
@@ -117,7 +117,7 @@ class ErrorByDistance:
         self._wrong += np.bincount(bins[near & wrong], minlength=len(self._pixels))
 
     def error_within(self, distance: int) -> float | None:
-        """Return the share of wrong pixels within a distance of the true contour.
+        """Return the share of wrong pixels among those within a distance of the true contour.
 
         ``distance`` is a whole number of pixels, from 1 to ``farthest``. The share is None if there
         are no such pixels.
@@ -137,7 +137,7 @@ class ErrorByDistance:
 
 
 class RecallByIoU:
-    """Computes the share of true instances that are found, by the required mask IoU (Fig. 6b)."""
+    """Computes which share of the true instances is found at each required mask IoU (Fig. 6b)."""
 
     def __init__(self) -> None:
         self._instances = 0
@@ -219,7 +219,7 @@ class SoftMaskReliability:
         )
 
     def foreground(self) -> tuple[ForegroundAtThreshold, ...]:
-        """Return predicted and true foreground at the pixel thresholds 0/255 ... 255/255."""
+        """Return the predicted and true foreground at the pixel thresholds 0/255 ... 255/255."""
         total = int(self._cells.sum())
         above = np.cumsum(self._cells[::-1])[::-1]  # number of cells at each level or above
         return tuple(

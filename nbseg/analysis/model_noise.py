@@ -127,7 +127,7 @@ def _same_images(sources: dict[str, Predictions], truth_path: Path) -> list[int]
             alone = len(set(other.images) ^ set(source.images))
             raise ValueError(
                 f"{first} has predictions for {len(source.images)} images of {truth_path} and "
-                f"{name} for {len(other.images)}; {alone} of these images are in only one of the "
-                "two; compare predictions of the same images"
+                f"{name} for {len(other.images)}; {alone} images have predictions of only "
+                "one of the two; compare predictions of the same images"
             )
     return source.images

@@ -27,7 +27,7 @@ IOU_THRESHOLDS = (0.5, 0.75)
 
 @dataclass(frozen=True)
 class ImageAgreement:
-    """Holds the agreement with the truth on one image at mask IoU 0.5.
+    """Holds how well predictions agree with the truth on one image at mask IoU 0.5.
 
     ``mean_iou`` is the mean mask IoU of the matched pairs, or None if there are none. ``quality``
     is the panoptic quality (Kirillov et al., 2019), which is F1 times mean IoU. It is None if the

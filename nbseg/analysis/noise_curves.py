@@ -23,10 +23,11 @@ DISTANCE_BINS = tuple(i / 50 for i in range(26))
 
 @dataclass(frozen=True)
 class IoUAtSize:
-    """Holds the mean IoUs of the matched pairs at one mask size, or None if there are no pairs.
+    """Holds the mean IoUs of the matched pairs after their masks are resized to one size.
 
-    ``size`` is the side length of the grid in cells. ``boundary_width`` is the width of the
-    boundary for the boundary IoU, in cells. ``pairs`` is the number of pairs that count.
+    ``size`` is the side length of the resized masks in cells. ``boundary_width`` is the width of
+    the boundary for the boundary IoU, in cells. ``pairs`` is the number of pairs that count (see
+    ``IoUBySize``). Both IoUs are None if ``pairs`` is 0.
     """
 
     size: int
@@ -40,7 +41,8 @@ class IoUAtSize:
 class AccuracyAtDistance:
     """Holds the share of correct pixels at low <= relative distance < high.
 
-    The last bin includes all larger distances. ``accuracy`` is None if ``pixels`` is 0.
+    ``AccuracyByDistance`` defines the relative distance. The last bin includes all larger
+    distances. ``accuracy`` is None if ``pixels`` is 0.
     """
 
     low: float
@@ -158,7 +160,7 @@ class AccuracyByDistance:
 def inner_boundaries(masks: Tensor, width: int) -> Tensor:
     """Return the pixels of each mask that ``width`` erosions with a 3 x 3 kernel remove.
 
-    Everything outside the grid is background. This is the boundary of Cheng et al., 2021.
+    Everything outside the array is background. This is the boundary of Cheng et al., 2021.
 
     Args:
         masks: uint8 of 0 and 1, shape (R, S, S).

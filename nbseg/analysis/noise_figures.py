@@ -17,7 +17,7 @@ from nbseg.analysis.model_noise import ModelCurves
 from nbseg.files import replacing
 from nbseg.visualization.colors import PALETTE
 
-Points = Mapping[str, Sequence[Any]]  # the points of each model's curve, which are dataclasses
+Points = Mapping[str, Sequence[Any]]  # by model name: the points of a curve, as dataclasses
 
 # Light yellow is hard to read on white, so it comes last.
 COLORS = [tuple(PALETTE[i][::-1] / 255) for i in (6, 5, 2, 0, 4, 1, 3)]
@@ -134,7 +134,7 @@ def write_png(figure: Figure, path: Path) -> Path:
 
 
 def write_csv(points: Points, path: Path) -> Path:
-    """Write a CSV with one row per point and model, and return its path.
+    """Write a CSV with one line per model and point of its curve, and return the path.
 
     None becomes an empty cell.
     """

@@ -12,7 +12,7 @@ BRACES = re.compile(r"\{([^\W\d]\w*|[\w .]*[-+*/(][-+*/(), \w.]*)\}")
 
 
 def names_in(value: Any) -> set[str]:
-    """Return all identifiers in the braces of any part of a config, also ``round`` and ``max``."""
+    """Return all identifiers in braces in a part of a config, including ``round`` and ``max``."""
     braces = BRACES.findall(json.dumps(value, default=str))
     return {name for text in braces for name in re.findall(r"[^\W\d]\w*", text)}
 
@@ -68,7 +68,8 @@ def _replace(value: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> An
         part = content(braces)
         if not isinstance(part, (str, int, float)):
             raise ValueError(
-                f"in the config's string {value!r}, {braces[1]!r} is a {type(part).__name__}, but "
+                f"in the config's string {value!r}, the value of {braces[1]!r} is a "
+                f"{type(part).__name__}, but "
                 "only a string or a number can be inserted into a longer string"
             )
         return str(int(part) if isinstance(part, float) and part.is_integer() else part)

@@ -56,7 +56,7 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
 
     Raises:
         ValueError: nothing reads a key, a key lies inside a string (such as a name in braces), or
-            the options cannot be merged. The message suggests another key if there is one.
+            the options cannot be merged. The message names a key to set instead, if there is one.
     """
     content = config.to_dict()
     read = {*content, *RUNNER_KEYS, *SECTIONS, "allow_overlap", *names_in([content, dict(options)])}

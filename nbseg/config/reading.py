@@ -31,7 +31,9 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
             f"{path} cannot be read as a config ({type(error).__name__}: {reason}); correct it"
         ) from error
     if not isinstance(config.get("model"), dict):
-        raise ValueError(f"{path} is not a config of a detector: it has no dictionary 'model'")
+        raise ValueError(
+            f"{path} is not a config of a detector: it has no dictionary 'model'; name another file"
+        )
     override(config, options or {})
     for section in SECTIONS:
         if not isinstance(config.get(section) or {}, dict):

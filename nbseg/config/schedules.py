@@ -31,9 +31,10 @@ def iterations(stage: str, plain: Config) -> int:
 
 
 def stretch_schedule(plain: Config, iterations: int) -> None:
-    """Set ``max_iters`` of a plain config, in place, and stretch the learning-rate curve to it.
+    """Set ``max_iters`` of a plain config, in place, and stretch the learning-rate curve.
 
-    The curve keeps its shape, but a warm-up (``LinearLR``) keeps its length.
+    The curve keeps its shape and ends at the new ``max_iters``; a warm-up (``LinearLR``) keeps its
+    length.
     """
     length = plain.train_cfg.max_iters
     plain.train_cfg.max_iters = iterations

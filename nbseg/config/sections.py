@@ -53,7 +53,7 @@ def resolve(
 
 
 def user_file(config: Config, section: str, key: str) -> str | None:
-    """Return the path of a file that the user provides, e.g. ``teacher.checkpoint``, or None."""
+    """Return the path that the user gives in the config, e.g. ``teacher.checkpoint``, or None."""
     return (config.get(section) or {}).get(key)
 
 

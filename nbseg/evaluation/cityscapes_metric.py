@@ -39,7 +39,7 @@ class CityscapesInstanceMetric(BaseMetric):
 
     - The ground truth is the ``*_gtFine_instanceIds.png``, where a pixel belongs to at most one
       instance.
-    - Groups, void and instances of fewer than 100 pixels are ignored regions. An unmatched
+    - Groups, void areas and instances of fewer than 100 pixels are ignored regions. An unmatched
       prediction is ignored if ignored regions cover a larger fraction of its area than the IoU
       threshold.
     - All predictions of an image count, not only those with the highest scores.
@@ -64,11 +64,11 @@ class CityscapesInstanceMetric(BaseMetric):
 
     Raises:
         ImportError: ``cityscapesscripts`` is not installed.
-        FileNotFoundError: ``ann_dir`` has no such file, or (during the evaluation) an image has no
-            ground truth.
-        ValueError: the metric is unknown, the ratio is not between 0 and 1, or (during the
-            evaluation) a class is not an instance class of Cityscapes, or the size of a mask
-            differs from the size of its image.
+        FileNotFoundError: ``ann_dir`` has no ground truth, or (during the evaluation) an image has
+            no ground truth.
+        ValueError: ``metric`` is unknown, ``boundary_dilation_ratio`` is not between 0 and 1, or
+            (during the evaluation) a class is not an instance class of Cityscapes, or the size of a
+            mask differs from the size of its image.
     """
 
     default_prefix = "cityscapes"
@@ -141,7 +141,10 @@ class CityscapesInstanceMetric(BaseMetric):
             self.results.append((str(path), self._match(ids, sample["pred_instances"])))
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
-        """Return ``AP`` and ``AP_50`` of each metric; ``classwise`` adds each class's ``AP``."""
+        """Return ``AP`` and ``AP_50`` by name; names for boundaries begin with ``boundary_``.
+
+        ``classwise`` adds the AP of each class. ``results`` is what ``process`` collected.
+        """
         values: dict[str, float] = {}
         for metric in self.metrics:
             matches = {path: by_metric[metric] for path, by_metric in results}

@@ -29,7 +29,7 @@ class InstanceMetric(CocoMetric):
       this number is always 100.
     - Boundary AP is available (Cheng et al., 2021; see ``nbseg.evaluation.boundary``).
     - Categories are found by name, in any order.
-    - The truth may have ids, sizes and flags of other types, such as strings (see
+    - The truth may have ids, sizes and flags of other types than COCO's, such as strings (see
       ``nbseg.coco_values.normalize``), and the annotation id 0, which COCO's evaluation mistakes
       for "no match".
     - Predicted masks may be RLEs. They are not decoded to full-size bitmaps.
@@ -46,11 +46,12 @@ class InstanceMetric(CocoMetric):
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
-        ValueError: the metric is unknown, the ratio is not between 0 and 1, ``max_detections`` is
-            not positive, an option of ``CocoMetric`` has no effect here, or ``ann_file`` is invalid
-            or lacks masks that the metric needs. Setting ``dataset_meta`` raises the error if
-            ``ann_file`` lacks a class. The evaluation raises the error if predictions lack masks
-            that the metric needs, or if the size of a mask is not that of its image.
+        ValueError: ``metric`` is unknown, ``boundary_dilation_ratio`` is not between 0 and 1,
+            ``max_detections`` is not positive, ``kwargs`` has an option of ``CocoMetric`` that has
+            no effect here, or ``ann_file`` is invalid or lacks masks that the metric needs. Setting
+            ``dataset_meta`` raises a ValueError if ``ann_file`` lacks a class. The evaluation
+            raises a ValueError if predictions lack masks that the metric needs, or if the size of
+            a mask is not that of its image.
 
     Values are fractions in [0, 1]. A value is -1 if there is no ground truth for it.
     """
@@ -160,8 +161,8 @@ class InstanceMetric(CocoMetric):
                 needed_by = " and ".join(name for name in self.metrics if name != "bbox")
                 raise ValueError(
                     f"InstanceMetric: annotation {number} of {self.ann_file} has no mask (polygons "
-                    f"need three points), which {needed_by} AP needs; add the masks, or set "
-                    "metric='bbox'"
+                    f"need three points), but {needed_by} AP needs a mask for each annotation; add "
+                    "the masks, or set metric='bbox'"
                 )
 
     def _evaluation(

@@ -1,4 +1,4 @@
-"""Makes coarse labels: polygons of few corners, roughly inside the objects, as in gtCoarse."""
+"""Makes labels as coarse as Cityscapes' gtCoarse: polygons with few corners inside objects."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ TOLERANCE = 3.0  # largest distance of a polygon from the shrunken outline, in p
 
 
 def coarse_polygon(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32] | None:
-    """Return a polygon of few corners that roughly follows the largest part of a mask.
+    """Return a polygon with few corners that roughly follows the largest part of a mask.
 
     The polygon approximates the outline after the mask has shrunk by one pixel. Where the outline
     is concave, the polygon may cross it.

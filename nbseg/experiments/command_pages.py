@@ -1,8 +1,8 @@
-"""Writes the training commands of the paper's rows into the README files below configs/.
+"""Writes the commands that train the rows of the paper's tables into README files below configs/.
 
-Such a page has marker comments, for example ``<!-- commands: table 3, 20% -->``.
+Each of these pages has marker comments, for example ``<!-- commands: table 3, 20% -->``.
 ``tools/reproduce.py --write-pages`` replaces the text from a marker to
-``<!-- end of commands -->`` with commands made from ``nbseg.experiments.tables``.
+the next ``<!-- end of commands -->`` with commands made from ``nbseg.experiments.tables``.
 """
 
 import re
@@ -33,7 +33,7 @@ LABELS = (
 
 @dataclass(frozen=True)
 class Page:
-    """Describes a page of commands.
+    """Describes a README file with commands.
 
     Attributes:
         data: folder of the data set.

@@ -10,7 +10,7 @@ import nbseg
 
 
 def describe_machine() -> str:
-    """Return the GPUs (if there are none, the CPU cores) and the versions of torch and nbseg."""
+    """Name the GPUs, or the CPU cores if there are no GPUs, and the versions of torch and nbseg."""
     if torch.version.cuda and torch.cuda.is_available():
         device = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
     else:

@@ -39,7 +39,7 @@ class RunningProcess(NamedTuple):
     """Holds a running process, its start time and its job slot.
 
     ``alive`` is the reading end of a pipe, whose writing end the process holds until its end.
-    ``process.sentinel`` reports an end too early: when the process executes another program.
+    ``process.sentinel`` would report the end too early, when the process executes another program.
     ``log_size`` is the size of the log when the process started. It is not 0 if an earlier attempt
     wrote to the log.
     """
@@ -82,8 +82,9 @@ class JobQueue:
         tools: folder that contains train.py.
         jobs: number of parallel runs. The CPU cores are divided among them.
         gpus: number of GPUs of each run.
-        fork: whether to start runs as forks of this process. A fork starts seconds faster, because
-            torch and MMDetection are already imported, but it cannot use CUDA.
+        fork: whether to start runs as forks of this process. A fork starts seconds faster than a
+            new Python process, because torch and MMDetection are already imported, but a fork
+            cannot use CUDA.
 
     Raises:
         ValueError: the parallel runs need more GPUs than the machine has.
@@ -104,7 +105,7 @@ class JobQueue:
         """Execute the unfinished runs, each after the runs that it needs.
 
         Returns:
-            The reason, by run name, of each run that failed or could not start.
+            By run name, the reasons why runs failed or could not start; empty if all runs finished.
 
         Raises:
             BlockingIOError: another process uses the work directory.

@@ -78,7 +78,10 @@ def run_records(row_runs: Iterable[RowRun], work_dir: Path) -> list[dict[str, st
 
 
 def write_csv(results: Iterable[RowResult], seeds: Sequence[int], out: Path) -> None:
-    """Write a CSV with a line per row and metric; values are in percent, unknown ones are empty."""
+    """Write a CSV with one line for each metric of each table row.
+
+    Values are in percent; unknown values are empty.
+    """
     with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(

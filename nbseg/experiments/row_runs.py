@@ -1,8 +1,8 @@
 """Turns a row of a table into the training runs that measure the row.
 
-The options that switch parts of the method on or off have the same names in the configs of both
-scales (``configs/_base_/models/``). All students with the same percentage and seed share one
-teacher and its pseudo-labels, even across tables.
+The options that switch parts of the method on or off have the same names in the configs of the
+small scale and of the paper's scale (``configs/_base_/models/``). All students with the same
+percentage and seed share one teacher and its pseudo-labels, even across tables.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Setup:
         student: additional options of the student.
         supervised_stage: the stage that measures the supervised rows. ``control`` trains for as
             many iterations as teacher and student together; ``teacher`` is the teacher itself.
-        joint: options that make ``oracle`` train on fine and coarse labels together.
+        joint: options that make the stage ``oracle`` train on fine and coarse labels together.
         coarse: options that replace the fine labels with the coarse ones.
         whole: options for a supervised run that continues an earlier run for as many iterations as
             the student trains.

@@ -24,9 +24,9 @@ class Run:
         config: path of the config file.
         stages: value of ``--stages``.
         options: values for ``--cfg-options`` by key.
-        inputs: further options whose values are files of other runs. By key, it holds the other run
+        inputs: further options whose values are files of other runs; for each key, the other run
             and the file's path in that run's folder.
-        needs: other runs that must finish before this one starts, besides those of ``inputs``.
+        needs: other runs that must finish before this run starts, besides those of ``inputs``.
     """
 
     folder: str
@@ -42,7 +42,7 @@ class Run:
         return f"{self.folder} ({', '.join(self.stages)})"
 
     def before(self) -> list["Run"]:
-        """Return the runs that must finish before this one starts."""
+        """Return the runs that must finish before this run starts."""
         return [*self.needs, *(run for run, _ in self.inputs.values())]
 
     def all_options(self, work_dir: Path) -> dict[str, Any]:

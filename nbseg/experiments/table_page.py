@@ -120,7 +120,7 @@ def _spread(result: RowResult) -> tuple[str, str]:
 
 
 def write_plot(title: str, table: Table, results: Sequence[RowResult], out: Path) -> None:
-    """Plot one panel per metric: each row's values of all seeds, their mean and range, the paper's.
+    """Plot one panel per metric: each row's values by seed, mean and range, and the paper's value.
 
     Args:
         title: the return value of ``heading``.

@@ -22,13 +22,13 @@ class Row:
         recipe: how the row is trained: ``supervised``, ``student``, ``coarse``, ``coarse-fine``,
             ``fine-coarse-fine``, or ``quoted`` for a method that is not part of nbseg.
         percent: percentage of the training images that are labeled. At 100, the unlabeled images
-            come from another data set.
+            come from outside the training set.
         strong: whether strong augmentation is on.
         ntm: whether the mask head is noise-tolerant.
         bpm: how the mask loss weights pixels. None: all pixels alike. ``replicate`` and
             ``zeros``: by the boundary-preserving map with this border. ``distance``: by the
-            distance to the predicted boundary. ``released``: all pixels by the gain, as the paper's
-            released code does.
+            distance to the predicted boundary. ``released``: all pixels by the same factor, the
+            config's ``mask_gain``, as the paper's released code does.
         focal: whether the box classifier has softmax focal loss.
         published: the paper's values in percent by metric; uncertain values are left out.
     """

@@ -45,8 +45,9 @@ def draw_comparison(
         panels: sets of COCO annotations (RLE or polygons) by caption.
         categories: COCO categories, for names and colors.
         out: folder to write the PNG files to.
-        min_side: approximate length of a panel's shorter side in pixels. A smaller image is
-            enlarged by a whole number, so that outlines can be seen; a larger one keeps its size.
+        min_side: approximate shortest length of a panel's shorter side in pixels. A much smaller
+            image is enlarged by a whole number, so that outlines can be seen; other images keep
+            their size.
 
     Returns:
         Paths of the written files, in the order of the images.

@@ -63,10 +63,10 @@ def _ascii(text: str) -> str:
 
 
 def display_size(width: int, height: int, longest_side: int) -> tuple[int, int]:
-    """Return the width and height of an image after it is scaled to ``longest_side`` pixels.
+    """Return an image's width and height after its longest side is scaled to ``longest_side``.
 
-    A larger image is reduced to exactly this side. A smaller image is enlarged by a whole number,
-    so its longest side may stay shorter.
+    All values are in pixels. A larger image is reduced to exactly this side. A smaller image is
+    enlarged by a whole number, so its longest side may stay shorter.
     """
     scale = longest_side / max(width, height)
     if scale >= 1:

@@ -40,8 +40,8 @@ def test_a_report_and_a_table(analyze, data, tmp_path, capsys):
     printed = capsys.readouterr().out
     number = len(data["annotations"])
     assert (
-        f"{number} pseudo-labels on 4 images: {number / 4:.2f} per image, 0 images without"
-        in printed
+        f"{number} pseudo-labels on 4 images: {number / 4:.2f} per image, "
+        "0 images without pseudo-labels" in printed
     )
     rows = [line.split() for line in printed.splitlines()]
     assert ["class", *("precision", "recall", "F1") * 2] in rows

@@ -52,8 +52,8 @@ def write_comparison(
     instance that only one model found is filled with color.
 
     Args:
-        models: the two models to compare: the argument ``text`` of ``open_instances`` by the
-            model's name. The name ``truth`` is reserved.
+        models: for the name of each of the two models, the argument ``text`` of
+            ``open_instances``. The name ``truth`` is reserved.
         image_folder: folder that the file names are relative to. All its images are compared if
             there is no truth and neither model is a file of predictions.
         out: folder to write to.
@@ -62,7 +62,7 @@ def write_comparison(
         limit: largest number of pictures, at least 1.
 
     Returns:
-        The differences of all images, the largest first. If the truth has instances, the images are
+        The differences on all images, the largest first. If the truth has instances, the images are
         sorted by the difference in panoptic quality first, then by ``difference``.
 
     Raises:

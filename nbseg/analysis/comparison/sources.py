@@ -44,8 +44,8 @@ def open_instances(
         text: the command-line argument: the path of a json, ``CONFIG.py:CHECKPOINT`` or
             ``MODEL.onnx``.
         image_folder: folder that the file names are relative to.
-        truth: indexed COCO json; defines the image and category ids if the json is COCO's list of
-            results.
+        truth: indexed COCO json; defines the image and category ids if ``text`` is the path of a
+            json with COCO's list of results.
         truth_path: path of the truth's file, for messages.
 
     Raises:
@@ -74,7 +74,7 @@ def open_instances(
 
 
 def coco_source(coco: COCO, annotations: Instances, image_folder: Path) -> InstanceSource:
-    """Return a source of the given annotations, with the images and classes of a COCO json.
+    """Return a source that provides the given annotations of a COCO json.
 
     Args:
         coco: the json, which lists the images and classes.

@@ -52,7 +52,7 @@ def score_figure(summary: ClassSummary) -> Markup:
 
 
 def counts_figure(summary: PseudoLabelSummary) -> Markup:
-    """Draw the histograms of instances per image, of pseudo-labeled and of labeled images."""
+    """Draw two histograms of the instances per image: pseudo-labeled and, if known, labeled."""
     sets = {"labeled": summary.labeled_counts, "pseudo": summary.pseudo_counts}
     images = {name: counts for name, counts in sets.items() if counts is not None}
     longest = max(len(counts) for counts in images.values())
@@ -101,7 +101,7 @@ def pixel_threshold_figure(summary: PseudoLabelSummary) -> Markup | None:
 
 
 def distance_figure(noise: NoiseAnalysis) -> Markup | None:
-    """Draw the paper's Fig. 3a; return None if there are no matched pairs."""
+    """Draw pixel accuracy by distance to the boundary (Fig. 3a); None without matched pairs."""
     points = noise.accuracy_by_distance
     centers = [(p.low + p.high) / 2 for p in points if p.accuracy is not None]
     accuracies = [p.accuracy for p in points if p.accuracy is not None]
@@ -119,7 +119,7 @@ def distance_figure(noise: NoiseAnalysis) -> Markup | None:
 
 
 def size_figure(noise: NoiseAnalysis) -> Markup | None:
-    """Draw the paper's Fig. 3b; return None if there are no matched pairs."""
+    """Draw mask and boundary IoU by mask size (Fig. 3b); return None without matched pairs."""
     points = noise.iou_by_size
     masks = [p.mask_iou for p in points if p.mask_iou is not None]
     boundaries = [p.boundary_iou for p in points if p.boundary_iou is not None]

@@ -44,8 +44,8 @@ def write_report(
         out: folder to write both files to.
         images_per_tab: largest number of images in a tab of the gallery.
         seed: seed of the random choice of images.
-        visualizer: MMEngine visualizer to which the images of the gallery are added. The step of an
-            image is its position in its tab, from 1.
+        visualizer: MMEngine visualizer to which the images of the gallery are added. The ``step``
+            of an image is its position in its tab, counted from 1.
 
     Returns:
         The summary and the comparison with the truth, as in ``analysis.json``. The comparison is

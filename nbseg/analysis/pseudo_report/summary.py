@@ -177,7 +177,7 @@ def _warnings(
     if few:
         yield (
             "Classes with fewer than half as many pseudo-labels per image as labeled instances per "
-            f"labeled image: {_names(few)}. The teacher rarely finds them."
+            f"labeled image: {_names(few)}. The teacher rarely finds their objects."
         )
     if empty > MANY_EMPTY * images:
         yield f"{empty} of {images} images have no pseudo-label: the student never sees them."
