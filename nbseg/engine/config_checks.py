@@ -70,11 +70,11 @@ def check_config(config: Config, settings: Config) -> None:
 
 
 def check_stage(stage: str, plain: Config) -> None:
-    """Refuse training lengths, intervals, batch sizes, workers and seeds that cannot work.
+    """Refuse training lengths, intervals, batch sizes, worker counts and seeds that cannot work.
 
     Raises:
         ValueError: a value has a wrong type or is out of range (the message names its key), a
-            loader has no data set, or a batch would have no labeled or no pseudo-labeled image.
+            loader has no data set, or a batch would lack labeled or pseudo-labeled images.
     """
     schedule, hooks = plain.get("train_cfg") or {}, plain.get("default_hooks") or {}
     values = {f"train_cfg.{k}": (schedule.get(k, 1), 1) for k in ("max_iters", "val_interval")}
@@ -133,8 +133,8 @@ def check_batches(stage: str, plain: Config) -> None:
     counts[0] = size - sum(counts[1:])
     if min(counts) < 1:
         raise ValueError(
-            f"stage {stage}: a batch of {size} at source_ratio {ratio} would hold {counts} "
-            "labeled and pseudo-labeled images; raise batch_size until each is at least 1"
+            f"stage {stage}: a batch of {size} images at source_ratio {ratio} would hold {counts} "
+            "labeled and pseudo-labeled images; raise batch_size until both numbers are at least 1"
         )
 
 

@@ -17,11 +17,12 @@ from nbseg.registry import HOOKS
 class ExactResumeHook(DistSamplerSeedHook):
     """Seeds each sample and each iteration, and keeps accumulated gradients in checkpoints.
 
-    MMEngine seeds the generators once, at the start. A checkpoint does not hold their states, and
-    the workers' states would be lost in any case. This hook seeds the generators anew: for each
-    sample from the run's seed and the sample's position (``nbseg.datasets.seeded_samples``), and
-    for each iteration from the run's seed, the rank and the iteration. Thus neither an interruption
-    nor the number of workers changes a random number, and no generator's state has to be saved.
+    MMEngine seeds the random generators once, at the start. A checkpoint does not hold the states
+    of these generators, and the workers' states would be lost in any case. This hook seeds the
+    generators anew: for each sample from the run's seed and the sample's position
+    (``nbseg.datasets.seeded_samples``), and for each iteration from the run's seed, the rank and
+    the iteration. Thus neither an interruption nor the number of workers changes a random number,
+    and no generator's state has to be saved.
 
     Gradients that are accumulated over several iterations have to be saved: a checkpoint that is
     written between two steps of the optimizer contains them.
@@ -70,7 +71,7 @@ class ExactResumeHook(DistSamplerSeedHook):
 
 @HOOKS.register_module()
 class ResumedValidationHook(Hook):
-    """Runs a validation that a killed training did not finish, when the training is resumed.
+    """Runs the validation that a kill cut off, when the training is resumed.
 
     MMEngine writes an iteration's checkpoint before the iteration's validation. A training that is
     resumed from this checkpoint continues with the next iteration. Without this hook, the score of
@@ -82,7 +83,7 @@ class ResumedValidationHook(Hook):
     priority = "LOWEST"
 
     def before_train(self, runner: Runner) -> None:
-        """Validate a resumed training if its last iteration or epoch lacks its validation."""
+        """Validate if the last iteration or epoch of a resumed training lacks its validation."""
         loop = runner.train_loop
         epochs = isinstance(loop, EpochBasedTrainLoop)
         done, end = (loop.epoch, loop.max_epochs) if epochs else (loop.iter, loop.max_iters)

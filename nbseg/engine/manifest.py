@@ -31,7 +31,7 @@ GROWING = "unlabeled images"
 
 
 class Manifest:
-    """A manifest records the keys and inputs of a stage, and whether the stage finished.
+    """Records the config keys and the inputs of a stage, and whether the stage finished.
 
     Args:
         path: json file of the record; the first start of the stage creates it.
@@ -151,10 +151,10 @@ def _fingerprint(path: Path) -> str:
 def relevant_keys(
     content: Config | dict[str, Any], keys: Sequence[str], work_dir: Path
 ) -> dict[str, Any]:
-    """Return the values below ``keys`` of a config, by dotted path.
+    """Return all values of a config that lie below ``keys``, by dotted path.
 
     Keys that do not change a stage's result are left out. In paths, ``{work_dir}`` replaces the
-    work directory, so that a run that was moved still matches.
+    work directory, so that the values of a moved run still match.
     """
     flat: dict[str, Any] = {}
     inside_work_dir = re.compile(rf"^{re.escape(str(work_dir))}(?=/|$)")

@@ -37,11 +37,12 @@ class Pipeline:
         work_dir: folder of the whole run.
         stages: names of the stages to run; they run in the order of ``STAGES``.
         resume: ``"auto"`` continues interrupted stages from their last checkpoints; a path makes
-            the first training continue from that checkpoint; None restarts them from zero.
-        redo: finished stages to run again; the stages that depend on them run again too.
+            the first training continue from that checkpoint; None restarts interrupted stages from
+            zero.
+        redo: finished stages to run again; the stages that depend on these run again, too.
         launcher: ``"none"``, ``"pytorch"`` or ``"slurm"``.
-        amp: train with mixed precision.
-        auto_scale_lr: scale the learning rate with the batch size.
+        amp: whether to train with mixed precision.
+        auto_scale_lr: whether to scale the learning rate with the batch size.
 
     Raises:
         ValueError: the config is wrong, a stage is unknown, or settings of a kept stage changed.

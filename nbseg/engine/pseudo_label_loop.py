@@ -30,10 +30,10 @@ class PseudoLabelLoop(BaseLoop):
 
     Use this loop as the ``test_cfg`` of a runner. A batch is skipped if the store has predictions
     for all its images. Thus a killed run continues where it stopped, even with another number of
-    processes, and if the data set grows, only batches with new images are predicted. How the images
-    are divided into batches does not depend on the store or on the number of processes: with other
-    images in its batch, an image would be padded differently and its predictions would differ in
-    the last digit.
+    processes, and if the data set grows, only batches with new images are predicted. The division
+    of the images into batches depends neither on the store nor on the number of processes: with
+    other images in its batch, an image would be padded differently, and its predictions would
+    differ in the last digit.
 
     An image that cannot be read is left out with a warning.
 
@@ -67,7 +67,9 @@ class PseudoLabelLoop(BaseLoop):
         if finished:
             left = len(set(names) - set(finished))
             known = len(set(names) & set(finished))
-            runner.logger.info(f"{known} images are already predicted, {left} are left")
+            runner.logger.info(
+                f"{known} images are already predicted, {left} images are left to predict"
+            )
         missing = [
             indices
             for indices in _batches(len(dataset), dataloader["batch_size"])
@@ -131,7 +133,7 @@ class PseudoLabelLoop(BaseLoop):
             names = ", ".join(left_out[:5]) or "the data set is empty"
             raise StageError(
                 f"none of the {len(left_out)} unlabeled images can be read ({names}); replace "
-                "them, or choose other images"
+                "them, or name another set or folder of images"
             )
         if left_out:
             more = ", ..." if len(left_out) > 5 else ""
@@ -145,7 +147,7 @@ class PseudoLabelLoop(BaseLoop):
 
 
 class ReadableImages(Dataset[Any]):
-    """Gives the items of a data set; if an image cannot be read, its item is the error.
+    """Gives the items of a data set; for an image that cannot be read, the item is the error.
 
     Args:
         dataset: MMDetection data set.

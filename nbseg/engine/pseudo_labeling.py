@@ -37,7 +37,7 @@ def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
 
 
 def prediction_inputs(task: StageTask) -> dict[str, Path]:
-    """Return the paths of the teacher's checkpoint and of the unlabeled images' jsons or folder."""
+    """Return the teacher's checkpoint and the unlabeled images' jsons or their folder, by name."""
     dataset = task.config.test_dataloader.dataset
     paths = annotation_files(dataset) or [image_folder(dataset)]
     images = {f"{GROWING} {number}": path for number, path in enumerate(paths)}
@@ -45,14 +45,15 @@ def prediction_inputs(task: StageTask) -> dict[str, Path]:
 
 
 def label(task: StageTask, resume: str | None) -> dict[str, Any]:
-    """Make pseudo-labels from the predictions, in the main process, and write a report on them.
+    """Make pseudo-labels from the predictions, and write a report; only the main process does this.
 
     Args:
         task: the stage; ``config.label`` holds the arguments of ``make_pseudo_labels``.
         resume: unused; labels are always made from scratch.
 
     Returns:
-        A dict with the ``info`` of the json; in the other processes, an empty dict.
+        In the main process, a dict with the ``info`` of the pseudo-labels' json; in the other
+        processes, an empty dict.
 
     Raises:
         StageError: the predict stage has not finished, or no pseudo-label can be made with these

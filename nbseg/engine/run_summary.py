@@ -34,7 +34,7 @@ def write_pictures(
             ``report.hidden_truth``, a COCO json of the unlabeled images, exists.
         configs: resolved config of each stage; stages without a config are skipped.
         work_dir: the run's paths.
-        limit: largest number of pictures of each kind.
+        limit: largest number of pictures in each folder.
     """
     report = settings.get("report") or Config()
     hidden_truth = report.get("hidden_truth")

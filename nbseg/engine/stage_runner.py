@@ -1,4 +1,4 @@
-"""Extend MMEngine's runner: accumulated gradients, several processes, workers that end at once."""
+"""Make MMEngine's runner treat accumulated gradients correctly, and end its workers at once."""
 
 from typing import Any
 

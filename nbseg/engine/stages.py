@@ -27,11 +27,12 @@ PREDICTED_WITH = ("model", "test_dataloader", "test_cfg")
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage has input files, config keys that determine its result, and a function that runs it.
+    """Holds a stage's input files, the config keys that determine its result, and its function.
 
     Attributes:
         name: name of the stage, and of its config section.
-        needs: stages whose output this stage reads; ``--redo`` of one also redoes this stage.
+        needs: stages whose output this stage reads; ``--redo`` of such a stage also redoes this
+            stage.
         sections: config sections to merge over the user's config; later ones override.
         keys: keys of the resolved config that determine the stage's result.
         inputs: returns the files that the stage reads, by name.
@@ -104,14 +105,14 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
 
     Raises:
         ValueError: a name in braces is unknown, the control arm's schedule cannot be derived, or
-            the config has a string or a number in place of a dictionary.
+            a value is a string or a number instead of a dictionary.
     """
     try:
         return _resolved(config, name, work_dir)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
             f"the config of stage {name} cannot be resolved ({type(error).__name__}: {error}); a "
-            "key is missing or has a string or a number in place of a dictionary"
+            "key is missing, or its value must be a dictionary, but is a string or a number"
         ) from error
 
 

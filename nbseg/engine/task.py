@@ -10,7 +10,7 @@ from nbseg.engine.work_dir import WorkDir
 
 @dataclass(frozen=True)
 class StageTask:
-    """A task is one stage of one run.
+    """Describes the task to run one stage of one run.
 
     Attributes:
         stage: name of the stage.

@@ -91,8 +91,9 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
     """Apply the command line's ``--amp`` and ``--auto-scale-lr`` to a plain config, in place.
 
     Raises:
-        ValueError: torch finds no GPU for mixed precision, its dtype is not float16, the config
-            has no base batch size, or ``save_best`` is set, but the training has no validation.
+        ValueError: torch finds no GPU for mixed precision, the dtype of mixed precision is not
+            float16, the config has no base batch size, or ``save_best`` is set for a training
+            without validation.
     """
     schedule = plain.train_cfg
     if _save_best(plain) and schedule.get("val_begin", 1) > schedule.get("max_iters", math.inf):

@@ -1,4 +1,4 @@
-"""Check that the weights from which a stage starts fit its model, before a run and at loading."""
+"""Check that the weights from which a stage starts fit the model, before a run and at loading."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -23,7 +23,8 @@ def check_weights(tasks: Sequence[StageTask]) -> None:
     """Refuse weights that do not fit the model of a stage, before any stage runs.
 
     The weights are those of ``init_cfg`` and ``load_from`` of a training, and the teacher's in the
-    predict stage. Call this function in every process: MMEngine's downloads wait for one another.
+    predict stage. Call this function in every process: in MMEngine's downloads, the processes wait
+    for one another.
 
     Args:
         tasks: stages that will run; the checkpoints that these stages will write are not read.
@@ -69,7 +70,7 @@ def _init_cfgs(module: nn.Module) -> list[dict[str, Any]]:
 
 @HOOKS.register_module()
 class MatchingWeightsHook(Hook):
-    """Refuses checkpoints that do not fit the model, and removes prefixes of the weights' names."""
+    """Refuses checkpoints that do not fit the model; renames weights that have another prefix."""
 
     priority = "VERY_HIGH"  # before EMAHook reads the weights
 

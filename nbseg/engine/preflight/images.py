@@ -34,9 +34,9 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
         example 8 of 16 bits; an empty string if there is no warning.
 
     Raises:
-        StageError: an image is missing or its name is not UTF-8; or images are broken or have other
-            sizes than in the json, and the check is not ``lenient`` or all checked images have a
-            problem.
+        StageError: an image is missing, or its name is not UTF-8. Images that are broken or have
+            other sizes than in the json also raise this error, unless the check is ``lenient`` and
+            a checked image is sound.
     """
     names = [image["file_name"] for image in images]
     if others := other_encodings(names):
@@ -97,7 +97,11 @@ def _answer(broken: list[Problem], count: int, folder: Path, what: str, lenient:
     text = f"{what}: {found}{place}, the first: {which}"
     if lenient and len(broken) < count:
         return f"warning: {text}"
-    advice = "choose other images" if lenient else "correct or remove their entries in the json"
+    advice = (
+        "name another set or folder of images"
+        if lenient
+        else "correct their entries in the json, or remove these entries"
+    )
     raise StageError(f"{text}; replace these images, or {advice}")
 
 

@@ -33,8 +33,8 @@ def read_checked(path: Path, what: str) -> dict[str, Any]:
         what: name of the set, for messages.
 
     Raises:
-        StageError: the file is not a COCO json, has no image, or ids or names are repeated or
-            unknown.
+        StageError: the file is not a COCO json, has no image, repeats an id or a name, or refers
+            to an unknown id.
     """
     try:
         content = read_coco(path, consistent=False)
@@ -77,9 +77,9 @@ def check_annotations(content: dict[str, Any], what: str) -> list[str]:
     for kind in (CORNERS, APART):
         if len(problems.get(kind, ())) > len(sample) / 2:
             raise StageError(
-                f"{what}: {_text(kind, problems[kind])}; boxes are x, y, width, height and "
-                "polygons x0, y0, x1, y1, ... in pixels: correct the order or the unit of one of "
-                "them"
+                f"{what}: {_text(kind, problems[kind])}; boxes must be x, y, width, height, and "
+                "polygons x0, y0, x1, y1, ..., all in pixels: correct the order or the unit of the "
+                "numbers"
             )
     return [f"warning: {what}: {_text(kind, which)}" for kind, which in problems.items()]
 

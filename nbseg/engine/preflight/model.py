@@ -1,4 +1,4 @@
-"""Check that a model has the right number of classes and finds enough objects per image."""
+"""Check a model's number of classes, and warn if an image has more objects than can be found."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ OTHERS = {"backbone", "neck", "rpn_head", "semantic_head"}
 
 
 def check_num_classes(model: dict[str, Any], classes: list[str], stage: str) -> None:
-    """Refuse a head whose ``num_classes`` is not the number of classes.
+    """Refuse a model in which a head's ``num_classes`` differs from ``len(classes)``.
 
     Raises:
         StageError: the numbers differ; the message names the head.

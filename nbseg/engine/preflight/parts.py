@@ -37,7 +37,8 @@ def check_parts(configs: Mapping[str, Config]) -> None:
     """Refuse unknown types and arguments in the plain configs of stages.
 
     Models, transforms, optimizers and schedules are built as the stages will build them. Parts with
-    effects on other parts, such as hooks, are only compared with the signatures of their classes.
+    effects on other parts, such as hooks, are not built: their keys are compared with the arguments
+    of their classes.
 
     Args:
         configs: plain config of each stage that will run.
@@ -69,7 +70,7 @@ def _check_loader(stage: str, key: str, loader: Any) -> None:
         pipeline = _build_pipeline(leaf, stage, f"{key}.dataset")
         if any(getattr(t, "subroutines", True) == [] for t in pipeline.transforms):
             raise StageError(
-                f"stage {stage}: TestTimeAug has no view of an image; correct tta_scales or "
+                f"stage {stage}: TestTimeAug would make no view of an image; correct tta_scales or "
                 "tta_flips"
             )
     for name in ("sampler", "batch_sampler"):

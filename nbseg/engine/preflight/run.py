@@ -69,7 +69,7 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
 
 
 class _DataSet(NamedTuple):
-    """A data set has a role, and the path of its json, or of its images if it has no json."""
+    """Holds a role, the path of the json (without a json, of the images), and the image folder."""
 
     role: str
     path: Path
