@@ -1,7 +1,7 @@
 """Read checkpoints as data, publish them without the optimizer's state, and load them strictly.
 
-Importing this module makes MMEngine read weights through :func:`read_checkpoint`, too. MMEngine's
-own loaders fall back to unpickling, which runs any code that a file contains.
+Importing this module makes MMEngine's loaders read weights as data, too. Without this module, they
+fall back to unpickling, which runs any code that a file contains.
 """
 
 import io
@@ -46,7 +46,7 @@ FORMATS = {
 
 
 def _history_method(owner: Any, name: str) -> Any:
-    """Replace ``getattr``, which pickles of MMEngine's histories call for public methods."""
+    """Replace ``getattr`` in pickles: allow the public methods of ``HistoryBuffer`` alone."""
     if owner is not HistoryBuffer or name.startswith("_"):
         kind = owner if isinstance(owner, type) else type(owner)
         # _reason finds the name after GLOBAL, as in PyTorch's own messages.
@@ -74,6 +74,9 @@ SAFE_GLOBALS: list[Any] = [
 
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Return the content of a checkpoint file without running any code that it contains.
+
+    If the environment variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is 1, PyTorch does run the code
+    in the file.
 
     Args:
         path: ``.pth`` file.
@@ -113,7 +116,10 @@ def _refuse_changed_bytes(path: Path) -> None:
 
 @contextmanager
 def _as_data(name: str | Path) -> Iterator[None]:
-    """Let ``torch.load`` read data only, and name the file in errors."""
+    """Let ``torch.load`` read only tensors and ``SAFE_GLOBALS``, and name the file in errors.
+
+    If the environment variable ``TRUST`` is set, ``torch.load`` reads everything.
+    """
     previous = os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
     if not _trusted():
         # MMEngine and torch.hub pass weights_only=False; the variable takes precedence.
@@ -143,7 +149,7 @@ def _reason(name: str | Path, error: Exception) -> str:
         )
     if not path.exists():
         what = "MMEngine lists no weights of this name" if isinstance(error, KeyError) else error
-        return f"{what}; download a file by hand and give its path, as backbone_weights=FILE"
+        return f"{what}; download the weights by hand and give their path: backbone_weights=FILE"
     if path.is_dir():
         return "it is a folder; name a .pth file in it"
     if path.stat().st_size == 0:
@@ -247,12 +253,18 @@ def _load_as_data(load: Callable[..., dict[str, Any]]) -> Callable[..., dict[str
 
 
 def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Read a local checkpoint for MMEngine, which logs the last part of this function's name."""
+    """Read a local checkpoint for MMEngine.
+
+    Keep the function's name: MMEngine logs what follows ``load_from_``, here ``local``.
+    """
     return read_checkpoint(filename, map_location)
 
 
 def load_from_torchvision(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Download weights by torchvision's name; MMEngine's loader would import torchvision."""
+    """Download weights by torchvision's name, such as ``torchvision://resnet50``.
+
+    This function replaces MMEngine's loader, which would import torchvision.
+    """
     urls = mmengine.load(Path(mmengine.__file__).parent / "hub" / "torchvision_0.12.json")
     weights: dict[str, Any] = load_from_http(urls[filename.split("://")[1]], map_location)
     return weights

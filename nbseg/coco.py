@@ -31,7 +31,7 @@ def read_coco(
         path: the json.
         tables: the tables that the json must have, for example ``("images",)`` for a json that only
             lists images.
-        consistent: whether to refuse repeated ids and annotations of unknown images or categories.
+        consistent: whether to refuse repeated ids, and annotations of unknown images or categories.
         normalized: whether to convert values by ``nbseg.coco_values.normalize``. Otherwise, the
             values are those of the file, as other readers see them.
 
@@ -51,7 +51,7 @@ def read_coco(
 
 
 def read_images(path: str | Path) -> list[dict[str, Any]]:
-    """Read and check the table ``images`` of a COCO json, which takes less time than all tables.
+    """Read a COCO json, and check only the table ``images``, in less time than :func:`read_coco`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -130,13 +130,15 @@ def index_coco(content: dict[str, Any], path: str | Path, masks: bool = False) -
 
 def _check_masks(coco: COCO, path: str | Path) -> None:
     if not coco.cats:
-        raise ValueError(f"{path} has no category; add the classes of the masks to categories")
+        raise ValueError(
+            f"{path}: the list 'categories' is empty; add the classes of the objects to it"
+        )
     for annotation in coco.anns.values():
         box = annotation["bbox"]
         if not is_box(box):
             raise ValueError(
-                f"{path}: annotation {annotation['id']} has the bbox {box}; expected four "
-                "finite numbers"
+                f"{path}: annotation {annotation['id']} has the bbox {box}; expected four finite "
+                "numbers from -2**20 to 2**20"
             )
         image = coco.imgs[annotation["image_id"]]
         try:

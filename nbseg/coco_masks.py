@@ -1,4 +1,4 @@
-"""Check the segmentations of COCO annotations, polygons and run lengths, and encode them."""
+"""Check the segmentations of COCO annotations (polygons or run lengths), and encode them as RLE."""
 
 from math import isfinite
 from operator import index
@@ -16,7 +16,7 @@ def is_polygon(polygon: Any) -> bool:
 
 
 def is_list_of_pairs(polygon: Any) -> bool:
-    """Tell whether a value is a flat list of points x, y, at most 2**20 pixels from 0."""
+    """Tell whether a value is a list [x0, y0, x1, y1, ...] of numbers from -2**20 to 2**20."""
     if not isinstance(polygon, list) or len(polygon) % 2:
         return False
     try:
@@ -28,10 +28,10 @@ def is_list_of_pairs(polygon: Any) -> bool:
 
 
 def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
-    """Return the compressed RLE of an annotation's segmentation, polygons or RLE of any kind.
+    """Return the compressed RLE of a segmentation: of polygons, or of an RLE of any kind.
 
-    Polygons of fewer than three points are left out; if no polygon remains, the mask is empty. An
-    RLE keeps the size that it states.
+    Polygons of fewer than three points are left out; if no polygon remains, the mask is empty. The
+    ``size`` of a given RLE is kept, even if it differs from the image's size.
 
     Args:
         segmentation: ``segmentation`` of an annotation, any value of a json; None is an empty mask.
@@ -70,8 +70,13 @@ def _compressed(rle: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"found an invalid RLE of the size {repr(rle.get('size'))[:40]}"
         ) from error
-    if min(runs, default=0) < 0 or sum(runs) != height * width:
-        raise ValueError(f"found an RLE of {sum(runs)} pixels and the size {rle['size']}")
+    if min(runs, default=0) < 0:
+        raise ValueError("found an RLE with a negative run length")
+    if sum(runs) != height * width:
+        raise ValueError(
+            f"found an RLE whose runs add up to {sum(runs)} pixels, but its size {rle['size']} has "
+            f"{height * width}"
+        )
     from pycocotools import mask as coco_mask
 
     encoded = {"size": [height, width], "counts": runs}

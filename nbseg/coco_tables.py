@@ -23,7 +23,7 @@ def check_tables(content: Any, path: object, tables: Iterable[str], consistent: 
         content: what the file contains.
         path: path of the json, for messages.
         tables: the tables that the json must have.
-        consistent: whether to refuse repeated ids and annotations of unknown images or categories.
+        consistent: whether to refuse repeated ids, and annotations of unknown images or categories.
 
     Raises:
         ValueError: the content is not that of a COCO json, or not ``consistent``.

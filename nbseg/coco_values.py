@@ -21,9 +21,9 @@ def normalize(content: dict[str, Any], path: object) -> None:
     """Convert ids, sizes, boxes, areas and flags of a COCO json to numbers, in place.
 
     A string that is a number becomes that number; ``iscrowd`` becomes 0 if it is null or "false".
-    If an id in a table is then not a whole number, or exceeds 2**53, the entries of the table get
-    the new ids 1, 2, ... in their order. The references in annotations change to the new ids, or to
-    -1 if there is no such entry. Absent keys stay absent.
+    If an id in a table is then not a whole number from -2**53 to 2**53, all entries of the table
+    get the new ids 1, 2, ... in their order. The references in annotations change to the new ids,
+    or to -1 if the table has no entry with the old id. Absent keys stay absent.
 
     Args:
         content: the json; tables may be missing.
@@ -108,7 +108,7 @@ def reason_left_out(annotation: Mapping[str, Any]) -> str | None:
 
 
 def is_box(box: Any) -> bool:
-    """Tell whether a value is a list of four numbers, at most 2**20 pixels from 0."""
+    """Tell whether a value is a list of four numbers from -2**20 to 2**20."""
     return isinstance(box, list) and len(box) == 4 and is_list_of_pairs(box)
 
 

@@ -19,7 +19,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     ``path`` does not change.
 
     Raises:
-        OSError: the disk is full or read-only, or the file exceeds a limit; the error names a file.
+        OSError: the disk is full or read-only, or the file exceeds a size limit; the error names
+            ``path`` or the temporary path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +50,7 @@ def remove_partial_files(folder: Path) -> None:
 def read_json(path: Path) -> Any:
     """Return the content of a json file.
 
-    UTF-16 and a byte order mark, which programs on Windows write, are read, too.
+    The function also reads UTF-16 and skips a byte order mark; programs on Windows write both.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -64,7 +65,7 @@ def read_json(path: Path) -> Any:
     except (ValueError, RecursionError) as error:
         packed = encoded.startswith((b"\x1f\x8b", b"PK\x03\x04"))
         reason = "it is compressed; unpack it" if packed else error
-        raise ValueError(f"{path} is not a json file: {reason}") from error
+        raise ValueError(f"{path} cannot be read as json: {reason}") from error
     finally:
         if enabled:
             gc.enable()
@@ -87,7 +88,7 @@ def write_json(path: str | Path, content: Any, indent: int | None = None) -> Non
 
 
 def file_hash(path: str | Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal; a process reads an unchanged file only once."""
+    """Return the SHA-256 of a file in hexadecimal, kept in memory until the file changes."""
     status = os.stat(path)
     return _file_hash(os.path.realpath(path), status.st_size, status.st_mtime_ns)
 

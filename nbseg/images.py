@@ -1,6 +1,6 @@
 """Find and decode image files; no other module decodes pictures.
 
-Decoding needs only NumPy and OpenCV. Reading headers alone also needs Pillow.
+Decoding needs only NumPy and OpenCV. Reading a header without decoding the image needs Pillow.
 """
 
 import os
@@ -44,7 +44,10 @@ class ImageHeader(NamedTuple):
     several: bool
 
     def notes(self) -> list[str]:
-        """Return notes on what is not read; each completes the sentence "these images ..."."""
+        """Return notes on the parts of the file that are not read.
+
+        Each note completes the sentence "these images ...".
+        """
         notes = []
         if self.bits > 8:
             notes.append(f"have {self.bits} bits per channel, of which only the upper 8 are read")
@@ -241,7 +244,7 @@ def write_image(path: str | Path, pixels: npt.NDArray[Any], options: Sequence[in
         _, encoded = cv2.imencode(Path(path).suffix, pixels, options)
     except cv2.error as error:
         raise ValueError(
-            "OpenCV knows no picture format for the suffix of the file; use .jpg or .png"
+            f"OpenCV knows no picture format for the suffix {Path(path).suffix!r}; use .jpg or .png"
         ) from error
     Path(path).write_bytes(encoded.tobytes())
 
@@ -268,7 +271,7 @@ def _refuse_netpbm(path: str | Path, start: bytes) -> None:
 
 
 def read_label_image(path: str | Path) -> npt.NDArray[Any]:
-    """Read an image whose pixels are ids, as they are stored: (H, W), or (H, W, C) as BGR(A).
+    """Read an image whose pixels are ids: the stored values, (H, W) or (H, W, C) as BGR(A).
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -55,7 +55,7 @@ def test_jsons_of_data_sets_are_parsed_in_one_place(repository):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[" * 100_000, "not a json file"),
+        ("[" * 100_000, "cannot be read as json"),
         ('{"images": [], "categories": [], "annotations": [[]]}', r"annotations\[0\] is \[\];"),
         (
             json.dumps({**CONTENT, "images": [{**IMAGE, "id": []}]}),

@@ -35,6 +35,13 @@ def test_broken_segmentations_are_refused(broken):
         to_rle(broken, 8, 9)
 
 
+def test_a_sum_of_runs_that_differs_from_the_size_is_named():
+    with pytest.raises(ValueError, match=r"runs add up to 8 pixels, but its size \[8, 9\] has 72"):
+        to_rle({"size": [8, 9], "counts": [5, 3]}, 8, 9)
+    with pytest.raises(ValueError, match="a negative run length"):
+        to_rle({"size": [8, 9], "counts": [-5, 77]}, 8, 9)
+
+
 @pytest.mark.parametrize(
     "mask",
     [[SQUARE], [[1, 1, 3, 3], SQUARE], {"size": [8, 9], "counts": [10, 4, 4, 4, 4, 4, 4, 4, 34]}],

@@ -17,9 +17,10 @@ from nbseg.analysis.noise_figures import write_figures
 from nbseg.analysis.pseudo_report import read_inputs, write_report
 
 PSEUDO_EXAMPLES = """\
-This command writes DIR/analysis.json and DIR/index.html, a single file that needs no network.
-PSEUDO is pseudo_labels/pseudo_labels.json of a run, or any COCO json with scores. With --truth the
-report also shows precision, recall, the noise at the boundary and the worst images.
+This command writes the page DIR/index.html, which loads nothing else, and the numbers in
+DIR/analysis.json. PSEUDO is pseudo_labels/pseudo_labels.json of a run, or any COCO json with
+scores. With --truth the report also shows precision, recall, the noise at the boundary and the
+worst images.
 
 examples:
   python tools/analyze.py pseudo work_dirs/demo/pseudo_labels/pseudo_labels.json \\
@@ -45,10 +46,11 @@ examples:
 """
 
 COMPARE_EXAMPLES = """\
-This command writes DIR/index.html (a single file that needs no network), DIR/comparison.csv with
-one row per image, and the pictures as JPEG. A and B are each a json of predictions,
-CONFIG:CHECKPOINT or MODEL.onnx. A prefix NAME= replaces the name A or B on the page. A file
-that tools/test.py --out wrote needs --truth, which defines the ids of its images and classes.
+This command writes the page DIR/index.html, which loads nothing else, DIR/comparison.csv with one
+row per image, and the pictures as JPEG. A and B are each a json of predictions,
+CONFIG:CHECKPOINT or MODEL.onnx. A prefix NAME= replaces the name A or B on the page. If A or B is a
+json that tools/test.py --out wrote, --truth is required: it defines the ids of the json's images
+and classes.
 
 examples:
   python tools/analyze.py compare control=work_dirs/demo/control/predictions.segm.json \\
@@ -138,7 +140,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--truth", type=Path, metavar="JSON", help="COCO json with the true annotations"
     )
     command.add_argument(
-        "--labeled", type=Path, metavar="JSON", help="COCO json of the labeled images"
+        "--labeled",
+        type=Path,
+        metavar="JSON",
+        help="COCO json of the labeled images, to compare their statistics with PSEUDO's",
     )
     command.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder to write the report to"
@@ -161,8 +166,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
     command = commands.add_parser(
         "noise",
-        help="draw the paper's figures of boundary noise (Fig. 3 and 6) for several models",
-        description="Draw the paper's Fig. 3 and 6 for several models at once.",
+        help="draw figures of boundary noise for several models (Noisy Boundaries, Fig. 3 and 6)",
+        description="Draw Fig. 3 and 6 of the Noisy Boundaries paper for several models at once.",
         epilog=NOISE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -243,7 +248,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         type=int,
         default=24,
         metavar="N",
-        help="largest number of pictures (default: %(default)s)",
+        help="largest number of images that the page shows (default: %(default)s)",
     )
     command.set_defaults(run=compare)
     return parser.parse_args(argv)

@@ -7,8 +7,8 @@ prints the median times and, for each peer, its time divided by nbseg's. On a GP
 never waits for the GPU, the program also captures it as a CUDA graph and times the graph's replay,
 which excludes the cost of kernel launches.
 
-The share of the copy bandwidth compares the bytes that a call must move with the bytes that copying
-a large tensor moves in the same time.
+The share of the copy bandwidth is the number of bytes that a call must move, divided by the number
+of bytes that copying a large tensor moves in the same time.
 
 The peak memory is measured on the second call in a fresh process. It is the highest number of
 resident pages during the call, minus the number after the call, when only the result is still held.
@@ -187,7 +187,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--threads",
         type=int,
         default=2,
-        help="number of CPU threads of every contender; default: %(default)s",
+        help="number of CPU threads that each contender uses; default: %(default)s",
     )
     parser.add_argument(
         "--device",

@@ -9,8 +9,8 @@
 
 CONFIG is config.py in the folder of CHECKPOINT. For a student, it can also be the config that you
 trained with.
-The tool refuses a checkpoint of another model. nbseg.deploy.runtime.Segmenter runs MODEL.onnx
-without PyTorch.
+The tool refuses a checkpoint of a model other than CONFIG's. nbseg.deploy.runtime.Segmenter runs
+the exported model without PyTorch.
 """
 
 import argparse
@@ -55,16 +55,17 @@ def parse_arguments() -> argparse.Namespace:
         "--int8",
         nargs="+",
         metavar="CALIBRATION",
-        help="int8 backbone and neck, for CPUs; CALIBRATION names images, folders or patterns; "
-        "choose images like those that the model will see, such as the training images; the "
-        "calibration needs ONNX Runtime",
+        help="quantize backbone and neck to int8, for CPUs; CALIBRATION names the images to "
+        "calibrate on, or folders or patterns of such images; choose images like those that the "
+        "model will see, such as the training images; the calibration needs ONNX Runtime",
     )
     parser.add_argument(
         "--calibration-images",
         type=int,
         default=100,
         metavar="N",
-        help="largest number of calibration images, evenly spread; default: %(default)s",
+        help="largest number of calibration images, evenly spread over the images that --int8 "
+        "names; default: %(default)s",
     )
     parser.add_argument(
         "--max-detections",
@@ -83,8 +84,9 @@ def parse_arguments() -> argparse.Namespace:
         "--compare",
         nargs="+",
         metavar="IMAGE",
-        help="images, folders or patterns to predict with both models; the tool prints the share "
-        "of matching detections and, in single precision, fails below 99 %%",
+        help="images, folders or patterns to predict with the checkpoint and with the exported "
+        "model; the tool prints the share of matching detections; without --fp16 and --int8, it "
+        "fails if fewer than 99 %% match",
     )
     arguments = parser.parse_args()
     if arguments.int8 and arguments.fp16:
@@ -95,7 +97,7 @@ def parse_arguments() -> argparse.Namespace:
 def compare(
     plain: Config, checkpoint: str, model: str, images: list[Path], tolerance: Tolerance
 ) -> Parity:
-    """Predict images with both models, and print the number of matches and the times."""
+    """Predict with the checkpoint and the exported model; print matching detections and times."""
     from nbseg.deploy.runtime import Segmenter  # needs ONNX Runtime
 
     segmenters: tuple[CheckpointSegmenter | Segmenter, ...] = (

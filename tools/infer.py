@@ -5,9 +5,10 @@
 
 CONFIG is config.py in the folder of CHECKPOINT. For a student, it can also be the config that you
 trained with.
-The tool writes DIR/predictions.json, a COCO json that lists all images and video frames and has a
-score in each annotation, and DIR/pictures/, where the detections are drawn on the images. A file
-that cannot be read is reported and skipped; the exit code is then 1.
+The tool writes two results into the folder of --out. predictions.json is a COCO json that lists all
+images and video frames; each annotation has a score. The folder pictures/ has copies of the images
+and videos with the detections drawn on them. A file that cannot be read is reported and skipped;
+the exit code is then 1.
 """
 
 import argparse

@@ -28,7 +28,7 @@ examples:
       --percent 1 2 5 10 --seed 1 --out data/coco/splits
 """
 CITYSCAPES_EXAMPLES = """\
-This command writes DIR/annotations/instancesonly_filtered_gtFine_{train,val}.json and, if
+This command writes OUT/annotations/instancesonly_filtered_gtFine_{train,val}.json and, if
 leftImg8bit and gtCoarse have train_extra, instancesonly_filtered_gtCoarse_train_extra.json.
 
 examples:
@@ -36,9 +36,9 @@ examples:
   python tools/prepare_data.py cityscapes /mnt/cityscapes --out data/cityscapes --splits train val
 """
 COCO_EXAMPLES = """\
-This command checks train2017 and val2017. If unlabeled2017 exists, it writes
-DIR/annotations/instances_unlabeled2017.json. If instances_val2014.json exists, it also writes
-instances_train2017-val35k.json (the 35k images that were in val2014) and
+This command checks train2017 and val2017. If unlabeled2017 exists, the command writes
+OUT/annotations/instances_unlabeled2017.json. If instances_val2014.json exists, the command writes
+instances_train2017-val35k.json (the 35k images of train2017 that were in val2014) and
 instances_train2017-val35k-unlabeled.json (the other images of train2017).
 
 examples:
@@ -46,8 +46,9 @@ examples:
   python tools/prepare_data.py coco data/coco --val2014 /mnt/coco2014/instances_val2014.json
 """
 BDD100K_EXAMPLES = """\
-This command writes DIR/annotations/ins_seg_{train,val}.json. If images/100k/train exists, it also
-writes det_train_unlabeled.json, which lists the images that are not in images/10k.
+This command writes OUT/annotations/ins_seg_{train,val}.json. If images/100k/train exists, it also
+writes det_train_unlabeled.json, which lists the images of images/100k/train that are not in
+images/10k.
 
 examples:
   python tools/prepare_data.py bdd100k data/bdd100k
@@ -184,7 +185,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default: {default})"
         )
     command.add_argument(
-        "--force", action="store_true", help="replace a set that was made from other options"
+        "--force", action="store_true", help="generate the set again, and replace the set in --out"
     )
 
     command = add(
@@ -197,10 +198,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         nargs="+",
         required=True,
         metavar="P",
-        help="percentages of the images that are labeled",
+        help="percentages of the images to use as labeled images, each for a split of its own",
     )
     command.add_argument(
-        "--seed", type=int, nargs="+", required=True, metavar="S", help="seeds of the splits"
+        "--seed", type=int, nargs="+", required=True, metavar="S", help="seeds, one split for each"
     )
     command.add_argument(
         "--out", type=Path, metavar="DIR", help="output folder (default: the folder of JSON)"
@@ -218,7 +219,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             "dir",
             type=Path,
             metavar="DIR",
-            help="folder of the unpacked data set, or of the images",
+            help="folder of images" if run is folder else "folder of the unpacked data set",
         )
         target = (
             ("JSON", "json to write (default: DIR.json, next to DIR)")

@@ -1,4 +1,4 @@
-"""Run the rows of a table of the paper and print the results next to the paper's numbers.
+"""Run rows of a table of the Noisy Boundaries paper; print results next to the paper's numbers.
 
 python tools/reproduce.py --table 3 --scale small --seeds 0 1 2 --jobs 2
 python tools/reproduce.py --table 1 --scale paper --data data/cityscapes --gpus 8
@@ -28,7 +28,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--table", type=int, choices=range(1, 6), help="number of the table in the paper"
+        "--table", type=int, choices=range(1, 6), help="the table's number in the paper"
     )
     parser.add_argument(
         "--scale",

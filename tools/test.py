@@ -46,11 +46,14 @@ def parse_arguments() -> argparse.Namespace:
         help="use test-time augmentation with the views of tta_pipeline",
     )
     parser.add_argument(
-        "--out", help="prefix of the result files to write, PREFIX.segm.json and PREFIX.bbox.json"
+        "--out",
+        metavar="PREFIX",
+        help="prefix of the result files to write, PREFIX.segm.json and PREFIX.bbox.json; default: "
+        "predictions in the folder of the logs",
     )
     parser.add_argument(
         "--show-dir",
-        help="folder to write pictures to, which show predictions next to the ground truth",
+        help="folder to write pictures to; each shows predictions next to the ground truth",
     )
     add_launcher_options(parser)
     add_config_options(parser)

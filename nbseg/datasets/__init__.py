@@ -1,4 +1,4 @@
-"""Holds data sets, splits and transforms; importing this package loads none of its modules.
+"""Provide data sets, splits and transforms; importing this package loads none of its modules.
 
 ``shapes``, ``splits`` and ``coco_rle`` need only numpy and OpenCV. ``converters`` and
 ``check_coco`` need neither torch nor MMDetection. Configs name ``nbseg.register`` in

@@ -65,7 +65,10 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
         return few if crop is None else "empty masks"
     if _iou(box, tight) < OVERLAP:
         return APART
-    return f"boxes that differ by more than {TOLERANCE:g} pixels from their masks' tight boxes"
+    return (
+        f"boxes with an edge more than {TOLERANCE:g} pixels away from the same edge of their "
+        "masks' tight boxes"
+    )
 
 
 def _tight_box(mask: Any, crop: Any, width: int, height: int) -> npt.NDArray[Any] | None:

@@ -46,7 +46,7 @@ def check_coco(
         workers: number of processes.
 
     Returns:
-        A tuple: the json's counts, with notes on images that are only read in part; and a
+        A tuple: the json's counts, with notes on images of which nbseg reads only a part; and a
         dictionary from each kind of problem to texts that name the images and annotations with this
         problem.
 

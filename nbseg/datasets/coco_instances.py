@@ -18,10 +18,11 @@ class CocoInstanceDataset(CocoDataset):
 
     MMDetection's ``CocoDataset`` numbers labels in the order of the json's categories and ignores
     the order of the classes, so two jsons can disagree without an error. Here a json may list its
-    categories in any order and lack some classes. The data set leaves out objects whose category is
-    not one of the classes or whose box is not four finite numbers, and polygons that are not lists
-    of at least three finite points. ``nbseg.coco_values.normalize`` converts ids, sizes and boxes
-    to numbers; a missing ``area`` is computed from the mask.
+    categories in any order and lack some classes. The data set leaves out an object if its category
+    is not one of the classes, or if its box is not a list of four numbers from -2**20 to 2**20. A
+    polygon is left out if it has fewer than three points or a coordinate outside this range.
+    ``nbseg.coco_values.normalize`` converts ids, sizes and boxes to numbers; a missing ``area`` is
+    computed from the mask.
 
     Raises:
         FileNotFoundError: the file does not exist.

@@ -8,7 +8,7 @@ from typing import Any
 
 from nbseg.images import image_header, read_image
 
-# After some images, the images of a set are decoded until one of these limits is reached.
+# Up to BODIES images of a set are decoded, and at least LEAST; no other image after SECONDS.
 LEAST = 8
 BODIES = 200
 SECONDS = 2.0
@@ -29,7 +29,8 @@ def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
         image: the image's entry in the json.
 
     Returns:
-        Problems, and notes on what is not read; the kind of a note begins with ``NOTE``.
+        Problems, and notes on parts of the file that are not read; the kind of a note begins with
+        ``NOTE``.
     """
     name, wanted = image["file_name"], (image["height"], image["width"])
     path = folder / name

@@ -15,7 +15,7 @@ class ImageFolderDataset(BaseDetDataset):
     """Lists the images of a folder and its sub-folders, without annotations.
 
     The folder is ``data_root`` joined with ``data_prefix["img"]``. Images are sorted by their path
-    below the folder; ``img_id`` is the 1-based position in this order, without unreadable images.
+    below the folder; ``img_id`` counts the readable images in this order from 1.
     Each item has ``img_path``, ``file_name`` (path below the folder with forward slashes, as in a
     COCO json), ``img_id``, ``height``, ``width`` and ``instances=[]``.
     ``metainfo=dict(classes=...)`` names the classes that a model predicts. The attribute
@@ -24,7 +24,7 @@ class ImageFolderDataset(BaseDetDataset):
     Raises:
         FileNotFoundError: the folder does not exist or has no readable image; the message counts
             the files that were found.
-        ValueError: an ``ann_file`` was given.
+        ValueError: an ``ann_file`` was given, or a file name is not UTF-8.
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:

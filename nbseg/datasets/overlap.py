@@ -19,9 +19,9 @@ def overlapping_images(
     """Return pairs of a labeled and an unlabeled path that lead to the same image.
 
     The two paths lead to one file (links are followed) or to two files with the same bytes. Each
-    unlabeled path is in one pair at most. Only files of the same size with the same last 256 bytes
-    are read completely. Missing files are skipped, because loading them later raises a clearer
-    error.
+    unlabeled path is in one pair at most. A file is read completely only if a file of the other set
+    has the same size and the same last 256 bytes. Missing files are skipped, because loading them
+    later raises a clearer error.
     """
     by_file: dict[tuple[int, int], str | Path] = {}
     by_size: dict[int, list[str | Path]] = defaultdict(list)

@@ -26,7 +26,8 @@ class SceneObject:
     Attributes:
         label: index of the class in ``CLASSES``.
         mask: visible pixels, (H, W) bool.
-        whole_area: number of pixels, those that are covered or outside the image included.
+        whole_area: number of pixels of the whole object, including pixels that later objects cover
+            and pixels outside the image.
     """
 
     label: int
@@ -34,7 +35,7 @@ class SceneObject:
     whole_area: int
 
     def stays_visible(self, mask: npt.NDArray[Any]) -> bool:
-        """Return whether the object would still be large enough if only ``mask`` were visible."""
+        """Return whether ``mask`` has at least 20 pixels and half of the whole object's area."""
         area = int(mask.sum())
         return area >= MIN_AREA and area >= MIN_VISIBLE * self.whole_area
 
@@ -134,7 +135,7 @@ def _contrasting_color(
 
 
 def _center(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> npt.NDArray[Any]:
-    """Choose the center of the next object: anywhere, or near an earlier object to overlap it."""
+    """Choose the center of the next object: anywhere, or near an earlier one to cover a part."""
     if objects and rng.random() < 0.2:
         rows, columns = np.nonzero(objects[rng.integers(len(objects))].mask)
         pick = rng.integers(len(rows))
@@ -147,8 +148,8 @@ def _add_object(
 ) -> bool:
     """Try to draw one more object on the canvas, and return whether it was drawn.
 
-    An object is not drawn if too little of it, or of an object that it covers, would be visible, or
-    if no color is found that contrasts with the background.
+    An object is not drawn in three cases: too little of it would be visible; too little of an
+    object that it covers would stay visible; no color is found that contrasts with the background.
     """
     size = canvas.shape[0]
     label = int(rng.integers(len(CLASSES)))

@@ -9,9 +9,9 @@ from nbseg.coco import read_coco, write_coco
 
 
 def split_indices(count: int, percent: float, seed: int) -> npt.NDArray[np.int64]:
-    """Choose which of ``count`` images are labeled, as the paper's released code does.
+    """Choose which of ``count`` images are labeled, as the released code of Noisy Boundaries does.
 
-    The released code seeds numpy's global generator, shuffles the image indices and takes the first
+    That code seeds numpy's global generator, shuffles the image indices and takes the first
     ``int(percent / 100 * count)``. This function chooses the same images with a separate generator,
     so that the global generator does not change.
 

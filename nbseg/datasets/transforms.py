@@ -12,7 +12,7 @@ from nbseg.registry import TRANSFORMS
 
 
 def _color_operations(max_blur: int) -> list[tuple[float, albumentations.ImageOnlyTransform]]:
-    """Return the paper's photometric operations, each with its weight in the random draw.
+    """Return Noisy Boundaries' photometric operations, each with its weight in the random draw.
 
     The operations do not move pixels. The sides of blur kernels are at most ``max_blur`` pixels.
     The values are those of the released code, converted because albumentations 2 ignores the

@@ -36,8 +36,8 @@ def take(values: Tensor, chosen: Tensor) -> Tensor:
 def priors_at(generator: AnchorGenerator, level: int, chosen: Tensor, columns: int) -> Tensor:
     """Return the anchors (B, K, 4) at the indices ``chosen`` (B, K) of a level of the pyramid.
 
-    ``AnchorGenerator.sparse_priors`` returns the same anchors, but ``torch.onnx`` cannot translate
-    its remainder by a size that is known only at run time.
+    ``AnchorGenerator.sparse_priors`` returns the same anchors, but computes a remainder whose
+    divisor is known only at run time; ``torch.onnx`` cannot translate such a remainder.
 
     Args:
         generator: generator of the RPN's anchors.

@@ -82,7 +82,11 @@ def export_checkpoint(
 
 
 def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
-    """Trace a detector to ONNX; the graph has shapes, and ``MODULE`` in each node's metadata."""
+    """Trace a detector to ONNX.
+
+    The graph stores the shapes of its tensors and, in the metadata of each node under the key
+    ``MODULE``, the part of the detector that the node belongs to.
+    """
     traced.eval()
     if half:
         for part in ("backbone", "neck", "rpn_head", "roi_head"):
@@ -148,7 +152,7 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def check_standard(model: onnx.ModelProto) -> None:
-    """Raise RuntimeError unless all nodes, subgraphs and functions included, are standard ONNX."""
+    """Raise RuntimeError unless a model has only standard ONNX operators, and no functions."""
     graphs = [model.graph, *model.functions]
     foreign = {
         f"{node.domain}::{node.op_type}"

@@ -52,13 +52,14 @@ def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
         yield "the RoI head", "one with a mask head", "none"
     generator = detector.rpn_head.prior_generator
     if type(generator).single_level_grid_priors is not AnchorGenerator.single_level_grid_priors:
-        yield "the RPN's generator", "one that places as AnchorGenerator does", name_of(generator)
+        wanted = "one that places anchors as AnchorGenerator does"
+        yield "the RPN's generator", wanted, name_of(generator)
     coders = [detector.rpn_head.bbox_coder]
     for head in _list(roi_head.bbox_head):
         if type(head)._predict_by_feat_single is not BBoxHead._predict_by_feat_single:
             yield "the box head", "one that predicts as BBoxHead does", name_of(head)
         if head.custom_activation or not (head.with_cls and head.with_reg):
-            yield "the box head", "one with softmax scores and boxes", name_of(head)
+            yield "the box head", "one that predicts boxes and softmax scores", name_of(head)
         coders.append(head.bbox_coder)
     for coder in coders:
         if type(coder) is not DeltaXYWHBBoxCoder:
@@ -107,8 +108,8 @@ def resize_rule(config: Config) -> ResizeRule:
             _check_values(transform, color_type="color", imdecode_backend="cv2")
         elif not name.startswith("Load") and name != "PackDetInputs":
             raise ValueError(
-                "cannot export: the test pipeline may only load an image, resize the image once "
-                f"and pack it; found {name!r} at position {position}"
+                "cannot export: the test pipeline may only load an image, resize it in the second "
+                f"step, and pack it; found {name!r} as step {position + 1}"
             )
     return rule
 
@@ -118,7 +119,10 @@ def _resize(transform: ConfigDict) -> ResizeRule:
     scale, factor = transform.get("scale"), transform.get("scale_factor")
     interpolation = transform.get("interpolation", "bilinear")
     if interpolation not in INTERPOLATIONS:
-        raise ValueError(f"cannot export: interpolation {interpolation!r} of Resize is unknown")
+        raise ValueError(
+            f"cannot export: interpolation of Resize must be one of {', '.join(INTERPOLATIONS)}, "
+            f"found {interpolation!r}"
+        )
     return ResizeRule(
         scale=None if scale is None else _pair(scale),
         scale_factor=(1.0, 1.0) if factor is None else _pair(factor),

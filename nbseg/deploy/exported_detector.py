@@ -53,7 +53,7 @@ class ExportedDetector(BaseModel):
 
 
 def predict_with_onnx(plain: Config, model: str | Path) -> None:
-    """Change a plain config in place so that it tests an exported model.
+    """Change a plain MMDetection config in place so that it tests an exported model.
 
     Raises:
         FileNotFoundError: the model is missing.

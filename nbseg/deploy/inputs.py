@@ -38,7 +38,7 @@ def find_files(inputs: Sequence[str]) -> list[Path]:
 
 
 def pick_images(inputs: Sequence[str], number: int) -> list[Path]:
-    """Return up to ``number`` of the inputs' images, evenly spread; videos are skipped.
+    """Return up to ``number`` images, evenly spread over those that the inputs name; skip videos.
 
     Raises:
         FileNotFoundError: a folder has neither images nor videos.
@@ -68,7 +68,7 @@ def read_frames(path: Path) -> Iterator[Image]:
         ValueError: OpenCV cannot decode any frame, or the path is not UTF-8.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"there is no video {path}")
+        raise FileNotFoundError(f"there is no video {path}; correct the path")
     video = cv2.VideoCapture(opencv_path(path))
     try:
         good, frame = video.read()

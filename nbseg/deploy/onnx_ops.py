@@ -30,7 +30,7 @@ def nms_mask(
     Args:
         boxes: (B, N, 4) float32, x0, y0, x1, y1.
         scores: (B, N) float32.
-        iou_threshold: a box is dropped if its IoU with a better box exceeds this.
+        iou_threshold: a box is dropped if its IoU with a kept box of a higher score exceeds this.
         score_threshold: score that a candidate must exceed.
         max_output: largest number of boxes kept per image; those with the highest scores are kept.
 

@@ -57,9 +57,10 @@ def parity(
     min_score: float = 0.05,
     tolerance: Tolerance = ROUNDING,
 ) -> Parity:
-    """Match the detections of one image that agree in label, box, score and, if it is large, mask.
+    """Match the detections that two models return for one image.
 
-    Masks of up to ``MASK_AREA`` pixels are not compared.
+    Matching detections agree in label, box, score and mask. The masks are not compared if the
+    expected mask has ``MASK_AREA`` pixels or fewer.
 
     Args:
         expected: detections of one model.

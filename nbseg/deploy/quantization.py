@@ -112,7 +112,13 @@ def _float_outputs(model: ModelProto, nodes: Collection[str]) -> list[str]:
 
 
 def _put_back(model: ModelProto, cut: ModelProto, quantized: ModelProto) -> ModelProto:
-    """Return a copy of ``model`` in which the nodes of ``quantized`` replace those of ``cut``."""
+    """Return a copy of ``model`` in which an extracted part is replaced by its int8 version.
+
+    Args:
+        model: the whole model.
+        cut: the extracted part.
+        quantized: the int8 version of this part.
+    """
     replaced = {node.name for node in cut.graph.node}
     rest = [node for node in model.graph.node if node.name not in replaced]
     used = {name for node in rest for name in node.input}

@@ -49,7 +49,7 @@ class Segmenter:
         threads: int | None = None,
     ) -> None:
         if not Path(model).is_file():
-            raise FileNotFoundError(f"there is no model {model}")
+            raise FileNotFoundError(f"there is no model {model}; correct the path")
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be at least 1, found {threads}")
         options = onnxruntime.SessionOptions()
@@ -99,7 +99,7 @@ class Segmenter:
         return self.predict([image])[0]
 
     def predict(self, images: Sequence[Image]) -> list[Detections]:
-        """Return the objects in each image; images that get the same size run as one batch.
+        """Return the objects in each image; images resized to the same size run as one batch.
 
         An image's result does not depend on the other images. The method raises the same errors as
         ``__call__``.

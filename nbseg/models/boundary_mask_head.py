@@ -28,8 +28,8 @@ class MaskAndBoundaryRoIExtractor(SingleRoIExtractor):
     """Pools mask features from each RoI's level, and boundary features from the finest level.
 
     Args:
-        boundary_size: side length b of the boundary features; ``BoundaryMaskHead`` needs twice
-            that of the mask features.
+        boundary_size: side length b of the boundary features; ``BoundaryMaskHead`` needs twice the
+            side length of the mask features.
         **kwargs: options of ``SingleRoIExtractor``, for the mask features.
     """
 
@@ -104,7 +104,7 @@ class BoundaryMaskHead(MultiMaskHead):
         self.loss_boundary = MODELS.build(loss_boundary or {"type": "BoundaryLoss"})
 
     def init_weights(self) -> None:
-        """Initialize the layers that upsample and predict boundaries as those of the masks."""
+        """Initialize the layers that upsample and predict boundaries like those for masks."""
         super().init_weights()
         for layer in (self.boundary_upsample, self.boundary_logits):
             kaiming_init(layer)

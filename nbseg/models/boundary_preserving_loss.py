@@ -16,14 +16,14 @@ class BoundaryPreservingLoss(nn.Module):
     through the weights.
 
     Args:
-        gain: mean weight of each RoI.
+        gain: mean weight of the pixels of each RoI.
         border: padding of the soft mask before the Laplacian. ``"replicate"`` repeats the outermost
             pixels. ``"zeros"`` pads with zeros, which makes an edge wherever the object touches the
             RoI's border.
         loss_weight: factor on the loss.
 
     Raises:
-        ValueError: ``forward`` is called and ``border`` is unknown.
+        ValueError: ``border`` is unknown; ``forward`` raises this error.
     """
 
     def __init__(

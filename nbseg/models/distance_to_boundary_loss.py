@@ -26,10 +26,10 @@ class DistanceToBoundaryLoss(nn.Module):
     ``gain`` everywhere.
 
     OpenCV computes the exact distances on the CPU. If the masks are on a GPU, each call waits until
-    they are copied to the CPU.
+    the masks are copied to the CPU and the distances are computed.
 
     Args:
-        gain: mean weight of each RoI.
+        gain: mean weight of the pixels of each RoI.
         sigma: see the formula above, in mask pixels; a larger value widens the weighted band.
         loss_weight: factor on the loss.
 

@@ -27,10 +27,11 @@ class MaskTTAModel(DetTTAModel):
 
     First, every view predicts boxes, which are mapped back to the image. NMS chooses among the
     boxes of all views, as in MMDetection's ``DetTTAModel``. NMS alone would keep the mistakes of
-    the most confident view. So each view contributes its best-scoring box of the same class that
-    overlaps the chosen box by NMS's IoU threshold or more. The mean of these boxes, weighted by
-    their scores, replaces the chosen box. The new score is the mean of the views' scores; a view
-    without such a box counts as 0 (weighted boxes fusion, Solovyev et al., 2021).
+    the most confident view. Therefore each view contributes one box to a chosen box: the box with
+    the highest score among those of the same class whose IoU with the chosen box is NMS's threshold
+    or more. The mean of the contributed boxes, weighted by their scores, replaces the chosen box.
+    The new score is the mean of the contributed scores; a view without such a box counts as 0
+    (weighted boxes fusion, Solovyev et al., 2021).
 
     Second, every view predicts a soft mask for each merged box. The soft masks are flipped back and
     averaged, as for the pseudo-labels of the Noisy Boundaries paper.

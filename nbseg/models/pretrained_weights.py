@@ -2,7 +2,7 @@
 
 MMEngine loads the matching weights and only warns about the others: a file of another library can
 leave the whole model untrained. Importing this module registers an initializer that refuses such
-files. It replaces MMEngine's ``Pretrained`` in every ``init_cfg``.
+files. This initializer replaces MMEngine's ``Pretrained`` in every ``init_cfg``.
 """
 
 import logging
@@ -74,7 +74,8 @@ def load_matching(
     At least 90% of the module's tensors must match by name and shape. For a module with a
     ``backbone``, the rule is instead: at least 90% of the backbone's tensors and half of all
     tensors, because heads may be new or have another number of classes. A file of a deeper network
-    is refused, too. The log tells how many tensors keep their initial values.
+    is refused, although all tensors match. The log tells how many tensors keep their initial
+    values.
 
     Args:
         module: the module to fill; its own hooks for loading may adapt the weights.
@@ -88,8 +89,9 @@ def load_matching(
         The file's tensors, by their names without the prefix.
 
     Raises:
-        StageError: the file has no weights, too few weights match, too many are not in the module,
-            several models in the file match equally well, or a weight is not finite.
+        StageError: the file has no weights, too few weights match, too many weights of the file are
+            not in the module, several models in the file match equally well, or a weight is not
+            finite.
     """
     state = _weights(content, source)
     refuse_non_finite(state, source)

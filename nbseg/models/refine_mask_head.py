@@ -29,10 +29,11 @@ WHOLE_STAGES = 2  # stages that predict whole masks
 
 
 class SemanticFusion(nn.Module):
-    """Fuses instance and semantic features under the guidance of both masks, then doubles the size.
+    """Fuses instance features, semantic features and two masks, then doubles the size.
 
-    The module applies a 1x1 convolution, sums parallel 3x3 convolutions of several dilations,
-    applies another 1x1 convolution and appends the two masks to the result.
+    The two masks are those of the instance and of the semantic branch. The module applies a 1x1
+    convolution, sums parallel 3x3 convolutions with the dilations 1, 3 and 5, applies another 1x1
+    convolution and appends the two masks to the result.
 
     Args:
         in_channels: channels of the instance features.
@@ -76,7 +77,7 @@ class RefineMaskHead(MultiMaskHead):
         semantic_channels: channels of the semantic features.
         stage_weights: factor on the loss of each stage.
         boundary_width: half the width of the boundary region in training. The region surrounds the
-            boundary in the coarser stage, so the unit is that stage's pixel.
+            boundary in the previous, coarser stage; the unit is a pixel of that stage.
         test_boundary_width: half the width of the boundary region in prediction, in the same unit.
         **kwargs: options of ``RLEMaskHead`` except ``upsample_cfg``. ``loss_mask`` is the loss of
             the first two stages. The later stages always use the cross-entropy.
@@ -215,7 +216,7 @@ def refine_boundaries(stages: Sequence[Tensor], width: int) -> Tensor:
     """Combine the stages' soft masks (boundary-aware refinement).
 
     The combined mask starts as the first stage's mask. For each finer stage, the combined mask is
-    doubled in size, and the finer stage replaces the pixels near its boundary.
+    doubled in size, and the finer stage replaces the pixels near the combined mask's boundary.
 
     Args:
         stages: probabilities (R, s, s); s doubles from stage to stage.

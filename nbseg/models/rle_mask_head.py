@@ -18,8 +18,8 @@ class RLEMaskHead(FCNMaskHead):
     """Lets ``FCNMaskHead`` predict COCO run lengths instead of bitmaps.
 
     ``test_cfg.rcnn.mask_format`` chooses the format. ``"bitmap"``, the default, gives MMDetection's
-    boolean tensor of full-size masks (N, H, W). ``"rle"`` gives a list of N compressed COCO RLEs,
-    which ``CocoMetric`` and ``InstanceMetric`` also read. MMDetection's other metrics, its
+    boolean tensor of full-size masks (N, H, W). ``"rle"`` gives a list of N compressed COCO RLEs.
+    ``CocoMetric`` and ``InstanceMetric`` read both formats. MMDetection's other metrics, its
     inferencer and its visualizer need bitmaps.
 
     The run lengths are computed inside each mask's box, so no mask of the image's size is made.
@@ -29,7 +29,7 @@ class RLEMaskHead(FCNMaskHead):
     the crops of ``CroppedMasks``, without one full-size mask per proposal.
 
     Raises:
-        ValueError: the head predicts and ``mask_format`` is unknown.
+        ValueError: ``mask_format`` is unknown; the prediction raises this error.
     """
 
     def get_targets(

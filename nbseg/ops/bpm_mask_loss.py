@@ -108,7 +108,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 
 class _BpmMaskLoss(torch.autograd.Function):
-    """Computes the same as the registered op ``bpm_mask_loss``, in two thirds of the time."""
+    """Computes the same as the registered op ``bpm_mask_loss``, in two thirds of that op's time."""
 
     @staticmethod
     def forward(

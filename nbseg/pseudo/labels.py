@@ -60,10 +60,11 @@ def make_pseudo_labels(
             the highest score can become a pseudo-label (:func:`mask_nms`). None turns this off.
 
     Returns:
-        The ``info`` of the json: thresholds, targets, counts and the data that the thresholds were
-        chosen from. These data are ``foreground_at_threshold`` by pixel threshold v / 255, and for
-        each class a ``score_histogram`` of the candidates in 100 bins from 0 to 1. A class's
-        ``box_threshold`` is None if its target number of pseudo-labels is 0.
+        The ``info`` of the json: the thresholds, the labeled set's statistics, the counts, and the
+        data that the thresholds were chosen from. These data are the list
+        ``foreground_at_threshold``, whose entry v is the share of foreground at the pixel threshold
+        v / 255, and for each class a ``score_histogram`` of the candidates in 100 bins from 0 to 1.
+        A class's ``box_threshold`` is None if its target number of pseudo-labels is 0.
         ``labeled_foreground_fraction`` is None if ``pixel_threshold`` is a number. ``left_out``
         names the unlabeled images that could not be read.
 
@@ -192,8 +193,8 @@ def _log_totals(info: dict[str, Any], instances: int, images: int) -> None:
     if abs(pseudo - labeled) > 0.2 * labeled:
         logger.warning(
             f"there are {pseudo:.2f} pseudo-labels per unlabeled image but {labeled:.2f} instances "
-            "per labeled image: the unlabeled images differ from the labeled ones, the teacher is "
-            "weak, or label.box_threshold or label.floor is badly chosen"
+            "per labeled image. Possible reasons: the unlabeled images differ from the labeled "
+            "ones; the teacher is weak; label.box_threshold or label.floor is badly chosen"
         )
 
 

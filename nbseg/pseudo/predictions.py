@@ -4,7 +4,7 @@ A store is a folder of parts. A part is an ``.npz`` file with the predictions of
 
     image_id, height, width, count   (I,)      one row per image; count: number of predictions
     file_name                        (I,)      path below the data set's image folder
-    boxes      (N, 4) float32 xyxy, image pixels    N = sum of count, images in order
+    boxes      (N, 4) float32 xyxy, image pixels    N = sum of count, image by image
     scores     (N,)   float32
     labels     (N,)   int64
     soft_masks (N, S, S) uint8, value / 255 is the probability
@@ -121,7 +121,7 @@ def write_index(folder: str | Path, images: Mapping[int, str], left_out: Sequenc
 
 
 class PredictionStore:
-    """Reads a store image by image; if two parts hold the same image, the first part counts.
+    """Reads a store image by image; if two parts hold the same file name, the first counts.
 
     Args:
         folder: folder of the store.

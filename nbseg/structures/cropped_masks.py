@@ -71,17 +71,17 @@ class CroppedMasks:
         """Convert the segmentations of COCO annotations; no full-size masks are created.
 
         Args:
-            segmentations: one entry per instance. An entry is a list of polygons, each a flat
-                [x0, y0, x1, y1, ...] of at least three points in pixels, or a run-length encoding:
-                a dict of ``size`` [H, W] and ``counts``, compressed (str or bytes) or uncompressed
-                (a list). pycocotools rasterizes the polygons.
+            segmentations: one entry per instance: either a list of polygons or a run-length
+                encoding. A polygon is a flat list [x0, y0, x1, y1, ...] of at least three points in
+                pixels; pycocotools rasterizes it. A run-length encoding is a dict of ``size``
+                [H, W] and ``counts``, either compressed (str or bytes) or uncompressed (a list).
             height: height of the image in pixels.
             width: width of the image in pixels.
 
         Raises:
             ValueError: the size of a run-length encoding is not [height, width], its counts do not
-                add up to the number of pixels, or a coordinate of a polygon is not finite or more
-                than 2**20 pixels from 0.
+                add up to the number of pixels, or a coordinate of a polygon is not a number from
+                -2**20 to 2**20.
         """
         counts = [compressed_counts(mask, height, width) for mask in segmentations]
         return cls._from_arrays(*crops_from_rle(counts, height, width), height, width)

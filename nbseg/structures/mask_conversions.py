@@ -1,4 +1,4 @@
-"""Convert masks to bit-packed crops with numpy. ``CroppedMasks`` describes the layout."""
+"""Convert bitmaps to the bit-packed crops of ``CroppedMasks``, and segmentations to run lengths."""
 
 from typing import Any
 
@@ -50,8 +50,8 @@ def compressed_counts(segmentation: Any, height: int, width: int) -> str | bytes
 
     Raises:
         ValueError: the size of a run-length encoding is not [height, width], uncompressed counts do
-            not add up to the number of pixels, or a coordinate of a polygon is not finite or more
-            than 2**20 pixels from 0.
+            not add up to the number of pixels, or a coordinate of a polygon is not a number from
+            -2**20 to 2**20.
     """
     if isinstance(segmentation, dict):
         size: Any = segmentation.get("size")

@@ -16,7 +16,7 @@ def of_first_image(**changes):
 
 BAD = {
     "no file": (lambda f: f["pseudo"].unlink(), "there is no file .*pseudo.json"),
-    "no json": (lambda f: f["pseudo"].write_text("{"), "pseudo.json is not a json file"),
+    "no json": (lambda f: f["pseudo"].write_text("{"), "pseudo.json cannot be read as json"),
     "a list": (lambda f: f["pseudo"].write_text("[]"), "pseudo.json is not a COCO json"),
     "no table": (lambda f: f["truth"].write_text('{"images": []}'), "has no list 'annotations'"),
     "no images": (lambda f: change(f["pseudo"], images=[], annotations=[]), "has no image"),
@@ -60,7 +60,7 @@ BAD = {
     ),
     "no category": (
         lambda f: change(f["truth"], annotations=[], categories=[]),
-        "truth.json has no category",
+        "truth.json: the list 'categories' is empty",
     ),
 }
 

@@ -43,7 +43,7 @@ class Case(NamedTuple):
     text: object = None
 
 
-NO_JSON = ("labeled.json", "is not a json file")
+NO_JSON = ("labeled.json", "cannot be read as json")
 CASES = {
     # Files
     "empty file": Case(NO_JSON, NO_JSON, text=""),

@@ -85,7 +85,8 @@ def _image(key, value):
         ),
         (APART, _set("segmentation", [[1, 1, 5, 1, 5, 5]])),
         (
-            "boxes that differ by more than 2 pixels from their masks' tight boxes",
+            "boxes with an edge more than 2 pixels away from the same edge of their "
+            "masks' tight boxes",
             _set("bbox", [34, 10, 29, 20]),
         ),
         (CORNERS, _set("bbox", [34, 10, 63, 36])),
@@ -110,7 +111,8 @@ def _image(key, value):
         ("empty masks", _set("segmentation", {"size": [64, 96], "counts": [64 * 96]}, 1)),
         (APART, _set("bbox", [0, 0, 96, 64], 1)),
         (
-            "boxes that differ by more than 2 pixels from their masks' tight boxes",
+            "boxes with an edge more than 2 pixels away from the same edge of their "
+            "masks' tight boxes",
             _set("bbox", [0, 0, 30, 20], 1),
         ),
     ],

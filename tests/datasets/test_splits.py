@@ -120,7 +120,7 @@ def test_wrong_files_are_named(tmp_path):
         write_split(tmp_path / "missing.json", 10, 0)
     broken = tmp_path / "broken.json"
     broken.write_text("{")
-    with pytest.raises(ValueError, match=r"broken\.json is not a json file"):
+    with pytest.raises(ValueError, match=r"broken\.json cannot be read as json"):
         write_split(broken, 10, 0)
     with pytest.raises(ValueError, match="list.json is not a COCO json"):
         write_split(_write(tmp_path / "list.json", [1]), 10, 0)

@@ -47,8 +47,8 @@ def compare(tmp_path):
 
 IMAGE = {"id": 1, "file_name": "a.png", "height": 8, "width": 8}
 BROKEN_JSONS = {
-    "": "is not a json file",
-    '{"images": [{"id": 1': "is not a json file",
+    "": "cannot be read as json",
+    '{"images": [{"id": 1': "cannot be read as json",
     "[]": "no list 'images'",
     "{}": "no list 'images'",
     '{"images": {"a.png": 1}}': "no list 'images'",

@@ -32,14 +32,14 @@ def step(loss: Loss, logits: Tensor, targets: Tensor, labels: Tensor) -> tuple[T
 
 
 def agree(ours: tuple[Tensor, Tensor], theirs: tuple[Tensor, Tensor]) -> bool:
-    """Return whether two results agree to the accuracy of PyTorch's float32 weights."""
+    """Return whether two results differ by no more than the rounding of float32 weights."""
     return all(
         ((b - a).norm() <= 1e-3 * a.norm()).item() for a, b in zip(ours, theirs, strict=True)
     )
 
 
 def same_form(ours: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
-    """Check only that both losses, whose maps differ, are finite with a gradient per logit."""
+    """Return whether both losses are finite with a gradient per logit; their values may differ."""
     return bool(other[0].isfinite()) and ours[1].shape == other[1].shape
 
 

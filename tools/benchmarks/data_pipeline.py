@@ -21,7 +21,7 @@ OURS, THEIRS = "LoadCroppedAnnotations", "LoadAnnotations"
 
 
 def pipeline(load: str, with_image: bool) -> Compose:
-    """Build the paper's weak augmentation with a fixed scale and flip."""
+    """Build the weak augmentation of Noisy Boundaries with a fixed scale and flip."""
     steps: list[dict[str, Any]] = [{"type": "LoadImageFromFile"}] if with_image else []
     steps.append({"type": load, "with_bbox": True, "with_mask": True})
     if with_image:

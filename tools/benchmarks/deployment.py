@@ -2,8 +2,8 @@
 
 The networks are those of two configs. Their random weights are adjusted so that time and agreement
 are like those of trained ones: activations have unit variance, scores are well separated, and the
-networks find as many objects as they may return. Int8 is measured on backbone and neck alone, the
-part that it changes; both are extracted from the exported models.
+networks find as many objects as they may return. Int8 changes only the backbone and the neck, so it
+is measured on these two parts, which are extracted from the float32 and the int8 model.
 """
 
 import subprocess
@@ -118,10 +118,11 @@ def agree(ours: Detections, theirs: Detections) -> bool:
 
 
 def close(ours: list[npt.NDArray[Any]], theirs: list[npt.NDArray[Any]]) -> bool:
-    """Return whether the features' correlation exceeds 0.8, so that only rounding can differ.
+    """Return whether the features of two models have a correlation above 0.8.
 
-    Features of trained networks differ by 4-12% of their norm, a correlation of 0.99. Random
-    weights amplify the rounding, most of all in MobileNetV2 (47%, 0.88).
+    A lower correlation shows that the models differ by more than rounding. With trained weights,
+    float32 and int8 features differ by 4-12% of their norm, a correlation of 0.99. Random weights
+    amplify the rounding, most of all in MobileNetV2 (47% of the norm, a correlation of 0.88).
     """
     return all(
         np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.8 for a, b in zip(ours, theirs, strict=True)
@@ -129,7 +130,7 @@ def close(ours: list[npt.NDArray[Any]], theirs: list[npt.NDArray[Any]]) -> bool:
 
 
 def backbone_and_neck(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSession:
-    """Return a session of the part of an export that computes the features for RoIAlign."""
+    """Return an ONNX Runtime session of an exported model's backbone and neck."""
     features = [node.input[0] for node in model.graph.node if node.op_type == "RoiAlign"]
     cut = Extractor(model).extract_model([INPUT], list(dict.fromkeys(features)))
     options = onnxruntime.SessionOptions()
@@ -140,7 +141,7 @@ def backbone_and_neck(model: onnx.ModelProto, threads: int) -> onnxruntime.Infer
 
 
 def memory_of_process(program: str, *arguments: Any) -> tuple[int, int]:
-    """Return the highest and the last bytes in memory of a process that predicts one image."""
+    """Return the bytes in memory of a process that predicts one image: the most, and at the end."""
     command = [sys.executable, "-c", program + RESIDENT, *map(str, arguments)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     highest, last = printed.splitlines()[-1].split()

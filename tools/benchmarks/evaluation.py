@@ -25,7 +25,7 @@ KINDS = ["bbox", "segm", "boundary"]
 
 @dataclass
 class Scenes:
-    """Holds ground truth, as a COCO json in a temporary folder, and predictions."""
+    """Holds predictions and, as a COCO json in a temporary folder, the ground truth."""
 
     folder: tempfile.TemporaryDirectory[str]
     truth: Path

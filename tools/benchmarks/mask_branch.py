@@ -1,7 +1,7 @@
 """Benchmark the mask branch of the method's RoI head: targets, head and loss with gradients.
 
-The peer is the same head with the same weights, with MMDetection's mask targets and the loss in
-PyTorch operations.
+The peer is the same head with the same weights, but its targets are those of MMDetection, and its
+loss consists of PyTorch operations.
 """
 
 from collections.abc import Iterator

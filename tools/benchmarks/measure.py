@@ -50,14 +50,14 @@ def seconds_of(function: Callable[[], Any], device: str) -> float:
 
 
 def measure(function: Callable[[], Any], device: str, seconds: float) -> Timing:
-    """Time a function repeatedly for this many seconds, at least five times."""
+    """Time the calls of a function for the given number of seconds, at least five calls."""
     return measure_in_slices({"": function}, device, seconds)[""]
 
 
 def measure_in_slices(
     functions: dict[str, Callable[[], Any]], device: str, seconds: float
 ) -> dict[str, Timing]:
-    """Time each function repeatedly for this many seconds, at least five times.
+    """Time the calls of each function for the given number of seconds, at least five calls.
 
     The functions take turns in slices of the seconds, so that a temporary slowdown of the machine
     affects all of them.
@@ -133,7 +133,7 @@ def resident_bytes(field: str) -> int:
 
 
 def peak_memory(call: Callable[[], Any]) -> int:
-    """Return the bytes that a call takes beyond its result; run it in a fresh process."""
+    """Return the bytes that a call takes beyond its result; measure only in a fresh process."""
     call()  # import and compile before the measurement
     give_back = ctypes.CDLL(None).malloc_trim
     give_back(0)

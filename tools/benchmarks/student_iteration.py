@@ -1,8 +1,8 @@
 """Benchmark a student's training iteration against that of MMDetection's plain Mask R-CNN.
 
 The student computes more, because the noise-tolerant mask head has additional convolutions.
-Therefore the ratio of the floating-point operations is reported, too, and the share of the
-iteration that the mask targets and the boundary-preserving loss take.
+Therefore the benchmark also reports the ratio of the floating-point operations, and the share of
+the iteration's time that the mask targets and the boundary-preserving loss take.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Training:
         self._give_proposals(proposals)
 
     def _give_proposals(self, positive: Tensor) -> None:
-        """Train the RPN as usual, but replace its proposals by these and 900 background boxes."""
+        """Train the RPN as usual, but replace its proposals by given ones and 900 background boxes."""
         corner = torch.rand(900, 2) * torch.tensor([WIDTH - 20.0, HEIGHT - 20.0])
         boxes = torch.cat([positive, torch.cat([corner, corner + 20], dim=1)])
         rpn_head = self.detector.rpn_head

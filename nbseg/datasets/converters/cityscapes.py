@@ -82,8 +82,8 @@ def convert_cityscapes(
     Args:
         root: folder with leftImg8bit/ and gtFine/.
         out: folder of the jsons.
-        splits: names in ``SPLITS``; None means train, val and, if leftImg8bit/ and gtCoarse/ have
-            it, train_extra.
+        splits: names in ``SPLITS``; None means train, val and, if both leftImg8bit/ and gtCoarse/
+            have a folder train_extra/, train_extra.
         workers: number of processes.
         force: write all jsons again, even if they exist.
 

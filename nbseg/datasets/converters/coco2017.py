@@ -70,8 +70,8 @@ def convert_coco(
     Raises:
         FileNotFoundError: the tree is incomplete, or an image of a json is missing.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
-        ValueError: a json is not a COCO json, ``val2014`` is another json, or an unlabeled image
-            cannot be read.
+        ValueError: a json is not a COCO json, ``val2014`` is not instances_val2014.json, or an
+            unlabeled image cannot be read.
     """
     jsons = [f"annotations/instances_{name}.json" for name in LABELED]
     require(root, [*LABELED, *jsons], TREE)

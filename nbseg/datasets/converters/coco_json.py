@@ -43,7 +43,7 @@ class Summary:
         names: dict[int, str],
         total: int,
     ) -> None:
-        """Count an image and its annotations; of all images, keep a few as samples.
+        """Count an image and its annotations, and keep up to six of all images as samples.
 
         Args:
             image: the image's entry in the json.

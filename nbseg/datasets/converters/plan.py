@@ -25,8 +25,8 @@ class Plan:
         image_folder: folder that the json's file names are relative to.
         categories: COCO categories.
         sources: source files; their names and sizes are part of the hash in the json's ``info``.
-        items: one argument for the ``load`` of :func:`carry_out` per image, in the order of the
-            json.
+        items: one item per image, in the order of the json; the function ``load`` that is given to
+            :func:`carry_out` turns an item into COCO entries.
         documented_images: see :class:`Prepared`.
         documented_instances: see :class:`Prepared`.
         notes: see :class:`Prepared`.

@@ -46,7 +46,7 @@ def require_all(folder: Path, names: Sequence[str], what: str) -> None:
 
 @contextmanager
 def in_documented_format(path: Path) -> Iterator[None]:
-    """Convert errors of a ``with`` block that reads values from a file, so that they name the file.
+    """Add the file's name to the errors of a ``with`` block that reads values from the file.
 
     Raises:
         ValueError: the block found a value that is missing, of another type or invalid.
