@@ -34,8 +34,8 @@ class Case:
             pinned memory cannot be replayed, because this memory is reused.
         facts: further results to print, by name; computed from the measured times.
         rounds: number of rounds for calls that take seconds: the contenders take turns, and a ratio
-            is the median of the rounds' ratios. For short calls, it is 0: they are repeated for a fixed
-        time.
+            is the median of the rounds' ratios. 0 is for short calls, which are repeated for
+            a fixed time.
     """
 
     name: str
