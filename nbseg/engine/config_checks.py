@@ -133,7 +133,7 @@ def check_batches(stage: str, plain: Config) -> None:
     counts[0] = size - sum(counts[1:])
     if min(counts) < 1:
         raise ValueError(
-            f"stage {stage}: a batch of {size} images at source_ratio {ratio} would hold {counts} "
+            f"stage {stage}: a batch of {size} at source_ratio {ratio} would hold {counts} "
             "labeled and pseudo-labeled images; raise batch_size until both numbers are at least 1"
         )
 

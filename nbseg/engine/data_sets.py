@@ -15,7 +15,7 @@ def leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def wrappers(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the configs of wrappers such as ``ConcatDataset``, each before those inside it."""
+    """Yield the configs of wrappers such as ``ConcatDataset``, the outermost first."""
     inner = _inside(dataset)
     if inner:
         yield dataset

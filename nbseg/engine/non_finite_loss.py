@@ -63,7 +63,7 @@ class NonFiniteLossHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Check the losses of the previous iteration on a GPU, of this iteration on a CPU."""
+        """Check losses: on a GPU, those of the previous iteration; on a CPU, of this iteration."""
         self._check_losses(runner)
         losses = {
             name: value.detach()

@@ -21,7 +21,7 @@ class RowResult:
         row: the row.
         metric: key of the metric in metrics.json.
         values: the metric's value in percent, by seed; empty if no run has finished.
-        iterations: the distinct training lengths of the finished runs, ascending.
+        iterations: the distinct training lengths of the finished runs in iterations, ascending.
     """
 
     row: Row

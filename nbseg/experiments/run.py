@@ -64,7 +64,7 @@ class Run:
         Args:
             work_dir: work directory of all runs.
             tools: folder that contains train.py.
-            gpus: number of GPUs; 1 also means a run on the CPU.
+            gpus: number of GPUs; with 1, the run uses the CPU if the machine has no GPU.
         """
         train = [str(tools / "train.py"), self.config]
         if gpus > 1:

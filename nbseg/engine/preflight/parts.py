@@ -177,7 +177,7 @@ def _arguments(kind: Any) -> tuple[list[str], bool]:
 
 
 def _class_of(registry: Registry, part: Any, stage: str, key: str) -> Any:
-    """Return the class of a part's config; None if the part is absent or built."""
+    """Return the class of a part's config; None if the part is absent or already built."""
     if isinstance(part, str):
         raise StageError(
             f"stage {stage}: {key} must be a dictionary, found the string {part!r}; set it in the "
