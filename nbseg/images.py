@@ -84,7 +84,7 @@ def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
 
 
 def image_names(folder: Path) -> list[str]:
-    """Return the paths of the images below a folder, as :func:`files_below`.
+    """Return the paths of the images below a folder, as :func:`files_below` returns paths.
 
     Raises:
         ValueError: a path is not UTF-8, so that jsons, logs and reports cannot name the image.

@@ -56,7 +56,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="folder to keep all runs in (default: work_dirs/reproduce-SCALE)",
     )
-    parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows to run (default: all)")
+    parser.add_argument(
+        "--rows", nargs="+", metavar="NAME", help="names of the rows to run (default: all rows)"
+    )
     parser.add_argument(
         "--iterations",
         type=int,
@@ -66,7 +68,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "long (default: %(default)s)",
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="number of parallel runs (default: 1)"
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of runs to train at the same time (default: 1)",
     )
     parser.add_argument(
         "--gpus",

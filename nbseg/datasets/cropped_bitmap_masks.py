@@ -161,7 +161,7 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
 
 
 def _nearest_indices(size: int, new_size: int) -> npt.NDArray[np.int64]:
-    """Return the source pixel of each new pixel along one axis, as OpenCV's nearest resizing."""
+    """Choose the source pixel of each new pixel on one axis as OpenCV's nearest resizing does."""
     # Divide twice, as OpenCV does: size / new_size would sometimes round to another pixel.
     scale = 1.0 / (new_size / size)
     indices: npt.NDArray[np.int64] = np.floor(np.arange(new_size) * scale).astype(np.int64)

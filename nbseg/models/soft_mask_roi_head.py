@@ -18,7 +18,7 @@ class SoftMaskRoIHead(StandardRoIHead):
     """
 
     def predict_soft_masks(self, x: tuple[Tensor, ...], rois: Tensor, labels: Tensor) -> Tensor:
-        """Return the soft mask of each box's class, shape (N, S, S), floating in [0, 1].
+        """Return the soft mask of each box's class: shape (N, S, S), floating-point, in [0, 1].
 
         Args:
             x: feature maps of the batch.

@@ -2,7 +2,7 @@
 
 A store is a folder of parts. A part is an ``.npz`` file with the predictions of some images:
 
-    image_id, height, width, count   (I,)      one row per image; count: number of predictions
+    image_id, height, width, count   (I,)      one entry per image; count: number of predictions
     file_name                        (I,)      path below the data set's image folder
     boxes      (N, 4) float32 xyxy, image pixels    N = sum of count, image by image
     scores     (N,)   float32

@@ -98,8 +98,8 @@ def fixed_box_thresholds(
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             place = f" for the class {name!r}" if given is box_threshold else ""
             raise ValueError(
-                'label.box_threshold must be "match", a score or a score per class, found '
-                f"{value!r}{place}"
+                'label.box_threshold must be "match", one score for all classes, or a dict with '
+                f"one score per class name; found {value!r}{place}"
             )
     return np.array([float(given[name]) for name in classes])
 

@@ -113,7 +113,11 @@ def test_fixed_box_thresholds():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("mtach", "must be \"match\", a score or a score per class, found 'mtach'"),
+        (
+            "mtach",
+            'must be "match", one score for all classes, or a dict with one score per class name; '
+            "found 'mtach'",
+        ),
         (None, "found None"),
         ({"cat": 0.5}, r"of \['cat', 'dog'\], found no score for the classes \['dog'\]$"),
         ({"cat": 0.5, "dog": 0.5, "cow": 0.5}, r"found unknown classes \['cow'\]$"),
