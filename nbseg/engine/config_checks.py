@@ -134,7 +134,7 @@ def check_batches(stage: str, plain: Config) -> None:
     if min(counts) < 1:
         raise ValueError(
             f"stage {stage}: a batch of {size} at source_ratio {ratio} would hold {counts} "
-            "labeled and pseudo-labeled images; raise batch_size until both numbers are at least 1"
+            "labeled and pseudo-labeled images; raise batch_size until each number is at least 1"
         )
 
 
