@@ -84,8 +84,9 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
 
     Raises:
         FileNotFoundError: the file does not exist.
-        StageError: the file is damaged, of another format, or contains Python objects in
-            addition to tensors; the message names the file and says what to do.
+        StageError: the file is damaged, of another format, or contains Python objects
+            other than tensors, plain values and ``SAFE_GLOBALS``; the message names
+            the file and says what to do.
     """
     path = Path(path).expanduser()
     if not path.exists():

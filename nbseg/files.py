@@ -38,7 +38,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Delete what killed processes left below a folder: the temporary files of ``replacing``.
+    """Delete the temporary files of ``replacing`` that killed processes left in a folder.
+
+    Files in its subfolders are deleted, too.
 
     Call this function only if no other process writes to the folder.
     """

@@ -1,1 +1,1 @@
-"""Analyze labels and predictions: reports, comparisons and noise figures."""
+"""Analyze labels and predictions: reports, comparisons of models, and measurements of noise."""

@@ -177,6 +177,7 @@ def inner_boundaries(masks: Tensor, width: int) -> Tensor:
 def _iou(a: Tensor, b: Tensor) -> Tensor:
     """Return the IoU of each pair of masks, shape (R,).
 
-    ``a`` and ``b`` are uint8 of shape (R, S, S). Each pair must have a foreground pixel.
+    ``a`` and ``b`` are uint8 masks of 0 and 1, shape (R, S, S). In each pair, at least one mask
+    must have a foreground pixel.
     """
     return (a & b).flatten(1).sum(1) / (a | b).flatten(1).sum(1)

@@ -25,7 +25,7 @@ def add_config_options(parser: ArgumentParser) -> None:
 
 
 class OptionsAction(DictAction):
-    """Parses KEY=VALUE as MMEngine does, and names an option that it cannot parse."""
+    """Parses KEY=VALUE as MMEngine does; an error message quotes the option that is invalid."""
 
     def __call__(
         self, parser: ArgumentParser, namespace: Namespace, values: Any, *others: Any

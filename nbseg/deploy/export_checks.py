@@ -96,8 +96,8 @@ def resize_rule(config: Config) -> ResizeRule:
     pipeline = config.test_dataloader.dataset.get("pipeline")
     if pipeline is None:
         raise ValueError(
-            "cannot export: test_dataloader.dataset has no pipeline; give the config of a single "
-            "data set"
+            "cannot export: test_dataloader.dataset has no pipeline; use a config in which it "
+            "is a single data set with a pipeline, not a wrapper such as ConcatDataset"
         )
     rule = ResizeRule()
     for position, transform in enumerate(pipeline):

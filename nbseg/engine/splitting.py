@@ -8,7 +8,9 @@ from nbseg.errors import StageError
 
 
 def split_annotations(settings: Config, work_dir: WorkDir) -> None:
-    """Write the annotation files of the section ``split``, if the config has one.
+    """Split a json into labeled and unlabeled images, if the config has a section ``split``.
+
+    The two jsons are written to ``work_dir.splits``.
 
     Args:
         settings: the resolved settings of a run; ``split`` holds arguments of ``write_split``.

@@ -244,14 +244,14 @@ class CityscapesInstanceMetric(BaseMetric):
 def _as_intersection(iou: float, pixels: int) -> float:
     """Return the intersection that gives an IoU; ``pixels`` is the sum of both masks' areas.
 
-    The result is slightly too small, so that rounding cannot lift an IoU that equals a threshold
-    above this threshold.
+    The result is slightly too small. Otherwise, an IoU that is equal to a threshold could exceed
+    this threshold after rounding.
     """
     return (1 - 1e-12) * iou * pixels / (1 + iou)
 
 
 def _boundaries(ids: npt.NDArray[Any], dilation: int) -> npt.NDArray[Any]:
-    """Return the id of each pixel in an instance's boundary, and 0 for all other pixels.
+    """Return ``ids`` with 0 at every pixel that is not in the boundary of its region.
 
     A pixel is in the boundary if another id or the image's edge lies within ``dilation`` pixels.
     """

@@ -88,11 +88,11 @@ def fixed_box_thresholds(
     )
     missing, unknown = sorted(set(classes) - set(given)), sorted(set(given) - set(classes))
     if missing or unknown:
-        found = [f"no score for the classes {missing}"] if missing else []
-        found += [f"unknown classes {unknown}"] if unknown else []
+        found = [f"it has no score for {missing}"] if missing else []
+        found += [f"it has scores for the unknown classes {unknown}"] if unknown else []
         raise ValueError(
-            f"label.box_threshold must have one score for each of {list(classes)}, found "
-            f"{' and '.join(found)}"
+            f"label.box_threshold must have one score for each of {list(classes)}, but "
+            f"{'; '.join(found)}"
         )
     for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):

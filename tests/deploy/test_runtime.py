@@ -119,7 +119,10 @@ def test_models_of_others_are_refused(mask_rcnn, tmp_path):
     with pytest.raises(ValueError, match=r"not exported by nbseg: it maps \('x',\).*export_onnx"):
         Segmenter(path, providers=CPU)
     model = onnx.load(mask_rcnn.onnx)
-    for entries, message in (({}, "no entry 'resize'"), ({"resize": "{]"}, "malformed")):
+    for entries, message in (
+        ({}, "the model's metadata lack the entry 'resize'"),
+        ({"resize": "{]"}, "malformed"),
+    ):
         del model.metadata_props[:]
         helper.set_model_props(model, entries)
         onnx.save(model, path)

@@ -271,5 +271,5 @@ def test_a_fixed_threshold_needs_no_labeled_box(store, labeled, tmp_path, log):
 
 
 def test_a_class_without_a_threshold_is_named(store, labeled, tmp_path):
-    with pytest.raises(ValueError, match=r"no score for the classes \['cow', 'dog'\]"):
+    with pytest.raises(ValueError, match=r"no score for \['cow', 'dog'\]"):
         make_pseudo_labels(store, labeled, CLASSES, tmp_path / "out.json", {"cat": 0.5})

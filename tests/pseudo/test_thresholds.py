@@ -119,8 +119,8 @@ def test_fixed_box_thresholds():
             "found 'mtach'",
         ),
         (None, "found None"),
-        ({"cat": 0.5}, r"of \['cat', 'dog'\], found no score for the classes \['dog'\]$"),
-        ({"cat": 0.5, "dog": 0.5, "cow": 0.5}, r"found unknown classes \['cow'\]$"),
+        ({"cat": 0.5}, r"of \['cat', 'dog'\], but it has no score for \['dog'\]$"),
+        ({"cat": 0.5, "dog": 0.5, "cow": 0.5}, r"it has scores for the unknown classes \['cow'\]$"),
         ({"cat": 0.5, "dog": "match"}, "found 'match' for the class 'dog'"),
     ],
 )
