@@ -3,9 +3,11 @@
 Configs name this module in ``custom_imports`` (``configs/_base_/default_runtime.py``).
 """
 
+import nbseg.datasets.bridge_kinds
 import nbseg.datasets.coco_instances
 import nbseg.datasets.image_folder
 import nbseg.datasets.loading
+import nbseg.datasets.random_transpose
 import nbseg.datasets.samplers
 import nbseg.datasets.transforms
 import nbseg.engine.exact_resume

@@ -2,6 +2,7 @@
 
 ``shapes``, ``splits`` and ``coco_rle`` need only numpy and OpenCV. ``converters`` and
 ``check_coco`` need neither torch nor MMDetection. Configs name ``nbseg.register`` in
-``custom_imports``; ``nbseg.register`` imports ``coco_instances``, ``image_folder``, ``loading``,
-``samplers`` and ``transforms``, which register their classes with MMDetection.
+``custom_imports``; ``nbseg.register`` imports ``bridge_kinds``, ``coco_instances``,
+``image_folder``, ``loading``, ``random_transpose``, ``samplers`` and ``transforms``, which register
+their classes with MMDetection.
 """

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nbseg._native import crops_from_rle, select_pixels
-from nbseg.structures.mask_conversions import compressed_counts, pack_bitmaps
+from nbseg.structures.mask_conversions import compressed_counts, pack_bitmaps, pack_crops
 
 UInt8Array = npt.NDArray[np.uint8]
 Masks = TypeVar("Masks", bound="CroppedMasks")
@@ -153,6 +153,12 @@ class CroppedMasks:
             columns.astype(np.int32),
         )
         return self._from_arrays(*arrays, len(rows), len(columns))
+
+    def transpose(self: Masks) -> Masks:
+        """Return the masks with rows and columns swapped: pixel (i, j) becomes pixel (j, i)."""
+        bits, starts = pack_crops(crop.T for crop, _ in self.iterate_crops())
+        crops = self.crops[:, [1, 0, 3, 2]].cpu().numpy()
+        return self._from_arrays(bits, starts, crops, self.width, self.height)
 
     def to(
         self: Masks,

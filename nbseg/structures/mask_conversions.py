@@ -1,5 +1,6 @@
 """Convert bitmaps to the bit-packed crops of ``CroppedMasks``, and segmentations to run lengths."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,21 @@ def pack_bitmaps(
     Returns:
         ``bits`` (B,) uint8, ``starts`` (G,) int64 and ``crops`` (G, 4) int32 of ``CroppedMasks``.
     """
-    packed = [np.zeros(0, np.uint8)]
-    crops = []
-    for bitmap in bitmaps:
-        x0, y0, x1, y1 = _tight_box(bitmap)
-        crops.append((x0, y0, x1 - x0, y1 - y0))
-        crop = bitmap[y0:y1, x0:x1]
-        packed.append(np.packbits(crop != 0, axis=1, bitorder="little").ravel())
-    ends = np.cumsum([part.size for part in packed], dtype=np.int64)
-    return np.concatenate(packed), ends[:-1], np.array(crops, np.int32).reshape(-1, 4)
+    boxes = [_tight_box(bitmap) for bitmap in bitmaps]
+    bits, starts = pack_crops(
+        bitmap[y0:y1, x0:x1] != 0 for bitmap, (x0, y0, x1, y1) in zip(bitmaps, boxes, strict=True)
+    )
+    crops = [(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes]
+    return bits, starts, np.array(crops, np.int32).reshape(-1, 4)
+
+
+def pack_crops(
+    crops: Iterable[npt.NDArray[Any]],
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Return ``bits`` (B,) uint8 and ``starts`` (G,) int64 of crops (h, w), bool or 0 and 1."""
+    packed = [np.packbits(crop, axis=1, bitorder="little").ravel() for crop in crops]
+    ends = np.cumsum([0] + [part.size for part in packed], dtype=np.int64)
+    return np.concatenate([np.zeros(0, np.uint8), *packed]), ends[:-1]
 
 
 def _tight_box(bitmap: npt.NDArray[Any]) -> tuple[int, int, int, int]:

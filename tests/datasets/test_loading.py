@@ -6,12 +6,28 @@ import numpy as np
 import pytest
 from mmcv.transforms import Compose
 from mmdet.registry import TRANSFORMS
+from mmengine.registry import init_default_scope
 from pycocotools import mask as mask_utils
 
-import nbseg.datasets.loading  # noqa: F401  registers the transform
+import nbseg.datasets.loading
+import nbseg.datasets.random_transpose  # noqa: F401  registers the transform
 from nbseg.datasets.cropped_bitmap_masks import CroppedBitmapMasks
 
 HEIGHT, WIDTH = 60, 90
+MEAN_BGR = (104, 116, 124)
+# Fits an image into 0.5 to 2 times (60, 60) pixels, whatever its own size.
+SCALE_JITTER = {
+    "type": "RandomResize",
+    **{"scale": (60, 60), "ratio_range": (0.5, 2.0), "keep_ratio": True},
+}
+# Multiplies an image's own size.
+RELATIVE_JITTER = {
+    "type": "RandomChoice",
+    "transforms": [[{"type": "Resize", "scale_factor": s, "keep_ratio": True}] for s in (0.5, 1.5)],
+}
+RANDOM_CROP = {"type": "RandomCrop", "crop_size": (40, 50), "recompute_bbox": True}
+FILTER = {"type": "FilterAnnotations", "min_gt_bbox_wh": (2, 2), "by_mask": True}
+PAD_WITH_THE_MEAN = {"type": "Pad", "size": (40, 50), "pad_val": {"img": MEAN_BGR, "masks": 0}}
 
 
 def uncompressed(bitmap):
@@ -53,12 +69,17 @@ def record():
     }
 
 
-def sample(load, transforms, record):
+def packed(load, transforms, record, seed=3):
     steps = [{"type": load, "with_bbox": True, "with_mask": True}, *transforms]
     steps.append({"type": "PackDetInputs", "meta_keys": ()})
-    np.random.seed(3)
+    init_default_scope("mmdet")  # RandomResize would make MMCV's Resize, without masks
+    np.random.seed(seed)
     pipeline = Compose([TRANSFORMS.build(step) for step in steps])
-    return pipeline(copy.deepcopy(record))["data_samples"]
+    return pipeline(copy.deepcopy(record))
+
+
+def sample(load, transforms, record):
+    return packed(load, transforms, record)["data_samples"]
 
 
 @pytest.mark.parametrize(
@@ -68,11 +89,9 @@ def sample(load, transforms, record):
         [{"type": "Resize", "scale": (200, 133), "keep_ratio": True}],
         [{"type": "Resize", "scale": (70, 133), "keep_ratio": False}],
         [{"type": "RandomFlip", "prob": 1.0, "direction": d} for d in ("horizontal", "diagonal")],
-        [
-            {"type": "RandomCrop", "crop_size": (40, 50), "recompute_bbox": True},
-            {"type": "FilterAnnotations", "min_gt_bbox_wh": (2, 2), "by_mask": True},
-            {"type": "Pad", "size_divisor": 32},
-        ],
+        [RANDOM_CROP, FILTER, {"type": "Pad", "size_divisor": 32}],
+        [SCALE_JITTER, RANDOM_CROP, FILTER, PAD_WITH_THE_MEAN],
+        [RELATIVE_JITTER, RANDOM_CROP, FILTER, {"type": "RandomTranspose", "prob": 1}],
         [{"type": "Expand", "prob": 1.0}, {"type": "MinIoURandomCrop"}],
         [{"type": "Rotate", "prob": 1.0}, {"type": "ShearX", "prob": 1.0}],
         [{"type": "TranslateY", "prob": 1.0}],
@@ -91,6 +110,27 @@ def test_masks_equal_those_of_load_annotations(record, transforms):
         np.testing.assert_array_equal(mine.masks.masks, reference.masks.masks)
         np.testing.assert_array_equal(mine.bboxes.numpy(), reference.bboxes.numpy())
         np.testing.assert_array_equal(mine.labels, reference.labels)
+
+
+def test_scale_jitter_pads_what_is_smaller_than_the_crop(record):
+    """The pad has the mean color, so that it is 0 for the network, and is background."""
+    transforms = [SCALE_JITTER, RANDOM_CROP, FILTER, PAD_WITH_THE_MEAN]
+    widths = set()
+    for seed in range(12):
+        output = packed("LoadCroppedAnnotations", transforms, record, seed)
+        assert output["inputs"].shape == (3, 50, 40)
+        pixels = output["inputs"].numpy().transpose(1, 2, 0)
+        masks = output["data_samples"].gt_instances.masks
+        assert (masks.height, masks.width) == (50, 40)
+        padded = (pixels == MEAN_BGR).all(axis=2)
+        width = int((~padded.all(axis=0)).sum())
+        height = int((~padded.all(axis=1)).sum())
+        # The image of 90 x 60 pixels keeps its shape.
+        assert width == 40 or abs(height - width / 1.5) <= 1
+        assert padded[height:].all() and padded[:, width:].all()
+        assert not masks.masks[:, height:].any() and not masks.masks[:, :, width:].any()
+        widths.add(width)
+    assert min(widths) < 40 == max(widths)
 
 
 def test_an_image_without_instances(record):

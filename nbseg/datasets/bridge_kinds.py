@@ -1,0 +1,100 @@
+"""Change an image so that it could be of another kind, e.g. stained tissue or fluorescence."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from mmcv.transforms import BaseTransform
+
+from nbseg.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class BridgeKinds(BaseTransform):
+    """Make an image gray, invert it, and change its gamma and the ranges of its channels.
+
+    Kinds of image differ in what is bright, in color and in contrast: a nucleus is bright on black
+    in fluorescence, and violet on pink in stained tissue. A model whose labeled images are all of
+    one kind finds no objects in another kind. This transform bridges the kinds. It applies these
+    steps in this order, each with a probability of its own:
+
+    1. gray: the three channels become the image's gray values;
+    2. invert: v becomes 1 - v, for values v in [0, 1];
+    3. gamma: v becomes ``v ** exp(U(-gamma, gamma))``;
+    4. range: in each channel, v becomes ``low + v * (high - low)``, with low from U(0, 0.4) and
+       high from U(0.6, 1). A gray image becomes a colored one.
+
+    Steps 2 to 4 are one table of 256 values per channel, so values are rounded once. Pixels stay in
+    place, so boxes and masks stay valid. Every draw comes from numpy's global generator, which
+    nbseg seeds for each sample. With ``prob=0``, the transform draws nothing.
+
+    Args:
+        prob: share of the images that are changed.
+        gray_prob, invert_prob, gamma_prob, range_prob: probability of each step in such an image.
+        gamma: largest absolute value of the exponent's logarithm, at least 0.
+
+    Raises:
+        ValueError: a probability is not in [0, 1], ``gamma`` is negative, or an image is not
+            (H, W, 3) uint8.
+    """
+
+    def __init__(
+        self,
+        prob: float = 0.8,
+        gray_prob: float = 0.3,
+        invert_prob: float = 0.5,
+        gamma_prob: float = 1.0,
+        range_prob: float = 0.7,
+        gamma: float = 0.5,
+    ) -> None:
+        self.probabilities = {
+            "prob": prob,
+            "gray_prob": gray_prob,
+            "invert_prob": invert_prob,
+            "gamma_prob": gamma_prob,
+            "range_prob": range_prob,
+        }
+        for name, value in self.probabilities.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"BridgeKinds: {name} must be between 0 and 1, found {value}")
+        if not gamma >= 0:
+            raise ValueError(f"BridgeKinds: gamma must be at least 0, found {gamma}")
+        self.gamma = gamma
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if not self._drawn("prob"):
+            return results
+        image = results["img"]
+        if image.dtype != np.uint8 or image.shape[2:] != (3,):
+            raise ValueError(
+                f"BridgeKinds: an image must be (H, W, 3) uint8, found {image.shape} "
+                f"{image.dtype}; load it with LoadImageFromFile without to_float32"
+            )
+        if self._drawn("gray_prob"):
+            image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        results["img"] = cv2.LUT(image, self._draw_table())
+        return results
+
+    def _drawn(self, name: str) -> bool:
+        """Draw whether a step is applied; a step that never is draws nothing."""
+        probability = self.probabilities[name]
+        return probability > 0 and np.random.random() < probability
+
+    def _draw_table(self) -> npt.NDArray[np.uint8]:
+        """Draw the new value of every value, (1, 256, 3) uint8."""
+        values: npt.NDArray[Any] = np.linspace(0, 1, 256)[:, None]
+        if self._drawn("invert_prob"):
+            values = 1 - values
+        if self._drawn("gamma_prob"):
+            values = values ** np.exp(np.random.uniform(-self.gamma, self.gamma))
+        values = values.repeat(3, axis=1)
+        if self._drawn("range_prob"):
+            low, high = np.random.uniform(0, 0.4, 3), np.random.uniform(0.6, 1, 3)
+            values = low + values * (high - low)
+        table: npt.NDArray[np.uint8] = np.rint(255 * values).astype(np.uint8)
+        return table[None]
+
+    def __repr__(self) -> str:
+        arguments = {**self.probabilities, "gamma": self.gamma}
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in arguments.items())})"
