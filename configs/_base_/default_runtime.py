@@ -18,5 +18,14 @@ log_processor = dict(by_epoch=False)
 # default of ten minutes.
 env_cfg = dict(dist_cfg=dict(timeout=7200))
 
+# custom_hooks='{averaged_weights}' trains a model whose weights are averages (docs/checkpoints.md).
+ema_momentum = 0.01  # weight of the latest weights
+ema_hook = dict(
+    type='EMAHook',
+    ema_type='ExponentialMovingAverage',
+    momentum='{ema_momentum}',
+    update_buffers=True)
+averaged_weights = ['{ema_hook}']
+
 seed = 0
 randomness = dict(seed='{seed}')

@@ -26,6 +26,7 @@ weak_pipeline = [
     '{test_resize}',
     dict(type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False),
     dict(type='RandomFlip', prob=0.5),
+    '{bridge_kinds}',
     dict(type='PackDetInputs'),
 ]
 strong_pipeline = [
@@ -34,6 +35,7 @@ strong_pipeline = [
     dict(type='RandomResize', scale=(320, 320), ratio_range=(0.75, 1.25), keep_ratio=True),
     dict(type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False),
     dict(type='RandomFlip', prob=0.5),
+    '{bridge_kinds}',
     dict(type='StrongColorAugmentation'),
     dict(
         type='CutOut',

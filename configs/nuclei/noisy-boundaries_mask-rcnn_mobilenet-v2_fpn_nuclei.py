@@ -31,16 +31,28 @@ tta_flips = [
 # A crop can remove nearly all of an object; its remainder must not become a box without width.
 filter_annotations = dict(
     type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False)
-load_crop_and_flip = [
+random_flip = dict(type='RandomFlip', prob=0.5)
+# Images keep their sizes; train_resize='{scale_jitter}' changes them.
+train_resize = dict(type='Resize', scale_factor=1.0, keep_ratio=True)
+scale_jitter = dict(
+    type='RandomChoice',
+    transforms=[
+        [dict(type='Resize', scale_factor=factor, keep_ratio=True)]
+        for factor in (0.5, 0.7, 1.0, 1.4, 2.0)
+    ])
+load_and_augment = [
     dict(type='LoadImageFromFile'),
     '{load_annotations}',
+    '{train_resize}',
     dict(type='RandomCrop', crop_size=(256, 256), allow_negative_crop=False, recompute_bbox=True),
     '{filter_annotations}',
-    dict(type='RandomFlip', prob=0.5),
+    '{random_flip}',
+    '{random_transpose}',
+    '{bridge_kinds}',
 ]
-weak_pipeline = [*load_crop_and_flip, dict(type='PackDetInputs')]
+weak_pipeline = [*load_and_augment, dict(type='PackDetInputs')]
 strong_pipeline = [
-    *load_crop_and_flip,
+    *load_and_augment,
     # Nuclei are ten to thirty pixels wide.
     dict(type='StrongColorAugmentation', max_blur=3),
     dict(

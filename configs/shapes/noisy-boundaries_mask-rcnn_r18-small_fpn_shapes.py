@@ -29,12 +29,16 @@ weak_pipeline = [
     dict(type='LoadImageFromFile'),
     '{load_annotations}',
     '{random_flip}',
+    '{random_transpose}',
+    '{bridge_kinds}',
     dict(type='PackDetInputs'),
 ]
 strong_pipeline = [
     dict(type='LoadImageFromFile'),
     '{load_annotations}',
     '{random_flip}',
+    '{random_transpose}',
+    '{bridge_kinds}',
     # Blur would hide the outlines that distinguish the classes.
     dict(type='StrongColorAugmentation', max_blur=0),
     # As in the paper, holes have up to a fifth of an image's sides.

@@ -11,6 +11,8 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from nbseg.datasets.bridge_kinds import BridgeKinds
+from nbseg.datasets.transforms import StrongColorAugmentation
 from nbseg.engine.stages import STAGES, TRAINING_STAGES, stage_config
 from nbseg.models.boundary_preserving_loss import BoundaryPreservingLoss
 from nbseg.models.mask_tta import MaskTTAModel
@@ -55,6 +57,14 @@ def build():
     return build
 
 
+def bridged_share(dataset):
+    """The share of images that are changed towards other kinds, before all other changes."""
+    transforms = Compose(dataset.pipeline).transforms
+    colors = [t for t in transforms if isinstance(t, BridgeKinds | StrongColorAugmentation)]
+    assert isinstance(colors[0], BridgeKinds) and len(colors) <= 2
+    return colors[0].probabilities["prob"]
+
+
 def mask_heads(model):
     heads = model.roi_head.mask_head
     return list(heads) if isinstance(heads, torch.nn.ModuleList) else [heads]
@@ -86,7 +96,7 @@ def test_every_stage_builds_its_model(load, build, leaf, stage):
         dataset = plain.train_dataloader.dataset
         for part in dataset.get("datasets") or [dataset]:
             part = part.get("dataset", part)  # of a RepeatDataset
-            Compose(part.pipeline)
+            assert bridged_share(part) == 0
             assert part.metainfo.classes == config.classes
     else:
         Compose(plain.test_dataloader.dataset.pipeline)
@@ -105,6 +115,8 @@ def test_the_control_arm_trains_as_long_as_teacher_and_student(load, leaf):
 def test_command_line_options_reach_every_place(load, leaf):
     config = load(leaf)
     config.merge_from_dict({"data_root": "elsewhere", "percent": 7, "seed": 5, "max_per_img": 13})
+    config.merge_from_dict({"bridge_prob": 0.8, "student.bridge_prob": 0.5})
+    config.merge_from_dict({"custom_hooks": "{averaged_weights}", "student.ema_momentum": 0.2})
     split = stage_config(config, "label", "run").get("split")
     if split:
         assert split.percent == 7 and split.seed == 5 and split.ann_file.startswith("elsewhere/")
@@ -116,6 +128,14 @@ def test_command_line_options_reach_every_place(load, leaf):
             continue
         plain = stage_config(config, stage, "run")
         assert plain.randomness.seed == 5
+        (hook,) = plain.custom_hooks
+        student = stage in ("student", "oracle")
+        assert hook.type == "EMAHook" and hook.momentum == (0.2 if student else 0.01)
+        if stage in TRAINING_STAGES:
+            dataset = plain.train_dataloader.dataset
+            for part in dataset.get("datasets") or [dataset]:
+                part = part.get("dataset", part)
+                assert bridged_share(part) == (0.5 if student else 0.8)
         assert plain.test_dataloader.dataset.data_prefix.img.startswith("elsewhere/")
     tta_cfg = stage_config(config, "predict", "run").model.tta_cfg
     assert tta_cfg.max_per_img == 13

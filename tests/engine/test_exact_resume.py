@@ -77,6 +77,10 @@ CASES = {
     "epochs": ((1,), {"epochs": True}),
     "workers": ((3,), {"workers": 1}),
     "average": ((1, 3), {"custom_hooks": [{"type": "EMAHook", "momentum": 0.3, "begin_iter": 2}]}),
+    "average of buffers": (
+        (2,),
+        {"custom_hooks": [{"type": "EMAHook", "momentum": 0.3, "update_buffers": True}]},
+    ),
     # Both checkpoints lie between two steps of the optimizer.
     "accumulated": ((1, 5), {"optim_wrapper": {"accumulative_counts": 3}}),
 }

@@ -94,6 +94,7 @@ def backends(found):
 STEPS = {"type": "MultiStepLR", "milestones": [1], "by_epoch": False}
 EPOCHS = {"type": "LinearLR", "start_factor": 0.1, "end": 1, "convert_to_iter_based": True}
 TWO = {"constructor": TwoOptimizers}
+ANNEALING = {"ema_type": "MomentumAnnealingEMA", "momentum": 0.01, "update_buffers": True}
 IMAGE = [{"type": "LoadImageFromFile"}]
 LEGAL = {
     "a data set without lazy_init": loader(NotLazy, ann_file="absent.json", pipeline=IMAGE),
@@ -114,6 +115,7 @@ LEGAL = {
         "default_scope": "other_package",
         "custom_hooks": [{"type": "HookOfAnotherPackage", "priority": "LOW"}],
     },
+    "an average": {"custom_hooks": [{"type": "EMAHook", "priority": 49, "gamma": 5, **ANNEALING}]},
     "a class written in C": {"custom_hooks": [{"type": dict, "a": 1}]},
     "a function without a signature": {"custom_hooks": [{"type": iter, "a": 1}]},
     "a log processor without a type": {"log_processor": {"window_size": 5}},
@@ -167,6 +169,14 @@ REFUSED = {
     "a default hook without a type": (
         {"default_hooks": {"checkpoint": {"interval": 1}}},
         "default_hooks.checkpoint has no 'type'",
+    ),
+    "an average of no weights": (
+        {"custom_hooks": [{"type": "EMAHook", "priority": 49, "momentum": 1.5}]},
+        r"custom_hooks\[0\] cannot be built .*momentum must be in range \(0.0, 1.0\).* 1.5",
+    ),
+    "a key of an average": (
+        {"custom_hooks": [{"type": "EMAHook", "momentun": 0.5}]},
+        r"custom_hooks\[0\] cannot be built .*'momentun'",
     ),
     "a hook without a type": ({"custom_hooks": [{}]}, r"custom_hooks\[0\] has no 'type'"),
 }

@@ -44,7 +44,7 @@ class LaterIsWorse(Hook):
 # Averages of the weights after the two steps, and the share of the second step's weights.
 AVERAGES = {"moving average": 0.3, "mean": 0.5}
 CASES = {
-    "moving average": {"custom_hooks": [dict(type="EMAHook", momentum=0.3)]},
+    "moving average": {"custom_hooks": "{averaged_weights}", "ema_momentum": 0.3},
     "mean": {"custom_hooks": [dict(type="EMAHook", ema_type="StochasticWeightAverage")]},
     "best, and own weights": {
         "custom_hooks": [dict(type="LaterIsWorse"), dict(type="ShiftsTheModelAfterTraining")],

@@ -25,6 +25,7 @@ weak_pipeline = [
     '{load_annotations}',
     dict(type='RandomResize', scale=[(1280, 576), (1280, 720)], keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),
+    '{bridge_kinds}',
     dict(type='PackDetInputs'),
 ]
 strong_pipeline = [

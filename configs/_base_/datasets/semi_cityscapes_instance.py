@@ -18,6 +18,7 @@ weak_pipeline = [
     '{load_annotations}',
     dict(type='RandomResize', scale='{train_scales}', keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),
+    '{bridge_kinds}',
     dict(type='PackDetInputs'),
 ]
 strong_pipeline = [

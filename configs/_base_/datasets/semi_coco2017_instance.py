@@ -37,6 +37,7 @@ weak_pipeline = [
     '{load_annotations}',
     '{test_resize}',
     dict(type='RandomFlip', prob=0.5),
+    '{bridge_kinds}',
     dict(type='PackDetInputs'),
 ]
 strong_pipeline = [
@@ -44,6 +45,7 @@ strong_pipeline = [
     '{load_annotations}',
     '{strong_resize}',
     dict(type='RandomFlip', prob=0.5),
+    '{bridge_kinds}',
     dict(type='StrongColorAugmentation'),
     dict(
         type='CutOut',

@@ -19,6 +19,13 @@ unlabeled_json = '{work_dir}/splits/{split_name}-unlabeled.json'
 unlabeled_folder = '{train_images}'
 
 load_annotations = dict(type='LoadCroppedAnnotations', with_bbox=True, with_mask=True)
+# Augmentations that are off by default (docs/configs.md):
+#   bridge_prob=0.8 student.bridge_prob=0.5     bridge kinds of image, on these shares of the images
+#   transpose_prob=0.5                          turn images by 90 degrees, where this config does
+bridge_prob = 0.0
+bridge_kinds = dict(type='BridgeKinds', prob='{bridge_prob}')
+transpose_prob = 0.0
+random_transpose = dict(type='RandomTranspose', prob='{transpose_prob}')
 test_resize = dict(type='Resize', scale_factor=1.0, keep_ratio=True)
 test_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -17,13 +17,15 @@ from mmdet.registry import (
 )
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, Compose
+from mmengine.hooks import EMAHook
 from mmengine.optim import OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import Registry, init_default_scope
+from torch import nn
 
 from nbseg.deploy.detector import build_detector
 from nbseg.engine.data_sets import leaves, wrappers
 from nbseg.errors import StageError
-from nbseg.registry import DATA_SAMPLERS, DATASETS, HOOKS, LOOPS, METRICS
+from nbseg.registry import DATA_SAMPLERS, DATASETS, HOOKS, LOOPS, METRICS, MODELS
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 # Keys that MMEngine removes before it builds a part, beside "type" and "_scope_".
@@ -61,6 +63,7 @@ def check_parts(configs: Mapping[str, Config]) -> None:
             _check_optimizer(stage, plain, detector)
         for registry, key, part in _other_parts(plain):
             _check_arguments(registry, part, stage, key)
+            _check_average(part, stage, key)
 
 
 def _check_loader(stage: str, key: str, loader: Any) -> None:
@@ -139,6 +142,15 @@ def _other_parts(plain: Config) -> Iterator[tuple[Registry, str, Any]]:
     for backend in _listed((plain.get("visualizer") or {}).get("vis_backends")):
         yield VISBACKENDS, "vis_backends", backend
     yield LOG_PROCESSORS, "log_processor", plain.get("log_processor")
+
+
+def _check_average(part: Any, stage: str, key: str) -> None:
+    """Build the average that an ``EMAHook`` builds when its training starts."""
+    kind = _class_of(HOOKS, part, stage, key) if key.startswith("custom_hooks") else None
+    if isinstance(kind, type) and issubclass(kind, EMAHook):
+        with _naming(stage, key):
+            hook = kind(**{k: v for k, v in part.items() if k not in ("type", "priority")})
+            MODELS.build(hook.ema_cfg, default_args={"model": nn.Module()})
 
 
 def _check_arguments(registry: Registry, part: Any, stage: str, key: str) -> None:
