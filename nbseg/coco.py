@@ -260,7 +260,7 @@ def check_same_images(pseudo: COCO, pseudo_path: Path, truth: COCO, path: Path) 
 
 
 def by_category(annotations: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
-    """Group annotations by their ``category_id``; a category without any has an empty list."""
+    """Group annotations by ``category_id``; for any other id, the result has an empty list."""
     grouped: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for annotation in annotations:
         grouped[annotation["category_id"]].append(annotation)

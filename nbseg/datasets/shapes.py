@@ -137,10 +137,10 @@ def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False
             return False
         if not force:
             raise FileExistsError(
-                f"{out} holds a set made from other options or by another version: expected "
-                f"{asdict(options)} by version {GENERATOR_VERSION}, found {found.get('options')} "
-                f"by version {found.get('generator_version')}; choose another folder, or replace "
-                "this one (tools/prepare_data.py shapes --force)"
+                f"{out} holds a set made from other options or by another version of the generator: "
+                f"expected {asdict(options)} and generator version {GENERATOR_VERSION}, found "
+                f"{found.get('options')} and generator version {found.get('generator_version')}; "
+                "choose another folder, or replace this one (tools/prepare_data.py shapes --force)"
             )
 
     out.parent.mkdir(parents=True, exist_ok=True)

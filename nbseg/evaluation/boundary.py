@@ -23,10 +23,10 @@ class BoundaryEvaluation(COCOeval_faster):
     """Runs COCO's evaluation with min(mask IoU, boundary IoU) in place of the mask IoU.
 
     The ``boundary`` mode of faster-coco-eval has two faults. It rounds a boundary width that ends
-    in .5 down, while the published code rounds half to even. It also erodes incorrectly if the
-    image's height is at most twice the boundary width. Therefore ``boundary_rles`` computes the
-    boundaries here, and faster-coco-eval does the rest. Crowds are compared by mask IoU alone, as
-    in the published code.
+    in .5 down, while the code of Cheng et al. (CVPR 2021) rounds half to even. It also erodes
+    incorrectly if the image's height is at most twice the boundary width. Therefore
+    ``boundary_rles`` computes the boundaries here, and faster-coco-eval does the rest. Crowds are
+    compared by mask IoU alone, as in the code of Cheng et al.
 
     Args:
         truth: ground truth with masks.

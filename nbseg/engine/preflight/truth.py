@@ -25,7 +25,7 @@ def check_truth(dataset: dict[str, Any], evaluator: dict[str, Any], what: str) -
         what: name of the set, for messages.
 
     Returns:
-        A warning if the mask AP is at most 0.99, or an empty string.
+        A warning if the evaluator returns a ``segm_mAP`` from 0 to 0.99, otherwise an empty string.
 
     Raises:
         StageError: the evaluator's json is not a COCO json, or the data set or the evaluator raises
