@@ -137,7 +137,7 @@ def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False
             return False
         if not force:
             raise FileExistsError(
-                f"{out} holds a set made from other options or by another version of the generator: "
+                f"{out} holds a set made from other options or by another generator version: "
                 f"expected {asdict(options)} and generator version {GENERATOR_VERSION}, found "
                 f"{found.get('options')} and generator version {found.get('generator_version')}; "
                 "choose another folder, or replace this one (tools/prepare_data.py shapes --force)"
