@@ -164,20 +164,35 @@ def _reason(name: str | Path, error: Exception) -> str:
     return next(reason for begin, reason in FORMATS.items() if start.startswith(begin))
 
 
-def publish(checkpoint: str | Path, out: str | Path) -> None:
+def publish(
+    checkpoint: str | Path, out: str | Path, part: str | None = None, config: str | None = None
+) -> None:
     """Write the weights and the meta data of a training checkpoint, such as its config, to ``out``.
 
     The file is written under a temporary name and renamed when it is complete.
+
+    Args:
+        checkpoint: file that the training wrote.
+        out: file to write.
+        part: the only part of the model whose weights are written, such as ``"teacher"``; their
+            names lose this prefix. None writes all weights.
+        config: text of the config in the meta data; None keeps that of the training.
 
     Raises:
         StageError: the checkpoint is damaged, or some weights are not finite.
     """
     content = read_checkpoint(checkpoint)
-    refuse_non_finite(content["state_dict"], checkpoint)
+    state = content["state_dict"]
+    if part is not None:
+        start = f"{part}."
+        state = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+    refuse_non_finite(state, checkpoint)
     meta = {**content["meta"], "nbseg_version": nbseg.__version__}
+    if config is not None:
+        meta["cfg"] = config
     # When the disk is full, PyTorch's own writer raises a RuntimeError about positions in the file.
     buffer = io.BytesIO()
-    torch.save({"state_dict": content["state_dict"], "meta": meta}, buffer)
+    torch.save({"state_dict": state, "meta": meta}, buffer)
     with replacing(out) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 

@@ -21,6 +21,7 @@ import nbseg.models.boundary_loss
 import nbseg.models.boundary_mask_head
 import nbseg.models.boundary_preserving_loss
 import nbseg.models.distance_to_boundary_loss
+import nbseg.models.ignoring_assigner
 import nbseg.models.mask_tta
 import nbseg.models.noise_tolerant_mask_head
 import nbseg.models.point_rend_roi_head
@@ -28,4 +29,6 @@ import nbseg.models.pretrained_weights
 import nbseg.models.refine_mask_head
 import nbseg.models.refine_mask_roi_head
 import nbseg.models.rle_mask_head
-import nbseg.models.softmax_focal_loss  # noqa: F401
+import nbseg.models.softmax_focal_loss
+import nbseg.semi.online_teacher
+import nbseg.semi.online_teacher_hook  # noqa: F401

@@ -10,6 +10,7 @@ LAYERS = (
     ("register",),
     ("engine",),
     ("analysis",),
+    ("semi",),
     ("models", "datasets", "pseudo", "deploy", "evaluation"),
     ("visualization",),
     ("ops",),

@@ -49,6 +49,7 @@ BENCHMARKS = (
     "mask_branch",
     "data_pipeline",
     "student_iteration",
+    "online_step",
     "deployment",
     "evaluation",
 )
@@ -124,7 +125,7 @@ def report(
         share = case.bytes_moved / kernels / bandwidth
         facts["bytes"] = f"{case.bytes_moved / 1e6:.2f} MB, {share:.0%} of the copy bandwidth"
     memory = {}
-    if args.memory and not case.rounds:
+    if args.memory and (case.memory or not case.rounds):
         for name in ("nbseg", *case.peers):
             where = (benchmark, case.name, name, args.threads)
             memory[name] = in_fresh_processes(peak_memory_of, where)

@@ -50,9 +50,7 @@ load_and_augment = [
     '{random_transpose}',
     '{bridge_kinds}',
 ]
-weak_pipeline = [*load_and_augment, dict(type='PackDetInputs')]
-strong_pipeline = [
-    *load_and_augment,
+strong_steps = [
     # Nuclei are ten to thirty pixels wide.
     dict(type='StrongColorAugmentation', max_blur=3),
     dict(
@@ -60,8 +58,9 @@ strong_pipeline = [
         n_holes=(1, 5),
         cutout_shape=[(0, 0), (8, 12), (16, 20), (24, 32), (36, 48)],
         fill_in=(103.53, 116.28, 123.675)),
-    dict(type='PackDetInputs'),
 ]
+weak_pipeline = [*load_and_augment, dict(type='PackDetInputs')]
+strong_pipeline = [*load_and_augment, *strong_steps, dict(type='PackDetInputs')]
 
 # The model soon overfits nine labeled images, so most images of a batch are pseudo-labeled. A
 # student that starts from the teacher's initial weights averages the teacher's errors instead of

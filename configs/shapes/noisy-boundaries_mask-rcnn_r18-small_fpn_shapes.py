@@ -33,12 +33,7 @@ weak_pipeline = [
     '{bridge_kinds}',
     dict(type='PackDetInputs'),
 ]
-strong_pipeline = [
-    dict(type='LoadImageFromFile'),
-    '{load_annotations}',
-    '{random_flip}',
-    '{random_transpose}',
-    '{bridge_kinds}',
+strong_steps = [
     # Blur would hide the outlines that distinguish the classes.
     dict(type='StrongColorAugmentation', max_blur=0),
     # As in the paper, holes have up to a fifth of an image's sides.
@@ -47,6 +42,14 @@ strong_pipeline = [
         n_holes=(1, 5),
         cutout_shape=[(0, 0), (4, 6), (8, 10), (12, 16), (18, 24)],
         fill_in=(103.53, 116.28, 123.675)),
+]
+strong_pipeline = [
+    dict(type='LoadImageFromFile'),
+    '{load_annotations}',
+    '{random_flip}',
+    '{random_transpose}',
+    '{bridge_kinds}',
+    *strong_steps,
     dict(type='PackDetInputs'),
 ]
 val_dataloader = dict(batch_size=4)

@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
+from nbseg.config.online import plain_detector
 from nbseg.config.sections import resolve
 
 # Runner.from_cfg reads the parameters of Runner. MMEngine reads custom_imports before it builds
@@ -41,6 +42,7 @@ def student_config(config: Config, work_dir: str | Path) -> Config:
     names = {"work_dir": str(work_dir)}
     plain = resolve(config, ("student",), names, RUNNER_KEYS - TRAINING_KEYS)
     plain.work_dir = str(work_dir)
+    plain.model = plain_detector(plain.model)
     without_workers(plain)
     return plain
 

@@ -1,7 +1,8 @@
 """Merge the sections of a config, such as ``teacher``, into the config of one stage.
 
 The top-level keys describe the student, which is the model that is tested and shipped. The sections
-``teacher``, ``control``, ``predict``, ``oracle`` and ``student`` override keys for certain stages.
+``teacher``, ``control``, ``predict``, ``oracle``, ``student`` and ``online`` override keys for
+certain stages.
 The sections ``label``, ``split`` and ``report`` each hold the settings of one step.
 docs/configs.md explains the rules with examples.
 """
@@ -16,7 +17,7 @@ from nbseg.config.names import replace_names
 # Files that the user provides; these keys do not override keys of the config.
 FILES = ("checkpoint", "ann_file")
 SECTIONS = (
-    *("student", "teacher", "control", "predict", "oracle"),
+    *("student", "online", "teacher", "control", "predict", "oracle"),
     *("label", "split", "report"),
 )
 # Former names of sections, and their current names.

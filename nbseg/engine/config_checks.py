@@ -12,13 +12,14 @@ from mmengine.config import Config
 from torch.nn.parallel import DistributedDataParallel
 
 from nbseg.config.names import names_in
+from nbseg.config.online import ONLINE_KEYS, published_part
 from nbseg.config.plain_config import RUNNER_KEYS
 from nbseg.config.sections import FILES
 from nbseg.datasets.splits import write_split
 from nbseg.pseudo.labels import make_pseudo_labels
 
 # Sections that override keys of the config.
-OVERRIDING = ("student", "teacher", "control", "predict", "oracle")
+OVERRIDING = ("student", "online", "teacher", "control", "predict", "oracle")
 # Sections with the settings of one step, and their keys.
 SETTINGS = {
     "label": {*signature(make_pseudo_labels).parameters, "ann_file"} - {"store", "out"},
@@ -58,7 +59,7 @@ def check_config(config: Config, settings: Config) -> None:
             )
     for section in (content, *(content.get(name) or {} for name in OVERRIDING)):
         _check_runner(section)
-    known = {*content, *RUNNER_KEYS, *FILES, *names_in(content)}
+    known = {*content, *RUNNER_KEYS, *ONLINE_KEYS, *FILES, *names_in(content)}
     for section in OVERRIDING:
         for key in content.get(section) or {}:
             close = get_close_matches(key, known, 1, 0.85) if key not in known else []
@@ -114,12 +115,19 @@ def check_batches(stage: str, plain: Config) -> None:
     With such a batch size, MMDetection's sampler never returns.
 
     Raises:
-        ValueError: the batch size is too small for the sampler's ``source_ratio``, or this ratio is
-            not a list of positive numbers, one for each data set.
+        ValueError: the batch size is too small for the sampler's ``source_ratio``, this ratio is
+            not a list of positive numbers, one for each data set, or an online training has none.
     """
     sampler = (plain.get("train_dataloader") or {}).get("sampler") or {}
     ratio = sampler.get("source_ratio")
     if not ratio:
+        if published_part(plain.get("model") or {}):
+            raise ValueError(
+                f"stage {stage}: online training needs labeled and unlabeled images in each batch, "
+                f"but the sampler {sampler.get('type')} has no source_ratio; set "
+                "train_dataloader.sampler to dict(type='ResumableMultiSourceSampler', "
+                "batch_size='{batch_size}', source_ratio=[1, 3])"
+            )
         return
     sets = (plain.train_dataloader.get("dataset") or {}).get("datasets")
     numbers = isinstance(ratio, list) and all(isinstance(part, (int, float)) for part in ratio)

@@ -37,6 +37,15 @@ def annotation_files(dataset: dict[str, Any]) -> list[Path]:
     ]
 
 
+def is_unlabeled(leaf: dict[str, Any]) -> bool:
+    """Return whether a training reads only the images of an innermost data set config.
+
+    Its pipeline then ends in a ``MultiBranch`` with two views of an image.
+    """
+    pipeline = leaf.get("pipeline") or []
+    return any(isinstance(step, dict) and "unsup_teacher" in step for step in pipeline)
+
+
 def image_folder(leaf: dict[str, Any]) -> Path:
     """Return the image folder of an innermost data set config (see :func:`leaves`)."""
     prefix: dict[str, str] = leaf.get("data_prefix") or {}

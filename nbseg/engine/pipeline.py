@@ -16,8 +16,8 @@ from nbseg.engine.splitting import split_annotations
 from nbseg.engine.stages import (
     STAGES,
     TRAINING_STAGES,
+    left_out,
     refuse_outdated,
-    replaced_by_user,
     stage_config,
     teacher_checkpoint,
     with_dependents,
@@ -66,7 +66,7 @@ class Pipeline:
         self.work_dir.refuse_earlier_layout()
         self.resume = resume
         self.launcher = launcher
-        self.stages = [n for n in STAGES if n in stages and not replaced_by_user(config, n)]
+        self.stages = [n for n in STAGES if n in stages and not left_out(config, n)]
         self.redo = with_dependents(redo)
         self.teacher_checkpoint = teacher_checkpoint(config, self.work_dir)
         self.settings = stage_config(config, "label", self.work_dir)

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from nbseg.config.online import ONLINE_KEYS, train_online
 from nbseg.config.plain_config import RUNNER_KEYS, TRAINING_KEYS, predict_with_tta, without_workers
 from nbseg.config.schedules import iterations, skip_last_validation, stretch_schedule
 from nbseg.config.sections import resolve, user_file
@@ -82,7 +83,8 @@ STAGES = {
             trains=False,
             resumes=False,
         ),
-        _training("student", ("label",), ("student",)),
+        # With a section ``online``, the student learns from a teacher that labels each batch.
+        _training("student", ("teacher", "label"), ("student", "online")),
         # The oracle is the student trained on the true labels of the unlabeled images.
         _training("oracle", ("teacher",), ("student", "oracle"), labels_from="oracle"),
     )
@@ -127,7 +129,10 @@ def _resolved(config: Config, name: str, work_dir: WorkDir | str | Path) -> Conf
     }
     if name == "label":
         return resolve(config, stage.sections, names, SETTINGS)
-    plain = resolve(config, stage.sections, names, RUNNER_KEYS)
+    online = name == "student" and trains_online(config)
+    plain = resolve(config, stage.sections, names, RUNNER_KEYS | (ONLINE_KEYS if online else set()))
+    if online:
+        train_online(plain)
     without_workers(plain)
     plain.work_dir = str(paths.folder(name))
     plain.experiment_name = name
@@ -154,11 +159,17 @@ def teacher_checkpoint(config: Config, work_dir: WorkDir) -> Path:
     return Path(user_file(config, "teacher", "checkpoint") or work_dir.checkpoint("teacher"))
 
 
-def replaced_by_user(config: Config, name: str) -> bool:
-    """Return whether a file that the user provides replaces the output of a stage."""
+def left_out(config: Config, name: str) -> bool:
+    """Return whether a stage does not run: the user provides its output, or no stage needs it."""
     if name == "teacher":
         return user_file(config, "teacher", "checkpoint") is not None
-    return name in ("predict", "label") and user_file(config, "label", "ann_file") is not None
+    given = user_file(config, "label", "ann_file") is not None or trains_online(config)
+    return name in ("predict", "label") and given
+
+
+def trains_online(config: Config) -> bool:
+    """Return whether the student trains with the method of the section ``online``."""
+    return bool((config.get("online") or {}).get("method"))
 
 
 def with_dependents(names: Sequence[str]) -> set[str]:

@@ -1,5 +1,6 @@
 """Run a training stage: train, test, and publish the checkpoint."""
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 
 from nbseg.checkpoint import publish
+from nbseg.config.online import plain_detector, published_part
 from nbseg.deploy.detector import load_detector
-from nbseg.engine.data_sets import annotation_files
+from nbseg.engine.data_sets import annotation_files, image_folder, is_unlabeled, leaves
 from nbseg.engine.non_finite_loss import NonFiniteLossHook
 from nbseg.engine.stage_runner import MainProcessBuffersHook, StageRunner
 from nbseg.engine.task import StageTask
@@ -45,8 +47,13 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
     runner.register_hook(NonFiniteLossHook())
     runner.train()
     published = task.work_dir.checkpoint(task.stage)
+    part = published_part(plain.model)
+    if part is not None:  # an online method: what is published and tested is a plain detector
+        plain = copy.deepcopy(plain)
+        plain.model = plain_detector(plain.model)
     if is_main_process():
-        publish(_trained(runner, folder), published)
+        text = None if part is None else plain.pretty_text
+        publish(_trained(runner, folder), published, part, text)
     barrier()
     # Test the published file in a new model, as tools/test.py does: with hooks such as EMAHook, the
     # weights of the runner's model may differ from those in the checkpoint.
@@ -80,9 +87,14 @@ def _save_best(plain: Config) -> list[str]:
 def training_inputs(task: StageTask) -> dict[str, Path]:
     """Return the files that a training stage reads, by name."""
     plain = task.config
-    paths = annotation_files(plain.train_dataloader.dataset)
+    dataset = plain.train_dataloader.dataset
+    paths = annotation_files(dataset)
     inputs = {f"annotations {number}": path for number, path in enumerate(paths)}
-    if plain.get("load_from") and Path(plain.load_from) == task.teacher_checkpoint:
+    unlabeled = [leaf for leaf in leaves(dataset) if is_unlabeled(leaf)]
+    folders = [image_folder(leaf) for leaf in unlabeled if not leaf.get("ann_file")]
+    inputs |= {f"unlabeled folder {number}": path for number, path in enumerate(folders)}
+    starts = (plain.get("load_from"), (plain.get("model") or {}).get("teacher_checkpoint"))
+    if task.teacher_checkpoint in [Path(start) for start in starts if start]:
         inputs["teacher checkpoint"] = task.teacher_checkpoint
     return inputs
 

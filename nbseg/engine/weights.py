@@ -16,7 +16,7 @@ from nbseg.engine.task import StageTask
 from nbseg.models.pretrained_weights import MatchingPretrainedInit, load_matching
 from nbseg.registry import HOOKS
 
-ADVICE = "load_from needs a checkpoint of the config's detector"
+ADVICE = "needs a checkpoint of the config's detector"
 
 
 def check_weights(tasks: Sequence[StageTask]) -> None:
@@ -46,21 +46,31 @@ def check_weights(tasks: Sequence[StageTask]) -> None:
 
 
 def _check_training(plain: Config, made: Collection[Path]) -> None:
-    source = plain.get("load_from")
-    if source and Path(source) in made:
-        source = None  # a stage writes the file later
-    elif source and "://" not in source and not Path(source).expanduser().exists():
-        raise FileNotFoundError(f"there is no file {source}; correct load_from")
-    if not source and "Pretrained" not in str(plain.model):
+    named = {
+        key: keys.get(key)
+        for key, keys in (("load_from", plain), ("teacher_checkpoint", plain.model))
+    }
+    # A file that another stage makes is written later.
+    files = {key: file for key, file in named.items() if file and Path(file) not in made}
+    for key, file in files.items():
+        if "://" not in file and not Path(file).expanduser().exists():
+            raise FileNotFoundError(f"there is no file {file}; correct {key}")
+    if not files and "Pretrained" not in str(plain.model):
         return
     model = build_detector(plain)
     for module in model.modules():
         for init in _init_cfgs(module):
             if init.get("type") == "Pretrained":
                 MatchingPretrainedInit(**{k: v for k, v in init.items() if k != "type"})(module)
-    if source:
-        content = CheckpointLoader.load_checkpoint(source, "cpu", "current")
-        load_matching(model, content, source, "the model", ADVICE)
+    for key, file in files.items():
+        content = CheckpointLoader.load_checkpoint(file, "cpu", "current")
+        load_matching(_detector(model), content, file, "the model", f"{key} {ADVICE}")
+
+
+def _detector(model: nn.Module) -> nn.Module:
+    """Return the student of an online method, whose teacher is alike, or another model itself."""
+    detector: nn.Module = getattr(model, "student", model)
+    return detector
 
 
 def _init_cfgs(module: nn.Module) -> list[dict[str, Any]]:
@@ -86,4 +96,6 @@ class MatchingWeightsHook(Hook):
         if runner._resume:
             refuse_other_model(model, checkpoint["state_dict"], source)
         else:
-            checkpoint["state_dict"] = load_matching(model, checkpoint, source, "the model", ADVICE)
+            checkpoint["state_dict"] = load_matching(
+                _detector(model), checkpoint, source, "the model", f"load_from {ADVICE}"
+            )

@@ -4,7 +4,6 @@ from functools import reduce
 from typing import Any
 
 import torch
-from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
 from mmdet.models.test_time_augs import DetTTAModel
 from mmdet.structures import DetDataSample, SampleList
 from mmdet.structures.bbox import bbox2roi, bbox_flip, bbox_overlaps
@@ -12,8 +11,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from nbseg.models.logits import select_masks
-from nbseg.models.soft_mask_roi_head import SoftMaskRoIHead
+from nbseg.models.soft_masks import predict_soft_masks, require_soft_masks
 from nbseg.ops import paste_rle
 from nbseg.registry import MODELS
 
@@ -55,19 +53,7 @@ class MaskTTAModel(DetTTAModel):
     ) -> None:
         super().__init__(*args, tta_cfg=ConfigDict(tta_cfg), **kwargs)
         self.feature_budget = feature_budget
-        roi_head: Any = getattr(self.module, "roi_head", None)
-        supported = isinstance(roi_head, SoftMaskRoIHead) or any(
-            getattr(type(roi_head), "_mask_forward", None) is base._mask_forward
-            and type(roi_head).predict_mask is base.predict_mask
-            for base in (StandardRoIHead, CascadeRoIHead)
-        )
-        if not supported or not roi_head.with_mask:
-            found = type(roi_head).__name__ + (" without a mask head" if supported else "")
-            raise TypeError(
-                "MaskTTAModel needs a two-stage detector whose RoI head predicts masks as "
-                "StandardRoIHead, CascadeRoIHead or nbseg's SoftMaskRoIHead do, found "
-                f"{found} in {type(self.module).__name__}"
-            )
+        require_soft_masks(self.module, "MaskTTAModel")
 
     def test_step(self, data: dict[str, Any]) -> SampleList:
         """Predict a batch of images, and return one sample per image with the merged predictions.
@@ -191,12 +177,9 @@ class MaskTTAModel(DetTTAModel):
             if sample.flip:
                 view_boxes = bbox_flip(view_boxes, sample.img_shape, sample.flip_direction)
             boxes_in_view.append(view_boxes)
-        roi_head = self.module.roi_head
-        rois = bbox2roi(boxes_in_view)
-        if isinstance(roi_head, SoftMaskRoIHead):
-            soft_masks = roi_head.predict_soft_masks(features, rois, labels)
-        else:
-            soft_masks = _predict_chosen_class(roi_head, features, rois, labels)
+        soft_masks = predict_soft_masks(
+            self.module.roi_head, features, bbox2roi(boxes_in_view), labels
+        )
         upright = [
             image_masks.flip(FLIPPED_DIMS[sample.flip_direction]) if sample.flip else image_masks
             for image_masks, sample in zip(
@@ -204,21 +187,3 @@ class MaskTTAModel(DetTTAModel):
             )
         ]
         return torch.cat(upright)
-
-
-def _predict_chosen_class(
-    roi_head: StandardRoIHead | CascadeRoIHead,
-    features: tuple[Tensor, ...],
-    rois: Tensor,
-    labels: Tensor,
-) -> Tensor:
-    """Predict masks of all classes and return the soft mask (N, S, S) of each box's class."""
-    if isinstance(roi_head, CascadeRoIHead):
-        logits = [
-            roi_head._mask_forward(stage, features, rois)["mask_preds"]
-            for stage in range(roi_head.num_stages)
-        ]
-        probabilities = torch.stack([level.sigmoid() for level in logits]).mean(0)
-    else:
-        probabilities = roi_head._mask_forward(features, rois)["mask_preds"].sigmoid()
-    return select_masks(probabilities, labels)

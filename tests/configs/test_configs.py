@@ -81,7 +81,7 @@ def test_every_stage_builds_its_model(load, build, leaf, stage):
     config = load(leaf)
     plain = stage_config(config, stage, "work_dirs/test")
     model = build(plain)
-    detector = model.module if stage == "predict" else model
+    detector = model.module if stage == "predict" else getattr(model, "student", model)
     assert isinstance(model, MaskTTAModel) == (stage == "predict")
     noise_tolerant = stage in ("student", "oracle") and (
         config.mask_head.type == "NoiseTolerantMaskHead"  # not the models it is compared with

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from mmengine.config import Config
 
 import nbseg.register  # noqa: F401
 from nbseg.engine.preflight.jsons import check_annotations
@@ -35,12 +34,11 @@ def compare(tmp_path):
 
     def leaf(name, **more):
         names = {"ann_file": f"{name}.json", "data_root": str(tmp_path), "data_prefix": {"img": ""}}
-        return Config({"dataset": {"type": "CocoInstanceDataset", **names, **more}})
+        return {"type": "CocoInstanceDataset", **names, **more}
 
     def run(text, **more):
         (tmp_path / "labeled.json").write_text(text)
-        teacher, predict = leaf("labeled", **more), leaf("unlabeled")
-        check_overlap(Config({"train_dataloader": teacher}), Config({"test_dataloader": predict}))
+        check_overlap({"dataset": leaf("labeled", **more)}, {"dataset": leaf("unlabeled")})
 
     return run
 

@@ -36,6 +36,7 @@ class Case:
         rounds: number of rounds for calls that take seconds: the contenders take turns, and a ratio
             is the median of the rounds' ratios. 0 is for short calls, which are repeated for
             a fixed time.
+        memory: whether to measure the peak memory also of calls that take seconds.
     """
 
     name: str
@@ -46,3 +47,4 @@ class Case:
     kernels: Callable[[], Any] | None = None
     facts: dict[str, Callable[[CaseTimes], str]] = field(default_factory=dict)
     rounds: int = 0
+    memory: bool = False

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
 from nbseg.coco import read_images
 from nbseg.datasets.overlap import overlapping_images
 from nbseg.engine.data_sets import annotation_files, image_folder, leaves
@@ -14,18 +12,17 @@ from nbseg.errors import StageError
 from nbseg.registry import DATASETS
 
 
-def check_overlap(teacher: Config, predict: Config) -> None:
+def check_overlap(labeled: dict[str, Any], unlabeled: dict[str, Any]) -> None:
     """Refuse unlabeled images that are also labeled: pseudo-labels would contradict their labels.
 
     Args:
-        teacher: plain config of the teacher, which names the labeled images.
-        predict: plain config of the predict stage, which names the unlabeled images.
+        labeled: config of the labeled data set, or of a wrapper around it.
+        unlabeled: config of the unlabeled data set.
 
     Raises:
         StageError: some images are in both sets, as the same file or as copies, or a set cannot be
             read.
     """
-    labeled, unlabeled = teacher.train_dataloader.dataset, predict.test_dataloader.dataset
     pairs = overlapping_images(_image_paths(labeled), _image_paths(unlabeled))
     if pairs:
         first = "; ".join(

@@ -1,12 +1,13 @@
 """Run all checks on the data sets of the stages that will run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
-from nbseg.engine.data_sets import annotation_files, image_folder, leaves
+from nbseg.config.online import plain_detector
+from nbseg.engine.data_sets import annotation_files, image_folder, is_unlabeled, leaves
 from nbseg.engine.preflight.files import check_files
 from nbseg.engine.preflight.images import check_folder, check_images
 from nbseg.engine.preflight.jsons import check_annotations, check_objects, read_checked
@@ -62,9 +63,10 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
     check_parts(configs)
     if makes_labels:
         check_labeled(settings.label, categories.get(Path(settings.label.labeled_json)))
-    if "predict" in configs and not config.get("allow_overlap"):
-        teacher = stage_config(config, "teacher", tasks[0].work_dir)
-        check_overlap(teacher, configs["predict"])
+    if not config.get("allow_overlap"):
+        for unlabeled in _unlabeled_sets(configs):
+            teacher = stage_config(config, "teacher", tasks[0].work_dir)
+            check_overlap(teacher.train_dataloader.dataset, unlabeled)
     return [line for line in lines if line]
 
 
@@ -120,8 +122,8 @@ def _check(
 
 
 def _detector(plain: Config) -> dict[str, Any]:
-    """Return the config of the model, without the model of test-time augmentation around it."""
-    model: dict[str, Any] = plain.model.get("module", plain.model)
+    """Return the config of the detector, without test-time augmentation or a method around it."""
+    model: dict[str, Any] = plain_detector(plain.model.get("module", plain.model))
     return model
 
 
@@ -149,8 +151,16 @@ def _refuse_other_order(content: dict[str, Any], classes: list[str], what: str) 
         )
 
 
+def _unlabeled_sets(configs: Mapping[str, Config]) -> list[dict[str, Any]]:
+    if "predict" in configs:
+        return [configs["predict"].test_dataloader.dataset]
+    student = configs["student"].train_dataloader.dataset if "student" in configs else {}
+    return [leaf for leaf in leaves(student) if is_unlabeled(leaf)]
+
+
 def _data_sets(stage: str, plain: Config) -> Iterator[tuple[str, dict[str, Any]]]:
     loaders = {"train_dataloader": "training", "val_dataloader": "test", "test_dataloader": "test"}
     for key, role in loaders.items():
         for leaf in leaves((plain.get(key) or {}).get("dataset") or {}):
-            yield "unlabeled" if stage == "predict" else role, leaf
+            unlabeled = stage == "predict" or is_unlabeled(leaf)
+            yield "unlabeled" if unlabeled else role, leaf

@@ -1,0 +1,1 @@
+"""Train a student and its teacher together, online."""

@@ -1,0 +1,271 @@
+"""Train a student on labels that its own average, the teacher, makes for each batch."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmdet.models.detectors import SemiBaseDetector
+from mmdet.models.utils import rename_loss_dict, reweight_loss_dict
+from mmdet.structures import SampleList
+from mmdet.structures.bbox import bbox_overlaps
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from nbseg.errors import StageError
+from nbseg.models.soft_masks import require_soft_masks
+from nbseg.registry import MODELS
+from nbseg.semi.loss_limit import LossLimit
+from nbseg.semi.pseudo_instances import Motion, move_boxes, move_instances
+from nbseg.semi.running_thresholds import RunningThresholds
+from nbseg.semi.teacher_predictions import (
+    add_soft_masks,
+    class_count,
+    predict_boxes,
+    require_ignoring,
+    soft_masks_and_boxes,
+)
+
+
+@MODELS.register_module()
+class OnlineTeacher(SemiBaseDetector):
+    """Trains a two-stage detector with masks on labeled images and on unlabeled ones.
+
+    The teacher has the averaged weights of the student (``OnlineTeacherHook``). In each iteration,
+    it predicts the weak view of the unlabeled images. Predictions whose score reaches the threshold
+    of their class become labels for the student, which sees the strong view. Predictions between
+    ``ignore_score`` and the threshold are neither objects nor background for the student.
+
+    The inputs are those of MMDetection's ``MultiBranchDataPreprocessor`` with the branches ``sup``,
+    ``unsup_teacher`` and ``unsup_student``. Labeled images and strong views pass the student's
+    backbone and neck together, so that batch normalization sees the same batch as offline.
+
+    Args:
+        detector: config of the detector; student and teacher are built from it. If there is an
+            ``ignore_score``, its assigners need ``ignore_iof_thr=0.5``; use
+            ``IgnoringMaxIoUAssigner``, which also ignores regions in images without an object.
+        data_preprocessor: config of a ``MultiBranchDataPreprocessor``.
+        predict_on: ``"teacher"`` or ``"student"``: the one that is validated, tested and published.
+        box_threshold, pixel_threshold, floor, decay: as for ``RunningThresholds``.
+        ignore_score: lowest score of an ignored prediction; None makes all predictions that are no
+            labels background.
+        mask_nms_iou: as for ``make_pseudo_labels``, among the labels.
+        min_size: smallest width and height of a pseudo-label's box in pixels.
+        sup_weight: factor on the losses of labeled images.
+        unsup_weight: factor on the losses of unlabeled images.
+        ramp: number of iterations in which the factor grows linearly to ``unsup_weight``.
+        burn_in: number of iterations after which the student's weights replace the teacher's, which
+            follow the student from then on. Until then, the student learns from the labeled images
+            alone or, with a ``teacher_checkpoint``, from a teacher that does not change.
+        teacher_checkpoint: checkpoint of a detector from which the teacher starts; None starts with
+            the student's weights.
+        loss_limit: ``times`` of ``LossLimit``.
+
+    Raises:
+        TypeError: the detector cannot predict soft masks.
+        ValueError: an assigner would not ignore anything, or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        detector: dict[str, Any],
+        data_preprocessor: dict[str, Any] | None = None,
+        predict_on: str = "teacher",
+        box_threshold: str | float | Sequence[float] = "match",
+        pixel_threshold: str | float = "match",
+        floor: float = 0.1,
+        decay: float = 0.99,
+        ignore_score: float | None = 0.1,
+        mask_nms_iou: float | None = 0.5,
+        min_size: float = 1.0,
+        sup_weight: float = 1.0,
+        unsup_weight: float = 1.0,
+        ramp: int = 0,
+        burn_in: int = 0,
+        teacher_checkpoint: str | None = None,
+        loss_limit: float = 10.0,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        if predict_on not in ("teacher", "student"):
+            raise ValueError(f'predict_on must be "teacher" or "student", found {predict_on!r}')
+        super().__init__(
+            detector,
+            semi_train_cfg=dict(freeze_teacher=True, sup_weight=sup_weight),
+            semi_test_cfg=dict(
+                predict_on=predict_on, forward_on=predict_on, extract_feat_on=predict_on
+            ),
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        require_soft_masks(self.student, type(self).__name__)
+        if ignore_score is not None:
+            require_ignoring(self.student)
+        self.thresholds = RunningThresholds(
+            class_count(self.student), box_threshold, pixel_threshold, floor, decay
+        )
+        self.loss_limit = LossLimit(loss_limit)
+        self.ignore_score = ignore_score
+        self.mask_nms_iou = mask_nms_iou
+        self.min_size = min_size
+        self.unsup_weight = unsup_weight
+        self.ramp = ramp
+        self.burn_in = burn_in
+        self.teacher_checkpoint = teacher_checkpoint
+        # OnlineTeacherHook sets the iteration. Without the hook, the teacher would never change.
+        self.iteration: int | None = None
+
+    def train(self, mode: bool = True) -> "OnlineTeacher":
+        """Set the mode of the student; the teacher only predicts."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def loss(
+        self,
+        multi_batch_inputs: dict[str, Tensor],
+        multi_batch_data_samples: dict[str, SampleList],
+    ) -> dict[str, Any]:
+        """Return the losses with the prefixes ``sup_`` and ``unsup_``, and what the log shows.
+
+        Args:
+            multi_batch_inputs: images of each branch, (N, 3, H, W).
+            multi_batch_data_samples: samples of each branch.
+
+        Raises:
+            StageError: the training has no ``OnlineTeacherHook``.
+        """
+        if self.iteration is None:
+            raise StageError(
+                "OnlineTeacher needs the hook that updates its teacher; add "
+                "dict(type='OnlineTeacherHook') to custom_hooks"
+            )
+        inputs, samples = multi_batch_inputs, multi_batch_data_samples
+        self.thresholds.count_labeled([sample.gt_instances for sample in samples["sup"]])
+        if self.iteration < self.burn_in and self.teacher_checkpoint is None:
+            return dict(self.loss_by_gt_instances(inputs["sup"], samples["sup"]))
+        found, _ = self.get_pseudo_instances(inputs["unsup_teacher"], samples["unsup_teacher"])
+        strong = self.project_pseudo_instances(found, samples["unsup_student"])
+        batches = [inputs["sup"], inputs["unsup_student"]]
+        features = self.student.extract_feat(_cat_padded(batches))
+        sizes = [len(batch) for batch in batches]
+        sup_features, unsup_features = zip(*(x.split(sizes) for x in features), strict=True)
+        with _given(self.student, sup_features):
+            sup = self.loss_by_gt_instances(inputs["sup"], samples["sup"])
+        with _given(self.student, unsup_features):
+            unsup = self.student.loss(inputs["unsup_student"], strong)
+        scale = self.loss_limit.scale(_total(sup), _total(unsup))
+        labels = sum(len(sample.gt_instances) for sample in strong)
+        ignored = sum(len(sample.ignored_instances) for sample in strong)
+        # An image in which the teacher sees nothing at all says nothing about the background.
+        weight = self.current_weight() if labels else 0.0
+        box_thresholds = self.thresholds.box_thresholds()
+        kept = box_thresholds[np.isfinite(box_thresholds)]
+        log = {
+            "pseudo_per_image": labels / len(strong),
+            "ignored_per_image": ignored / len(strong),
+            "box_threshold": float(kept.mean()) if len(kept) else 1.0,
+            "pixel_threshold": self.thresholds.pixel_threshold(),
+            "unsup_weight": weight,
+            "unsup_scale": scale,
+        }
+        return {
+            **sup,
+            **rename_loss_dict("unsup_", reweight_loss_dict(unsup, weight * scale)),
+            **{name: torch.tensor(float(value)) for name, value in log.items()},
+        }
+
+    def current_weight(self) -> float:
+        """Return the factor on the losses of unlabeled images in this iteration."""
+        start = self.burn_in if self.teacher_checkpoint is None else 0
+        done = (self.iteration or 0) - start + 1
+        return self.unsup_weight * min(1.0, done / max(self.ramp, 1))
+
+    def get_pseudo_instances(
+        self, batch_inputs: Tensor, batch_data_samples: SampleList
+    ) -> tuple[SampleList, None]:
+        """Fill ``pred_instances`` and ``ignored_instances`` of the weak views, and count them.
+
+        ``pred_instances`` are the labels, with the fields of ``add_soft_masks``. Boxes that overlap
+        a label are not ignored: they would hide it from the student.
+        """
+        scores = (self.thresholds.lowest_score, self.ignore_score)
+        lowest = min(score for score in scores if score is not None)
+        features, batch = predict_boxes(self.teacher, batch_inputs, batch_data_samples, lowest)
+        self.thresholds.count_scores(batch)
+        limits = torch.from_numpy(self.thresholds.box_thresholds()).to(batch_inputs.device)
+        chosen = [found.scores.double() >= limits[found.labels] for found in batch]
+        labels = [found[keep] for found, keep in zip(batch, chosen, strict=True)]
+        others = [found.bboxes[~keep] for found, keep in zip(batch, chosen, strict=True)]
+        if self.ignore_score is None:
+            others = [boxes[:0] for boxes in others]
+        labels = add_soft_masks(
+            self.teacher, features, labels, batch_data_samples, self.mask_nms_iou
+        )
+        self.thresholds.count_pixels([soft_masks_and_boxes(found) for found in labels])
+        for sample, found, boxes in zip(batch_data_samples, labels, others, strict=True):
+            apart = (bbox_overlaps(boxes, found.bboxes) < 0.5).all(dim=1)
+            sample.pred_instances = found
+            sample.ignored_instances = InstanceData(bboxes=boxes[apart])
+        return batch_data_samples, None
+
+    @torch.no_grad()
+    def project_pseudo_instances(
+        self, batch_pseudo_instances: SampleList, batch_data_samples: SampleList
+    ) -> SampleList:
+        """Give the strong views their labels and ignored boxes, and return the strong views.
+
+        Args:
+            batch_pseudo_instances: weak views with ``pred_instances`` and ``ignored_instances``.
+            batch_data_samples: strong views of the same images.
+
+        Raises:
+            ValueError: a strong view is rotated or warped relative to its weak view.
+        """
+        pixel_threshold = self.thresholds.pixel_threshold()
+        for weak, strong in zip(batch_pseudo_instances, batch_data_samples, strict=True):
+            motion = Motion.between(weak, strong)
+            strong.gt_instances = move_instances(
+                weak.pred_instances, motion, strong.img_shape, pixel_threshold, self.min_size
+            )
+            strong.ignored_instances = InstanceData(
+                bboxes=move_boxes(
+                    weak.ignored_instances.bboxes, motion, strong.img_shape, self.min_size
+                )
+            )
+        return batch_data_samples
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], *args: Any) -> None:
+        """Load a checkpoint of this detector, or of a plain one into both student and teacher."""
+        if not any(key.startswith(("student.", "teacher.")) for key in state_dict):
+            for name in list(state_dict):
+                value = state_dict.pop(name)
+                state_dict.update({f"{part}.{name}": value for part in ("student", "teacher")})
+            # A plain detector has no counts.
+            parts = {"thresholds": self.thresholds, "loss_limit": self.loss_limit}
+            for part, module in parts.items():
+                state_dict.update({f"{part}.{k}": v for k, v in module.named_buffers()})
+        super()._load_from_state_dict(state_dict, *args)
+
+
+@contextmanager
+def _given(detector: Any, features: tuple[Tensor, ...]) -> Iterator[None]:
+    """Let a detector compute its losses from features that it has extracted before."""
+    detector.extract_feat = lambda inputs: features
+    try:
+        yield
+    finally:
+        del detector.extract_feat
+
+
+def _cat_padded(batches: Sequence[Tensor]) -> Tensor:
+    """Concatenate batches (N, 3, H, W); smaller images are padded with 0 below and to the right."""
+    height, width = (max(batch.shape[dim] for batch in batches) for dim in (-2, -1))
+    return torch.cat([F.pad(b, (0, width - b.shape[-1], 0, height - b.shape[-2])) for b in batches])
+
+
+def _total(losses: dict[str, Any]) -> float:
+    parts = [value for name, value in losses.items() if "loss" in name]
+    flat = [v for part in parts for v in (part if isinstance(part, (list, tuple)) else [part])]
+    return float(sum(value.detach().mean() for value in flat))

@@ -1,0 +1,130 @@
+"""Update the teacher of an online training, and tell what it labels."""
+
+from typing import Any
+
+from mmdet.engine.hooks import MeanTeacherHook
+from mmengine.dist import broadcast, get_world_size
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from nbseg.checkpoint import read_checkpoint
+from nbseg.errors import StageError
+from nbseg.models.pretrained_weights import load_matching
+from nbseg.registry import HOOKS
+from nbseg.semi.online_teacher import OnlineTeacher
+
+
+@HOOKS.register_module()
+class OnlineTeacherHook(MeanTeacherHook):
+    """Averages the student's weights in the teacher of an ``OnlineTeacher``.
+
+    Other than in ``MeanTeacherHook``, the averages include the statistics of batch normalization by
+    default, and a teacher that starts from a checkpoint keeps its weights. The end of the burn-in
+    replaces the teacher's weights by the student's.
+
+    Args:
+        momentum: share of the student's weights in each update; 0.01 suits trainings of some
+            hundred iterations, 0.001 some ten thousand.
+        interval: number of iterations between two updates.
+        skip_buffer: whether to leave the statistics of batch normalization as they are.
+        report_interval: number of iterations between two reports on the pseudo-labels.
+    """
+
+    def __init__(
+        self,
+        momentum: float = 0.01,
+        interval: int = 1,
+        skip_buffer: bool = False,
+        report_interval: int = 50,
+    ) -> None:
+        super().__init__(momentum, interval, skip_buffer)
+        self.report_interval = report_interval
+        self._labels: list[float] = []
+        self._scales: list[float] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Give the teacher its first weights, unless the training is resumed.
+
+        Raises:
+            StageError: the model is no ``OnlineTeacher``, the burn-in does not end before the
+                training, or ``teacher_checkpoint`` does not fit or would be averaged with a student
+                that starts from other weights.
+        """
+        model = _online(runner)
+        if model.burn_in >= runner.max_iters:
+            raise StageError(
+                f"the burn-in of {model.burn_in} iterations does not end before the training of "
+                f"{runner.max_iters}, so the teacher would never follow the student; lower burn_in"
+            )
+        source = model.teacher_checkpoint
+        if source is None or runner.iter > 0:
+            super().before_train(runner)  # copies the student's weights in iteration 0
+            return
+        if not model.burn_in and runner._load_from != source:
+            raise StageError(
+                f"the teacher starts from {source}, but the student from other weights, and the "
+                "average of both predicts nothing; set burn_in to some hundred iterations, or "
+                "load_from to the same file"
+            )
+        advice = "teacher_checkpoint needs a checkpoint of the config's detector"
+        load_matching(model.teacher, read_checkpoint(source), source, "the teacher", advice)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Tell the detector the number of the iteration."""
+        _online(runner).iteration = runner.iter
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Update the teacher, and report on the pseudo-labels."""
+        model, done = _online(runner), runner.iter + 1
+        if get_world_size() > 1:
+            # Each process has statistics of its own; the checkpoint holds the main process's.
+            for buffer in model.student.buffers():
+                broadcast(buffer)
+        if done == model.burn_in:
+            self.momentum_update(model, 1)
+            runner.logger.info(f"the teacher starts with the student's weights of iteration {done}")
+        elif done > model.burn_in:
+            super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        self._report(runner, model, outputs or {})
+
+    def _report(self, runner: Runner, model: OnlineTeacher, outputs: dict[str, Any]) -> None:
+        if "pseudo_per_image" not in outputs:
+            return  # the burn-in on labeled images
+        self._labels.append(float(outputs["pseudo_per_image"]))
+        self._scales.append(float(outputs["unsup_scale"]))
+        if (runner.iter + 1) % self.report_interval and runner.iter + 1 < runner.max_iters:
+            return
+        classes = runner.train_dataloader.dataset.metainfo["classes"]
+        thresholds = model.thresholds.box_thresholds()
+        shown = ", ".join(f"{n} {t:.3f}" for n, t in zip(classes, thresholds, strict=True))
+        mean = sum(self._labels) / len(self._labels)
+        runner.logger.info(
+            f"pseudo-labels: {mean:.2f} per image; score thresholds: {shown}; pixel threshold "
+            f"{model.thresholds.pixel_threshold():.3f}"
+        )
+        if mean == 0:
+            runner.logger.warning(
+                f"the teacher gave no pseudo-label in the last {len(self._labels)} iterations, so "
+                "the student learns from the labeled images alone; train the teacher or the "
+                "burn-in longer, or lower box_threshold"
+            )
+        scaled = [scale for scale in self._scales if scale < 1]
+        if scaled:
+            runner.logger.warning(
+                f"in {len(scaled)} of the last {len(self._scales)} iterations, the losses of "
+                "unlabeled images exceeded their limit and were scaled down, at most to "
+                f"{min(scaled):.3g} of their values; lower the learning rate or unsup_weight"
+            )
+        self._labels, self._scales = [], []
+
+
+def _online(runner: Runner) -> OnlineTeacher:
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    if not isinstance(model, OnlineTeacher):
+        raise StageError(
+            f"OnlineTeacherHook needs a model of the type OnlineTeacher, found "
+            f"{type(model).__name__}; remove the hook from custom_hooks"
+        )
+    return model

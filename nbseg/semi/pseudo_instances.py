@@ -1,0 +1,126 @@
+"""Move pseudo-instances from the teacher's view of an image to the student's view.
+
+Both views may be flipped, cropped and scaled. A point of the student's view is
+
+    x' = sx * x + tx        y' = sy * y + ty
+
+where (x, y) is the same point in the teacher's view. A soft mask belongs to its box, so moving the
+box moves the mask, and only a flip changes the soft mask itself. Thus a mask is drawn once, at the
+resolution of the student's view, and no bitmap of an image's size is made.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from nbseg.datasets.cropped_bitmap_masks import CroppedBitmapMasks
+from nbseg.ops import paste_rle
+
+
+class Motion(NamedTuple):
+    """Maps points of the teacher's view to the student's view; a negative scale is a flip."""
+
+    scale_x: float
+    scale_y: float
+    shift_x: float
+    shift_y: float
+
+    @classmethod
+    def between(cls, teacher: DetDataSample, student: DetDataSample) -> "Motion":
+        """Return the motion between two views of an image.
+
+        Args:
+            teacher: sample of the teacher's view. Its ``homography_matrix``, (3, 3), maps the image
+                to the view; without one, the view is the image.
+            student: sample of the student's view.
+
+        Raises:
+            ValueError: one view is rotated, sheared or seen in perspective relative to the other.
+        """
+        to_teacher, to_student = (
+            np.asarray(sample.metainfo.get("homography_matrix", np.eye(3)), np.float64)
+            for sample in (teacher, student)
+        )
+        matrix = to_student @ np.linalg.inv(to_teacher)
+        matrix = matrix / matrix[2, 2]
+        allowed = np.diag(np.diag(matrix))
+        allowed[:2, 2] = matrix[:2, 2]
+        if not np.allclose(matrix, allowed, rtol=0, atol=1e-6) or not np.diag(matrix).all():
+            raise ValueError(
+                f"the student's view of {student.metainfo.get('img_path', 'an image')} is rotated, "
+                "sheared or warped relative to the teacher's view, but masks of pseudo-labels can "
+                "only be flipped, cropped and scaled; put this transform before MultiBranch, where "
+                f"it changes both views (homography {np.round(matrix, 4).tolist()})"
+            )
+        return cls(matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
+
+    def boxes(self, boxes: Tensor) -> Tensor:
+        """Move boxes (N, 4) xyxy in pixels, without clipping them."""
+        corners = boxes.double().reshape(-1, 2, 2)
+        scale, shift = corners.new_tensor(self).view(2, 2)
+        moved = corners * scale + shift
+        return torch.cat([moved.amin(dim=1), moved.amax(dim=1)], dim=1).to(boxes.dtype)
+
+    def soft_masks(self, soft_masks: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Flip soft masks (N, S, S) as the boxes are flipped."""
+        rows = slice(None, None, -1 if self.scale_y < 0 else 1)
+        columns = slice(None, None, -1 if self.scale_x < 0 else 1)
+        return np.ascontiguousarray(soft_masks[:, rows, columns])
+
+
+def move_instances(
+    instances: InstanceData,
+    motion: Motion,
+    shape: Sequence[int],
+    pixel_threshold: float,
+    min_size: float = 1.0,
+) -> InstanceData:
+    """Return pseudo-instances in the student's view.
+
+    Args:
+        instances: ``bboxes`` (N, 4) xyxy in pixels of the teacher's view; ``soft_masks``
+            (N, S, S), uint8, value / 255 is the probability; and fields such as ``labels`` and
+            ``scores``, which the result also has.
+        motion: from the teacher's view to the student's.
+        shape: height and width of the student's view in pixels.
+        pixel_threshold: lowest probability of a foreground pixel.
+        min_size: an instance is left out if its box, clipped to the view, is narrower or lower, in
+            pixels.
+
+    Returns:
+        The instances that lie in the view and whose masks have a pixel there, with ``masks``, which
+        are ``CroppedBitmapMasks``.
+    """
+    height, width = int(shape[0]), int(shape[1])
+    whole = motion.boxes(instances.bboxes)
+    soft_masks = motion.soft_masks(instances.soft_masks.cpu().numpy())
+    rles = paste_rle(soft_masks, whole.cpu().numpy(), height, width, pixel_threshold)
+    moved = InstanceData(**{k: v for k, v in instances.items() if k != "soft_masks"})
+    moved.bboxes = clip(whole, height, width)
+    moved.masks = CroppedBitmapMasks.from_segmentations(rles, height, width)
+    visible = (moved.masks.crops[:, 2:] > 0).all(dim=1).to(whole.device)
+    return moved[visible & _large(moved.bboxes, min_size)]
+
+
+def move_boxes(
+    boxes: Tensor, motion: Motion, shape: Sequence[int], min_size: float = 1.0
+) -> Tensor:
+    """Return boxes (N, 4) xyxy in the student's view, without those of ``min_size`` or less."""
+    moved = clip(motion.boxes(boxes), int(shape[0]), int(shape[1]))
+    return moved[_large(moved, min_size)]
+
+
+def clip(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Clip boxes (N, 4) xyxy to an image."""
+    limit = boxes.new_tensor([width, height, width, height])
+    return torch.minimum(boxes.clamp(min=0), limit)
+
+
+def _large(boxes: Tensor, min_size: float) -> Tensor:
+    return ((boxes[:, 2:] - boxes[:, :2]) >= min_size).all(dim=1)
