@@ -14,6 +14,7 @@ from torch import nn
 
 import nbseg
 from nbseg.checkpoint import load_strictly, publish, read_checkpoint
+from nbseg.config.online import published_part
 from nbseg.errors import StageError
 
 
@@ -49,6 +50,22 @@ def test_published_are_weights_and_meta(saved, tmp_path):
     for name, value in trained.state_dict().items():
         assert torch.equal(content["state_dict"][name], value)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["iter_7.pth", "teacher.pth"]
+
+
+@pytest.mark.parametrize("part", ["teacher", "student"])
+def test_one_part_of_an_online_method_is_published(tmp_path, part):
+    both = nn.ModuleDict({"teacher": model(), "student": model()})
+    path, out = tmp_path / "iter_7.pth", tmp_path / "student.pth"
+    torch.save({"state_dict": both.state_dict(), "meta": {"cfg": "both"}}, path)
+    method = {"type": "OnlineTeacher", "detector": {}, "predict_on": part}
+    publish(path, out, published_part(method), "one")
+    content = torch.load(out, weights_only=True)
+    assert content["meta"]["cfg"] == "one"
+    other = model()
+    load_strictly(other, out)
+    for name, value in both[part].state_dict().items():
+        assert torch.equal(other.state_dict()[name], value)
+    assert published_part({"type": "MaskRCNN"}) is None
 
 
 def test_the_same_model_is_loaded(saved, tmp_path):
