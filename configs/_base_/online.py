@@ -22,7 +22,11 @@ online_unlabeled_pipeline = [
         type='MultiBranch',
         branch_field='{online_branches}',
         unsup_teacher=['{pack_view}'],
-        unsup_student=[dict(type='Compose', transforms='{strong_steps}'), '{pack_view}']),
+        unsup_student=[
+            '{bridge_kinds}',
+            dict(type='Compose', transforms='{strong_steps}'),
+            '{pack_view}',
+        ]),
 ]
 unlabeled_dataset = dict(
     type='CocoInstanceDataset',

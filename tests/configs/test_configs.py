@@ -57,9 +57,16 @@ def build():
     return build
 
 
+def flat(transform):
+    """The transforms inside nested pipelines and branches, in order."""
+    branches = getattr(transform, "branch_pipelines", {}).values()
+    inner = getattr(transform, "transforms", None) or list(branches)
+    return [t for part in inner for t in flat(part)] if inner else [transform]
+
+
 def bridged_share(dataset):
     """The share of images that are changed towards other kinds, before all other changes."""
-    transforms = Compose(dataset.pipeline).transforms
+    transforms = flat(Compose(dataset.pipeline))
     colors = [t for t in transforms if isinstance(t, BridgeKinds | StrongColorAugmentation)]
     assert isinstance(colors[0], BridgeKinds) and len(colors) <= 2
     return colors[0].probabilities["prob"]
@@ -128,7 +135,10 @@ def test_command_line_options_reach_every_place(load, leaf):
             continue
         plain = stage_config(config, stage, "run")
         assert plain.randomness.seed == 5
-        (hook,) = plain.custom_hooks
+        hook, *others = plain.custom_hooks
+        online = "detector" in plain.model
+        assert [other.type for other in others] == ["OnlineTeacherHook"] * online
+        assert online == (stage == "student" and leaf.stem.endswith("_online"))
         student = stage in ("student", "oracle")
         assert hook.type == "EMAHook" and hook.momentum == (0.2 if student else 0.01)
         if stage in TRAINING_STAGES:
