@@ -15,6 +15,7 @@ from nbseg.analysis.console import (
 from nbseg.analysis.model_noise import analyze_models
 from nbseg.analysis.noise_figures import write_figures
 from nbseg.analysis.pseudo_report import read_inputs, write_report
+from nbseg.config.options import add_config_options
 
 PSEUDO_EXAMPLES = """\
 This command writes the page DIR/index.html, which loads nothing else, and the numbers in
@@ -63,6 +64,17 @@ examples:
       --images photos --out comparison
 """
 
+COVERAGE_EXAMPLES = """\
+This command compares the unlabeled images of a run with its labeled ones, by the features of the
+pretrained backbone. It prints one line, and writes DIR/uncovered.txt (a path per line) and
+DIR/index.html, which shows the images of a missing kind beside the nearest labeled images. It does
+not train, and needs no run.
+
+examples:
+  python tools/analyze.py coverage CONFIG --out coverage --cfg-options data_root=data/nuclei
+  python tools/analyze.py coverage CONFIG --out coverage --limit 200
+"""
+
 
 def pseudo(args: argparse.Namespace) -> None:
     inputs = read_inputs(args.pseudo, args.images, args.labeled, args.truth)
@@ -99,6 +111,27 @@ def compare(args: argparse.Namespace) -> None:
     )
     print_comparison(differences, *models)
     print(f"\npage: {args.out / 'index.html'}\nnumbers: {args.out / 'comparison.csv'}")
+
+
+def coverage(args: argparse.Namespace) -> None:
+    from nbseg.analysis.coverage.page import LIST, write_coverage
+    from nbseg.config.reading import read_config
+    from nbseg.engine.coverage import CANNOT_TELL, examine_coverage
+    from nbseg.engine.splitting import split_annotations
+    from nbseg.engine.stages import stage_config
+    from nbseg.engine.work_dir import WorkDir
+
+    config = read_config(args.config, args.cfg_options)
+    work_dir = WorkDir(args.out)
+    split_annotations(stage_config(config, "label", work_dir), work_dir)
+    teacher, predict = (stage_config(config, name, work_dir) for name in ("teacher", "predict"))
+    found = examine_coverage(teacher, predict, args.limit)
+    if found is None:
+        print(CANNOT_TELL)
+        return
+    write_coverage(found, args.out)
+    print(f"coverage: {found.sentence}")
+    print(f"\npage: {args.out / 'index.html'}\nlist: {args.out / LIST}")
 
 
 def named_path(text: str) -> tuple[str, Path]:
@@ -251,6 +284,26 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="largest number of images that the page shows (default: %(default)s)",
     )
     command.set_defaults(run=compare)
+
+    command = commands.add_parser(
+        "coverage",
+        help="find unlabeled images of a kind that no labeled image shows",
+        description="Find unlabeled images of a kind that no labeled image shows.",
+        epilog=COVERAGE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("config", help="config of the run, with a pretrained backbone")
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write the page to"
+    )
+    command.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="largest number of unlabeled images to examine, evenly chosen (default: all)",
+    )
+    add_config_options(command)
+    command.set_defaults(run=coverage)
     return parser.parse_args(argv)
 
 

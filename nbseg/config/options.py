@@ -59,7 +59,8 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
             the options cannot be merged. The message names a key to set instead, if there is one.
     """
     content = config.to_dict()
-    read = {*content, *RUNNER_KEYS, *SECTIONS, "allow_overlap", *names_in([content, dict(options)])}
+    switches = ("allow_overlap", "check_coverage")
+    read = {*content, *RUNNER_KEYS, *SECTIONS, *switches, *names_in([content, dict(options)])}
     for key in options:
         parts = key.split(".")
         if parts[0] not in read:

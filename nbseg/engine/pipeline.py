@@ -9,6 +9,7 @@ from mmengine.dist import barrier, is_main_process
 
 from nbseg.config.plain_config import coco_evaluator
 from nbseg.engine.config_checks import check_config, check_stage
+from nbseg.engine.coverage import coverage_lines
 from nbseg.engine.manifest import Manifest, relevant_keys
 from nbseg.engine.preflight.run import preflight
 from nbseg.engine.processes import distribute, init_processes
@@ -36,9 +37,8 @@ class Pipeline:
         config: the user's config, with sections (``nbseg.config.sections``).
         work_dir: folder of the whole run.
         stages: names of the stages to run; they run in the order of ``STAGES``.
-        resume: ``"auto"`` continues interrupted stages from their last checkpoints; a path makes
-            the first training continue from that checkpoint; None restarts interrupted stages from
-            zero.
+        resume: ``"auto"`` continues interrupted stages from their last checkpoints, a path the
+            first training from that checkpoint; None restarts interrupted stages from zero.
         redo: finished stages to run again; the stages that depend on these run again, too.
         launcher: ``"none"``, ``"pytorch"`` or ``"slurm"``.
         amp: whether to train with mixed precision.
@@ -113,7 +113,7 @@ class Pipeline:
             plan += preflight(self.config, self.settings, tasks)
         barrier()
         check_weights([task for task in tasks if task.stage != "label"])
-        return plan
+        return plan + coverage_lines(self.config, tasks)
 
     def run(self) -> dict[str, dict[str, float]]:
         """Run the unfinished stages, and return the metrics of every trained stage."""

@@ -23,7 +23,7 @@ def check_overlap(labeled: dict[str, Any], unlabeled: dict[str, Any]) -> None:
         StageError: some images are in both sets, as the same file or as copies, or a set cannot be
             read.
     """
-    pairs = overlapping_images(_image_paths(labeled), _image_paths(unlabeled))
+    pairs = overlapping_images(image_paths(labeled), image_paths(unlabeled))
     if pairs:
         first = "; ".join(
             str(path) if twin == path else f"{path} (same image as the labeled {twin})"
@@ -36,7 +36,7 @@ def check_overlap(labeled: dict[str, Any], unlabeled: dict[str, Any]) -> None:
         )
 
 
-def _image_paths(dataset: dict[str, Any]) -> Iterator[str]:
+def image_paths(dataset: dict[str, Any]) -> Iterator[str]:
     for leaf in leaves(dataset):
         files = annotation_files(leaf)
         if not all(map(Path.exists, files)):

@@ -1,0 +1,1 @@
+"""Find unlabeled images of a kind that no labeled image shows."""

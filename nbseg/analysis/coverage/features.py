@@ -1,0 +1,110 @@
+"""Describe images by the features of a pretrained backbone."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
+
+from nbseg.deploy.detector import build_detector
+from nbseg.images import Image, read_image
+from nbseg.models.pretrained_weights import MatchingPretrainedInit, load_matching
+
+# Shorter side of the scaled images in pixels; ImageNet's images are as large.
+SHORT_SIDE = 224
+# Longer side at most; a panorama is squeezed.
+LONG_SIDE = 2 * SHORT_SIDE
+# Backbones reduce images by powers of two up to this one.
+STRIDE = 32
+
+
+class BackboneFeatures:
+    """Computes features of images with a detector's data preprocessor and pretrained backbone.
+
+    The features are the mean and the standard deviation of each channel of the backbone's feature
+    maps, over all positions.
+
+    Args:
+        detector: a detector with the attributes ``data_preprocessor`` and ``backbone``.
+    """
+
+    def __init__(self, detector: Any) -> None:
+        detector.eval()  # the method of some backbones returns None
+        self.preprocessor, self.backbone = detector.data_preprocessor, detector.backbone
+
+    @torch.inference_mode()
+    def __call__(self, pixels: Image) -> npt.NDArray[np.float32]:
+        """Return the features of an image, shape (D,).
+
+        Args:
+            pixels: BGR, uint8, shape (H, W, 3), of any size.
+        """
+        height, width = pixels.shape[:2]
+        scale = SHORT_SIDE / min(height, width)
+        # Sides that the stride divides need no padding, which would change the means.
+        size = tuple(
+            STRIDE * round(min(scale * side, LONG_SIDE) / STRIDE) for side in (width, height)
+        )
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        scaled = cv2.resize(pixels, size, interpolation=interpolation)
+        image = torch.from_numpy(scaled).permute(2, 0, 1)
+        batch = self.preprocessor({"inputs": [image], "data_samples": None})
+        pooled = []
+        for maps in self.backbone(batch["inputs"]):
+            pooled += [maps.mean((2, 3)), maps.std((2, 3), correction=0)]
+        result: npt.NDArray[np.float32] = torch.cat(pooled, 1)[0].float().numpy()
+        return result
+
+    def of_files(self, paths: Iterable[Path]) -> tuple[list[Path], npt.NDArray[np.float32]]:
+        """Return the features of image files.
+
+        Images that cannot be read are left out.
+
+        Returns:
+            The paths of the N images that were read, and their features, shape (N, D). Without an
+            image, the shape is (0, 0).
+        """
+        read, features = [], []
+        for path in paths:
+            try:
+                pixels = read_image(path)
+            except (OSError, ValueError):
+                continue  # the checks of a run name such images
+            read.append(path)
+            features.append(self(pixels))
+        return read, np.stack(features) if features else np.zeros((0, 0), np.float32)
+
+
+def pretrained_features(plain: Config) -> BackboneFeatures | None:
+    """Return the features of a training's backbone with its initial weights.
+
+    Args:
+        plain: the plain config of a training stage.
+
+    Returns:
+        None if the backbone starts from random weights, whose features say little about an image.
+
+    Raises:
+        FileNotFoundError: a file with weights is missing.
+        StageError: the weights do not fit the model.
+    """
+    source = plain.get("load_from")
+    inits = plain.model.backbone.get("init_cfg") or []
+    inits = [inits] if isinstance(inits, dict) else inits
+    pretrained = [init for init in inits if init.get("type") == "Pretrained"]
+    if not source and not pretrained:
+        return None
+    detector = build_detector(plain)
+    if source:
+        content = CheckpointLoader.load_checkpoint(source, "cpu", "current")
+        load_matching(detector, content, source, "the model", "correct load_from")
+    else:
+        for init in pretrained:
+            arguments = {key: value for key, value in init.items() if key != "type"}
+            MatchingPretrainedInit(**arguments)(detector.backbone)
+    return BackboneFeatures(detector)

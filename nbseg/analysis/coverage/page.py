@@ -1,0 +1,109 @@
+"""Write which unlabeled images no label speaks for: a list, and a page with their pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nbseg.analysis.coverage.rule import Coverage
+from nbseg.analysis.html import jpeg_uri, render_page
+from nbseg.files import replacing
+from nbseg.images import read_image
+from nbseg.visualization.drawing import (
+    GRAY,
+    Picture,
+    captioned,
+    encode_jpeg,
+    resized,
+    side_by_side,
+)
+
+LIST = "uncovered.txt"
+SHOWN = 12  # pictures of each missing kind
+PANEL = (300, 225)  # width and height in which an image is drawn, in pixels
+
+
+@dataclass(frozen=True)
+class ImageCoverage:
+    """Holds the coverage of image files.
+
+    Attributes:
+        labeled: paths of the L labeled images.
+        unlabeled: paths of the U unlabeled images that were examined.
+        result: the coverage; its indices refer to these paths.
+        all_unlabeled: number of unlabeled images, U or more.
+    """
+
+    labeled: tuple[Path, ...]
+    unlabeled: tuple[Path, ...]
+    result: Coverage
+    all_unlabeled: int
+
+    @property
+    def sentence(self) -> str:
+        """Return what was found, in one sentence."""
+        kinds = self.result.kinds
+        seen = f"{len(self.unlabeled)} unlabeled images"
+        if len(self.unlabeled) < self.all_unlabeled:
+            seen = f"{len(self.unlabeled)} of {self.all_unlabeled} unlabeled images, evenly chosen,"
+        if not kinds:
+            return f"no kind of image is without a label ({seen} examined)"
+        names = ", ".join(self.unlabeled[index].name for index in kinds[0][:2])
+        missing = "a kind" if len(kinds) == 1 else f"{len(kinds)} kinds"
+        return (
+            f"{len(self.result.uncovered)} of {seen} are of {missing} that no labeled image shows; "
+            f"label two of them, for example {names}"
+        )
+
+
+def write_coverage(found: ImageCoverage, out: Path) -> None:
+    """Write ``uncovered.txt``, with a path per line, and the page ``index.html``.
+
+    The page shows each missing kind beside the nearest labeled images. If no kind is missing, the
+    page shows the unlabeled images that are farthest from the labeled ones.
+
+    Raises:
+        OSError: a file cannot be written.
+        ValueError: an image cannot be read.
+    """
+    paths = [str(found.unlabeled[index]) for kind in found.result.kinds for index in kind]
+    with replacing(out / LIST) as temporary:
+        temporary.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
+    farthest = np.argsort(-found.result.distance, kind="stable")[:SHOWN].tolist()
+    sections = [
+        (len(kind), [_tile(found, index) for index in kind[:SHOWN]]) for kind in found.result.kinds
+    ]
+    page = render_page(
+        "nbseg.analysis.coverage",
+        found=found,
+        kinds=sections,
+        farthest=[] if sections else [_tile(found, index) for index in farthest],
+    )
+    with replacing(out / "index.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _tile(found: ImageCoverage, index: int) -> dict[str, object]:
+    """Return an unlabeled image and the nearest labeled one, side by side, for the template."""
+    image = found.unlabeled[index]
+    nearest = found.labeled[found.result.nearest[index]]
+    picture = side_by_side([_panel(image, "unlabeled"), _panel(nearest, "nearest labeled")], gap=4)
+    return {
+        "name": image.name,
+        "nearest": nearest.name,
+        "distance": float(found.result.distance[index]),
+        "source": jpeg_uri(encode_jpeg(picture)),
+    }
+
+
+def _panel(path: Path, caption: str) -> Picture:
+    pixels = read_image(path)
+    height, width = pixels.shape[:2]
+    scale = min(PANEL[0] / width, PANEL[1] / height)
+    scaled = resized(pixels, (max(1, round(scale * width)), max(1, round(scale * height))))
+    canvas = np.full((PANEL[1], PANEL[0], 3), GRAY, np.uint8)
+    top, left = ((PANEL[1 - axis] - scaled.shape[axis]) // 2 for axis in (0, 1))
+    canvas[top : top + scaled.shape[0], left : left + scaled.shape[1]] = scaled
+    return captioned(canvas, caption)

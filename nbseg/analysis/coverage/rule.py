@@ -1,0 +1,175 @@
+"""Decide which unlabeled images are of a kind that no labeled image shows.
+
+Images are linked by their minimum spanning tree. A kind is missing if one link separates a group of
+unlabeled images from all others, and is clearly longer than the links on both of its sides. A group
+that no label shows by chance but that lies between labeled images is not flagged, and neither is an
+image that resembles no other image.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.int64]
+
+COMPONENTS = 10  # principal components of the features
+# A gap is at least this many times as long as the links on both of its sides. Of those links, the
+# longest tenth does not count: it leads to images that resemble no other.
+GAP = 1.2
+QUANTILE = 0.9
+FEWEST, SMALLEST_SHARE = 3, 0.02  # least number of images in a kind, and least share of all images
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Tells which unlabeled images no labeled image resembles.
+
+    Attributes:
+        kinds: the missing kinds, the largest first. Each is a tuple of indices of unlabeled images.
+            Its first two images represent the kind best and should be labeled; the others are
+            sorted by their distance to the nearest labeled image, the farthest first.
+        nearest: index of the nearest labeled image of each unlabeled image, int64, shape (U,).
+        distance: distance to this image in the space of the features, shape (U,). The unit is the
+            length of an image's standardized features, so that most distances are below 2.
+    """
+
+    kinds: tuple[tuple[int, ...], ...]
+    nearest: Ints
+    distance: Floats
+
+    @property
+    def uncovered(self) -> tuple[int, ...]:
+        """Return the sorted indices of the unlabeled images of all missing kinds."""
+        return tuple(sorted(index for kind in self.kinds for index in kind))
+
+
+def coverage(labeled: Floats, unlabeled: Floats) -> Coverage:
+    """Find groups of unlabeled images that a gap separates from all labeled images.
+
+    Args:
+        labeled: features of the labeled images, shape (L, D), L and D at least 1.
+        unlabeled: features of the unlabeled images, shape (U, D).
+
+    Raises:
+        ValueError: the shapes do not fit, or there is no labeled image or no feature.
+    """
+    if labeled.ndim != 2 or unlabeled.ndim != 2 or labeled.shape[1] != unlabeled.shape[1]:
+        raise ValueError(
+            "the features must have the shapes (L, D) and (U, D), found "
+            f"{labeled.shape} and {unlabeled.shape}"
+        )
+    if not labeled.size:
+        raise ValueError(f"there must be a labeled image and a feature, found {labeled.shape}")
+    count = len(labeled)
+    distances = _distances(_projected(np.concatenate([labeled, unlabeled])))
+    to_labeled = distances[count:, :count]
+    kinds = [
+        _sorted_kind(members, distances, count) for members in _missing_kinds(distances, count)
+    ]
+    kinds.sort(key=len, reverse=True)
+    return Coverage(tuple(kinds), to_labeled.argmin(1), to_labeled.min(1))
+
+
+def _projected(features: Floats) -> Floats:
+    """Standardize the features, give each image unit length, and keep the principal components.
+
+    In a space of few dimensions, the images of a kind are close to each other; in all dimensions,
+    two photographs are as far apart as a photograph and a microscope image.
+    """
+    features = features.astype(np.float64)
+    centered = features - features.mean(0)
+    spread = centered.std(0)
+    # A feature that is constant except for rounding says nothing.
+    informative = spread > 1e-6 * (1e-12 + np.abs(features).max(0))
+    standardized = centered[:, informative] / spread[informative]
+    length = np.linalg.norm(standardized, axis=1, keepdims=True)
+    units = standardized / np.maximum(length, 1e-12)
+    units -= units.mean(0)
+    variances, directions = np.linalg.eigh(units @ units.T)
+    strongest = slice(-1, -COMPONENTS - 1, -1)
+    result: Floats = directions[:, strongest] * np.sqrt(np.maximum(variances[strongest], 0))
+    return result
+
+
+def _distances(points: Floats) -> Floats:
+    """Return the Euclidean distances between all points, shape (N, N)."""
+    squares = (points**2).sum(1)
+    result: Floats = np.sqrt(
+        np.maximum(squares[:, None] + squares[None] - 2 * points @ points.T, 0)
+    )
+    return result
+
+
+def _missing_kinds(distances: Floats, labeled: int) -> list[Ints]:
+    """Return the groups behind a gap, as indices of all images; the first ``labeled`` have labels.
+
+    Where a group behind a gap has another gap inside, each of its parts is a group of its own.
+    """
+    parents, lengths, order = _spanning_tree(distances)
+    images = len(distances)
+    fewest = max(FEWEST, SMALLEST_SHARE * images)
+    groups = []
+    # On each side of a gap, at most a tenth of the links are as long as the gap.
+    longest = order[1:][np.argsort(-lengths[order[1:]], kind="stable")]
+    for cut in longest[: round((1 - QUANTILE) * images) + 2]:
+        beyond = _subtree(parents, order, cut)
+        far = ~beyond if beyond[:labeled].any() else beyond
+        if far[:labeled].any() or far.sum() < fewest:
+            continue
+        linked = order[(order != cut) & (order != order[0])]
+        sides = [lengths[linked[beyond[linked] == side]] for side in (True, False)]
+        typical = max(np.quantile(side, QUANTILE) if len(side) else 0.0 for side in sides)
+        if lengths[cut] > GAP * typical:
+            groups.append(far)
+    if not groups:
+        return []
+    membership, part = np.unique(np.stack(groups, 1), axis=0, return_inverse=True)
+    parts = [np.flatnonzero(part.ravel() == number) for number in np.flatnonzero(membership.any(1))]
+    # A part may be an image that resembles no other, on the way to the group behind it.
+    return [members for members in parts if len(members) >= fewest]
+
+
+def _spanning_tree(distances: Floats) -> tuple[Ints, Floats, Ints]:
+    """Return the minimum spanning tree of all images, by Prim's algorithm.
+
+    Returns:
+        The parent of each image, the length of the link to the parent, and the images in an order
+        in which parents precede their children; each of shape (N,). The first image is the root.
+    """
+    count = len(distances)
+    parents = np.zeros(count, np.int64)
+    lengths = distances[0].copy()
+    order = np.zeros(count, np.int64)
+    outside = np.ones(count, bool)
+    outside[0] = False
+    for step in range(1, count):
+        image = int(np.where(outside, lengths, np.inf).argmin())
+        order[step] = image
+        outside[image] = False
+        closer = outside & (distances[image] < lengths)
+        parents[closer] = image
+        lengths[closer] = distances[image, closer]
+    return parents, lengths, order
+
+
+def _subtree(parents: Ints, order: Ints, root: int) -> npt.NDArray[np.bool_]:
+    """Return a mask of an image and the images below it in the spanning tree, shape (N,)."""
+    below = np.zeros(len(parents), bool)
+    below[root] = True
+    for image in order[1:]:
+        below[image] |= below[parents[image]]
+    return below
+
+
+def _sorted_kind(members: Ints, distances: Floats, labeled: int) -> tuple[int, ...]:
+    """Return the indices of a kind among the unlabeled images, the two to label first."""
+    inside = distances[np.ix_(members, members)]
+    first = int(inside.sum(0).argmin())
+    # The second image shortens the way of the other images to their nearest chosen one the most.
+    second = int(np.minimum(inside[first][:, None], inside).sum(0).argmin())
+    chosen = list(dict.fromkeys((first, second)))
+    farthest = np.argsort(-distances[members, :labeled].min(1), kind="stable").tolist()
+    places = chosen + [place for place in farthest if place not in chosen]
+    return tuple(int(members[place]) - labeled for place in places)

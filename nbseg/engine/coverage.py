@@ -1,0 +1,87 @@
+"""Examine whether the labels of a run show every kind of its unlabeled images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+from nbseg.analysis.coverage.features import pretrained_features
+from nbseg.analysis.coverage.page import ImageCoverage
+from nbseg.analysis.coverage.rule import coverage
+from nbseg.engine.preflight.overlap import image_paths
+from nbseg.engine.task import StageTask
+from nbseg.errors import StageError
+from nbseg.images import spread
+
+# Before a run, examine at most this many unlabeled images, which takes at most 20 s on one core.
+UNLABELED = 200
+# With more labeled images than this, a kind without a label is rare.
+LABELED = 100
+CANNOT_TELL = (
+    "coverage: the backbone starts from random weights, whose features cannot tell whether an "
+    "unlabeled image resembles a labeled one; give pretrained weights (backbone_weights=FILE)"
+)
+
+
+def examine_coverage(teacher: Config, predict: Config, most: int | None) -> ImageCoverage | None:
+    """Find the unlabeled images of a run that are of a kind that no labeled image shows.
+
+    Args:
+        teacher: plain config of the teacher: its backbone and its weights, and the labeled images.
+        predict: plain config of the predict stage, which names the unlabeled images.
+        most: largest number of unlabeled images to examine, evenly spread; None for all.
+
+    Returns:
+        None if the backbone starts from random weights, which cannot tell; see ``CANNOT_TELL``.
+
+    Raises:
+        StageError: no labeled or no unlabeled image can be read, or the weights do not fit.
+        FileNotFoundError: the weights are missing.
+    """
+    features = pretrained_features(teacher)
+    if features is None:
+        return None
+    labeled = [Path(path) for path in image_paths(teacher.train_dataloader.dataset)]
+    unlabeled = [Path(path) for path in image_paths(predict.test_dataloader.dataset)]
+    examined = unlabeled if most is None else spread(unlabeled, most)
+    labeled, of_labeled = features.of_files(labeled)
+    examined, of_unlabeled = features.of_files(examined)
+    if not labeled or not examined:
+        kind = "unlabeled" if labeled else "labeled"
+        raise StageError(f"no {kind} image can be read; correct data_root or the image folder")
+    return ImageCoverage(
+        tuple(labeled), tuple(examined), coverage(of_labeled, of_unlabeled), len(unlabeled)
+    )
+
+
+def coverage_lines(config: Config, tasks: Sequence[StageTask]) -> list[str]:
+    """Examine the coverage of a run that will train a teacher and predict with it.
+
+    Runs with more than 100 labeled images, or with ``check_coverage=False``, are not examined, and
+    of the unlabeled images at most 200.
+
+    Args:
+        config: the user's config.
+        tasks: the stages that will run.
+
+    Returns:
+        One line, which starts with "warning" if a kind of image is without a label, or no line.
+        Processes other than the main one return no line.
+    """
+    if not is_main_process():
+        return []
+    stages = {task.stage: task.config for task in tasks}
+    if not {"teacher", "predict"} <= set(stages) or not config.get("check_coverage", True):
+        return []
+    if len(list(image_paths(stages["teacher"].train_dataloader.dataset))) > LABELED:
+        return []
+    found = examine_coverage(stages["teacher"], stages["predict"], UNLABELED)
+    if found is None:
+        return [CANNOT_TELL]
+    if not found.result.kinds:
+        return [f"coverage: {found.sentence}"]
+    return [
+        f"warning: coverage: {found.sentence}, or train with bridge_prob=0.8. To see these images, "
+        "run tools/analyze.py coverage CONFIG --out DIR"
+    ]
