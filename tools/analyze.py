@@ -77,7 +77,7 @@ examples:
 
 
 def pseudo(args: argparse.Namespace) -> None:
-    inputs = read_inputs(args.pseudo, args.images, args.labeled, args.truth)
+    inputs = read_inputs(args.pseudo, args.images, args.labeled, args.truth, args.kind_key)
     summary, noise = write_report(inputs, args.out, args.images_per_tab, args.seed)
     print_summary(summary)
     if noise:
@@ -180,6 +180,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     command.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder to write the report to"
+    )
+    command.add_argument(
+        "--kind-key",
+        default="modality",
+        metavar="KEY",
+        help="key of the images in the jsons whose value is the kind of the image; the report has "
+        "numbers for each kind (default: %(default)s)",
     )
     command.add_argument(
         "--images-per-tab",

@@ -24,7 +24,7 @@ OVERRIDING = ("student", "online", "teacher", "control", "predict", "oracle")
 SETTINGS = {
     "label": {*signature(make_pseudo_labels).parameters, "ann_file"} - {"store", "out"},
     "split": set(signature(write_split).parameters) - {"out_dir"},
-    "report": {"hidden_truth", "image_folder", "to_visualizer"},
+    "report": {"hidden_truth", "image_folder", "kind_key", "to_visualizer"},
 }
 
 

@@ -18,7 +18,8 @@ def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
     """Write ``report/index.html`` about the pseudo-labels of a run, and log its path.
 
     The section ``report`` names the ``image_folder`` of the unlabeled images and, if there is one,
-    the ``hidden_truth``, a COCO json of their true labels; ``to_visualizer=True`` also sends the
+    the ``hidden_truth``, a COCO json of their true labels. ``kind_key`` is the key of the jsons'
+    images that names their kind, by default "modality". ``to_visualizer=True`` also sends the
     gallery to the run's visualizer. Without an ``image_folder`` no report is written. If the report
     cannot be made, for example because images are missing, a warning is logged.
 
@@ -48,6 +49,7 @@ def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
             settings["image_folder"],
             config.label.labeled_json,
             hidden_truth,
+            settings.get("kind_key", "modality"),
         )
         write_report(inputs, out, visualizer=visualizer)
     except (ValueError, OSError) as error:

@@ -23,6 +23,7 @@ class ReportInputs:
         labeled: annotations of the labeled images, or None.
         truth: hidden true annotations of the images of ``pseudo``, with the same image ids, or
             None.
+        kind_key: key of an image in the jsons whose value is the kind of the image.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ReportInputs:
     image_folder: Path
     labeled: COCO | None
     truth: COCO | None
+    kind_key: str = "modality"
 
     @property
     def classes_info(self) -> dict[str, Any]:
@@ -49,6 +51,7 @@ def read_inputs(
     image_folder: str | Path,
     labeled_json: str | Path | None = None,
     truth_json: str | Path | None = None,
+    kind_key: str = "modality",
 ) -> ReportInputs:
     """Read and check the inputs of a report.
 
@@ -58,6 +61,8 @@ def read_inputs(
         labeled_json: COCO json of the labeled images, if there is one.
         truth_json: COCO json with the hidden truth of the pseudo-labeled images, if there is one.
             It may contain other images, too.
+        kind_key: key of an image in the jsons whose value is the kind of the image, such as
+            ``modality``. The key may be missing.
 
     Raises:
         FileNotFoundError: a file, the folder or an image is missing.
@@ -91,6 +96,7 @@ def read_inputs(
         image_folder,
         labeled,
         truth,
+        kind_key,
     )
 
 

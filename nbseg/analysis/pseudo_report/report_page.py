@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from nbseg.analysis.pseudo_report.figures import (
 )
 from nbseg.analysis.pseudo_report.gallery import Tab, choose_tabs, draw_tiles
 from nbseg.analysis.pseudo_report.inputs import ReportInputs
+from nbseg.analysis.pseudo_report.kinds import KindSummary, kind_warnings, summarize_kinds
 from nbseg.analysis.pseudo_report.summary import PseudoLabelSummary, summarize
 from nbseg.files import replacing, write_json
 from nbseg.visualization.colors import PALETTE
@@ -59,15 +60,18 @@ def write_report(
         raise ValueError(f"images_per_tab must be at least 1, found {images_per_tab}")
     summary = summarize(inputs)
     noise = analyze_noise(inputs.pseudo, inputs.truth) if inputs.truth else None
+    kinds = summarize_kinds(inputs, noise)
+    summary = replace(summary, warnings=(*summary.warnings, *kind_warnings(kinds)))
     tabs = choose_tabs(inputs, noise, images_per_tab, seed)
     gallery = [(tab, list(_encoded(inputs, noise, tab, visualizer))) for tab in tabs]
     out = Path(out)
     with replacing(out / "index.html") as temporary:
-        temporary.write_text(_render(inputs, summary, noise, gallery), encoding="utf-8")
+        temporary.write_text(_render(inputs, summary, noise, kinds, gallery), encoding="utf-8")
     analysis = {
         "pseudo_labels": inputs.name,
         "summary": asdict(summary),
         "noise": asdict(noise) if noise else None,
+        "kinds": [asdict(kind) for kind in kinds],
         "gallery": {tab.name: tab.images for tab in tabs},
     }
     write_json(out / "analysis.json", analysis, indent=1)
@@ -95,6 +99,7 @@ def _render(
     inputs: ReportInputs,
     summary: PseudoLabelSummary,
     noise: NoiseAnalysis | None,
+    kinds: tuple[KindSummary, ...],
     gallery: list[tuple[Tab, list[dict[str, Any]]]],
 ) -> str:
     return render_page(
@@ -102,6 +107,8 @@ def _render(
         name=inputs.name,
         summary=summary,
         noise=noise,
+        kinds=kinds,
+        kind_key=inputs.kind_key,
         gallery=gallery,
         aspect=float(np.median([i["width"] / i["height"] for i in inputs.pseudo.imgs.values()])),
         colors=_colors(inputs.class_names),
