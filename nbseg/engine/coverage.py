@@ -74,9 +74,12 @@ def coverage_lines(config: Config, tasks: Sequence[StageTask]) -> list[str]:
     stages = {task.stage: task.config for task in tasks}
     if not {"teacher", "predict"} <= set(stages) or not config.get("check_coverage", True):
         return []
-    if len(list(image_paths(stages["teacher"].train_dataloader.dataset))) > LABELED:
-        return []
-    found = examine_coverage(stages["teacher"], stages["predict"], UNLABELED)
+    try:
+        if len(list(image_paths(stages["teacher"].train_dataloader.dataset))) > LABELED:
+            return []
+        found = examine_coverage(stages["teacher"], stages["predict"], UNLABELED)
+    except Exception as error:  # backbones and data sets of users raise anything
+        return [f"warning: coverage was not examined ({type(error).__name__}: {error})"]
     if found is None:
         return [CANNOT_TELL]
     if not found.result.kinds:

@@ -68,6 +68,15 @@ def test_a_run_warns_of_a_missing_kind(two_kinds, tmp_path):
     assert not _lines(config, tmp_path, check_coverage=False)
 
 
+def test_coverage_never_stops_a_run(two_kinds, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a backbone without feature maps")
+
+    monkeypatch.setattr("nbseg.engine.coverage.pretrained_features", fail)
+    (line,) = _lines(two_kinds[0], tmp_path)
+    assert line.startswith("warning: coverage was not examined (RuntimeError: a backbone without")
+
+
 def test_random_weights_cannot_tell(two_kinds, tmp_path):
     assert _lines(two_kinds[0], tmp_path, **{"model.backbone.init_cfg": None}) == [CANNOT_TELL]
 

@@ -52,7 +52,7 @@ pseudo_dataset = dict(
     pipeline='{train_pipeline}')
 # Set True to allow unlabeled images that are also labeled, as the same files or as copies.
 allow_overlap = False
-# Before a run, up to 200 unlabeled images are compared with the labeled ones (docs/data_sets.md).
+# Before a run, up to 200 unlabeled images are compared with the labeled ones (docs/analysis.md).
 check_coverage = True
 val_dataset = dict(
     type='CocoInstanceDataset',

@@ -51,10 +51,11 @@ class ImageCoverage:
         if not kinds:
             return f"no kind of image is without a label ({seen} examined)"
         names = ", ".join(self.unlabeled[index].name for index in kinds[0][:2])
-        missing = "a kind" if len(kinds) == 1 else f"{len(kinds)} kinds"
+        one = len(kinds) == 1
+        missing, which = ("a kind", "them") if one else (f"{len(kinds)} kinds", "each kind")
         return (
             f"{len(self.result.uncovered)} of {seen} are of {missing} that no labeled image shows; "
-            f"label two of them, for example {names}"
+            f"label two of {which}, for example {names}"
         )
 
 
