@@ -83,7 +83,7 @@ def kind_warnings(kinds: tuple[KindSummary, ...]) -> tuple[str, ...]:
     names = ", ".join(f"{kind.name} ({kind.images} images)" for kind in missing)
     return (
         f"No labeled image is of the kind {names}: the teacher never saw such images. Label two of "
-        "them, or train with bridge_prob=0.8.",
+        "them.",
     )
 
 
