@@ -37,8 +37,7 @@ class Pipeline:
         config: the user's config, with sections (``nbseg.config.sections``).
         work_dir: folder of the whole run.
         stages: names of the stages to run; they run in the order of ``STAGES``.
-        resume: ``"auto"`` continues interrupted stages from their last checkpoints, a path the
-            first training from that checkpoint; None restarts interrupted stages from zero.
+        resume: ``"auto"``, or the first training's checkpoint; None restarts interrupted stages.
         redo: finished stages to run again; the stages that depend on these run again, too.
         launcher: ``"none"``, ``"pytorch"`` or ``"slurm"``.
         amp: whether to train with mixed precision.
