@@ -84,7 +84,7 @@ def coverage_lines(config: Config, tasks: Sequence[StageTask]) -> list[str]:
         return [CANNOT_TELL]
     if not found.result.kinds:
         return [f"coverage: {found.sentence}"]
-    bridge = ", or train with bridge_prob=0.8" if "bridge_prob" in config else ""
+    bridge = ", or train with bridge_prob=0.8" if config.get("bridge_prob") == 0 else ""
     return [
         f"warning: coverage: {found.sentence}{bridge}. To see these images, run "
         "tools/analyze.py coverage CONFIG --out DIR"

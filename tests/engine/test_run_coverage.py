@@ -66,6 +66,9 @@ def test_a_run_warns_of_a_missing_kind(two_kinds, tmp_path):
     (line,) = _lines(config, tmp_path)
     assert line.startswith(f"warning: coverage: {len(others)} of 18 unlabeled images are of a kind")
     assert sum(name in line for name in others) == 2
+    assert "or train with bridge_prob=0.8" in line
+    (line,) = _lines(config, tmp_path, bridge_prob=0.5)
+    assert "bridge_prob" not in line
     assert not _lines(config, tmp_path, check_coverage=False)
 
 
