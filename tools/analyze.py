@@ -306,8 +306,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument(
         "--limit",
         type=int,
+        default=2000,
         metavar="N",
-        help="largest number of unlabeled images to examine, evenly chosen (default: all)",
+        help="largest number of unlabeled images to examine, evenly chosen; memory grows with the "
+        "square of N (default: %(default)s)",
     )
     add_config_options(command)
     command.set_defaults(run=coverage)

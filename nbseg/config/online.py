@@ -41,4 +41,5 @@ def published_part(model: Any) -> str | None:
 
     For a model that is no online method, return None.
     """
-    return str(model.get("predict_on", "teacher")) if "detector" in model else None
+    online = "detector" in model and ("predict_on" in model or model.get("type") == "OnlineTeacher")
+    return str(model.get("predict_on", "teacher")) if online else None

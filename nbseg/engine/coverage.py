@@ -19,8 +19,9 @@ UNLABELED = 200
 # With more labeled images than this, a kind without a label is rare.
 LABELED = 100
 CANNOT_TELL = (
-    "coverage: the backbone starts from random weights, whose features cannot tell whether an "
-    "unlabeled image resembles a labeled one; give pretrained weights (backbone_weights=FILE)"
+    "coverage: the config names no pretrained backbone weights (backbone.init_cfg or load_from), "
+    "and random features cannot tell whether an unlabeled image resembles a labeled one; give "
+    "pretrained weights (backbone_weights=FILE)"
 )
 
 
@@ -69,8 +70,13 @@ def coverage_lines(config: Config, tasks: Sequence[StageTask]) -> list[str]:
         One line, which starts with "warning" if a kind of image is without a label, or no line.
         Processes other than the main one return no line.
     """
-    if not is_main_process():
-        return []
+    # Every process examines the images: to load weights from a URL, the processes wait for each
+    # other.
+    lines = _lines(config, tasks)
+    return lines if is_main_process() else []
+
+
+def _lines(config: Config, tasks: Sequence[StageTask]) -> list[str]:
     stages = {task.stage: task.config for task in tasks}
     if not {"teacher", "predict"} <= set(stages) or not config.get("check_coverage", True):
         return []

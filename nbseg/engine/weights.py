@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdet.models.detectors import SemiBaseDetector
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -64,13 +65,18 @@ def _check_training(plain: Config, made: Collection[Path]) -> None:
                 MatchingPretrainedInit(**{k: v for k, v in init.items() if k != "type"})(module)
     for key, file in files.items():
         content = CheckpointLoader.load_checkpoint(file, "cpu", "current")
-        load_matching(_detector(model), content, file, "the model", f"{key} {ADVICE}")
+        load_matching(_detector(model, content), content, file, "the model", f"{key} {ADVICE}")
 
 
-def _detector(model: nn.Module) -> nn.Module:
-    """Return the student of an online method, whose teacher is alike, or another model itself."""
-    detector: nn.Module = getattr(model, "student", model)
-    return detector
+def _detector(model: nn.Module, checkpoint: dict[str, Any]) -> nn.Module:
+    """Return the part of a model that a checkpoint is compared with.
+
+    This is the student of a teacher-student detector, whose teacher is alike, if the checkpoint is
+    of a plain detector; otherwise the whole model.
+    """
+    names = checkpoint.get("state_dict", checkpoint)
+    of_both = any(str(name).startswith(("student.", "teacher.")) for name in names)
+    return model.student if isinstance(model, SemiBaseDetector) and not of_both else model
 
 
 def _init_cfgs(module: nn.Module) -> list[dict[str, Any]]:
@@ -97,5 +103,5 @@ class MatchingWeightsHook(Hook):
             refuse_other_model(model, checkpoint["state_dict"], source)
         else:
             checkpoint["state_dict"] = load_matching(
-                _detector(model), checkpoint, source, "the model", f"load_from {ADVICE}"
+                _detector(model, checkpoint), checkpoint, source, "the model", f"load_from {ADVICE}"
             )

@@ -1,4 +1,4 @@
-"""Ignore regions also in images without an object."""
+"""Ignore regions without hiding the objects in them, also in images without an object."""
 
 from typing import Any
 
@@ -10,9 +10,10 @@ from nbseg.registry import TASK_UTILS
 
 @TASK_UTILS.register_module()
 class IgnoringMaxIoUAssigner(MaxIoUAssigner):
-    """Keeps ignored boxes out of the background of images that have no object.
+    """Keeps ignored regions out of the background, and every object that lies in a region.
 
     ``MaxIoUAssigner`` ignores nothing in an image without objects: the whole image is background.
+    In other images, it ignores all boxes in a region, so that an object there has no positive box.
 
     Args:
         **kwargs: arguments of ``MaxIoUAssigner``. ``ignore_iof_thr`` must be above 0, because
@@ -42,13 +43,13 @@ class IgnoringMaxIoUAssigner(MaxIoUAssigner):
         Args:
             pred_instances: boxes ``priors``, shape (N, 4).
             gt_instances: objects with ``bboxes`` and ``labels``.
-            gt_instances_ignore: regions with ``bboxes``; a box is ignored if more than the share
-                ``ignore_iof_thr`` of its area lies in one of them.
+            gt_instances_ignore: regions with ``bboxes``; a box that belongs to no object is
+                ignored if more than the share ``ignore_iof_thr`` of its area lies in one of them.
             **kwargs: unused.
         """
-        result = super().assign(pred_instances, gt_instances, gt_instances_ignore, **kwargs)
+        result = super().assign(pred_instances, gt_instances, None, **kwargs)
         regions = None if gt_instances_ignore is None else gt_instances_ignore.bboxes
-        if len(gt_instances) == 0 and regions is not None and len(regions) and result.num_preds:
+        if regions is not None and len(regions) and result.num_preds:
             inside = self.iou_calculator(pred_instances.priors, regions, mode="iof").amax(dim=1)
-            result.gt_inds[inside > self.ignore_iof_thr] = -1
+            result.gt_inds[(result.gt_inds == 0) & (inside > self.ignore_iof_thr)] = -1
         return result

@@ -197,9 +197,11 @@ class OnlineTeacher(SemiBaseDetector):
         limits = torch.from_numpy(self.thresholds.box_thresholds()).to(batch_inputs.device)
         chosen = [found.scores.double() >= limits[found.labels] for found in batch]
         labels = [found[keep] for found, keep in zip(batch, chosen, strict=True)]
-        others = [found.bboxes[~keep] for found, keep in zip(batch, chosen, strict=True)]
-        if self.ignore_score is None:
-            others = [boxes[:0] for boxes in others]
+        least = float("inf") if self.ignore_score is None else self.ignore_score
+        others = [
+            found.bboxes[~keep & (found.scores >= least)]
+            for found, keep in zip(batch, chosen, strict=True)
+        ]
         labels = add_soft_masks(
             self.teacher, features, labels, batch_data_samples, self.mask_nms_iou
         )

@@ -5,9 +5,8 @@ from typing import Any
 from mmdet.engine.hooks import MeanTeacherHook
 from mmengine.dist import broadcast, get_world_size
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 
-from nbseg.checkpoint import read_checkpoint
 from nbseg.errors import StageError
 from nbseg.models.pretrained_weights import load_matching
 from nbseg.registry import HOOKS
@@ -67,7 +66,8 @@ class OnlineTeacherHook(MeanTeacherHook):
                 "load_from to the same file"
             )
         advice = "teacher_checkpoint needs a checkpoint of the config's detector"
-        load_matching(model.teacher, read_checkpoint(source), source, "the teacher", advice)
+        content = CheckpointLoader.load_checkpoint(source, "cpu", "current")
+        load_matching(model.teacher, content, source, "the teacher", advice)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Tell the detector the number of the iteration."""
@@ -83,7 +83,8 @@ class OnlineTeacherHook(MeanTeacherHook):
             for buffer in model.student.buffers():
                 broadcast(buffer)
         if done == model.burn_in:
-            self.momentum_update(model, 1)
+            # Buffers too, even with skip_buffer: weights without their statistics predict nothing.
+            model.teacher.load_state_dict(model.student.state_dict())
             runner.logger.info(f"the teacher starts with the student's weights of iteration {done}")
         elif done > model.burn_in:
             super().after_train_iter(runner, batch_idx, data_batch, outputs)

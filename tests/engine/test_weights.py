@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.models.detectors import SemiBaseDetector
 from mmengine.config import Config
 from torch import nn
 
@@ -133,3 +134,19 @@ def test_a_checkpoint_of_another_model_is_not_resumed():
     with pytest.raises(StageError, match="iter_1.pth is not a checkpoint of .*2 of 2 parameters"):
         MatchingWeightsHook().after_load_checkpoint(runner, checkpoint)
     MatchingWeightsHook().after_load_checkpoint(runner, {"state_dict": model.state_dict()})
+
+
+class Both(SemiBaseDetector):
+    def __init__(self):
+        nn.Module.__init__(self)
+        self.student, self.teacher = (nn.Sequential(nn.Linear(2, 3)) for _ in range(2))
+
+
+@pytest.mark.parametrize("part", ["", "student"])
+def test_a_teacher_and_a_student_start_from_both_or_from_a_plain_detector(part):
+    model = Both()
+    state = model.get_submodule(part).state_dict()
+    checkpoint = {"state_dict": dict(state)}
+    runner = SimpleNamespace(model=model, _load_from="both.pth", _resume=False)
+    MatchingWeightsHook().after_load_checkpoint(runner, checkpoint)
+    assert set(checkpoint["state_dict"]) == set(state)

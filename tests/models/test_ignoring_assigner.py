@@ -27,6 +27,14 @@ def test_mmdetections_assigner_has_the_fault():
     assert found.gt_inds.tolist() == [0, 0, 0, 0]
 
 
+def test_an_object_inside_a_region_keeps_its_boxes():
+    everywhere = InstanceData(bboxes=torch.tensor([[0.0, 0, 60, 60]]))
+    found = IgnoringMaxIoUAssigner(**SETTINGS).assign(PRIORS, OBJECT, everywhere)
+    assert found.gt_inds.tolist() == [1, -1, -1, 0]
+    hidden = MaxIoUAssigner(**SETTINGS).assign(PRIORS, OBJECT, everywhere)
+    assert hidden.gt_inds.tolist() == [-1, -1, -1, 0]
+
+
 @pytest.mark.parametrize("region", [REGION[:0], None])
 def test_without_regions_nothing_is_ignored(region):
     found = IgnoringMaxIoUAssigner(**SETTINGS).assign(PRIORS, OBJECT, region)

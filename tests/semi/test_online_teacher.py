@@ -83,11 +83,12 @@ def test_scores_between_the_thresholds_are_ignored(folder):
     assert sorted(labels.tolist()) == sorted(everything[everything >= middle].tolist())
     ignored = sum(len(sample.ignored_instances) for sample in strong)
     assert 0 < ignored <= int((everything < middle).sum())
-    for sample in strong:  # an ignored box on top of a label would hide the label
+    for sample in strong:
         overlaps = bbox_overlaps(sample.ignored_instances.bboxes, sample.gt_instances.bboxes)
         assert (overlaps < 0.5).all()
-    model.ignore_score = None
-    assert sum(len(sample.ignored_instances) for sample in labels_and_ignored()) == 0
+    for score in (None, middle):  # scores below ignore_score are background
+        model.ignore_score = score
+        assert sum(len(sample.ignored_instances) for sample in labels_and_ignored()) == 0
 
 
 def test_ignoring_needs_assigners_that_ignore(folder):
