@@ -14,7 +14,7 @@ from torch import nn
 from nbseg.checkpoint import load_strictly, refuse_other_model
 from nbseg.deploy.detector import build_detector
 from nbseg.engine.task import StageTask
-from nbseg.models.pretrained_weights import MatchingPretrainedInit, load_matching
+from nbseg.models.pretrained_weights import load_matching, load_pretrained
 from nbseg.registry import HOOKS
 
 ADVICE = "needs a checkpoint of the config's detector"
@@ -60,9 +60,7 @@ def _check_training(plain: Config, made: Collection[Path]) -> None:
         return
     model = build_detector(plain)
     for module in model.modules():
-        for init in _init_cfgs(module):
-            if init.get("type") == "Pretrained":
-                MatchingPretrainedInit(**{k: v for k, v in init.items() if k != "type"})(module)
+        load_pretrained(module)
     for key, file in files.items():
         content = CheckpointLoader.load_checkpoint(file, "cpu", "current")
         load_matching(_detector(model, content), content, file, "the model", f"{key} {ADVICE}")
@@ -77,11 +75,6 @@ def _detector(model: nn.Module, checkpoint: dict[str, Any]) -> nn.Module:
     names = checkpoint.get("state_dict", checkpoint)
     of_both = any(str(name).startswith(("student.", "teacher.")) for name in names)
     return model.student if isinstance(model, SemiBaseDetector) and not of_both else model
-
-
-def _init_cfgs(module: nn.Module) -> list[dict[str, Any]]:
-    init = getattr(module, "init_cfg", None) or []
-    return [init] if isinstance(init, dict) else list(init)
 
 
 @HOOKS.register_module()

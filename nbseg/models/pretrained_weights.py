@@ -61,6 +61,23 @@ class MatchingPretrainedInit(PretrainedInit):
             update_init_info(module, init_info=self._get_init_info())
 
 
+def pretrained_inits(init_cfg: Any) -> list[dict[str, Any]]:
+    """Return the entries of an ``init_cfg`` that name files of weights (type ``Pretrained``)."""
+    entries = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
+    return [init for init in entries if init.get("type") == "Pretrained"]
+
+
+def load_pretrained(module: nn.Module) -> None:
+    """Load the files of weights that the module's own ``init_cfg`` names.
+
+    Raises:
+        StageError: a file does not fit the module.
+    """
+    for init in pretrained_inits(getattr(module, "init_cfg", None)):
+        arguments = {key: value for key, value in init.items() if key != "type"}
+        MatchingPretrainedInit(**arguments)(module)
+
+
 def load_matching(
     module: nn.Module,
     content: dict[str, Any],

@@ -13,7 +13,7 @@ from mmengine.runner import CheckpointLoader
 
 from nbseg.deploy.detector import build_detector
 from nbseg.images import Image, read_image
-from nbseg.models.pretrained_weights import MatchingPretrainedInit, load_matching
+from nbseg.models.pretrained_weights import load_matching, load_pretrained, pretrained_inits
 
 # Shorter side of the scaled images in pixels; ImageNet's images are as large.
 SHORT_SIDE = 224
@@ -94,17 +94,12 @@ def pretrained_features(plain: Config) -> BackboneFeatures | None:
         StageError: the weights do not fit the model.
     """
     source = plain.get("load_from")
-    inits = plain.model.backbone.get("init_cfg") or []
-    inits = [inits] if isinstance(inits, dict) else inits
-    pretrained = [init for init in inits if init.get("type") == "Pretrained"]
-    if not source and not pretrained:
+    if not source and not pretrained_inits(plain.model.backbone.get("init_cfg")):
         return None
     detector = build_detector(plain)
     if source:
         content = CheckpointLoader.load_checkpoint(source, "cpu", "current")
         load_matching(detector, content, source, "the model", "correct load_from")
     else:
-        for init in pretrained:
-            arguments = {key: value for key, value in init.items() if key != "type"}
-            MatchingPretrainedInit(**arguments)(detector.backbone)
+        load_pretrained(detector.backbone)
     return BackboneFeatures(detector)

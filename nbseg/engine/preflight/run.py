@@ -63,9 +63,10 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
     check_parts(configs)
     if makes_labels:
         check_labeled(settings.label, categories.get(Path(settings.label.labeled_json)))
-    if not config.get("allow_overlap"):
-        for unlabeled in _unlabeled_sets(configs):
-            teacher = stage_config(config, "teacher", tasks[0].work_dir)
+    unlabeled_sets = [] if config.get("allow_overlap") else _unlabeled_sets(configs)
+    if unlabeled_sets:
+        teacher = stage_config(config, "teacher", tasks[0].work_dir)
+        for unlabeled in unlabeled_sets:
             check_overlap(teacher.train_dataloader.dataset, unlabeled)
     return [line for line in lines if line]
 
