@@ -1,4 +1,4 @@
-"""Supervise boundaries as BMask R-CNN does (Cheng et al., ECCV 2020, section 3)."""
+"""Define the boundary loss and boundary targets of BMask R-CNN (Cheng et al., ECCV 2020)."""
 
 import torch
 import torch.nn.functional as F
@@ -10,15 +10,18 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class BoundaryLoss(nn.Module):
-    """Computes dice loss plus binary cross-entropy of boundaries (BMask R-CNN, section 3).
+    """Computes the boundary loss of BMask R-CNN (section 3): dice loss plus cross-entropy.
 
-    The dice term of each RoI is ``1 - (2 sum(pg) + 1) / (sum(p^2) + sum(g^2) + 1)``, where p is the
-    predicted probability and g the target. Unlike the cross-entropy, which is a mean over all
-    pixels, the dice term does not shrink if a boundary has few pixels.
+    The dice loss of a RoI is ``1 - (2 sum(pg) + 1) / (sum(p^2) + sum(g^2) + 1)``. Here p is a
+    pixel's predicted boundary probability, g is the pixel's target (0 or 1), and the sums run over
+    the pixels of the RoI. The dice losses are averaged over the RoIs.
+
+    The cross-entropy is a mean over all pixels, so it is small if a boundary has few pixels. The
+    dice loss does not have this problem.
 
     Args:
         bce_weight: factor on the cross-entropy, lambda in the BMask R-CNN paper.
-        loss_weight: factor on the sum of both terms.
+        loss_weight: factor on the sum of dice loss and cross-entropy.
     """
 
     def __init__(self, bce_weight: float = 1.0, loss_weight: float = 1.0) -> None:
@@ -27,11 +30,11 @@ class BoundaryLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Return the scalar loss, computed in float32 or better.
+        """Return the loss, a scalar: float64 for float64 logits, otherwise float32.
 
         Args:
-            pred: logits, shape (R, S, S), R > 0.
-            target: 0 or 1, shape (R, S, S), any dtype.
+            pred: boundary logits of R RoIs, shape (R, S, S); R must be positive.
+            target: boundary targets, 0 or 1, shape (R, S, S), any dtype.
         """
         pred = at_least_float32(pred)
         target = target.to(pred)
@@ -43,16 +46,17 @@ class BoundaryLoss(nn.Module):
 
 
 def boundary_targets(masks: Tensor) -> Tensor:
-    """Return the boundaries of binary masks: the pixels where their Laplacian is positive.
+    """Mark the boundary pixels of binary masks.
 
-    These are the foreground pixels with background among their eight neighbors. Pixels outside
-    the RoI count as background, because an object ends at its box.
+    A boundary pixel is a foreground pixel with at least one background pixel among its eight
+    neighbors. Equivalently, the Laplacian of the mask is positive there. Pixels outside the RoI
+    count as background, because an object ends at its box.
 
     Args:
         masks: 0 or 1, shape (R, S, S), any dtype.
 
     Returns:
-        0 or 1, with the shape and dtype of ``masks``.
+        1 at boundary pixels and 0 elsewhere, with the shape and dtype of ``masks``.
     """
     kernel = torch.full((1, 1, 3, 3), -1.0, device=masks.device)
     kernel[..., 1, 1] = 8

@@ -4,8 +4,9 @@
                                              1x1 │ M2B        1x1 │ B2M
     boundary features (R, K, 28, 28) ─ conv /2 ─ + ── 2 convs ────┴─────────── deconv ─► boundaries
 
-There are R RoIs and K feature channels. Both outputs have shape (R, C, 28, 28), where C is the
-number of classes, or 1 if class-agnostic.
+There are R RoIs and K feature channels. Both outputs have shape (R, C, 28, 28). C is the number of
+classes, or 1 for class-agnostic masks. The convolution ``/2`` has stride 2. ``M2B`` carries mask
+features to the boundary branch, and ``B2M`` carries boundary features to the mask branch.
 """
 
 from collections.abc import Sequence
@@ -25,12 +26,13 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class MaskAndBoundaryRoIExtractor(SingleRoIExtractor):
-    """Pools mask features from each RoI's level, and boundary features from the finest level.
+    """Pools mask features at each RoI's pyramid level, and boundary features at the finest level.
 
     Args:
-        boundary_size: side length b of the boundary features; ``BoundaryMaskHead`` needs twice the
-            side length of the mask features.
-        **kwargs: options of ``SingleRoIExtractor``, for the mask features.
+        boundary_size: side length b of the boundary features. For ``BoundaryMaskHead`` it must be
+            twice the side length of the mask features.
+        **kwargs: options of ``SingleRoIExtractor``. The boundary features use the same
+            ``roi_layer``, except for its output size.
     """
 
     def __init__(self, boundary_size: int = 28, **kwargs: Any) -> None:
@@ -43,8 +45,9 @@ class MaskAndBoundaryRoIExtractor(SingleRoIExtractor):
     ) -> tuple[Tensor, Tensor]:
         """Return mask features (R, K, s, s) and boundary features (R, K, b, b).
 
-        The arguments are those of ``SingleRoIExtractor.forward``; ``feats`` begins with the finest
-        level.
+        The side length s is the output size of ``roi_layer``, and b is ``boundary_size``. The
+        arguments are those of ``SingleRoIExtractor.forward``. ``feats`` begins with the finest
+        pyramid level.
         """
         mask_features = super().forward(feats, rois, roi_scale_factor)
         if roi_scale_factor is not None:
@@ -54,24 +57,26 @@ class MaskAndBoundaryRoIExtractor(SingleRoIExtractor):
 
 @MODELS.register_module()
 class BoundaryMaskHead(MultiMaskHead):
-    """Predicts masks and boundaries in two branches; each branch receives the other's features.
+    """Predicts masks and boundaries in two branches that exchange features.
 
-    The head needs ``StandardRoIHead`` or ``CascadeRoIHead`` with a ``MaskAndBoundaryRoIExtractor``.
-    In training ``forward`` returns mask and boundary logits, and the loss has the entries
-    ``loss_mask`` and ``loss_boundary``. At test time ``forward`` returns only the mask logits.
+    The RoI head must be a ``StandardRoIHead`` or ``CascadeRoIHead`` whose ``mask_roi_extractor`` is
+    a ``MaskAndBoundaryRoIExtractor``.
+
+    In training, ``forward`` returns mask and boundary logits, and the loss has the entries
+    ``loss_mask`` and ``loss_boundary``. At test time, ``forward`` returns only the mask logits.
 
     If the masks are class-agnostic, the boundaries are class-agnostic, too.
 
     Args:
         num_convs: number of convolutions on the mask features before the boundary branch reads
             these features.
-        loss_boundary: config of the boundary loss, which compares the boundary logits (R, S, S) of
-            each RoI's class with the targets (R, S, S); default ``BoundaryLoss``.
+        loss_boundary: config of the boundary loss; default ``BoundaryLoss``. The loss receives the
+            boundary logits of each RoI's class and the boundary targets, both (R, S, S).
         **kwargs: options of ``RLEMaskHead``.
 
     Raises:
-        ValueError: ``num_convs`` is not positive, or ``upsample_cfg`` is not a stride-2
-            deconvolution.
+        ValueError: ``num_convs`` is not positive, or ``upsample_cfg`` is not
+            ``dict(type="deconv", scale_factor=2)``.
     """
 
     def __init__(
@@ -104,13 +109,15 @@ class BoundaryMaskHead(MultiMaskHead):
         self.loss_boundary = MODELS.build(loss_boundary or {"type": "BoundaryLoss"})
 
     def init_weights(self) -> None:
-        """Initialize the layers that upsample and predict boundaries like those for masks."""
+        """Initialize all layers; boundary layers get the initialization of the mask layers."""
         super().init_weights()
         for layer in (self.boundary_upsample, self.boundary_logits):
             kaiming_init(layer)
 
     def forward(self, x: tuple[Tensor, Tensor]) -> Tensor | tuple[Tensor, Tensor]:
-        """Return mask logits (R, C, 2s, 2s); in training, a pair of mask and boundary logits.
+        """Return mask logits; in training, the pair (mask logits, boundary logits).
+
+        All logits have the shape (R, C, 2s, 2s).
 
         Args:
             x: mask features (R, K, s, s) and boundary features (R, K, 2s, 2s).

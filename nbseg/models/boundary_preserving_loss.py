@@ -11,19 +11,19 @@ class BoundaryPreservingLoss(nn.Module):
     """Weights a mask head's binary cross-entropy by the boundary-preserving map (BPM).
 
     This loss replaces ``CrossEntropyLoss(use_mask=True)`` as the ``loss_mask`` of any MMDetection
-    mask head. Pixels at the boundary of the predicted soft mask, where the mask's Laplacian is
-    large, weigh more than others. The weights of one RoI have mean ``gain``. No gradient flows
-    through the weights.
+    mask head. The weight of a pixel is proportional to the magnitude of the predicted soft mask's
+    Laplacian. Pixels at the boundary of the soft mask therefore weigh more than other pixels. The
+    mean weight in each RoI is ``gain``. No gradient flows through the weights.
 
     Args:
         gain: mean weight of the pixels of each RoI.
         border: padding of the soft mask before the Laplacian. ``"replicate"`` repeats the outermost
-            pixels. ``"zeros"`` pads with zeros, which makes an edge wherever the object touches the
-            RoI's border.
+            pixels. ``"zeros"`` pads with zeros, which creates an edge wherever the object touches
+            the RoI's border.
         loss_weight: factor on the loss.
 
     Raises:
-        ValueError: ``border`` is unknown; ``forward`` raises this error.
+        ValueError: in ``forward``, if ``border`` is neither ``"replicate"`` nor ``"zeros"``.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class BoundaryPreservingLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, pred: Tensor, target: Tensor, label: Tensor) -> Tensor:
-        """Return the loss, a float32 scalar; 0 without RoIs.
+        """Return the loss, a float32 scalar; 0 if there are no RoIs.
 
         Args:
-            pred: logits, shape (R, C, S, S), float32, float16 or bfloat16; S is at most 64 on a
-                GPU.
+            pred: logits of R RoIs and C classes, shape (R, C, S, S), float32, float16 or bfloat16.
+                On a GPU, S is at most 64.
             target: binary masks, shape (R, S, S), uint8, bool or float32.
             label: class of each RoI, shape (R,), int64; all 0 if C is 1.
         """

@@ -13,24 +13,29 @@ from nbseg.structures import signed_distance
 
 @MODELS.register_module()
 class DistanceToBoundaryLoss(nn.Module):
-    """Weights a mask head's binary cross-entropy by distance to the predicted boundary.
+    """Weights a mask head's binary cross-entropy by each pixel's distance to the boundary.
 
-    This loss is an alternative to ``BoundaryPreservingLoss``. It uses the costlier map that section
-    3.3 of the Noisy Boundaries paper compares with the Laplacian. The predicted mask consists of
-    the pixels with a probability of 0.5 or more. A pixel at the distance d from this mask's
-    boundary (``distance_to_boundary``) has a weight proportional to ``exp(-d^2 / (2 sigma^2))``, as
-    in U-Net (Ronneberger et al., 2015, eq. 2).
+    This loss is an alternative to ``BoundaryPreservingLoss``. Its weights depend on distances
+    instead of the Laplacian. Section 3.3 of the Noisy Boundaries paper mentions distances as the
+    slower choice.
 
-    In all other respects the weights are those of ``BoundaryPreservingLoss``: their mean in one RoI
-    is ``gain``, no gradient flows through them, and a mask without a boundary has the weight
-    ``gain`` everywhere.
+    The predicted mask consists of the pixels with a probability of 0.5 or more. Let d be a pixel's
+    distance to the boundary of this mask (``distance_to_boundary``). The pixel's weight is
+    proportional to ``exp(-d^2 / (2 sigma^2))``, as in U-Net (Ronneberger et al., 2015, eq. 2).
+
+    As in ``BoundaryPreservingLoss``:
+
+    - The mean weight in each RoI is ``gain``.
+    - No gradient flows through the weights.
+    - If a mask has no boundary, every weight is ``gain``.
 
     OpenCV computes the exact distances on the CPU. If the masks are on a GPU, each call waits until
     the masks are copied to the CPU and the distances are computed.
 
     Args:
         gain: mean weight of the pixels of each RoI.
-        sigma: see the formula above, in mask pixels; a larger value widens the weighted band.
+        sigma: standard deviation of the Gaussian above, in mask pixels. A larger value gives
+            weight to pixels farther from the boundary.
         loss_weight: factor on the loss.
 
     Raises:
@@ -46,11 +51,13 @@ class DistanceToBoundaryLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, pred: Tensor, target: Tensor, label: Tensor) -> Tensor:
-        """Return the scalar loss, computed in float32 or better; 0 without RoIs.
+        """Return the loss, a scalar; 0 if there are no RoIs.
+
+        The loss is float64 for float64 logits, otherwise float32.
 
         Args:
-            pred: logits, shape (R, C, S, S).
-            target: binary masks, shape (R, S, S), uint8, bool or floating.
+            pred: logits of R RoIs and C classes, shape (R, C, S, S).
+            target: binary masks, shape (R, S, S), uint8, bool or floating-point.
             label: class of each RoI, shape (R,), int64; all 0 if C is 1.
         """
         logits = at_least_float32(select_masks(pred, label))
@@ -61,7 +68,7 @@ class DistanceToBoundaryLoss(nn.Module):
         return self.loss_weight * loss / max(logits.numel(), 1)
 
     def _weights(self, masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        """Compute each pixel's weight in the mask loss, shape (R, S, S), from predicted masks."""
+        """Return each pixel's weight in the loss, (R, S, S), given the predicted masks."""
         closeness = np.exp(-(distance_to_boundary(masks) ** 2) / (2 * self.sigma**2))
         means = closeness.mean(axis=(1, 2), keepdims=True)
         # A flat map has no boundary, or sigma is so small that every weight underflows.
@@ -70,7 +77,9 @@ class DistanceToBoundaryLoss(nn.Module):
 
 
 def distance_to_boundary(masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Return each pixel's distance to the boundary of its mask: ``signed_distance`` without sign.
+    """Return each pixel's distance to the boundary of its mask, in pixels.
+
+    The distance is the absolute value of ``nbseg.structures.signed_distance``.
 
     Args:
         masks: shape (R, S, S), bool.

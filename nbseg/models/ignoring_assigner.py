@@ -1,4 +1,4 @@
-"""Ignore regions without hiding the objects in them, also in images without an object."""
+"""Define an assigner that ignores boxes in ignored regions, unless they match an object."""
 
 from typing import Any
 
@@ -10,14 +10,20 @@ from nbseg.registry import TASK_UTILS
 
 @TASK_UTILS.register_module()
 class IgnoringMaxIoUAssigner(MaxIoUAssigner):
-    """Keeps ignored regions out of the background, and every object that lies in a region.
+    """Assigns boxes like ``MaxIoUAssigner``, but treats ignored regions differently.
 
-    ``MaxIoUAssigner`` ignores nothing in an image without objects: the whole image is background.
-    In other images, it ignores all boxes in a region, so that an object there has no positive box.
+    A box in an ignored region is ignored if it would otherwise be background. If the box matches
+    an object, it stays positive.
+
+    ``MaxIoUAssigner`` has two faults here:
+
+    - In an image without objects, it ignores no box. Every box is background.
+    - In other images, it ignores every box in an ignored region. An object in the region then has
+      no positive box.
 
     Args:
         **kwargs: arguments of ``MaxIoUAssigner``. ``ignore_iof_thr`` must be above 0, because
-            ``MaxIoUAssigner`` ignores nothing otherwise.
+            other values mean that no box is ignored.
 
     Raises:
         ValueError: ``ignore_iof_thr`` is not above 0.
@@ -28,7 +34,7 @@ class IgnoringMaxIoUAssigner(MaxIoUAssigner):
         if self.ignore_iof_thr <= 0:
             raise ValueError(
                 "IgnoringMaxIoUAssigner: ignore_iof_thr must be above 0, found "
-                f"{self.ignore_iof_thr}; set it to 0.5"
+                f"{self.ignore_iof_thr}; set ignore_iof_thr=0.5, for example"
             )
 
     def assign(
@@ -38,14 +44,18 @@ class IgnoringMaxIoUAssigner(MaxIoUAssigner):
         gt_instances_ignore: InstanceData | None = None,
         **kwargs: Any,
     ) -> AssignResult:
-        """Return the object of each box: its number from 1, 0 for background, -1 to ignore it.
+        """Assign each box to an object or to the background, or ignore the box.
 
         Args:
             pred_instances: boxes ``priors``, shape (N, 4).
             gt_instances: objects with ``bboxes`` and ``labels``.
-            gt_instances_ignore: regions with ``bboxes``; a box that belongs to no object is
-                ignored if more than the share ``ignore_iof_thr`` of its area lies in one of them.
+            gt_instances_ignore: ignored regions, with ``bboxes``. A background box is ignored if
+                more than the fraction ``ignore_iof_thr`` of its area lies in one region.
             **kwargs: unused.
+
+        Returns:
+            A result with one entry of ``gt_inds`` per box: 1 + the object's index, 0 for
+            background, or -1 for an ignored box.
         """
         result = super().assign(pred_instances, gt_instances, None, **kwargs)
         regions = None if gt_instances_ignore is None else gt_instances_ignore.bboxes

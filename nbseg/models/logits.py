@@ -23,6 +23,9 @@ def mask_channels(masks: Tensor, labels: Tensor) -> Tensor:
 
 
 def select_masks(masks: Tensor, labels: Tensor) -> Tensor:
-    """Return the mask of each RoI's label, (R, S, S); see ``mask_channels`` for the arguments."""
+    """Return each RoI's mask for its label, shape (R, S, S).
+
+    The arguments are those of ``mask_channels``.
+    """
     rois = torch.arange(len(labels), device=labels.device)
     return masks[rois, mask_channels(masks, labels)]

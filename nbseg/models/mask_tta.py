@@ -1,4 +1,4 @@
-"""Augment instance segmentation at test time: merge boxes, and average soft masks."""
+"""Augment instance segmentation at test time: merge the boxes and average the soft masks."""
 
 from functools import reduce
 from typing import Any
@@ -23,25 +23,31 @@ FLIPPED_DIMS = {"horizontal": (-1,), "vertical": (-2,), "diagonal": (-2, -1)}
 class MaskTTAModel(DetTTAModel):
     """Predicts instances from several views (scales, flips) of each image, in two passes.
 
-    First, every view predicts boxes, which are mapped back to the image. NMS chooses among the
-    boxes of all views, as in MMDetection's ``DetTTAModel``. NMS alone would keep the mistakes of
-    the most confident view. Therefore each view contributes one box to a chosen box: the box with
-    the highest score among those of the same class whose IoU with the chosen box is NMS's threshold
-    or more. The mean of the contributed boxes, weighted by their scores, replaces the chosen box.
-    The new score is the mean of the contributed scores; a view without such a box counts as 0
-    (weighted boxes fusion, Solovyev et al., 2021).
+    The first pass predicts boxes:
 
-    Second, every view predicts a soft mask for each merged box. The soft masks are flipped back and
-    averaged, as for the pseudo-labels of the Noisy Boundaries paper.
+    1. The model predicts boxes in every view. They are mapped back to the image.
+    2. NMS chooses among the boxes of all views, as in MMDetection's ``DetTTAModel``.
+    3. Each view contributes at most one box to a chosen box. Candidates are the view's boxes of the
+       same class whose IoU with the chosen box is at least NMS's threshold. The candidate with the
+       highest score is contributed.
+    4. The mean of the contributed boxes, weighted by their scores, replaces the chosen box. The new
+       score is the mean of the views' scores. A view that contributes no box has the score 0.
 
-    Predictions have ``bboxes``, ``scores``, ``labels``, ``soft_masks`` (N, S, S) float in [0, 1],
-    and ``masks``: COCO RLEs of the image's size, thresholded at the detector's ``mask_thr_binary``.
+    Steps 3 and 4 are weighted boxes fusion (Solovyev et al., 2021). NMS alone would keep the
+    mistakes of the most confident view.
+
+    The second pass predicts a soft mask for each merged box in every view. The soft masks are
+    flipped back and averaged, as for the pseudo-labels of the Noisy Boundaries paper.
+
+    Predictions have ``bboxes``, ``scores``, ``labels``, ``soft_masks`` and ``masks``. Soft masks
+    have the shape (N, S, S) and values in [0, 1]. ``masks`` are COCO RLEs of the image's size, made
+    by thresholding the soft masks at the detector's ``mask_thr_binary``.
 
     Args:
         module: a two-stage detector with a mask head, or its config.
         tta_cfg: ``nms`` and ``max_per_img`` of the merged boxes.
-        feature_budget: largest number of bytes of feature maps kept between the passes. Features
-            that do not fit into the rest of this budget are computed twice.
+        feature_budget: limit in bytes on the feature maps that are kept for the second pass. The
+            feature maps of the remaining views are computed again.
 
     Raises:
         TypeError: ``module`` is not a two-stage detector, or its RoI head is of an unsupported type
@@ -59,8 +65,9 @@ class MaskTTAModel(DetTTAModel):
         """Predict a batch of images, and return one sample per image with the merged predictions.
 
         Args:
-            data: ``inputs`` and ``data_samples``, as ``TestTimeAug`` and ``pseudo_collate`` make
-                them. Each is a list of views; a view is a list with one entry per image.
+            data: ``inputs`` and ``data_samples``, in the format of ``TestTimeAug`` and
+                ``pseudo_collate``. Each is a list of views. Each view is a list with one entry per
+                image.
         """
         views = [
             {"inputs": inputs, "data_samples": samples}
@@ -109,7 +116,7 @@ class MaskTTAModel(DetTTAModel):
         return merged
 
     def _merge_single_sample(self, data_samples: list[DetDataSample]) -> DetDataSample:
-        """Merge one image's views by NMS and averaging; ``DetTTAModel`` calls this method."""
+        """Merge the boxes of one image's views; ``DetTTAModel`` calls this method."""
         boxes_of_views = [
             bbox_flip(view.pred_instances.bboxes, view.ori_shape, view.flip_direction)
             if view.flip
@@ -148,7 +155,10 @@ class MaskTTAModel(DetTTAModel):
         return self.module.extract_feat(processed["inputs"]), processed["data_samples"]
 
     def _predict_boxes(self, features: tuple[Tensor, ...], samples: SampleList) -> SampleList:
-        """Fill ``pred_instances`` with a view's boxes, scaled to the image but not flipped back."""
+        """Fill ``pred_instances`` with the boxes of a view.
+
+        The boxes are scaled to the image, but not flipped back.
+        """
         proposals = self.module.rpn_head.predict(features, samples, rescale=False)
         roi_head = self.module.roi_head
         results = roi_head.predict_bbox(
@@ -169,7 +179,7 @@ class MaskTTAModel(DetTTAModel):
         boxes: list[Tensor],
         labels: Tensor,
     ) -> Tensor:
-        """Predict one view's soft masks (N, S, S) of the merged boxes and flip the masks back."""
+        """Predict soft masks (N, S, S) of the merged boxes in one view, and flip the masks back."""
         boxes_in_view = []
         for image_boxes, sample in zip(boxes, samples, strict=True):
             scale = image_boxes.new_tensor(sample.scale_factor).repeat(2)

@@ -1,4 +1,4 @@
-"""Provide the base class of mask heads with several outputs."""
+"""Provide the base class of mask heads with several mask predictions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from nbseg.models.rle_mask_head import RLEMaskHead
 
 
 class MultiMaskHead(RLEMaskHead):
-    """Lets the ``forward`` of a mask head return several tensors of logits in training.
+    """Trains mask heads whose ``forward`` returns several tensors of logits.
 
     A subclass implements ``losses``.
     """
@@ -24,8 +24,10 @@ class MultiMaskHead(RLEMaskHead):
         """Return the losses by name.
 
         Args:
-            mask_preds: what ``forward`` returns in training: logits, each of shape (R, C, s, s).
-            targets: one per size in ``target_sizes``, shape (R, s, s), uint8 of 0 and 1.
+            mask_preds: the tensors of logits that ``forward`` returns in training, each of shape
+                (R, C, s, s).
+            targets: one tensor per size that ``target_sizes`` returns, shape (R, s, s), uint8 of 0
+                and 1.
             labels: class of each proposal, shape (R,), int64.
         """
         raise NotImplementedError
@@ -33,7 +35,7 @@ class MultiMaskHead(RLEMaskHead):
     def target_sizes(
         self, mask_preds: Sequence[Tensor], rcnn_train_cfg: ConfigType
     ) -> tuple[int, ...]:
-        """Return the side lengths of the targets, which equal those of the logits."""
+        """Return the side lengths of the targets; they equal the side lengths of the logits."""
         return tuple(logits.shape[-1] for logits in mask_preds)
 
     def loss_and_target(
@@ -43,10 +45,16 @@ class MultiMaskHead(RLEMaskHead):
         batch_gt_instances: InstanceList,
         rcnn_train_cfg: ConfigType,
     ) -> dict[str, Any]:
-        """Return ``loss_mask``, which is a dict of losses by name, and ``mask_targets``.
+        """Return a dict with the keys ``loss_mask`` and ``mask_targets``.
 
-        The arguments are those of ``FCNMaskHead.loss_and_target``, except that ``mask_preds`` is
-        what ``forward`` returns in training.
+        The value of ``loss_mask`` is a dict of losses by name. The arguments are those of
+        ``FCNMaskHead.loss_and_target``, except for ``mask_preds``.
+
+        Args:
+            mask_preds: the tensors of logits that ``forward`` returns in training.
+            sampling_results: one per image.
+            batch_gt_instances: one per image, with ``masks``.
+            rcnn_train_cfg: the RoI head's config of training.
         """
         sizes = self.target_sizes(mask_preds, rcnn_train_cfg)
         targets = proposal_mask_targets(sampling_results, batch_gt_instances, sizes)
@@ -54,7 +62,7 @@ class MultiMaskHead(RLEMaskHead):
         return dict(loss_mask=losses, mask_targets=targets)
 
     def loss_of(self, logits: Tensor, target: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of one tensor of logits; without proposals, a differentiable 0.
+        """Return ``loss_mask`` of one tensor of logits; without proposals, a differentiable 0.
 
         Args:
             logits: shape (R, C, s, s).
@@ -68,7 +76,7 @@ class MultiMaskHead(RLEMaskHead):
         return loss
 
     def _require_doubling_deconvolution(self) -> None:
-        """Raise a ValueError unless the upsampling is a stride-2 deconvolution."""
+        """Raise a ValueError unless the head upsamples with a stride-2 deconvolution."""
         if self.upsample_method != "deconv" or self.scale_factor != 2:
             raise ValueError(
                 f"{type(self).__name__}: upsample_cfg must be "

@@ -6,9 +6,9 @@
     coarse logits ─ deconv x2 ─┐
     fine logits ───────────────┴─ concat, 1x1 ─► fused logits (R, C, 28, 28)
 
-There are R RoIs, K feature channels and C classes (1 if class-agnostic). The fused logits are
-supervised at 28x28, the coarse logits at 14x14. At 14x14 each cell averages over a larger area, so
-the noise of a pseudo-label's boundary counts less.
+There are R RoIs, K feature channels and C classes; C is 1 for class-agnostic masks. The targets of
+the fused logits are 28x28, those of the coarse logits 14x14. A 14x14 cell covers four times the
+area of a 28x28 cell, so it is less affected by noise at the boundary of a pseudo-label.
 """
 
 from collections.abc import Sequence
@@ -26,25 +26,26 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class NoiseTolerantMaskHead(MultiMaskHead):
-    """Predicts masks in a fine and a coarse branch, and fuses the logits of both.
+    """Predicts masks in a fine and a coarse branch, and fuses the logits of the two branches.
 
-    The head works wherever ``FCNMaskHead`` does. In training ``forward`` returns
-    ``(fused, coarse)`` logits, and the loss has the entries ``loss_mask`` and ``loss_mask_coarse``.
-    At test time ``forward`` returns only the fused logits, and the head predicts like
-    ``RLEMaskHead``.
+    The head can replace ``FCNMaskHead`` in any RoI head.
 
-    The head also loads the weights of a teacher's ``FCNMaskHead`` that has ``num_convs + 1``
+    In training, ``forward`` returns the pair (fused logits, coarse logits), and the loss has the
+    entries ``loss_mask`` and ``loss_mask_coarse``. At test time, ``forward`` returns only the fused
+    logits, and the head predicts like ``RLEMaskHead``.
+
+    The head can load the weights of a teacher's ``FCNMaskHead`` that has ``num_convs + 1``
     convolutions. These weights fill the shared convolutions and the fine branch. The head then
-    predicts the same masks as the teacher.
+    predicts the same masks as the teacher's head.
 
     Args:
         num_convs: number of convolutions that the two branches share.
-        **kwargs: options of ``RLEMaskHead``. ``loss_mask``, e.g.
-            ``CrossEntropyLoss(use_mask=True)`` or ``BoundaryPreservingLoss``, applies to the fused
-            and to the coarse logits.
+        **kwargs: options of ``RLEMaskHead``. The loss ``loss_mask`` applies to the fused logits and
+            to the coarse logits. It is, for example, ``CrossEntropyLoss(use_mask=True)`` or
+            ``BoundaryPreservingLoss``.
 
     Raises:
-        ValueError: ``upsample_cfg`` is not a stride-2 deconvolution.
+        ValueError: ``upsample_cfg`` is not ``dict(type="deconv", scale_factor=2)``.
     """
 
     def __init__(self, num_convs: int = 3, **kwargs: Any) -> None:
@@ -77,12 +78,13 @@ class NoiseTolerantMaskHead(MultiMaskHead):
         self.register_load_state_dict_pre_hook(_adapt_plain_head)
 
     def init_weights(self) -> None:
-        """Initialize like ``FCNMaskHead``; the fused logits start as the mean of both branches.
+        """Initialize the weights so that the fused logits are the mean of both branches' logits.
 
-        With a random start the fusion would first have to learn the class of each channel.
+        With random weights, the fusion layer would first have to learn which channel belongs to
+        which class. Layers that ``FCNMaskHead`` also has are initialized as in ``FCNMaskHead``.
         """
         super().init_weights()
-        # Small logits protect the layers that a student may have taken over from its teacher.
+        # Large random logits would disturb the layers that a student takes over from its teacher.
         normal_init(self.coarse_logits, std=0.01)
         for layer in (self.coarse_upsample, self.fusion):
             constant_init(layer, 0)
@@ -93,14 +95,14 @@ class NoiseTolerantMaskHead(MultiMaskHead):
             self.fusion.weight.copy_(torch.cat([identity, identity], 1)[:, :, None, None] / 2)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Return mask logits.
+        """Return the fused logits; in training, the pair (fused logits, coarse logits).
 
         Args:
             x: RoI features, shape (R, K, s, s).
 
         Returns:
-            Fused logits (R, C, 2s, 2s); in training, a pair of the fused logits and the coarse
-            logits (R, C, s, s).
+            Fused logits of shape (R, C, 2s, 2s), and in training coarse logits of shape
+            (R, C, s, s).
         """
         for shared_conv in self.convs:
             x = shared_conv(x)
@@ -115,7 +117,7 @@ class NoiseTolerantMaskHead(MultiMaskHead):
         """Return the side lengths of the fused and the coarse logits.
 
         Raises:
-            ValueError: the fused logits differ in size from ``rcnn_train_cfg["mask_size"]``.
+            ValueError: the side length of the fused logits is not ``rcnn_train_cfg["mask_size"]``.
         """
         fine, coarse = super().target_sizes(mask_preds, rcnn_train_cfg)
         size = int(rcnn_train_cfg["mask_size"])
@@ -140,11 +142,14 @@ class NoiseTolerantMaskHead(MultiMaskHead):
 def _adapt_plain_head(
     head: NoiseTolerantMaskHead, state_dict: dict[str, Tensor], prefix: str, *_: object
 ) -> None:
-    """Convert the weights of a plain ``FCNMaskHead`` to those of the fine branch, in place.
+    """Convert a plain ``FCNMaskHead``'s weights in ``state_dict`` to the fine branch's weights.
 
-    Nothing changes unless the plain head has one more convolution than ``convs``. After the
-    conversion the fused logits equal the plain head's logits, so that randomly initialized weights
-    do not disturb the features that a student takes over from its teacher.
+    The last convolution of the plain head becomes ``fine_conv``. Nothing changes if the plain head
+    has no more convolutions than ``head.convs``.
+
+    After the conversion, the fused logits equal the plain head's logits. Otherwise the random
+    weights of the coarse branch would disturb the features that a student takes over from its
+    teacher.
     """
     last_conv = f"{prefix}convs.{len(head.convs)}."
     logits = state_dict.get(f"{prefix}conv_logits.weight")

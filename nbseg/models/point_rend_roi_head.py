@@ -1,4 +1,4 @@
-"""Adapt PointRend (Kirillov et al., CVPR 2020) to read masks as crops and write run lengths."""
+"""Let PointRend (Kirillov et al., CVPR 2020) train on cropped masks and predict COCO RLEs."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class RLECoarseMaskHead(RLEMaskHead, CoarseMaskHead):
 
 @MODELS.register_module()
 class CroppedMaskPointHead(MaskPointHead):
-    """Computes the targets of ``MaskPointHead`` without making a full-size mask per proposal."""
+    """Computes the targets of ``MaskPointHead`` without one full-size mask per proposal."""
 
     def _get_targets_single(
         self,
@@ -45,11 +45,11 @@ class CroppedMaskPointHead(MaskPointHead):
 
 @MODELS.register_module()
 class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
-    """Adapts ``PointRendRoIHead`` to nbseg's masks and to ``MaskTTAModel``.
+    """Adapts MMDetection's ``PointRendRoIHead`` to nbseg's mask formats and ``MaskTTAModel``.
 
-    Losses and predictions equal those of MMDetection's ``PointRendRoIHead``, with two differences:
-    prediction refines only the mask of each box's class, not the masks of all classes; and a batch
-    without positive proposals has a ``loss_point`` of 0 instead of no ``loss_point``.
+    Losses and predictions equal those of ``PointRendRoIHead``, with one exception: if a batch has
+    no positive proposals, ``loss_point`` is 0 here and is missing in MMDetection. Prediction
+    refines only the mask of each box's class. MMDetection refines the masks of all classes.
     """
 
     def _mask_point_loss(
@@ -95,13 +95,13 @@ class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
 
 
 def sample_masks(bitmaps: Tensor, mask_inds: Tensor, points: Tensor) -> Tensor:
-    """Read masks at points, with bilinear interpolation between pixel centers.
+    """Return the values of masks at points, interpolated bilinearly between pixel centers.
 
     Pixels outside the image are background.
 
     Args:
         bitmaps: full-size masks, shape (G, H, W), uint8 of 0 and 1.
-        mask_inds: index of the mask to read in each row of ``points``, shape (R,), int64 in [0, G).
+        mask_inds: index of the mask for each row of ``points``, shape (R,), int64 in [0, G).
         points: (x, y) in image pixels, shape (R, P, 2); pixel (0, 0) covers [0, 1] x [0, 1].
 
     Returns:

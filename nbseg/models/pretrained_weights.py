@@ -1,8 +1,9 @@
-"""Load weights that match a module by name and shape, and refuse files with too few matches.
+"""Load weights that match a model by name and shape, and refuse files with too few matches.
 
-MMEngine loads the matching weights and only warns about the others: a file of another library can
-leave the whole model untrained. Importing this module registers an initializer that refuses such
-files. This initializer replaces MMEngine's ``Pretrained`` in every ``init_cfg``.
+MMEngine's initializer ``Pretrained`` loads the matching weights and only warns about the others.
+If the file was written by another library, the whole model may keep its random weights. This
+Python module registers an initializer that refuses such files. It replaces MMEngine's in every
+``init_cfg`` with the type ``Pretrained``.
 """
 
 import logging
@@ -37,11 +38,11 @@ ENOUGH = 0.9
 class MatchingPretrainedInit(PretrainedInit):
     """Initializes a module from a file, and refuses a file that does not fit the module.
 
-    The arguments are those of MMEngine's ``PretrainedInit``. Without ``prefix`` the names in the
-    file may begin with any common prefix, such as ``backbone.`` or ``module.``.
+    The arguments are those of MMEngine's ``PretrainedInit``. Without ``prefix``, the prefix of the
+    names in the file is detected, e.g. ``backbone.`` or ``module.``.
 
     Raises:
-        StageError: the file does not fit the module, as for :func:`load_matching`.
+        StageError: :func:`load_matching` refuses the file.
     """
 
     def __call__(self, module: nn.Module) -> None:
@@ -54,7 +55,8 @@ class MatchingPretrainedInit(PretrainedInit):
             content,
             self.checkpoint,
             what=f"the {kind}",
-            advice=f"backbone_weights needs a {kind} from MMPretrain, MMDetection or nbseg",
+            advice=f"Set backbone_weights to a {kind} checkpoint from MMPretrain, MMDetection or "
+            "nbseg",
             prefix=self.prefix,
         )
         if hasattr(module, "_params_init_info"):
@@ -62,16 +64,18 @@ class MatchingPretrainedInit(PretrainedInit):
 
 
 def pretrained_inits(init_cfg: Any) -> list[dict[str, Any]]:
-    """Return the entries of an ``init_cfg`` that name files of weights (type ``Pretrained``)."""
+    """Return the entries of an ``init_cfg`` that have the type ``Pretrained``."""
     entries = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
     return [init for init in entries if init.get("type") == "Pretrained"]
 
 
 def load_pretrained(module: nn.Module) -> None:
-    """Load the files of weights that the module's own ``init_cfg`` names.
+    """Load the weight files that are named in the module's ``init_cfg``.
+
+    The ``init_cfg`` of submodules is not used.
 
     Raises:
-        StageError: a file does not fit the module.
+        StageError: :func:`load_matching` refuses a file.
     """
     for init in pretrained_inits(getattr(module, "init_cfg", None)):
         arguments = {key: value for key, value in init.items() if key != "type"}
@@ -88,22 +92,26 @@ def load_matching(
 ) -> dict[str, Tensor]:
     """Load the weights of a file into a module, and refuse a file that does not fit.
 
-    At least 90% of the module's tensors must match by name and shape. For a module with a
-    ``backbone``, the rule is instead: at least 90% of the backbone's tensors and half of all
-    tensors, because heads may be new or have another number of classes. A file of a deeper network
-    is refused, although all tensors match. The log tells how many tensors keep their initial
-    values.
+    A tensor matches if the file and the module have it with the same name and shape:
+
+    - If the module has no ``backbone``, at least 90% of its tensors must match.
+    - If the module has a ``backbone``, at least 90% of the backbone's tensors and half of all
+      tensors must match. The heads may be new or have another number of classes.
+    - The file of a deeper network is refused, even if all tensors of the module match.
+
+    A warning gives the number of tensors that keep their initial values.
 
     Args:
-        module: the module to fill; its own hooks for loading may adapt the weights.
-        content: content of the file: tensors by name, possibly below a key such as ``model``.
+        module: the module to fill; its ``load_state_dict`` pre-hooks may adapt the weights.
+        content: the loaded file: a dict of tensors by name, or a dict that holds this dict under a
+            key such as ``model``.
         source: path or address of the file, for messages.
         what: name of the module in messages.
-        advice: end of the message about a file that does not fit.
-        prefix: prefix of the names in the file; None finds the prefix that fits.
+        advice: last sentence of the error message if the file does not fit.
+        prefix: prefix of the names in the file; None detects the prefix.
 
     Returns:
-        The file's tensors, by their names without the prefix.
+        The tensors whose names begin with the prefix, by name without the prefix.
 
     Raises:
         StageError: the file has no weights, too few weights match, too many weights of the file are
@@ -125,8 +133,11 @@ def load_matching(
     if not enough or len(strangers) > (1 - ENOUGH) * len(core or wanted):
         matching = len(wanted) - len(left)
         counts = f"{matching} of the model's {len(wanted)} tensors match by name and shape"
+        if not enough:
+            backbone = " of the backbone's tensors and half of all tensors" if core else ""
+            counts += f" (needed: {ENOUGH:.0%}{backbone})"
         if strangers:
-            counts += f", {len(strangers)} tensors of the file are not in the model"
+            counts += f"; {len(strangers)} tensors of the file are not in the model"
         example = _example(named or state, strangers)
         reason = (
             f"The file has, for example, {example}; the model expects {_example(wanted, left)}. "
@@ -138,7 +149,8 @@ def load_matching(
     if left:
         print_log(
             f"{len(left)} of {len(wanted)} tensors of {what} keep their initial values, because "
-            f"{source} has none of the same name and shape; for example {_example(wanted, left)}",
+            f"{source} has no tensors of the same names and shapes; for example "
+            f"{_example(wanted, left)}",
             logger="current",
             level=logging.WARNING,
         )
@@ -150,8 +162,8 @@ def _weights(content: dict[str, Any], source: str) -> dict[str, Tensor]:
     state = {name: value for name, value in inner.items() if isinstance(value, Tensor)}
     if not state:
         raise StageError(
-            f"{source}: expected tensors by name, found the keys {list(map(str, inner))[:5]}; save "
-            "the model's state_dict()"
+            f"{source} has no weights: expected tensors by name, found the keys "
+            f"{list(map(str, inner))[:5]}; save the model's state_dict()"
         )
     return state
 
@@ -175,9 +187,9 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor], source: st
         return ""
     if len(best) > 1 and most > len(wanted) / 2:
         raise StageError(
-            f"{source} has several models that match, with the prefixes {', '.join(best)}; choose "
-            f"one: for a backbone set init_cfg.prefix={best[0]!r}, for load_from save one model "
-            "alone"
+            f"{source} has several models that match, with the prefixes {', '.join(best)}. Choose "
+            f"one model: for a backbone, set init_cfg.prefix={best[0]!r}; for load_from, save this "
+            "model to a file of its own"
         )
     return best[0]
 
@@ -185,11 +197,12 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor], source: st
 def _load(module: nn.Module, state: dict[str, Tensor]) -> tuple[list[str], list[str]]:
     """Load the tensors that match the module by name and shape.
 
-    The function repeats the loop of ``nn.Module.load_state_dict``, because that method raises an
-    error if a tensor has another shape.
+    ``nn.Module.load_state_dict`` would raise an error if a tensor has another shape. Therefore this
+    function repeats its loop.
 
     Returns:
-        The module's tensors that were not loaded, and the file's tensors that the module lacks.
+        Two lists of names: the module's tensors that were not loaded, and the file's tensors that
+        the module does not have.
     """
     missing: list[str] = []
     unknown: list[str] = []
@@ -227,11 +240,11 @@ def _cause(state: dict[str, Tensor], wanted: dict[str, Tensor], left: list[str])
     if any(f"backbone.{name}" in wanted for name in state):
         return "The file has only a backbone: use it as backbone_weights=FILE. "
     if any(name in state for name in left):
-        return "The names match, but not the shapes: the file's model has another width or depth. "
+        return "Names match, but shapes differ: the file's model has another width or depth. "
     for begin, library in LIBRARIES.items():
         if any(name.startswith(begin) for name in state):
             return (
-                f"The names are {library}: convert the file (MMPretrain has "
-                "tools/model_converters). "
+                f"The names are {library}: convert the file, for example with a script from "
+                "MMPretrain's tools/model_converters. "
             )
     return ""

@@ -1,4 +1,4 @@
-"""Collect the targets of a batch's positive proposals: labels and masks."""
+"""Collect the labels and mask targets of a batch's positive proposals."""
 
 from collections.abc import Sequence
 
@@ -25,8 +25,8 @@ def proposal_mask_targets(
 
     Args:
         sampling_results: one per image.
-        batch_gt_instances: one per image, with ``masks``. Prefer ``CroppedMasks``: each call
-            converts MMDetection's mask types again.
+        batch_gt_instances: one per image, with ``masks``. ``CroppedMasks`` are the fastest type,
+            because MMDetection's types are converted to ``CroppedMasks`` in each call.
         sizes: side lengths s of the targets.
 
     Returns:

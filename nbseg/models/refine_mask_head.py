@@ -5,9 +5,9 @@
                                      logits 14   logits 28   logits 56   logits 112
 
 Each fusion also reads the RoI's semantic features, the semantic mask and the previous stage's mask.
-Logits have shape (R, C, s, s). There are R RoIs, K channels and C classes (1 if class-agnostic).
-The first two stages predict whole masks. The later stages are trained and used only near the
-boundary of the previous stage's mask (boundary-aware refinement).
+Logits have the shape (R, C, s, s). There are R RoIs, K channels and C classes; C is 1 for
+class-agnostic masks. The first two stages predict whole masks. The last two stages are trained and
+used only near boundaries (boundary-aware refinement).
 """
 
 from collections.abc import Sequence
@@ -29,11 +29,15 @@ WHOLE_STAGES = 2  # stages that predict whole masks
 
 
 class SemanticFusion(nn.Module):
-    """Fuses instance features, semantic features and two masks, then doubles the size.
+    """Fuses instance features, semantic features and two masks, and doubles the resolution.
 
-    The two masks are those of the instance and of the semantic branch. The module applies a 1x1
-    convolution, sums parallel 3x3 convolutions with the dilations 1, 3 and 5, applies another 1x1
-    convolution and appends the two masks to the result.
+    One mask is the previous stage's mask of the instance. The other is the semantic mask. All
+    inputs are concatenated and pass these steps:
+
+    1. a 1x1 convolution;
+    2. the sum of three parallel 3x3 convolutions with the dilations 1, 3 and 5;
+    3. another 1x1 convolution, to whose result the two masks are appended;
+    4. bilinear upsampling by the factor 2.
 
     Args:
         in_channels: channels of the instance features.
@@ -56,7 +60,7 @@ class SemanticFusion(nn.Module):
         Args:
             instance: shape (R, in_channels, s, s).
             semantic: shape (R, semantic_channels, s, s).
-            masks: probabilities of the instance's and the semantic mask, shape (R, 2, s, s).
+            masks: probabilities of the instance mask and of the semantic mask, shape (R, 2, s, s).
         """
         masks = masks.to(instance)
         fused = self.reduce(torch.cat([instance, semantic.to(instance), masks], dim=1))
@@ -69,22 +73,24 @@ class SemanticFusion(nn.Module):
 class RefineMaskHead(MultiMaskHead):
     """Predicts masks in four stages, for ``RefineMaskRoIHead``.
 
-    Each stage has half the channels of the previous one. The loss has one entry per stage, named by
-    the size of its logits: ``loss_mask_14`` to ``loss_mask_112`` for RoI features of 14 x 14.
+    Each stage has half as many channels as the previous stage. The loss has one entry per stage.
+    An entry's name ends with the side length of the stage's logits. For RoI features of 14 x 14,
+    the names are ``loss_mask_14``, ``loss_mask_28``, ``loss_mask_56`` and ``loss_mask_112``.
 
     Args:
         num_convs: number of convolutions before the first stage.
         semantic_channels: channels of the semantic features.
-        stage_weights: factor on the loss of each stage.
-        boundary_width: half the width of the boundary region in training. The region surrounds the
-            boundary in the previous, coarser stage; the unit is a pixel of that stage.
-        test_boundary_width: half the width of the boundary region in prediction, in the same unit.
+        stage_weights: four factors, one on each stage's loss.
+        boundary_width: half the width of the boundary region in training, in pixels of the
+            previous stage's mask.
+        test_boundary_width: half the width of the boundary region in prediction, in pixels of the
+            previous stage's mask.
         **kwargs: options of ``RLEMaskHead`` except ``upsample_cfg``. ``loss_mask`` is the loss of
-            the first two stages. The later stages always use the cross-entropy.
+            the first two stages. The last two stages always use the binary cross-entropy.
 
     Raises:
-        ValueError: ``num_convs`` is not positive, ``conv_out_channels`` is less than 24, or there
-            are not four ``stage_weights``.
+        ValueError: ``num_convs`` is not positive, ``conv_out_channels`` is less than 24, or
+            ``stage_weights`` does not have four values.
     """
 
     def __init__(
@@ -122,23 +128,24 @@ class RefineMaskHead(MultiMaskHead):
         )
 
     def init_weights(self) -> None:
-        """Initialize every stage's logits near 0.
+        """Initialize the weights so that every stage's logits start near 0.
 
-        The features grow from stage to stage. With ``FCNMaskHead``'s initial weights, the logits
-        would grow with them.
+        The values of the features grow from stage to stage. With ``FCNMaskHead``'s initialization,
+        the logits would grow, too.
         """
         super().init_weights()
         for layer in (self.conv_logits, *self.finer_logits):
             normal_init(layer, std=0.01)
 
     def forward(self, x: Tensor, semantic: Sequence[Tensor], labels: Tensor) -> list[Tensor]:
-        """Return the logits of each stage, shape (R, C, s, s), coarse to fine.
+        """Return the logits of each stage, shape (R, C, s, s), from coarse to fine.
 
         Args:
             x: RoI features, shape (R, K, s, s).
-            semantic: one tensor per fusion, coarse to fine: the semantic features and, as the last
-                channel, the semantic mask's probability, shape (R, semantic_channels + 1, s, s).
-            labels: class of each RoI, shape (R,), int64; this class's mask guides the fusions.
+            semantic: one tensor per fusion, from coarse to fine, shape
+                (R, semantic_channels + 1, s, s). The last channel is the semantic mask's
+                probability. The other channels are the semantic features.
+            labels: class of each RoI, shape (R,), int64. The fusions read the mask of this class.
         """
         for conv in self.convs:
             x = conv(x)
@@ -154,7 +161,7 @@ class RefineMaskHead(MultiMaskHead):
     def losses(
         self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
     ) -> dict[str, Tensor]:
-        """Return the weighted loss of each stage by name: ``loss_mask_`` plus the stage's size."""
+        """Return the weighted loss of each stage by name; names are described in the class."""
         losses = {}
         previous: tuple[Tensor, ...] = ()  # the coarser stage's prediction and target, bool
         for stage, (logits, target) in enumerate(zip(mask_preds, targets, strict=True)):
@@ -169,7 +176,15 @@ class RefineMaskHead(MultiMaskHead):
         return losses
 
     def soft_masks(self, stages: Sequence[Tensor], labels: Tensor) -> Tensor:
-        """Return the refined soft mask of each RoI's class, (R, s, s) at the last stage's size."""
+        """Return the refined soft mask of each RoI's class, with the last stage's size (s, s).
+
+        Args:
+            stages: logits of each stage, as ``forward`` returns them.
+            labels: class of each RoI, shape (R,), int64.
+
+        Returns:
+            Probabilities, shape (R, s, s), float32.
+        """
         probabilities = [select_masks(logits, labels).float().sigmoid() for logits in stages]
         return refine_boundaries(probabilities[WHOLE_STAGES - 1 :], self.test_boundary_width)
 
@@ -178,8 +193,8 @@ def boundary_region(masks: Tensor, width: int) -> Tensor:
     """Return the pixels near each mask's boundary.
 
     A pixel is near the boundary if the square of side ``2 width + 1`` around the pixel contains
-    foreground and background. Pixels outside the RoI count as neither. The RefineMask paper instead
-    approximates the Euclidean distance by a convolution.
+    foreground and background. Pixels outside the RoI are neither foreground nor background. The
+    RefineMask paper uses another region: it approximates Euclidean distances by a convolution.
 
     Args:
         masks: shape (R, s, s), bool.
@@ -194,17 +209,17 @@ def boundary_region(masks: Tensor, width: int) -> Tensor:
 
 
 def doubled(pixels: Tensor) -> Tensor:
-    """Repeat each pixel of (R, s, s) twice in both directions."""
+    """Double height and width of a tensor (R, s, s): each pixel becomes four equal pixels."""
     return pixels.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
 
 
 def boundary_aware_loss(logits: Tensor, targets: Tensor, region: Tensor) -> Tensor:
-    """Return the mean cross-entropy over a region's pixels, 0 if the region is empty.
+    """Return the mean binary cross-entropy over a region's pixels, or 0 for an empty region.
 
     Args:
         logits: shape (R, s, s).
         targets: 0 or 1, shape (R, s, s), any dtype.
-        region: shape (R, s, s), bool.
+        region: shape (R, s, s), bool; True for the pixels of the region.
     """
     logits = at_least_float32(logits)
     weights = region.to(logits)
@@ -215,15 +230,17 @@ def boundary_aware_loss(logits: Tensor, targets: Tensor, region: Tensor) -> Tens
 def refine_boundaries(stages: Sequence[Tensor], width: int) -> Tensor:
     """Combine the stages' soft masks (boundary-aware refinement).
 
-    The combined mask starts as the first stage's mask. For each finer stage, the combined mask is
-    doubled in size, and the finer stage replaces the pixels near the combined mask's boundary.
+    The combined mask starts as the first stage's mask. For each later stage, the combined mask is
+    doubled in size. Then the later stage's mask replaces the pixels near the combined mask's
+    boundary.
 
     Args:
-        stages: probabilities (R, s, s); s doubles from stage to stage.
-        width: half the width of the boundary region, in pixels of the coarser stage.
+        stages: probabilities (R, s, s) of each stage; s doubles from stage to stage.
+        width: half the width of the boundary region, in pixels of the combined mask before it is
+            doubled.
 
     Returns:
-        Shape (R, s, s), the size of the last stage.
+        Probabilities of the combined mask, shape (R, s, s); s is that of the last stage.
     """
     refined = stages[0]
     for finer in stages[1:]:

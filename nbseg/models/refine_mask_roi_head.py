@@ -22,7 +22,7 @@ from nbseg.structures import CroppedMasks
 
 @MODELS.register_module()
 class ForegroundHead(BaseModule):
-    """Segments the union of all instances on the finest pyramid level.
+    """Segments the union of all instances, from the finest pyramid level's features.
 
     Args:
         num_convs: number of 3x3 convolutions.
@@ -52,7 +52,7 @@ class ForegroundHead(BaseModule):
         self.loss_weight = loss_weight
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return semantic features (B, K, h, w) and mask logits (B, 1, h, w).
+        """Return semantic features (B, conv_out_channels, h, w) and mask logits (B, 1, h, w).
 
         Args:
             x: finest pyramid level, shape (B, in_channels, h, w).
@@ -61,13 +61,13 @@ class ForegroundHead(BaseModule):
         return features, self.logits(features)
 
     def loss(self, logits: Tensor, batch_gt_instances: InstanceList) -> Tensor:
-        """Return the mean cross-entropy of the mask logits (B, 1, h, w), a scalar.
+        """Return the mean binary cross-entropy of the mask logits, a scalar.
 
         A cell of the target is foreground if instances cover at least half of the cell.
-        Pseudo-labeled instances count like labeled ones.
+        Pseudo-labeled instances count as much as labeled instances.
 
         Args:
-            logits: second result of ``forward``.
+            logits: mask logits from ``forward``, shape (B, 1, h, w).
             batch_gt_instances: one per image, with ``masks`` of the size of the network's input.
         """
         height, width = logits.shape[-2:]
@@ -86,7 +86,7 @@ class ForegroundHead(BaseModule):
 
 @MODELS.register_module()
 class RefineMaskRoIHead(SoftMaskRoIHead):
-    """Passes the image's semantic features to the stages of ``RefineMaskHead``.
+    """Passes the semantic features of a ``ForegroundHead`` to ``RefineMaskHead``.
 
     Args:
         semantic_head: config of a ``ForegroundHead``.
@@ -118,7 +118,10 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
         bbox_feats: Tensor,
         batch_gt_instances: InstanceList,
     ) -> dict[str, Any]:
-        """Return ``loss_mask``, a dict with the mask head's losses and ``loss_semantic``."""
+        """Return a dict with the key ``loss_mask``.
+
+        The value is a dict that holds the mask head's losses and ``loss_semantic``.
+        """
         rois = bbox2roi([sampling.pos_priors for sampling in sampling_results])
         labels = proposal_labels(sampling_results)
         semantic = self.semantic_head(x[0])

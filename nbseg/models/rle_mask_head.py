@@ -1,4 +1,4 @@
-"""Define a plain mask head that reads masks as crops and writes masks as run lengths."""
+"""Define a plain mask head that trains on cropped masks and can predict COCO RLEs."""
 
 from typing import Any
 
@@ -15,21 +15,24 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class RLEMaskHead(FCNMaskHead):
-    """Lets ``FCNMaskHead`` predict COCO run lengths instead of bitmaps.
+    """Extends ``FCNMaskHead``: predictions can be COCO RLEs instead of bitmaps.
 
-    ``test_cfg.rcnn.mask_format`` chooses the format. ``"bitmap"``, the default, gives MMDetection's
-    boolean tensor of full-size masks (N, H, W). ``"rle"`` gives a list of N compressed COCO RLEs.
+    ``test_cfg.rcnn.mask_format`` chooses the format of predicted masks:
+
+    - ``"bitmap"``, the default: MMDetection's boolean tensor of full-size masks (N, H, W);
+    - ``"rle"``: a list of N compressed COCO RLEs.
+
     ``CocoMetric`` and ``InstanceMetric`` read both formats. MMDetection's other metrics, its
     inferencer and its visualizer need bitmaps.
 
-    The run lengths are computed inside each mask's box, so no mask of the image's size is made.
-    They equal the run lengths of the bitmaps that MMDetection pastes on a CPU.
+    Each RLE is computed inside the mask's box, so no full-size bitmap is made. The RLE equals that
+    of the bitmap which MMDetection pastes on a CPU.
 
-    In training the targets equal ``FCNMaskHead``'s. They are computed on the proposals' device from
-    the crops of ``CroppedMasks``, without one full-size mask per proposal.
+    In training, the targets equal those of ``FCNMaskHead``. They are computed on the proposals'
+    device from ``CroppedMasks``, without one full-size mask per proposal.
 
     Raises:
-        ValueError: ``mask_format`` is unknown; the prediction raises this error.
+        ValueError: in prediction, if ``mask_format`` is neither ``"bitmap"`` nor ``"rle"``.
     """
 
     def get_targets(
@@ -43,7 +46,7 @@ class RLEMaskHead(FCNMaskHead):
         Args:
             sampling_results: one per image.
             batch_gt_instances: one per image, with ``masks``.
-            rcnn_train_cfg: its ``mask_size`` is s.
+            rcnn_train_cfg: the RoI head's config of training; its ``mask_size`` is s.
         """
         size = rcnn_train_cfg["mask_size"]
         if rcnn_train_cfg.get("soft_mask_target", False) or not isinstance(size, int):

@@ -10,11 +10,13 @@ from torch import Tensor
 
 
 class SoftMaskRoIHead(StandardRoIHead):
-    """Predicts one soft mask per box, given the box's class.
+    """Predicts one soft mask per box, for the box's class.
 
-    ``StandardRoIHead`` instead predicts a mask for every class and then keeps the mask of the box's
-    class. A subclass implements ``predict_soft_masks``. ``predict_mask`` and ``MaskTTAModel`` call
-    this method.
+    ``StandardRoIHead`` instead predicts a mask for every class, and then keeps the mask of the
+    box's class.
+
+    A subclass implements ``predict_soft_masks``. ``predict_mask`` and ``MaskTTAModel`` call
+    ``predict_soft_masks``.
     """
 
     def predict_soft_masks(self, x: tuple[Tensor, ...], rois: Tensor, labels: Tensor) -> Tensor:
@@ -22,8 +24,8 @@ class SoftMaskRoIHead(StandardRoIHead):
 
         Args:
             x: feature maps of the batch.
-            rois: image and box (i, x0, y0, x1, y1) in pixels of the network's input, shape (N, 5),
-                sorted by image.
+            rois: the image's index in the batch and the box, (i, x0, y0, x1, y1), shape (N, 5),
+                sorted by image. Boxes are in pixels of the network's input.
             labels: class of each box, shape (N,), int64.
         """
         raise NotImplementedError

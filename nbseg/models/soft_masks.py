@@ -1,4 +1,4 @@
-"""Predict one soft mask for each of some given boxes, with any two-stage detector."""
+"""Predict one soft mask per given box with a two-stage detector."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from nbseg.models.soft_mask_roi_head import SoftMaskRoIHead
 
 
 def require_soft_masks(detector: nn.Module, user: str) -> None:
-    """Refuse a detector for whose RoI head ``predict_soft_masks`` does not work.
+    """Check that ``predict_soft_masks`` supports the RoI head of a detector.
 
     Args:
         detector: the detector.
@@ -28,11 +28,12 @@ def require_soft_masks(detector: nn.Module, user: str) -> None:
         for base in (StandardRoIHead, CascadeRoIHead)
     )
     if not supported or not roi_head.with_mask:
-        found = type(roi_head).__name__ + (" without a mask head" if supported else "")
+        found = "no roi_head" if roi_head is None else type(roi_head).__name__
+        found += " without a mask head" if supported else ""
         raise TypeError(
-            f"{user} needs a two-stage detector whose RoI head predicts masks as "
-            "StandardRoIHead, CascadeRoIHead or nbseg's SoftMaskRoIHead do, found "
-            f"{found} in {type(detector).__name__}"
+            f"{user} needs a two-stage detector whose RoI head has a mask head and predicts masks "
+            "as StandardRoIHead, CascadeRoIHead or nbseg's SoftMaskRoIHead does, found "
+            f"{found} in {type(detector).__name__}; use another model"
         )
 
 
@@ -42,13 +43,13 @@ def predict_soft_masks(
     rois: Tensor,
     labels: Tensor,
 ) -> Tensor:
-    """Return the soft mask of each box's class, shape (N, S, S), floating in [0, 1].
+    """Return the soft mask of each box's class: shape (N, S, S), floating-point, in [0, 1].
 
     Args:
         roi_head: RoI head that ``require_soft_masks`` accepts.
         features: feature maps of the batch.
-        rois: image and box (i, x0, y0, x1, y1) in pixels of the network's input, shape (N, 5),
-            sorted by image.
+        rois: the image's index in the batch and the box, (i, x0, y0, x1, y1), shape (N, 5), sorted
+            by image. Boxes are in pixels of the network's input.
         labels: class of each box, shape (N,), int64.
     """
     if isinstance(roi_head, SoftMaskRoIHead):

@@ -1,4 +1,4 @@
-"""Define a focal loss over a softmax, for box heads whose scores are a softmax."""
+"""Define a focal loss for box heads whose class scores come from a softmax."""
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +14,15 @@ class SoftmaxFocalLoss(nn.Module):
     """Multiplies each box's cross-entropy by ``(1 - p)^gamma``.
 
     Here p is the predicted probability of the true class. The formula is eq. 4 of Lin et al.,
-    *Focal Loss for Dense Object Detection*, 2017, but p comes from a softmax over C classes and
-    background instead of a sigmoid. The loss replaces ``CrossEntropyLoss`` as the ``loss_cls`` of
-    MMDetection's box heads. These heads predict with a softmax, so MMDetection's ``FocalLoss`` does
-    not fit: it has one sigmoid per class and none for the background. In the tables of the Noisy
-    Boundaries paper, the rows marked § use this loss. With ``gamma`` 0 the loss equals the
+    *Focal Loss for Dense Object Detection*, 2017. In that paper p comes from a sigmoid. Here p
+    comes from a softmax over C classes and the background. With ``gamma=0``, the loss equals the
     cross-entropy.
+
+    The loss replaces ``CrossEntropyLoss`` as the ``loss_cls`` of MMDetection's box heads, which
+    predict with a softmax. MMDetection's ``FocalLoss`` does not fit these heads: it uses one
+    sigmoid per class and has no output for the background.
+
+    In the tables of the Noisy Boundaries paper, the rows marked § use this loss.
 
     Args:
         gamma: exponent; a larger value gives well classified boxes less weight.
@@ -48,13 +51,15 @@ class SoftmaxFocalLoss(nn.Module):
         avg_factor: float | None = None,
         reduction_override: str | None = None,
     ) -> Tensor:
-        """Return the loss, computed in float32 or better: a scalar, or (N,) for ``"none"``.
+        """Return the loss, a scalar; for the reduction ``"none"``, a tensor of shape (N,).
+
+        The loss is float64 for float64 logits, otherwise float32.
 
         Args:
             cls_score: logits, shape (N, C + 1).
-            label: class of each box, shape (N,), int64; C is the background.
-            weight: factor on each box's loss, shape (N,).
-            avg_factor: divisor of the summed loss if ``reduction`` is ``"mean"``; default N.
+            label: class of each box, shape (N,), int64; the value C means background.
+            weight: factor on each box's loss, shape (N,); default 1.
+            avg_factor: divisor of the summed loss for the reduction ``"mean"``; default N.
             reduction_override: replaces ``reduction`` in this call.
         """
         logits = at_least_float32(cls_score)

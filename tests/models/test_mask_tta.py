@@ -216,7 +216,7 @@ def test_a_symmetric_image_has_a_symmetric_prediction(make_detector, batch):
 def test_roi_heads_that_predict_masks_in_another_way_are_refused(roi_head):
     detector = KnownDetector({})
     detector.roi_head.__class__ = roi_head
-    with pytest.raises(TypeError, match=f"RoI head predicts masks .* found {roi_head.__name__}"):
+    with pytest.raises(TypeError, match=f"predicts masks .* found {roi_head.__name__} in Known"):
         MaskTTAModel(module=detector, tta_cfg=TTA_CFG)
 
 
@@ -226,5 +226,5 @@ def test_detectors_without_masks_are_refused():
     with pytest.raises(TypeError, match="found KnownBoxes without a mask head in Known"):
         MaskTTAModel(module=detector, tta_cfg=TTA_CFG)
     detector.roi_head = None
-    with pytest.raises(TypeError, match="found NoneType in KnownDetector"):
+    with pytest.raises(TypeError, match="found no roi_head in KnownDetector"):
         MaskTTAModel(module=detector, tta_cfg=TTA_CFG)

@@ -72,10 +72,11 @@ TIMM = {"conv_stem.weight": torch.ones(32, 3, 3, 3), "bn1.weight": torch.ones(32
         (
             TORCHVISION,
             r"weights.pth does not fit the MobileNetV2: 0 of the model's 260 tensors match by name "
-            r"and shape. The file has, for example, features.0.0.weight \(32, 3, 3, 3\); the model "
-            r"expects conv1.conv.weight \(32, 3, 3, 3\). The names are torchvision's: convert the "
-            r"file \(MMPretrain has tools/model_converters\). "
-            "backbone_weights needs a MobileNetV2 from MMPretrain, MMDetection or nbseg",
+            r"and shape \(needed: 90%\). The file has, for example, features.0.0.weight "
+            r"\(32, 3, 3, 3\); the model expects conv1.conv.weight \(32, 3, 3, 3\). The names are "
+            r"torchvision's: convert the file, for example with a script from MMPretrain's "
+            "tools/model_converters. Set backbone_weights to a MobileNetV2 checkpoint from "
+            "MMPretrain, MMDetection or nbseg",
         ),
         ({"state_dict": TIMM}, "0 of the model's 260 .*The names are timm's"),
         ({"model": {"backbone.bottom_up.stem.w": torch.ones(1)}}, "names are Detectron2's"),
@@ -95,7 +96,7 @@ def test_the_weights_of_another_library_are_refused(tmp_path, content, message):
     ("file", "message"),
     [
         (resnet(channels=16), "20 of .*|0 of .*tensors match.*another width or depth"),
-        (resnet(34), "100 of the model's 100 .* match .*, 80 tensors of the file are not in the"),
+        (resnet(34), "100 of the model's 100 .* match .*; 80 tensors of the file are not in the"),
         (resnet(34), r"The file's model is deeper: the file also has, .* layer1.2.conv1.weight \("),
         (resnet(50), "another width or depth|are not in the model"),
         (MobileNetV2(), "0 of the model's 100 tensors match"),
@@ -116,7 +117,7 @@ def test_a_shallower_backbone_is_refused(tmp_path):
 def test_several_models_that_fit_are_refused_and_a_prefix_chooses(tmp_path):
     first, second = resnet().state_dict(), resnet().state_dict()
     content = {**prefixed("student.backbone.", first), **prefixed("teacher.backbone.", second)}
-    with pytest.raises(StageError, match="prefixes student.backbone., teacher.backbone.; choose"):
+    with pytest.raises(StageError, match="prefixes student.backbone., teacher.backbone.. Choose"):
         started_from(tmp_path / "both.pth", content)
     model = started_from(tmp_path / "both.pth", content, prefix="teacher.backbone")
     assert torch.equal(model.conv1.weight, second["conv1.weight"])
@@ -135,8 +136,9 @@ def test_a_few_new_tensors_are_named(tmp_path, log):
     new = state.pop("layer2.1.conv1.weight")
     started_from(tmp_path / "weights.pth", state)
     file = tmp_path / "weights.pth"
-    text = f"1 of 100 tensors of the ResNet keep their initial values, because {file} has none of "
-    text += f"the same name and shape; for example layer2.1.conv1.weight {tuple(new.shape)}"
+    text = f"1 of 100 tensors of the ResNet keep their initial values, because {file} has no "
+    text += "tensors of the same names and shapes; for example layer2.1.conv1.weight "
+    text += f"{tuple(new.shape)}"
     assert text in log.text
 
 
@@ -158,8 +160,8 @@ def test_a_detector_of_other_classes_keeps_its_own_head(log):
     assert set(named) == set(trained.state_dict())
     assert torch.equal(detector.backbone.conv1.weight, trained.backbone.conv1.weight)
     assert torch.equal(detector.head.weight, before)
-    text = "2 of 102 tensors of the model keep their initial values, because file.pth has none of "
-    assert f"{text}the same name and shape; for example head.weight" in log.text
+    text = "2 of 102 tensors of the model keep their initial values, because file.pth has no "
+    assert f"{text}tensors of the same names and shapes; for example head.weight" in log.text
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_a_detector_of_other_classes_keeps_its_own_head(log):
             resnet().state_dict(),
             "The file has only a backbone: use it as backbone_weights=FILE. the",
         ),
-        (Detector(depth=34).state_dict(), "102 of .*102 .* match .*, .* are not in the model"),
+        (Detector(depth=34).state_dict(), "102 of .*102 .* match .*; .* are not in the model"),
         (MobileNetV2().state_dict(), "0 of the model's 102 tensors match.*the advice"),
     ],
 )
