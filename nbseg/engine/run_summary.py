@@ -14,14 +14,26 @@ COLUMNS = {"segm_mAP": "mask AP", "segm_mAP_50": "AP50", "segm_mAP_75": "AP75"}
 
 
 def print_metrics(metrics: dict[str, dict[str, float]], work_dir: WorkDir) -> None:
-    """Print mask AP, AP50 and AP75 of each trained stage, in percent."""
+    """Print mask AP, AP50 and AP75 of each trained stage, in percent, and what they mean."""
     if not metrics:
         return
     print(f"\n{'stage':10}" + "".join(f"{title:>10}" for title in COLUMNS.values()))
     for stage, values in metrics.items():
         cells = "".join(f"{100 * values.get(key, float('nan')):10.1f}" for key in COLUMNS)
         print(f"{stage:10}{cells}")
+    if {"control", "student"} <= metrics.keys():
+        print(f"\n{_conclusion(metrics['control'], metrics['student'])}")
     print(f"\nmetrics: {work_dir.metrics}\nreport and pictures: {work_dir.report}")
+
+
+def _conclusion(control: Mapping[str, float], student: Mapping[str, float]) -> str:
+    """Say in words whether the unlabeled images improved the model."""
+    gain = 100 * (student["segm_mAP"] - control["segm_mAP"])
+    helped, side = ("helped", "above") if gain > 0 else ("did not help", "below")
+    return (
+        f"The unlabeled images {helped}: the student's mask AP is {abs(gain):.1f} points {side} "
+        "the control's. (The control trained on the labeled images alone.)"
+    )
 
 
 def write_pictures(

@@ -26,6 +26,20 @@ def test_the_table_has_percentages_of_each_stage(capsys):
     assert ["metrics:", "work_dirs/demo/metrics.json"] in rows
 
 
+@pytest.mark.parametrize(
+    ("student", "verdict"),
+    [
+        (0.345, "helped: the student's mask AP is 4.5 points above the control's."),
+        (0.3, "did not help: the student's mask AP is 0.0 points below the control's."),
+        (0.275, "did not help: the student's mask AP is 2.5 points below the control's."),
+    ],
+)
+def test_the_table_is_followed_by_its_conclusion(capsys, student, verdict):
+    metrics = {"control": {"segm_mAP": 0.3}, "student": {"segm_mAP": student}}
+    print_metrics(metrics, WorkDir(Path("work_dirs/demo")))
+    assert f"The unlabeled images {verdict}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), TypeError("bb"), KeyError("mask")])
 def test_pictures_that_fail_do_not_fail_the_run(train, finished, tmp_path, monkeypatch, error):
     def fail(*_):
