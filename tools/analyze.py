@@ -18,10 +18,9 @@ from nbseg.analysis.pseudo_report import read_inputs, write_report
 from nbseg.config.options import add_config_options
 
 PSEUDO_EXAMPLES = """\
-This command writes the page DIR/index.html, which loads nothing else, and the numbers in
-DIR/analysis.json. PSEUDO is pseudo_labels/pseudo_labels.json of a run, or any COCO json with
-scores. With --truth the report also shows precision, recall, the noise at the boundary and the
-worst images.
+This command writes a self-contained page, DIR/index.html, and its numbers, DIR/analysis.json.
+PSEUDO is a run's WORK_DIR/pseudo_labels/pseudo_labels.json, or any COCO json with scores. With
+--truth, the report also shows precision, recall, the noise at the boundary and the worst images.
 
 examples:
   python tools/analyze.py pseudo work_dirs/demo/pseudo_labels/pseudo_labels.json \\
@@ -33,10 +32,12 @@ examples:
 
 NOISE_EXAMPLES = """\
 This command writes the figures fig3a, fig3b, fig6a and fig6b into DIR, each as .png and .csv. For
-raw predictions it also writes fig6c. FILE is the PREFIX.segm.json that tools/test.py --out PREFIX
-writes, a pseudo_labels.json, or a folder of raw predictions
-(work_dirs/NAME/pseudo_labels/predictions).
-docs/analysis.md defines the curves.
+raw predictions, it also writes fig6c. docs/analysis.md defines the curves.
+
+FILE is one of these:
+  PREFIX.segm.json, which tools/test.py --out PREFIX writes
+  pseudo_labels.json, or another COCO json with scores
+  a run's folder of raw predictions, WORK_DIR/pseudo_labels/predictions
 
 examples:
   python tools/analyze.py noise --truth data/shapes/annotations/instances_val.json \\
@@ -47,11 +48,14 @@ examples:
 """
 
 COMPARE_EXAMPLES = """\
-This command writes the page DIR/index.html, which loads nothing else, DIR/comparison.csv with one
-row per image, and the pictures as JPEG. A and B are each a json of predictions,
-CONFIG:CHECKPOINT or MODEL.onnx. A prefix NAME= replaces the name A or B on the page. If A or B is a
-json that tools/test.py --out wrote, --truth is required: it defines the ids of the json's images
-and classes.
+This command writes three results into DIR:
+  index.html      a self-contained page
+  comparison.csv  one row per image
+  pictures/       the pictures as JPEG
+
+A and B are each a json of predictions, CONFIG:CHECKPOINT or MODEL.onnx. A prefix NAME= replaces the
+name A or B on the page. If A or B is a json that tools/test.py --out wrote, --truth is required,
+because only the truth defines the ids of the images and classes.
 
 examples:
   python tools/analyze.py compare control=work_dirs/demo/control/predictions.segm.json \\
@@ -65,10 +69,11 @@ examples:
 """
 
 COVERAGE_EXAMPLES = """\
-This command compares the unlabeled images of a run with its labeled ones, by the features of the
-pretrained backbone. It prints one line, and writes DIR/uncovered.txt (a path per line) and
-DIR/index.html, which shows the images of a missing kind beside the nearest labeled images. It does
-not train, and needs no run.
+This command compares the unlabeled images of CONFIG with the labeled ones, by the features of the
+pretrained backbone. It trains nothing, so you can use it before the first run. A kind of image is
+missing if only unlabeled images show it. The command prints one line and writes two files into DIR:
+  uncovered.txt  paths of the images of missing kinds, one per line
+  index.html     page of the images of missing kinds beside the nearest labeled images
 
 examples:
   python tools/analyze.py coverage CONFIG --out coverage --cfg-options data_root=data/nuclei
@@ -91,13 +96,13 @@ def noise(args: argparse.Namespace) -> None:
         if names.count(name) > 1:
             raise ValueError(
                 f"the name {name!r} occurs {names.count(name)} times in --predictions; give each "
-                "model a name of its own (NAME=FILE)"
+                "model its own name (NAME=FILE)"
             )
     curves = analyze_models(dict(args.predictions), args.truth, args.min_score, args.common)
     written = write_figures(curves, args.out)
     print_curves(curves)
     if not any(model.reliability for model in curves.values()):
-        print("no Fig. 6c: this figure needs the soft masks of a run's raw predictions")
+        print("Fig. 6c is not drawn, because it needs a run's raw predictions with soft masks")
     print("\n" + "\n".join(str(path) for path in written))
 
 
@@ -135,7 +140,7 @@ def coverage(args: argparse.Namespace) -> None:
 
 
 def named_path(text: str) -> tuple[str, Path]:
-    """Split NAME=FILE into the name and the path; argparse reports any other text."""
+    """Split NAME=FILE into the name and the path; argparse reports any other string."""
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"expected NAME=FILE, found {text!r}")
@@ -143,7 +148,7 @@ def named_path(text: str) -> tuple[str, Path]:
 
 
 def maybe_named(text: str) -> str | tuple[str, str]:
-    """Split NAME=SOURCE into name and source, unless the text is a path with an equals sign."""
+    """Split NAME=SOURCE into name and source; return a path that contains "=" unchanged."""
     name, equals, source = text.partition("=")
     if equals and name and source and "/" not in name and not Path(text).exists():
         return name, source
@@ -156,8 +161,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
     command = commands.add_parser(
         "pseudo",
-        help="write a report on pseudo-labels, with or without hidden truth",
-        description="Write a report on pseudo-labels, with or without hidden truth.",
+        help="write a report on pseudo-labels; true annotations are optional",
+        description="Write a report on pseudo-labels; true annotations are optional.",
         epilog=PSEUDO_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -185,8 +190,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--kind-key",
         default="modality",
         metavar="KEY",
-        help="key of the images in the jsons whose value is the kind of the image; the report has "
-        "numbers for each kind (default: %(default)s)",
+        help="key under which the entry of an image in the json has the kind of the image; the "
+        "report has numbers for each kind (default: %(default)s)",
     )
     command.add_argument(
         "--images-per-tab",
@@ -206,8 +211,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
     command = commands.add_parser(
         "noise",
-        help="draw figures of boundary noise for several models (Noisy Boundaries, Fig. 3 and 6)",
-        description="Draw Fig. 3 and 6 of the Noisy Boundaries paper for several models at once.",
+        help="draw Fig. 3 and 6 of the Noisy Boundaries paper for one or more models",
+        description="Draw Fig. 3 and 6 of the Noisy Boundaries paper for one or more models.",
         epilog=NOISE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -217,8 +222,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         nargs="+",
         required=True,
         metavar="NAME=FILE",
-        help="one or more models to draw: a name and a file of predictions; all files must cover "
-        "the same images",
+        help="name of a model and its predictions; repeat NAME=FILE for each model; all files must "
+        "have predictions for the same images",
     )
     command.add_argument(
         "--truth",
@@ -299,7 +304,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         epilog=COVERAGE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("config", help="config of the run, with a pretrained backbone")
+    command.add_argument("config", metavar="CONFIG", help="config with a pretrained backbone")
     command.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder to write the page to"
     )
@@ -308,8 +313,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         type=int,
         default=2000,
         metavar="N",
-        help="largest number of unlabeled images to examine, evenly chosen; memory grows with the "
-        "square of N (default: %(default)s)",
+        help="largest number of unlabeled images to examine, chosen evenly from all; memory grows "
+        "with the square of N (default: %(default)s)",
     )
     add_config_options(command)
     command.set_defaults(run=coverage)

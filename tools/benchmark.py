@@ -1,19 +1,21 @@
-"""Measure nbseg against the code that it replaces: same process, same inputs, same results.
+"""Compare the time and memory of nbseg with those of the code that it replaces.
 
-A benchmark is a module in tools/benchmarks; its function `cases(threads, device)` yields cases.
-The contenders of a case are nbseg and its peers, the code that nbseg replaces. For each case this
-program checks that all contenders return the same results, and times the contenders in turns. It
-prints the median times and, for each peer, its time divided by nbseg's. On a GPU, if a contender
-never waits for the GPU, the program also captures it as a CUDA graph and times the graph's replay,
-which excludes the cost of kernel launches.
+A benchmark is a module in tools/benchmarks. Its function `cases(threads, device)` yields cases. A
+case is one input for several contenders: nbseg, and the code that nbseg replaces (its peers).
+
+For each case, this program checks that all contenders return the same result, and times them in
+turns. It prints the median time of each contender, and each peer's time divided by nbseg's time. On
+a GPU, it also captures each contender that never waits for the GPU as a CUDA graph. The time of the
+graph's replay does not include the kernel launches.
 
 The share of the copy bandwidth is the number of bytes that a call must move, divided by the number
 of bytes that copying a large tensor moves in the same time.
 
 The peak memory is measured on the second call in a fresh process. It is the highest number of
-resident pages during the call, minus the number after the call, when only the result is still held.
-The allocator returns its free pages to the system before each count. The system counts pages in
-batches, so the value is accurate to about 0.25 MB. The largest value of three processes is printed.
+resident pages during the call, minus the number of resident pages after the call while the result
+is still held. The allocator returns its free pages to the system before each count. The system
+counts pages in batches, so the value is accurate to about 0.25 MB. The program prints the largest
+value of three processes.
 """
 
 import argparse
@@ -108,8 +110,8 @@ def report(
     for peer, function in case.peers.items():
         if not case.agree(expected, function()):
             raise SystemExit(
-                f"{benchmark}, {case.name}: nbseg and {peer} return different results, so their "
-                "times cannot be compared. Run the tests of this operation."
+                f"{benchmark}, {case.name}: expected the same result from nbseg and {peer}, found "
+                "different results. Run the tests of this operation."
             )
     del expected
     timings, ratios = time_contenders(case, args)
@@ -137,8 +139,8 @@ def report(
     for contender, timing in timings.items():
         if timing.spread > SPREAD_OF_AN_IDLE_MACHINE:
             print(
-                f"  warning: the quartiles of {contender}'s times differ by {timing.spread:.0%} of "
-                "the median; repeat the benchmark on an idle machine"
+                f"  warning: the times of {contender} vary: their quartiles differ by "
+                f"{timing.spread:.0%} of the median; repeat the benchmark on an idle machine"
             )
     return {
         "benchmark": benchmark,
@@ -152,7 +154,7 @@ def report(
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Return the machine, versions and load, on which the measurements depend."""
+    """Describe the machine, its load and the versions of the software."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     models = [
@@ -200,7 +202,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--seconds",
         type=float,
         default=2.0,
-        help="seconds to spend on measuring each contender; default: %(default)s",
+        help="seconds to spend on each contender, except in cases with a fixed number of rounds; "
+        "default: %(default)s",
     )
     parser.add_argument(
         "--no-memory",
@@ -215,7 +218,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             parser.error(
                 "--device cuda needs a CUDA device, but torch finds none; use --device cpu"
             )
-        args.memory = False  # the measurement only counts the host's memory
+        args.memory = False  # the measurement counts only the host's memory
     known = ON_A_GPU if args.device == "cuda" else BENCHMARKS
     args.benchmarks = args.benchmarks or known
     for name in args.benchmarks:

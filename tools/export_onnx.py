@@ -7,10 +7,9 @@
     python tools/export_onnx.py CONFIG CHECKPOINT --out int8.onnx --int8 data/shapes/train
     python tools/export_onnx.py CONFIG CHECKPOINT --out model.onnx --compare data/shapes/val
 
-CONFIG is config.py in the folder of CHECKPOINT. For a student, it can also be the config that you
-trained with.
-The tool refuses a checkpoint of a model other than CONFIG's. nbseg.deploy.runtime.Segmenter runs
-the exported model without PyTorch.
+CONFIG is config.py in the folder of CHECKPOINT. For a student, CONFIG can also be the config that
+you trained with. The tool refuses a checkpoint that does not fit the model of CONFIG.
+nbseg.deploy.runtime.Segmenter runs the exported model without PyTorch.
 """
 
 import argparse
@@ -41,23 +40,23 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "config",
-        help="config.py in the checkpoint's folder; for a student, also the config of the training",
+        help="config.py in the checkpoint's folder; for a student, the training config works, too",
     )
     parser.add_argument("checkpoint", help=".pth file of the model that the config describes")
     parser.add_argument("--out", required=True, metavar="MODEL.onnx", help="ONNX file to write")
     parser.add_argument(
         "--fp16",
         action="store_true",
-        help="use half precision for weights and features, for GPUs; boxes and scores stay in "
-        "single precision",
+        help="use float16 for weights and features; meant for GPUs; boxes, scores and masks stay "
+        "float32",
     )
     parser.add_argument(
         "--int8",
         nargs="+",
         metavar="CALIBRATION",
-        help="quantize backbone and neck to int8, for CPUs; CALIBRATION names the images to "
-        "calibrate on, or folders or patterns of such images; choose images like those that the "
-        "model will see, such as the training images; the calibration needs ONNX Runtime",
+        help="quantize the backbone and the neck to int8; meant for CPUs, and needs ONNX Runtime; "
+        "CALIBRATION is an image, folder or pattern to calibrate on; choose images like those that "
+        "the model will see, such as the training images",
     )
     parser.add_argument(
         "--calibration-images",
@@ -71,26 +70,26 @@ def parse_arguments() -> argparse.Namespace:
         "--max-detections",
         type=int,
         metavar="N",
-        help="largest number of detections per image; default: max_per_img of the test config",
+        help="largest number of detections per image; default: model.test_cfg.rcnn.max_per_img",
     )
     parser.add_argument(
         "--score",
         type=float,
         metavar="S",
-        help="score that detections must exceed; default: score_thr of the test config",
+        help="return only detections with a score above S; default: model.test_cfg.rcnn.score_thr",
     )
     add_config_options(parser)
     parser.add_argument(
         "--compare",
         nargs="+",
         metavar="IMAGE",
-        help="images, folders or patterns to predict with the checkpoint and with the exported "
-        "model; the tool prints the share of matching detections; without --fp16 and --int8, it "
-        "fails if fewer than 99 %% match",
+        help="image, folder or pattern to predict with the checkpoint and with the exported model; "
+        "the tool prints the share of matching detections; without --fp16 and --int8, a share "
+        "below 99 %% is an error",
     )
     arguments = parser.parse_args()
     if arguments.int8 and arguments.fp16:
-        parser.error("choose --int8, which is for CPUs, or --fp16, which is for GPUs")
+        parser.error("found --int8 and --fp16; choose --int8 for CPUs, or --fp16 for GPUs")
     return arguments
 
 
@@ -115,8 +114,8 @@ def compare(
             seconds[index] += time.perf_counter() - start
         total += parity(detections[0], detections[1], tolerance=tolerance)
     print(
-        f"{total} between PyTorch and ONNX in {len(images)} images (box IoU over "
-        f"{tolerance.box_iou}, scores closer than {tolerance.score}, mask IoU over "
+        f"{total} between PyTorch and ONNX in {len(images)} images (box IoU above "
+        f"{tolerance.box_iou}, score difference below {tolerance.score}, mask IoU above "
         f"{tolerance.mask_iou})"
     )
     with_pytorch, with_onnx = (1e3 * total_seconds / len(images) for total_seconds in seconds)

@@ -1,14 +1,16 @@
-"""Predict images and videos; an exported model needs neither PyTorch nor MMDetection.
+"""Find objects in images and videos; an exported model needs neither PyTorch nor MMDetection.
 
     python tools/infer.py model.onnx photo.jpg folder/ 'more/*.png' clip.mp4 --out predictions/
     python tools/infer.py CONFIG CHECKPOINT folder/ --out predictions/
 
-CONFIG is config.py in the folder of CHECKPOINT. For a student, it can also be the config that you
-trained with.
-The tool writes two results into the folder of --out. predictions.json is a COCO json that lists all
-images and video frames; each annotation has a score. The folder pictures/ has copies of the images
-and videos with the detections drawn on them. A file that cannot be read is reported and skipped;
-the exit code is then 1.
+CONFIG is config.py in the folder of CHECKPOINT. For a student, CONFIG can also be the config that
+you trained with.
+
+The tool writes two results into the folder of --out:
+  predictions.json  COCO json of all images and video frames; each annotation has a score
+  pictures/         copies of the images and videos with the detections drawn on them
+
+A file that cannot be read is reported and skipped. The exit code is then 1.
 """
 
 import argparse

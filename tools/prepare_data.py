@@ -1,4 +1,4 @@
-"""Generate the shapes set, convert downloaded data sets, and check or split annotations."""
+"""Prepare data sets: generate or convert a data set, or split or check its annotations."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ examples:
   python tools/prepare_data.py shapes --out data/shapes-large --size 192 --train 5000 --val 500
 """
 SPLIT_EXAMPLES = """\
-For each percentage and seed, this command writes NAME.SEED@PERCENT.json, which lists the labeled
-images, and NAME.SEED@PERCENT-unlabeled.json; NAME.json is the given file. The unlabeled file keeps
-its annotations as hidden truth for analysis.
+NAME.json is the given file. For each percentage and seed, this command writes two files:
+  NAME.SEED@PERCENT.json            the labeled images
+  NAME.SEED@PERCENT-unlabeled.json  the unlabeled images, with their annotations for analysis
 
 examples:
   python tools/prepare_data.py split data/shapes/annotations/instances_train.json \\
@@ -28,18 +28,21 @@ examples:
       --percent 1 2 5 10 --seed 1 --out data/coco/splits
 """
 CITYSCAPES_EXAMPLES = """\
-This command writes OUT/annotations/instancesonly_filtered_gtFine_{train,val}.json and, if
-leftImg8bit and gtCoarse have train_extra, instancesonly_filtered_gtCoarse_train_extra.json.
+This command writes OUT/annotations/instancesonly_filtered_gtFine_{train,val}.json. If leftImg8bit
+and gtCoarse have train_extra, it also writes instancesonly_filtered_gtCoarse_train_extra.json.
 
 examples:
   python tools/prepare_data.py cityscapes data/cityscapes
   python tools/prepare_data.py cityscapes /mnt/cityscapes --out data/cityscapes --splits train val
 """
 COCO_EXAMPLES = """\
-This command checks train2017 and val2017. If unlabeled2017 exists, the command writes
-OUT/annotations/instances_unlabeled2017.json. If instances_val2014.json exists, the command writes
-instances_train2017-val35k.json (the 35k images of train2017 that were in val2014) and
-instances_train2017-val35k-unlabeled.json (the other images of train2017).
+This command checks train2017 and val2017. It also writes jsons into OUT/annotations.
+
+If unlabeled2017 exists:
+  instances_unlabeled2017.json
+If instances_val2014.json exists:
+  instances_train2017-val35k.json            the 35k images of train2017 that were in val2014
+  instances_train2017-val35k-unlabeled.json  the other images of train2017
 
 examples:
   python tools/prepare_data.py coco data/coco
@@ -55,10 +58,14 @@ examples:
   python tools/prepare_data.py bdd100k data/bdd100k --masks rles
 """
 CHECK_EXAMPLES = """\
-This command looks for missing images, wrong sizes, images that cannot be decoded (the pixels of up
-to 200 images), duplicate or unknown ids and names, degenerate polygons, run lengths that do not fit
-the image, boxes that do not fit their masks, and annotations that MMDetection drops. The exit code
-is 2 if a problem is found.
+This command looks for these problems:
+  images that are missing or have another size than in JSON
+  images that cannot be decoded (only up to 200 images are decoded)
+  ids and names that occur twice, and references to unknown ids
+  polygons and RLEs that are invalid, and boxes that do not fit their masks
+  annotations that MMDetection drops
+
+The exit code is 2 if a problem is found.
 
 examples:
   python tools/prepare_data.py check my.json --images my/images
@@ -166,7 +173,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             help="number of processes (default: the number of cores)",
         )
 
-    command = add(shapes, "generate the shapes set: images and COCO annotations", SHAPES_EXAMPLES)
+    command = add(shapes, "generate images of shapes with COCO annotations", SHAPES_EXAMPLES)
     command.add_argument(
         "--out",
         type=Path,
@@ -185,7 +192,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default: {default})"
         )
     command.add_argument(
-        "--force", action="store_true", help="generate the set again, and replace the set in --out"
+        "--force", action="store_true", help="generate the set again, and replace an existing set"
     )
 
     command = add(
@@ -198,10 +205,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         nargs="+",
         required=True,
         metavar="P",
-        help="percentages of the images to use as labeled images, each for a split of its own",
+        help="percentages of labeled images; each gives its own split",
     )
     command.add_argument(
-        "--seed", type=int, nargs="+", required=True, metavar="S", help="seeds, one split for each"
+        "--seed",
+        type=int,
+        nargs="+",
+        required=True,
+        metavar="S",
+        help="seeds of the random choice of labeled images; each gives its own split",
     )
     command.add_argument(
         "--out", type=Path, metavar="DIR", help="output folder (default: the folder of JSON)"
@@ -224,7 +236,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         target = (
             ("JSON", "json to write (default: DIR.json, next to DIR)")
             if run is folder
-            else ("OUT", "folder to create the folder annotations/ in (default: DIR)")
+            else ("OUT", "folder in which to create annotations/ (default: DIR)")
         )
         command.add_argument("--out", type=Path, metavar=target[0], help=target[1])
         command.add_argument(
@@ -248,7 +260,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     converters[bdd100k].add_argument(
         "--masks",
         choices=("bitmasks", "rles", "polygons"),
-        help="format to read masks from (default: the first that exists)",
+        help="format of the masks to read (default: the first of these that exists)",
     )
     converters[folder].add_argument(
         "--classes",
@@ -271,7 +283,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--picture",
         type=Path,
         metavar="FILE",
-        help="image file to draw samples of the annotated images to",
+        help="image file to write; it shows a sample of the images with their annotations",
     )
     add_workers(command)
     return parser.parse_args(argv)

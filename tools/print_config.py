@@ -4,8 +4,8 @@ python tools/print_config.py configs/shapes/demo.py --stage student
 python tools/print_config.py CONFIG --stage teacher --work-dir work_dirs/demo > teacher.py
 python tools/print_config.py CONFIG --stage label --cfg-options label.floor=0.2
 
-The tools of MMDetection and MMEngine accept the output as a config. The stage label runs no model:
-`--stage label` prints the sections label, report and split, and the visualizer.
+The tools of MMDetection and MMEngine accept the output as a config. Only the stage label runs no
+model: its output has the sections label, report and split, and the visualizer.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="config with the student's model and the stages' sections")
+    parser.add_argument("config", help="config of a run; docs/configs.md describes its sections")
     parser.add_argument("--stage", required=True, choices=list(STAGES), help="stage to print")
     parser.add_argument(
         "--work-dir",

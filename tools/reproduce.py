@@ -1,4 +1,4 @@
-"""Run rows of a table of the Noisy Boundaries paper; print results next to the paper's numbers.
+"""Train the rows of a table of the Noisy Boundaries paper; compare the results with the paper.
 
 python tools/reproduce.py --table 3 --scale small --seeds 0 1 2 --jobs 2
 python tools/reproduce.py --table 1 --scale paper --data data/cityscapes --gpus 8
@@ -102,7 +102,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     if arguments.scale == "paper" and not arguments.data:
         parser.error("--scale paper needs --data DIR, the folder of the data set")
     if min(arguments.jobs, arguments.gpus) < 1 or arguments.iterations < 4:
-        parser.error("--jobs and --gpus must be at least 1, --iterations at least 4")
+        parser.error(
+            "--jobs and --gpus must be at least 1 and --iterations at least 4; found --jobs "
+            f"{arguments.jobs}, --gpus {arguments.gpus}, --iterations {arguments.iterations}"
+        )
     arguments.work_dir = (
         arguments.work_dir or Path("work_dirs") / f"reproduce-{arguments.scale}"
     ).absolute()
@@ -134,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     unknown = sorted(set(arguments.rows or ()) - set(names))
     if unknown:
         print(
-            f"table {table.number} has no row named {', '.join(unknown)}; its rows are "
+            f"table {table.number} has no row named {', '.join(unknown)}; choose from "
             f"{', '.join(names)}"
         )
         return 2

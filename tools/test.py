@@ -5,8 +5,8 @@
     python tools/test.py CONFIG CHECKPOINT --tta --out results/student --show-dir pictures/
     python tools/test.py CONFIG model.onnx
 
-CONFIG is config.py in the folder of CHECKPOINT. For a student, it can also be the config that you
-trained with.
+CONFIG is config.py in the folder of CHECKPOINT. For a student, CONFIG can also be the config that
+you trained with.
 """
 
 import argparse
@@ -34,26 +34,30 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "config",
-        help="config.py in the checkpoint's folder; for a student, also the config of the training",
+        help="config.py in the checkpoint's folder; for a student, the training config works, too",
     )
     parser.add_argument(
         "checkpoint", help=".pth or .onnx file of the model that the config describes"
     )
-    parser.add_argument("--work-dir", default="work_dirs/test", help="folder to write the logs to")
+    parser.add_argument(
+        "--work-dir",
+        default="work_dirs/test",
+        help="folder to write the logs to; default: %(default)s",
+    )
     parser.add_argument(
         "--tta",
         action="store_true",
-        help="use test-time augmentation with the views of tta_pipeline",
+        help="use test-time augmentation with the views of the config's tta_pipeline",
     )
     parser.add_argument(
         "--out",
         metavar="PREFIX",
-        help="prefix of the result files to write, PREFIX.segm.json and PREFIX.bbox.json; default: "
-        "predictions in the folder of the logs",
+        help="prefix of the result files, PREFIX.segm.json and PREFIX.bbox.json; default: "
+        "WORK_DIR/predictions",
     )
     parser.add_argument(
         "--show-dir",
-        help="folder to write pictures to; each shows predictions next to the ground truth",
+        help="folder to write pictures to, which show predictions next to the ground truth",
     )
     add_launcher_options(parser)
     add_config_options(parser)

@@ -1,4 +1,4 @@
-"""Train the control arm and the teacher, then the student on the teacher's pseudo-labels.
+"""Train a teacher, a student on the teacher's pseudo-labels, and a control arm to compare with.
 
 python tools/train.py configs/shapes/demo.py
 python tools/train.py CONFIG --stages teacher,predict,label --resume
@@ -31,7 +31,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="config with the student's model and the stages' sections")
+    parser.add_argument("config", help="config of a run; docs/configs.md describes its sections")
     parser.add_argument(
         "--work-dir",
         help="work directory of the run; default: work_dir of the config, or work_dirs/CONFIG",
@@ -47,7 +47,8 @@ def parse_arguments() -> argparse.Namespace:
         "--resume",
         nargs="?",
         const="auto",
-        help="checkpoint to continue an interrupted stage from; without a value: the latest one",
+        metavar="CHECKPOINT",
+        help="continue an interrupted stage from CHECKPOINT; default: its latest checkpoint",
     )
     parser.add_argument(
         "--redo",

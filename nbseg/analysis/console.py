@@ -15,7 +15,7 @@ def print_summary(summary: PseudoLabelSummary) -> None:
         f"{summary.pseudo_per_image:.2f} per image"
     )
     if summary.labeled_per_image is not None:
-        line += f" (labeled images: {summary.labeled_per_image:.2f})"
+        line += f" ({summary.labeled_per_image:.2f} instances per labeled image)"
     line += f", {summary.empty_images} images without pseudo-labels"
     if summary.pixel_threshold is not None:
         line += f", pixel threshold {summary.pixel_threshold:.3f}"
@@ -42,10 +42,14 @@ def print_agreement(noise: NoiseAnalysis) -> None:
 
 
 def print_curves(curves: Mapping[str, ModelCurves]) -> None:
-    """Print how many true instances count, how many each model found, and how good its masks are.
+    """Print a table with one row per model.
 
-    ``mask IoU`` is the mean over the found instances. ``wrong at the boundary`` is the share of
-    wrong pixels among the pixels within one pixel of the true contour. Both are in percent.
+    The columns are:
+
+    - ``instances``: number of true instances that count
+    - ``found``: number of these instances that the model found
+    - ``mask IoU``: mean over the found instances, in percent
+    - ``wrong at the boundary``: percentage of wrong pixels within one pixel of the true contour
     """
     width = max(len(name) for name in ["model", *curves])
     titles = f"{'instances':>11}{'found':>8}{'mask IoU':>10}{'wrong at the boundary':>23}"
@@ -70,7 +74,7 @@ def print_comparison(differences: Sequence[ImageDifference], first: str, second:
     gains = [d.gain for d in differences if d.gain is not None]
     if gains:
         print(
-            f"{first} is better on {sum(g < 0 for g in gains)} images, {second} on "
+            f"higher panoptic quality: {first} on {sum(g < 0 for g in gains)} images, {second} on "
             f"{sum(g > 0 for g in gains)}"
         )
 

@@ -43,9 +43,9 @@ def match_instances(
 
     Predictions are matched in the order of the rows of ``ious``. Each prediction takes the instance
     with the highest IoU among the instances that are not crowds and that no earlier prediction
-    took. If all these IoUs are below the threshold, the prediction is matched to a crowd that
-    reaches the threshold, if there is one. A crowd may match any number of predictions. Predictions
-    that match a crowd are neither true nor false positives.
+    took. If all these IoUs are below the threshold, the prediction is matched to the crowd with the
+    highest value in ``ious``, if this value reaches the threshold. A crowd may match any number of
+    predictions. Predictions that match a crowd are neither true nor false positives.
 
     Args:
         ious: IoU of each prediction (sorted by descending score) with each true instance, shape

@@ -1,7 +1,7 @@
 """Compute curves that compare models: error by distance, recall by IoU, reliability.
 
-The paper's Fig. 6 compares models by three curves without giving their definitions. nbseg defines
-them here; see ``docs/analysis.md``.
+Fig. 6 of the Noisy Boundaries paper shows three such curves, but the paper does not define them.
+The definitions here are nbseg's own; see ``docs/analysis.md``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ LEVELS = 256  # number of values that a soft mask's cell can have
 
 @dataclass(frozen=True)
 class ErrorAtDistance:
-    """Holds the share of wrong pixels at low <= signed distance < high.
+    """Describes the pixels with low <= signed distance to the true contour < high.
 
-    Distances are in pixels, and negative inside the object. ``error`` is None if ``pixels`` is 0.
+    Distances are in pixels, and negative inside the object. ``pixels`` is the number of these
+    pixels, and ``error`` is the share of wrong ones. ``error`` is None if ``pixels`` is 0.
     """
 
     low: int
@@ -40,7 +41,8 @@ class ErrorAtDistance:
 class RecallAtIoU:
     """Holds the share of true instances that are found with a mask IoU of at least ``mask_iou``.
 
-    ``recall`` is None if there are no true instances.
+    ``recall`` is this share, and ``instances`` is the number of all true instances. ``recall`` is
+    None if ``instances`` is 0.
     """
 
     mask_iou: float
@@ -65,7 +67,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class ForegroundAtThreshold:
-    """Holds the share of foreground in the predicted boxes: predicted, at a threshold, and true.
+    """Holds the predicted and the true share of foreground in the predicted boxes.
 
     ``foreground`` is the share of soft-mask cells whose probability is at least ``threshold``.
     ``true_foreground`` is the share of cells that are foreground in the true masks; this share does
@@ -85,7 +87,7 @@ class ErrorByDistance:
     pixels next to the contour have the distance 0.5. The image's edge is not part of the contour.
 
     Args:
-        farthest: width of the curve on either side of the contour, in pixels.
+        farthest: largest distance from the contour at which a pixel counts, in pixels.
     """
 
     def __init__(self, farthest: int = FARTHEST) -> None:
@@ -117,10 +119,10 @@ class ErrorByDistance:
         self._wrong += np.bincount(bins[near & wrong], minlength=len(self._pixels))
 
     def error_within(self, distance: int) -> float | None:
-        """Return the share of wrong pixels among those within a distance of the true contour.
+        """Return the share of wrong pixels among the pixels near the true contour.
 
-        ``distance`` is a whole number of pixels, from 1 to ``farthest``. The share is None if there
-        are no such pixels.
+        ``distance`` is the largest distance of these pixels from the contour, a whole number from 1
+        to ``farthest``. The share is None if there are no such pixels.
         """
         near = np.s_[self.farthest - distance : self.farthest + distance]
         pixels = self._pixels[near].sum()
@@ -219,7 +221,7 @@ class SoftMaskReliability:
         )
 
     def foreground(self) -> tuple[ForegroundAtThreshold, ...]:
-        """Return the predicted and true foreground at the pixel thresholds 0/255 ... 255/255."""
+        """Return the shares of foreground at the pixel thresholds 0/255, 1/255 ... 255/255."""
         total = int(self._cells.sum())
         above = np.cumsum(self._cells[::-1])[::-1]  # number of cells at each level or above
         return tuple(

@@ -1,4 +1,4 @@
-"""Compute the curves of the paper's Fig. 3 and 6 for several models at once."""
+"""Compute the curves of Fig. 3 and 6 of the Noisy Boundaries paper for several models."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def analyze_models(
         truth_json: COCO json of these images; the json may contain other images, too.
         min_score: predictions with a lower score are left out.
         common: whether to count only the true instances that all models find. The curves then
-            compare the masks and not the detections.
+            compare only the quality of the masks, and not how many instances a model finds.
 
     Returns:
         The curves by model name.
@@ -127,7 +127,7 @@ def _same_images(sources: dict[str, Predictions], truth_path: Path) -> list[int]
             alone = len(set(other.images) ^ set(source.images))
             raise ValueError(
                 f"{first} has predictions for {len(source.images)} images of {truth_path} and "
-                f"{name} for {len(other.images)}; {alone} images have predictions of only "
-                "one of the two; compare predictions of the same images"
+                f"{name} for {len(other.images)}; {alone} images have predictions of only one "
+                "model; compare predictions of the same images"
             )
     return source.images

@@ -29,9 +29,9 @@ IOU_THRESHOLDS = (0.5, 0.75)
 class ImageAgreement:
     """Holds how well predictions agree with the truth on one image at mask IoU 0.5.
 
-    ``mean_iou`` is the mean mask IoU of the matched pairs, or None if there are none. ``quality``
-    is the panoptic quality (Kirillov et al., 2019), which is F1 times mean IoU. It is None if the
-    image has neither predictions nor true instances.
+    ``mean_iou`` is the mean mask IoU of the matched pairs, or None if there are no pairs.
+    ``quality`` is the panoptic quality (Kirillov et al., 2019), which is F1 times mean IoU.
+    ``quality`` is None if the image has neither predictions nor true instances.
     """
 
     image_id: int
@@ -52,8 +52,8 @@ class NoiseAnalysis:
             there are no pairs.
         total: agreement of all classes together, by mask IoU threshold ("0.5", "0.75").
         classes: agreement of each class, by mask IoU threshold, then by class name.
-        accuracy_by_distance: the curve of the paper's Fig. 3a.
-        iou_by_size: the curves of the paper's Fig. 3b.
+        accuracy_by_distance: the curve of Fig. 3a of the Noisy Boundaries paper.
+        iou_by_size: the curves of Fig. 3b of the Noisy Boundaries paper.
         per_image: agreement on each image, in the order of the predictions' json.
     """
 

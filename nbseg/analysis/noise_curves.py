@@ -1,4 +1,7 @@
-"""Compute curves of mask quality by mask size and by distance to the boundary."""
+"""Compute curves of mask quality by mask size and by distance to the boundary.
+
+The curves are those of Fig. 3 of the Noisy Boundaries paper.
+"""
 
 from __future__ import annotations
 
@@ -39,10 +42,11 @@ class IoUAtSize:
 
 @dataclass(frozen=True)
 class AccuracyAtDistance:
-    """Holds the share of correct pixels at low <= relative distance < high.
+    """Describes the pixels with low <= relative distance to the true boundary < high.
 
     ``AccuracyByDistance`` defines the relative distance. The last bin includes all larger
-    distances. ``accuracy`` is None if ``pixels`` is 0.
+    distances. ``pixels`` is the number of these pixels, and ``accuracy`` is the share of correct
+    ones. ``accuracy`` is None if ``pixels`` is 0.
     """
 
     low: float
@@ -52,7 +56,7 @@ class AccuracyAtDistance:
 
 
 class IoUBySize:
-    """Computes the mean mask IoU and boundary IoU of matched pairs by mask size (paper, Fig. 3b).
+    """Computes the mean mask IoU and boundary IoU of matched pairs by mask size (Fig. 3b).
 
     Both masks of a pair are cropped to the true box and resized to size x size, like the targets of
     a mask head. The boundary consists of the foreground cells within ``boundary_width`` cells of
@@ -105,12 +109,12 @@ class IoUBySize:
 
 
 class AccuracyByDistance:
-    """Computes pixel accuracy by relative distance to the true boundary (paper, Fig. 3a).
+    """Computes pixel accuracy by relative distance to the true boundary (Fig. 3a).
 
     Masks are compared at image resolution. All pixels inside the true boxes of the matched pairs
     count with equal weight. The relative distance is the distance from a pixel's center to the true
     contour, divided by the square root of the true box's area. The contour runs between pixels; the
-    image's edge is not part of the contour. A pair does not count if its box is empty.
+    image's edge is not part of the contour. A pair does not count if its true box has no pixels.
     """
 
     def __init__(self) -> None:
@@ -160,7 +164,8 @@ class AccuracyByDistance:
 def inner_boundaries(masks: Tensor, width: int) -> Tensor:
     """Return the pixels of each mask that ``width`` erosions with a 3 x 3 kernel remove.
 
-    Everything outside the array is background. This is the boundary of Cheng et al., 2021.
+    Everything outside the array is background. The result is the boundary that the boundary IoU of
+    Cheng et al. (2021) compares.
 
     Args:
         masks: uint8 of 0 and 1, shape (R, S, S).

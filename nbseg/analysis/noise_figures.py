@@ -1,4 +1,4 @@
-"""Draw the paper's Fig. 3 and 6 as PNG, and write their curves as CSV."""
+"""Draw Fig. 3 and 6 of the Noisy Boundaries paper as PNG, and write their curves as CSV."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def write_png(figure: Figure, path: Path) -> Path:
 
 
 def write_csv(points: Points, path: Path) -> Path:
-    """Write a CSV with one line per model and point of its curve, and return the path.
+    """Write a CSV with one line for each point of each model's curve, and return the path.
 
     None becomes an empty cell.
     """

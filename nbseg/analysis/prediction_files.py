@@ -41,10 +41,10 @@ class Predictions(Protocol):
 
 
 class JsonPredictions:
-    """Reads predictions from a json, which is COCO's list of results or a COCO json with scores.
+    """Reads predictions from COCO's list of results, or from a COCO json with scores.
 
-    A list of results does not name its images, so all images of the truth count as predicted. Of a
-    COCO json, the images that the truth does not list are left out.
+    A list of results does not name its images, so all images of the truth count as predicted. From
+    a COCO json, the images that the truth does not list are left out.
 
     Args:
         path: ``PREFIX.segm.json`` of ``tools/test.py --out``, or ``pseudo_labels.json``.
@@ -53,8 +53,8 @@ class JsonPredictions:
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: the json has neither format, an annotation has no score, or the images or
-            categories differ from those of the truth.
+        ValueError: the json has neither format, an annotation has no score, the json and the truth
+            share no image, or an image or category differs from the truth.
     """
 
     has_soft_masks = False
@@ -75,7 +75,8 @@ class JsonPredictions:
             if scoreless:
                 raise ValueError(
                     f"{path}: {len(scoreless)} of {len(annotations)} annotations have no score "
-                    f"(first id: {scoreless[0]}); give predictions or pseudo-labels"
+                    f"(first id: {scoreless[0]}); give a json of predictions or pseudo-labels "
+                    "with a score for each annotation"
                 )
         self._by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for annotation in annotations:
@@ -165,8 +166,8 @@ def read_predictions(path: str | Path, truth: COCO, truth_path: str | Path) -> P
     """Open the predictions in a json file or in a folder of raw predictions.
 
     Args:
-        path: json for ``JsonPredictions``, or folder for ``StoredPredictions``; these classes list
-            the errors.
+        path: json for ``JsonPredictions``, or folder for ``StoredPredictions``. See these classes
+            for the errors.
         truth: true annotations with the same image ids.
         truth_path: path of the truth's file, for messages.
     """
@@ -177,7 +178,7 @@ def read_predictions(path: str | Path, truth: COCO, truth_path: str | Path) -> P
 
 
 def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_path: Path) -> None:
-    """Check COCO results: each needs a score, box and mask, and an image and category of the truth.
+    """Check that each COCO result has a score, a box, a mask, and ids that the truth defines.
 
     Raises:
         ValueError: a result fails the check. The message names the result and the fault.
@@ -191,7 +192,7 @@ def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_
         if missing:
             hint = f"each result needs {', '.join(RESULT_KEYS)}"
             if missing[0] == "segmentation":
-                hint = "tools/test.py writes masks to PREFIX.segm.json"
+                hint = "give the PREFIX.segm.json that tools/test.py writes"
             raise ValueError(f"{path}: result {number} has no {missing[0]!r}; {hint}")
         for key, known in (("image_id", truth.imgs), ("category_id", truth.cats)):
             if not isinstance(result[key], (int, float, str)) or result[key] not in known:

@@ -1,4 +1,7 @@
-"""Process the boxes of a batch of images with a fixed number of slots per image."""
+"""Process the boxes of a batch of images in tensors with the same number of slots per image.
+
+A slot holds a box or is empty.
+"""
 
 from typing import Any
 
@@ -14,7 +17,7 @@ NO_SCORE = -1.0
 
 
 def clip(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Return boxes (..., 4) with their corners clipped to the image."""
+    """Return the boxes (..., 4) with corners clipped to an image of ``height`` x ``width``."""
     x0, y0, x1, y1 = boxes.unbind(-1)
     return torch.stack(
         [x0.clamp(0, width), y0.clamp(0, height), x1.clamp(0, width), y1.clamp(0, height)], -1
@@ -34,15 +37,16 @@ def take(values: Tensor, chosen: Tensor) -> Tensor:
 
 
 def priors_at(generator: AnchorGenerator, level: int, chosen: Tensor, columns: int) -> Tensor:
-    """Return the anchors (B, K, 4) at the indices ``chosen`` (B, K) of a level of the pyramid.
+    """Return the anchors (B, K, 4) of one pyramid level at the indices ``chosen`` (B, K).
 
-    ``AnchorGenerator.sparse_priors`` returns the same anchors, but computes a remainder whose
-    divisor is known only at run time; ``torch.onnx`` cannot translate such a remainder.
+    ``AnchorGenerator.sparse_priors`` returns the same anchors. ``torch.onnx`` cannot translate that
+    method, because it computes a remainder whose divisor is known only at run time.
 
     Args:
         generator: generator of the RPN's anchors.
         level: the level's index.
-        chosen: int64 indices in the order of ``generator.grid_priors``: row, column, base anchor.
+        chosen: int64 indices into the level's anchors, which are ordered by row, then by column,
+            then by base anchor, as in ``generator.grid_priors``.
         columns: number of columns of the level's feature map.
     """
     base_anchors = generator.base_anchors[level].to(chosen.device)
@@ -55,7 +59,10 @@ def priors_at(generator: AnchorGenerator, level: int, chosen: Tensor, columns: i
 
 
 def deltas_by_class(head: BBoxHead, deltas: Tensor) -> Tensor:
-    """Reshape box deltas to (R, C, 4), from (R, C * 4) or, if class-agnostic, from (R, 4)."""
+    """Return the box deltas of R RoIs for each of C classes, shape (R, C, 4).
+
+    ``deltas`` has the shape (R, 4) if the head is class-agnostic, otherwise (R, C * 4).
+    """
     if head.reg_class_agnostic:
         return deltas[:, None].expand(-1, head.num_classes, -1)
     return deltas.view(-1, head.num_classes, 4)
@@ -75,13 +82,17 @@ def suppress(
         boxes: (B, N, 4) float32, x0, y0, x1, y1.
         scores: (B, N) float32; slots without a box have ``NO_SCORE``.
         groups: (N,) int64; a box suppresses only boxes of the same group.
-        nms_cfg: MMDetection's config of NMS.
-        score_threshold: score that a candidate must exceed.
-        max_output: largest number of boxes kept in an image.
+        nms_cfg: MMDetection's NMS config. With ``class_agnostic=True``, a box also suppresses
+            boxes of other groups.
+        score_threshold: boxes whose score is not above this threshold are dropped.
+        max_output: largest number of boxes to keep per image.
 
     Returns:
-        The kept scores (B, K) in descending order; a bool (B, K) that tells which slots hold a box;
-        and the indices (B, K) of the kept boxes.
+        Three tensors of shape (B, K) with K = min(``max_output``, N).
+
+        - The scores of the kept boxes in descending order; empty slots have ``NO_SCORE``.
+        - A bool for each slot: True if the slot holds a box.
+        - The indices of the kept boxes.
     """
     candidates = scores > score_threshold
     if not nms_cfg.get("class_agnostic", False):

@@ -18,19 +18,23 @@ from nbseg.images import Image
 
 
 class CheckpointSegmenter:
-    """Runs a checkpoint with its config's test pipeline, on a GPU if the machine has one.
+    """Predicts with a checkpoint and the test pipeline of its config.
+
+    The model runs on a GPU if PyTorch finds one, otherwise on the CPU.
 
     Args:
-        config: plain MMDetection config with which the checkpoint was trained.
-        checkpoint: ``.pth`` file of that config's model.
+        config: MMDetection config of the model, for example the result of
+            ``nbseg.config.plain_config.student_config``.
+        checkpoint: ``.pth`` file with the model's weights.
 
     Attributes:
         classes: class names by label.
-        providers: the PyTorch device in use.
+        providers: one string, which names the PyTorch device in use.
 
     Raises:
         FileNotFoundError: the checkpoint is missing.
-        ValueError: the checkpoint belongs to another model.
+        ValueError: the weights do not fit the config's model, or the number of class names is not
+            the model's number of classes.
     """
 
     def __init__(self, config: Config, checkpoint: str | Path) -> None:
@@ -45,11 +49,11 @@ class CheckpointSegmenter:
         self._pipeline = Compose(pipeline)
 
     def __call__(self, image: Image) -> Detections:
-        """Return the objects in one image, as ``Segmenter`` does."""
+        """Return the detections in one image, (H, W, 3) uint8 in BGR order."""
         return self.predict([image])[0]
 
     def predict(self, images: Sequence[Image]) -> list[Detections]:
-        """Return the objects in each image."""
+        """Return the detections in each image, in the order of the images."""
         results = []
         for image in images:
             data = pseudo_collate([self._pipeline({"img": check_image(image)})])
@@ -60,7 +64,7 @@ class CheckpointSegmenter:
 
 
 def as_detections(instances: InstanceData) -> Detections:
-    """Convert MMDetection's predictions for one image; masks may be run lengths or bitmaps."""
+    """Convert MMDetection's predictions for one image, whose masks may be RLEs or bitmaps."""
     masks = instances.masks
     if not isinstance(masks, list):
         bitmaps = np.asarray(masks, np.uint8).transpose(1, 2, 0)

@@ -11,13 +11,13 @@ from nbseg.images import Image
 
 
 class CocoPredictions:
-    """Collects images and detections for a COCO json.
+    """Collects images and their detections as the lists of one COCO json.
 
     Args:
         classes: class names by label; category ids begin at 1.
 
     Attributes:
-        images, annotations, categories: the lists of the json.
+        images, annotations, categories: the lists that the json has under these keys.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -34,7 +34,8 @@ class CocoPredictions:
             image: the image (H, W, 3); only its size is stored.
             detections: detections of this image.
             min_score: detections with a lower score are left out.
-            **source: where the image comes from: ``file_name`` and, for a video, ``frame``.
+            **source: ``file_name`` of the image or video; for a video also ``frame``, the frame's
+                number, counted from 0.
         """
         height, width = image.shape[:2]
         image_id = len(self.images) + 1

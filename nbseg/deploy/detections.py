@@ -1,4 +1,4 @@
-"""Define the detections of one image, in the form that all models return."""
+"""Define ``Detections``, the result of every model for one image."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ class Detections:
         boxes: (N, 4) float32, x0, y0, x1, y1 in image pixels.
         scores: (N,) float32.
         labels: (N,) int64, indices into the model's class names.
-        rles: masks, N COCO run lengths ``{"size": [H, W], "counts": bytes}`` at the image's size.
+        rles: N masks of the image's size as COCO RLEs, ``{"size": [H, W], "counts": bytes}``.
     """
 
     boxes: npt.NDArray[np.float32]

@@ -14,15 +14,17 @@ from nbseg.registry import MODELS
 
 
 def load_detector(config: Config, checkpoint: str | Path) -> Any:
-    """Build a detector and load its weights; return it in evaluation mode on the CPU.
+    """Return the detector of a config with the weights of a checkpoint.
+
+    The detector is on the CPU and in evaluation mode.
 
     Args:
-        config: plain MMDetection config.
-        checkpoint: ``.pth`` file of the config's model.
+        config: MMDetection config of the detector.
+        checkpoint: ``.pth`` file with the detector's weights.
 
     Raises:
         FileNotFoundError: the checkpoint is missing.
-        ValueError: the checkpoint belongs to another model.
+        ValueError: the weights do not fit the detector.
     """
     detector = build_detector(config)
     load_strictly(detector, checkpoint)
@@ -30,7 +32,7 @@ def load_detector(config: Config, checkpoint: str | Path) -> Any:
 
 
 def build_detector(config: Config) -> Any:
-    """Return the detector of a plain MMDetection config, with random weights."""
+    """Build the detector of an MMDetection config with random weights."""
     if config.get("custom_imports"):
         import_modules_from_strings(**config.custom_imports)
     init_default_scope(config.get("default_scope", "mmdet"))
@@ -43,7 +45,8 @@ def class_names(config: Config, checkpoint: str | Path, detector: Any) -> tuple[
     """Return the class names from the config or, if the config has none, from the checkpoint.
 
     Raises:
-        ValueError: there are no names, or the detector has another number of classes.
+        ValueError: there are no class names, or their number is not the detector's number of
+            classes.
     """
     dataset = config.test_dataloader.dataset
     classes, source = (dataset.get("metainfo") or {}).get("classes"), "the config"
@@ -54,9 +57,11 @@ def class_names(config: Config, checkpoint: str | Path, detector: Any) -> tuple[
     head = detector.roi_head.bbox_head
     number = (head[-1] if isinstance(head, nn.ModuleList) else head).num_classes
     if classes is None or len(classes) != number:
-        listed = f"{source} lists {len(classes)}" if classes else "nothing lists their names"
+        found = f"none in the config and in {checkpoint}"
+        if classes is not None:
+            found = f"{len(classes)} in {source}"
         raise ValueError(
-            f"the model has {number} classes, but {listed}; list all of them in "
-            "test_dataloader.dataset.metainfo.classes"
+            f"expected one class name for each of the model's {number} classes, found {found}; "
+            "list the names of all classes in test_dataloader.dataset.metainfo.classes"
         )
     return tuple(classes)

@@ -17,7 +17,7 @@ from nbseg.visualization.drawing import draw_mask, draw_text
 def draw_detections(
     image: Image, detections: Detections, classes: Sequence[str], min_score: float
 ) -> Image:
-    """Return a copy of the image with tinted masks, their outlines, class names and scores.
+    """Return a copy of the image with the mask, class name and score of each detection.
 
     Args:
         image: (H, W, 3) uint8 BGR.
@@ -48,8 +48,8 @@ class PictureFolder:
     """Draws detections, and writes a JPEG for each image and an MP4 for each video.
 
     Args:
-        folder: folder to write to. An output file is named like its input; if an earlier input had
-            the same name, a number is added.
+        folder: folder to write to. An output file has the name of its input. If an earlier input
+            had the same name, a number is appended to the name.
         classes: class names by label.
         min_score: detections with a lower score are not drawn.
     """
@@ -65,6 +65,11 @@ class PictureFolder:
 
     def add(self, source: Path, image: Image, detections: Detections) -> None:
         """Draw the detections of an image, or of the next frame of a video.
+
+        Args:
+            source: path of the image or video file.
+            image: the image or frame, (H, W, 3) uint8 in BGR order.
+            detections: detections of this image or frame.
 
         Raises:
             OSError: the picture cannot be written.

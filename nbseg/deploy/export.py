@@ -35,29 +35,35 @@ def export_checkpoint(
     """Export a checkpoint to an ONNX file; the file appears only when it is complete.
 
     Args:
-        config: plain MMDetection config with which the checkpoint was trained.
-        checkpoint: ``.pth`` file of that config's model.
+        config: MMDetection config of the model, for example the result of
+            ``nbseg.config.plain_config.student_config``.
+        checkpoint: ``.pth`` file with the model's weights.
         out: path of the ONNX file.
-        half: whether weights and features are float16; boxes, scores and masks stay float32.
-        calibration: image files on which to calibrate an int8 backbone and neck; None keeps
-            floating point. Calibration needs ONNX Runtime.
-        max_detections: largest number of detections per image; default: ``max_per_img`` of the test
-            config.
-        score_threshold: score that detections must exceed; default: ``score_thr`` of the test
-            config.
+        half: whether to use float16 for weights and features; boxes, scores and masks stay float32.
+        calibration: at least one image file to calibrate on; backbone and neck then become int8.
+            None keeps floating point. Calibration needs ONNX Runtime and excludes ``half``.
+        max_detections: largest number of detections per image; default:
+            ``model.test_cfg.rcnn.max_per_img`` of the config.
+        score_threshold: the model returns only detections with a score above this; default:
+            ``model.test_cfg.rcnn.score_thr`` of the config.
 
     Returns:
         The metadata of the exported model.
 
     Raises:
         FileNotFoundError: the checkpoint is missing.
-        ValueError: the checkpoint belongs to another model, a part of the model or of its test
-            pipeline cannot be exported, or the calibration is impossible.
+        ValueError: an argument is invalid, the weights do not fit the config's model, or a part of
+            the model or of its test pipeline cannot be exported.
     """
     if calibration is not None and half:
-        raise ValueError("choose either float16 or int8: float16 is for GPUs, int8 for CPUs")
+        raise ValueError(
+            "expected half or calibration, found both; choose half (float16) for GPUs, or "
+            "calibration (int8) for CPUs"
+        )
     if calibration is not None and not calibration:
-        raise ValueError("int8 needs images to calibrate on, found none; a hundred are enough")
+        raise ValueError(
+            "int8 needs images to calibrate on, found none; give about a hundred images"
+        )
     resize = resize_rule(config)
     detector = load_detector(config, checkpoint)
     check_exportable(detector)
@@ -82,10 +88,11 @@ def export_checkpoint(
 
 
 def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
-    """Trace a detector to ONNX.
+    """Trace a detector and return its ONNX model.
 
-    The graph stores the shapes of its tensors and, in the metadata of each node under the key
-    ``MODULE``, the part of the detector that the node belongs to.
+    The graph stores the shapes of its tensors. If a node belongs to a part of the detector, such as
+    the backbone, its metadata contain the part's name under the key ``MODULE``. With ``half``, the
+    detector's weights are converted to float16 in place.
     """
     traced.eval()
     if half:
@@ -121,10 +128,10 @@ def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
 
 
 def save_onnx(model: onnx.ModelProto, info: ModelInfo, out: str | Path) -> None:
-    """Check a model and write it to a file.
+    """Check an ONNX model, add ``info`` to its metadata, and write the model to the file ``out``.
 
     Raises:
-        RuntimeError: the graph contains an operator that is not standard ONNX.
+        RuntimeError: the model contains a non-standard operator or a function.
     """
     model = _with_shapes(model)
     check_standard(model)
@@ -152,7 +159,7 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def check_standard(model: onnx.ModelProto) -> None:
-    """Raise RuntimeError unless a model has only standard ONNX operators, and no functions."""
+    """Raise RuntimeError if a model contains a non-standard operator or a function."""
     graphs = [model.graph, *model.functions]
     foreign = {
         f"{node.domain}::{node.op_type}"
@@ -162,8 +169,9 @@ def check_standard(model: onnx.ModelProto) -> None:
     }
     if foreign or model.functions:
         raise RuntimeError(
-            f"an exported model must contain only standard ONNX operators, found {sorted(foreign)} "
-            f"and {len(model.functions)} functions; please report this bug of nbseg"
+            "an exported model must contain only standard ONNX operators and no functions, found "
+            f"the operators {sorted(foreign)} and {len(model.functions)} functions; please report "
+            "this bug of nbseg"
         )
 
 

@@ -1,4 +1,4 @@
-"""Check that a detector and its test pipeline can be exported; name a part that cannot."""
+"""Check whether a detector and its test pipeline can be exported."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,9 +22,14 @@ from nbseg.deploy.preprocessing import INTERPOLATIONS, ResizeRule
 def check_exportable(detector: nn.Module) -> None:
     """Raise ValueError if the exporter cannot reproduce a part of the detector.
 
-    The exporter supports two-stage detectors with MMDetection's RPN, a standard or cascade RoI
-    head, RoIAlign, delta-coded boxes, plain NMS, and a mask head that predicts as
-    ``FCNMaskHead`` does.
+    The exporter supports two-stage detectors with these parts of MMDetection:
+
+    - ``RPNHead`` with anchors on a grid
+    - ``StandardRoIHead`` or ``CascadeRoIHead``
+    - ``RoIAlign`` with average pooling
+    - ``DeltaXYWHBBoxCoder``
+    - NMS of the type ``nms``
+    - a mask head that predicts as ``FCNMaskHead`` does
     """
     for name, wanted, found in _mismatches(detector):
         raise ValueError(f"cannot export: {name} must be {wanted}, found {found}")
@@ -33,7 +38,7 @@ def check_exportable(detector: nn.Module) -> None:
 def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
     """Yield each unsupported part's name, its supported kinds and the kind found.
 
-    Use only the first one: later checks assume that the earlier checks yielded nothing.
+    Use only the first result: later checks assume that the earlier checks yielded nothing.
     """
 
     def name_of(part: object) -> str:
@@ -49,11 +54,11 @@ def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
     if type(roi_head) not in (StandardRoIHead, CascadeRoIHead):
         yield "the RoI head", "StandardRoIHead or CascadeRoIHead", name_of(roi_head)
     if not roi_head.with_mask:
-        yield "the RoI head", "one with a mask head", "none"
+        yield "the RoI head", "one with a mask head", f"{name_of(roi_head)} without a mask head"
     generator = detector.rpn_head.prior_generator
     if type(generator).single_level_grid_priors is not AnchorGenerator.single_level_grid_priors:
         wanted = "one that places anchors as AnchorGenerator does"
-        yield "the RPN's generator", wanted, name_of(generator)
+        yield "the RPN's anchor generator", wanted, name_of(generator)
     coders = [detector.rpn_head.bbox_coder]
     for head in _list(roi_head.bbox_head):
         if type(head)._predict_by_feat_single is not BBoxHead._predict_by_feat_single:
@@ -77,10 +82,11 @@ def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
     for name, cfg in (("rpn", detector.rpn_head.test_cfg), ("rcnn", roi_head.test_cfg)):
         unknown = set(cfg.nms) - {"type", "iou_threshold", "class_agnostic", "split_thr"}
         if cfg.nms.get("type", "nms") != "nms" or unknown:
-            yield f"test_cfg.{name}.nms", "dict(type='nms', iou_threshold=...)", str(dict(cfg.nms))
+            wanted = "dict(type='nms', iou_threshold=...)"
+            yield f"model.test_cfg.{name}.nms", wanted, str(dict(cfg.nms))
         for key in ("nms_pre", "max_per_img") if name == "rpn" else ("max_per_img",):
             if cfg.get(key, -1) < 1:
-                yield f"test_cfg.{name}.{key}", "a positive number", str(cfg.get(key))
+                yield f"model.test_cfg.{name}.{key}", "a positive number", str(cfg.get(key))
 
 
 def _list(part: nn.Module) -> list[Any]:
@@ -88,7 +94,7 @@ def _list(part: nn.Module) -> list[Any]:
 
 
 def resize_rule(config: Config) -> ResizeRule:
-    """Return how the config's test pipeline resizes an image before the network.
+    """Return the rule by which the config's test pipeline resizes an image.
 
     Raises:
         ValueError: the pipeline has a step that the runtime cannot reproduce.
@@ -96,8 +102,8 @@ def resize_rule(config: Config) -> ResizeRule:
     pipeline = config.test_dataloader.dataset.get("pipeline")
     if pipeline is None:
         raise ValueError(
-            "cannot export: test_dataloader.dataset has no pipeline; use a config in which it "
-            "is a single data set with a pipeline, not a wrapper such as ConcatDataset"
+            "cannot export: test_dataloader.dataset has no pipeline; set it to a single data set "
+            "with a pipeline, not to a wrapper such as ConcatDataset"
         )
     rule = ResizeRule()
     for position, transform in enumerate(pipeline):
@@ -108,8 +114,8 @@ def resize_rule(config: Config) -> ResizeRule:
             _check_values(transform, color_type="color", imdecode_backend="cv2")
         elif not name.startswith("Load") and name != "PackDetInputs":
             raise ValueError(
-                "cannot export: the test pipeline may only load an image, resize it in the second "
-                f"step, and pack it; found {name!r} as step {position + 1}"
+                "cannot export: the test pipeline may only load an image, resize it as step 2, and "
+                f"pack it; found {name!r} as step {position + 1}"
             )
     return rule
 

@@ -15,10 +15,10 @@ from nbseg.registry import MODELS
 
 @MODELS.register_module()
 class ExportedDetector(BaseModel):
-    """Predicts with :class:`nbseg.deploy.runtime.Segmenter`, as a detector of MMDetection.
+    """Wraps an exported model as a detector for MMEngine's test loop.
 
-    The segmenter resizes the images, so the test pipeline must only load and pack them. Masks are
-    COCO run lengths.
+    :class:`nbseg.deploy.runtime.Segmenter` runs the model. The segmenter resizes the images, so the
+    test pipeline must only load and pack them. Predicted masks are COCO RLEs.
 
     Args:
         model: ONNX file that ``tools/export_onnx.py`` wrote.
@@ -31,7 +31,7 @@ class ExportedDetector(BaseModel):
     def forward(
         self, inputs: list[Tensor], data_samples: list[DetDataSample], mode: str = "predict"
     ) -> list[DetDataSample]:
-        """Add ``pred_instances`` to the samples and return them.
+        """Predict the images, and return the samples with their ``pred_instances``.
 
         Args:
             inputs: images (3, H, W) uint8 in BGR order, not resized.
@@ -53,18 +53,18 @@ class ExportedDetector(BaseModel):
 
 
 def predict_with_onnx(plain: Config, model: str | Path) -> None:
-    """Change a plain MMDetection config in place so that it tests an exported model.
+    """Change an MMDetection config in place, so that its test runs an exported model.
 
     Raises:
         FileNotFoundError: the model is missing.
-        ValueError: the model cannot be loaded, or has other classes than the config.
+        ValueError: the model cannot be loaded, or its classes differ from the config's.
     """
     classes = tuple((plain.test_dataloader.dataset.get("metainfo") or {}).get("classes") or ())
     exported = Segmenter(model).classes
     if classes and classes != exported:
         raise ValueError(
             f"{model} has the classes {', '.join(exported)}, but the config has "
-            f"{', '.join(classes)}; test the model with the config it was exported from"
+            f"{', '.join(classes)}; test the model with the config that it was exported with"
         )
     plain.model = {"type": "ExportedDetector", "model": str(model)}
     pipeline = plain.test_dataloader.dataset.pipeline

@@ -16,8 +16,8 @@ def find_files(inputs: Sequence[str]) -> list[Path]:
     """Return the files that the inputs name, without duplicates, in the order of the inputs.
 
     A folder stands for all images and videos in it and its subfolders, sorted by name; hidden files
-    are left out. A pattern (``*``, ``**``, ``?``) stands for its matches. A path that does not
-    exist is returned unchanged, so that reading it reports the error.
+    are left out. A pattern (``*``, ``**``, ``?``) stands for its matches. An input that matches
+    nothing is returned unchanged as a path, so that the error appears when this path is read.
 
     Raises:
         FileNotFoundError: a folder has neither images nor videos.
@@ -38,17 +38,23 @@ def find_files(inputs: Sequence[str]) -> list[Path]:
 
 
 def pick_images(inputs: Sequence[str], number: int) -> list[Path]:
-    """Return up to ``number`` images, evenly spread over those that the inputs name; skip videos.
+    """Return up to ``number`` image files, evenly spread over all images that the inputs name.
+
+    Videos are skipped.
 
     Raises:
-        FileNotFoundError: a folder has neither images nor videos.
-        ValueError: there is no image, or a picked image cannot be decoded.
+        FileNotFoundError: a picked image is missing, or a folder has neither images nor videos.
+        ValueError: ``number`` is less than 1, the inputs name only videos, or a picked image cannot
+            be decoded.
     """
     if number < 1:
         raise ValueError(f"the number of images must be at least 1, found {number}")
     images = [path for path in find_files(inputs) if not is_video(path)]
     if not images:
-        raise ValueError(f"there is no image in {', '.join(inputs)}; found only videos")
+        raise ValueError(
+            f"there is no image in {', '.join(inputs)}, but only videos; name images, or folders "
+            "with images"
+        )
     picked = spread(images, number)
     for path in picked:
         read_image(path)
@@ -73,7 +79,9 @@ def read_frames(path: Path) -> Iterator[Image]:
     try:
         good, frame = video.read()
         if not good:
-            raise ValueError(f"{path} is not a video that OpenCV can decode")
+            raise ValueError(
+                f"OpenCV cannot decode the video {path}; convert it, for example to MP4 with H.264"
+            )
         while good:
             yield np.asarray(frame, np.uint8)
             good, frame = video.read()

@@ -17,7 +17,7 @@ class Quantization:
     """Describes the quantization of backbone and neck to int8 weights and uint8 activations.
 
     Attributes:
-        calibration_method: method that determined the ranges of activations.
+        calibration_method: name of the method that determined the ranges of the activations.
         calibration_images: number of images on which the ranges were determined.
     """
 
@@ -33,7 +33,7 @@ class ModelInfo:
         classes: class names by label.
         resize: how to resize an image before the graph.
         mask_threshold: a pixel belongs to an object if its probability is at least this.
-        score_threshold: score that all detections in the outputs exceed.
+        score_threshold: the scores of all detections in the outputs are above this.
         max_detections: largest number of detections per image.
         nbseg_version: version of nbseg that exported the model.
         config: text of the training config.
@@ -58,7 +58,7 @@ class ModelInfo:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> "ModelInfo":
-        """Return the properties that :meth:`to_metadata` has written.
+        """Create a ``ModelInfo`` from metadata that :meth:`to_metadata` returned.
 
         Raises:
             ValueError: an entry is missing or malformed.

@@ -1,9 +1,9 @@
 """Define NMS and multi-level RoIAlign as torch ops, with their translation to ONNX operators.
 
-``torch.export`` cannot trace the steps of these ops, because the number of boxes that NMS keeps and
-the number of RoIs on each pyramid level are known only at run time. A custom op is a single node
-with outputs of fixed size. The exporter uses ``TRANSLATIONS`` to translate the node to standard
-ONNX operators.
+``torch.export`` cannot trace the steps of these ops: the number of boxes that NMS keeps and the
+number of RoIs on each pyramid level are known only at run time. Therefore each op is a custom op,
+which is traced as a single node with outputs of fixed size. The exporter then uses ``TRANSLATIONS``
+to translate the node to standard ONNX operators.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ def nms_mask(
         boxes: (B, N, 4) float32, x0, y0, x1, y1.
         scores: (B, N) float32.
         iou_threshold: a box is dropped if its IoU with a kept box of a higher score exceeds this.
-        score_threshold: score that a candidate must exceed.
+        score_threshold: boxes whose score is not above this threshold are dropped.
         max_output: largest number of boxes kept per image; those with the highest scores are kept.
 
     Returns:
@@ -84,16 +84,18 @@ def multilevel_roi_align(
     sampling_ratio: int,
     aligned: bool,
 ) -> Tensor:
-    """Apply RoIAlign (mean) to each RoI on its level of the feature pyramid.
+    """Apply RoIAlign with average pooling to each RoI on its level of the feature pyramid.
 
     Args:
         features: L maps of shape (B, C, H_l, W_l), float32.
         rois: (R, 5) float32: index of the image, x0, y0, x1, y1 in pixels.
-        levels: (R,) int64 in [0, L).
-        output_size: height and width of a RoI's features.
-        spatial_scales: L factors; each converts pixels to cells of one map.
-        sampling_ratio: samples per bin along each axis; 0 takes one sample per cell.
-        aligned: whether to shift coordinates by half a cell, which makes them exact.
+        levels: (R,) int64; the level of each RoI, from 0 to L - 1.
+        output_size: height and width of a RoI's features in bins.
+        spatial_scales: L factors; each converts image pixels to cells of one map.
+        sampling_ratio: number of samples per bin along each axis; 0 takes about one sample per
+            cell.
+        aligned: whether to shift the RoIs by half a cell, as MMCV's ``RoIAlign(aligned=True)``
+            does.
 
     Returns:
         (R, C, *output_size) float32.

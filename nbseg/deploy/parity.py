@@ -16,9 +16,9 @@ class Tolerance:
     """Defines how much two detections may differ and still count as the same.
 
     Attributes:
-        box_iou: IoU that the boxes must exceed.
-        score: difference that the scores must stay below.
-        mask_iou: IoU that the masks must exceed.
+        box_iou: the IoU of the boxes must be above this.
+        score: the difference of the scores must be below this.
+        mask_iou: the IoU of the masks must be above this.
     """
 
     box_iou: float
@@ -35,8 +35,8 @@ class Parity:
     """Counts how many detections of two models match.
 
     Attributes:
-        matched: number of detections that match a detection of the other model; the detections of
-            both models are counted.
+        matched: number of detections that match a detection of the other model. A matching pair
+            counts as two detections.
         total: number of detections of both models together.
     """
 
@@ -59,14 +59,14 @@ def parity(
 ) -> Parity:
     """Match the detections that two models return for one image.
 
-    Matching detections agree in label, box, score and mask. The masks are not compared if the
-    expected mask has ``MASK_AREA`` pixels or fewer.
+    Two detections match if they agree in label, box, score and mask. Masks are not compared if the
+    expected mask has at most ``MASK_AREA`` pixels (1024).
 
     Args:
         expected: detections of one model.
         found: detections of the other model.
         min_score: detections count only if their score exceeds this.
-        tolerance: largest differences between matching detections.
+        tolerance: how much matching detections may differ.
     """
     overlaps = _box_ious(expected.boxes, found.boxes)
     overlaps *= expected.labels[:, None] == found.labels

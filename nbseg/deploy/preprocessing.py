@@ -19,12 +19,12 @@ INTERPOLATIONS = {
 
 @dataclass(frozen=True)
 class ResizeRule:
-    """Resizes images to the same sizes and pixels as MMDetection's transform ``Resize``.
+    """Resizes images with the same result as MMDetection's transform ``Resize``.
 
     Attributes:
         scale: with ``keep_ratio``, the largest allowed long and short side in pixels, in any order;
             otherwise the new width and height. None uses ``scale_factor``.
-        scale_factor: factors of width and height.
+        scale_factor: factors for width and height, used if ``scale`` is None.
         keep_ratio: whether to keep the aspect ratio.
         interpolation: a key of ``INTERPOLATIONS``.
     """
@@ -57,7 +57,7 @@ class ResizeRule:
         if height < 1 or width < 1:
             raise ValueError(
                 f"an image of {image.shape[1]}x{image.shape[0]} pixels would be resized to "
-                f"{width}x{height}; crop it, or make it larger"
+                f"{width}x{height}, but both sides need at least 1 pixel; crop or pad the image"
             )
         resized = cv2.resize(
             image, (width, height), interpolation=INTERPOLATIONS[self.interpolation]
@@ -82,10 +82,12 @@ def check_image(image: object) -> Image:
         ValueError: the array has another shape.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        found = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        found = f"an object of type {type(image).__name__}"
+        if isinstance(image, np.ndarray):
+            found = f"an array of {image.dtype}"
         raise TypeError(
-            f"an image must be an array (H, W, 3) of uint8 in the order BGR, found {found}; scale "
-            "other values to 0..255 first, or read the file with nbseg.images.read_image"
+            f"an image must be a uint8 array (H, W, 3) in BGR order, found {found}; convert the "
+            "values to uint8 from 0 to 255, or read the file with nbseg.images.read_image"
         )
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         channels = 1 if image.ndim == 2 else image.shape[-1]

@@ -1,10 +1,10 @@
-"""Quantize backbone and neck of an exported detector to int8 with ONNX Runtime.
+"""Quantize the backbone and the neck of an exported detector to int8 with ONNX Runtime.
 
     images ── normalize, pad ──[ backbone, neck ]── features ── heads
                float32          int8               float32
 
 The part of the graph up to the features is extracted, calibrated on images, quantized and put back.
-The heads stay unchanged. The calibration does not run them.
+The calibration does not run the heads, which stay unchanged.
 """
 
 import tempfile
@@ -40,10 +40,12 @@ def quantize_backbone_and_neck(
     """Return the model with an int8 backbone and neck, and a record of the quantization.
 
     Weights are int8 with a scale for each output channel. Activations are uint8, not int8, because
-    x86's integer dot product (VNNI) multiplies unsigned by signed bytes. The range of an activation
-    goes from the mean of the images' minima to the mean of their maxima, so that an outlier in one
-    image does not reduce the precision for all others. ONNX Runtime computes these means without
-    keeping activations.
+    x86's integer dot product (VNNI) multiplies unsigned by signed bytes.
+
+    ONNX Runtime determines the smallest and the largest value of an activation in each image. The
+    activation's range goes from the mean of the smallest values to the mean of the largest values.
+    An outlier in one image therefore does not reduce the precision for all other images. ONNX
+    Runtime computes these means without keeping activations.
 
     Args:
         model: float32 model that ``nbseg.deploy.export`` wrote.
@@ -95,7 +97,7 @@ class _Reader(CalibrationDataReader):
 
 
 def _float_outputs(model: ModelProto, nodes: Collection[str]) -> list[str]:
-    """Return the names of the float32 tensors that ``nodes`` output and other nodes use."""
+    """Return the names of the float32 tensors that ``nodes`` produce and other nodes use."""
     floats = {
         value.name
         for value in model.graph.value_info

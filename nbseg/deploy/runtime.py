@@ -27,8 +27,8 @@ class Segmenter:
     Args:
         model: ONNX file that ``tools/export_onnx.py`` wrote.
         providers: ONNX Runtime's execution providers in order of preference; an entry may be a pair
-            of name and options. Default: CUDA if available, otherwise the CPU. Name TensorRT
-            explicitly to use it: it spends minutes on building an engine for each image size.
+            of name and options. Default: CUDA if available, otherwise the CPU. TensorRT is never
+            a default, because it spends minutes on building an engine for each image size.
         threads: number of CPU threads; default: the number of cores.
 
     Attributes:
@@ -38,7 +38,7 @@ class Segmenter:
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: the file is not a model that nbseg exported.
+        ValueError: the file is not a model that nbseg exported, or ``threads`` is less than 1.
         RuntimeError: a requested provider cannot be used.
     """
 
@@ -59,7 +59,7 @@ class Segmenter:
         unknown = [name for name in names if name not in onnxruntime.get_available_providers()]
         if unknown:
             raise RuntimeError(
-                f"ONNX Runtime has no execution provider {unknown[0]}; this build has "
+                f"this build of ONNX Runtime has no execution provider {unknown[0]}; choose from "
                 f"{', '.join(onnxruntime.get_available_providers())}"
             )
         try:
@@ -69,15 +69,16 @@ class Segmenter:
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         if providers is not None and (missing := [n for n in names if n not in self.providers]):
             raise RuntimeError(
-                f"ONNX Runtime could not start {missing[0]} and would use "
-                f"{', '.join(self.providers)}; the message above tells which library is missing"
+                f"ONNX Runtime could not start {missing[0]}, and would use only "
+                f"{', '.join(self.providers)}; install the library that the message above names"
             )
         inputs = tuple(value.name for value in self._session.get_inputs())
         outputs = tuple(value.name for value in self._session.get_outputs())
         if (inputs, outputs) != ((INPUT,), OUTPUTS):
             raise ValueError(
-                f"{model} was not exported by nbseg: it maps {inputs} to {outputs}, not "
-                f"{(INPUT,)} to {OUTPUTS}; export it with tools/export_onnx.py"
+                f"{model} was not exported by nbseg: expected the input {INPUT} and the outputs "
+                f"{', '.join(OUTPUTS)}, found {', '.join(inputs)} and {', '.join(outputs)}; export "
+                "a checkpoint with tools/export_onnx.py"
             )
         try:
             self.info = ModelInfo.from_metadata(self._session.get_modelmeta().custom_metadata_map)
@@ -87,19 +88,20 @@ class Segmenter:
         self._threads = threads or 0
 
     def __call__(self, image: Image) -> Detections:
-        """Return the objects in one image.
+        """Return the detections in one image.
 
         Args:
             image: (H, W, 3) uint8 in the order BGR.
 
         Raises:
             TypeError: the image is not an array of uint8.
-            ValueError: the array has another shape.
+            ValueError: the array has another shape, or a side of the resized image would be less
+                than one pixel long.
         """
         return self.predict([image])[0]
 
     def predict(self, images: Sequence[Image]) -> list[Detections]:
-        """Return the objects in each image; images resized to the same size run as one batch.
+        """Return the detections in each image; images resized to the same size run as one batch.
 
         An image's result does not depend on the other images. The method raises the same errors as
         ``__call__``.
@@ -125,7 +127,7 @@ class Segmenter:
         return [results[index] for index in range(len(originals))]
 
     def warm_up(self, height: int, width: int, batch: int = 1) -> None:
-        """Predict once on black images of this size, because a size's first run is slower."""
+        """Predict ``batch`` black images once, because the first run of an image size is slow."""
         self.predict([np.zeros((height, width, 3), np.uint8)] * batch)
 
     def _detections(
@@ -147,7 +149,7 @@ class Segmenter:
 
 
 def _usable_providers() -> list[str]:
-    """Return the usable execution providers: CUDA, where its driver is installed, and the CPU."""
+    """Return the usable execution providers: CUDA if its driver is installed, and the CPU."""
     providers = ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         try:

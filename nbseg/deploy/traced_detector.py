@@ -1,11 +1,11 @@
-"""Wrap a two-stage detector as one traceable module, from pixels to padded detections.
+"""Wrap a two-stage detector as one module that ``torch.export`` can trace.
 
     images (B, 3, H, W) uint8 ─ normalize, pad ─ backbone, neck ─ RPN: top P boxes ─ box head, NMS
         ─► boxes (B, K, 4), scores (B, K), labels (B, K), soft masks (B, K, S, S), counts (B,)
 
 MMDetection predicts image by image on lists whose lengths depend on the data. This module runs the
-same steps on a whole batch. The numbers of proposals P and detections K are fixed; unused slots are
-zero.
+same steps on a whole batch. The number of proposals P and the number of detections K per image are
+fixed; unused slots are zero.
 """
 
 from typing import Any
@@ -64,12 +64,12 @@ class TracedDetector(nn.Module):
     MMDetection's ``predict``. The RoI extractors of the given detector are replaced in place.
 
     Args:
-        detector: detector in evaluation mode; ``nbseg.deploy.export_checks.check_exportable`` must
-            accept this detector.
-        max_detections: largest number of detections per image; default: ``max_per_img`` of the test
-            config.
-        score_threshold: score that detections must exceed; default: ``score_thr`` of the test
-            config.
+        detector: detector in evaluation mode that
+            ``nbseg.deploy.export_checks.check_exportable`` accepts.
+        max_detections: largest number of detections per image; default: ``max_per_img`` of the RoI
+            head's ``test_cfg``.
+        score_threshold: only detections with a score above this are returned; default:
+            ``score_thr`` of the RoI head's ``test_cfg``.
 
     Raises:
         ValueError: ``max_detections`` is less than 1, or ``score_threshold`` is not in [0, 1).
@@ -110,9 +110,13 @@ class TracedDetector(nn.Module):
             images: (B, 3, H, W) uint8, channels in BGR order.
 
         Returns:
-            boxes (B, K, 4) float32, x0, y0, x1, y1; scores (B, K) float32, descending; labels
-            (B, K) int64; masks (B, K, S, S) float32 probabilities within the box; counts (B,)
-            int64. Slots after an image's count are zero.
+            Five tensors. In the first four, the slots after an image's count are zero.
+
+            - boxes: (B, K, 4) float32, x0, y0, x1, y1
+            - scores: (B, K) float32, descending
+            - labels: (B, K) int64
+            - masks: (B, K, S, S) float32, probabilities within the box
+            - counts: (B,) int64
         """
         height, width = images.shape[-2:]
         features = self.detector.extract_feat(self._preprocess(images))
@@ -149,7 +153,7 @@ class TracedDetector(nn.Module):
     def _propose(
         self, features: tuple[Tensor, ...], height: int, width: int
     ) -> tuple[Tensor, Tensor]:
-        """Return proposals (B, P, 4) by descending score, and a bool (B, P) for the used slots."""
+        """Return proposals (B, P, 4) by descending score, and a bool (B, P), True in used slots."""
         head = self.detector.rpn_head
         cfg = head.test_cfg
         scores_of_levels, priors_of_levels, deltas_of_levels = [], [], []

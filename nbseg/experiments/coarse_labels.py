@@ -16,15 +16,15 @@ TOLERANCE = 3.0  # largest distance of a polygon from the shrunken outline, in p
 def coarse_polygon(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32] | None:
     """Return a polygon with few corners that roughly follows the largest part of a mask.
 
-    The polygon approximates the outline after the mask has shrunk by one pixel. Where the outline
-    is concave, the polygon may cross it.
+    The mask is first shrunk by one pixel. The polygon then approximates the outline of the shrunken
+    mask, and may cross this outline where it is concave.
 
     Args:
-        mask: shape (H, W), uint8.
+        mask: 0 outside the object, shape (H, W), uint8.
 
     Returns:
-        Corners, shape (N, 2), int32, x and y in pixels, N >= 3; None if less than
-        one square pixel remains.
+        Corners, shape (N, 2), int32, x and y in pixels, N >= 3. None if the polygon would have an
+        area of less than one square pixel.
     """
     inside = cv2.erode(mask, np.ones((3, 3), np.uint8), iterations=MARGIN)
     outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

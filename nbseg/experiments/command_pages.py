@@ -1,8 +1,8 @@
-"""Writes the commands that train the rows of the paper's tables into README files below configs/.
+"""Updates README files below configs/: the commands that train the rows of the paper's tables.
 
-Each of these pages has marker comments, for example ``<!-- commands: table 3, 20% -->``.
-``tools/reproduce.py --write-pages`` replaces the text from a marker to
-the next ``<!-- end of commands -->`` with commands made from ``nbseg.experiments.tables``.
+The README files have marker comments, for example ``<!-- commands: table 3, 20% -->``.
+``tools/reproduce.py --write-pages`` replaces the text between a marker and the next
+``<!-- end of commands -->`` with the commands for the rows in ``nbseg.experiments.tables``.
 """
 
 import re
@@ -37,8 +37,8 @@ class Page:
 
     Attributes:
         data: folder of the data set.
-        shared: work directory of the teacher and its pseudo-labels, by table number. The path may
-            contain ``{percent}``.
+        shared: for each table number, the work directory of the teacher and its pseudo-labels. The
+            path may contain ``{percent}``, the percentage of labeled images.
         seed: the seed of all commands.
         gpus: number of GPUs of each training.
     """
@@ -99,8 +99,8 @@ def _train_function(gpus: int) -> str:
 def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, str]]:
     """Return the lines that set a block's bash variables, and a title for each training command.
 
-    The title is that of a row of the table, or "for the row ..." if the command only trains what
-    this row's command needs.
+    The title of a command is that of the table row that the command trains. If a command trains
+    only a model that a row needs, the title is "for the row" and the row's title.
     """
     shared: dict[str, str] = {}  # row titles by stages, for the shared work directory
     others: dict[str, str] = {}
@@ -137,14 +137,15 @@ def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, st
 
 
 def _further_options(run: Run, setup: Setup) -> dict[str, Any]:
-    """Return the options of a run that other runs of its setup do not have."""
+    """Return a run's options beyond those of its setup, without the seed."""
     return {k: v for k, v in run.options.items() if k != "seed" and setup.options.get(k) != v}
 
 
 def _is_shared(run: Run, setup: Setup) -> bool:
     """Return whether a run belongs in the shared work directory.
 
-    The full method's student is trained there, too. One command then trains teacher and student.
+    The student of the full method belongs there, too, so that one command trains both the teacher
+    and this student.
     """
     full_method = run.stages == ("student",) and not _further_options(run, setup)
     return run.folder.startswith("shared/") or full_method

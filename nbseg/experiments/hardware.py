@@ -45,6 +45,6 @@ def gpus_of_jobs(jobs: int, gpus: int) -> list[str | None]:
     if len(names) < jobs * gpus:
         raise ValueError(
             f"--jobs {jobs} with --gpus {gpus} needs {jobs * gpus} GPUs, found {len(names)}; "
-            "choose fewer jobs or GPUs"
+            "choose a smaller --jobs or --gpus"
         )
     return [",".join(names[job * gpus : (job + 1) * gpus]) for job in range(jobs)]

@@ -1,4 +1,4 @@
-"""Executes unfinished runs, several in parallel; a failed run stops only those that need it."""
+"""Executes unfinished runs, several in parallel, each after the runs that it needs."""
 
 import contextlib
 import fcntl
@@ -38,10 +38,10 @@ REASON = re.compile(
 class RunningProcess(NamedTuple):
     """Holds a running process, its start time and its job slot.
 
-    ``alive`` is the reading end of a pipe, whose writing end the process holds until its end.
-    ``process.sentinel`` would report the end too early, when the process executes another program.
-    ``log_size`` is the size of the log when the process started. It is not 0 if an earlier attempt
-    wrote to the log.
+    ``alive`` is the reading end of a pipe. The process keeps the writing end open until it exits.
+    ``process.sentinel`` would report the exit too early if the process executes another program.
+    ``log_size`` is the size of the log in bytes when the process started. The size is not 0 if an
+    earlier attempt wrote to the log.
     """
 
     process: BaseProcess
@@ -245,8 +245,8 @@ class JobQueue:
         """Return the exit code and the log line that states the cause of a failure.
 
         If no line states a cause, the last line is returned. The first ``log_size`` bytes of the
-        log are skipped. If several processes failed, only the lines of the first one count: the
-        others failed because the first one had ended.
+        log are skipped. If several processes failed, only the lines of the first failed process
+        count, because its failure made the other processes fail.
         """
         log = self.work_dir / run.folder / LOG
         content = log.read_bytes()[log_size:] if log.exists() else b""

@@ -22,9 +22,9 @@ def paper_setup(table: Table, row: Row, data: Path, gpus: int | None) -> Setup:
         table: the row's table.
         row: a row.
         data: folder of the data set.
-        gpus: number of GPUs of each run; the paper's batch is divided among them. None keeps the
-            config's batch sizes and refuses unlabeled images that are also labeled; the commands in
-            the README files use None.
+        gpus: number of GPUs of each run; the paper's batch is divided among them. None is for the
+            commands in the README files: these commands keep the config's batch sizes, and refuse
+            unlabeled images that are also labeled.
 
     Raises:
         ValueError: a batch cannot be divided evenly among the GPUs.
@@ -51,8 +51,8 @@ def _batches(config: str, gpus: int) -> dict[str, int]:
     student, teacher = BATCHES[config]
     if teacher % gpus or student % gpus:
         raise ValueError(
-            f"{config} trains on {student} images per iteration (teacher: {teacher}), which cannot "
-            f"be divided evenly among {gpus} GPUs; set --gpus to a divisor of both numbers"
+            f"{config} trains the student on {student} images per iteration and the teacher on "
+            f"{teacher}; expected --gpus to be a divisor of both numbers, found {gpus}"
         )
     options = {"batch_size": student // gpus}
     return options if teacher == student else {**options, "teacher.batch_size": teacher // gpus}
@@ -61,7 +61,8 @@ def _batches(config: str, gpus: int) -> dict[str, int]:
 def _coco_labels(percent: float) -> dict[str, Any]:
     """Return the options that choose the labeled images.
 
-    At 30% the labeled images are 35k images of val2014. At 100% they are all images of train2017.
+    At 30%, the labeled images are the 35k images of train2017 that were in val2014. At 100%, the
+    labeled images are all images of train2017.
     """
     if percent < 30:
         return {"percent": percent}

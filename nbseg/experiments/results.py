@@ -21,7 +21,8 @@ class RowResult:
         row: the row.
         metric: key of the metric in metrics.json.
         values: the metric's value in percent, by seed; empty if no run has finished.
-        iterations: the distinct training lengths of the finished runs in iterations, ascending.
+        iterations: training lengths of the finished runs in iterations, without duplicates,
+            ascending.
     """
 
     row: Row

@@ -1,8 +1,8 @@
 """Turns a row of a table into the training runs that measure the row.
 
-The options that switch parts of the method on or off have the same names in the configs of the
-small scale and of the paper's scale (``configs/_base_/models/``). All students with the same
-percentage and seed share one teacher and its pseudo-labels, even across tables.
+The options that switch parts of the method on or off have the same names at small scale and at the
+paper's scale; ``configs/_base_/models/`` defines them. Students with the same data set, percentage
+and seed share one teacher and its pseudo-labels, even across tables.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class Setup:
     Attributes:
         name: name of the shared teacher's folder.
         config: path of the config file.
-        options: options that all runs share, without the seed.
+        options: options of all runs, except the seed.
         student: additional options of the student.
         supervised_stage: the stage that measures the supervised rows. ``control`` trains for as
             many iterations as teacher and student together; ``teacher`` is the teacher itself.
@@ -122,7 +122,7 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
 
 
 def _student_switches(row: Row) -> dict[str, str]:
-    """Return the options that turn the full method into a row's student."""
+    """Return the options by which a row's student differs from the full method's student."""
     options = {}
     if not row.strong:
         options["train_pipeline"] = "{weak_pipeline}"

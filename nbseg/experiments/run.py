@@ -75,7 +75,7 @@ class Run:
         return [sys.executable, *launch, *train, *self.arguments(work_dir)]
 
     def parsed(self, work_dir: Path, configs: dict[str, Config]) -> Config:
-        """Return the config, with the run's options merged in.
+        """Return the config with the run's options merged in.
 
         Args:
             work_dir: work directory of all runs.

@@ -3,11 +3,11 @@
 A student starts from its teacher's weights. The teacher trains three times as long as the student.
 Supervised rows train for as many iterations as teacher and student together.
 
-The generated set has 1000 images. The labeled percentage is a tenth of the paper's. The reason:
-unlabeled images only help a network that already fits its labels well, and two cores can only train
-a network that far on a few dozen labeled images. Some rows of the paper label a whole data set and
-take the unlabeled images from another one. At small scale, the unlabeled images of these rows come
-from a second generated set.
+The generated set has 1000 images. The labeled percentage is a tenth of the paper's percentage:
+unlabeled images help only a network that already fits its labels well, and on two cores a network
+gets that far only with a few dozen labeled images. Some rows of the paper label a whole data set,
+and take the unlabeled images from another data set. At small scale, the unlabeled images of these
+rows come from a second generated set.
 """
 
 from pathlib import Path

@@ -59,9 +59,9 @@ def markdown(
             "",
             *lines,
             "",
-            "AP in percent; measured is the mean over the seeds ± the sample standard deviation. "
-            "Rows without a measured value were not run; the paper's values are given where they "
-            f"are known for certain. Quoted from {PAPER}.",
+            "AP in percent. A measured value is the mean over the seeds ± the sample standard "
+            "deviation. Rows without a measured value were not run. The paper's values are given "
+            f"if they are known for certain; they are quoted from {PAPER}.",
             "",
             f"![{title}]({plot})",
             "",
@@ -78,11 +78,11 @@ def describe_runs(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
     """
     if scale == "small":
         lines = [
-            "Small scale: generated images and a small network, trained from scratch. Where the "
-            "paper labels a part of the images, a tenth of that part is labeled (20% means 20 of "
-            "1000 images). Rows have the paper's switches, but their figures cannot be compared "
-            "with the paper's. Students start from the teacher's weights; supervised rows train "
-            "as long as teacher and student together."
+            "Small scale: generated images and a small network, trained from scratch. If the "
+            "paper labels a part of the images, a tenth of that part is labeled: 20% means 20 of "
+            "1000 images. The rows have the paper's switches, but their values cannot be compared "
+            "with the paper's values. Students start from the teacher's weights; supervised rows "
+            "train as long as teacher and student together."
         ]
     else:
         lines = ["The paper's scale and data set. A supervised row trains as long as a teacher."]

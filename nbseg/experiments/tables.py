@@ -1,4 +1,4 @@
-"""Lists the rows of the paper's tables: their switches, and the paper's values if known.
+"""Lists the rows of the tables of the Noisy Boundaries paper, with the paper's values if known.
 
 DA means strong augmentation, NTM the noise-tolerant mask head, and BPM the boundary-preserving map.
 A dagger (†) marks rows that are trained with strong augmentation but without unlabeled images. A

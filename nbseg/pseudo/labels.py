@@ -42,7 +42,10 @@ def make_pseudo_labels(
     floor: float = 0.1,
     mask_nms_iou: float | None = 0.5,
 ) -> dict[str, Any]:
-    """Turn raw predictions into pseudo-labels with the statistics of the labeled set's objects.
+    """Choose pseudo-labels from raw predictions, and write them to a COCO json.
+
+    By default, the thresholds are chosen so that the pseudo-labels are like the labeled objects: as
+    many per image, and with as large a share of foreground inside their boxes.
 
     Args:
         store: raw predictions on the unlabeled images.
@@ -50,31 +53,41 @@ def make_pseudo_labels(
             categories.
         classes: class names, in the order of the labels.
         out: COCO json to write, with RLE masks and scores; the file appears when it is complete.
-        box_threshold: ``"match"`` (see :func:`match_box_thresholds`), one score for all classes, or
-            one score per class name.
-        pixel_threshold: ``"match"`` (see :func:`match_pixel_threshold`), or the lowest probability
-            of a foreground pixel.
-        floor: the lowest score of a pseudo-label if ``box_threshold`` is ``"match"``; otherwise
+        box_threshold: lowest score of a pseudo-label. Either ``"match"``
+            (:func:`match_box_thresholds`), one score for all classes, or one score per class name.
+        pixel_threshold: lowest probability of a foreground pixel. Either ``"match"``
+            (:func:`match_pixel_threshold`) or a number.
+        floor: lower bound of the box thresholds if ``box_threshold`` is ``"match"``; otherwise
             without effect.
-        mask_nms_iou: if masks of any classes overlap by at least this IoU, only the prediction with
-            the highest score can become a pseudo-label (:func:`mask_nms`). None turns this off.
+        mask_nms_iou: IoU threshold of :func:`mask_nms`, which removes duplicates across classes.
+            None keeps the duplicates.
 
     Returns:
-        The ``info`` of the json: the thresholds, the labeled set's statistics, the counts, and the
-        data that the thresholds were chosen from. These data are the list
-        ``foreground_at_threshold``, whose entry v is the share of foreground at the pixel threshold
-        v / 255, and for each class a ``score_histogram`` of the candidates in 100 bins from 0 to 1.
-        A class's ``box_threshold`` is None if its target number of pseudo-labels is 0.
-        ``labeled_foreground_fraction`` is None if ``pixel_threshold`` is a number. ``left_out``
-        names the unlabeled images that could not be read.
+        The ``info`` of the json, with these keys:
+
+        - ``description``: a fixed string
+        - ``pixel_threshold``: the pixel threshold in use
+        - ``labeled_foreground_fraction``: share of foreground inside the labeled boxes; None if the
+          argument ``pixel_threshold`` is a number
+        - ``foreground_at_threshold``: list whose entry v is the share of foreground inside the kept
+          boxes at the pixel threshold v / 255
+        - ``left_out``: file names of the unlabeled images that could not be read
+        - ``classes``: a dictionary for each class name, with the keys below
+
+        The dictionary of a class has these keys:
+
+        - ``box_threshold``: the score threshold in use; None if the target is 0 pseudo-labels
+        - ``labeled_per_image``: mean number of instances per labeled image
+        - ``pseudo_per_image``: mean number of pseudo-labels per unlabeled image
+        - ``score_histogram``: number of candidates in each of 100 bins of scores from 0 to 1
 
     Annotations are written one by one. Memory holds the scores of all predictions, but the masks of
     only ``PredictionStore.PARTS_IN_MEMORY`` parts of the store.
 
     Raises:
         ValueError: no pseudo-label remains, ``box_threshold`` is invalid, there is no labeled box
-            to match the pixel threshold to, or ``classes`` differ from those of the labeled json
-            or of the store.
+            to match the pixel threshold to, or ``classes`` differ from the classes of the labeled
+            json or of the store.
     """
     truth = load_coco(labeled_json)
     categories = category_ids(truth.dataset["categories"], classes, labeled_json)
@@ -162,7 +175,7 @@ def _write(
         yield "annotations", numbered()
         if not counts:
             raise ValueError(
-                f"all {selected} pseudo-labels are empty masks at the pixel threshold "
+                f"the masks of all {selected} pseudo-labels are empty at the pixel threshold "
                 f"{info['pixel_threshold']:.3f}; set label.pixel_threshold to a lower number"
             )
         for category in categories:

@@ -37,7 +37,7 @@ INDEX = "images.json"
 
 
 class ImagePredictions(NamedTuple):
-    """Holds the raw predictions of one image, with the shapes and units of a part (see above)."""
+    """Holds an image's raw predictions, with the shapes and units that the module describes."""
 
     image_id: int
     file_name: str
@@ -49,7 +49,7 @@ class ImagePredictions(NamedTuple):
     soft_masks: npt.NDArray[Any]
 
     def select(self, keep: npt.NDArray[Any]) -> "ImagePredictions":
-        """Return the image with only the predictions in ``keep``, a bool mask (N,) or indices."""
+        """Return a copy with the predictions in ``keep``, which is a bool mask (N,) or indices."""
         return self._replace(
             boxes=self.boxes[keep],
             scores=self.scores[keep],
@@ -116,12 +116,18 @@ class PredictionWriter:
 
 
 def write_index(folder: str | Path, images: Mapping[int, str], left_out: Sequence[str]) -> None:
-    """Write a store's ``images.json``: file names by id, and names of unreadable images."""
+    """Write a store's ``images.json``.
+
+    Args:
+        folder: folder of the store.
+        images: file names of the data set's images by image id.
+        left_out: file names of the images that cannot be read.
+    """
     write_json(Path(folder) / INDEX, {"images": list(images.items()), "left_out": list(left_out)})
 
 
 class PredictionStore:
-    """Reads a store image by image; if two parts hold the same file name, the first counts.
+    """Reads a store image by image; if two parts hold the same image, the first part counts.
 
     Args:
         folder: folder of the store.
@@ -159,7 +165,7 @@ class PredictionStore:
         return []
 
     def predicted(self) -> dict[str, int]:
-        """Return, by file name, the id that each image in the parts had when it was predicted."""
+        """Return, by file name, the id of each image in the parts at the time of its prediction."""
         ids: dict[str, int] = {}
         for path in self._parts():
             with np.load(path) as part:

@@ -19,7 +19,7 @@ from nbseg.pseudo.thresholds import (
 
 
 class Candidates(NamedTuple):
-    """Holds an image's predictions that may become pseudo-labels, without soft masks."""
+    """Holds an image's predictions that may become pseudo-labels, except their soft masks."""
 
     description: dict[str, Any]  # the image's entry in the COCO json
     indices: npt.NDArray[np.int64]  # (N,), positions among the image's predictions

@@ -45,7 +45,7 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
         category_ids: categories that count.
 
     Raises:
-        ValueError: the labeled set has no box with an area.
+        ValueError: no labeled box has an area above 0.
     """
     wanted = set(category_ids)
     foreground = inside = 0.0
@@ -61,8 +61,8 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
         inside += max(right - left, 0.0) * max(bottom - top, 0.0)
     if inside == 0:
         raise ValueError(
-            "the labeled set has no box with an area, so there is no foreground fraction to "
-            "match; set label.pixel_threshold to a number"
+            "no labeled box has an area above 0, so there is no foreground fraction to match; set "
+            "label.pixel_threshold to a number"
         )
     return min(foreground / inside, 1.0)
 
@@ -113,9 +113,9 @@ def match_box_thresholds(
 ) -> npt.NDArray[Any]:
     """Choose score thresholds that keep as many boxes per image as labeled images have instances.
 
-    The threshold of class c keeps the ``round(per_image[c] * num_images)`` boxes with the highest
-    scores in the whole set. It keeps fewer boxes if fewer reach ``floor``. It keeps more boxes only
-    if several have exactly the threshold's score.
+    The threshold of class c keeps the ``round(per_image[c] * num_images)`` boxes of this class with
+    the highest scores in the whole set. It keeps fewer boxes if fewer reach ``floor``. It keeps
+    more boxes only if several boxes have exactly the threshold's score.
 
     Args:
         scores: scores of all predictions, shape (N,).
@@ -170,7 +170,8 @@ def foreground_at_threshold(histogram: npt.NDArray[Any]) -> npt.NDArray[Any]:
         histogram: number of pixels of each soft-mask value, shape (256,).
 
     Returns:
-        float64, shape (256,). At entry v, foreground is ``soft mask >= v / 255``.
+        float64, shape (256,). Entry v is the fraction at the pixel threshold v / 255: a pixel is
+        foreground if its probability is at least v / 255.
 
     Raises:
         ValueError: the histogram counts no pixels.
@@ -193,7 +194,8 @@ def match_pixel_threshold(foreground: npt.NDArray[Any], fraction: float) -> floa
         fraction: result of :func:`foreground_fraction`.
 
     Returns:
-        v / 255 with v in 1 ... 255; foreground is ``soft mask >= v / 255``.
+        One of 1/255, 2/255 ... 255/255. A pixel is foreground if its probability is at least this
+        threshold.
     """
     value = 1 + int(np.argmin(np.abs(foreground[1:] - fraction)))
     return value / (LEVELS - 1)

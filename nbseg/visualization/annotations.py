@@ -45,8 +45,8 @@ def draw_comparison(
         panels: sets of COCO annotations (RLE or polygons) by caption.
         categories: COCO categories, for names and colors.
         out: folder to write the PNG files to.
-        min_side: approximate shortest length of a panel's shorter side in pixels. A much smaller
-            image is enlarged by a whole number, so that outlines can be seen; other images keep
+        min_side: approximate lower bound of a panel's shorter side in pixels. Much smaller images
+            are enlarged by a whole-number factor, so that outlines can be seen. Other images keep
             their size.
 
     Returns:

@@ -58,15 +58,15 @@ def draw_text(canvas: Picture, text: str, corner: tuple[int, int], scale: float)
 
 
 def _ascii(text: str) -> str:
-    """Put ? in place of characters that OpenCV's font lacks, some of which crash OpenCV."""
+    """Put ``?`` for each character that OpenCV's font lacks: some of them crash OpenCV."""
     return text.encode("ascii", "replace").decode()
 
 
 def display_size(width: int, height: int, longest_side: int) -> tuple[int, int]:
-    """Return an image's width and height after its longest side is scaled to ``longest_side``.
+    """Return the width and height at which to show an image, in pixels.
 
-    All values are in pixels. A larger image is reduced to exactly this side. A smaller image is
-    enlarged by a whole number, so its longest side may stay shorter.
+    The longest side of a larger image is reduced to ``longest_side``. A smaller image is enlarged
+    by the largest whole-number factor with which its longest side stays within ``longest_side``.
     """
     scale = longest_side / max(width, height)
     if scale >= 1:

@@ -141,4 +141,6 @@ def test_the_page_shows_a_missing_kind_beside_the_nearest_labeled_images(feature
     assert page.count("data:image/jpeg") == 6
     nearest = paths[result.nearest[result.kinds[0][0]]].name
     assert f"nearest labeled image: {nearest}" in page
-    assert found.sentence.startswith("6 of 20 of 30 unlabeled images, evenly chosen, are of a kind")
+    assert found.sentence.startswith(
+        "6 of 20 examined images (evenly chosen from 30 unlabeled images) are of a kind"
+    )

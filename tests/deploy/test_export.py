@@ -189,7 +189,8 @@ def test_the_classes_must_be_named(mask_rcnn, tmp_path):
     config = Config(mask_rcnn.config.to_dict())
     config.test_dataloader.dataset.metainfo.classes = ("disc",)
     with pytest.raises(
-        ValueError, match=r"has 3 classes, but .* lists 1; list all of them in test_dataloader"
+        ValueError,
+        match=r"each of the model's 3 classes, found 1 in .*; list the names .* in test_dataloader",
     ):
         export_checkpoint(config, mask_rcnn.checkpoint, tmp_path / "model.onnx")
 

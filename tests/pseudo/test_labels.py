@@ -237,7 +237,7 @@ def test_no_pseudo_label_remains(store, labeled, tmp_path):
         ValueError, match="no pseudo-label remains of 9 predictions on 4 images.*0.99"
     ):
         make_pseudo_labels(store, labeled, CLASSES, out, box_threshold=0.995)
-    with pytest.raises(ValueError, match="all 4 pseudo-labels are empty masks.*pixel_threshold"):
+    with pytest.raises(ValueError, match="masks of all 4 pseudo-labels are empty.*pixel_threshold"):
         make_pseudo_labels(store, labeled, CLASSES, out, pixel_threshold=1.5)
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -100,7 +100,7 @@ def test_foreground_fraction_equals_the_decoded_masks():
 
 def test_foreground_fraction_needs_a_box():
     truth = coco([image(1)], [])
-    with pytest.raises(ValueError, match="no box with an area.*pixel_threshold"):
+    with pytest.raises(ValueError, match="no labeled box has an area above 0.*pixel_threshold"):
         foreground_fraction(truth, [1, 2])
 
 

@@ -100,7 +100,7 @@ def test_two_models_side_by_side(analyze, data, tmp_path, capsys):
     printed = capsys.readouterr().out
     number = len(data["annotations"])
     assert f"4 images; {number} objects found by both, 0 only by one, 0 only by B" in printed
-    assert "one is better on 0 images, B on 0" in printed
+    assert "higher panoptic quality: one on 0 images, B on 0" in printed
     assert sorted(path.name for path in out.iterdir()) == [
         "comparison.csv",
         "index.html",

@@ -15,7 +15,7 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def in_pytorch(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-    """Compute the paper's formula with the PyTorch operations that are fastest for the 3x3 sum."""
+    """Compute the paper's loss with the PyTorch operations that are fastest for its 3x3 sum."""
     x = logits[torch.arange(len(logits), device=logits.device), labels]
     with torch.no_grad():
         p = F.pad(x.sigmoid()[:, None], (1, 1, 1, 1), mode="replicate")
@@ -39,7 +39,7 @@ def agree(ours: tuple[Tensor, Tensor], theirs: tuple[Tensor, Tensor]) -> bool:
 
 
 def same_form(ours: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
-    """Return whether both losses are finite with a gradient per logit; their values may differ."""
+    """Return whether the other loss is finite and both gradients have the same shape."""
     return bool(other[0].isfinite()) and ours[1].shape == other[1].shape
 
 

@@ -12,7 +12,7 @@ class CaseTimes:
 
     Attributes:
         seconds: median seconds by contender.
-        ratios: the peer's seconds divided by nbseg's, by peer.
+        ratios: for each peer, its seconds divided by nbseg's seconds.
     """
 
     seconds: dict[str, float]
@@ -21,22 +21,23 @@ class CaseTimes:
 
 @dataclass
 class Case:
-    """Describes one input for nbseg and its peers.
+    """Describes one input for nbseg and its peers, which are the code that nbseg replaces.
 
     Attributes:
         name: name of the input, unique in its benchmark.
         nbseg: calls nbseg on the input, and returns the result.
-        peers: by name, the functions that call the peers on the same input.
+        peers: for each peer's name, a function that calls the peer on the same input.
         agree: returns whether the results of nbseg and of a peer are the same.
         bytes_moved: smallest number of bytes that a call must read and write; 0 if this number says
             nothing about the call.
         kernels: the part of `nbseg` that a CUDA graph captures; None captures all. A copy from
             pinned memory cannot be replayed, because this memory is reused.
-        facts: further results to print, by name; computed from the measured times.
-        rounds: number of rounds for calls that take seconds: the contenders take turns, and a ratio
-            is the median of the rounds' ratios. 0 is for short calls, which are repeated for
-            a fixed time.
-        memory: whether to measure the peak memory also of calls that take seconds.
+        facts: for the name of each further result, a function that computes the text to print
+            from the measured times.
+        rounds: number of rounds for calls that take seconds. In each round, every contender runs
+            once; a ratio is the median of the rounds' ratios. 0 is for short calls, which are
+            repeated for a fixed time.
+        memory: whether to measure the peak memory although `rounds` is not 0.
     """
 
     name: str

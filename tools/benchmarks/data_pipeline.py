@@ -69,8 +69,8 @@ def agree(ours: Any, theirs: Any) -> bool:
 
 def compare_sizes(small: int, large: int, _: CaseTimes) -> str:
     return (
-        f"{small / 1e6:.3f} MB, MMDetection's {large / 1e6:.1f} MB, "
-        f"{large / small:.0f} times as many"
+        f"nbseg {small / 1e6:.3f} MB, MMDetection {large / 1e6:.1f} MB, which is "
+        f"{large / small:.0f} times as much"
     )
 
 

@@ -1,9 +1,11 @@
 """Benchmark deployment on the CPU: an exported model against its checkpoint, from file to RLE.
 
-The networks are those of two configs. Their random weights are adjusted so that time and agreement
-are like those of trained ones: activations have unit variance, scores are well separated, and the
-networks find as many objects as they may return. Int8 changes only the backbone and the neck, so it
-is measured on these two parts, which are extracted from the float32 and the int8 model.
+The networks are those of two configs, with random weights. The weights are adjusted so that time
+and agreement are like those of trained networks: activations have unit variance, scores are well
+separated, and the networks find as many objects as they may return.
+
+Int8 changes only the backbone and the neck. Its benchmark therefore extracts these two parts from
+the float32 and the int8 model, and runs only them.
 """
 
 import subprocess
@@ -50,7 +52,7 @@ MODELS_AND_SIZES = {
 }
 ROUNDS = 15
 
-# Programs that predict one image in a fresh process and print its memory.
+# Programs that predict one image in a fresh process and print the memory of this process.
 RESIDENT = """
 from pathlib import Path
 fields = dict(l.split(":", 1) for l in Path("/proc/self/status").read_text().splitlines())
@@ -88,7 +90,7 @@ def picture(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
 
 
 def random_detector(plain: Config, image: npt.NDArray[np.uint8]) -> Any:
-    """Return a detector that finds as many objects in the image as it may return."""
+    """Return a detector with random weights that finds as many objects as it may return."""
     import_modules_from_strings(**plain.custom_imports)
     init_default_scope("mmdet")
     plain.model.backbone.init_cfg = None
@@ -121,8 +123,9 @@ def close(ours: list[npt.NDArray[Any]], theirs: list[npt.NDArray[Any]]) -> bool:
     """Return whether the features of two models have a correlation above 0.8.
 
     A lower correlation shows that the models differ by more than rounding. With trained weights,
-    float32 and int8 features differ by 4-12% of their norm, a correlation of 0.99. Random weights
-    amplify the rounding, most of all in MobileNetV2 (47% of the norm, a correlation of 0.88).
+    float32 and int8 features differ by 4-12% of their norm, and their correlation is 0.99. Random
+    weights amplify the rounding, most of all in MobileNetV2. There the features differ by 47% of
+    their norm, and their correlation is 0.88.
     """
     return all(
         np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.8 for a, b in zip(ours, theirs, strict=True)
@@ -141,7 +144,7 @@ def backbone_and_neck(model: onnx.ModelProto, threads: int) -> onnxruntime.Infer
 
 
 def memory_of_process(program: str, *arguments: Any) -> tuple[int, int]:
-    """Return the bytes in memory of a process that predicts one image: the most, and at the end."""
+    """Return the peak and the final memory, in bytes, of a process that predicts one image."""
     command = [sys.executable, "-c", program + RESIDENT, *map(str, arguments)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     highest, last = printed.splitlines()[-1].split()
@@ -156,8 +159,8 @@ def compare_memory(image: Path, threads: int, model: Path, checkpoint: Path, _: 
     ):
         peak, last = memory_of_process(program, image, threads, *files)
         highest.append(peak)
-        texts.append(f"{name} {peak / 1e6:.0f} at most, {last / 1e6:.0f} in the end")
-    return f"{', '.join(texts)}: {highest[0] / highest[1]:.2f} of PyTorch's peak"
+        texts.append(f"{name} peak {peak / 1e6:.0f}, final {last / 1e6:.0f}")
+    return f"{'; '.join(texts)}; nbseg's peak is {highest[0] / highest[1]:.2f} of PyTorch's peak"
 
 
 def cases(threads: int, device: str) -> Iterator[Case]:

@@ -38,7 +38,7 @@ def by_mmdetection(bitmaps: npt.NDArray[np.uint8], boxes: Tensor, gt_inds: Tenso
 
 
 def by_torchvision(bitmaps: npt.NDArray[np.uint8], boxes: Tensor, gt_inds: Tensor) -> Targets:
-    """Run MMDetection's steps: one mask per proposal, RoIAlign, then to the CPU and back."""
+    """Run MMDetection's steps: one mask per proposal, RoIAlign, a copy to the CPU and back."""
     from torchvision.ops import roi_align
 
     targets = []
@@ -52,7 +52,7 @@ def by_torchvision(bitmaps: npt.NDArray[np.uint8], boxes: Tensor, gt_inds: Tenso
 
 
 def agree(ours: Targets, theirs: Targets) -> bool:
-    """Return whether targets agree, except where rounding decides at 0.5."""
+    """Return whether targets agree, except in a few cells where rounding decides at 0.5."""
     return all((a != b).float().mean().item() < 1e-4 for a, b in zip(ours, theirs, strict=True))
 
 

@@ -1,9 +1,10 @@
 """Benchmark a training step with an online teacher against the offline student's step.
 
-Both steps see one labeled and three unlabeled images, with the same objects. The online step first
-lets the teacher label the unlabeled images, and then updates it. The networks are those of the
-config for nuclei. Their random weights do not change (the learning rate is 0), and the thresholds
-are such that the teacher finds as many labels and ignored boxes as a trained one.
+Both steps see one labeled and three unlabeled images, with the same objects. In the online step,
+the teacher first labels the unlabeled images, and is updated after the student's step. The networks
+are those of the config for nuclei. They have random weights, which do not change because the
+learning rate is 0. The thresholds are set so that the teacher finds as many labels and ignored
+boxes as a trained teacher.
 """
 
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ def labeled_sample() -> DetDataSample:
 
 
 class Steps:
-    """Trains one model online, and the student alone offline.
+    """Runs training steps with an online teacher, and steps of its student alone.
 
     Args:
         online: a model of the type ``OnlineTeacher``.
@@ -90,7 +91,7 @@ class Steps:
         self.online.ignore_score, self.online.thresholds.fixed = lowest, np.full(1, middle)
 
     def step_online(self) -> int:
-        """Return the number of objects in the batch."""
+        """Run a step with the online teacher; return the number of objects in the batch."""
         self.online.iteration = 0
         weak, strong = ([sample() for _ in range(UNLABELED)] for _ in range(2))
         inputs = {
@@ -104,7 +105,7 @@ class Steps:
         return LABELS + sum(len(view.gt_instances) for view in strong)
 
     def step_offline(self) -> int:
-        """Return the number of objects in the batch."""
+        """Run a step of the student alone; return the number of objects in the batch."""
         samples = deepcopy([self.labeled, *self.pseudo_labeled])
         self._learn(self.online.student, self.online.student.loss(self.images, samples))
         return LABELS + sum(len(view.gt_instances) for view in samples[1:])
@@ -116,7 +117,7 @@ class Steps:
 
 
 def random_online_teacher() -> Any:
-    """Return the config's model, whose scores are well separated."""
+    """Return the config's model with random weights and well-separated scores."""
     config = Config.fromfile(CONFIG)
     plain = stage_config(config, "student", "run")
     plain_detector(plain.model).backbone.init_cfg = None
@@ -135,8 +136,8 @@ def random_online_teacher() -> Any:
 
 def compare(teacher_bytes: int, objects: int, times: CaseTimes) -> str:
     return (
-        f"{1 / times.ratios['offline student']:.3f} times the offline student's; {objects} objects "
-        f"in a batch; the teacher's weights take {teacher_bytes / 1e6:.1f} MB"
+        f"{1 / times.ratios['offline student']:.3f} times as long as the offline student's step; "
+        f"{objects} objects in a batch; the teacher's weights take {teacher_bytes / 1e6:.1f} MB"
     )
 
 

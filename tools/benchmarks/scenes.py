@@ -52,7 +52,7 @@ def boxes_of(polygons: list[list[Polygon]]) -> npt.NDArray[np.float32]:
 def positive_proposals(
     rng: np.random.Generator, boxes: npt.NDArray[np.float32], count: int, height: int, width: int
 ) -> tuple[Tensor, Tensor]:
-    """Return boxes (R, 4) a few percent off their objects, and the objects' indices (R,)."""
+    """Return R boxes near objects, shape (R, 4), and the indices of these objects, shape (R,)."""
     gt_inds = rng.integers(len(boxes), size=count)
     sizes = np.tile(boxes[gt_inds, 2:] - boxes[gt_inds, :2], 2)
     moved = boxes[gt_inds] + rng.uniform(-0.05, 0.05, (count, 4)) * sizes

@@ -1,8 +1,8 @@
 """Benchmark a student's training iteration against that of MMDetection's plain Mask R-CNN.
 
-The student computes more, because the noise-tolerant mask head has additional convolutions.
-Therefore the benchmark also reports the ratio of the floating-point operations, and the share of
-the iteration's time that the mask targets and the boundary-preserving loss take.
+The student computes more than the plain model, because the noise-tolerant mask head has additional
+convolutions. Therefore the benchmark also reports the ratio of the floating-point operations, and
+the share of the iteration's time that the mask targets and the boundary-preserving loss take.
 """
 
 from collections.abc import Iterator
@@ -101,7 +101,8 @@ def cases(threads: int, device: str) -> Iterator[Case]:
     def compare_with_flops(measured: CaseTimes) -> str:
         times = 1 / measured.ratios["MMDetection"]
         return (
-            f"{flops:.3f} times MMDetection's, seconds {times:.3f} times: {times / flops - 1:+.1%}"
+            f"{flops:.3f} times MMDetection's; the time is {times:.3f} times MMDetection's, "
+            f"{times / flops - 1:+.1%} relative to the operations"
         )
 
     def share(measured: CaseTimes) -> str:

@@ -1,4 +1,4 @@
-"""Compare two models on the same images, side by side (the paper's Fig. 7 and 8)."""
+"""Compare two models on the same images, side by side (Noisy Boundaries, Fig. 7 and 8)."""
 
 from nbseg.analysis.comparison.comparison_page import write_comparison
 

@@ -48,31 +48,34 @@ def write_comparison(
 ) -> list[ImageDifference]:
     """Compare two models; write ``index.html``, ``comparison.csv`` and ``pictures/``.
 
-    The pictures show the image, the instances of both models, and the truth if it is given. An
-    instance that only one model found is filled with color.
+    Each picture shows the image, the instances of both models, and the true instances if they are
+    known. An instance that only one model found is filled with color.
 
     Args:
-        models: for the name of each of the two models, the argument ``text`` of
-            ``open_instances``. The name ``truth`` is reserved.
-        image_folder: folder that the file names are relative to. All its images are compared if
-            there is no truth and neither model is a file of predictions.
+        models: two entries. The key is the model's name, which must not be ``truth``. The value is
+            the argument ``text`` of ``open_instances``.
+        image_folder: folder that the images' file names are relative to. If neither a truth nor a
+            file of predictions is given, all images in the folder are compared. Otherwise the
+            images that these files list are compared.
         out: folder to write to.
         truth_json: COCO json of the images, with or without true instances.
         min_score: predictions with a lower score are left out.
         limit: largest number of pictures, at least 1.
 
     Returns:
-        The differences on all images, the largest first. If the truth has instances, the images are
-        sorted by the difference in panoptic quality first, then by ``difference``.
+        One entry per image, sorted by ``ImageDifference.order``.
 
     Raises:
         FileNotFoundError: a file or an image is missing.
-        ValueError: there are not exactly two models, a name is reserved, ``limit`` is not positive,
-            the models predicted different images, or a file is invalid.
+        ValueError: there are not exactly two models, a model is named ``truth``, ``limit`` is not
+            positive, the models predicted different images, or a file is invalid.
     """
     image_folder, out = Path(image_folder), Path(out)
     if len(models) != 2:
-        raise ValueError(f"expected two models with distinct names, found {list(models)}")
+        raise ValueError(
+            f"expected two models with distinct names, found {list(models)}; give each model its "
+            "own name"
+        )
     if limit < 1:
         raise ValueError(f"limit (the number of pictures) must be at least 1, found {limit}")
     if not image_folder.is_dir():
@@ -151,9 +154,10 @@ def _same_images(
         if set(other) != set(images):
             alone = sorted(set(other) ^ set(images))
             raise ValueError(
-                f"{first} lists {len(images)} images and {name} lists {len(other)}; "
-                f"{len({image[0] for image in alone})} of them are in only one of the two lists or "
-                f"differ in size, for example {alone[0][0]}; compare predictions of the same images"
+                f"expected {first} and {name} to list the same images with the same sizes, found "
+                f"{len(images)} and {len(other)} images, of which "
+                f"{len({image[0] for image in alone})} differ, for example {alone[0][0]}; compare "
+                "predictions of the same images"
             )
     absent = [name for name, _, _ in images if not (image_folder / name).is_file()]
     if absent:
@@ -167,7 +171,10 @@ def _same_images(
 def _renumbered(
     source: InstanceSource, file_name: str, classes: Sequence[str], min_score: float
 ) -> Instances:
-    """Return a source's instances of an image; ``category_id`` becomes an index into classes."""
+    """Return a source's instances of an image, without those below ``min_score``.
+
+    ``category_id`` becomes an index into ``classes``.
+    """
     class_index = [classes.index(name) for name in source.classes]
     return [
         {**instance, "category_id": class_index[instance["category_id"]]}

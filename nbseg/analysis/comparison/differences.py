@@ -17,14 +17,14 @@ class ImageDifference:
         file_name: file name of the image.
         difference: sum of 1 - mask IoU over the objects that both models found, plus the number of
             objects that only one model found.
-        matched: number of objects that both models found: the classes are equal, and the mask IoU
-            is 0.5 or more.
+        matched: number of objects that both models found with the same class and a mask IoU of at
+            least 0.5.
         mean_iou: mean mask IoU of the matched objects; None if there are none.
         only_a: number of objects that only A found.
         only_b: number of objects that only B found.
-        quality_a: panoptic quality of A (Kirillov et al., 2019): F1 times the mean mask IoU of the
-            pairs that match the truth. It is 1 if there are neither predictions nor true
-            instances, and None if the truth is unknown.
+        quality_a: panoptic quality of A (Kirillov et al., 2019), which is F1 times the mean mask
+            IoU of the instances that match the truth. The quality is 1 if there are neither
+            predictions nor true instances, and None if the truth is unknown.
         quality_b: panoptic quality of B, with the same special values.
     """
 
@@ -46,7 +46,7 @@ class ImageDifference:
 
     @property
     def order(self) -> tuple[float, float]:
-        """Return a sort key: the largest difference in quality, then in masks, comes first."""
+        """Return a sort key: the largest absolute gain first, then the largest ``difference``."""
         return -abs(self.gain or 0.0), -self.difference
 
 
@@ -57,9 +57,9 @@ def compare_image(
 
     Args:
         file_name: file name of the image.
-        a: instances of model A. A ``category_id`` means the same class in all three lists.
-        b: instances of model B.
-        truth: true instances, or None if they are unknown.
+        a: instances of model A.
+        b: instances of model B, with the category ids of ``a``.
+        truth: true instances, with the category ids of ``a``; None if they are unknown.
         height: height of the image in pixels.
         width: width of the image in pixels.
     """

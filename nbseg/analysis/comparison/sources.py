@@ -24,8 +24,8 @@ class InstanceSource:
 
     Attributes:
         classes: class names.
-        images: file name, height and width of each predicted image; None if any image can be
-            predicted.
+        images: file name, height and width of each predicted image; None if the source can predict
+            every image.
         instances: function that takes the file name of an image and returns the instances of the
             image. Their ``category_id`` is an index into ``classes``.
     """
@@ -41,11 +41,10 @@ def open_instances(
     """Open a json of predictions, a checkpoint or an exported model.
 
     Args:
-        text: the command-line argument: the path of a json, ``CONFIG.py:CHECKPOINT`` or
-            ``MODEL.onnx``.
-        image_folder: folder that the file names are relative to.
-        truth: indexed COCO json; defines the image and category ids if ``text`` is the path of a
-            json with COCO's list of results.
+        text: path of a json, ``CONFIG.py:CHECKPOINT`` or ``MODEL.onnx``.
+        image_folder: folder that the images' file names are relative to.
+        truth: indexed COCO json that defines the image and category ids of a list of COCO results;
+            may be None unless the json is such a list.
         truth_path: path of the truth's file, for messages.
 
     Raises:
@@ -64,8 +63,8 @@ def open_instances(
     if isinstance(content, list):
         if truth is None or truth_path is None:
             raise ValueError(
-                f"{path} is a list of results without the images and categories that its ids refer "
-                "to; give the COCO json that defines them as --truth"
+                f"{path} is a list of COCO results, which does not define its image and category "
+                "ids; use --truth to give the COCO json that defines these ids"
             )
         check_results(content, path, truth, truth_path)
         return coco_source(truth, content, image_folder)

@@ -61,13 +61,11 @@ class BackboneFeatures:
         return result
 
     def of_files(self, paths: Iterable[Path]) -> tuple[list[Path], npt.NDArray[np.float32]]:
-        """Return the features of image files.
-
-        Images that cannot be read are left out.
+        """Return the features of image files; images that cannot be read are left out.
 
         Returns:
-            The paths of the N images that were read, and their features, shape (N, D). Without an
-            image, the shape is (0, 0).
+            The paths of the N images that were read, and their features, shape (N, D). If no image
+            was read, the shape is (0, 0).
         """
         read, features = [], []
         for path in paths:
@@ -81,13 +79,14 @@ class BackboneFeatures:
 
 
 def pretrained_features(plain: Config) -> BackboneFeatures | None:
-    """Return the features of a training's backbone with its initial weights.
+    """Build ``BackboneFeatures`` with the weights from which a training stage starts.
 
     Args:
-        plain: the plain config of a training stage.
+        plain: MMDetection config of the training stage.
 
     Returns:
-        None if the backbone starts from random weights, whose features say little about an image.
+        The ``BackboneFeatures``. None if the stage starts from random weights, whose features say
+        little about an image.
 
     Raises:
         FileNotFoundError: a file with weights is missing.

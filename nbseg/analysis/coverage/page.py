@@ -1,4 +1,4 @@
-"""Write which unlabeled images no label speaks for: a list, and a page with their pictures."""
+"""Write a list and a page of the unlabeled images of kinds that no labeled image shows."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PANEL = (300, 225)  # width and height in which an image is drawn, in pixels
 
 @dataclass(frozen=True)
 class ImageCoverage:
-    """Holds the coverage of image files.
+    """Holds image files and their coverage.
 
     Attributes:
-        labeled: paths of the L labeled images.
-        unlabeled: paths of the U unlabeled images that were examined.
-        result: the coverage; its indices refer to these paths.
-        all_unlabeled: number of unlabeled images, U or more.
+        labeled: paths of the labeled images.
+        unlabeled: paths of the examined unlabeled images.
+        result: the coverage; its indices refer to ``labeled`` and ``unlabeled``.
+        all_unlabeled: number of all unlabeled images, examined or not.
     """
 
     labeled: tuple[Path, ...]
@@ -43,14 +43,17 @@ class ImageCoverage:
 
     @property
     def sentence(self) -> str:
-        """Return what was found, in one sentence."""
+        """Return the number of images of missing kinds, and what to label, in one sentence."""
         kinds = self.result.kinds
         seen = f"{len(self.unlabeled)} unlabeled images"
         if len(self.unlabeled) < self.all_unlabeled:
-            seen = f"{len(self.unlabeled)} of {self.all_unlabeled} unlabeled images, evenly chosen,"
+            seen = (
+                f"{len(self.unlabeled)} examined images (evenly chosen from {self.all_unlabeled} "
+                "unlabeled images)"
+            )
         if not kinds:
-            return f"no kind of image is without a label ({seen} examined)"
-        names = ", ".join(self.unlabeled[index].name for index in kinds[0][:2])
+            return f"no missing kind of image was found among {seen}"
+        names = " and ".join(self.unlabeled[index].name for index in kinds[0][:2])
         one = len(kinds) == 1
         missing, which = ("a kind", "them") if one else (f"{len(kinds)} kinds", "each kind")
         return (
@@ -60,10 +63,11 @@ class ImageCoverage:
 
 
 def write_coverage(found: ImageCoverage, out: Path) -> None:
-    """Write ``uncovered.txt``, with a path per line, and the page ``index.html``.
+    """Write ``uncovered.txt`` and the page ``index.html`` into the folder ``out``.
 
-    The page shows each missing kind beside the nearest labeled images. If no kind is missing, the
-    page shows the unlabeled images that are farthest from the labeled ones.
+    ``uncovered.txt`` lists the paths of all images of missing kinds, one per line. The page shows
+    images of each missing kind beside the nearest labeled images. If no kind is missing, the page
+    shows the unlabeled images that are farthest from the labeled ones.
 
     Raises:
         OSError: a file cannot be written.

@@ -1,8 +1,10 @@
 """Decide which unlabeled images are of a kind that no labeled image shows.
 
-Images are linked by their minimum spanning tree. A kind is missing if one link separates a group of
-unlabeled images from all others, and is clearly longer than the links on both of its sides. A group
-that no label shows by chance but that lies between labeled images is not flagged, and neither is an
+All images are linked by the minimum spanning tree of the distances between their features. A link
+is a gap if it is clearly longer than the links on both of its sides. A kind is missing if a gap
+separates a group of unlabeled images from all labeled images.
+
+Two cases are not reported: a group without labels that lies between labeled images, and a single
 image that resembles no other image.
 """
 
@@ -24,15 +26,17 @@ FEWEST, SMALLEST_SHARE = 3, 0.02  # least number of images in a kind, and least 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Tells which unlabeled images no labeled image resembles.
+    """Tells which unlabeled images are of kinds that no labeled image shows.
 
     Attributes:
-        kinds: the missing kinds, the largest first. Each is a tuple of indices of unlabeled images.
-            Its first two images represent the kind best and should be labeled; the others are
-            sorted by their distance to the nearest labeled image, the farthest first.
-        nearest: index of the nearest labeled image of each unlabeled image, int64, shape (U,).
-        distance: distance to this image in the space of the features, shape (U,). The unit is the
-            length of an image's standardized features, so that most distances are below 2.
+        kinds: the missing kinds, the largest first. A kind is a tuple of indices of unlabeled
+            images. The first two images represent the kind best and should be labeled. The other
+            images are sorted by their distance to the nearest labeled image, the farthest first.
+        nearest: for each unlabeled image, the index of the nearest labeled image; int64, shape
+            (U,).
+        distance: for each unlabeled image, the distance between its features and those of the
+            nearest labeled image, shape (U,). Features are standardized and scaled to length 1, so
+            distances are at most 2.
     """
 
     kinds: tuple[tuple[int, ...], ...]
@@ -46,7 +50,7 @@ class Coverage:
 
 
 def coverage(labeled: Floats, unlabeled: Floats) -> Coverage:
-    """Find groups of unlabeled images that a gap separates from all labeled images.
+    """Find the kinds of unlabeled images that no labeled image shows.
 
     Args:
         labeled: features of the labeled images, shape (L, D), L and D at least 1.
@@ -61,7 +65,10 @@ def coverage(labeled: Floats, unlabeled: Floats) -> Coverage:
             f"{labeled.shape} and {unlabeled.shape}"
         )
     if not labeled.size:
-        raise ValueError(f"there must be a labeled image and a feature, found {labeled.shape}")
+        raise ValueError(
+            "the features of labeled images must have the shape (L, D) with L and D at least 1, "
+            f"found {labeled.shape}"
+        )
     count = len(labeled)
     distances = _distances(_projected(np.concatenate([labeled, unlabeled])))
     to_labeled = distances[count:, :count]
@@ -75,8 +82,8 @@ def coverage(labeled: Floats, unlabeled: Floats) -> Coverage:
 def _projected(features: Floats) -> Floats:
     """Standardize the features, give each image unit length, and keep the principal components.
 
-    In a space of few dimensions, the images of a kind are close to each other; in all dimensions,
-    two photographs are as far apart as a photograph and a microscope image.
+    In a space of few dimensions, the images of a kind are close to each other. In the space of all
+    features, two photographs are as far apart as a photograph and a microscope image.
     """
     features = features.astype(np.float64)
     centered = features - features.mean(0)
@@ -103,9 +110,10 @@ def _distances(points: Floats) -> Floats:
 
 
 def _missing_kinds(distances: Floats, labeled: int) -> list[Ints]:
-    """Return the groups behind a gap, as indices of all images; the first ``labeled`` have labels.
+    """Return the missing kinds, each as an array of image indices.
 
-    Where a group behind a gap has another gap inside, each of its parts is a group of its own.
+    The first ``labeled`` images are the labeled ones. If another gap splits the group behind a gap,
+    each part is a kind of its own.
     """
     parents, lengths, order = _spanning_tree(distances)
     images = len(distances)
@@ -155,7 +163,7 @@ def _spanning_tree(distances: Floats) -> tuple[Ints, Floats, Ints]:
 
 
 def _subtree(parents: Ints, order: Ints, root: int) -> npt.NDArray[np.bool_]:
-    """Return a mask of an image and the images below it in the spanning tree, shape (N,)."""
+    """Return a mask, shape (N,), of ``root`` and all images below it in the spanning tree."""
     below = np.zeros(len(parents), bool)
     below[root] = True
     for image in order[1:]:
@@ -164,7 +172,7 @@ def _subtree(parents: Ints, order: Ints, root: int) -> npt.NDArray[np.bool_]:
 
 
 def _sorted_kind(members: Ints, distances: Floats, labeled: int) -> tuple[int, ...]:
-    """Return the indices of a kind among the unlabeled images, the two to label first."""
+    """Return a kind as indices of unlabeled images; the two images to label come first."""
     inside = distances[np.ix_(members, members)]
     first = int(inside.sum(0).argmin())
     # The second image shortens the way of the other images to their nearest chosen one the most.

@@ -14,6 +14,7 @@ from nbseg.analysis.pseudo_report.plots import Plot
 from nbseg.analysis.pseudo_report.summary import HISTOGRAM_BINS, ClassSummary, PseudoLabelSummary
 
 MOST_BARS = 30
+NOUNS = {"labeled": "labeled images", "pseudo": "pseudo-labeled images"}
 PERCENT = [(share, f"{100 * share:g}%") for share in (0, 0.25, 0.5, 0.75, 1)]
 
 
@@ -52,7 +53,7 @@ def score_figure(summary: ClassSummary) -> Markup:
 
 
 def counts_figure(summary: PseudoLabelSummary) -> Markup:
-    """Draw two histograms of the instances per image: pseudo-labeled and, if known, labeled."""
+    """Draw histograms of the pseudo-labels per image and, if known, of the labels per image."""
     sets = {"labeled": summary.labeled_counts, "pseudo": summary.pseudo_counts}
     images = {name: counts for name, counts in sets.items() if counts is not None}
     longest = max(len(counts) for counts in images.values())
@@ -75,7 +76,7 @@ def counts_figure(summary: PseudoLabelSummary) -> Markup:
     for index, (name, share) in enumerate(shares.items()):
         starts = [i * width - 0.5 + 0.07 * width + index * bar for i in range(bins)]
         titles = [
-            f"{_span(i * width, width)} instances: {100 * value:.1f}% of the {name} images"
+            f"{_span(i * width, width)} instances: {100 * value:.1f}% of the {NOUNS[name]}"
             for i, value in enumerate(share)
         ]
         plot.bars(starts, bar, share.tolist(), [name] * bins, titles)

@@ -47,7 +47,7 @@ def choose_tabs(
     """Choose the images of each tab; the most informative tab comes first.
 
     Args:
-        inputs: the pseudo-labels.
+        inputs: the report's inputs.
         noise: comparison of the pseudo-labels with the truth; None leaves out the tab "Worst".
         images_per_tab: largest number of images in a tab.
         seed: seed of the random choices.
@@ -92,7 +92,9 @@ def choose_tabs(
     if noise:
         known = [image for image in noise.per_image if image.quality is not None]
         known.sort(key=lambda image: (image.quality, -_errors(image)))
-        explanation = "Lowest panoptic quality (F1 × mean mask IoU) against the hidden truth first."
+        explanation = (
+            "Lowest panoptic quality first: F1 × mean mask IoU, measured against the hidden truth."
+        )
         worst = tuple(image.image_id for image in known)
         chosen.insert(0, Tab("worst", "Worst", explanation, worst))
     return tuple(
@@ -103,7 +105,7 @@ def choose_tabs(
 def draw_tiles(
     inputs: ReportInputs, noise: NoiseAnalysis | None, images: tuple[int, ...]
 ) -> Iterator[Tile]:
-    """Yield pictures of images with outlines of pseudo-labels and, if known, of true instances.
+    """Yield a tile for each image, with outlines of pseudo-labels and of known true instances.
 
     Args:
         inputs: the report's jsons and image folder.

@@ -15,7 +15,7 @@ class ReportInputs:
     """Holds the inputs of a report: indexed COCO annotations with common category ids.
 
     Attributes:
-        name: file name of the pseudo-labels.
+        name: file name of the pseudo-labels' json.
         pseudo: pseudo-labels, or any predictions with scores.
         info: the dictionary that ``make_pseudo_labels`` writes to ``info`` in the json; may be
             empty.
@@ -66,8 +66,8 @@ def read_inputs(
 
     Raises:
         FileNotFoundError: a file, the folder or an image is missing.
-        ValueError: a json is not COCO, ``pseudo_json`` has no image, a pseudo-label has no score,
-            or the categories or images of two jsons differ.
+        ValueError: a json is not in COCO's format, ``pseudo_json`` has no image, a pseudo-label has
+            no score, or the categories or images of two jsons differ.
     """
     pseudo_json, image_folder = Path(pseudo_json), Path(image_folder)
     pseudo = load_coco(pseudo_json, masks=True)
@@ -77,7 +77,7 @@ def read_inputs(
     if scoreless:
         raise ValueError(
             f"{pseudo_json}: {scoreless} of {len(pseudo.anns)} annotations have no numeric score; "
-            "give pseudo-labels or predictions here, and true annotations as the truth"
+            "give a json of pseudo-labels or predictions with a score for each annotation"
         )
     _check_images(pseudo, pseudo_json, image_folder)
     labeled = truth = None

@@ -1,4 +1,4 @@
-"""Compute the numbers of a report for each kind of image, such as a modality of microscopes."""
+"""Compute the numbers of a report for each kind of image, such as a microscope's modality."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ class KindSummary:
     """Holds numbers about the images of one kind; unknown values are None.
 
     Attributes:
-        name: the kind, which is the value of the key in the json.
+        name: the kind, which is the value of the key ``ReportInputs.kind_key`` in the json.
         labeled_images: number of labeled images of this kind.
-        labeled_per_image: mean number of instances in these images, without crowds.
-        images: number of pseudo-labeled images of this kind.
-        empty_images: number of these images without a pseudo-label.
-        pseudo_per_image: mean number of pseudo-labels in these images.
+        labeled_per_image: mean number of instances in a labeled image of this kind, not counting
+            crowds.
+        images: number of images of this kind in the pseudo-labels' json.
+        empty_images: how many of ``images`` have no pseudo-label.
+        pseudo_per_image: mean number of pseudo-labels per image of this kind.
         agreement: agreement with the hidden truth at mask IoU 0.5.
     """
 
@@ -80,10 +81,10 @@ def kind_warnings(kinds: tuple[KindSummary, ...]) -> tuple[str, ...]:
     missing = [kind for kind in kinds if kind.labeled_images == 0]
     if not missing:
         return ()
-    names = ", ".join(f"{kind.name} ({kind.images} images)" for kind in missing)
+    names = " or ".join(f"{kind.name} ({kind.images} images)" for kind in missing)
     return (
-        f"No labeled image is of the kind {names}: the teacher never saw such images. Label two of "
-        "them.",
+        f"No labeled image is of the kind {names}. The teacher never saw such images; label two "
+        "images of each kind.",
     )
 
 

@@ -23,7 +23,7 @@ class Plot:
             page scales the figure.
         x_ticks: value and label of each tick; None chooses round values.
         y_ticks: value and label of each tick; None chooses round values.
-        percent: whether the round values on the y axis are fractions to write as percentages.
+        percent: whether to write the round values on the y axis as percentages.
     """
 
     def __init__(

@@ -176,11 +176,11 @@ def _warnings(
     few = [c.name for c in classes if c.pseudo_per_image < FEW * (c.labeled_per_image or 0)]
     if few:
         yield (
-            "Classes with fewer than half as many pseudo-labels per image as labeled instances per "
-            f"labeled image: {_names(few)}. The teacher rarely finds their objects."
+            f"The teacher rarely finds objects of these classes: {_names(few)}. They have fewer "
+            "than half as many pseudo-labels per image as instances per labeled image."
         )
     if empty > MANY_EMPTY * images:
-        yield f"{empty} of {images} images have no pseudo-label: the student never sees them."
+        yield f"{empty} of {images} images have no pseudo-label, so the student never sees them."
 
 
 def _names(names: Sequence[str]) -> str:
