@@ -118,17 +118,17 @@ def test_a_failed_export_leaves_the_old_file(mask_rcnn, tmp_path, monkeypatch):
     [
         (
             lambda c: c.model.test_cfg.rcnn.nms.update(type="soft_nms"),
-            r"test_cfg\.rcnn\.nms must be dict\(type='nms'.*soft_nms",
+            r"model\.test_cfg\.rcnn\.nms must be dict\(type='nms'.*soft_nms",
         ),
         (
             lambda c: c.model.test_cfg.rpn.update(nms_pre=-1),
-            r"test_cfg\.rpn\.nms_pre must be a positive number, found -1",
+            r"model\.test_cfg\.rpn\.nms_pre must be a positive number, found -1",
         ),
         (
             lambda c: c.model.rpn_head.__setitem__(
                 "anchor_generator", {"type": "MlvlPointGenerator", "strides": [4, 8]}
             ),
-            "the RPN's generator must be one that places anchors as AnchorGenerator does, "
+            "the RPN's anchor generator must be one that places anchors as AnchorGenerator does, "
             "found MlvlPoint",
         ),
         (
@@ -154,7 +154,7 @@ def test_a_failed_export_leaves_the_old_file(mask_rcnn, tmp_path, monkeypatch):
         ),
         (
             lambda c: c.model.roi_head.update(mask_head=None, mask_roi_extractor=None),
-            "RoI head must be one with a mask head, found none",
+            "RoI head must be one with a mask head, found StandardRoIHead without a mask head",
         ),
     ],
 )

@@ -78,7 +78,9 @@ def test_by_default_it_uses_what_the_machine_has(mask_rcnn, capfd):
 
 
 def test_a_provider_that_cannot_be_used_is_an_error(mask_rcnn):
-    with pytest.raises(RuntimeError, match=r"no execution provider Abacus.*has .*CPUExecution"):
+    with pytest.raises(
+        RuntimeError, match="no execution provider Abacus; choose from .*CPUExecution"
+    ):
         Segmenter(mask_rcnn.onnx, providers=["Abacus"])
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("this build of ONNX Runtime knows no CUDA")
@@ -116,7 +118,7 @@ def test_models_of_others_are_refused(mask_rcnn, tmp_path):
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "graph", [x], [y])
     opset = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), path)
-    with pytest.raises(ValueError, match=r"not exported by nbseg: it maps \('x',\).*export_onnx"):
+    with pytest.raises(ValueError, match=r"not exported by nbseg: .*found x and .*export_onnx"):
         Segmenter(path, providers=CPU)
     model = onnx.load(mask_rcnn.onnx)
     for entries, message in (
