@@ -127,9 +127,9 @@ def test_files_that_are_no_images(tmp_path):
         (np.zeros((8, 9, 4), np.uint8), ValueError, r"found \(8, 9, 4\); .*COLOR_BGRA2BGR"),
         (np.zeros((3, 8, 9), np.uint8), ValueError, r"\(H, W, 3\), found \(3, 8, 9\)$"),
         (np.zeros((0, 9, 3), np.uint8), ValueError, r"found \(0, 9, 3\)"),
-        (np.zeros((8, 9, 3), np.uint16), TypeError, "uint8 .* found uint16"),
-        (np.zeros((8, 9, 3), np.float32), TypeError, "found float32"),
-        ("image.jpg", TypeError, "found str; .*read_image"),
+        (np.zeros((8, 9, 3), np.uint16), TypeError, "uint8 .* found an array of uint16"),
+        (np.zeros((8, 9, 3), np.float32), TypeError, "found an array of float32"),
+        ("image.jpg", TypeError, "found an object of type str; .*read_image"),
     ],
 )
 def test_other_arrays_are_refused(image, error, message):
