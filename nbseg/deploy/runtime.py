@@ -76,9 +76,9 @@ class Segmenter:
         outputs = tuple(value.name for value in self._session.get_outputs())
         if (inputs, outputs) != ((INPUT,), OUTPUTS):
             raise ValueError(
-                f"{model} was not exported by nbseg: expected the input {INPUT} and the outputs "
-                f"{', '.join(OUTPUTS)}, found {', '.join(inputs)} and {', '.join(outputs)}; export "
-                "a checkpoint with tools/export_onnx.py"
+                f"{model} was not exported by nbseg: expected the inputs {[INPUT]} and outputs "
+                f"{list(OUTPUTS)}, found {list(inputs)} and {list(outputs)}; export a checkpoint "
+                "with tools/export_onnx.py"
             )
         try:
             self.info = ModelInfo.from_metadata(self._session.get_modelmeta().custom_metadata_map)
