@@ -91,7 +91,7 @@ def test_without_candidates_the_histogram_is_that_of_the_pseudo_labels(files):
     assert cat.box_threshold is cat.labeled_per_image is None
     assert summary.labeled_per_image is None
     assert [warning.split(":")[0] for warning in summary.warnings] == [
-        "2 of 6 images have no pseudo-label"
+        "2 of 6 images have no pseudo-label, so the student never sees them."
     ]
 
 
