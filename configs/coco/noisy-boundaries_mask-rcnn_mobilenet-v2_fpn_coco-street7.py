@@ -51,7 +51,8 @@ tta_scales = [
 ]
 
 train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
-optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight_decay=0.01, fused=True))
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight_decay=0.01, fused=True))
 iterations = 600
 load_from = '{teacher_checkpoint}'
 teacher = dict(iterations=400, load_from=None)

@@ -66,7 +66,8 @@ strong_pipeline = [*load_and_augment, *strong_steps, dict(type='PackDetInputs')]
 # student that starts from the teacher's initial weights averages the teacher's errors instead of
 # inheriting them.
 train_dataloader = dict(sampler=dict(source_ratio=[1, 3]))
-optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight_decay=0.01, fused=True))
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight_decay=0.01, fused=True))
 iterations = 500
 teacher = dict(iterations=250)
 

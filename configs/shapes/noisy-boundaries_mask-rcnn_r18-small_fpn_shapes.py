@@ -57,7 +57,8 @@ val_dataloader = dict(batch_size=4)
 # The model soon overfits the few labeled images, so most images of a batch are pseudo-labeled. A
 # student that starts from scratch averages the errors of its teacher instead of inheriting them.
 train_dataloader = dict(sampler=dict(source_ratio=[1, 3]))
-optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01, fused=True))
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01, fused=True))
 iterations = 2800
 teacher = dict(iterations=1400)
 predict = dict(test_dataloader=dict(batch_size=4))
