@@ -1,4 +1,4 @@
-"""Declare the types of nbseg._native, the compiled functions that need NumPy only."""
+"""Declare the functions of nbseg._native, a compiled module that needs NumPy but not torch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,50 +15,55 @@ def paste_rle(
     *,
     num_threads: int = 0,
 ) -> list[dict[str, Any]]:
-    """Paste soft masks into an image and encode them as COCO run lengths.
+    """Paste soft masks into an image and encode them as COCO RLEs.
 
-    The bytes equal those of MMDetection's mask paste on the CPU (bilinear,
-    ``align_corners=False``, each mask in the window of its box), ``>= threshold`` and
-    ``pycocotools.mask.encode``, but no mask of the image's size is created. Equal bytes need the
-    same rounding as torch: like torch, the function uses fused multiply-adds if the CPU has AVX2
-    and FMA, unless the environment variable ``ATEN_CPU_CAPABILITY`` was ``default`` at the first
-    call.
+    No full-size mask is created. The result is byte for byte that of three steps:
+
+    1. MMDetection's mask paste on a CPU (bilinear, ``align_corners=False``);
+    2. the comparison ``>= threshold``;
+    3. ``pycocotools.mask.encode``.
+
+    To round like torch, the function uses fused multiply-adds if the CPU has AVX2 and FMA. The
+    environment variable ``ATEN_CPU_CAPABILITY=default`` turns them off, as in torch. The variable
+    is read at the first call.
 
     Args:
-        probs: (N, S, S) probabilities, float32 in [0, 1], or uint8 where v means v / 255. Arrays,
-            or tensors in CPU memory.
-        boxes: (N, 4) float32, x0, y0, x1, y1 in image pixels; they may reach outside the image.
+        probs: probabilities, shape (N, S, S), an array or a CPU tensor. Values are float32 in
+            [0, 1], or uint8, where v means v / 255.
+        boxes: boxes (x0, y0, x1, y1) in image pixels, shape (N, 4), float32, an array or a CPU
+            tensor. A box may extend beyond the image.
         height, width: image size in pixels.
-        threshold: lowest interpolated probability of a foreground pixel. Both numbers are compared
-            as float32.
-        num_threads: number of threads; 0 chooses it from the number of CPUs and the boxes' sizes.
+        threshold: lowest interpolated probability of a foreground pixel. The comparison is made in
+            float32.
+        num_threads: number of threads; 0 chooses a number that suits the CPUs and the boxes.
 
     Returns:
-        One ``{"size": [height, width], "counts": bytes}`` per instance. A box wholly outside the
-        image gives an empty mask. A box of zero width or height gives the same strip of at most
-        three pixels as in MMDetection.
+        One ``{"size": [height, width], "counts": bytes}`` per instance. A box outside the image
+        gives an empty mask. A box of zero width or height gives a strip that is at most three
+        pixels wide, as in MMDetection.
 
     Raises:
         TypeError: probs are not float32 or uint8, or boxes are not float32.
         ValueError: probs or boxes have a wrong shape, height or width is negative, the image has
             2**32 pixels or more, threshold is NaN, num_threads is negative, a box contains NaN or
-            is inverted by more than a pixel or two (a box inverted by less is pasted as in
-            MMDetection), or a probability is outside [0, 1] by more than 0.001.
+            is inverted (``x1 < x0`` or ``y1 < y0``), or a probability is outside [0, 1] by more
+            than 0.001. A box that is inverted by less than two pixels may be pasted instead, as in
+            MMDetection.
     """
 
 def crops_from_rle(
     counts: Sequence[str | bytes], height: int, width: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Unpack COCO's compressed run lengths to bit-packed crops.
+    """Convert compressed COCO RLEs to bit-packed crops, without full-size masks.
 
-    No mask of the image's size is made. The layout is that of ``nbseg.structures.CroppedMasks``.
+    The layout of the crops is that of ``nbseg.structures.CroppedMasks``.
 
     Args:
-        counts: the compressed counts of G instances, str or bytes.
+        counts: the compressed ``counts`` of G RLEs, str or bytes.
         height, width: image size in pixels.
 
     Returns:
-        bits (B,) uint8, starts (G,) int64 and crops (G, 4) int32.
+        The arrays bits (B,) uint8, starts (G,) int64 and crops (G, 4) int32.
 
     Raises:
         ValueError: an entry of counts does not hold the run lengths of height * width pixels,
@@ -74,24 +79,26 @@ def select_pixels(
     rows: npt.NDArray[np.int32],
     columns: npt.NDArray[np.int32],
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Select rows and columns of masks, as nearest resizing, flips, crops and padding do.
+    """Make the masks of a new image from rows and columns of an old image.
 
-    Pixel (i, j) of the new image is the old image's pixel (rows[i], columns[j]), or background
-    where either index is -1.
+    Pixel (i, j) of the new image is pixel (rows[i], columns[j]) of the old image. If either index
+    is -1, the pixel is background. Flips, crops, padding and nearest-neighbor resizing can be
+    written in this form.
 
     Args:
         bits, starts, crops: (B,) uint8, (G,) int64 and (G, 4) int32, laid out as in
             ``nbseg.structures.CroppedMasks``.
         height, width: size of the old image in pixels.
-        rows: (H,) int32, in [-1, height).
-        columns: (W,) int32, in [-1, width).
+        rows: row indices, shape (H,), int32 in [-1, height); H is the height of the new image.
+        columns: column indices, shape (W,), int32 in [-1, width); W is the width of the new image.
 
     Returns:
-        bits (B',) uint8, starts (G,) int64 and crops (G, 4) int32 of the new, tight masks.
+        The arrays bits (B',) uint8, starts (G,) int64 and crops (G, 4) int32 of the new masks. The
+        new crops are tight.
 
     Raises:
-        TypeError: an array's dtype does not convert safely to the one named above.
-        ValueError: an index or a crop lies outside the image, or a shape is wrong.
+        TypeError: an array has a dtype that does not convert safely to the dtype named above.
+        ValueError: an index or a crop lies outside the old image, or an array has a wrong shape.
     """
 
 def torch_uses_fma() -> bool:

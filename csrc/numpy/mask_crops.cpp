@@ -58,41 +58,43 @@ py::tuple select(const Array<uint8_t>& bits, const Array<int64_t>& starts,
 }
 
 constexpr const char* crops_from_rle_doc =
-    R"(Unpack COCO's compressed run lengths to bit-packed crops.
+    R"(Convert compressed COCO RLEs to bit-packed crops, without full-size masks.
 
-No mask of the image's size is made. The layout is that of ``nbseg.structures.CroppedMasks``.
+The layout of the crops is that of ``nbseg.structures.CroppedMasks``.
 
 Args:
-    counts: the compressed counts of G instances, str or bytes.
+    counts: the compressed ``counts`` of G RLEs, str or bytes.
     height, width: image size in pixels.
 
 Returns:
-    bits (B,) uint8, starts (G,) int64 and crops (G, 4) int32.
+    The arrays bits (B,) uint8, starts (G,) int64 and crops (G, 4) int32.
 
 Raises:
-    ValueError: counts are not the run lengths of height * width pixels, height or width is
-        negative, or the image has 2**32 pixels or more.
+    ValueError: an entry of counts does not hold the run lengths of height * width pixels,
+        height or width is negative, or the image has 2**32 pixels or more.
 )";
 
 constexpr const char* select_pixels_doc =
-    R"(Select rows and columns of masks, as nearest resizing, flips, crops and padding do.
+    R"(Make the masks of a new image from rows and columns of an old image.
 
-Pixel (i, j) of the new image is the old image's pixel (rows[i], columns[j]), or background
-where either index is -1.
+Pixel (i, j) of the new image is pixel (rows[i], columns[j]) of the old image. If either index
+is -1, the pixel is background. Flips, crops, padding and nearest-neighbor resizing can be
+written in this form.
 
 Args:
     bits, starts, crops: (B,) uint8, (G,) int64 and (G, 4) int32, laid out as in
         ``nbseg.structures.CroppedMasks``.
     height, width: size of the old image in pixels.
-    rows: (H,) int32, in [-1, height).
-    columns: (W,) int32, in [-1, width).
+    rows: row indices, shape (H,), int32 in [-1, height); H is the height of the new image.
+    columns: column indices, shape (W,), int32 in [-1, width); W is the width of the new image.
 
 Returns:
-    bits (B',) uint8, starts (G,) int64 and crops (G, 4) int32 of the new, tight masks.
+    The arrays bits (B',) uint8, starts (G,) int64 and crops (G, 4) int32 of the new masks. The
+    new crops are tight.
 
 Raises:
-    TypeError: an array has a dtype that does not convert safely.
-    ValueError: an index or a crop lies outside the image, or a shape is wrong.
+    TypeError: an array has a dtype that does not convert safely to the dtype named above.
+    ValueError: an index or a crop lies outside the old image, or an array has a wrong shape.
 )";
 
 }  // namespace

@@ -91,35 +91,40 @@ py::list paste(const py::object& probs_object, const py::object& boxes_object, s
 }
 
 constexpr const char* paste_rle_doc =
-    R"(Paste soft masks into an image and encode them as COCO run lengths.
+    R"(Paste soft masks into an image and encode them as COCO RLEs.
 
-The bytes equal those of MMDetection's mask paste on the CPU (bilinear,
-``align_corners=False``, each mask in the window of its box), ``>= threshold`` and
-``pycocotools.mask.encode``, but no mask of the image's size is created. Equal bytes need the
-same rounding as torch: like torch, the function uses fused multiply-adds if the CPU has AVX2
-and FMA, unless the environment variable ``ATEN_CPU_CAPABILITY`` was ``default`` at the first
-call.
+No full-size mask is created. The result is byte for byte that of three steps:
+
+1. MMDetection's mask paste on a CPU (bilinear, ``align_corners=False``);
+2. the comparison ``>= threshold``;
+3. ``pycocotools.mask.encode``.
+
+To round like torch, the function uses fused multiply-adds if the CPU has AVX2 and FMA. The
+environment variable ``ATEN_CPU_CAPABILITY=default`` turns them off, as in torch. The variable
+is read at the first call.
 
 Args:
-    probs: (N, S, S) probabilities, float32 in [0, 1], or uint8 where v means v / 255. Arrays,
-        or tensors in CPU memory.
-    boxes: (N, 4) float32, x0, y0, x1, y1 in image pixels; they may reach outside the image.
+    probs: probabilities, shape (N, S, S), an array or a CPU tensor. Values are float32 in
+        [0, 1], or uint8, where v means v / 255.
+    boxes: boxes (x0, y0, x1, y1) in image pixels, shape (N, 4), float32, an array or a CPU
+        tensor. A box may extend beyond the image.
     height, width: image size in pixels.
-    threshold: a pixel is foreground if its interpolated probability, float32, is at least
-        threshold, rounded to float32.
-    num_threads: number of threads; 0 chooses it from the number of CPUs and the boxes' sizes.
+    threshold: lowest interpolated probability of a foreground pixel. The comparison is made in
+        float32.
+    num_threads: number of threads; 0 chooses a number that suits the CPUs and the boxes.
 
 Returns:
-    One ``{"size": [height, width], "counts": bytes}`` per instance. A box wholly outside the
-    image gives an empty mask. A box of zero width or height gives the same strip of at most
-    three pixels as in MMDetection.
+    One ``{"size": [height, width], "counts": bytes}`` per instance. A box outside the image
+    gives an empty mask. A box of zero width or height gives a strip that is at most three
+    pixels wide, as in MMDetection.
 
 Raises:
-    TypeError: probs or boxes have another dtype.
-    ValueError: probs or boxes have another shape, height or width is negative, the image has
-        2**32 pixels or more, threshold is NaN, num_threads is negative, a box contains NaN or is
-        inverted by more than a pixel or two (a box inverted by less is pasted as in
-        MMDetection), or a probability is outside [0, 1] by more than 0.001.
+    TypeError: probs are not float32 or uint8, or boxes are not float32.
+    ValueError: probs or boxes have a wrong shape, height or width is negative, the image has
+        2**32 pixels or more, threshold is NaN, num_threads is negative, a box contains NaN or
+        is inverted (``x1 < x0`` or ``y1 < y0``), or a probability is outside [0, 1] by more
+        than 0.001. A box that is inverted by less than two pixels may be pasted instead, as in
+        MMDetection.
 )";
 
 }  // namespace

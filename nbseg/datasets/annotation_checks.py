@@ -13,21 +13,21 @@ from nbseg.coco_values import has_broken_polygon, is_number, polygon_area
 TOLERANCE = 2.0
 # Problems with which training would go wrong without an error, if most objects of a json have them.
 # A single object may have the first one by chance: a loose box near the top left corner.
-CORNERS = "boxes of two corners, x0, y0, x1, y1, where COCO has x, y, width, height"
-APART = "boxes that overlap their masks by less than a tenth"
+CORNERS = "boxes that are given as two corners (x0, y0, x1, y1) instead of x, y, width, height"
 OVERLAP = 0.1
+APART = f"boxes whose IoU with the tight boxes of their masks is less than {OVERLAP}"
 
 
 def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> str | None:
-    """Return the kind of an annotation's first problem, or None if there is no problem.
+    """Return the first problem of an annotation, or None if there is no problem.
 
     Args:
-        annotation: an annotation after :func:`nbseg.coco_values.normalize`; it needs a ``bbox``,
-            but no ``segmentation``.
-        height, width: size of its image in pixels.
+        annotation: an annotation after :func:`nbseg.coco_values.normalize`. It must have a
+            ``bbox``; ``segmentation`` is optional.
+        height, width: size of the image in pixels.
 
     Returns:
-        A phrase in the plural, such as "boxes less than a pixel wide or high".
+        The kind of the problem in the plural, such as "boxes less than a pixel wide or high".
     """
     try:
         x, y, w, h = (float(value) for value in annotation["bbox"])
@@ -35,7 +35,7 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
         return "boxes that are not four numbers"
     # Check first for problems that stop a training: only the first problem is reported.
     if has_broken_polygon(annotation):
-        return "polygons that are not flat lists of x, y pairs within 2**20 pixels"
+        return "polygons that are not flat lists of x, y pairs with values from -2**20 to 2**20"
     mask = annotation.get("segmentation")
     crop = None
     if mask and not isinstance(mask, list):
@@ -72,7 +72,10 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
 
 
 def _tight_box(mask: Any, crop: Any, width: int, height: int) -> npt.NDArray[Any] | None:
-    """Return the corners of a mask's box; None for a degenerate polygon or an empty mask."""
+    """Return the corners (x0, y0, x1, y1) of the tight box of a mask.
+
+    The result is None if the mask is empty or has a degenerate polygon.
+    """
     if crop is not None:
         return np.concatenate([crop[:2], crop[:2] + crop[2:]]) if crop[2:].all() else None
     if any(len(polygon) < 6 or polygon_area(polygon) == 0 for polygon in mask):

@@ -1,4 +1,4 @@
-"""Change an image so that it could be of another kind, e.g. stained tissue or fluorescence."""
+"""Change the look of an image to that of another kind, e.g. from fluorescence to stained tissue."""
 
 from typing import Any
 
@@ -14,25 +14,29 @@ from nbseg.registry import TRANSFORMS
 class BridgeKinds(BaseTransform):
     """Make an image gray, invert it, and change its gamma and the ranges of its channels.
 
-    Kinds of image differ in what is bright, in color and in contrast: a nucleus is bright on black
-    in fluorescence, and violet on pink in stained tissue. A model whose labeled images are all of
-    one kind finds no objects in another kind. This transform bridges the kinds. It applies these
-    steps in this order, each with a probability of its own:
+    Images of different kinds differ in brightness, color and contrast. For example, nuclei are
+    bright on black in fluorescence images, and violet on pink in images of stained tissue. A model
+    that was trained on images of one kind may find no objects in images of another kind. This
+    transform makes the kinds more similar.
+
+    The transform applies four steps in this order, each with its own probability. Pixel values v
+    are scaled to [0, 1], and U(a, b) is a random number between a and b:
 
     1. gray: the three channels become the image's gray values;
-    2. invert: v becomes 1 - v, for values v in [0, 1];
+    2. invert: v becomes 1 - v;
     3. gamma: v becomes ``v ** exp(U(-gamma, gamma))``;
-    4. range: in each channel, v becomes ``low + v * (high - low)``, with low from U(0, 0.4) and
-       high from U(0.6, 1). A gray image becomes a colored one.
+    4. range: in each channel, v becomes ``low + v * (high - low)``. Here low is U(0, 0.4), and high
+       is U(0.6, 1). This step colors a gray image.
 
-    Steps 2 to 4 are one table of 256 values per channel, so values are rounded once. Pixels stay in
-    place, so boxes and masks stay valid. Every draw comes from numpy's global generator, which
-    nbseg seeds for each sample. With ``prob=0``, the transform draws nothing.
+    Steps 2 to 4 are applied as one lookup table per channel, so values are rounded only once.
+    Pixels stay in place, so boxes and masks stay valid. All random numbers come from numpy's global
+    generator, which nbseg seeds for each sample. With ``prob=0``, no random number is drawn.
 
     Args:
-        prob: share of the images that are changed.
-        gray_prob, invert_prob, gamma_prob, range_prob: probability of each step in such an image.
-        gamma: largest absolute value of the exponent's logarithm, at least 0.
+        prob: probability that an image is changed.
+        gray_prob, invert_prob, gamma_prob, range_prob: probability of each step, if the image is
+            changed.
+        gamma: largest absolute value of the logarithm of the exponent in step 3, at least 0.
 
     Raises:
         ValueError: a probability is not in [0, 1], ``gamma`` is negative, or an image is not
@@ -69,7 +73,7 @@ class BridgeKinds(BaseTransform):
         if image.dtype != np.uint8 or image.shape[2:] != (3,):
             raise ValueError(
                 f"BridgeKinds: an image must be (H, W, 3) uint8, found {image.shape} "
-                f"{image.dtype}; load it with LoadImageFromFile without to_float32"
+                f"{image.dtype}; load it with LoadImageFromFile(to_float32=False)"
             )
         if self._drawn("gray_prob"):
             image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
@@ -77,12 +81,12 @@ class BridgeKinds(BaseTransform):
         return results
 
     def _drawn(self, name: str) -> bool:
-        """Draw whether a step is applied; a step that never is draws nothing."""
+        """Draw whether to apply a step. If its probability is 0, draw no random number."""
         probability = self.probabilities[name]
         return probability > 0 and np.random.random() < probability
 
     def _draw_table(self) -> npt.NDArray[np.uint8]:
-        """Draw the new value of every value, (1, 256, 3) uint8."""
+        """Draw a lookup table from old to new pixel values, shape (1, 256, 3), uint8."""
         values: npt.NDArray[Any] = np.linspace(0, 1, 256)[:, None]
         if self._drawn("invert_prob"):
             values = 1 - values

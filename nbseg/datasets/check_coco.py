@@ -20,7 +20,7 @@ from nbseg.datasets.image_checks import (
     image_problems,
 )
 
-# The check reports objects that are not used to train masks if they exceed this share.
+# The check reports objects that are not used to train masks if their share exceeds this limit.
 MANY = 1 / 3
 # Fields whose values must be unique within a list, and the kind of problem if they are not.
 UNIQUE = (
@@ -37,8 +37,8 @@ def check_coco(
 ) -> tuple[Prepared, dict[str, list[str]]]:
     """Find the problems of a COCO json that would stop a training or give it wrong data.
 
-    The headers of all images are read, and the pixels of up to 200 images. An annotation needs a
-    box, but no ``segmentation``.
+    The function reads the headers of all images, and decodes up to 200 images. An annotation must
+    have a box; its ``segmentation`` is optional.
 
     Args:
         path: a COCO json.
@@ -46,9 +46,9 @@ def check_coco(
         workers: number of processes.
 
     Returns:
-        A tuple: the json's counts, with notes on images of which nbseg reads only a part; and a
-        dictionary from each kind of problem to texts that name the images and annotations with this
-        problem.
+        ``(prepared, problems)``. ``prepared`` has the json's counts, and notes on images of which
+        nbseg reads only a part. ``problems`` is a dictionary from each kind of problem to strings
+        that name the affected images and annotations.
 
     Raises:
         FileNotFoundError: the json or the folder does not exist.
@@ -96,9 +96,9 @@ def table_problems(
         content: the result of ``read_coco(path, consistent=False)``.
 
     Returns:
-        A tuple: a dictionary from each kind of problem to texts that name the entries with this
-        problem; and a dictionary from each image id to the image's annotations, without those of
-        unknown categories.
+        ``(problems, grouped)``. ``problems`` is a dictionary from each kind of problem to strings
+        that name the affected entries. ``grouped`` is a dictionary from each image id to the
+        image's annotations; annotations with an unknown category are left out.
     """
     problems: dict[str, list[str]] = defaultdict(list)
     for key, field, kind in UNIQUE:
@@ -114,7 +114,9 @@ def table_problems(
     for annotation in content["annotations"]:
         text = f"annotation {annotation['id']}"
         if annotation["id"] == 0:
-            problems["annotations with the id 0, which COCO counts as unmatched"].append(text)
+            problems["annotations with the id 0, which COCO's evaluation reads as 'no match'"] += [
+                text
+            ]
         if annotation["image_id"] not in images:
             problems["annotations of unknown images"].append(
                 f"{text} (image_id {annotation['image_id']})"

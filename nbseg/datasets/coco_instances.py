@@ -1,4 +1,4 @@
-"""Read COCO jsons whose categories have any ids and any order."""
+"""Define a data set for COCO jsons whose categories may have any ids and any order."""
 
 from collections import defaultdict
 from typing import Any
@@ -16,18 +16,23 @@ from nbseg.registry import DATASETS
 class CocoInstanceDataset(CocoDataset):
     """Maps categories to labels by name: label i is ``metainfo['classes'][i]``.
 
-    MMDetection's ``CocoDataset`` numbers labels in the order of the json's categories and ignores
-    the order of the classes, so two jsons can disagree without an error. Here a json may list its
-    categories in any order and lack some classes. The data set leaves out an object if its category
-    is not one of the classes, or if its box is not a list of four numbers from -2**20 to 2**20. A
-    polygon is left out if it has fewer than three points or a coordinate outside this range.
-    ``nbseg.coco_values.normalize`` converts ids, sizes and boxes to numbers; a missing ``area`` is
+    MMDetection's ``CocoDataset`` numbers the labels in the order of the json's categories. If two
+    jsons list their categories in different orders, the same label means different classes, and no
+    error is raised. Here, a json may list its categories in any order, and it may lack classes.
+
+    The data set leaves out:
+
+    - objects whose category is not one of the classes;
+    - objects whose box is not a list of four numbers from -2**20 to 2**20;
+    - polygons with fewer than three points or with a coordinate outside this range.
+
+    ``nbseg.coco_values.normalize`` converts ids, sizes and boxes to numbers. A missing ``area`` is
     computed from the mask.
 
     Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: the file is not a COCO json, or two of its categories have the name of the same
-            class.
+        FileNotFoundError: ``ann_file`` does not exist.
+        ValueError: ``ann_file`` is not a COCO json, or two of its categories have the name of the
+            same class.
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -58,7 +63,7 @@ class CocoInstanceDataset(CocoDataset):
 
 
 def _mask_of(annotation: dict[str, Any]) -> dict[str, Any]:
-    """Return ``{"segmentation": mask}`` without parts that are not polygons.
+    """Return ``{"segmentation": mask}``, where the mask has only valid polygons.
 
     The mask is None if the annotation has no valid mask.
     """

@@ -1,4 +1,4 @@
-"""Encode masks in COCO's compressed run-length encoding, with numpy alone."""
+"""Encode masks in COCO's compressed run-length encoding, using only numpy."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ def encode_rle(mask: npt.NDArray[Any]) -> dict[str, Any]:
 
     ``counts`` equals the result of ``pycocotools.mask.encode``. The string holds the run lengths in
     column-major order, background first. From the fourth run on, the string stores the difference
-    between a run and the run two places before it. Each number is a sequence of 5-bit groups,
-    lowest first. A group gets the flag 0x20 if another group follows, and 48 is added to make the
-    character printable.
+    between a run and the run two places before it. Each number is split into groups of 5 bits,
+    lowest bits first. Each group becomes one character: the flag 0x20 is set if another group of
+    the same number follows, and 48 is added to make the character printable.
     """
     height, width = mask.shape
     pixels = np.asarray(mask, dtype=bool).ravel(order="F")

@@ -19,15 +19,15 @@ from nbseg.structures.cropped_masks import CroppedMasks
 class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
     """Makes ``CroppedMasks`` usable wherever MMDetection takes ``BitmapMasks``.
 
-    Resizing (nearest), flips, crops, padding with 0, indexing, areas and boxes work on the crops
-    alone. Other operations (e.g. rotation) and any access to ``masks`` create full-size bitmaps on
-    demand. Results equal those of ``BitmapMasks``.
+    Nearest-neighbor resizing, flips, crops, padding with 0, indexing, areas and boxes need only the
+    crops. Other operations (e.g. rotation) and any access to ``masks`` create full-size bitmaps on
+    demand. The results equal those of ``BitmapMasks``.
 
-    ``masks`` can be assigned, but the array that it returns is read-only. MMDetection's
-    ``RandomErasing`` therefore fails, because it modifies this array in place.
+    The attribute ``masks`` can be assigned, but its value is a read-only array. MMDetection's
+    ``RandomErasing`` therefore fails: it modifies this array in place.
 
     Args:
-        *args, **kwargs: either the five arguments of ``CroppedMasks`` or the three of
+        *args, **kwargs: either the five arguments of ``CroppedMasks``, or the three arguments of
             ``BitmapMasks``: full-size masks (G, H, W), height and width.
     """
 
@@ -161,7 +161,7 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
 
 
 def _nearest_indices(size: int, new_size: int) -> npt.NDArray[np.int64]:
-    """Choose the source pixel of each new pixel on one axis as OpenCV's nearest resizing does."""
+    """Return the source index of each new index on one axis, as in OpenCV's nearest resizing."""
     # Divide twice, as OpenCV does: size / new_size would sometimes round to another pixel.
     scale = 1.0 / (new_size / size)
     indices: npt.NDArray[np.int64] = np.floor(np.arange(new_size) * scale).astype(np.int64)

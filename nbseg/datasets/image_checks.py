@@ -1,4 +1,4 @@
-"""Check the image files of a COCO json: headers, and the pixels of a sample."""
+"""Check the image files of a COCO json: the headers of all, and the pixels of some."""
 
 import random
 import time
@@ -29,8 +29,8 @@ def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
         image: the image's entry in the json.
 
     Returns:
-        Problems, and notes on parts of the file that are not read; the kind of a note begins with
-        ``NOTE``.
+        The problems of the file, and notes on parts of the file that are not read. The kind of a
+        note begins with ``NOTE``.
     """
     name, wanted = image["file_name"], (image["height"], image["width"])
     path = folder / name
@@ -49,14 +49,14 @@ def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
 
 
 def broken_bodies(folder: Path, names: Sequence[str]) -> tuple[list[Problem], int]:
-    """Decode a random sample of images: up to 200, for about two seconds.
+    """Decode a random sample of 8 to 200 images, for about two seconds.
 
     Args:
         folder: folder that the names are relative to.
         names: file names of the images.
 
     Returns:
-        One problem for each image that cannot be decoded, and the size of the sample.
+        One problem for each image that cannot be decoded, and the number of images in the sample.
     """
     end, broken, count = time.monotonic() + SECONDS, [], 0
     for name in random.Random(0).sample(names, min(BODIES, len(names))):

@@ -15,15 +15,20 @@ class ImageFolderDataset(BaseDetDataset):
     """Lists the images of a folder and its sub-folders, without annotations.
 
     The folder is ``data_root`` joined with ``data_prefix["img"]``. Images are sorted by their path
-    below the folder; ``img_id`` counts the readable images in this order from 1.
-    Each item has ``img_path``, ``file_name`` (path below the folder with forward slashes, as in a
-    COCO json), ``img_id``, ``height``, ``width`` and ``instances=[]``.
-    ``metainfo=dict(classes=...)`` names the classes that a model predicts. The attribute
-    ``unreadable`` lists the names of images that cannot be read and are left out.
+    relative to the folder. ``metainfo=dict(classes=...)`` names the classes that a model predicts.
+
+    Each item has these keys:
+
+    - ``img_path``;
+    - ``file_name``: path relative to the folder, with forward slashes as in a COCO json;
+    - ``img_id``: 1, 2, ... in the order of the readable images;
+    - ``height`` and ``width`` in pixels;
+    - ``instances``: an empty list.
+
+    Images that cannot be read are left out. The attribute ``unreadable`` lists their names.
 
     Raises:
-        FileNotFoundError: the folder does not exist or has no readable image; the message counts
-            the files that were found.
+        FileNotFoundError: the folder does not exist, or has no readable image.
         ValueError: an ``ann_file`` was given, or a file name is not UTF-8.
     """
 
@@ -65,8 +70,8 @@ class ImageFolderDataset(BaseDetDataset):
         first = next(iter(unreadable.values()), "")
         if not data_list:
             raise FileNotFoundError(
-                f"none of the {len(names)} images in {folder} and its sub-folders can be read; the "
-                f"first error: {first}"
+                f"none of the {len(names)} images in {folder} and its sub-folders can be read; "
+                f"choose another folder or replace the images (the first error: {first})"
             )
         if unreadable:
             more = ", ..." if len(unreadable) > 5 else ""

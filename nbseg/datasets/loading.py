@@ -12,10 +12,11 @@ from nbseg.registry import TRANSFORMS
 class LoadCroppedAnnotations(LoadAnnotations):
     """Load annotations as MMDetection does, with ``gt_masks`` as :class:`CroppedBitmapMasks`.
 
-    The masks equal MMDetection's pixel by pixel, but polygons and run lengths are converted to
-    tight bit-packed crops directly, without a bitmap of the image's size. MMDetection sets the
-    ignore flag of an object if none of its polygons has three points. This transform also sets the
-    flag of an object that has no mask or whose mask covers no pixel.
+    The masks equal MMDetection's pixel by pixel. Polygons and RLEs are converted directly to tight,
+    bit-packed crops, without full-size bitmaps.
+
+    MMDetection sets the ignore flag of an object if none of its polygons has three points. This
+    transform also sets the flag if an object has no mask or its mask covers no pixel.
 
     Args:
         **kwargs: arguments of ``LoadAnnotations``.

@@ -18,10 +18,11 @@ def overlapping_images(
 ) -> list[tuple[Path, Path]]:
     """Return pairs of a labeled and an unlabeled path that lead to the same image.
 
-    The two paths lead to one file (links are followed) or to two files with the same bytes. Each
-    unlabeled path is in one pair at most. A file is read completely only if a file of the other set
-    has the same size and the same last 256 bytes. Missing files are skipped, because loading them
-    later raises a clearer error.
+    Two paths lead to the same image in two cases: they lead to one file (links are followed), or
+    they lead to two files with the same bytes. Each unlabeled path is in at most one pair.
+
+    A file is read completely only if a file of the other set has the same size and the same last
+    256 bytes. Missing files are skipped, because loading them later raises a clearer error.
     """
     by_file: dict[tuple[int, int], str | Path] = {}
     by_size: dict[int, list[str | Path]] = defaultdict(list)

@@ -17,19 +17,19 @@ SWAP = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]], np.float32)
 class RandomTranspose(BaseTransform):
     """Swap rows and columns of the image, and x and y of its boxes and masks.
 
-    A transposition and a flip make a rotation by 90 degrees. With ``prob=0.5``, after
-    ``RandomFlip(prob=0.75, direction=['horizontal', 'vertical', 'diagonal'])``, each of the eight
-    symmetries of the square is equally likely. All of them are exact: no pixel and no corner of a
-    box is interpolated. ('diagonal' means both directions in MMDetection; MMDetection has no
-    transform that transposes an image.)
+    A transposition followed by a flip is a rotation by 90 degrees. Use ``prob=0.5`` after
+    ``RandomFlip(prob=0.75, direction=['horizontal', 'vertical', 'diagonal'])``. Then each of the
+    eight flips and rotations of a square is equally likely. Pixels and box corners are never
+    interpolated. MMDetection has no transform that transposes an image: its 'diagonal' flips both
+    axes.
 
-    The transform changes ``img``, ``img_shape``, ``gt_bboxes``, ``gt_masks`` (``CroppedMasks``,
-    ``BitmapMasks`` or ``PolygonMasks``), ``gt_seg_map`` and ``homography_matrix``. The draw comes
-    from numpy's global generator, which nbseg seeds for each sample. With ``prob=0``, the transform
-    draws nothing.
+    The transform changes ``img``, ``img_shape``, ``gt_bboxes``, ``gt_masks``, ``gt_seg_map`` and
+    ``homography_matrix``. The masks may be ``CroppedMasks``, ``BitmapMasks`` or ``PolygonMasks``.
+    The random number comes from numpy's global generator, which nbseg seeds for each sample. With
+    ``prob=0``, no random number is drawn.
 
     Args:
-        prob: probability of a transposition.
+        prob: probability that an image is transposed.
 
     Raises:
         ValueError: ``prob`` is not in [0, 1].

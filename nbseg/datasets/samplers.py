@@ -1,4 +1,4 @@
-"""Define infinite samplers that resume without replaying the indices already drawn.
+"""Define infinite samplers that can skip samples, so that a training resumes quickly.
 
 MMEngine's loop resumes by calling the sampler's ``skip``. If the sampler has no ``skip``, the loop
 loads, augments and discards every image that was already seen.
@@ -33,9 +33,9 @@ class ResumableMultiSourceSampler(MultiSourceSampler):
 class AspectRatioSampler(InfiniteSampler):
     """Orders the indices of ``InfiniteSampler`` so that a batch has images of one orientation.
 
-    The images of a batch all have width < height, or all have width >= height. The batches equal
-    those of MMDetection's ``AspectRatioBatchSampler``. This class is not a batch sampler, because
-    MMEngine cannot call ``skip`` on a batch sampler.
+    In a batch, either all images have width < height, or all images have width >= height. The
+    batches equal those of MMDetection's ``AspectRatioBatchSampler``. MMEngine cannot call ``skip``
+    on a batch sampler. Therefore this class is a sampler.
 
     Args:
         dataset: data set whose ``get_data_info`` returns ``width`` and ``height``.

@@ -1,9 +1,9 @@
 """Seed each training sample by its position in the training.
 
-Augmentations draw from global generators. The states of these generators depend on every sample
-that the process has loaded. A resumed training, or one with another number of workers, would
-therefore augment a sample differently. With one seed per sample, the augmentation depends only on
-the run's seed and the sample's position.
+Augmentations draw random numbers from global generators. The states of these generators depend on
+every sample that the process has loaded. Without a seed per sample, a sample would be augmented
+differently after a resume or with another number of workers. With a seed per sample, the
+augmentation depends only on the run's seed and the sample's position.
 """
 
 import random
@@ -23,16 +23,17 @@ class SeededIndex(int):
 
 
 class SeededSampler(Sampler[int]):
-    """Gives each index of another sampler a seed.
+    """Adds a seed to each index of another sampler.
 
     The seed depends on the run's seed and on the sample's position among the samples of all
-    processes, so that the processes draw different random numbers.
+    processes. Different processes therefore draw different random numbers.
 
     Args:
-        sampler: sampler of this process; its attributes can be read from this object, too.
+        sampler: sampler of this process. Its attributes can also be read from the
+            ``SeededSampler``.
         seed: seed of the run, the same in every process.
-        position: function that returns how many samples this process has already drawn; called when
-            an iterator starts.
+        position: function that returns how many samples this process has already drawn. It is
+            called when an iteration starts.
     """
 
     def __init__(self, sampler: Sampler[int], seed: int, position: Callable[[], int]) -> None:
@@ -74,7 +75,9 @@ class SeededBatches:
 
 
 def seed_samples(loader: DataLoader[Any], seed: int, position: Callable[[], int]) -> None:
-    """Change a data loader in place so that it seeds each sample; call before its first iteration.
+    """Change a data loader in place so that it seeds each sample.
+
+    Call this function before the loader's first iteration.
 
     Args:
         loader: loader with a batch sampler.

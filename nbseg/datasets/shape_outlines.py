@@ -91,7 +91,7 @@ def _subdivide(outline: Outline, step: float) -> Outline:
 
 
 def _warp(points: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
-    """Move points by a random field: long waves bend the whole figure, short waves its edge."""
+    """Shift points by random waves: long waves bend the figure, short waves roughen its edge."""
     moved = points.copy()
     for frequency, amplitude in [(2.5, 0.06), (5, 0.04), (11, 0.025), (18, 0.02), (27, 0.015)]:
         direction = rng.uniform(0, 2 * np.pi, 2)
@@ -105,8 +105,8 @@ def random_outline(label: int, diameter: float, rng: np.random.Generator) -> lis
     """Return the contours of a random object of class ``CLASSES[label]``, centered on the origin.
 
     Fill the contours by the even-odd rule: a contour inside another contour is a hole. The figure
-    is warped, mirrored at random, rotated by any angle, and stretched along one axis by up to 1.2
-    while it is compressed along the other by the same factor.
+    is warped, mirrored at random and rotated by a random angle. It is also stretched along one axis
+    by a factor of up to 1.2, and compressed along the other axis by the same factor.
 
     Args:
         label: index into ``CLASSES``.

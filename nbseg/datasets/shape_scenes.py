@@ -35,7 +35,7 @@ class SceneObject:
     whole_area: int
 
     def stays_visible(self, mask: npt.NDArray[Any]) -> bool:
-        """Return whether ``mask`` has at least 20 pixels and half of the whole object's area."""
+        """Return whether ``mask`` has at least 20 pixels and at least half of ``whole_area``."""
         area = int(mask.sum())
         return area >= MIN_AREA and area >= MIN_VISIBLE * self.whole_area
 
@@ -135,7 +135,7 @@ def _contrasting_color(
 
 
 def _center(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> npt.NDArray[Any]:
-    """Choose the center of the next object: anywhere, or near an earlier one to cover a part."""
+    """Choose the center of the next object: anywhere, or on an earlier object to overlap it."""
     if objects and rng.random() < 0.2:
         rows, columns = np.nonzero(objects[rng.integers(len(objects))].mask)
         pick = rng.integers(len(rows))
@@ -148,8 +148,11 @@ def _add_object(
 ) -> bool:
     """Try to draw one more object on the canvas, and return whether it was drawn.
 
-    An object is not drawn in three cases: too little of it would be visible; too little of an
-    object that it covers would stay visible; no color is found that contrasts with the background.
+    The object is not drawn in these cases:
+
+    - Too few of its pixels would be visible.
+    - Too few pixels of an earlier object would stay visible.
+    - No color is found that contrasts with the surrounding pixels.
     """
     size = canvas.shape[0]
     label = int(rng.integers(len(CLASSES)))
@@ -186,10 +189,11 @@ def _add_object(
 
 
 def draw_scene(rng: np.random.Generator, size: int) -> tuple[npt.NDArray[Any], list[SceneObject]]:
-    """Draw one image with three to eight objects, or fewer if 40 tries do not suffice.
+    """Draw one image with three to eight objects.
 
-    Colors and textures are drawn independently of the class. A pixel belongs to the topmost
-    object that covers at least half of it, so visible masks are disjoint.
+    The image has fewer objects if 40 tries do not suffice. Colors and textures are chosen at
+    random, independently of the class. A pixel belongs to the topmost object that covers at least
+    half of the pixel, so the masks are disjoint.
 
     Args:
         rng: random generator.

@@ -117,7 +117,8 @@ def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False
     Args:
         out: folder to create; missing parents are created, too.
         options: options of the set. The same options give the same images and annotations.
-        force: generate the set again and replace the set that ``out`` holds.
+        force: generate the set again, even if ``out`` already holds a shapes set; this set is
+            replaced.
 
     Returns:
         True if the set was generated, False if it already existed.
@@ -137,10 +138,10 @@ def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False
             return False
         if not force:
             raise FileExistsError(
-                f"{out} holds a set made from other options or by another generator version: "
+                f"{out} holds a shapes set with other options or of another generator version: "
                 f"expected {asdict(options)} and generator version {GENERATOR_VERSION}, found "
                 f"{found.get('options')} and generator version {found.get('generator_version')}; "
-                "choose another folder, or replace this one (tools/prepare_data.py shapes --force)"
+                "choose another folder, or replace the set (tools/prepare_data.py shapes --force)"
             )
 
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ def split_indices(count: int, percent: float, seed: int) -> npt.NDArray[np.int64
     labeled = int(percent / 100 * count)
     if not 0 < labeled < count:
         raise ValueError(
-            f"{percent}% of {count} images are {labeled} labeled images, but the labeled and the "
+            f"{percent}% of {count} images, rounded down, is {labeled}, but the labeled and the "
             "unlabeled part each need at least one image; choose another percent"
         )
     indices = np.arange(count)
@@ -46,9 +46,9 @@ def write_split(
 ) -> tuple[Path, Path]:
     """Split a COCO json into a labeled and an unlabeled json.
 
-    Images and annotations keep their order, as in the released code's splits. All other keys are
-    copied. The unlabeled json keeps its annotations, because noise analysis and the stage
-    ``oracle`` need this hidden truth. Training on pseudo-labels never reads these annotations.
+    Images and annotations keep their order, as in the released code's splits. All other keys of the
+    json are copied to both. The unlabeled json keeps its annotations as hidden truth for the noise
+    analysis and the stage ``oracle``. Training on pseudo-labels never reads these annotations.
 
     Args:
         ann_file: a COCO json.
@@ -58,7 +58,7 @@ def write_split(
 
     Returns:
         Paths of the labeled json ``{stem}.{seed}@{percent}.json`` and of the unlabeled json
-        ``{stem}.{seed}@{percent}-unlabeled.json``; ``stem`` is the file name of ``ann_file``
+        ``{stem}.{seed}@{percent}-unlabeled.json``. ``stem`` is the file name of ``ann_file``
         without ``.json``.
 
     Raises:

@@ -15,9 +15,10 @@ def _color_operations(max_blur: int) -> list[tuple[float, albumentations.ImageOn
     """Return Noisy Boundaries' photometric operations, each with its weight in the random draw.
 
     The operations do not move pixels. The sides of blur kernels are at most ``max_blur`` pixels.
-    The values are those of the released code, converted because albumentations 2 ignores the
-    arguments of version 1: a noise variance of up to 12.75 becomes a standard deviation of up to
-    sqrt(12.75) / 255 = 0.014, and a box blur has an odd size.
+
+    The parameters are those of the released code, converted from albumentations 1 to 2. A noise
+    variance of up to 12.75 becomes a standard deviation of up to sqrt(12.75) / 255 = 0.014. Box
+    blurs have only odd sizes, because albumentations 2 has no others.
     """
     operations = [
         (1, albumentations.Sharpen(alpha=(0, 1), lightness=(0.75, 1.5), p=1)),
@@ -43,17 +44,19 @@ def _color_operations(max_blur: int) -> list[tuple[float, albumentations.ImageOn
 class StrongColorAugmentation(BaseTransform):
     """Apply one photometric operation, drawn at random, to ``results["img"]`` (H, W, 3) uint8.
 
-    The operations are Gaussian blur, box blur, sharpening, Gaussian noise, inversion (rare),
-    multiplicative noise (less frequent), and brightness with contrast. Boxes and masks stay valid.
-    Every draw comes from numpy's global generator, which MMEngine seeds in each worker, so workers
-    differ and a seeded run is repeatable. MMDetection's ``CutOut`` completes the paper's
-    augmentation (arXiv 2203.13427).
+    Five operations are equally frequent: Gaussian blur, box blur, sharpening, Gaussian noise, and a
+    change of brightness and contrast. Multiplicative noise is half as frequent as each of these,
+    inversion a twentieth as frequent. Boxes and masks stay valid. All random numbers come from
+    numpy's global generator, so a seeded run is repeatable.
+
+    The strong augmentation of the paper (arXiv 2203.13427) consists of this transform and a cutout,
+    for which MMDetection has the transform ``CutOut``.
 
     Args:
-        prob: probability of applying an operation; 7/8 in the paper.
-        max_blur: side of the largest blur kernel in pixels, odd; 0 disables blur. The paper uses 7
-            for images of 1024 by 2048 pixels. If objects are only tens of pixels wide, such a blur
-            hides their class.
+        prob: probability of applying an operation; the released code of the paper uses 7/8.
+        max_blur: side of the largest blur kernel in pixels, odd; 0 disables blur. The released code
+            uses 7, for images of 1024 by 2048 pixels. If objects are only tens of pixels wide, a
+            blur of this size hides their class.
 
     Raises:
         ValueError: ``prob`` is not in [0, 1], or ``max_blur`` is neither 0 nor an odd number of at
@@ -62,9 +65,12 @@ class StrongColorAugmentation(BaseTransform):
 
     def __init__(self, prob: float = 7 / 8, max_blur: int = 7) -> None:
         if not 0 <= prob <= 1:
-            raise ValueError(f"prob must be between 0 and 1, found {prob}")
+            raise ValueError(f"StrongColorAugmentation: prob must be between 0 and 1, found {prob}")
         if max_blur != 0 and (max_blur < 3 or max_blur % 2 == 0):
-            raise ValueError(f"max_blur must be 0 or an odd number of at least 3, found {max_blur}")
+            raise ValueError(
+                "StrongColorAugmentation: max_blur must be 0 or an odd number of at least 3, found "
+                f"{max_blur}"
+            )
         self.prob = prob
         self.max_blur = max_blur
         weights, self.operations = zip(*_color_operations(max_blur), strict=True)
@@ -88,9 +94,9 @@ class StrongColorAugmentation(BaseTransform):
 class Albu(mmdet.datasets.transforms.Albu):
     """Makes the draws of MMDetection's ``Albu`` reproducible; the arguments are the same.
 
-    albumentations 2 has its own generators, which MMDetection does not seed. Two runs with the same
-    seed would differ, and all loader workers would draw the same numbers. This class seeds these
-    generators from numpy's global generator for each image.
+    albumentations 2 has its own random generators, which MMDetection does not seed. In MMDetection,
+    two runs with the same seed therefore differ, and all loader workers draw the same numbers. This
+    class seeds the generators from numpy's global generator for each image.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:

@@ -22,11 +22,15 @@ KERNEL = np.ones((3, 3), np.uint8)
 class BoundaryEvaluation(COCOeval_faster):
     """Runs COCO's evaluation with min(mask IoU, boundary IoU) in place of the mask IoU.
 
-    The ``boundary`` mode of faster-coco-eval has two faults. It rounds a boundary width that ends
-    in .5 down, while the code of Cheng et al. (CVPR 2021) rounds half to even. It also erodes
-    incorrectly if the image's height is at most twice the boundary width. Therefore
-    ``boundary_rles`` computes the boundaries here, and faster-coco-eval does the rest. Crowds are
-    compared by mask IoU alone, as in the code of Cheng et al.
+    The function ``boundary_rles`` computes the boundaries, and faster-coco-eval does the rest. The
+    ``boundary`` mode of faster-coco-eval is not used to compute boundaries, because it has two
+    faults:
+
+    - It rounds half a pixel down: a boundary width of 3.5 pixels becomes 3. The code of Cheng et
+      al. (CVPR 2021) rounds half to even: this width becomes 4.
+    - It erodes incorrectly if the image's height is at most twice the boundary width.
+
+    Crowds are compared by mask IoU alone, as in the code of Cheng et al.
 
     Args:
         truth: ground truth with masks.
@@ -72,8 +76,8 @@ class BoundaryEvaluation(COCOeval_faster):
 def boundary_width(height: int, width: int, dilation_ratio: float = 0.02) -> int:
     """Return the boundary width in pixels: ``dilation_ratio`` times the image diagonal, rounded.
 
-    The width is at least 1. A value halfway between two integers is rounded to the even one. The
-    published ratios are 0.02 for COCO and 0.005 for Cityscapes.
+    The width is at least 1. A value halfway between two integers is rounded to the even integer.
+    The published ratios are 0.02 for COCO and 0.005 for Cityscapes.
     """
     return max(1, round(dilation_ratio * math.sqrt(height**2 + width**2)))
 
@@ -106,7 +110,7 @@ def boundary_rles(
         dilation_ratio: boundary width as a fraction of the image diagonal.
 
     Returns:
-        Compressed RLEs, whose ``counts`` are bytes, in the order of the masks.
+        One compressed RLE per mask, in the order of the masks; ``counts`` is bytes.
 
     Raises:
         ValueError: an RLE is invalid, or its size is not (height, width).
@@ -123,7 +127,7 @@ def boundary_of_crop(crop: Mask, dilation: int) -> Mask:
     """Return the boundary of a mask that is given as a crop.
 
     Args:
-        crop: part of the mask that contains all its foreground, uint8 of 0 and 1, shape (h, w).
+        crop: part of the mask that contains the whole foreground, uint8 of 0 and 1, shape (h, w).
         dilation: boundary width in pixels.
 
     Returns:

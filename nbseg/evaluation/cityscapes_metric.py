@@ -37,26 +37,26 @@ class CityscapesInstanceMetric(BaseMetric):
 
     The protocol differs from COCO's:
 
-    - The ground truth is the ``*_gtFine_instanceIds.png``, where a pixel belongs to at most one
-      instance.
+    - The ground truth of an image is the file ``*_gtFine_instanceIds.png``. Each pixel belongs to
+      at most one instance.
     - Groups, void areas and instances of fewer than 100 pixels are ignored regions. An unmatched
-      prediction is ignored if ignored regions cover a larger fraction of its area than the IoU
+      prediction is ignored if the fraction of its area in ignored regions exceeds the IoU
       threshold.
     - All predictions of an image count, not only those with the highest scores.
     - Precision is not interpolated.
 
-    For boundary AP the IoU is min(mask IoU, boundary IoU). Ignored predictions are the same as for
+    For boundary AP, the IoU is min(mask IoU, boundary IoU). The same predictions are ignored as for
     mask AP.
 
-    ``cityscapesscripts`` computes precision and averages (``evaluateMatches`` and
-    ``computeAverages``). To save memory, this class keeps only the pixel counts of each prediction.
+    The functions ``evaluateMatches`` and ``computeAverages`` of ``cityscapesscripts`` compute the
+    values. To save memory, this class keeps only the pixel counts of each prediction.
 
     Args:
         ann_dir: folder with ``CITY/CITY_SEQUENCE_FRAME_gtFine_instanceIds.png``, such as
             ``gtFine/val``. Images must be named ``CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png``.
         metric: ``segm``, ``boundary`` or both.
         boundary_dilation_ratio: boundary width as a fraction of the image diagonal.
-        classwise: whether to also report ``AP/{class}`` and ``boundary_AP/{class}``.
+        classwise: whether to report ``AP/{class}`` and ``boundary_AP/{class}``, too.
         **kwargs: arguments of ``BaseMetric``, such as ``prefix`` and ``collect_device``.
 
     The values are ``AP`` (IoU 0.5 to 0.95), ``AP_50``, ``boundary_AP`` and ``boundary_AP_50``, as
@@ -64,11 +64,11 @@ class CityscapesInstanceMetric(BaseMetric):
 
     Raises:
         ImportError: ``cityscapesscripts`` is not installed.
-        FileNotFoundError: ``ann_dir`` has no ground truth, or (during the evaluation) an image has
-            no ground truth.
-        ValueError: ``metric`` is unknown, ``boundary_dilation_ratio`` is not between 0 and 1, or
-            (during the evaluation) a class is not an instance class of Cityscapes, or the size of a
-            mask differs from the size of its image.
+        FileNotFoundError: ``ann_dir`` has no ground truth. During the evaluation, the error means
+            that an image has no ground truth.
+        ValueError: ``metric`` is unknown, or ``boundary_dilation_ratio`` is not between 0 and 1.
+            During the evaluation, the error means that a class is not an instance class of
+            Cityscapes, or that the sizes of a mask and its image differ.
     """
 
     default_prefix = "cityscapes"
@@ -93,8 +93,8 @@ class CityscapesInstanceMetric(BaseMetric):
             from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as protocol
         except ImportError as error:
             raise ImportError(
-                "CityscapesInstanceMetric needs cityscapesscripts: pip install "
-                "cityscapesscripts==2.3.0"
+                "CityscapesInstanceMetric needs cityscapesscripts, which is not installed; run: "
+                "pip install cityscapesscripts==2.3.0"
             ) from error
         if next(Path(ann_dir).glob("*/*_gtFine_instanceIds.png"), None) is None:
             raise FileNotFoundError(
@@ -117,17 +117,18 @@ class CityscapesInstanceMetric(BaseMetric):
 
         Args:
             data_batch: ignored.
-            data_samples: samples with ``img_path`` and ``pred_instances``. The predicted instances
-                have ``masks`` (a list of N RLEs, or a bool tensor of shape (N, H, W)), ``labels``
-                and ``scores``, both of shape (N,). If they have ``mask_scores``, these are used
-                instead of ``scores``.
+            data_samples: samples with ``img_path`` and ``pred_instances``. The N predicted
+                instances of a sample have ``masks``, ``labels`` and ``scores``. The masks are a
+                list of RLEs or a bool tensor of shape (N, H, W). Labels and scores have the shape
+                (N,). If the instances have ``mask_scores``, these replace ``scores``.
         """
         classes = self.dataset_meta["classes"]
         unknown = sorted(set(classes) - set(self._label_ids))
         if unknown:
             raise ValueError(
                 "CityscapesInstanceMetric: each class must be one of "
-                f"{', '.join(self._label_ids)}; found {unknown}"
+                f"{', '.join(self._label_ids)}; found {unknown}; correct metainfo.classes of the "
+                "data set"
             )
         for sample in data_samples:
             path = self._truth_of(sample["img_path"])
@@ -141,9 +142,10 @@ class CityscapesInstanceMetric(BaseMetric):
             self.results.append((str(path), self._match(ids, sample["pred_instances"])))
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
-        """Return ``AP`` and ``AP_50`` by name; names for boundaries begin with ``boundary_``.
+        """Return the values by name; see the class for the names.
 
-        ``classwise`` adds the AP of each class. ``results`` is what ``process`` collected.
+        Args:
+            results: the list that ``process`` has filled.
         """
         values: dict[str, float] = {}
         for metric in self.metrics:
@@ -168,11 +170,13 @@ class CityscapesInstanceMetric(BaseMetric):
     def _match(self, ids: npt.NDArray[Any], predictions: Any) -> dict[str, ImageEntry]:
         """Compare the predictions of one image with the truth.
 
-        Returns the pixel counts by metric, in the format of ``cityscapesscripts``.
-
         Args:
-            ids: ground truth, shape (H, W): a label id, or 1000 * label id + instance number.
+            ids: ground truth, shape (H, W). The value of a pixel is 1000 * label id + instance
+                number, or only the label id outside instances and in groups.
             predictions: predicted instances of the image.
+
+        Returns:
+            The pixel counts by metric, in the format of ``cityscapesscripts``.
         """
         masks = predictions["masks"]
         height, width = ids.shape
@@ -223,7 +227,11 @@ class CityscapesInstanceMetric(BaseMetric):
         return matches
 
     def _truth(self, sizes: npt.NDArray[Any]) -> ImageEntry:
-        """Return an image's entry with its true instances; ``sizes[i]`` is the area of id i."""
+        """Return an image's entry with the true instances and without predictions.
+
+        Args:
+            sizes: number of pixels of each id; the index is the id.
+        """
         truth: dict[str, list[dict[str, Any]]] = {name: [] for name in self._label_ids}
         classes = {label_id: name for name, label_id in self._label_ids.items()}
         for number in np.flatnonzero(sizes).tolist():
@@ -242,18 +250,23 @@ class CityscapesInstanceMetric(BaseMetric):
 
 
 def _as_intersection(iou: float, pixels: int) -> float:
-    """Return the intersection that gives an IoU; ``pixels`` is the sum of both masks' areas.
+    """Return the intersection for which two masks have the given IoU.
 
     The result is slightly too small. Otherwise, an IoU that is equal to a threshold could exceed
     this threshold after rounding.
+
+    Args:
+        iou: the IoU of the two masks.
+        pixels: the sum of the two masks' areas, in pixels.
     """
     return (1 - 1e-12) * iou * pixels / (1 + iou)
 
 
 def _boundaries(ids: npt.NDArray[Any], dilation: int) -> npt.NDArray[Any]:
-    """Return ``ids`` with 0 at every pixel that is not in the boundary of its region.
+    """Return a copy of ``ids`` that is 0 at all pixels except boundary pixels.
 
-    A pixel is in the boundary if another id or the image's edge lies within ``dilation`` pixels.
+    A pixel is a boundary pixel if a pixel of another id or the image's edge lies within
+    ``dilation`` pixels.
     """
     padded = np.pad(ids, 1)
     lowest = cv2.erode(padded, KERNEL, iterations=dilation)

@@ -28,32 +28,32 @@ class InstanceMetric(CocoMetric):
     - ``max_detections`` sets how many detections of each class count in an image. In ``CocoMetric``
       this number is always 100.
     - Boundary AP is available (Cheng et al., 2021; see ``nbseg.evaluation.boundary``).
-    - Categories are found by name, in any order.
-    - The truth may have ids, sizes and flags of other types than COCO's, such as strings (see
-      ``nbseg.coco_values.normalize``), and the annotation id 0, which COCO's evaluation mistakes
-      for "no match".
-    - Predicted masks may be RLEs. They are not decoded to full-size bitmaps.
+    - Categories are found by name. Their order does not matter.
+    - In the ground truth, ids, sizes and flags may have other types than in COCO, such as strings
+      (see ``nbseg.coco_values.normalize``).
+    - An annotation may have the id 0. COCO's evaluation would mistake this id for "no match".
+
+    As for ``CocoMetric``, predicted masks may be bitmaps or COCO RLEs.
 
     Args:
         ann_file: COCO json with the ground truth.
         metric: one or more of ``bbox``, ``segm``, ``boundary``.
-        max_detections: number of detections, with the highest scores, that count per image and
-            class.
+        max_detections: number of detections that count per image and class. Those with the highest
+            scores count.
         boundary_dilation_ratio: boundary width as a fraction of the image diagonal; 0.02 for COCO,
             0.005 for Cityscapes.
-        classwise: whether to also report ``{metric}_mAP/{class}``.
+        classwise: whether to report ``{metric}_mAP/{class}``, too.
         **kwargs: arguments of ``CocoMetric``, such as ``prefix`` and ``outfile_prefix``.
+
+    Values are fractions in [0, 1]. A value is -1 if there is no ground truth for it.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
-        ValueError: ``metric`` is unknown, ``boundary_dilation_ratio`` is not between 0 and 1,
-            ``max_detections`` is not positive, ``kwargs`` has an option of ``CocoMetric`` that has
-            no effect here, or ``ann_file`` is invalid or lacks masks that the metric needs. Setting
-            ``dataset_meta`` raises a ValueError if ``ann_file`` lacks a class. The evaluation
-            raises a ValueError if predictions lack masks that the metric needs, or if the size of
-            a mask is not that of its image.
-
-    Values are fractions in [0, 1]. A value is -1 if there is no ground truth for it.
+        ValueError: ``metric``, ``max_detections`` or ``boundary_dilation_ratio`` is invalid,
+            ``kwargs`` has an option of ``CocoMetric`` that has no effect here, or ``ann_file`` is
+            not a COCO json or lacks masks that the metric needs. If ``ann_file`` lacks a class,
+            setting ``dataset_meta`` raises the error. If predictions lack masks, or if a mask and
+            its image differ in size, the evaluation raises the error.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class InstanceMetric(CocoMetric):
         self._dataset_meta = dataset_meta
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
-        """Return ``{metric}_mAP`` and ``{metric}_mAP_50``, ``_75``, ``_s``, ``_m``, ``_l``.
+        """Return the values ``{metric}_mAP``, and with the suffixes _50, _75, _s, _m and _l.
 
         ``classwise`` adds ``{metric}_mAP/{class}``, unless there are no predictions at all. With
         ``format_only``, the predictions are only written to ``{outfile_prefix}.*.json``, and the
@@ -161,7 +161,7 @@ class InstanceMetric(CocoMetric):
                 needed_by = " and ".join(name for name in self.metrics if name != "bbox")
                 raise ValueError(
                     f"InstanceMetric: annotation {number} of {self.ann_file} has no mask (polygons "
-                    f"need three points), but {needed_by} AP needs a mask for each annotation; add "
+                    f"need three points), but each annotation needs a mask for {needed_by} AP; add "
                     "the masks, or set metric='bbox'"
                 )
 
@@ -194,9 +194,9 @@ class InstanceMetric(CocoMetric):
             size, expected = annotation["segmentation"]["size"], [image["height"], image["width"]]
             if list(size) != expected:
                 raise ValueError(
-                    f"InstanceMetric: a predicted mask in {image['file_name']} has the size "
-                    f"{tuple(size)} (height, width), but the image has {tuple(expected)} in "
-                    f"{self.ann_file}; predict masks at the original size of the image, or "
+                    f"InstanceMetric: a predicted mask of {image['file_name']} has the size "
+                    f"{tuple(size)} (height, width), but {self.ann_file} gives the image the size "
+                    f"{tuple(expected)}; predict masks at the original size of the image, or "
                     "correct the image's size in the json"
                 )
 

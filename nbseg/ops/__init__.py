@@ -1,4 +1,4 @@
-"""Provide the native ops. This package needs torch; ``nbseg._native.paste_rle`` works without."""
+"""Provide the native ops. This package needs torch; ``nbseg._native`` does not."""
 
 from nbseg.ops import _extension  # noqa: F401  (loads the library that defines the ops)
 from nbseg.ops.bpm_mask_loss import bpm_mask_loss

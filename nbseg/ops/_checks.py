@@ -17,13 +17,14 @@ def check_tensor(
 
     Args:
         name: the argument's name, for the message.
-        shape: one entry per dimension: the size, or a letter if any size is accepted.
-        dtypes: the dtypes that are accepted.
-        device: the device of the other arguments; None accepts any.
+        tensor: the argument's value.
+        shape: one entry per dimension. A number is the required size. A letter accepts any size.
+        dtypes: the accepted dtypes.
+        device: the required device; None accepts any device.
 
     Raises:
         TypeError: ``tensor`` is not a tensor, or its dtype is not one of ``dtypes``.
-        ValueError: ``tensor`` does not have this shape or is not on this device.
+        ValueError: ``tensor`` has another shape than ``shape`` or is not on ``device``.
     """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, found {type(tensor).__name__}")
@@ -38,4 +39,6 @@ def check_tensor(
         sizes = ", ".join(str(size) for size in shape) + ("," if len(shape) == 1 else "")
         raise ValueError(f"{name} must have shape ({sizes}), found {tuple(tensor.shape)}")
     if device is not None and tensor.device != device:
-        raise ValueError(f"{name} must be on {device}, found {tensor.device}")
+        raise ValueError(
+            f"{name} must be on {device}, found {tensor.device}; put all arguments on one device"
+        )

@@ -16,9 +16,9 @@ except ModuleNotFoundError as error:
     ) from error
 except ImportError as error:
     raise ImportError(
-        f"nbseg's torch ops do not load with torch {torch.__version__}: probably they were built "
-        f"for another torch or Python. Rebuild them in nbseg's source folder: {BUILD} "
-        f"(the loader said: {error})"
+        f"nbseg's torch ops do not load with torch {torch.__version__}: {error}. They were "
+        "probably built for another version of torch or Python. Rebuild them in nbseg's source "
+        f"folder: {BUILD}"
     ) from error
 
 HAS_CUDA: bool = torch._C._dispatch_has_kernel_for_dispatch_key("nbseg::bpm_mask_loss", "CUDA")
@@ -28,6 +28,7 @@ def check_built_for(tensor: Tensor) -> None:
     """Raise a RuntimeError if the tensor is on a GPU but the ops were built without CUDA."""
     if tensor.is_cuda and not HAS_CUDA:
         raise RuntimeError(
-            f"nbseg was built without CUDA, but found a tensor on {tensor.device}. Put nvcc on "
-            f"PATH (or name it in CUDACXX) and rebuild in nbseg's source folder: {BUILD}"
+            f"nbseg's torch ops were built without CUDA, but found a tensor on {tensor.device}. "
+            "Put nvcc on PATH, or set CUDACXX to the path of nvcc. Then rebuild in nbseg's source "
+            f"folder: {BUILD}"
         )

@@ -18,33 +18,33 @@ def bpm_mask_loss(
     """Compute a binary cross-entropy with larger weights at the edges of the predicted masks.
 
     Let ``x = logits[r, labels[r]]``, ``p = sigmoid(x)`` and ``q = |8 p - sum of the 8 neighbors of
-    p|``. The weight of a pixel is ``gain * q / mean(q)``, with the mean over the RoI. These weights
-    are the boundary-preserving map of arXiv 2203.13427. No gradient flows through them. In a RoI
-    without any edge (``mean(q) < 1e-20``) every weight is ``gain``.
+    p|``. The weight of a pixel is ``gain * q / mean(q)``, with the mean over the RoI. If a RoI has
+    no edge (``mean(q) < 1e-20``), each of its weights is ``gain``. The weights of a RoI are the
+    boundary-preserving map of arXiv 2203.13427. No gradient flows through them.
+
+    The op is deterministic, also on a GPU.
 
     Args:
         logits: mask logits of R RoIs and C classes, shape (R, C, S, S), float32, float16 or
-            bfloat16. The loss is always computed in float32 or better, also under autocast. The
-            gradient has the dtype of the logits.
+            bfloat16. The loss is computed with at least float32 precision, also under autocast.
+            The gradient has the dtype of the logits.
         targets: shape (R, S, S), values in [0, 1], uint8, bool or float32.
         labels: class of each RoI, shape (R,), int64 in [0, C).
         gain: mean weight of the pixels of each RoI.
         border: padding of p around a RoI. ``"replicate"`` repeats the outermost pixels. ``"zeros"``
-            pads with 0, which makes an edge wherever the object touches the RoI's border.
+            pads with 0, which creates an edge wherever the object touches the RoI's border.
 
     Returns:
-        The mean of weight times cross-entropy over all R * S * S pixels, a float32 scalar; 0 for
-        R = 0.
+        The mean of ``weight * cross-entropy`` over all R * S * S pixels, a float32 scalar. It is 0
+        if R is 0.
 
     Raises:
         TypeError: an argument is not a tensor or has a wrong dtype.
         ValueError: shapes or devices do not match, S is more than 64 on a GPU, or ``border`` is
             unknown.
-        IndexError: a label lies outside [0, C). On a GPU this is a device-side assert instead:
+        IndexError: a label lies outside [0, C). On a GPU, a device-side assert fails instead, and
             the process can no longer use the GPU.
-        RuntimeError: the tensors are on a GPU and nbseg was built without CUDA.
-
-    The op is deterministic, also on a GPU.
+        RuntimeError: the tensors are on a GPU, but nbseg was built without CUDA.
     """
     check_tensor(
         "logits", logits, ("R", "C", "S", "S"), (torch.float32, torch.float16, torch.bfloat16)
@@ -61,7 +61,7 @@ def bpm_mask_loss(
     if logits.is_cuda and size > MAX_SIZE_CUDA:
         raise ValueError(
             f"logits must have masks of at most {MAX_SIZE_CUDA} x {MAX_SIZE_CUDA} on a GPU, found "
-            f"{size} x {size}; a CPU has no limit"
+            f"{size} x {size}; make the masks smaller or use a CPU, which has no limit"
         )
     loss: Tensor = _BpmMaskLoss.apply(  # type: ignore[no-untyped-call]
         logits, targets, labels, float(gain), border
@@ -108,7 +108,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 
 class _BpmMaskLoss(torch.autograd.Function):
-    """Computes the same as the registered op ``bpm_mask_loss``, in two thirds of that op's time."""
+    """Computes the result of the registered op ``bpm_mask_loss`` in two thirds of its time."""
 
     @staticmethod
     def forward(

@@ -17,9 +17,13 @@ def multires_mask_targets(
 ) -> tuple[Tensor, ...]:
     """Crop each box from the mask of its instance, and resize the crop to several sizes.
 
-    The result equals that of MMDetection's ``mask_target`` on ``BitmapMasks``. Boxes are clipped to
-    the image; ``boxes`` itself is not changed. RoIAlign (average, aligned) takes ceil(h) x ceil(w)
-    samples of a bin of h x w pixels. A target is 1 where the average is at least 0.5.
+    The targets equal those of MMDetection's ``mask_target`` on ``BitmapMasks``. They are computed
+    in three steps:
+
+    1. Boxes are clipped to the image; ``boxes`` itself is not changed.
+    2. RoIAlign (``aligned=True``) averages the mask over each bin. In a bin of h x w pixels, it
+       takes ceil(h) x ceil(w) samples.
+    3. The target is 1 where the average is at least 0.5, and 0 elsewhere.
 
     Args:
         masks: G instance masks of one image, on the device of ``boxes``.
@@ -36,10 +40,10 @@ def multires_mask_targets(
             there are more than 8 sizes on a GPU, a box is inverted or contains NaN, or a crop lies
             outside the image.
         IndexError: an entry of ``gt_inds`` lies outside [0, G).
-        RuntimeError: the tensors are on a GPU and nbseg was built without CUDA.
+        RuntimeError: the tensors are on a GPU, but nbseg was built without CUDA.
 
-    On a GPU, a bad box, crop or index is a device-side assert instead: the process can no longer
-    use the GPU.
+    On a GPU, a bad box, crop or index does not raise one of these errors. Instead, a device-side
+    assert fails, and the process can no longer use the GPU.
     """
     if not isinstance(masks, CroppedMasks):
         raise TypeError(

@@ -1,7 +1,6 @@
-"""Implement the native ops in plain Python: slow, but easy to read and a reference for tests.
+"""Implement the native ops in plain Python, as slow but readable references for tests.
 
-Each function has the name, arguments and result of the op in :mod:`nbseg.ops`. A reference computes
-in the dtype of its input. Tests compare the op with the reference in float64.
+Each function returns the result of the op of the same name in :mod:`nbseg.ops`.
 """
 
 from __future__ import annotations
@@ -22,7 +21,10 @@ from nbseg.structures import CroppedMasks
 def bpm_mask_loss(
     logits: Tensor, targets: Tensor, labels: Tensor, *, gain: float = 3.0, border: str = "replicate"
 ) -> Tensor:
-    """Compute the boundary-preserving mask loss; see :func:`nbseg.ops.bpm_mask_loss`."""
+    """Compute the boundary-preserving mask loss; see :func:`nbseg.ops.bpm_mask_loss`.
+
+    The reference computes in the dtype of ``logits``, which may also be float64.
+    """
     x = logits[torch.arange(len(logits), device=logits.device), labels]  # (R, S, S)
     with torch.no_grad():
         weights = _boundary_weights(x, gain, border)
@@ -68,8 +70,8 @@ def multires_mask_targets(
 def _bin_weights(start: Tensor, end: Tensor, size: int, extent: int) -> Tensor:
     """Return the weight of each pixel in each RoIAlign bin along one axis.
 
-    The result is float64 of shape (size, extent). Coordinates are computed in the box's dtype, as
-    in RoIAlign.
+    The result has the shape (size, extent) and the dtype float64. Coordinates are computed in the
+    box's dtype, as in RoIAlign.
     """
     start, end = start - 0.5, end - 0.5
     bin_size = (end - start) / size
@@ -91,7 +93,7 @@ def paste_rle(
 ) -> list[dict[str, Any]]:
     """Paste soft masks and encode them; see :func:`nbseg.ops.paste_rle`.
 
-    The reference uses MMDetection's paste, one mask at a time, and pycocotools' encoder.
+    The reference pastes one mask at a time with MMDetection, and encodes it with pycocotools.
     """
     from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
     from pycocotools import mask as mask_utils

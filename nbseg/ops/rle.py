@@ -1,4 +1,4 @@
-"""Paste soft masks and encode them as COCO run lengths; the function is in ``nbseg._native``."""
+"""Provide ``nbseg._native.paste_rle``, which pastes soft masks and encodes them as COCO RLEs."""
 
 from nbseg._native import paste_rle
 

@@ -71,17 +71,17 @@ class CroppedMasks:
         """Convert the segmentations of COCO annotations; no full-size masks are created.
 
         Args:
-            segmentations: one entry per instance: either a list of polygons or a run-length
-                encoding. A polygon is a flat list [x0, y0, x1, y1, ...] of at least three points in
-                pixels; pycocotools rasterizes it. A run-length encoding is a dict of ``size``
-                [H, W] and ``counts``, either compressed (str or bytes) or uncompressed (a list).
+            segmentations: one entry per instance, either an RLE or a list of polygons. An RLE is a
+                dict of ``size`` [H, W] and ``counts``, compressed (str or bytes) or uncompressed (a
+                list). A polygon is a flat list [x0, y0, x1, y1, ...] of at least three points in
+                pixels. pycocotools rasterizes polygons.
             height: height of the image in pixels.
             width: width of the image in pixels.
 
         Raises:
-            ValueError: the size of a run-length encoding is not [height, width], its counts do not
-                add up to the number of pixels, or a coordinate of a polygon is not a number from
-                -2**20 to 2**20.
+            ValueError: the size of an RLE is not [height, width], the counts of an RLE do not add
+                up to height * width, or a coordinate of a polygon is not a number from -2**20 to
+                2**20.
         """
         counts = [compressed_counts(mask, height, width) for mask in segmentations]
         return cls._from_arrays(*crops_from_rle(counts, height, width), height, width)
@@ -116,7 +116,7 @@ class CroppedMasks:
         return bitmaps
 
     def iterate_crops(self) -> Iterator[tuple[UInt8Array, tuple[int, int]]]:
-        """Yield the crop of each instance, (h, w), uint8 of 0 and 1, and its top left (x0, y0)."""
+        """Yield each instance's crop (h, w), uint8 of 0 and 1, and the crop's top left (x0, y0)."""
         bits = self.bits.cpu().numpy()
         for start, (x, y, w, h) in zip(self.starts.tolist(), self.crops.tolist(), strict=True):
             stride = (w + 7) // 8
@@ -168,9 +168,9 @@ class CroppedMasks:
     ) -> Masks:
         """Return the masks on a device.
 
-        The copy from the CPU to a CUDA device is always asynchronous. This is safe because the
-        pinned memory of the copy is used for nothing else. ``dtype`` is ignored;
-        ``InstanceData.to`` may pass one.
+        A copy from the CPU to a CUDA device is always asynchronous. This is safe because the pinned
+        memory of the copy is used for nothing else. A dtype, which ``InstanceData.to`` may pass, is
+        ignored.
         """
         if device is None or isinstance(device, torch.dtype):
             return self
@@ -185,7 +185,7 @@ class CroppedMasks:
 
     @classmethod
     def cat(cls: type[Masks], masks: Sequence[Masks]) -> Masks:
-        """Concatenate the instances of several objects that hold masks of images of the same size.
+        """Concatenate the instances of several objects; their images must have the same size.
 
         Args:
             masks: objects that :meth:`from_instance_masks` converts; at least one.
@@ -197,8 +197,8 @@ class CroppedMasks:
         sizes = {(part.height, part.width) for part in masks}
         if len(sizes) != 1:
             raise ValueError(
-                "cat expects one or more objects with images of the same size (height, width), "
-                f"found the sizes {sorted(sizes)}"
+                "CroppedMasks.cat expects one or more objects with images of the same size "
+                f"(height, width), found the sizes {sorted(sizes)}"
             )
         bits, shifts = [masks[0].bits], [0] * len(masks)
         if any(part.bits is not masks[0].bits for part in masks):
@@ -211,7 +211,7 @@ class CroppedMasks:
     def __getitem__(self: Masks, index: Any) -> Masks:
         """Select instances by an int, a slice, or a list or array of integers or booleans.
 
-        The result has the class of this object, even for an int.
+        The result has the same class as this object. For an int, it has one instance.
         """
         if isinstance(index, Tensor):
             index = index.cpu().numpy()
@@ -247,7 +247,7 @@ class CroppedMasks:
     def _to_buffer(self, pin_memory: bool = False) -> Tensor:
         """Return crops, starts and bits in one uint8 tensor.
 
-        The tensor leaves out bits that belong to none of the instances.
+        Bits that belong to none of the instances are left out.
         """
         sizes = self._byte_counts()
         ends = sizes.cumsum(0)

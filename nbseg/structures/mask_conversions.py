@@ -1,4 +1,4 @@
-"""Convert bitmaps to the bit-packed crops of ``CroppedMasks``, and segmentations to run lengths."""
+"""Convert bitmaps to the bit-packed crops of ``CroppedMasks``, and segmentations to RLEs."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -51,22 +51,20 @@ def compressed_counts(segmentation: Any, height: int, width: int) -> str | bytes
     """Return the compressed run-length counts of a COCO annotation's segmentation.
 
     Args:
-        segmentation: polygons or a run-length encoding, as in ``CroppedMasks.from_segmentations``.
+        segmentation: polygons or an RLE, as in ``CroppedMasks.from_segmentations``.
         height: height of the image in pixels.
         width: width of the image in pixels.
 
     Raises:
-        ValueError: the size of a run-length encoding is not [height, width], uncompressed counts do
-            not add up to the number of pixels, or a coordinate of a polygon is not a number from
-            -2**20 to 2**20.
+        ValueError: the size of an RLE is not [height, width], uncompressed counts do not add up to
+            height * width, or a coordinate of a polygon is not a number from -2**20 to 2**20.
     """
     if isinstance(segmentation, dict):
         size: Any = segmentation.get("size")
         counts: Any = segmentation.get("counts")
         if not isinstance(size, (list, tuple)) or list(size) != [height, width]:
             raise ValueError(
-                f"a run-length encoding must have the image's size [{height}, {width}], "
-                f"found the size {size}"
+                f"an RLE mask must have the image's size [{height}, {width}], found the size {size}"
             )
         if isinstance(counts, list):
             counts = to_rle(segmentation, height, width)["counts"]
@@ -81,7 +79,8 @@ def compressed_counts(segmentation: Any, height: int, width: int) -> str | bytes
     far = points[~(np.abs(points) <= FARTHEST)]  # NaN included
     if far.size:
         raise ValueError(
-            f"the coordinates of polygons must be at most {FARTHEST} pixels from 0, found {far[0]}"
+            f"the coordinates of polygons must lie between -{FARTHEST} and {FARTHEST} pixels, "
+            f"found {far[0]}"
         )
     encoded = mask_utils.merge(mask_utils.frPyObjects(polygons, height, width))
     return bytes(encoded["counts"])

@@ -8,16 +8,16 @@ import numpy.typing as npt
 def signed_distance(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Return the distance of each pixel to the mask's contour, negative in the foreground.
 
-    The contour runs between foreground and background pixels, so 0.5 is subtracted from the
-    Euclidean distance between a pixel's center and the center of the nearest pixel on the other
-    side. The image's edge is not part of the contour.
+    The contour runs between foreground and background pixels. The distance of a pixel is the
+    Euclidean distance from its center to the center of the nearest pixel on the contour's other
+    side, minus 0.5. The image's edge is not part of the contour.
 
     Args:
         mask: shape (H, W), uint8 of 0 and 1.
 
     Returns:
-        Distances in pixels, shape (H, W), float32. All are -inf if the mask has no background, and
-        inf if it has no foreground.
+        Distances in pixels, shape (H, W), float32. If the mask has no background, all distances are
+        -inf. If it has no foreground, all distances are inf.
     """
     foreground = mask.astype(bool)
     if foreground.all() or not foreground.any():

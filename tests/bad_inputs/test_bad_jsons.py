@@ -152,16 +152,18 @@ CASES = {
     # Masks
     "a crossing polygon": Case(("fewer than three points or without area",), None, crossing),
     "an odd polygon": Case(
-        ("not flat lists of x, y pairs within 2**20 pixels",),
-        ("not flat lists of x, y pairs within 2**20 pixels",),
+        ("not flat lists of x, y pairs with values from -2**20 to 2**20",),
+        ("not flat lists of x, y pairs with values from -2**20 to 2**20",),
         annotation(segmentation=[[1, 1, 9, 1, 9, 9, 1]]),
     ),
     "polygons in units of the image": Case(
-        ("overlap their masks by less",), ("labeled.json", "correct the order or"), polygons(64)
+        ("whose IoU with the tight boxes of their masks",),
+        ("labeled.json", "correct the order or"),
+        polygons(64),
     ),
     "polygons of nested points": Case(
-        ("not flat lists of x, y pairs within 2**20 pixels",),
-        ("not flat lists of x, y pairs within 2**20 pixels",),
+        ("not flat lists of x, y pairs with values from -2**20 to 2**20",),
+        ("not flat lists of x, y pairs with values from -2**20 to 2**20",),
         polygons(1, nested=True),
     ),
     "empty runs": Case(None, None, empty_runs),
@@ -170,8 +172,8 @@ CASES = {
     ),
     "no mask": Case(None, None, annotation(segmentation=[])),
     "a polygon with NaN": Case(
-        ("not flat lists of x, y pairs within 2**20 pixels",),
-        ("not flat lists of x, y pairs within 2**20 pixels",),
+        ("not flat lists of x, y pairs with values from -2**20 to 2**20",),
+        ("not flat lists of x, y pairs with values from -2**20 to 2**20",),
         annotation(segmentation=[[1, 1, 9, 1, 9, float("nan")]]),
     ),
     "run lengths": Case(None, None, rle(64, 64, compressed=False)),

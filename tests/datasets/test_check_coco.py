@@ -64,7 +64,7 @@ def _image(key, value):
             "repeated category names",
             lambda c: c["categories"].append({**c["categories"][0], "id": 999}),
         ),
-        ("annotations with the id 0, which COCO counts as unmatched", _set("id", 0)),
+        ("annotations with the id 0, which COCO's evaluation reads as 'no match'", _set("id", 0)),
         ("annotations of unknown images", _set("image_id", 12345)),
         ("annotations of unknown categories", _set("category_id", 12)),
         (
@@ -76,11 +76,11 @@ def _image(key, value):
             _set("segmentation", [[1, 1, 5, 5, 9, 9]]),
         ),
         (
-            "polygons that are not flat lists of x, y pairs within 2**20 pixels",
+            "polygons that are not flat lists of x, y pairs with values from -2**20 to 2**20",
             _set("segmentation", [[1, 1, 5, 5, 9]]),
         ),
         (
-            "polygons that are not flat lists of x, y pairs within 2**20 pixels",
+            "polygons that are not flat lists of x, y pairs with values from -2**20 to 2**20",
             _set("segmentation", [[1, 1, 5, 1, 5, float("nan")]]),
         ),
         (APART, _set("segmentation", [[1, 1, 5, 1, 5, 5]])),

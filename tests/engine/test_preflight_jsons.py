@@ -20,8 +20,10 @@ def test_one_loose_box_is_not_a_set_of_corners():
     loose = [{**row, "id": number, "bbox": [3, 3, 40, 40]} for number in (3, 4)]
     content = {"images": [{"id": 1, "file_name": "a.png", "height": 480, "width": 640}]}
     (warning,) = check_annotations({**content, "annotations": rows + loose[:1]}, "training set")
-    assert warning.startswith("warning: training set: 1 boxes of two corners")
-    with pytest.raises(StageError, match="2 boxes of two corners.* x, y, width, height"):
+    assert warning.startswith("warning: training set: 1 boxes that are given as two corners")
+    with pytest.raises(
+        StageError, match="2 boxes that are given as two corners.* x, y, width, height"
+    ):
         check_annotations({**content, "annotations": rows[:1] + loose}, "training set")
 
 

@@ -142,7 +142,7 @@ def test_wrong_input_is_named():
         crops_from_rle(["1;"], -4, -3)
     with pytest.raises(ValueError, match=r"counts\[0\] are not the run lengths of 2 x 3 pixels"):
         CroppedMasks.from_segmentations([{"size": [2, 3], "counts": "5"}], 2, 3)
-    with pytest.raises(ValueError, match=r"at most 1048576 pixels from 0, found 2000000\.0"):
+    with pytest.raises(ValueError, match=r"-1048576 and 1048576 pixels, found 2000000\.0"):
         CroppedMasks.from_segmentations([[[0, 0, 1, 0, 1, 2e6]]], 2, 3)
     with pytest.raises(TypeError, match="masks must be BitmapMasks, .* found list"):
         CroppedMasks.from_instance_masks([])

@@ -37,24 +37,24 @@ def convert_bdd100k(
     The input formats are those of doc.bdd100k.com/format.html. An instance with the attribute crowd
     or ignored becomes one annotation with ``iscrowd`` 1, as in the official ``to_coco``.
 
-    The unlabeled set is images/100k/train, if this folder exists, without the images that train,
-    val or test of images/10k also have. The unlabeled json keeps the boxes as hidden truth; it has
-    no masks. A box is ``x2 - x1 + 1`` wide, as in the official tools.
+    If images/100k/train exists, its images are the unlabeled set. Images that are also in
+    images/10k (train, val or test) are left out. The unlabeled json has no masks. It keeps the
+    boxes as hidden truth. A box is ``x2 - x1 + 1`` wide, as in the official tools.
 
     Args:
         root: folder with images/ and labels/.
         out: folder of the jsons.
-        masks: format of the masks, one of ``MASKS``; None chooses the first that exists. The
-            official evaluation uses bitmasks. The masks in rles may overlap. Polygons, which may
-            have Bézier curves, are rasterized.
+        masks: format of the masks: ``"bitmasks"``, ``"rles"`` or ``"polygons"``. None chooses the
+            first of these formats that exists. The official evaluation uses bitmasks. Masks in
+            ``"rles"`` may overlap. Polygons may have Bézier curves, and are rasterized.
         workers: number of processes.
         force: write all jsons again, even if they exist.
 
     Raises:
-        FileNotFoundError: the tree is incomplete; nothing was written.
+        FileNotFoundError: a required file or folder is missing; nothing was written.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
         ValueError: a file cannot be read, the sizes of a mask and its image differ, or no label
-            has masks in the chosen format.
+            has a mask in the chosen format.
     """
     require(root, [f"images/10k/{split}" for split in SPLITS], TREE)
     if masks is None:
@@ -94,8 +94,8 @@ def _masked_images(root: Path, out: Path, split: str, masks: str) -> Plan:
                 others += left_out
         if not any(labels for _, labels in items):
             raise ValueError(
-                f"{source}: no label has {geometry!r}; choose another format with --masks "
-                f"({', '.join(MASKS)})"
+                f"{source}: no label has a mask under the key {geometry!r}; choose another format "
+                f"with --masks ({', '.join(MASKS)})"
             )
         sources = [source]
     return Plan(
@@ -183,11 +183,11 @@ def _from_labels(
 
 
 def _from_bitmask(path: Path, height: int, width: int) -> list[dict[str, Any]]:
-    """Decode a bitmask: R is the category, G the attributes and 256 B + A the instance's id."""
+    """Decode a bitmask: R is the category, G the attributes, and 256 * B + A the instance id."""
     pixels = read_label_image(path)
     if pixels.shape != (height, width, 4):
         raise ValueError(
-            f"{path}: expected an RGBA image of {width}x{height} pixels, shape "
+            f"{path}: expected an RGBA image of {width}x{height} pixels with the shape "
             f"{(height, width, 4)}, found the shape {pixels.shape}; unpack the archive again"
         )
     found = encode_instances(

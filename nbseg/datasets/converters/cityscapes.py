@@ -70,27 +70,32 @@ def convert_cityscapes(
 ) -> list[Prepared]:
     """Write ``instancesonly_filtered_{gtFine_train,gtFine_val,gtCoarse_train_extra}.json``.
 
-    The jsons follow MMDetection's ``cityscapes.py``: category ids are Cityscapes' label ids (24 to
-    33), and masks are RLEs made from the instance image (``*_instanceIds.png``). A group, whose
-    pixels have an id below 1000, becomes one annotation with ``iscrowd`` 1. Images without
-    instances are kept; MMDetection's ``filter_empty_gt`` drops them in training.
+    The jsons follow MMDetection's ``cityscapes.py``:
 
-    Three things differ from MMDetection's converter: images are sorted, so that splits by seed are
-    repeatable; ids of images and annotations begin at 1; and if an instance image is missing, it is
-    rasterized from ``*_polygons.json``.
+    - Category ids are Cityscapes' label ids (24 to 33).
+    - Masks are RLEs made from the instance image (``*_instanceIds.png``).
+    - A group becomes one annotation with ``iscrowd`` 1. Its pixels have an id below 1000.
+    - Images without instances are kept; MMDetection's ``filter_empty_gt`` drops them in training.
+
+    The jsons differ from those of MMDetection's converter:
+
+    - Images are sorted, so that splits by seed are repeatable.
+    - Ids of images and annotations begin at 1.
+    - If an instance image is missing, it is rasterized from ``*_polygons.json``.
 
     Args:
         root: folder with leftImg8bit/ and gtFine/.
         out: folder of the jsons.
-        splits: names in ``SPLITS``; None means train, val and, if both leftImg8bit/ and gtCoarse/
-            have a folder train_extra/, train_extra.
+        splits: any of ``"train"``, ``"val"`` and ``"train_extra"``. None means train and val, and
+            also train_extra if leftImg8bit/ and gtCoarse/ both have a folder train_extra/.
         workers: number of processes.
         force: write all jsons again, even if they exist.
 
     Raises:
-        FileNotFoundError: the tree is incomplete; nothing was written.
+        FileNotFoundError: a required file or folder is missing; nothing was written.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
-        ValueError: an image or annotation cannot be read, or their sizes differ.
+        ValueError: an image or annotation cannot be read, or an image and its annotation differ in
+            size.
     """
     extra, coarse = ((root / name / "train_extra").is_dir() for name in ("leftImg8bit", "gtCoarse"))
     if splits is None:
@@ -129,10 +134,12 @@ def _files(root: Path, name: str) -> tuple[list[tuple[Path, Path]], list[str]]:
     drawn = sum(path.suffix == ".json" for _, path in pairs)
     if drawn:
         notes.append(
-            f"{drawn} images have no instanceIds.png; masks are rasterized from polygons.json"
+            f"{drawn} images have no instanceIds.png; their masks are rasterized from polygons.json"
         )
     if any(BROKEN in image.name for image, _ in pairs):
-        notes.append(f"{BROKEN}{IMAGE_SUFFIX} is reported to be broken in the archive; check it")
+        notes.append(
+            f"{BROKEN}{IMAGE_SUFFIX} is reported to be broken in the archive; look at this image"
+        )
     return pairs, notes
 
 
@@ -193,7 +200,7 @@ def _read_ids(path: Path) -> npt.NDArray[Any]:
     ids = read_label_image(path)
     if ids.ndim != 2:
         raise ValueError(
-            f"{path}: expected a gray image of 16 bits, found {ids.shape[2]} channels; "
-            "unpack the archive again"
+            f"{path}: expected an image with one channel, found {ids.shape[2]} channels; unpack "
+            "the archive again"
         )
     return ids

@@ -25,13 +25,15 @@ LARGEST_SIDE = 8192
 
 
 def rasterize_polygons(path: Path) -> npt.NDArray[Any]:
-    """Return the instance image (H, W) int32 of a ``*_polygons.json``.
+    """Return the instance image of a ``*_polygons.json``, shape (H, W), int32.
 
     The image equals the result of ``json2instanceImg`` in cityscapesScripts 2.3. Pillow draws the
-    polygons in the order of the file, so later polygons cover earlier ones. The n-th object of a
-    class with instances gets the number ``1000 * id + n``, counted from n = 0. Groups
-    (``cargroup``) and objects of other classes get the id of their class. Deleted objects and
-    license plates are skipped and not counted.
+    polygons in the order of the file, so later polygons cover earlier polygons:
+
+    - For a class with instances, the pixels of object n have the value ``1000 * id + n``. Here id
+      is the label id of the class, and n is 0, 1, ... in the order of the file.
+    - Pixels of groups (such as ``cargroup``) and of other classes have the label id as their value.
+    - Deleted objects and license plates are skipped and not counted.
 
     Raises:
         ValueError: the file is not in Cityscapes' format, a label is unknown to Cityscapes, or a

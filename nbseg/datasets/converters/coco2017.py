@@ -46,15 +46,16 @@ def convert_coco(
 ) -> list[Prepared]:
     """Check COCO 2017, and write the jsons of val35k and of the unlabeled images.
 
-    train2017 consists of train2014 and the 35k images of val2014 that are not in val2017 (minival).
-    Only the image ids in instances_val2014.json tell these two parts apart; file names and
-    ``coco_url`` do not. ``instances_train2017-val35k.json`` has the 35k images.
-    ``instances_train2017-val35k-unlabeled.json`` has the images of train2014, with their
+    train2017 consists of two parts: train2014, and the 35k images of val2014 that are not in
+    val2017 (minival). The parts can be told apart only by the image ids in instances_val2014.json,
+    not by file names or ``coco_url``. ``instances_train2017-val35k.json`` has the 35k images.
+    ``instances_train2017-val35k-unlabeled.json`` has the images of train2014, and keeps their
     annotations as hidden truth.
 
-    ``instances_unlabeled2017.json`` is image_info_unlabeled2017.json plus the categories of
-    train2017, which MMDetection needs. If image_info_unlabeled2017.json is missing, the json lists
-    the images in unlabeled2017/. If unlabeled2017/ is missing, the json is not written.
+    ``instances_unlabeled2017.json`` has the images of image_info_unlabeled2017.json and the
+    categories of train2017, which MMDetection needs. If image_info_unlabeled2017.json is missing,
+    the json lists the images in unlabeled2017/. If unlabeled2017/ is missing, the json is not
+    written.
 
     Args:
         root: folder with train2017/, val2017/ and annotations/.
@@ -65,10 +66,11 @@ def convert_coco(
         force: write all jsons again, even if they exist.
 
     Returns:
-        The downloaded jsons and those in ``out``; only those in ``out`` if they all existed before.
+        One entry for each downloaded json and for each json in ``out``. If all jsons in ``out``
+        existed before, the downloaded jsons are not checked and have no entry.
 
     Raises:
-        FileNotFoundError: the tree is incomplete, or an image of a json is missing.
+        FileNotFoundError: a required file or folder is missing, or an image of a json is missing.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
         ValueError: a json is not a COCO json, ``val2014`` is not instances_val2014.json, or an
             unlabeled image cannot be read.
@@ -97,8 +99,8 @@ def convert_coco(
         results.append(_checked(root, name, labeled))
     if val2014 is None:
         results[-1].notes.append(
-            f"{VAL35K}.json was not written, because it needs annotations/instances_val2014.json "
-            "from annotations_trainval2014.zip"
+            f"{VAL35K}.json was not written, because annotations/instances_val2014.json is missing "
+            "(from annotations_trainval2014.zip)"
         )
     parts = _parts_of_2014(content["images"], val2014) if val2014 else {}
     categories = content["categories"]
@@ -131,9 +133,9 @@ def _parts_of_2014(images: list[dict[str, Any]], val2014: Path) -> dict[str, lis
     train2014 = [image for image in images if image["id"] not in ids]
     if not val35k or not train2014:
         raise ValueError(
-            f"{val2014} is not instances_val2014.json: {len(val35k)} of the {len(images)} images "
-            "of train2017 are in it, expected some but not all; give the official file "
-            "(--val2014 FILE)"
+            f"{val2014} is not the official instances_val2014.json: expected some but not all "
+            f"images of train2017 in it, found {len(val35k)} of {len(images)}; give the official "
+            "file (--val2014 FILE)"
         )
     return {"val35k": val35k, "train2014": train2014}
 

@@ -1,4 +1,4 @@
-"""Write a COCO json image by image, with a record of its source files and options."""
+"""Write a COCO json image by image; its ``info`` records the source files and options."""
 
 import hashlib
 import json
@@ -43,13 +43,13 @@ class Summary:
         names: dict[int, str],
         total: int,
     ) -> None:
-        """Count an image and its annotations, and keep up to six of all images as samples.
+        """Count an image and its annotations, and keep some of the added images as samples.
 
         Args:
             image: the image's entry in the json.
             annotations: annotations of the image.
             names: class names by category id.
-            total: number of images that will be added; the samples are spread over them.
+            total: number of images that will be added in all; needed to spread the samples evenly.
         """
         if len(self.samples) < SAMPLES and self.images * SAMPLES >= len(self.samples) * total:
             self.samples.append((image, annotations))
@@ -85,11 +85,11 @@ class Prepared:
 
 
 def source_record(description: str, root: Path, sources: Iterable[Path]) -> dict[str, Any]:
-    """Return the ``info`` of a json made from the files ``sources`` below ``root``.
+    """Return the ``info`` of a json that is made from the files ``sources`` below ``root``.
 
     The ``info`` holds the description and a hash. The hash covers the converters' version, the
-    description, and the names and sizes of the files, but not their contents, because hashing the
-    contents of many files would be slow.
+    description, and the names and sizes of the files. It does not cover the files' contents,
+    because hashing many files would be slow.
     """
     digest = hashlib.sha256(f"{VERSION} {description}\n".encode())
     for path in sources:
@@ -132,10 +132,11 @@ def write_coco_json(
     total: int,
     **head: Any,
 ) -> Summary:
-    """Write a COCO json annotation by annotation; only the images stay in memory until the end.
+    """Write a COCO json annotation by annotation.
 
-    Images and annotations without an ``id`` are numbered from 1, because COCO's evaluation takes an
-    annotation id of 0 for "no match".
+    Only the entries of the images stay in memory until the end. Images and annotations without an
+    ``id`` are numbered from 1. They do not start at 0, because COCO's evaluation takes the
+    annotation id 0 for "no match".
 
     Args:
         path: path of the json; the file is renamed into place when it is complete.

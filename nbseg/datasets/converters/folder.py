@@ -38,7 +38,7 @@ def convert_folder(
         ValueError: an image cannot be read.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}; give the path of a folder of images")
+        raise FileNotFoundError(f"there is no folder {folder}; give the path of an image folder")
     names = image_names(folder)
     categories = [{"id": index, "name": name} for index, name in enumerate(classes, start=1)]
     record = source_record(

@@ -1,4 +1,4 @@
-"""Encode the instances of one image from a map that gives each instance a number."""
+"""Encode the instances of one image, given a map that holds each pixel's instance number."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,18 +12,18 @@ from pycocotools import mask as coco_mask
 def encode_instances(
     ids: npt.NDArray[Any], wanted: Callable[[int], bool]
 ) -> dict[int, dict[str, Any]]:
-    """Encode each instance in a map of instance numbers as COCO's compressed RLE.
+    """Encode each instance in a map of instance numbers as a compressed COCO RLE.
 
     One pass over the map finds the runs of all instances. ``pycocotools.mask.encode`` would give
-    the same bytes, but needs a full-size mask per instance and takes ten times as long.
+    the same bytes, but it needs a full-size mask per instance and takes ten times as long.
 
     Args:
-        ids: (H, W) integers, the instance number of each pixel.
-        wanted: function that returns whether a number is an instance to encode.
+        ids: instance number of each pixel, shape (H, W), an integer dtype.
+        wanted: function that returns whether to encode the instance with a given number.
 
     Returns:
-        A dictionary from each encoded number, in ascending order, to ``segmentation`` (``counts``
-        as str), ``bbox`` (xywh) and ``area``, as in a COCO annotation.
+        A dictionary from each encoded number, in ascending order, to the COCO annotation's
+        ``segmentation`` (with ``counts`` as str), ``bbox`` (x, y, w, h) and ``area``.
     """
     height, width = ids.shape
     # Runs go down the columns. cv2.transpose is several times faster than a transposed numpy copy.
@@ -48,7 +48,11 @@ def encode_instances(
 
 
 def annotation_of(rle: dict[str, Any]) -> dict[str, Any]:
-    """Return ``segmentation``, ``bbox`` and ``area`` of a COCO annotation with a compressed RLE."""
+    """Return the ``segmentation``, ``bbox`` and ``area`` of a COCO annotation.
+
+    Args:
+        rle: a compressed RLE.
+    """
     counts = rle["counts"]
     return {
         "segmentation": {

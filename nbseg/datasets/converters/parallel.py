@@ -1,4 +1,4 @@
-"""Map a function over many files in several processes, and show the progress of long work."""
+"""Map a function over many items in several processes, and show the progress."""
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,14 +22,14 @@ def with_progress(items: Iterable[Item], total: int, activity: str) -> Iterable[
 def parallel_map(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int, activity: str
 ) -> Iterator[Result]:
-    """Yield ``function(item)`` of each item in order, and show progress on stderr.
+    """Yield ``function(item)`` for each item in order, and show progress on stderr.
 
     Args:
-        function: module-level function, or a ``functools.partial`` of a module-level function,
-            because the function is pickled.
+        function: module-level function, or a ``functools.partial`` of a module-level function. The
+            function is pickled, so other functions do not work.
         items: arguments of the calls.
-        workers: number of processes; with 1 or less, or with fewer than 48 items, the current
-            process does the work.
+        workers: number of processes. If it is 1 or less, or if there are fewer than 48 items, the
+            current process does the work.
         activity: text next to the progress bar.
 
     Raises:

@@ -21,12 +21,13 @@ class Plan:
 
     Attributes:
         path: path of the json.
-        description: text that identifies the set and its options, part of the json's ``info``.
+        description: text that identifies the set and its options; it is part of the json's
+            ``info``.
         image_folder: folder that the json's file names are relative to.
         categories: COCO categories.
         sources: source files; their names and sizes are part of the hash in the json's ``info``.
-        items: one item per image, in the order of the json; the function ``load`` that is given to
-            :func:`carry_out` turns an item into COCO entries.
+        items: one item per image, in the order of the json. The argument ``load`` of
+            :func:`carry_out` is a function that turns an item into COCO entries.
         documented_images: see :class:`Prepared`.
         documented_instances: see :class:`Prepared`.
         notes: see :class:`Prepared`.
@@ -54,7 +55,8 @@ def carry_out(
 
     Args:
         plans: plans of the jsons.
-        load: module-level function that returns the COCO entries of an item: image and annotations.
+        load: module-level function that turns an item of a plan into the COCO entries of an image
+            and its annotations.
         root: folder of the data set.
         workers: number of processes.
         force: write all jsons again, even if they exist.

@@ -1,4 +1,4 @@
-"""Print the counts of converted sets, and draw samples to check them by eye."""
+"""Print the counts of converted sets, and draw sample images for a check by eye."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,12 +11,15 @@ from nbseg.datasets.converters.summary import describe
 def report(results: Iterable[Prepared], folder: Path) -> None:
     """Print the counts of each json, and draw its samples to ``folder``/NAME.samples.jpg.
 
-    Nothing is drawn for a json that was not written, nor if ``folder`` is the json's image folder
-    or inside it: the picture would become an image of the set.
+    NAME is the json's file name without ``.json``. No picture is drawn in two cases:
+
+    - The json already existed and was not written again.
+    - ``folder`` is the json's image folder or a folder inside it. There, the picture would become
+      an image of the set.
 
     Args:
-        results: the jsons that a converter made or found.
-        folder: folder to draw the samples to.
+        results: the jsons that a converter wrote, checked or found.
+        folder: folder of the pictures.
     """
     for prepared in results:
         print(describe(prepared))

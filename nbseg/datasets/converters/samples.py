@@ -1,4 +1,4 @@
-"""Draw a few images of a data set with their masks, to check them before training."""
+"""Draw a few images of a data set with their masks, for a check before the training."""
 
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ def write_samples(prepared: Prepared, path: Path) -> None:
 
     Args:
         prepared: a json with a ``summary``.
-        path: picture to write, in the format of its suffix.
+        path: path of the picture; the suffix determines the format.
 
     Raises:
-        ValueError: an image cannot be read, or OpenCV knows no format for the suffix.
+        ValueError: an image cannot be read, or OpenCV cannot write the format.
         OSError: an image is missing, or the picture cannot be written.
     """
     assert prepared.summary is not None

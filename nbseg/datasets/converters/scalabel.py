@@ -38,8 +38,8 @@ def load_frames(path: Path) -> list[dict[str, Any]]:
         isinstance(f, dict) and isinstance(f.get("name"), str) for f in frames
     ):
         raise ValueError(
-            f"{path} is not in Scalabel's format: expected a list of frames with names; unpack the "
-            "archive again"
+            f"{path} is not in Scalabel's format: expected a list of frames, each with a name; "
+            "unpack the archive again"
         )
     return frames
 
@@ -52,9 +52,9 @@ def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]
         geometry: ``box2d``, ``poly2d`` or ``rle``.
 
     Returns:
-        ``(labels, others)``. ``labels`` has a dict for each label with the keys ``category_id``,
-        ``iscrowd`` (also 1 for labels that the official tools ignore) and the geometry. ``others``
-        counts the labels that have the geometry but another class, by class name.
+        ``(labels, others)``. ``labels`` has one dict per label. Its keys are ``category_id``,
+        ``iscrowd`` and the geometry. Labels that the official tools ignore have ``iscrowd`` 1, too.
+        ``others`` counts the labels of each other class that have the geometry.
     """
     found: list[dict[str, Any]] = []
     others: Counter[str] = Counter()
@@ -76,20 +76,22 @@ def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]
 
 
 def rasterize(objects: list[list[dict[str, Any]]], height: int, width: int) -> npt.NDArray[Any]:
-    """Draw ``poly2d`` outlines of lines and cubic Bézier curves; later objects cover earlier ones.
+    """Draw objects that are given by ``poly2d`` outlines.
 
+    Outlines consist of lines and cubic Bézier curves. Later objects cover earlier objects.
     matplotlib draws without anti-aliasing, as in the official ``to_mask``. The masks equal those
     that the official tools draw with the same version of matplotlib. They differ from the released
     bitmasks along the outlines.
 
     Args:
-        objects: outlines of each object. An outline has ``vertices`` (x, y), ``types`` (L for the
-            end of a line, C for each of a curve's three points) and ``closed``.
+        objects: outlines of each object. An outline has ``vertices`` (x, y), ``types`` and
+            ``closed``. ``types`` has one letter per vertex: L for the end of a line, and C for each
+            of the three points of a curve.
         height: height of the image in pixels.
         width: width of the image in pixels.
 
     Returns:
-        (H, W) int32: 0 for the background, or 1 + the index in ``objects``.
+        Array of shape (H, W), int32: 1 + the object's index in ``objects``, or 0 for background.
     """
     figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="black")
     canvas = FigureCanvasAgg(figure)

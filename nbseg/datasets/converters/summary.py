@@ -1,14 +1,14 @@
-"""Describe the counts of a converted set as text, next to the documented numbers."""
+"""Write the counts of a converted set as text, next to the documented numbers."""
 
 from nbseg.datasets.converters.coco_json import Prepared
 
 
 def describe(prepared: Prepared) -> str:
-    """Return a text with the json's numbers of images, and of instances and crowds by class.
+    """Return a text with the counts of a json: images, and instances and crowds of each class.
 
-    The documented numbers are those of the full set. The text gives the documented numbers of
-    instances only if the json has the documented number of images. If the json was not written
-    because it already existed, the text says only this.
+    The text also has the documented numbers of the full set. It has the documented numbers of
+    instances only if the json has the documented number of images. If the json already existed and
+    was not written again, the text has no counts.
     """
     summary = prepared.summary
     if summary is None:

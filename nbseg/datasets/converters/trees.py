@@ -12,10 +12,10 @@ def require(root: Path, paths: Iterable[str], tree: str) -> None:
     Args:
         root: folder of the data set.
         paths: required paths, relative to ``root``.
-        tree: list of the expected files, for the message.
+        tree: text that lists the expected files, for the message.
 
     Raises:
-        FileNotFoundError: a path is missing; the message names this path and the expected files.
+        FileNotFoundError: a path is missing.
     """
     for path in paths:
         if not (root / path).exists():
@@ -39,17 +39,17 @@ def require_all(folder: Path, names: Sequence[str], what: str) -> None:
     missing = [name for name in names if name not in there]
     if missing:
         raise FileNotFoundError(
-            f"{folder / missing[0]} is missing ({what}); missing files: {len(missing)} of "
-            f"{len(names)}; unpack the archive again"
+            f"{folder / missing[0]} is missing ({what}); {len(missing)} of {len(names)} files are "
+            "missing; unpack the archive again"
         )
 
 
 @contextmanager
 def in_documented_format(path: Path) -> Iterator[None]:
-    """Add the file's name to the errors of a ``with`` block that reads values from the file.
+    """Add the file's path to the errors of a ``with`` block that reads values from the file.
 
     Raises:
-        ValueError: the block found a value that is missing, of another type or invalid.
+        ValueError: a value is missing, has a wrong type or is invalid.
     """
     try:
         yield

@@ -21,7 +21,7 @@ REFUSED = (
     "annotations of unknown images",
     *("annotations of unknown categories", "boxes that are not four numbers"),
     "RLE masks that are invalid or not of the image's size",
-    "polygons that are not flat lists of x, y pairs within 2**20 pixels",
+    "polygons that are not flat lists of x, y pairs with values from -2**20 to 2**20",
 )
 
 
