@@ -1,4 +1,4 @@
-"""Change the look of an image to that of another kind, e.g. from fluorescence to stained tissue."""
+"""Change the look of an image, for example to make fluorescence resemble stained tissue."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class BridgeKinds(BaseTransform):
     transform makes the kinds more similar.
 
     The transform applies four steps in this order, each with its own probability. Pixel values v
-    are scaled to [0, 1], and U(a, b) is a random number between a and b:
+    are scaled to [0, 1], and U(a, b) is a uniform random number between a and b:
 
     1. gray: the three channels become the image's gray values;
     2. invert: v becomes 1 - v;

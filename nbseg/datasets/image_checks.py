@@ -49,14 +49,14 @@ def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
 
 
 def broken_bodies(folder: Path, names: Sequence[str]) -> tuple[list[Problem], int]:
-    """Decode a random sample of 8 to 200 images, for about two seconds.
+    """Decode randomly chosen images: at least 8, at most 200, for about two seconds.
 
     Args:
         folder: folder that the names are relative to.
         names: file names of the images.
 
     Returns:
-        One problem for each image that cannot be decoded, and the number of images in the sample.
+        One problem for each image that cannot be decoded, and the number of images that were tried.
     """
     end, broken, count = time.monotonic() + SECONDS, [], 0
     for name in random.Random(0).sample(names, min(BODIES, len(names))):

@@ -35,7 +35,7 @@ class AspectRatioSampler(InfiniteSampler):
 
     In a batch, either all images have width < height, or all images have width >= height. The
     batches equal those of MMDetection's ``AspectRatioBatchSampler``. MMEngine cannot call ``skip``
-    on a batch sampler. Therefore this class is a sampler.
+    on a batch sampler. Therefore this class is a sampler instead.
 
     Args:
         dataset: data set whose ``get_data_info`` returns ``width`` and ``height``.

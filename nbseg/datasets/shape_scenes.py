@@ -103,8 +103,9 @@ def _coverage(contours: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], int, 
     """Compute the fraction of each pixel that the contours cover.
 
     Returns:
-        The coverage (h, w) in [0, 1] inside the smallest window that holds the figure, and the
-        left and top pixel of this window, which may be negative.
+        ``(coverage, left, top)``. The coverage has the shape (h, w) and values in [0, 1]. It covers
+        a window around the figure, whose top left pixel is in column ``left`` and row ``top`` of
+        the image. Both may be negative.
     """
     joined = np.concatenate(contours)
     left, top = (np.floor(joined.min(axis=0)).astype(int) - 1).tolist()

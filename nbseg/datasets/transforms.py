@@ -92,7 +92,7 @@ class StrongColorAugmentation(BaseTransform):
 
 @TRANSFORMS.register_module(force=True)
 class Albu(mmdet.datasets.transforms.Albu):
-    """Makes the draws of MMDetection's ``Albu`` reproducible; the arguments are the same.
+    """Makes the random draws of MMDetection's ``Albu`` reproducible; the arguments are the same.
 
     albumentations 2 has its own random generators, which MMDetection does not seed. In MMDetection,
     two runs with the same seed therefore differ, and all loader workers draw the same numbers. This

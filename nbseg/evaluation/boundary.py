@@ -26,8 +26,8 @@ class BoundaryEvaluation(COCOeval_faster):
     ``boundary`` mode of faster-coco-eval is not used to compute boundaries, because it has two
     faults:
 
-    - It rounds half a pixel down: a boundary width of 3.5 pixels becomes 3. The code of Cheng et
-      al. (CVPR 2021) rounds half to even: this width becomes 4.
+    - It rounds halves down, so a boundary width of 3.5 pixels becomes 3. The code of Cheng et al.
+      (CVPR 2021) rounds halves to the even integer, so the same width becomes 4.
     - It erodes incorrectly if the image's height is at most twice the boundary width.
 
     Crowds are compared by mask IoU alone, as in the code of Cheng et al.

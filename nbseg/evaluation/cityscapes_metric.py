@@ -142,7 +142,7 @@ class CityscapesInstanceMetric(BaseMetric):
             self.results.append((str(path), self._match(ids, sample["pred_instances"])))
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
-        """Return the values by name; see the class for the names.
+        """Return the values by name; the class docstring lists the names.
 
         Args:
             results: the list that ``process`` has filled.

@@ -104,7 +104,7 @@ class InstanceMetric(CocoMetric):
         self._dataset_meta = dataset_meta
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
-        """Return the values ``{metric}_mAP``, and with the suffixes _50, _75, _s, _m and _l.
+        """Return ``{metric}_mAP`` and its variants with the suffixes _50, _75, _s, _m and _l.
 
         ``classwise`` adds ``{metric}_mAP/{class}``, unless there are no predictions at all. With
         ``format_only``, the predictions are only written to ``{outfile_prefix}.*.json``, and the

@@ -16,8 +16,8 @@ class BoundaryLoss(nn.Module):
     pixel's predicted boundary probability, g is the pixel's target (0 or 1), and the sums run over
     the pixels of the RoI. The dice losses are averaged over the RoIs.
 
-    The cross-entropy is a mean over all pixels, so it is small if a boundary has few pixels. The
-    dice loss does not have this problem.
+    The cross-entropy is a mean over all pixels, so a boundary of few pixels has little influence on
+    it. The influence on the dice loss is larger.
 
     Args:
         bce_weight: factor on the cross-entropy, lambda in the BMask R-CNN paper.

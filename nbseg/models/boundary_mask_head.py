@@ -32,7 +32,7 @@ class MaskAndBoundaryRoIExtractor(SingleRoIExtractor):
         boundary_size: side length b of the boundary features. For ``BoundaryMaskHead`` it must be
             twice the side length of the mask features.
         **kwargs: options of ``SingleRoIExtractor``. The boundary features use the same
-            ``roi_layer``, except for its output size.
+            ``roi_layer``, but with the output size ``boundary_size``.
     """
 
     def __init__(self, boundary_size: int = 28, **kwargs: Any) -> None:
@@ -109,7 +109,7 @@ class BoundaryMaskHead(MultiMaskHead):
         self.loss_boundary = MODELS.build(loss_boundary or {"type": "BoundaryLoss"})
 
     def init_weights(self) -> None:
-        """Initialize all layers; boundary layers get the initialization of the mask layers."""
+        """Initialize all layers, the boundary layers in the same way as the mask layers."""
         super().init_weights()
         for layer in (self.boundary_upsample, self.boundary_logits):
             kaiming_init(layer)
@@ -142,7 +142,7 @@ class BoundaryMaskHead(MultiMaskHead):
     def losses(
         self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
     ) -> dict[str, Tensor]:
-        """Return ``loss_mask`` and ``loss_boundary``."""
+        """Return a dict with the losses ``loss_mask`` and ``loss_boundary``."""
         masks, boundaries = mask_preds
         (target,) = targets
         loss_boundary = (

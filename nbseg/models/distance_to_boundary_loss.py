@@ -16,8 +16,8 @@ class DistanceToBoundaryLoss(nn.Module):
     """Weights a mask head's binary cross-entropy by each pixel's distance to the boundary.
 
     This loss is an alternative to ``BoundaryPreservingLoss``. Its weights depend on distances
-    instead of the Laplacian. Section 3.3 of the Noisy Boundaries paper mentions distances as the
-    slower choice.
+    instead of the Laplacian. Section 3.3 of the Noisy Boundaries paper considers distances, but
+    does not use them because they slow down the training.
 
     The predicted mask consists of the pixels with a probability of 0.5 or more. Let d be a pixel's
     distance to the boundary of this mask (``distance_to_boundary``). The pixel's weight is
@@ -34,8 +34,8 @@ class DistanceToBoundaryLoss(nn.Module):
 
     Args:
         gain: mean weight of the pixels of each RoI.
-        sigma: standard deviation of the Gaussian above, in mask pixels. A larger value gives
-            weight to pixels farther from the boundary.
+        sigma: standard deviation of the Gaussian above, in mask pixels. A larger value gives more
+            weight to pixels far from the boundary.
         loss_weight: factor on the loss.
 
     Raises:

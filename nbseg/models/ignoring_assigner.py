@@ -1,4 +1,4 @@
-"""Define an assigner that ignores boxes in ignored regions, unless they match an object."""
+"""Define an assigner that ignores a box in an ignored region, unless the box matches an object."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ class IgnoringMaxIoUAssigner(MaxIoUAssigner):
     A box in an ignored region is ignored if it would otherwise be background. If the box matches
     an object, it stays positive.
 
-    ``MaxIoUAssigner`` has two faults here:
+    ``MaxIoUAssigner`` has two faults if there are ignored regions:
 
     - In an image without objects, it ignores no box. Every box is background.
     - In other images, it ignores every box in an ignored region. An object in the region then has
       no positive box.
 
     Args:
-        **kwargs: arguments of ``MaxIoUAssigner``. ``ignore_iof_thr`` must be above 0, because
-            other values mean that no box is ignored.
+        **kwargs: arguments of ``MaxIoUAssigner``. ``ignore_iof_thr`` must be above 0. In
+            ``MaxIoUAssigner``, other values mean that no box is ignored.
 
     Raises:
         ValueError: ``ignore_iof_thr`` is not above 0.

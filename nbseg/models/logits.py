@@ -23,7 +23,7 @@ def mask_channels(masks: Tensor, labels: Tensor) -> Tensor:
 
 
 def select_masks(masks: Tensor, labels: Tensor) -> Tensor:
-    """Return each RoI's mask for its label, shape (R, S, S).
+    """Return the mask of each RoI's label, shape (R, S, S).
 
     The arguments are those of ``mask_channels``.
     """

@@ -25,13 +25,13 @@ class MaskTTAModel(DetTTAModel):
 
     The first pass predicts boxes:
 
-    1. The model predicts boxes in every view. They are mapped back to the image.
+    1. The model predicts boxes in every view. The boxes are mapped back to the image.
     2. NMS chooses among the boxes of all views, as in MMDetection's ``DetTTAModel``.
     3. Each view contributes at most one box to a chosen box. Candidates are the view's boxes of the
        same class whose IoU with the chosen box is at least NMS's threshold. The candidate with the
        highest score is contributed.
     4. The mean of the contributed boxes, weighted by their scores, replaces the chosen box. The new
-       score is the mean of the views' scores. A view that contributes no box has the score 0.
+       score is the mean of their scores. A view that contributes no box counts as a score of 0.
 
     Steps 3 and 4 are weighted boxes fusion (Solovyev et al., 2021). NMS alone would keep the
     mistakes of the most confident view.

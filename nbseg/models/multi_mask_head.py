@@ -62,7 +62,7 @@ class MultiMaskHead(RLEMaskHead):
         return dict(loss_mask=losses, mask_targets=targets)
 
     def loss_of(self, logits: Tensor, target: Tensor, labels: Tensor) -> Tensor:
-        """Return ``loss_mask`` of one tensor of logits; without proposals, a differentiable 0.
+        """Return ``loss_mask`` for one tensor of logits, or a differentiable 0 without proposals.
 
         Args:
             logits: shape (R, C, s, s).

@@ -147,9 +147,8 @@ def _adapt_plain_head(
     The last convolution of the plain head becomes ``fine_conv``. Nothing changes if the plain head
     has no more convolutions than ``head.convs``.
 
-    After the conversion, the fused logits equal the plain head's logits. Otherwise the random
-    weights of the coarse branch would disturb the features that a student takes over from its
-    teacher.
+    After the conversion, the fused logits equal the plain head's logits. The random weights of the
+    coarse branch then do not disturb the features that a student takes over from its teacher.
     """
     last_conv = f"{prefix}convs.{len(head.convs)}."
     logits = state_dict.get(f"{prefix}conv_logits.weight")

@@ -1,9 +1,8 @@
 """Load weights that match a model by name and shape, and refuse files with too few matches.
 
 MMEngine's initializer ``Pretrained`` loads the matching weights and only warns about the others.
-If the file was written by another library, the whole model may keep its random weights. This
-Python module registers an initializer that refuses such files. It replaces MMEngine's in every
-``init_cfg`` with the type ``Pretrained``.
+If the file was written by another library, the whole model may keep its random weights. Importing
+this Python module replaces the initializer by one that refuses such files.
 """
 
 import logging
@@ -92,7 +91,8 @@ def load_matching(
 ) -> dict[str, Tensor]:
     """Load the weights of a file into a module, and refuse a file that does not fit.
 
-    A tensor matches if the file and the module have it with the same name and shape:
+    A tensor matches if the file and the module have it with the same name and shape. These rules
+    apply:
 
     - If the module has no ``backbone``, at least 90% of its tensors must match.
     - If the module has a ``backbone``, at least 90% of the backbone's tensors and half of all
@@ -197,8 +197,8 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor], source: st
 def _load(module: nn.Module, state: dict[str, Tensor]) -> tuple[list[str], list[str]]:
     """Load the tensors that match the module by name and shape.
 
-    ``nn.Module.load_state_dict`` would raise an error if a tensor has another shape. Therefore this
-    function repeats its loop.
+    ``nn.Module.load_state_dict`` raises an error if a tensor has another shape. Therefore this
+    function has its own loop over the submodules.
 
     Returns:
         Two lists of names: the module's tensors that were not loaded, and the file's tensors that

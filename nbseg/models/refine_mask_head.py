@@ -32,7 +32,7 @@ class SemanticFusion(nn.Module):
     """Fuses instance features, semantic features and two masks, and doubles the resolution.
 
     One mask is the previous stage's mask of the instance. The other is the semantic mask. All
-    inputs are concatenated and pass these steps:
+    inputs are concatenated and pass through these steps:
 
     1. a 1x1 convolution;
     2. the sum of three parallel 3x3 convolutions with the dilations 1, 3 and 5;
@@ -161,7 +161,7 @@ class RefineMaskHead(MultiMaskHead):
     def losses(
         self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
     ) -> dict[str, Tensor]:
-        """Return the weighted loss of each stage by name; names are described in the class."""
+        """Return the weighted loss of each stage by name; the class docstring lists the names."""
         losses = {}
         previous: tuple[Tensor, ...] = ()  # the coarser stage's prediction and target, bool
         for stage, (logits, target) in enumerate(zip(mask_preds, targets, strict=True)):

@@ -1,4 +1,4 @@
-"""Define a RoI head whose masks depend on more than each box's pooled features."""
+"""Define the base class of RoI heads that predict one soft mask per box."""
 
 from typing import Any
 

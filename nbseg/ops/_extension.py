@@ -25,10 +25,10 @@ HAS_CUDA: bool = torch._C._dispatch_has_kernel_for_dispatch_key("nbseg::bpm_mask
 
 
 def check_built_for(tensor: Tensor) -> None:
-    """Raise a RuntimeError if the tensor is on a GPU but the ops were built without CUDA."""
+    """Raise a RuntimeError if the tensor is on a GPU, but the ops were built without CUDA."""
     if tensor.is_cuda and not HAS_CUDA:
         raise RuntimeError(
-            f"nbseg's torch ops were built without CUDA, but found a tensor on {tensor.device}. "
-            "Put nvcc on PATH, or set CUDACXX to the path of nvcc. Then rebuild in nbseg's source "
+            f"nbseg's torch ops were built without CUDA, but a tensor is on {tensor.device}. Put "
+            "nvcc on PATH, or set CUDACXX to the path of nvcc. Then rebuild in nbseg's source "
             f"folder: {BUILD}"
         )

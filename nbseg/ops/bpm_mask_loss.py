@@ -20,7 +20,7 @@ def bpm_mask_loss(
     Let ``x = logits[r, labels[r]]``, ``p = sigmoid(x)`` and ``q = |8 p - sum of the 8 neighbors of
     p|``. The weight of a pixel is ``gain * q / mean(q)``, with the mean over the RoI. If a RoI has
     no edge (``mean(q) < 1e-20``), each of its weights is ``gain``. The weights of a RoI are the
-    boundary-preserving map of arXiv 2203.13427. No gradient flows through them.
+    boundary-preserving map of arXiv 2203.13427. No gradient flows through the weights.
 
     The op is deterministic, also on a GPU.
 
@@ -108,7 +108,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 
 class _BpmMaskLoss(torch.autograd.Function):
-    """Computes the result of the registered op ``bpm_mask_loss`` in two thirds of its time."""
+    """Computes the result of the registered op ``bpm_mask_loss`` in two thirds of the op's time."""
 
     @staticmethod
     def forward(

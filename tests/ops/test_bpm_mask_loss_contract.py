@@ -184,7 +184,7 @@ def test_wrong_arguments_are_named(change, error, message):
 def test_a_gpu_tensor_needs_a_build_with_cuda(monkeypatch):
     monkeypatch.setattr(_extension, "HAS_CUDA", False)
     _extension.check_built_for(torch.zeros(1))
-    message = "built without CUDA, but found a tensor on cuda:0.*rebuild"
+    message = "built without CUDA, but a tensor is on cuda:0.*rebuild"
     with pytest.raises(RuntimeError, match=message):
         _extension.check_built_for(SimpleNamespace(is_cuda=True, device="cuda:0"))
 

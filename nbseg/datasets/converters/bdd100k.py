@@ -39,7 +39,7 @@ def convert_bdd100k(
 
     If images/100k/train exists, its images are the unlabeled set. Images that are also in
     images/10k (train, val or test) are left out. The unlabeled json has no masks. It keeps the
-    boxes as hidden truth. A box is ``x2 - x1 + 1`` wide, as in the official tools.
+    boxes as hidden truth. The width of a box is ``x2 - x1 + 1``, as in the official tools.
 
     Args:
         root: folder with images/ and labels/.

@@ -74,7 +74,8 @@ def convert_cityscapes(
 
     - Category ids are Cityscapes' label ids (24 to 33).
     - Masks are RLEs made from the instance image (``*_instanceIds.png``).
-    - A group becomes one annotation with ``iscrowd`` 1. Its pixels have an id below 1000.
+    - A group of objects becomes one annotation with ``iscrowd`` 1. In the instance image, the
+      pixels of groups have ids below 1000.
     - Images without instances are kept; MMDetection's ``filter_empty_gt`` drops them in training.
 
     The jsons differ from those of MMDetection's converter:

@@ -135,7 +135,7 @@ def write_coco_json(
     """Write a COCO json annotation by annotation.
 
     Only the entries of the images stay in memory until the end. Images and annotations without an
-    ``id`` are numbered from 1. They do not start at 0, because COCO's evaluation takes the
+    ``id`` are numbered from 1. The numbers do not start at 0, because COCO's evaluation takes the
     annotation id 0 for "no match".
 
     Args:
