@@ -194,7 +194,7 @@ class InstanceMetric(CocoMetric):
             size, expected = annotation["segmentation"]["size"], [image["height"], image["width"]]
             if list(size) != expected:
                 raise ValueError(
-                    f"InstanceMetric: a predicted mask of {image['file_name']} has the size "
+                    f"InstanceMetric: a predicted mask in {image['file_name']} has the size "
                     f"{tuple(size)} (height, width), but {self.ann_file} gives the image the size "
                     f"{tuple(expected)}; predict masks at the original size of the image, or "
                     "correct the image's size in the json"
