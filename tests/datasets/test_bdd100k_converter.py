@@ -186,7 +186,7 @@ def test_other_content_is_refused(tmp_path):
     path = tmp_path / "labels/ins_seg/bitmasks/train/tr000000-00000000.png"
     cv2.imwrite(str(path), np.zeros((64, 128, 3), np.uint8))
     with pytest.raises(
-        ValueError, match="tr000000.*expected an RGBA image of 128x64 pixels, shape"
+        ValueError, match="tr000000.*expected an RGBA image of 128x64 pixels with the shape"
     ):
         convert_bdd100k(tmp_path, out)
     path = tmp_path / "labels/ins_seg/rles/ins_seg_train.json"

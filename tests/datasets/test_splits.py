@@ -103,7 +103,7 @@ def test_fractional_percent_and_other_folder(tmp_path):
         (0, 0, "greater than 0 and less than 100, found 0"),
         (100, 0, "greater than 0 and less than 100, found 100"),
         (float("nan"), 0, "found nan"),
-        (1, 0, "1% of 10 images are 0 labeled images"),
+        (1, 0, "1% of 10 images, rounded down, is 0, but the labeled"),
         (50, -1, "seed"),
         (50, 2**32, "seed"),
     ],
