@@ -80,6 +80,20 @@ examples:
   python tools/analyze.py coverage CONFIG --out coverage --limit 200
 """
 
+RANK_EXAMPLES = """\
+This command chooses the unlabeled images whose labels would help the most, by the features of the
+pretrained backbone: first an image of each kind that no labeled image shows. With --predictions, it
+also uses how unsure a model is. It writes DIR/rank.csv and DIR/index.html. If the json of the
+unlabeled images has annotations, it also writes DIR/labeled.json (with the chosen images) and
+DIR/unlabeled.json (without them). It does not train.
+
+examples:
+  python tools/analyze.py rank CONFIG --count 10 --out rank --cfg-options data_root=data/nuclei
+  python tools/analyze.py rank CONFIG --count 10 --out rank \\
+      --predictions work_dirs/RUN/pseudo_labels/predictions
+  python tools/analyze.py rank CONFIG --count 10 --out rank --images photos --cold-start
+"""
+
 
 def pseudo(args: argparse.Namespace) -> None:
     inputs = read_inputs(args.pseudo, args.images, args.labeled, args.truth, args.kind_key)
@@ -137,6 +151,38 @@ def coverage(args: argparse.Namespace) -> None:
     write_coverage(found, args.out)
     print(f"coverage: {found.sentence}")
     print(f"\npage: {args.out / 'index.html'}\nlist: {args.out / LIST}")
+
+
+def rank(args: argparse.Namespace) -> None:
+    from nbseg.analysis.ranking.page import TABLE, write_ranking
+    from nbseg.config.reading import read_config
+    from nbseg.engine.ranking import rank_images, split_ranked
+    from nbseg.engine.splitting import split_annotations
+    from nbseg.engine.stages import stage_config
+    from nbseg.engine.work_dir import WorkDir
+    from nbseg.errors import StageError
+
+    config = read_config(args.config, args.cfg_options)
+    work_dir = WorkDir(args.out)
+    if not (args.images and args.cold_start):
+        split_annotations(stage_config(config, "label", work_dir), work_dir)
+    teacher, predict = (stage_config(config, name, work_dir) for name in ("teacher", "predict"))
+    found = rank_images(
+        teacher, predict, args.count, args.limit, args.images, args.cold_start, args.predictions
+    )
+    write_ranking(found, args.out)
+    for number, (path, pick) in enumerate(zip(found.paths, found.picks, strict=True), start=1):
+        print(f"{number:4} {path}: {found.reason(pick)}")
+    print(f"\npage: {args.out / 'index.html'}\ntable: {args.out / TABLE}")
+    if args.images:
+        return
+    splits = (args.out / "labeled.json", args.out / "unlabeled.json")
+    try:
+        split_ranked(teacher, predict, found, splits)
+    except StageError as error:
+        print(f"no jsons with the chosen images as labeled images: {error}")
+    else:
+        print("jsons with the chosen images as labeled images:", *splits)
 
 
 def named_path(text: str) -> tuple[str, Path]:
@@ -318,6 +364,49 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     add_config_options(command)
     command.set_defaults(run=coverage)
+
+    command = commands.add_parser(
+        "rank",
+        help="choose the unlabeled images whose labels would help the most",
+        description="Choose the unlabeled images whose labels would help the most.",
+        epilog=RANK_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("config", help="config of the run, with a pretrained backbone")
+    command.add_argument(
+        "--count", type=int, required=True, metavar="K", help="number of images to choose"
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write the results to"
+    )
+    command.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="DIR",
+        help="raw predictions of a model on the unlabeled images, which a run writes to "
+        "pseudo_labels/predictions",
+    )
+    command.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="folder of images to choose from (default: the unlabeled images of CONFIG)",
+    )
+    command.add_argument(
+        "--cold-start",
+        action="store_true",
+        help="choose as if no image were labeled",
+    )
+    command.add_argument(
+        "--limit",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="largest number of unlabeled images to examine, evenly chosen; memory grows with the "
+        "square of N (default: %(default)s)",
+    )
+    add_config_options(command)
+    command.set_defaults(run=rank)
     return parser.parse_args(argv)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
-from nbseg.datasets.splits import write_split
+from nbseg.datasets.splits import write_chosen_split, write_split
 
 SHAPES_EXAMPLES = """\
 examples:
@@ -20,12 +20,15 @@ SPLIT_EXAMPLES = """\
 NAME.json is the given file. For each percentage and seed, this command writes two files:
   NAME.SEED@PERCENT.json            the labeled images
   NAME.SEED@PERCENT-unlabeled.json  the unlabeled images, with their annotations for analysis
+With --labeled FILE.txt, the two files are NAME.FILE.json and NAME.FILE-unlabeled.json.
 
 examples:
   python tools/prepare_data.py split data/shapes/annotations/instances_train.json \\
       --percent 5 --seed 0 1 2
   python tools/prepare_data.py split data/coco/annotations/instances_train2017.json \\
       --percent 1 2 5 10 --seed 1 --out data/coco/splits
+  python tools/prepare_data.py split data/shapes/annotations/instances_train.json \\
+      --labeled chosen.txt
 """
 CITYSCAPES_EXAMPLES = """\
 This command writes OUT/annotations/instancesonly_filtered_gtFine_{train,val}.json. If leftImg8bit
@@ -86,6 +89,17 @@ def shapes(args: argparse.Namespace) -> None:
 
 
 def split(args: argparse.Namespace) -> None:
+    drawn = args.percent is not None, args.seed is not None
+    if any(drawn) if args.labeled else not all(drawn):
+        raise ValueError("give either --percent and --seed, or --labeled")
+    if args.labeled:
+        names = args.labeled.read_text(encoding="utf-8").splitlines()
+        name = f"{args.annotations.stem}.{args.labeled.stem}"
+        folder = args.out or args.annotations.parent
+        paths = folder / f"{name}.json", folder / f"{name}-unlabeled.json"
+        write_chosen_split([args.annotations], filter(None, map(str.strip, names)), paths)
+        print(*paths, sep="\n")
+        return
     for seed in args.seed:
         for percent in args.percent:
             for path in write_split(args.annotations, percent, seed, args.out):
@@ -203,7 +217,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--percent",
         type=float,
         nargs="+",
-        required=True,
         metavar="P",
         help="percentages of labeled images; each gives its own split",
     )
@@ -211,9 +224,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--seed",
         type=int,
         nargs="+",
-        required=True,
         metavar="S",
         help="seeds of the random choice of labeled images; each gives its own split",
+    )
+    command.add_argument(
+        "--labeled",
+        type=Path,
+        metavar="FILE",
+        help="text file with the file names of the labeled images, one per line, instead of "
+        "--percent and --seed",
     )
     command.add_argument(
         "--out", type=Path, metavar="DIR", help="output folder (default: the folder of JSON)"

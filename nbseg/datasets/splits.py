@@ -1,6 +1,9 @@
-"""Split a COCO json into labeled and unlabeled images by a percentage and a seed."""
+"""Split COCO jsons into labeled and unlabeled images: at random, or by a list of images."""
 
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,16 +73,72 @@ def write_split(
     content = read_coco(ann_file)
     images = content["images"]
     chosen = set(split_indices(len(images), percent, seed).tolist())
-    labeled_ids = {images[i]["id"] for i in chosen}
-
     out_dir = ann_file.parent if out_dir is None else Path(out_dir)
     name = f"{ann_file.stem}.{seed}@{int(percent) if percent == int(percent) else percent}"
     paths = out_dir / f"{name}.json", out_dir / f"{name}-unlabeled.json"
+    _write_parts(content, {images[i]["id"] for i in chosen}, paths)
+    return paths
+
+
+def write_chosen_split(
+    ann_files: Sequence[str | Path], labeled: Iterable[str], paths: tuple[Path, Path]
+) -> None:
+    """Split COCO jsons into a labeled and an unlabeled json by the images' file names.
+
+    Args:
+        ann_files: COCO jsons with the same categories. No two images and no two annotations have
+            the same id. The keys besides the three tables come from the first json.
+        labeled: file names of the images to label, as the jsons have them.
+        paths: the labeled and the unlabeled json to write.
+
+    Raises:
+        FileNotFoundError: a json does not exist.
+        ValueError: a json is not a COCO json (:func:`nbseg.coco.read_coco`), the jsons do not fit
+            together, an image to label is in no json or is in one twice, or no image would be
+            labeled or unlabeled.
+    """
+    contents = [read_coco(path) for path in ann_files]
+    content = _joined(contents, ann_files)
+    counts = Counter(image["file_name"] for image in content["images"])
+    names = set(labeled)
+    for name in sorted(names):
+        if counts[name] != 1:
+            raise ValueError(
+                f"the image {name!r} to label occurs {counts[name]} times in "
+                f"{', '.join(map(str, ann_files))}; give file names that occur once"
+            )
+    if not 0 < len(names) < len(content["images"]):
+        raise ValueError(
+            f"{len(names)} of {len(content['images'])} images would be labeled, but the labeled "
+            "and the unlabeled part each need at least one image; choose other images"
+        )
+    _write_parts(content, {i["id"] for i in content["images"] if i["file_name"] in names}, paths)
+
+
+def _joined(contents: Sequence[dict[str, Any]], paths: Sequence[str | Path]) -> dict[str, Any]:
+    """Return one COCO json with the images and annotations of several."""
+    joined = dict(contents[0])
+    for content, path in zip(contents[1:], paths[1:], strict=True):
+        if content["categories"] != joined["categories"]:
+            raise ValueError(f"{paths[0]} and {path} have different categories; make them equal")
+        for table in ("images", "annotations"):
+            joined[table] = joined[table] + content[table]
+            if len({row["id"] for row in joined[table]}) < len(joined[table]):
+                raise ValueError(
+                    f"{table} of {paths[0]} and of {path} have the same ids; give all {table} "
+                    "different ids"
+                )
+    return joined
+
+
+def _write_parts(
+    content: dict[str, Any], labeled_ids: Collection[Any], paths: tuple[Path, Path]
+) -> None:
+    """Write the images with the given ids to the first path, and the others to the second."""
     for path, labeled in zip(paths, (True, False), strict=True):
         part = dict(content)
-        part["images"] = [i for i in images if (i["id"] in labeled_ids) == labeled]
+        part["images"] = [i for i in content["images"] if (i["id"] in labeled_ids) == labeled]
         part["annotations"] = [
             a for a in content["annotations"] if (a["image_id"] in labeled_ids) == labeled
         ]
         write_coco(path, part.items())
-    return paths

@@ -9,10 +9,10 @@ from mmdet.models import DetDataPreprocessor
 from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import nn
 
-from nbseg.analysis.coverage import rule
 from nbseg.analysis.coverage.features import BackboneFeatures
 from nbseg.analysis.coverage.page import ImageCoverage, write_coverage
 from nbseg.analysis.coverage.rule import coverage
+from nbseg.analysis.coverage.space import distances_of, spanning_tree
 
 
 def _kinds(*counts, noise=0.4):
@@ -89,8 +89,8 @@ def test_features_of_other_shapes_are_refused(shapes):
 
 
 def test_the_spanning_tree_is_minimal():
-    distances = rule._distances(np.random.default_rng(2).normal(size=(60, 3)))
-    parents, lengths, order = rule._spanning_tree(distances)
+    distances = distances_of(np.random.default_rng(2).normal(size=(60, 3)))
+    parents, lengths, order = spanning_tree(distances)
     assert lengths[order[1:]].sum() == pytest.approx(minimum_spanning_tree(distances).sum())
     assert all(parents[image] in order[:step] for step, image in enumerate(order) if step)
 

@@ -1,6 +1,7 @@
 """The command line of tools/prepare_data.py."""
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -43,12 +44,23 @@ def test_shapes_then_splits(tmp_path):
     ]
     assert all((annotations.parent / name).is_file() for name in written)
 
+    names = [image["file_name"] for image in json.loads(annotations.read_text())["images"]]
+    (tmp_path / "chosen.txt").write_text(f"{names[4]}\n\n{names[2]}\n")
+    chosen = _run("split", annotations, "--labeled", tmp_path / "chosen.txt", "--out", tmp_path)
+    assert chosen.returncode == 0, chosen.stderr
+    labeled, unlabeled = (json.loads(Path(p).read_text()) for p in chosen.stdout.splitlines())
+    assert [image["file_name"] for image in labeled["images"]] == [names[2], names[4]]
+    assert len(unlabeled["images"]) == 18
+    assert (tmp_path / "instances_train.chosen-unlabeled.json").is_file()
+
 
 def test_errors_are_short_and_exit_with_2(tmp_path):
     (tmp_path / "file").write_text("x")
     for arguments in [
         ("split", tmp_path / "missing.json", "--percent", 5, "--seed", 0),
         ("split", tmp_path / "file", "--percent", 5, "--seed", 0),
+        ("split", tmp_path / "file", "--percent", 5),
+        ("split", tmp_path / "file", "--percent", 5, "--seed", 0, "--labeled", tmp_path / "file"),
         ("shapes", "--out", tmp_path / "file"),
         ("shapes", "--out", tmp_path),
         ("shapes", "--out", tmp_path / "new", "--train", 0),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from nbseg.datasets.splits import split_indices, write_split
+from nbseg.datasets.splits import split_indices, write_chosen_split, write_split
 
 
 def _coco(count, per_image=2):
@@ -136,3 +136,40 @@ def test_wrong_files_are_named(tmp_path):
     del nameless["images"][3]["id"]
     with pytest.raises(ValueError, match=r"images\[3\] has no 'id'"):
         write_split(_write(tmp_path / "nameless.json", nameless), 10, 0)
+
+
+def test_chosen_images_of_two_files_become_the_labeled_part(tmp_path):
+    content = _coco(6)
+    first, second = (dict(content) for _ in range(2))
+    for part, images in ((first, content["images"][:2]), (second, content["images"][2:])):
+        ids = {image["id"] for image in images}
+        part["images"] = images
+        part["annotations"] = [a for a in content["annotations"] if a["image_id"] in ids]
+    files = [_write(tmp_path / f"{n}.json", c) for n, c in (("a", first), ("b", second))]
+    paths = tmp_path / "labeled.json", tmp_path / "unlabeled.json"
+    write_chosen_split(files, ["1.jpg", "4.jpg"], paths)
+    labeled, unlabeled = (json.loads(path.read_text()) for path in paths)
+    assert [i["file_name"] for i in labeled["images"]] == ["1.jpg", "4.jpg"]
+    assert [a["image_id"] for a in labeled["annotations"]] == [17, 17, 47, 47]
+    assert [i["file_name"] for i in unlabeled["images"]] == ["0.jpg", "2.jpg", "3.jpg", "5.jpg"]
+    assert len(unlabeled["annotations"]) == 8
+    assert labeled["info"] == unlabeled["info"] == content["info"]
+
+
+@pytest.mark.parametrize(
+    ("names", "change", "message"),
+    [
+        (["9.jpg"], {}, "image '9.jpg' to label occurs 0 times"),
+        ([], {}, "0 of 8 images would be labeled"),
+        ([f"{n}.jpg" for n in range(8)], {}, "8 of 8 images would be labeled"),
+        (["1.jpg"], {"categories": []}, "different categories"),
+        (["1.jpg"], {"images": _coco(1)["images"]}, "have the same ids"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(tmp_path, names, change, message):
+    first, second = _coco(4), {**_coco(8), "annotations": []}
+    second["images"] = second["images"][4:]
+    files = [_write(tmp_path / f"{n}.json", c) for n, c in (("a", first), ("b", second | change))]
+    with pytest.raises(ValueError, match=message):
+        write_chosen_split(files, names, (tmp_path / "l.json", tmp_path / "u.json"))
+    assert len(list(tmp_path.iterdir())) == 2

@@ -1,5 +1,9 @@
-"""Kinds of image that no label shows are named before a run, and by tools/analyze.py."""
+"""Kinds of image that no label shows are named before a run, and by tools/analyze.py.
 
+The images to label are ranked.
+"""
+
+import csv
 import re
 import runpy
 
@@ -17,6 +21,7 @@ from nbseg.engine.coverage import CANNOT_TELL
 from nbseg.engine.pipeline import Pipeline
 from nbseg.engine.stages import stage_config
 from nbseg.images import write_image
+from nbseg.pseudo.predictions import ImagePredictions, PredictionWriter
 
 PERCENT = 25
 
@@ -101,3 +106,83 @@ def test_the_tool_covers_all_kinds_where_one_is_labeled(two_kinds, analyze, tmp_
     assert analyze(arguments) == 0
     assert "no missing kind of image was found among" in capsys.readouterr().out
     assert "farthest" in (tmp_path / "index.html").read_text()
+
+
+def _ranked(out):
+    with (out / "rank.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_missing_kind_is_ranked_first_and_joins_the_labels(two_kinds, analyze, tmp_path):
+    config, others = two_kinds
+    assert analyze(["rank", str(config), "--count", "3", "--out", str(tmp_path)]) == 0
+    rows = _ranked(tmp_path)
+    picked = {row["file"].rsplit("/", 1)[1] for row in rows}
+    assert len(picked) == 3
+    assert rows[0]["file"].rsplit("/", 1)[1] in others
+    assert (
+        rows[0]["reason"] == f"most typical of {len(others)} images of a kind that no labeled "
+        "image shows"
+    )
+    before, beside = (
+        read_coco(tmp_path / "splits" / f"instances_train.0@25{part}.json")
+        for part in ("", "-unlabeled")
+    )
+    labeled, unlabeled = (read_coco(tmp_path / f"{n}.json") for n in ("labeled", "unlabeled"))
+    names = [{i["file_name"] for i in part["images"]} for part in (before, labeled, unlabeled)]
+    assert names[1] == names[0] | picked and len(names[2]) == 15 and not names[1] & names[2]
+    assert len(labeled["annotations"]) + len(unlabeled["annotations"]) == len(
+        before["annotations"] + beside["annotations"]
+    )
+    assert {a["image_id"] for a in labeled["annotations"]} <= {i["id"] for i in labeled["images"]}
+
+
+def test_images_of_a_folder_are_ranked_without_any_label(two_kinds, analyze, tmp_path, capsys):
+    config, others = two_kinds
+    folder = config.parent / "shapes" / "train"
+    arguments = ["rank", str(config), "--images", str(folder), "--cold-start", "--out"]
+    missing = ["--cfg-options", "data_root=/nowhere"]
+    assert analyze([*arguments, str(tmp_path), "--count", "2", *missing]) == 0
+    kinds = [int(re.search(r"of (\d+) images", row["reason"])[1]) for row in _ranked(tmp_path)]
+    assert kinds == [24 - len(others), len(others)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "rank.csv"]
+    assert analyze([*arguments, str(tmp_path), "--count", "25", *missing]) == 2
+    assert "--count 25 exceeds the 24 unlabeled images" in capsys.readouterr().err
+
+
+def test_a_model_decides_between_covered_images(two_kinds, analyze, tmp_path, capsys):
+    """All kinds have a label with this seed, and the model is unsure about one image alone."""
+    config, _ = two_kinds
+    folder = config.parent / "shapes" / "train"
+    names = sorted(path.name for path in folder.iterdir())
+    unsure = {name: name == names[-1] for name in names}
+    writer = PredictionWriter(tmp_path / "store", ["any"])
+    box, label = np.array([[0, 0, 9, 9]], np.float32), np.zeros(1, np.int64)
+    for number, name in enumerate(names):
+        score = np.array([0.5 if unsure[name] else 1], np.float32)
+        masks = np.full((1, 2, 2), 128, np.uint8)
+        writer.append([ImagePredictions(number, name, 64, 64, box, score, label, masks)])
+    writer.flush()
+    arguments = ["rank", str(config), "--count", "2", "--out", str(tmp_path / "out")]
+    arguments += ["--cfg-options", "seed=3"]
+    assert analyze([*arguments, "--predictions", str(tmp_path / "store")]) == 0
+    first, second = _ranked(tmp_path / "out")
+    assert first["file"] == str(folder / names[-1])
+    assert (first["uncertainty"], second["uncertainty"]) == ("1.0000", "0.0000")
+    assert analyze([*arguments, "--predictions", str(tmp_path)]) == 2
+    assert "has no predictions of 18 of the 18 unlabeled images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["model.backbone.init_cfg=None"], "random features cannot tell which images resemble"),
+        (["labeled_json=/nowhere.json"], "no labeled image to compare with; correct labeled_json"),
+        (["unlabeled_json={labeled_json}"], "every image has a label already"),
+    ],
+)
+def test_the_ranking_says_what_is_missing(two_kinds, analyze, tmp_path, capsys, options, message):
+    arguments = ["rank", str(two_kinds[0]), "--count", "1", "--out", str(tmp_path)]
+    assert analyze([*arguments, "--cfg-options", *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "rank.csv").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,13 +95,32 @@ def _tile(found: ImageCoverage, index: int) -> dict[str, object]:
     """Return an unlabeled image and the nearest labeled one, side by side, for the template."""
     image = found.unlabeled[index]
     nearest = found.labeled[found.result.nearest[index]]
-    picture = side_by_side([_panel(image, "unlabeled"), _panel(nearest, "nearest labeled")], gap=4)
-    return {
-        "name": image.name,
-        "nearest": nearest.name,
-        "distance": float(found.result.distance[index]),
-        "source": jpeg_uri(encode_jpeg(picture)),
-    }
+    return pair_tile(
+        image, nearest, "unlabeled", [f"distance {float(found.result.distance[index]):.2f}"]
+    )
+
+
+def pair_tile(
+    image: Path, nearest: Path | None, caption: str, lines: Sequence[str]
+) -> dict[str, object]:
+    """Return a tile for the template ``pair_tiles.html``: an image beside the nearest labeled one.
+
+    Args:
+        image: the unlabeled image.
+        nearest: the nearest labeled image; None if no image is labeled.
+        caption: caption of the unlabeled image.
+        lines: text below the name of the nearest labeled image.
+
+    Raises:
+        OSError, ValueError: an image cannot be read.
+    """
+    panels, alt = [_panel(image, caption)], image.name
+    if nearest is not None:
+        panels.append(_panel(nearest, "nearest labeled"))
+        alt += f" beside the labeled image {nearest.name}"
+        lines = [f"nearest labeled image: {nearest.name}", *lines]
+    source = jpeg_uri(encode_jpeg(side_by_side(panels, gap=4)))
+    return {"name": image.name, "alt": alt, "source": source, "lines": lines}
 
 
 def _panel(path: Path, caption: str) -> Picture:

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
-Ints = npt.NDArray[np.int64]
+from nbseg.analysis.coverage.space import Floats, Ints, distances_of, spanning_tree
 
-COMPONENTS = 10  # principal components of the features
 # A gap is at least this many times as long as the links on both of its sides. Of those links, the
 # longest tenth does not count: it leads to images that resemble no other.
 GAP = 1.2
@@ -70,52 +68,24 @@ def coverage(labeled: Floats, unlabeled: Floats) -> Coverage:
             f"found {labeled.shape}"
         )
     count = len(labeled)
-    distances = _distances(_projected(np.concatenate([labeled, unlabeled])))
+    distances = distances_of(np.concatenate([labeled, unlabeled]))
     to_labeled = distances[count:, :count]
-    kinds = [
-        _sorted_kind(members, distances, count) for members in _missing_kinds(distances, count)
-    ]
+    kinds = [_sorted_kind(members, distances, count) for members in missing_kinds(distances, count)]
     kinds.sort(key=len, reverse=True)
     return Coverage(tuple(kinds), to_labeled.argmin(1), to_labeled.min(1))
 
 
-def _projected(features: Floats) -> Floats:
-    """Standardize the features, give each image unit length, and keep the principal components.
-
-    In a space of few dimensions, the images of a kind are close to each other. In the space of all
-    features, two photographs are as far apart as a photograph and a microscope image.
-    """
-    features = features.astype(np.float64)
-    centered = features - features.mean(0)
-    spread = centered.std(0)
-    # A feature that is constant except for rounding says nothing.
-    informative = spread > 1e-6 * (1e-12 + np.abs(features).max(0))
-    standardized = centered[:, informative] / spread[informative]
-    length = np.linalg.norm(standardized, axis=1, keepdims=True)
-    units = standardized / np.maximum(length, 1e-12)
-    units -= units.mean(0)
-    variances, directions = np.linalg.eigh(units @ units.T)
-    strongest = slice(-1, -COMPONENTS - 1, -1)
-    result: Floats = directions[:, strongest] * np.sqrt(np.maximum(variances[strongest], 0))
-    return result
-
-
-def _distances(points: Floats) -> Floats:
-    """Return the Euclidean distances between all points, shape (N, N)."""
-    squares = (points**2).sum(1)
-    result: Floats = np.sqrt(
-        np.maximum(squares[:, None] + squares[None] - 2 * points @ points.T, 0)
-    )
-    return result
-
-
-def _missing_kinds(distances: Floats, labeled: int) -> list[Ints]:
+def missing_kinds(distances: Floats, labeled: int) -> list[Ints]:
     """Return the missing kinds, each as an array of image indices.
 
-    The first ``labeled`` images are the labeled ones. If another gap splits the group behind a gap,
-    each part is a kind of its own.
+    If another gap splits the group behind a gap, each part is a kind of its own. If no image is
+    labeled, all kinds are missing.
+
+    Args:
+        distances: distances between all images, shape (N, N).
+        labeled: number of labeled images, which are the first ones; may be 0.
     """
-    parents, lengths, order = _spanning_tree(distances)
+    parents, lengths, order = spanning_tree(distances)
     images = len(distances)
     fewest = max(FEWEST, SMALLEST_SHARE * images)
     groups = []
@@ -131,35 +101,14 @@ def _missing_kinds(distances: Floats, labeled: int) -> list[Ints]:
         typical = max(np.quantile(side, QUANTILE) if len(side) else 0.0 for side in sides)
         if lengths[cut] > GAP * typical:
             groups.append(far)
+    if labeled == 0:
+        groups.append(np.ones(images, bool))
     if not groups:
         return []
     membership, part = np.unique(np.stack(groups, 1), axis=0, return_inverse=True)
     parts = [np.flatnonzero(part.ravel() == number) for number in np.flatnonzero(membership.any(1))]
     # A part may be an image that resembles no other, on the way to the group behind it.
     return [members for members in parts if len(members) >= fewest]
-
-
-def _spanning_tree(distances: Floats) -> tuple[Ints, Floats, Ints]:
-    """Return the minimum spanning tree of all images, by Prim's algorithm.
-
-    Returns:
-        The parent of each image, the length of the link to the parent, and the images in an order
-        in which parents precede their children; each of shape (N,). The first image is the root.
-    """
-    count = len(distances)
-    parents = np.zeros(count, np.int64)
-    lengths = distances[0].copy()
-    order = np.zeros(count, np.int64)
-    outside = np.ones(count, bool)
-    outside[0] = False
-    for step in range(1, count):
-        image = int(np.where(outside, lengths, np.inf).argmin())
-        order[step] = image
-        outside[image] = False
-        closer = outside & (distances[image] < lengths)
-        parents[closer] = image
-        lengths[closer] = distances[image, closer]
-    return parents, lengths, order
 
 
 def _subtree(parents: Ints, order: Ints, root: int) -> npt.NDArray[np.bool_]:

@@ -1,4 +1,5 @@
 // The address selects what the page shows: #worst opens a tab, #worst-3 opens the tab's third image.
+// On a page without tabs, the images of a section belong together.
 const dialog = document.querySelector("dialog");
 const panels = [...document.querySelectorAll(".panel")];
 let tile = null;
@@ -12,8 +13,9 @@ function openTab(panel) {
 function enlarge(chosen) {
   tile = chosen;
   const tiles = [...tile.parentElement.children];
-  const tab = document.querySelector("[role=tab][aria-selected=true]").textContent;
-  dialog.querySelector(".place").textContent = `${tab}: ${tiles.indexOf(tile) + 1} of ${tiles.length}`;
+  const tab = document.querySelector("[role=tab][aria-selected=true]");
+  const title = tab ?? tile.closest("section").querySelector("h2");
+  dialog.querySelector(".place").textContent = `${title.textContent}: ${tiles.indexOf(tile) + 1} of ${tiles.length}`;
   dialog.querySelector(".enlarged").replaceChildren(...tile.cloneNode(true).children);
   if (!dialog.open) dialog.showModal();
 }
@@ -33,7 +35,7 @@ function follow() {
 }
 
 dialog.addEventListener("close", () => {
-  history.replaceState(null, "", `#${tile.closest(".panel").id}`);
+  history.replaceState(null, "", `#${tile.closest(".panel, section").id}`);
   tile.focus({ preventScroll: true });
 });
 dialog.addEventListener("click", (event) => {

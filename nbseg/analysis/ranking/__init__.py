@@ -1,0 +1,1 @@
+"""Rank unlabeled images by what a label of each would bring."""

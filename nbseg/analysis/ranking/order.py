@@ -1,0 +1,103 @@
+"""Choose the unlabeled images to label, the most useful first.
+
+Kinds of image that no label shows come first, by their most typical image. Each further pick brings
+the unlabeled images as near as possible to a labeled or picked image (greedy facility location).
+The way of the picked image itself does not count, so an image that resembles no other brings
+nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nbseg.analysis.coverage.rule import QUANTILE, missing_kinds
+from nbseg.analysis.coverage.space import Floats, distances_of, spanning_tree
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Describes why an unlabeled image was picked.
+
+    Attributes:
+        image: index of the unlabeled image.
+        kind: number of unlabeled images of the kind without a label that this image stands for; 0
+            if the image was not picked for its kind.
+        neighbors: number of other unlabeled images that are nearer to this image than to the
+            labeled images and the earlier picks.
+        nearest: index of the nearest labeled image; None if no image is labeled.
+        distance: distance to this image; None if no image is labeled.
+        uncertainty: the uncertainty of a model on this image; None without a model.
+    """
+
+    image: int
+    kind: int
+    neighbors: int
+    nearest: int | None
+    distance: float | None
+    uncertainty: float | None
+
+
+def pick_images(
+    labeled: Floats, unlabeled: Floats, count: int, uncertainty: Floats | None = None
+) -> list[Pick]:
+    """Pick the unlabeled images to label.
+
+    Each kind of image that no label shows gets a pick, the largest kind first. Then the image with
+    the highest score follows, until there are enough picks. The score is the sum of the distances
+    by which the other unlabeled images come nearer to a labeled or picked image. With a model, this
+    sum is multiplied by the model's uncertainty on the image. While other images are left, no two
+    picks are closer to each other than 90% of the links of the spanning tree are long.
+
+    Args:
+        labeled: features of the labeled images, shape (L, D); L may be 0.
+        unlabeled: features of the unlabeled images, shape (U, D).
+        count: number of picks.
+        uncertainty: uncertainty of a model on each unlabeled image, at least 0, shape (U,).
+
+    Returns:
+        The picks, the most useful first.
+
+    Raises:
+        ValueError: ``count`` is below 1 or above U.
+    """
+    if not 1 <= count <= len(unlabeled):
+        raise ValueError(
+            f"cannot pick {count} of {len(unlabeled)} unlabeled images; choose a count from 1 to "
+            f"{len(unlabeled)}"
+        )
+    labels = len(labeled)
+    distances = distances_of(np.concatenate([labeled, unlabeled]) if labels else unlabeled)
+    between, to_labeled = distances[labels:, labels:], distances[labels:, :labels]
+    _, links, _ = spanning_tree(distances)
+    # The first image is the root and has no link.
+    close = float(np.quantile(links[1:], QUANTILE)) if len(links) > 1 else 0.0
+    # Without a label, all images are equally far from one.
+    way = to_labeled.min(1, initial=float(distances.max()))
+    kinds = sorted(missing_kinds(distances, labels), key=len, reverse=True)
+    unpicked = np.ones(len(unlabeled), bool)
+    apart = unpicked.copy()
+    picks: list[Pick] = []
+    for step in range(count):
+        kind = kinds[step] - labels if step < len(kinds) else None
+        if kind is not None:
+            image = int(kind[between[np.ix_(kind, kind)].sum(0).argmin()])
+        else:
+            gain = np.maximum(way - between, 0).sum(1) - way
+            score = gain if uncertainty is None else gain * uncertainty
+            left = unpicked & apart if (unpicked & apart).any() else unpicked
+            image = int(np.where(left, score, -np.inf).argmax())
+        nearest = int(to_labeled[image].argmin()) if labels else None
+        picks.append(
+            Pick(
+                image,
+                0 if kind is None else len(kind),
+                int(np.delete(between[image] < way, image).sum()),
+                nearest,
+                None if nearest is None else float(to_labeled[image, nearest]),
+                None if uncertainty is None else float(uncertainty[image]),
+            )
+        )
+        unpicked[image] = False
+        apart &= between[image] >= close
+        way = np.minimum(way, between[image])
+    return picks

@@ -1,0 +1,90 @@
+"""Write the ranked images: a table with reasons, and a page with their pictures."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbseg.analysis.coverage.page import pair_tile
+from nbseg.analysis.html import render_page
+from nbseg.analysis.ranking.order import Pick
+from nbseg.files import replacing
+
+TABLE = "rank.csv"
+SHOWN = 60  # images on the page
+
+
+@dataclass(frozen=True)
+class RankedImages:
+    """Holds ranked image files.
+
+    Attributes:
+        labeled: paths of the L labeled images; none in a cold start.
+        unlabeled: paths of the U unlabeled images that were examined.
+        picks: the images to label, the most useful first; their indices refer to these paths.
+        all_unlabeled: number of unlabeled images, U or more.
+    """
+
+    labeled: tuple[Path, ...]
+    unlabeled: tuple[Path, ...]
+    picks: tuple[Pick, ...]
+    all_unlabeled: int
+
+    @property
+    def paths(self) -> list[Path]:
+        """Return the paths of the picked images, the most useful first."""
+        return [self.unlabeled[pick.image] for pick in self.picks]
+
+    def nearest(self, pick: Pick) -> Path | None:
+        """Return the path of the labeled image that is nearest to a pick, if there is one."""
+        return None if pick.nearest is None else self.labeled[pick.nearest]
+
+    def reason(self, pick: Pick) -> str:
+        """Return in words why an image was picked."""
+        if pick.kind:
+            missing = " that no labeled image shows" if self.labeled else ""
+            return f"most typical of {pick.kind} images of a kind{missing}"
+        if not pick.neighbors:
+            return "resembles no other unlabeled image"
+        verb = "image resembles" if pick.neighbors == 1 else "images resemble"
+        others = "labeled or earlier ranked" if self.labeled else "earlier ranked"
+        return f"{pick.neighbors} unlabeled {verb} this image more than any {others} image"
+
+
+def write_ranking(found: RankedImages, out: Path) -> None:
+    """Write ``rank.csv``, with a row per picked image, and the page ``index.html``.
+
+    Raises:
+        OSError: a file cannot be written.
+        ValueError: an image cannot be read.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with (
+        replacing(out / TABLE) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["rank", "file", "reason", "nearest_labeled", "distance", "uncertainty"])
+        for rank, (path, pick) in enumerate(zip(found.paths, found.picks, strict=True), start=1):
+            numbers = ("" if n is None else f"{n:.4f}" for n in (pick.distance, pick.uncertainty))
+            nearest = found.nearest(pick) or ""
+            writer.writerow([rank, path, found.reason(pick), nearest, *numbers])
+    page = render_page(
+        "nbseg.analysis.ranking",
+        found=found,
+        kinds=sum(pick.kind > 0 for pick in found.picks),
+        tiles=[_tile(found, pick, rank + 1) for rank, pick in enumerate(found.picks[:SHOWN])],
+    )
+    with replacing(out / "index.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _tile(found: RankedImages, pick: Pick, rank: int) -> dict[str, object]:
+    lines = [found.reason(pick)]
+    if pick.distance is not None:
+        lines.append(f"distance {pick.distance:.2f}")
+    if pick.uncertainty is not None:
+        lines.append(f"uncertainty {pick.uncertainty:.3f}")
+    image = found.unlabeled[pick.image]
+    return pair_tile(image, found.nearest(pick), f"label as number {rank}", lines)

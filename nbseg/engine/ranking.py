@@ -1,0 +1,135 @@
+"""Rank the unlabeled images of a run, or of a folder, by what a label of each would bring."""
+
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+
+from nbseg.analysis.coverage.features import pretrained_features
+from nbseg.analysis.ranking.order import pick_images
+from nbseg.analysis.ranking.page import RankedImages
+from nbseg.analysis.ranking.uncertainty import uncertainties
+from nbseg.coco import read_coco, read_images
+from nbseg.datasets.overlap import overlapping_images
+from nbseg.datasets.splits import write_chosen_split
+from nbseg.engine.data_sets import annotation_files, image_folder, leaves
+from nbseg.engine.preflight.overlap import image_paths
+from nbseg.errors import StageError
+from nbseg.images import image_names, spread
+from nbseg.pseudo.predictions import PredictionStore
+
+
+def rank_images(
+    teacher: Config,
+    predict: Config,
+    count: int,
+    most: int,
+    images: Path | None = None,
+    cold_start: bool = False,
+    predictions: Path | None = None,
+) -> RankedImages:
+    """Choose the images to label, the most useful first (:func:`pick_images`).
+
+    Args:
+        teacher: plain config of the teacher: its backbone and its weights, and the labeled images.
+        predict: plain config of the predict stage, which names the unlabeled images.
+        count: number of images to choose.
+        most: largest number of unlabeled images to examine, evenly spread.
+        images: folder to choose from, instead of the unlabeled images of the config.
+        cold_start: whether to rank as if no image had a label. Unless ``images`` is given, the
+            labeled images are ranked like the unlabeled ones.
+        predictions: store of the predictions of a model on the unlabeled images; None ranks without
+            a model.
+
+    Raises:
+        StageError: there is no unlabeled or no labeled image, there are fewer unlabeled images than
+            ``count``, or the backbone starts from random weights.
+        ValueError: the store lacks an image.
+        FileNotFoundError: the weights, the store or the folder is missing.
+    """
+    features = pretrained_features(teacher)
+    if features is None:
+        raise StageError(
+            "the config names no pretrained backbone weights (backbone.init_cfg or load_from), and "
+            "random features cannot tell which images resemble each other; give pretrained weights "
+            "(backbone_weights=FILE)"
+        )
+    labeled = [] if images and cold_start else _paths(teacher.train_dataloader.dataset)
+    if images:
+        unlabeled, folder = [images / name for name in image_names(images)], images
+    else:
+        dataset = predict.test_dataloader.dataset
+        unlabeled, folder = _paths(dataset), image_folder(next(leaves(dataset)))
+    twins = {path for _, path in overlapping_images(labeled, unlabeled)}
+    unlabeled = [path for path in unlabeled if path not in twins]
+    if cold_start:
+        labeled, unlabeled = [], [*labeled, *unlabeled]
+    elif not labeled:
+        raise StageError(
+            "there is no labeled image to compare with; correct labeled_json, or pass --cold-start "
+            "if no image has a label"
+        )
+    if not unlabeled:
+        raise StageError(
+            "there is no unlabeled image to choose from: every image has a label already; name a "
+            "folder with other images (--images DIR)"
+        )
+    examined = spread(unlabeled, most)
+    labeled, of_labeled = features.of_files(labeled)
+    examined, of_unlabeled = features.of_files(examined)
+    if count > len(examined):
+        raise StageError(
+            f"--count {count} exceeds the {len(examined)} unlabeled images that were examined; "
+            "choose a lower count" + (" or a higher --limit" if len(unlabeled) > most else "")
+        )
+    doubt = None
+    if predictions is not None:
+        names = [Path(os.path.relpath(path, folder)).as_posix() for path in examined]
+        doubt = uncertainties(PredictionStore(predictions), names)
+    picks = pick_images(of_labeled, of_unlabeled, count, doubt)
+    return RankedImages(tuple(labeled), tuple(examined), tuple(picks), len(unlabeled))
+
+
+def _paths(dataset: dict[str, object]) -> list[Path]:
+    return [Path(path) for path in image_paths(dataset)]
+
+
+def split_ranked(
+    teacher: Config, predict: Config, found: RankedImages, paths: tuple[Path, Path]
+) -> None:
+    """Write a labeled json with the labeled and picked images, and a json with the others.
+
+    The annotations of the picked images come from the json of the unlabeled images.
+
+    Args:
+        teacher: plain config of the teacher, which names the labeled images.
+        predict: plain config of the predict stage, which names the unlabeled images.
+        found: the ranked images.
+        paths: the labeled and the unlabeled json to write.
+
+    Raises:
+        StageError: the two sets are not of one json each in the same image folder, the json of the
+            unlabeled images has no annotations, or the two jsons do not fit together.
+    """
+    sets = [
+        leaf
+        for dataset in (teacher.train_dataloader.dataset, predict.test_dataloader.dataset)
+        for leaf in leaves(dataset)
+    ]
+    jsons = [path for leaf in sets for path in annotation_files(leaf)]
+    folders = {os.path.abspath(image_folder(leaf)) for leaf in sets}
+    if len(sets) != 2 or len(jsons) != 2 or len(folders) != 1:
+        raise StageError(
+            "the labeled and the unlabeled images are not listed by one json each for the same "
+            "image folder"
+        )
+    (folder,) = folders
+    if not read_coco(jsons[1], ("images",), consistent=False).get("annotations"):
+        raise StageError(f"{jsons[1]} has no annotations of the images")
+    names = [Path(os.path.relpath(path, folder)).as_posix() for path in found.paths]
+    if found.labeled:
+        names += [image["file_name"] for image in read_images(jsons[0])]
+    try:
+        write_chosen_split(jsons, names, paths)
+    except ValueError as error:
+        raise StageError(str(error)) from error
