@@ -62,4 +62,5 @@ def uncertainties(store: PredictionStore, names: Sequence[str]) -> npt.NDArray[n
 def _entropy(probability: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Return the entropy of yes-or-no questions in bits, for the probability of a yes."""
     inside = np.clip(probability.astype(np.float64), 1e-12, 1 - 1e-12)
-    return -(inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside))
+    bits: npt.NDArray[np.float64] = inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside)
+    return -bits
