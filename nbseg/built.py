@@ -1,4 +1,4 @@
-"""Exit with a message of one line, on import, if nbseg's C++ extension is not built."""
+"""On import, end the program with a one-line message if nbseg's C++ extension is not built."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,6 @@ try:
     import nbseg._native  # noqa: F401
 except ImportError as error:
     sys.exit(
-        f"{Path(sys.argv[0]).name}: nbseg is not built ({error}). In nbseg's source folder, run "
-        f"this command with this Python's pip (torch must be installed): {BUILD}"
+        f"{Path(sys.argv[0]).name}: nbseg is not built ({error}). Install torch. Then build nbseg "
+        f"in its source folder with the command: {sys.executable} -m {BUILD}"
     )

@@ -1,7 +1,7 @@
-"""Read checkpoints as data, publish them without the optimizer's state, and load them strictly.
+"""Read checkpoints without running code, publish their weights, and load weights strictly.
 
-Importing this module makes MMEngine's loaders read weights as data, too. Without this module, they
-fall back to unpickling, which runs any code that a file contains.
+Importing this module also keeps MMEngine's loaders from running code in checkpoints. By default,
+these loaders unpickle any Python object, so a checkpoint can run any code.
 """
 
 import io
@@ -37,7 +37,7 @@ from nbseg.files import replacing
 TRUST = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 FORMATS = {
     b"version https://git-lfs": "it is a Git LFS pointer; run `git lfs pull` to get the file",
-    b"PK\x03\x04": "it is cut off or damaged; copy or download it again",
+    b"PK\x03\x04": "it is truncated or damaged; copy or download it again",
     b"<": "it is a web page; download the file that the page links to",
     b"{": "it is a json file; name a .pth file",
     b"[": "it is a json file; name a .pth file",
@@ -46,7 +46,7 @@ FORMATS = {
 
 
 def _history_method(owner: Any, name: str) -> Any:
-    """Replace ``getattr`` in pickles: allow the public methods of ``HistoryBuffer`` alone."""
+    """Stand in for ``getattr`` in pickles, but return only public methods of ``HistoryBuffer``."""
     if owner is not HistoryBuffer or name.startswith("_"):
         kind = owner if isinstance(owner, type) else type(owner)
         # _reason finds the name after GLOBAL, as in PyTorch's own messages.
@@ -73,10 +73,9 @@ SAFE_GLOBALS: list[Any] = [
 
 
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """Return the content of a checkpoint file without running any code that it contains.
+    """Return the content of a checkpoint file without running code from the file.
 
-    If the environment variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is 1, PyTorch does run the code
-    in the file.
+    If the environment variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is 1, PyTorch runs this code.
 
     Args:
         path: ``.pth`` file.
@@ -84,9 +83,9 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
 
     Raises:
         FileNotFoundError: the file does not exist.
-        StageError: the file is damaged, of another format, or contains Python objects
-            other than tensors, plain values and ``SAFE_GLOBALS``; the message names
-            the file and says what to do.
+        StageError: the file is damaged, is not a PyTorch checkpoint, does not hold a dictionary, or
+            contains Python objects that are not allowed. Tensors, plain values and the types in
+            ``SAFE_GLOBALS`` are allowed. The message names the file and says what to do.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -97,8 +96,8 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         content = torch.load(path, map_location=map_location, weights_only=not _trusted())
     if not isinstance(content, dict):
         raise StageError(
-            f"{path} holds a {type(content).__name__} instead of weights by name; save the model's "
-            "state_dict()"
+            f"{path} holds a {type(content).__name__}; expected a dictionary that maps names to "
+            "tensors. Save the model's state_dict()"
         )
     return content
 
@@ -117,9 +116,9 @@ def _refuse_changed_bytes(path: Path) -> None:
 
 @contextmanager
 def _as_data(name: str | Path) -> Iterator[None]:
-    """Let ``torch.load`` read only tensors and ``SAFE_GLOBALS``, and name the file in errors.
+    """Let ``torch.load`` read only plain data and ``SAFE_GLOBALS``, and name the file in errors.
 
-    If the environment variable ``TRUST`` is set, ``torch.load`` reads everything.
+    If the environment variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is 1, nothing is restricted.
     """
     previous = os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
     if not _trusted():
@@ -144,13 +143,13 @@ def _reason(name: str | Path, error: Exception) -> str:
     objects = re.findall(r"GLOBAL ([\w.]+)", str(error))
     if isinstance(error, UnpicklingError) and objects:
         return (
-            f"in addition to tensors, it contains Python objects ({objects[0]}), and loading them "
-            "can run any code in the file. Save only the state_dict or, if you trust the source of "
-            f"the file, set the environment variable {TRUST}=1"
+            f"it contains Python objects ({objects[0]}). Loading these objects can run any code "
+            "that the file contains. Save only the state_dict. If you trust the source of the "
+            f"file, you can instead set the environment variable {TRUST}=1"
         )
     if not path.exists():
         what = "MMEngine lists no weights of this name" if isinstance(error, KeyError) else error
-        return f"{what}; download the weights by hand and give their path: backbone_weights=FILE"
+        return f"{what}; download the file by hand, and give its path, as in backbone_weights=FILE"
     if path.is_dir():
         return "it is a folder; name a .pth file in it"
     if path.stat().st_size == 0:
@@ -167,16 +166,16 @@ def _reason(name: str | Path, error: Exception) -> str:
 def publish(
     checkpoint: str | Path, out: str | Path, part: str | None = None, config: str | None = None
 ) -> None:
-    """Write the weights and the meta data of a training checkpoint, such as its config, to ``out``.
+    """Write the weights and the meta data of a training checkpoint, but not its optimizer state.
 
     The file is written under a temporary name and renamed when it is complete.
 
     Args:
         checkpoint: file that the training wrote.
         out: file to write.
-        part: the only part of the model whose weights are written, such as ``"teacher"``; their
-            names lose this prefix. None writes all weights.
-        config: text of the config in the meta data; None keeps that of the training.
+        part: name of a submodule, such as ``"teacher"``. Only the weights of this submodule are
+            written, without the prefix ``teacher.`` in their names. None writes all weights.
+        config: text that replaces the config in the meta data; None keeps the training's config.
 
     Raises:
         StageError: the checkpoint is damaged, or some weights are not finite.
@@ -202,7 +201,7 @@ def refuse_non_finite(state: dict[str, Any], source: str | Path) -> None:
 
     Args:
         state: tensors by name.
-        source: file of the weights, for the message.
+        source: file or description of the weights, for the message.
 
     Raises:
         StageError: some weights are not finite.
@@ -212,18 +211,20 @@ def refuse_non_finite(state: dict[str, Any], source: str | Path) -> None:
     if bad:
         raise StageError(
             f"{source} holds NaN or infinite weights in {len(bad)} of {len(tensors)} tensors, such "
-            f"as {bad[0]}: the training diverged. Train again with a lower learning rate or with "
+            f"as {bad[0]}. The training diverged; train again with a lower learning rate, or with "
             "optim_wrapper.clip_grad"
         )
 
 
 def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:
-    """Load a checkpoint into ``model``, or into the model inside an MMEngine wrapper.
+    """Load a checkpoint whose tensors fit the model exactly, and refuse any other checkpoint.
+
+    If ``model`` is one of MMEngine's wrappers (DDP or TTA), the wrapped model gets the weights.
 
     Raises:
         FileNotFoundError: the checkpoint does not exist.
         StageError: the checkpoint is damaged, belongs to another model, or has weights that are
-            not finite. MMEngine would only warn and leave some parameters untrained.
+            not finite.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = getattr(model, "module")  # noqa: B009  a submodule, which mypy takes for a Tensor
@@ -235,28 +236,30 @@ def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:
 
 
 def refuse_other_model(model: nn.Module, state: dict[str, Any], source: str | Path) -> None:
-    """Refuse weights whose names or shapes differ from the model's.
+    """Refuse weights whose names or shapes differ from those of the model's tensors.
 
     Raises:
-        StageError: names or shapes differ; the message lists the first ones.
+        StageError: names or shapes differ; the message lists the first three of each kind.
     """
     expected = model.state_dict()
     wrong = [k for k in expected if k not in state or state[k].shape != expected[k].shape]
     unknown = [k for k in state if k not in expected]
     if wrong or unknown:
+        text = f"{source} is not a checkpoint of the config's model."
+        if wrong:
+            text += f" In the file, {len(wrong)} of the model's {len(expected)} tensors "
+            text += f"are missing or have another shape, such as {', '.join(wrong[:3])}."
+        if unknown:
+            text += f" The model has no tensor for {len(unknown)} tensors of the file, "
+            text += f"such as {', '.join(unknown[:3])}."
         shapes = [k for k in wrong if k in state]
-        example = "".join(
-            f"; {k} is {tuple(state[k].shape)} instead of {tuple(expected[k].shape)}"
-            for k in shapes[:1]
-        )
+        for k in shapes[:1]:
+            text += f" The shape of {k} is {tuple(state[k].shape)} in the file, but "
+            text += f"{tuple(expected[k].shape)} in the model."
         # Only the heads of a detector depend on the number of classes.
         if shapes and not unknown and all("head" in k for k in wrong):
-            example += ", so the checkpoint has another number of classes"
-        raise StageError(
-            f"{source} is not a checkpoint of the config's model: {len(wrong)} of {len(expected)} "
-            f"parameters are missing or have another shape {wrong[:3]}, {len(unknown)} are unknown "
-            f"{unknown[:3]}{example}; use the config.py in the checkpoint's folder"
-        )
+            text += " So the checkpoint was trained with another number of classes."
+        raise StageError(f"{text} Use the config.py in the checkpoint's folder")
 
 
 def _load_as_data(load: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
@@ -271,13 +274,13 @@ def _load_as_data(load: Callable[..., dict[str, Any]]) -> Callable[..., dict[str
 def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Read a local checkpoint for MMEngine.
 
-    Keep the function's name: MMEngine logs what follows ``load_from_``, here ``local``.
+    Do not rename this function: MMEngine logs the part of the name after ``load_from_``.
     """
     return read_checkpoint(filename, map_location)
 
 
 def load_from_torchvision(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Download weights by torchvision's name, such as ``torchvision://resnet50``.
+    """Download weights that have a name from torchvision, such as ``torchvision://resnet50``.
 
     This function replaces MMEngine's loader, which would import torchvision.
     """

@@ -32,16 +32,17 @@ def read_coco(
         tables: the tables that the json must have, for example ``("images",)`` for a json that only
             lists images.
         consistent: whether to refuse repeated ids, and annotations of unknown images or categories.
-        normalized: whether to convert values by ``nbseg.coco_values.normalize``. Otherwise, the
-            values are those of the file, as other readers see them.
+        normalized: whether to convert values by ``nbseg.coco_values.normalize``. If False, the
+            values stay as they are in the file.
 
     Returns:
-        The whole content, including the keys that are not in ``tables``.
+        The whole content of the json, including keys that ``tables`` does not list.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not json, a table or a key of an entry is missing, the content is
-            not ``consistent``, or a height or width is not a whole number of pixels.
+        ValueError: the file is not json, or lacks a table or a key of an entry. With
+            ``consistent``: an id is repeated or unknown. With ``normalized``: a height or width is
+            not a whole number of pixels.
     """
     content = _parse(path)
     check_tables(content, path, tables, consistent)
@@ -51,7 +52,9 @@ def read_coco(
 
 
 def read_images(path: str | Path) -> list[dict[str, Any]]:
-    """Read a COCO json, and check only the table ``images``, in less time than :func:`read_coco`.
+    """Return the table ``images`` of a COCO json.
+
+    Only this table is checked, so this function is faster than :func:`read_coco`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -66,13 +69,14 @@ def read_images(path: str | Path) -> list[dict[str, Any]]:
 
 
 def read_results(path: str | Path) -> dict[str, Any] | list[dict[str, Any]]:
-    """Read predictions: COCO's list of results, or a COCO json, checked as by :func:`read_coco`.
+    """Read predictions, either from a list of COCO results or from a COCO json.
 
-    The entries of a list are not checked: which keys they need depends on their use.
+    A COCO json is checked as by :func:`read_coco`. The entries of a list are not checked, because
+    the keys that they need depend on their use.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is neither a list nor a valid COCO json.
+        ValueError: the file holds neither a list nor a valid COCO json.
     """
     content = _parse(path)
     if isinstance(content, list):
@@ -90,24 +94,26 @@ def _parse(path: str | Path) -> Any:
 
 
 def load_coco(path: str | Path, masks: bool = False) -> COCO:
-    """Read a COCO json as by :func:`read_coco` and index it as by :func:`index_coco`."""
+    """Read a COCO json with :func:`read_coco`, and index its content with :func:`index_coco`."""
     return index_coco(read_coco(path), path, masks)
 
 
 def index_coco(content: dict[str, Any], path: str | Path, masks: bool = False) -> COCO:
-    """Return pycocotools' view of a COCO json, without the prints of pycocotools.
+    """Return the content of a COCO json as an object of pycocotools' class ``COCO``.
+
+    Unlike pycocotools, this function prints nothing.
 
     Args:
-        content: what :func:`read_coco` returned.
+        content: the result of :func:`read_coco`.
         path: the json's path, for messages.
-        masks: whether to check boxes and masks, and to leave annotations without a mask out of
-            ``anns`` and ``imgToAnns``, as training does.
+        masks: whether to check boxes and masks. If True, annotations without a mask are also left
+            out of ``anns`` and ``imgToAnns``. Training leaves out the same annotations.
 
     Returns:
-        The view with the tables ``imgs``, ``anns``, ``cats`` and ``imgToAnns``.
+        A ``COCO`` with the tables ``imgs``, ``anns``, ``cats`` and ``imgToAnns``.
 
     Raises:
-        ValueError: with ``masks``, there is no category, or a box or a mask is malformed.
+        ValueError: ``masks`` is True, and there is no category, or a box or a mask is invalid.
     """
     from pycocotools.coco import COCO
 
@@ -138,14 +144,14 @@ def _check_masks(coco: COCO, path: str | Path) -> None:
         if not is_box(box):
             raise ValueError(
                 f"{path}: annotation {annotation['id']} has the bbox {box}; expected four finite "
-                "numbers from -2**20 to 2**20"
+                "numbers from -2**20 to 2**20. Correct the box, or drop the annotation"
             )
         image = coco.imgs[annotation["image_id"]]
         try:
             to_rle(annotation["segmentation"], image["height"], image["width"])
         except ValueError as error:
             raise ValueError(
-                f"{path}: annotation {annotation['id']} has a segmentation that is neither "
+                f"{path}: the segmentation of annotation {annotation['id']} is neither a list of "
                 f"polygons nor a valid RLE ({error}); correct it or drop the annotation"
             ) from error
 
@@ -153,13 +159,13 @@ def _check_masks(coco: COCO, path: str | Path) -> None:
 def write_coco(path: str | Path, tables: Iterable[tuple[str, Any]]) -> None:
     """Write a COCO json key by key. The file appears at ``path`` only when it is complete.
 
-    The entries of an iterator are written one by one, so they need not fit in memory together. Any
-    other value is written at once. ``tables`` may be a generator: a later value may then depend
-    on the entries that were written before.
+    If a value is an iterator, its entries are written one by one, so that they need not fit in
+    memory together. Any other value is written as a whole. If ``tables`` is a generator, it can
+    compute each value from entries that are already written.
 
     Args:
         path: the json to write.
-        tables: keys and values.
+        tables: pairs of a key and its value, in the order of the file.
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         before = "{"
@@ -179,7 +185,7 @@ def write_coco(path: str | Path, tables: Iterable[tuple[str, Any]]) -> None:
 def category_ids(
     categories: Sequence[dict[str, Any]], classes: Sequence[str], path: str | Path
 ) -> list[int]:
-    """Return the category id of each class, found by its name.
+    """Find the categories of classes by name, and return their ids in the order of the classes.
 
     Args:
         categories: the table ``categories`` of a COCO json.
@@ -187,15 +193,15 @@ def category_ids(
         path: the json's path, for messages.
 
     Raises:
-        ValueError: the json lacks a class, or two of its categories have the name of one class.
+        ValueError: the json has no category, or several categories, with the name of a class.
     """
     found = labels_by_name(categories, classes, path)
     missing = set(classes) - {classes[label] for label in found.values()}
     if missing:
         raise ValueError(
-            f"metainfo.classes is {list(classes)}, but {path} has the categories "
+            f"metainfo.classes is {list(classes)}, but {path} only has the categories "
             f"{[entry['name'] for entry in categories]}; correct the classes, or add the "
-            "missing categories"
+            f"categories {sorted(missing)} to this json"
         )
     return sorted(found, key=lambda category: found[category])
 
@@ -203,12 +209,12 @@ def category_ids(
 def labels_by_name(
     categories: Sequence[dict[str, Any]], classes: Sequence[str], path: str | Path
 ) -> dict[int, int]:
-    """Return the label of each category id: the index of the category's name in ``classes``.
+    """Return {category id: label}. A label is the index of the category's name in ``classes``.
 
-    Categories that are not among the classes have no label.
+    Categories whose names are not in ``classes`` are left out.
 
     Raises:
-        ValueError: two categories have the name of one class.
+        ValueError: two categories have the name of the same class.
     """
     label_of = {name: label for label, name in enumerate(classes)}
     found = {c["id"]: label_of[c["name"]] for c in categories if c["name"] in label_of}
@@ -216,51 +222,56 @@ def labels_by_name(
         if count > 1:
             raise ValueError(
                 f"{path} has {count} categories with the name {classes[label]!r}; category "
-                "names must be unique"
+                "names must be unique. Merge these categories, or rename them"
             )
     return found
 
 
 def check_categories(pseudo: COCO, pseudo_path: Path, other: COCO, path: Path) -> None:
-    """Compare the categories of two jsons.
+    """Check that the categories of pseudo-labels have the same ids and names in another json.
 
     Raises:
-        ValueError: a category id of the first json has another name, or none, in the second.
+        ValueError: a category id of the pseudo-labels is missing in the other json, or has another
+            name there.
     """
     for category, entry in pseudo.cats.items():
         found = other.cats.get(category, {}).get("name")
         if found != entry["name"]:
             raise ValueError(
-                f"category {category} is {entry['name']!r} in {pseudo_path} but "
-                f"{'missing' if found is None else repr(found)} in {path}; both files must have "
+                f"category {category} is {entry['name']!r} in {pseudo_path}, but "
+                f"{'missing' if found is None else repr(found)} in {path}; give two files with "
                 "the same categories"
             )
 
 
 def check_same_images(pseudo: COCO, pseudo_path: Path, truth: COCO, path: Path) -> None:
-    """Compare the images of two jsons; each may have images that the other does not have.
+    """Check that two jsons use the same image id only for the same image.
+
+    Each json may have images that the other json lacks.
 
     Raises:
-        ValueError: the jsons share no image id, or an id names different images.
+        ValueError: the jsons have no image id in common, or the images with a common id differ in
+            file name, height or width.
     """
     known = [image for image in pseudo.imgs if image in truth.imgs]
     if not known:
         raise ValueError(
-            f"no image id of {pseudo_path} is in {path}; give a file with the true annotations of "
-            "the same images"
+            f"{pseudo_path} and {path} have no image id in common; instead of {path}, give a file "
+            f"with the true annotations of the images in {pseudo_path}"
         )
     for image in known:
         for key in ("file_name", "height", "width"):
             found, wanted = truth.imgs[image][key], pseudo.imgs[image][key]
             if found != wanted:
                 raise ValueError(
-                    f"image {image} has the {key} {wanted!r} in {pseudo_path} but {found!r} in "
-                    f"{path}; give a file with the true annotations of the same images"
+                    f"image {image} has the {key} {wanted!r} in {pseudo_path}, but {found!r} in "
+                    f"{path}; instead of {path}, give a file with the true annotations of the "
+                    f"images in {pseudo_path}"
                 )
 
 
 def by_category(annotations: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
-    """Group annotations by ``category_id``; for any other id, the result has an empty list."""
+    """Group annotations by ``category_id``; an id without annotations gives an empty list."""
     grouped: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for annotation in annotations:
         grouped[annotation["category_id"]].append(annotation)

@@ -11,7 +11,10 @@ FARTHEST = 2**20
 
 
 def is_polygon(polygon: Any) -> bool:
-    """Tell whether a value is a flat list of three or more points (:func:`is_list_of_pairs`)."""
+    """Tell whether a value is a list [x0, y0, x1, y1, ...] of at least three points.
+
+    Each coordinate must be a number from -2**20 to 2**20.
+    """
     return is_list_of_pairs(polygon) and len(polygon) >= 6
 
 
@@ -28,18 +31,18 @@ def is_list_of_pairs(polygon: Any) -> bool:
 
 
 def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
-    """Return the compressed RLE of a segmentation: of polygons, or of an RLE of any kind.
+    """Convert polygons or an uncompressed RLE to a compressed RLE; return a compressed RLE as is.
 
-    Polygons of fewer than three points are left out; if no polygon remains, the mask is empty. The
-    ``size`` of a given RLE is kept, even if it differs from the image's size.
+    Polygons of fewer than three points are left out. If no polygon remains, the mask is empty. An
+    RLE keeps its ``size``, even if this size differs from the image's size.
 
     Args:
-        segmentation: ``segmentation`` of an annotation, any value of a json; None is an empty mask.
+        segmentation: value of the key ``segmentation`` in an annotation; None is an empty mask.
         height, width: size of the image in pixels.
 
     Raises:
         ValueError: the segmentation is neither a list of polygons nor a valid RLE. The message is a
-            phrase for the caller's message, such as "found 'x'".
+            phrase, such as "found 'x'", which the caller puts into a sentence.
     """
     from pycocotools import mask as coco_mask
 
@@ -68,14 +71,14 @@ def _compressed(rle: dict[str, Any]) -> dict[str, Any]:
         runs = list(map(index, counts))
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"found an invalid RLE of the size {repr(rle.get('size'))[:40]}"
+            f"found an invalid RLE with the size {repr(rle.get('size'))[:40]}"
         ) from error
     if min(runs, default=0) < 0:
         raise ValueError("found an RLE with a negative run length")
     if sum(runs) != height * width:
         raise ValueError(
-            f"found an RLE whose runs add up to {sum(runs)} pixels, but its size {rle['size']} has "
-            f"{height * width}"
+            f"found an RLE whose runs add up to {sum(runs)} pixels, but whose size {rle['size']} "
+            f"has {height * width} pixels"
         )
     from pycocotools import mask as coco_mask
 

@@ -17,16 +17,17 @@ NAMES = ("file_name", "name")
 
 
 def check_tables(content: Any, path: object, tables: Iterable[str], consistent: bool) -> None:
-    """Check the content of a json.
+    """Check that a json has tables of a COCO json, and that each entry has the necessary keys.
 
     Args:
-        content: what the file contains.
+        content: the parsed json.
         path: path of the json, for messages.
         tables: the tables that the json must have.
         consistent: whether to refuse repeated ids, and annotations of unknown images or categories.
 
     Raises:
-        ValueError: the content is not that of a COCO json, or not ``consistent``.
+        ValueError: a table or a key is missing or has a wrong type. With ``consistent``: an id is
+            repeated or unknown.
     """
     tables = tuple(tables)
     for table, keys in KEYS.items():
@@ -35,8 +36,8 @@ def check_tables(content: Any, path: object, tables: Iterable[str], consistent: 
             continue
         if not isinstance(rows, list):
             raise ValueError(
-                f"{path} is not a COCO json: it has no list {table!r}; give an object with the "
-                f"lists {', '.join(tables)}"
+                f"{path} is not a COCO json: it has no list {table!r}. Give a json that is an "
+                f"object with the list(s) {', '.join(tables)}"
             )
         for position, row in enumerate(rows):
             _check_row(row, f"{path} is not a COCO json: {table}[{position}]")
@@ -77,6 +78,6 @@ def _check_references(content: Any, path: object, tables: tuple[str, ...]) -> No
         for annotation in content["annotations"]:
             if canonical_id(annotation[key]) not in known:
                 raise ValueError(
-                    f"{path}: annotation {annotation['id']} has the {key} {annotation[key]}, which "
-                    f"the json does not define; add the entry to {table}, or drop the annotation"
+                    f"{path}: annotation {annotation['id']} has the {key} {annotation[key]}, but "
+                    f"{table} has no entry with this id; add the entry, or drop the annotation"
                 )

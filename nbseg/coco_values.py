@@ -20,13 +20,15 @@ UNKNOWN = -1
 def normalize(content: dict[str, Any], path: object) -> None:
     """Convert ids, sizes, boxes, areas and flags of a COCO json to numbers, in place.
 
-    A string that is a number becomes that number; ``iscrowd`` becomes 0 if it is null or "false".
-    If an id in a table is then not a whole number from -2**53 to 2**53, all entries of the table
-    get the new ids 1, 2, ... in their order. The references in annotations change to the new ids,
-    or to -1 if the table has no entry with the old id. Absent keys stay absent.
+    A string that holds a number becomes this number. ``iscrowd`` and ``ignore`` become 0 or 1; null
+    and the strings "", "no" and "false" become 0. Absent keys stay absent.
+
+    If a table still has an id that is not a whole number from -2**53 to 2**53, all entries of this
+    table get the new ids 1, 2, ... in the order of the table. The annotations then refer to the new
+    ids, or to -1 if the table has no entry with the old id.
 
     Args:
-        content: the json; tables may be missing.
+        content: the parsed json; tables may be missing.
         path: path of the json, for messages.
 
     Raises:
@@ -56,7 +58,7 @@ def normalize(content: dict[str, Any], path: object) -> None:
 
 
 def as_number(value: Any) -> Any:
-    """Convert a string to its number and a whole float to int; return other values unchanged."""
+    """Convert "2.5" to 2.5, and "2" and 2.0 to 2; return values that are no numbers unchanged."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -68,7 +70,10 @@ def as_number(value: Any) -> Any:
 
 
 def canonical_id(value: Any) -> Any:
-    """Convert an id to int if it is a whole number; "007" stays a string, because "7" may exist."""
+    """Convert an id such as "7" or 7.0 to the int 7.
+
+    The id "007" stays a string, because the id "7" may belong to another entry.
+    """
     if isinstance(value, str):
         number = as_number(value)
         return number if str(number) == value else value
@@ -84,13 +89,13 @@ def has_mask(annotation: Mapping[str, Any]) -> bool:
 
 
 def has_broken_polygon(annotation: Mapping[str, Any]) -> bool:
-    """Tell whether a polygon of an annotation is not a list of pairs of finite numbers."""
+    """Tell whether an annotation has a polygon that is not a list of pairs of finite numbers."""
     mask = annotation.get("segmentation")
     return isinstance(mask, list) and not all(map(is_list_of_pairs, mask))
 
 
 def reason_left_out(annotation: Mapping[str, Any]) -> str | None:
-    """Return why an annotation is not used to train masks, or None if it is used.
+    """Return the reason why training leaves out an annotation; None if training uses it.
 
     Args:
         annotation: an annotation after :func:`normalize`.
@@ -119,10 +124,11 @@ def is_number(value: object) -> bool:
 
 
 def area_of(annotation: Mapping[str, Any]) -> float:
-    """Return the ``area`` of an annotation, or its mask's area if the key is absent or null.
+    """Return the area of an annotation in pixels.
 
-    The area of polygons is the sum of their areas. An annotation without a mask has the area of
-    its box.
+    If the key ``area`` is absent or null, the area is computed from the mask; several polygons
+    count with the sum of their areas. Without a mask, the area is that of the box. If the value
+    that is used is invalid, the area is 0.
     """
     if annotation.get("area") is not None:
         return float(annotation["area"]) if is_number(annotation["area"]) else 0.0
@@ -148,7 +154,7 @@ def polygon_area(polygon: Sequence[float]) -> float:
 
 
 def _number_entries(table: list[Entry]) -> dict[Any, int]:
-    """Make the ids of a table whole numbers; return {old: new}, empty if the ids were kept."""
+    """Make the ids of a table whole numbers; return {old id: new id}, empty if all are kept."""
     ids = [canonical_id(entry.get("id")) for entry in table]
     if all(type(number) is int and abs(number) <= LARGEST_ID for number in ids):
         numbers: dict[Any, int] = {}

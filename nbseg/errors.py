@@ -5,4 +5,4 @@ BUILD = "pip install --no-build-isolation -e ."
 
 
 class StageError(ValueError):
-    """Reports that a stage cannot run with its config and files; the message says what to do."""
+    """Reports a problem with a config or a file; the message says what the user can do."""

@@ -1,4 +1,4 @@
-"""Write files atomically, read json files, and hash contents."""
+"""Write files atomically, read json files, and hash files."""
 
 import gc
 import hashlib
@@ -13,10 +13,11 @@ from typing import Any
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of ``path``, and rename the file to ``path`` at the end.
+    """Yield a temporary path for writing a file, and rename this file to ``path`` at the end.
 
-    The temporary name is hidden and has the same suffix. If the block raises or the process dies,
-    ``path`` does not change.
+    The temporary file has a name that starts with a dot, and lies in the same folder as ``path``.
+    A missing folder is created. If the block raises an error or the process dies, ``path`` does not
+    change.
 
     Raises:
         OSError: the disk is full or read-only, or the file exceeds a size limit; the error names
@@ -40,9 +41,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def remove_partial_files(folder: Path) -> None:
     """Delete the temporary files of ``replacing`` that killed processes left in a folder.
 
-    Files in its subfolders are deleted, too.
-
-    Call this function only if no other process writes to the folder.
+    The temporary files in subfolders are deleted, too. Call this function only if no other process
+    writes to the folder.
     """
     for file in folder.rglob(".*.partial[0-9]*"):
         if file.is_file():
@@ -52,11 +52,12 @@ def remove_partial_files(folder: Path) -> None:
 def read_json(path: Path) -> Any:
     """Return the content of a json file.
 
-    The function also reads UTF-16 and skips a byte order mark; programs on Windows write both.
+    The file may be in UTF-8 or UTF-16, with or without a byte order mark.
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: the file is not json, is nested too deeply, or an object has a key twice.
+        ValueError: the file is not json, is nested too deeply, or has an object with a repeated
+            key.
     """
     encoded = path.read_bytes()
     # Collecting garbage while millions of values are made takes as long as making them.
@@ -90,7 +91,10 @@ def write_json(path: str | Path, content: Any, indent: int | None = None) -> Non
 
 
 def file_hash(path: str | Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal, kept in memory until the file changes."""
+    """Return the SHA-256 of a file in hexadecimal.
+
+    The hash is kept in memory and computed again if the file's size or modification time changes.
+    """
     status = os.stat(path)
     return _file_hash(os.path.realpath(path), status.st_size, status.st_mtime_ns)
 

@@ -1,4 +1,4 @@
-"""Find and decode image files; no other module decodes pictures.
+"""Find and decode image files; no other module decodes images.
 
 Decoding needs only NumPy and OpenCV. Reading a header without decoding the image needs Pillow.
 """
@@ -33,9 +33,9 @@ class ImageHeader(NamedTuple):
     """Describes an image as :func:`read_image` decodes it.
 
     Attributes:
-        height, width: size in pixels, upright.
-        bits: bits per channel of the file, 8 or 16; of 16 bits, only the upper 8 are read.
-        several: whether the file has several frames or pages; only the first is read.
+        height, width: size in pixels, after the Exif orientation is applied.
+        bits: bits per channel in the file, 8 or 16. :func:`read_image` keeps the upper 8 of 16.
+        several: whether the file has several frames or pages, of which only the first is read.
     """
 
     height: int
@@ -44,10 +44,7 @@ class ImageHeader(NamedTuple):
     several: bool
 
     def notes(self) -> list[str]:
-        """Return notes on the parts of the file that are not read.
-
-        Each note completes the sentence "these images ...".
-        """
+        """Return notes on bits and frames that are not read, worded to follow "these images"."""
         notes = []
         if self.bits > 8:
             notes.append(f"have {self.bits} bits per channel, of which only the upper 8 are read")
@@ -57,10 +54,10 @@ class ImageHeader(NamedTuple):
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
-    """Return the paths of the files below a folder, relative to it and sorted.
+    """Return the sorted paths of all files below a folder, relative to this folder.
 
-    Hidden files and folders are left out, such as ``._x.png`` and ``.ipynb_checkpoints``. Links are
-    followed, except a link to a folder that contains the link.
+    Hidden files and folders, such as ``._x.png`` and ``.ipynb_checkpoints``, are left out. Links
+    are followed, except a link to a folder that contains the link.
 
     Args:
         folder: the folder.
@@ -77,29 +74,31 @@ def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
         others = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
         expected = f"files ending in {', '.join(suffixes)}" if suffixes else "files"
         raise FileNotFoundError(
-            f"there is no image in {folder}: expected {expected}; found {others or 'no file'}. "
-            "Convert the files, or name another folder"
+            f"there is no image in {folder}: expected {expected}; found "
+            f"{f'other files ({others})' if others else 'no file'}. Convert the files, or name "
+            "another folder"
         )
     return chosen
 
 
 def image_names(folder: Path) -> list[str]:
-    """Return the paths of the images below a folder, as :func:`files_below` returns paths.
+    """Return the sorted paths of all images below a folder, relative to this folder.
 
     Raises:
+        FileNotFoundError: there is no image.
         ValueError: a path is not UTF-8, so that jsons, logs and reports cannot name the image.
     """
     names = files_below(folder, IMAGE_SUFFIXES)
     if others := other_encodings(names):
         raise ValueError(
             f"{folder} has {len(others)} file names that are not UTF-8, the first: {others[0]!a}; "
-            "rename the files (convmv -f LATIN1 -t UTF-8 shows new names)"
+            "rename these files, for example with the program convmv"
         )
     return names
 
 
 def other_encodings(names: Sequence[str]) -> list[str]:
-    """Return the names that are not UTF-8, which Python represents with lone surrogates."""
+    """Return the names that are not UTF-8. In Python, such names contain lone surrogates."""
     return [name for name in names if any("\ud800" <= letter <= "\udfff" for letter in name)]
 
 
@@ -118,7 +117,7 @@ def _walk(folder: str | Path, above: frozenset[str] = frozenset()) -> Iterator[s
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Return height and width of an image as :func:`read_image` decodes it; None if unreadable."""
+    """Return (height, width) in pixels as :func:`read_image` decodes; None for unreadable files."""
     try:
         return image_header(path)[:2]
     except (OSError, ValueError):
@@ -126,7 +125,7 @@ def image_size(path: Path) -> tuple[int, int] | None:
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:
-    """Return up to ``count`` items, evenly spread over a sequence."""
+    """Return up to ``count`` items at equal distances in a sequence."""
     count = min(count, len(items))
     return [items[i * len(items) // count] for i in range(count)]
 
@@ -134,9 +133,9 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 def image_header(path: Path) -> ImageHeader:
     """Read the header of an image file.
 
-    Pillow reads only the header. OpenCV decodes the whole image in two cases: Pillow does not know
-    the format, or the Exif orientation swaps height and width. OpenCV applies the orientation only
-    to some formats, which depend on its version.
+    Pillow reads the header without decoding the image. OpenCV decodes the image to find its size if
+    Pillow does not know the format, or if the Exif orientation swaps height and width. Some
+    versions of OpenCV do not apply the orientation to all formats.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -147,7 +146,7 @@ def image_header(path: Path) -> ImageHeader:
     from PIL import UnidentifiedImageError
 
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+        raise FileNotFoundError(f"there is no file {path}; correct the path")
     bits, several, integers = 8, False, True
     try:
         with warnings.catch_warnings(), PillowImage.open(path) as image:
@@ -186,21 +185,21 @@ def _unusable_values(path: str | Path) -> ValueError:
 
 
 def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
-    """Read an image file as MMDetection's pipelines do: (H, W, 3) uint8 in the order BGR.
+    """Read an image file as MMDetection's pipelines do: as (H, W, 3) uint8 in BGR order.
 
-    OpenCV converts gray, transparent, 16-bit and CMYK files and applies an Exif orientation. A
-    truncated file is refused, unless OpenCV can decode the image without the missing bytes. A
-    nearly black image of 16 bits per channel, which probably has values of fewer bits, gives a
-    warning.
+    OpenCV converts gray, transparent, 16-bit and CMYK images to 8-bit BGR, and applies the Exif
+    orientation. A truncated file is refused, unless OpenCV can decode it without the missing bytes.
+    If an image with 16 bits per channel becomes nearly black, a warning is given, because its
+    values probably use only the lower bits.
 
     Args:
         path: the image file.
-        size: height and width that the image must have, in pixels.
+        size: height and width that the image must have, in pixels; None allows any size.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: OpenCV cannot decode the file, its values are not integers of 8 or 16 bits, or
-            the image has another size.
+        ValueError: OpenCV cannot decode the file, the values are not unsigned integers of 8 or 16
+            bits, or the image does not have the given ``size``.
     """
     pixels = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if pixels is not None and pixels.dtype == np.uint16:
@@ -208,9 +207,9 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
         pixels = (pixels >> 8).astype(np.uint8)
         if pixels.max() <= NEARLY_BLACK:
             warnings.warn(
-                f"{path} has 16 bits per channel, of which only the upper 8 are read: its "
-                f"brightest value becomes {pixels.max()} of 255. Stretch the values, or convert "
-                "the image to 8 bits",
+                f"{path} has 16 bits per channel, of which only the upper 8 are read. The image is "
+                f"nearly black: its brightest value becomes {pixels.max()} of 255. Stretch the "
+                "values to 16 bits, or convert the image to 8 bits per channel",
                 stacklevel=2,
             )
     if pixels is None:
@@ -220,20 +219,20 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
         raise _unusable_values(path)
     if size is not None and pixels.shape[:2] != size:
         raise ValueError(
-            f"{path} is {pixels.shape[1]} x {pixels.shape[0]} pixels, but its annotations "
-            f"are for {size[1]} x {size[0]}; give the folder of the annotated images"
+            f"{path} has {pixels.shape[1]} x {pixels.shape[0]} pixels, but its annotations are for "
+            f"an image of {size[1]} x {size[0]} pixels; give the folder of the annotated images"
         )
     return np.asarray(pixels, np.uint8)
 
 
 def write_image(path: str | Path, pixels: npt.NDArray[Any], options: Sequence[int] = ()) -> None:
-    """Write a picture, (H, W) or (H, W, 3) uint8 BGR, in the format of the path's suffix.
+    """Write an (H, W) or (H, W, 3) uint8 BGR image in the format that the path's suffix names.
 
-    Unlike ``cv2.imwrite`` of OpenCV 4.12, the function does not crash if the path is not UTF-8.
+    Unlike ``cv2.imwrite`` of OpenCV 4.12, this function does not crash if the path is not UTF-8.
 
     Args:
         path: file to write.
-        pixels: the picture.
+        pixels: the image.
         options: parameters of ``cv2.imencode``.
 
     Raises:
@@ -244,7 +243,7 @@ def write_image(path: str | Path, pixels: npt.NDArray[Any], options: Sequence[in
         _, encoded = cv2.imencode(Path(path).suffix, pixels, options)
     except cv2.error as error:
         raise ValueError(
-            f"OpenCV knows no picture format for the suffix {Path(path).suffix!r}; use .jpg or .png"
+            f"OpenCV knows no image format for the suffix {Path(path).suffix!r}; use .jpg or .png"
         ) from error
     Path(path).write_bytes(encoded.tobytes())
 
@@ -253,7 +252,7 @@ def opencv_path(path: Path) -> str:
     """Return a path as a string that OpenCV's video functions accept.
 
     Raises:
-        ValueError: the path is not UTF-8; OpenCV 4.12 would crash.
+        ValueError: the path is not UTF-8, and OpenCV 4.12 would crash.
     """
     if other_encodings([str(path)]):
         raise ValueError(f"the path {str(path)!a} is not UTF-8; rename the file or the folder")
@@ -271,7 +270,10 @@ def _refuse_netpbm(path: str | Path, start: bytes) -> None:
 
 
 def read_label_image(path: str | Path) -> npt.NDArray[Any]:
-    """Read an image whose pixels are ids: the stored values, (H, W) or (H, W, C) as BGR(A).
+    """Read an image whose pixels are ids, and return the stored values without conversion.
+
+    Returns:
+        (H, W), or (H, W, C) with the channels in the order BGR or BGRA.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -279,7 +281,7 @@ def read_label_image(path: str | Path) -> npt.NDArray[Any]:
     """
     ids = _decode(path, cv2.IMREAD_UNCHANGED)
     if ids is None:
-        raise ValueError(f"{path} cannot be read as an image; unpack the archive again")
+        raise ValueError(f"{path} cannot be read as an image; unpack the data set's archive again")
     return ids
 
 

@@ -1,4 +1,4 @@
-"""Register every component of nbseg with MMDetection's registries, by imports alone.
+"""Import every module that registers a component of nbseg with MMDetection's registries.
 
 Configs name this module in ``custom_imports`` (``configs/_base_/default_runtime.py``).
 """

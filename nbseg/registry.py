@@ -1,7 +1,7 @@
 """Provide MMDetection's registries, in which nbseg registers its components.
 
-Every nbseg module that registers a component imports the registry from here, so that this file
-alone decides the registries' scope. Configs load the modules through ``nbseg.register``.
+Every module that registers a component imports the registry from here. Configs import all modules
+with components through ``nbseg.register``.
 """
 
 from mmdet.registry import (

@@ -95,10 +95,14 @@ def test_a_wrapper_gives_way_to_the_model_inside(saved):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"width": 4}, r"3 of 4 parameters are missing or have another shape \['body.weight', "),
+        (
+            {"width": 4},
+            "3 of the model's 4 tensors are missing or have another shape, such as body.weight, ",
+        ),
         (
             {"head": "other"},
-            r"2 of 4 parameters are missing .*other.weight.*2 are unknown .*head.weight",
+            "2 of the model's 4 tensors are missing .*other.weight.*no tensor for 2 tensors of "
+            "the file, such as .*head.weight",
         ),
     ],
 )
@@ -143,9 +147,9 @@ def damaged(path, kind):
     ("kind", "reason"),
     [
         ("pointer", "a Git LFS pointer; run `git lfs pull`"),
-        ("half", "cut off or damaged; copy or download it again"),
-        ("most", "cut off or damaged"),
-        ("changed", "cut off or damaged"),
+        ("half", "truncated or damaged; copy or download it again"),
+        ("most", "truncated or damaged"),
+        ("changed", "truncated or damaged"),
         ("empty", r"empty \(0 bytes\)"),
         ("page", "a web page; download the file"),
         ("json", "a json file; name a .pth file"),
@@ -173,7 +177,7 @@ def test_absent_files_folders_and_names(tmp_path):
     with pytest.raises(StageError, match="open-mmlab://nothing .*lists no weights of this name"):
         CheckpointLoader.load_checkpoint("open-mmlab://nothing")
     torch.save([torch.ones(1)], tmp_path / "list.pth")
-    with pytest.raises(StageError, match="holds a list instead of weights by name"):
+    with pytest.raises(StageError, match="holds a list; expected a dictionary that maps names to"):
         read_checkpoint(tmp_path / "list.pth")
 
 

@@ -36,7 +36,8 @@ def test_broken_segmentations_are_refused(broken):
 
 
 def test_a_sum_of_runs_that_differs_from_the_size_is_named():
-    with pytest.raises(ValueError, match=r"runs add up to 8 pixels, but its size \[8, 9\] has 72"):
+    message = r"runs add up to 8 pixels, but whose size \[8, 9\] has 72 pixels"
+    with pytest.raises(ValueError, match=message):
         to_rle({"size": [8, 9], "counts": [5, 3]}, 8, 9)
     with pytest.raises(ValueError, match="a negative run length"):
         to_rle({"size": [8, 9], "counts": [-5, 77]}, 8, 9)

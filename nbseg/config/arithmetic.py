@@ -18,16 +18,16 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {"round": round, "max": max}
 def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
     """Evaluate an arithmetic expression.
 
-    An expression may contain numbers, names of numbers, ``+ - * /``, parentheses, ``round(a)``
-    (an integer) and ``max(a, b)``.
+    An expression may contain numbers, names of config keys that have numbers as values, the
+    operators ``+ - * /``, parentheses, ``round(a)`` and ``max(a, b)``. ``round(a)`` is an integer.
 
     Args:
         expression: for example ``"round(64 * labeled_images / 8)"``.
-        lookup: returns the value of a name.
+        lookup: function that returns the value of a name.
 
     Raises:
-        ValueError: the expression contains anything else, the value of a name is not a number, or a
-            divisor is 0.
+        ValueError: the expression contains anything that is not in this list, the value of a name
+            is not a number, or a divisor is 0.
     """
 
     def value(node: ast.expr) -> Any:
@@ -50,11 +50,13 @@ def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
                 return FUNCTIONS[name](*map(value, node.args))
         raise ValueError(
             f"cannot evaluate {expression!r} in the config: an expression may only contain "
-            "numbers, names of numbers, + - * /, parentheses, round() and max()"
+            "numbers, names of keys, + - * /, parentheses, round() and max()"
         )
 
     try:
         result: int | float = value(ast.parse(expression.strip(), mode="eval").body)
         return result
     except (SyntaxError, TypeError, ZeroDivisionError) as error:
-        raise ValueError(f"cannot evaluate {expression!r} in the config: {error}") from error
+        raise ValueError(
+            f"cannot evaluate {expression!r} in the config: {error}; correct the expression"
+        ) from error

@@ -12,7 +12,7 @@ BRACES = re.compile(r"\{([^\W\d]\w*|[\w .]*[-+*/(][-+*/(), \w.]*)\}")
 
 
 def names_in(value: Any) -> set[str]:
-    """Return all identifiers in braces in a part of a config, including ``round`` and ``max``."""
+    """Return the identifiers in braces in a part of a config, including ``round`` and ``max``."""
     braces = BRACES.findall(json.dumps(value, default=str))
     return {name for text in braces for name in re.findall(r"[^\W\d]\w*", text)}
 
@@ -29,8 +29,8 @@ def replace_names(value: Any, names: Mapping[str, Any]) -> Any:
         names: value of each name; a value may contain other names in braces.
 
     Raises:
-        ValueError: a name is unknown or has the value None, refers to itself, or has a type that
-            cannot be part of a string; or an expression cannot be evaluated.
+        ValueError: a name is unknown, has the value None or refers to itself. Also if a value
+            cannot be inserted into a longer string, or if an expression cannot be evaluated.
     """
     return _replace(value, names, ())
 
@@ -69,8 +69,8 @@ def _replace(value: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> An
         if not isinstance(part, (str, int, float)):
             raise ValueError(
                 f"in the config's string {value!r}, the value of {braces[1]!r} is a "
-                f"{type(part).__name__}, but "
-                "only a string or a number can be inserted into a longer string"
+                f"{type(part).__name__}, but only a string or a number can be inserted into a "
+                "longer string; correct this value"
             )
         return str(int(part) if isinstance(part, float) and part.is_integer() else part)
 

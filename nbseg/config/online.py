@@ -1,4 +1,4 @@
-"""Put the student of a plain config into a detector that trains it together with its teacher."""
+"""Wrap the student of a plain config in a detector that trains student and teacher together."""
 
 from typing import Any
 
@@ -9,21 +9,23 @@ ONLINE_KEYS = frozenset({"method", "hook"})
 
 
 def train_online(plain: Config) -> None:
-    """Replace the model of a plain config by an online method around this model, in place.
+    """Wrap the model of a plain config in an online method, in place.
 
     Args:
-        plain: a plain config with two more keys, which are removed: ``method``, the config of a
-            detector such as ``OnlineTeacher`` without ``detector`` and ``data_preprocessor``; and
-            ``hook``, the config of the hook that updates the teacher.
+        plain: a plain config that also has the keys ``method`` and ``hook``, which are removed.
+            ``method`` is the config of a detector such as ``OnlineTeacher``, without the keys
+            ``detector`` and ``data_preprocessor``. ``hook`` is the config of the hook that updates
+            the teacher.
 
     Raises:
-        ValueError: one of the two keys is missing.
+        ValueError: the key ``method`` or ``hook`` is missing.
     """
     method, hook = plain.pop("method", None), plain.pop("hook", None)
     if not method or not hook:
         raise ValueError(
-            "the section online needs the keys method and hook, which is the hook that updates the "
-            "teacher, such as dict(type='OnlineTeacherHook'); add them, or remove the section"
+            "the section online needs the keys method and hook, such as method="
+            "dict(type='OnlineTeacher') and hook=dict(type='OnlineTeacherHook'); set both keys, or "
+            "remove the section"
         )
     inner = plain.model.get("data_preprocessor") or plain.get("data_preprocessor")
     branches = ConfigDict(type="MultiBranchDataPreprocessor", data_preprocessor=inner)
@@ -32,14 +34,14 @@ def train_online(plain: Config) -> None:
 
 
 def plain_detector(model: Any) -> Any:
-    """Return the config of the detector inside an online method, or another model unchanged."""
+    """Return the config of the detector in an online method; return other models unchanged."""
     return model.get("detector", model)
 
 
 def published_part(model: Any) -> str | None:
-    """Return ``"teacher"`` or ``"student"``, whose weights an online method publishes.
+    """Return the part of an online method that is published: ``"teacher"`` or ``"student"``.
 
-    For a model that is no online method, return None.
+    For any other model, return None.
     """
     online = "detector" in model and ("predict_on" in model or model.get("type") == "OnlineTeacher")
     return str(model.get("predict_on", "teacher")) if online else None

@@ -1,4 +1,4 @@
-"""Override keys of a config with options of the command line."""
+"""Override keys of a config with options from the command line."""
 
 import re
 from argparse import ArgumentError, ArgumentParser, Namespace
@@ -25,7 +25,7 @@ def add_config_options(parser: ArgumentParser) -> None:
 
 
 class OptionsAction(DictAction):
-    """Parses KEY=VALUE as MMEngine does; an error message quotes the option that is invalid."""
+    """Parses KEY=VALUE as MMEngine does; the error message quotes the invalid option."""
 
     def __call__(
         self, parser: ArgumentParser, namespace: Namespace, values: Any, *others: Any
@@ -41,8 +41,8 @@ class OptionsAction(DictAction):
             except (ValueError, AssertionError, RecursionError) as error:
                 raise ArgumentError(
                     self,
-                    f"cannot parse {value!r}; expected KEY=VALUE with a number, a string or a list "
-                    "such as [1,2] as VALUE; set dictionaries in the config file",
+                    f"cannot parse {value!r}; expected KEY=VALUE. VALUE can be a number, a string "
+                    "or a list such as [1,2]. Set dictionaries in the config file",
                 ) from error
         super().__call__(parser, namespace, values, *others)
 
@@ -55,8 +55,8 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
         options: new values by dotted key, such as ``{"teacher.iterations": 500}``.
 
     Raises:
-        ValueError: nothing reads a key, a key lies inside a string (such as a name in braces), or
-            the options cannot be merged. The message names a key to set instead, if there is one.
+        ValueError: a key would have no effect, the value above a key is a string (such as a name in
+            braces), or the options cannot be merged. The message suggests another key if possible.
     """
     content = config.to_dict()
     switches = ("allow_overlap", "check_coverage")

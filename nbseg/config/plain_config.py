@@ -1,4 +1,4 @@
-"""Derive plain MMDetection configs, which have only keys that MMEngine and MMDetection read."""
+"""Derive plain MMDetection configs, which have no keys that only nbseg reads."""
 
 from inspect import signature
 from pathlib import Path
@@ -35,8 +35,8 @@ def student_config(config: Config, work_dir: str | Path) -> Config:
     The config has no training keys.
 
     Args:
-        config: the user's config; or the plain config of any stage, whose model then takes the
-            place of the student's.
+        config: the user's config, or the plain config of a stage. If it is the plain config of a
+            stage, the result has the model of this stage instead of the student.
         work_dir: folder of the logs, and the value of ``{work_dir}``.
     """
     names = {"work_dir": str(work_dir)}
@@ -57,7 +57,10 @@ def predict_with_tta(plain: Config) -> None:
 
 
 def without_workers(plain: Config) -> None:
-    """Remove, in place, ``persistent_workers`` and ``prefetch_factor`` if ``num_workers`` is 0."""
+    """Remove ``persistent_workers`` and ``prefetch_factor`` from loaders without workers, in place.
+
+    PyTorch refuses these keys if ``num_workers`` is 0.
+    """
     for key in ("train_dataloader", "val_dataloader", "test_dataloader"):
         loader = plain.get(key)
         if loader and not loader.get("num_workers"):

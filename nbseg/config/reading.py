@@ -28,7 +28,8 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     except Exception as error:  # a config is a program, which may raise any error
         (reason, *_) = str(error).splitlines() or [""]
         raise ValueError(
-            f"{path} cannot be read as a config ({type(error).__name__}: {reason}); correct it"
+            f"{path} cannot be read as a config ({type(error).__name__}: {reason}); correct the "
+            "file"
         ) from error
     if not isinstance(config.get("model"), dict):
         raise ValueError(

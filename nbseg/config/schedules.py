@@ -6,10 +6,12 @@ from mmengine.config import Config
 
 
 def iterations(stage: str, plain: Config) -> int:
-    """Return ``train_cfg.max_iters``, from which the control arm's schedule is derived.
+    """Return ``train_cfg.max_iters`` of the teacher or the student.
+
+    The control arm's schedule is derived from these numbers.
 
     Args:
-        stage: name of the stage, for messages.
+        stage: ``"teacher"`` or ``"student"``, for messages.
         plain: plain config of the stage.
 
     Raises:
@@ -18,8 +20,8 @@ def iterations(stage: str, plain: Config) -> int:
     schedule = plain.train_cfg
     if "max_iters" not in schedule:
         raise ValueError(
-            f"the {stage}'s train_cfg has no max_iters, so the control arm's schedule cannot be "
-            "derived from it; use IterBasedTrainLoop, or set control.train_cfg and "
+            f"the {stage}'s train_cfg has no max_iters, which is needed to derive the control "
+            "arm's schedule; train with IterBasedTrainLoop, or set control.train_cfg and "
             "control.param_scheduler"
         )
     if type(schedule.max_iters) is not int:
@@ -31,10 +33,14 @@ def iterations(stage: str, plain: Config) -> int:
 
 
 def stretch_schedule(plain: Config, iterations: int) -> None:
-    """Set ``max_iters`` of a plain config, in place, and stretch the learning-rate curve.
+    """Set ``max_iters`` of a plain config, in place, and stretch its learning-rate schedule.
 
-    The curve keeps its shape and ends at the new ``max_iters``; a warm-up (``LinearLR``) keeps its
-    length.
+    The schedule keeps its shape and ends at the new ``max_iters``. A warm-up (``LinearLR``) keeps
+    its length.
+
+    Args:
+        plain: the plain config.
+        iterations: the new ``max_iters``.
     """
     length = plain.train_cfg.max_iters
     plain.train_cfg.max_iters = iterations
@@ -61,7 +67,8 @@ def stretch_schedule(plain: Config, iterations: int) -> None:
 def skip_last_validation(schedule: dict[str, Any]) -> None:
     """Turn off the validation in a ``train_cfg``, in place, if ``val_interval > max_iters``.
 
-    MMEngine would validate only at the end, where the trained model is tested anyway.
+    Without this change, MMEngine would validate once, at the end of the training, although the
+    stage then tests the model anyway.
     """
     length = schedule.get("max_iters", 0)
     if isinstance(length, int) and schedule.get("val_interval", 0) > length > 0:

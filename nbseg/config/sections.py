@@ -1,9 +1,8 @@
 """Merge the sections of a config, such as ``teacher``, into the config of one stage.
 
-The top-level keys describe the student, which is the model that is tested and shipped. The sections
+The top-level keys describe the student, which is the model that users test and deploy. The sections
 ``teacher``, ``control``, ``predict``, ``oracle``, ``student`` and ``online`` override keys for
-certain stages.
-The sections ``label``, ``split`` and ``report`` each hold the settings of one step.
+certain stages. The sections ``label``, ``split`` and ``report`` each hold the settings of one step.
 docs/configs.md explains the rules with examples.
 """
 
@@ -32,8 +31,8 @@ def resolve(
     Args:
         config: the user's config; it is not changed.
         sections: names of the sections to merge; later ones override earlier ones.
-        names: values of the built-in names, such as ``work_dir``, which take precedence over the
-            config's keys.
+        names: values of the built-in names, such as ``work_dir``. Built-in names take precedence
+            over keys of the config.
         keys: top-level keys to return. The other keys may contain unknown names in braces.
 
     Raises:
@@ -54,7 +53,7 @@ def resolve(
 
 
 def user_file(config: Config, section: str, key: str) -> str | None:
-    """Return the path that the user gives in the config, e.g. ``teacher.checkpoint``, or None."""
+    """Return the path of a user's file, such as ``teacher.checkpoint``; None if it is not set."""
     return (config.get(section) or {}).get(key)
 
 

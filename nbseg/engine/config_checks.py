@@ -36,12 +36,12 @@ def check_config(config: Config, settings: Config) -> None:
 
     Args:
         config: the user's config.
-        settings: the resolved settings of the run.
+        settings: the resolved config of the stage ``label``.
 
     Raises:
-        ValueError: a key is unknown (the message names the possible keys), ``classes`` is not a
-            list of distinct names, a threshold is not between 0 and 1, or the config has a runner
-            or a model wrapper that cannot run the stages.
+        ValueError: a key is unknown, ``classes`` is not a list of distinct names, a threshold is
+            not between 0 and 1, or the config sets a runner or a model wrapper with which the
+            stages cannot train.
     """
     content = config.to_dict()
     classes = content.get("classes", [])
@@ -71,7 +71,10 @@ def check_config(config: Config, settings: Config) -> None:
 
 
 def check_stage(stage: str, plain: Config) -> None:
-    """Refuse training lengths, intervals, batch sizes, worker counts and seeds that cannot work.
+    """Refuse values in a stage's plain config with which the stage would fail or never end.
+
+    The checked values are training lengths, intervals, batch sizes, worker counts, the seed and the
+    log level.
 
     Raises:
         ValueError: a value has a wrong type or is out of range (the message names its key), a
@@ -93,12 +96,12 @@ def check_stage(stage: str, plain: Config) -> None:
             source = "iterations" if key.endswith("max_iters") else key.split(".")[-1]
             raise ValueError(
                 f"stage {stage}: {key} must be a whole number of at least {least}, found "
-                f"{value!r}; correct it, or the key {source} if {key} refers to that key"
+                f"{value!r}; correct this value, which may come from the key {source}"
             )
     level = plain.get("log_level") or "INFO"
     if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
         raise ValueError(
-            f"log_level must be a level of Python's logging, such as 'INFO', found {level!r}"
+            f"log_level must be a level of Python's logging, such as 'INFO'; found {level!r}"
         )
     seed = (plain.get("randomness") or {}).get("seed")
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
@@ -110,13 +113,13 @@ def check_stage(stage: str, plain: Config) -> None:
 
 
 def check_batches(stage: str, plain: Config) -> None:
-    """Refuse a batch size that leaves no labeled or no pseudo-labeled image in a batch.
+    """Refuse a batch size with which batches have no labeled or no pseudo-labeled image.
 
     With such a batch size, MMDetection's sampler never returns.
 
     Raises:
-        ValueError: the batch size is too small for the sampler's ``source_ratio``, this ratio is
-            not a list of positive numbers, one for each data set, or an online training has none.
+        ValueError: the batch size is too small for the sampler's ``source_ratio``; this ratio is
+            not a list with a positive number for each data set; or an online training has no ratio.
     """
     sampler = (plain.get("train_dataloader") or {}).get("sampler") or {}
     ratio = sampler.get("source_ratio")
@@ -133,16 +136,17 @@ def check_batches(stage: str, plain: Config) -> None:
     numbers = isinstance(ratio, list) and all(isinstance(part, (int, float)) for part in ratio)
     if not numbers or min(ratio) <= 0 or sets and len(ratio) != len(sets):
         raise ValueError(
-            f"stage {stage}: source_ratio must be a list of positive numbers, one for each data "
-            f"set, found {ratio!r}"
+            f"stage {stage}: source_ratio must be a list with a positive number for each data set; "
+            f"found {ratio!r}"
         )
     size = sampler["batch_size"]
     counts = [int(size * part / sum(ratio)) for part in ratio]
     counts[0] = size - sum(counts[1:])
     if min(counts) < 1:
         raise ValueError(
-            f"stage {stage}: a batch of {size} at source_ratio {ratio} would hold {counts} "
-            "labeled and pseudo-labeled images; raise batch_size until each number is at least 1"
+            f"stage {stage}: with batch_size {size} and source_ratio {ratio}, the numbers of "
+            f"labeled and pseudo-labeled images in a batch would be {counts}; raise batch_size "
+            "until each number is at least 1"
         )
 
 
@@ -176,5 +180,5 @@ def _check_label(label: Mapping[str, Any]) -> None:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
             alternative = f" or {other[key]!r}" if key in other else ""
             raise ValueError(
-                f"label.{key} must be a number between 0 and 1{alternative}, found {value!r}"
+                f"label.{key} must be a number from 0 to 1{alternative}; found {value!r}"
             )

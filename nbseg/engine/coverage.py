@@ -1,4 +1,4 @@
-"""Examine whether the labels of a run show every kind of its unlabeled images."""
+"""Examine whether every kind of unlabeled image in a run also occurs among the labeled images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,25 +19,27 @@ UNLABELED = 200
 # With more labeled images than this, a kind without a label is rare.
 LABELED = 100
 CANNOT_TELL = (
-    "coverage: the config names no pretrained backbone weights (backbone.init_cfg or load_from), "
-    "and random features cannot tell whether an unlabeled image resembles a labeled one; give "
-    "pretrained weights (backbone_weights=FILE)"
+    "coverage was not examined: without pretrained weights, the backbone's features cannot show "
+    "whether an unlabeled image resembles a labeled one. The config has no such weights "
+    "(backbone.init_cfg or load_from); set backbone_weights=FILE"
 )
 
 
 def examine_coverage(teacher: Config, predict: Config, most: int | None) -> ImageCoverage | None:
-    """Find the unlabeled images of a run that are of a kind that no labeled image shows.
+    """Find the kinds of unlabeled images of which a run has no labeled image.
 
     Args:
-        teacher: plain config of the teacher: its backbone and its weights, and the labeled images.
-        predict: plain config of the predict stage, which names the unlabeled images.
-        most: largest number of unlabeled images to examine, evenly spread; None for all.
+        teacher: plain config of the teacher. It names the backbone, the weights of the backbone,
+            and the labeled images.
+        predict: plain config of the predict stage. It names the unlabeled images.
+        most: largest number of unlabeled images to examine, evenly spread. None examines all.
 
     Returns:
-        None if the backbone starts from random weights, which cannot tell; see ``CANNOT_TELL``.
+        The coverage of the unlabeled images; None if the backbone has no pretrained weights.
 
     Raises:
-        StageError: no labeled or no unlabeled image can be read, or the weights do not fit.
+        StageError: no labeled or no unlabeled image can be read, or the weights do not fit the
+            backbone.
         FileNotFoundError: the weights are missing.
     """
     features = pretrained_features(teacher)
@@ -57,18 +59,19 @@ def examine_coverage(teacher: Config, predict: Config, most: int | None) -> Imag
 
 
 def coverage_lines(config: Config, tasks: Sequence[StageTask]) -> list[str]:
-    """Examine the coverage of a run that will train a teacher and predict with it.
+    """Examine the coverage of a run that will train a teacher and predict with this teacher.
 
-    Runs with more than 100 labeled images, or with ``check_coverage=False``, are not examined, and
-    of the unlabeled images at most 200.
+    Runs with more than 100 labeled images, or with ``check_coverage=False``, are not examined. In
+    all other runs, at most 200 unlabeled images are examined.
 
     Args:
         config: the user's config.
         tasks: the stages that will run.
 
     Returns:
-        One line, which starts with "warning" if a kind of image is without a label, or no line.
-        Processes other than the main one return no line.
+        A list with one line, or an empty list if the run is not examined. The line starts with
+        "warning" if a kind of unlabeled image has no labeled image, or if the examination fails.
+        Processes other than the main process return an empty list.
     """
     # Every process examines the images: to load weights from a URL, the processes wait for each
     # other.
@@ -85,7 +88,10 @@ def _lines(config: Config, tasks: Sequence[StageTask]) -> list[str]:
             return []
         found = examine_coverage(stages["teacher"], stages["predict"], UNLABELED)
     except Exception as error:  # backbones and data sets of users raise anything
-        return [f"warning: coverage was not examined ({type(error).__name__}: {error})"]
+        return [
+            f"warning: coverage was not examined ({type(error).__name__}: {error}); the run "
+            "continues. To skip this examination, set check_coverage=False"
+        ]
     if found is None:
         return [CANNOT_TELL]
     if not found.result.kinds:

@@ -1,4 +1,4 @@
-"""Find the data sets of a config and their files."""
+"""Find the data sets in a config, and the files of these data sets."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the innermost data set configs: those inside wrappers such as ``ConcatDataset``."""
+    """Yield the data set configs that are no wrappers, such as those inside a ``ConcatDataset``."""
     inner = _inside(dataset)
     if not inner:
         yield dataset
@@ -38,15 +38,16 @@ def annotation_files(dataset: dict[str, Any]) -> list[Path]:
 
 
 def is_unlabeled(leaf: dict[str, Any]) -> bool:
-    """Return whether a training reads only the images of an innermost data set config.
+    """Tell whether a data set config is for the unlabeled images of an online training.
 
-    Its pipeline then ends in a ``MultiBranch`` with two views of an image.
+    The pipeline of such a config has a ``MultiBranch`` with the branch ``unsup_teacher``. The
+    config must not be a wrapper (see :func:`leaves`).
     """
     pipeline = leaf.get("pipeline") or []
     return any(isinstance(step, dict) and "unsup_teacher" in step for step in pipeline)
 
 
 def image_folder(leaf: dict[str, Any]) -> Path:
-    """Return the image folder of an innermost data set config (see :func:`leaves`)."""
+    """Return the image folder of a data set config that is no wrapper (see :func:`leaves`)."""
     prefix: dict[str, str] = leaf.get("data_prefix") or {}
     return Path(leaf.get("data_root") or "") / prefix.get("img", "")

@@ -17,15 +17,17 @@ from nbseg.registry import HOOKS
 class ExactResumeHook(DistSamplerSeedHook):
     """Seeds each sample and each iteration, and keeps accumulated gradients in checkpoints.
 
-    MMEngine seeds the random generators once, at the start. A checkpoint does not hold the states
-    of these generators, and the workers' states would be lost in any case. This hook seeds the
-    generators anew: for each sample from the run's seed and the sample's position
-    (``nbseg.datasets.seeded_samples``), and for each iteration from the run's seed, the rank and
-    the iteration. Thus neither an interruption nor the number of workers changes a random number,
-    and no generator's state has to be saved.
+    MMEngine seeds the random generators only at the start, and its checkpoints do not contain the
+    states of these generators. This hook seeds the generators
 
-    Gradients that are accumulated over several iterations have to be saved: a checkpoint that is
-    written between two steps of the optimizer contains them.
+    - for each sample, from the run's seed and the sample's position in the training
+      (``nbseg.datasets.seeded_samples``);
+    - for each iteration, from the run's seed, the rank and the number of the iteration.
+
+    Thus neither an interruption nor the number of workers changes a random number.
+
+    If gradients are accumulated over several iterations, a checkpoint may be written between two
+    steps of the optimizer. This hook adds the accumulated gradients to such a checkpoint.
 
     Set this hook as ``default_hooks.sampler_seed``, in place of MMEngine's ``DistSamplerSeedHook``.
     """
@@ -42,13 +44,13 @@ class ExactResumeHook(DistSamplerSeedHook):
         seed_samples(loader, runner.seed, lambda: int(runner.iter * size))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Seed the generators of this process and its GPU for one iteration."""
+        """Seed the random generators of this process and of its GPU for one iteration."""
         seed = mixed_seed(runner.seed, get_rank(), runner.iter)
         seed_generators(seed)
         torch.manual_seed(seed)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Add to the checkpoint the gradients that no optimizer step has used, by parameter."""
+        """Add to the checkpoint, by parameter name, gradients that no step has used yet."""
         gradients = {
             name: parameter.grad.cpu()
             for name, parameter in _model(runner).named_parameters()
@@ -58,32 +60,32 @@ class ExactResumeHook(DistSamplerSeedHook):
             checkpoint["gradients"] = gradients
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Restore the gradients of a checkpoint from which the training is resumed."""
+        """Restore the gradients from the checkpoint if the training is resumed."""
         gradients = checkpoint.get("gradients", {}) if runner._resume else {}
         for name, parameter in _model(runner).named_parameters():
             if name in gradients:
                 parameter.grad = gradients[name].to(parameter)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Record in later checkpoints that this iteration has been validated."""
+        """Record which iteration was validated last, so that later checkpoints contain it."""
         runner.message_hub.update_info("validated_iter", runner.iter)
 
 
 @HOOKS.register_module()
 class ResumedValidationHook(Hook):
-    """Runs the validation that a kill cut off, when the training is resumed.
+    """Runs the validation that an interrupted training missed, when the training is resumed.
 
-    MMEngine writes an iteration's checkpoint before the iteration's validation. A training that is
-    resumed from this checkpoint continues with the next iteration. Without this hook, the score of
-    the validation would be missing for the choice of the best checkpoint, and for a scheduler that
-    lowers the learning rate when the scores stop rising.
+    MMEngine first writes the checkpoint of an iteration and then validates. If a training is
+    interrupted in between, MMEngine resumes it with the next iteration and never runs this
+    validation. Its score would be missing when the best checkpoint is chosen, and when a scheduler
+    such as ``ReduceOnPlateauLR`` reads the scores.
     """
 
     # CheckpointHook must first read the path of the best checkpoint so far.
     priority = "LOWEST"
 
     def before_train(self, runner: Runner) -> None:
-        """Validate if the last iteration or epoch of a resumed training lacks its validation."""
+        """Validate if the last iteration or epoch should have been validated, but was not."""
         loop = runner.train_loop
         epochs = isinstance(loop, EpochBasedTrainLoop)
         done, end = (loop.epoch, loop.max_epochs) if epochs else (loop.iter, loop.max_iters)

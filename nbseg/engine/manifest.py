@@ -34,10 +34,10 @@ class Manifest:
     """Records the config keys and the inputs of a stage, and whether the stage finished.
 
     Args:
-        path: json file of the record; the first start of the stage creates it.
+        path: json file of the record. The method ``start`` creates this file.
 
     Raises:
-        ValueError: the file exists, but is not the record of a stage.
+        StageError: the file exists, but is not the record of a stage.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +46,8 @@ class Manifest:
         self.content: dict[str, Any] = content
         if not isinstance(content, dict) or content and "stage" not in content:
             raise StageError(
-                f"{path} is not the record of a stage; delete it, and the stage starts again"
+                f"{path} is not the record of a stage; delete this file, so that the stage runs "
+                "again from the start"
             )
 
     @property
@@ -60,7 +61,7 @@ class Manifest:
         return bool(self.content)
 
     def changes(self, keys: dict[str, Any]) -> list[str]:
-        """Return a line for each key whose value differs from the recorded one."""
+        """Return a line for each key whose value differs from the recorded value."""
         recorded = self.content.get("keys", {})
         keys = json.loads(json.dumps(keys, default=str))
         return [
@@ -79,7 +80,7 @@ class Manifest:
         ]
 
     def has_other_images(self, inputs: dict[str, Path]) -> bool:
-        """Return whether the unlabeled images have changed, which is allowed."""
+        """Return whether the unlabeled images have changed since the stage started."""
         return any(change.startswith(GROWING) for change in self.changed_inputs(inputs))
 
     def refuse_changes(
@@ -101,9 +102,9 @@ class Manifest:
             stage = self.content["stage"]
             more = f" (and {len(changes) - 5} more)" if len(changes) > 5 else ""
             raise StageError(
-                f"stage {stage} in {self.path.parent} was run with different settings or "
-                f"files: {'; '.join(changes[:5])}{more}. Re-run it (--redo {stage}, or delete "
-                f"{self.path}), or choose another --work-dir"
+                f"stage {stage} in {self.path.parent} was run with different settings or files. "
+                f"Changes since then: {'; '.join(changes[:5])}{more}. Re-run the stage (--redo "
+                f"{stage}, or delete {self.path}), or choose another --work-dir"
             )
 
     def refuse_missing(self, stage: str, inputs: dict[str, Path]) -> None:
@@ -116,7 +117,7 @@ class Manifest:
         if absent:
             raise FileNotFoundError(
                 f"stage {stage}: missing input file(s): {'; '.join(absent)}. Run the stage that "
-                "creates them, or fix the path"
+                "creates them, or correct their paths in the config"
             )
 
     def start(self, stage: str, keys: dict[str, Any], inputs: dict[str, Path]) -> None:
@@ -153,8 +154,8 @@ def relevant_keys(
 ) -> dict[str, Any]:
     """Return all values of a config that lie below ``keys``, by dotted path.
 
-    Keys that do not change a stage's result are left out. In paths, ``{work_dir}`` replaces the
-    work directory, so that the values of a moved run still match.
+    Keys that do not change a stage's result are left out. In values that are paths, ``{work_dir}``
+    replaces the work directory, so that the values still match after the run's folder is moved.
     """
     flat: dict[str, Any] = {}
     inside_work_dir = re.compile(rf"^{re.escape(str(work_dir))}(?=/|$)")

@@ -32,8 +32,8 @@ class Iteration:
     Attributes:
         number: number of the iteration, from 1.
         losses: names of the losses.
-        values: means of the losses on the CPU, float32 of shape (len(losses),), valid after
-            ``copied``.
+        values: mean of each loss, float32 on the CPU, shape (len(losses),). The values may only be
+            read after ``copied``.
         copied: CUDA event at the end of the copy; None if the losses were on the CPU.
         batch: the batch from the data loader.
     """
@@ -49,10 +49,10 @@ class Iteration:
 class NonFiniteLossHook(Hook):
     """Stops the training when a loss in any process is NaN or infinite.
 
-    The batch is saved in the stage's folder as plain data: inputs, targets and losses. On a GPU,
-    the losses are copied without waiting for them and are checked after the next iteration, so that
-    the GPU need not be synchronized. A checkpoint is written only after the losses of its iteration
-    are checked, and only if all weights are finite.
+    The inputs, targets and losses of the batch are saved in the stage's folder as plain data. On a
+    GPU, the losses are copied asynchronously and checked after the next iteration, so that the
+    check does not synchronize the GPU. A checkpoint is written only after the losses of its
+    iteration are checked, and only if all weights are finite.
     """
 
     priority = "LOW"  # after the logger and EMAHook, before the checkpoint is written
@@ -63,7 +63,7 @@ class NonFiniteLossHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Check losses: on a GPU, those of the previous iteration; on a CPU, of this iteration."""
+        """Check the losses of this iteration on a CPU, or of the previous iteration on a GPU."""
         self._check_losses(runner)
         losses = {
             name: value.detach()
@@ -114,8 +114,8 @@ class NonFiniteLossHook(Hook):
         parts = {name: value for name, value in bad.items() if name != "loss"} or bad
         raise StageError(
             f"the training diverged: {', '.join(f'{k} is {v}' for k, v in parts.items())} in "
-            f"iteration {last.number}, process {get_rank()}, on {', '.join(_images(batch))}. The "
-            f"batch is saved in {file}. {ADVICE}"
+            f"iteration {last.number} of process {get_rank()}, with the images "
+            f"{', '.join(_images(batch))}. The batch is saved in {file}. {ADVICE}"
         )
 
 

@@ -37,14 +37,15 @@ class Pipeline:
         config: the user's config, with sections (``nbseg.config.sections``).
         work_dir: folder of the whole run.
         stages: names of the stages to run; they run in the order of ``STAGES``.
-        resume: ``"auto"``, or the first training's checkpoint; None restarts interrupted stages.
-        redo: finished stages to run again; the stages that depend on these run again, too.
+        resume: ``"auto"`` continues interrupted stages. A path also does so, but the first training
+            continues from the checkpoint with this path. None restarts interrupted stages.
+        redo: finished stages to run again, together with all stages that depend on them.
         launcher: ``"none"``, ``"pytorch"`` or ``"slurm"``.
         amp: whether to train with mixed precision.
         auto_scale_lr: whether to scale the learning rate with the batch size.
 
     Raises:
-        ValueError: the config is wrong, a stage is unknown, or settings of a kept stage changed.
+        ValueError: the config is invalid, a stage is unknown, or settings of a kept stage changed.
     """
 
     def __init__(
@@ -83,11 +84,7 @@ class Pipeline:
                 self._manifest(name).refuse_changes(keys=self._keys(name))
 
     def check_inputs(self) -> None:
-        """Refuse finished and interrupted stages whose input files have changed.
-
-        Raises:
-            StageError: input files changed; the message names the stage and the files.
-        """
+        """Refuse (by a StageError) to keep or continue stages whose input files have changed."""
         for name in self.stages:
             if self._kept(name) or self._continues(name):
                 self._manifest(name).refuse_changes(inputs=STAGES[name].inputs(self._task(name)))
@@ -131,7 +128,7 @@ class Pipeline:
     def _run_stage(self, name: str) -> None:
         stage, task, manifest = STAGES[name], self._task(name), self._manifest(name)
         if self._up_to_date(name):
-            _announce(f"[{name}] finished before, kept ({manifest.path.parent})")
+            _announce(f"[{name}] is finished and kept ({manifest.path.parent})")
             return
         inputs = stage.inputs(task)
         if self._continues(name):  # an earlier stage of this run may have changed the inputs
@@ -156,7 +153,7 @@ class Pipeline:
         return self._manifest(name).finished and name not in self.redo
 
     def _continues(self, name: str) -> bool:
-        """Return whether the stage, if it starts, continues from the files of an earlier start."""
+        """Return whether the stage would continue from the files of an earlier start."""
         manifest = self._manifest(name)
         interrupted = manifest.started and (self.resume or manifest.finished)
         return bool(interrupted and STAGES[name].resumes and name not in self.redo)

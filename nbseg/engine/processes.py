@@ -1,4 +1,4 @@
-"""Connect the processes of a run, on GPUs or CPUs, and print their common errors only once."""
+"""Connect the processes of a run, and print an error only once if all processes raise it."""
 
 import os
 import time
@@ -30,7 +30,10 @@ SECONDS_FOR_MAIN_PROCESS = 10.0
 
 
 def add_launcher_options(parser: ArgumentParser) -> None:
-    """Add the option ``--launcher`` to a tool, and ``--local_rank``, which old launchers pass."""
+    """Add the option ``--launcher`` to a tool, and accept the option ``--local_rank``.
+
+    Old versions of PyTorch's launcher pass ``--local_rank``; the tool does not use its value.
+    """
     parser.add_argument(
         "--launcher",
         choices=["none", *LAUNCHERS],
@@ -41,12 +44,12 @@ def add_launcher_options(parser: ArgumentParser) -> None:
 
 
 def init_processes(launcher: str, config: Config) -> None:
-    """Connect this process with the run's other processes, by gloo if there are no GPUs.
+    """Connect this process to the other processes of the run; without GPUs, use gloo.
 
     Args:
         launcher: ``"pytorch"`` or ``"slurm"``; ``"none"`` does nothing.
-        config: config whose ``env_cfg.dist_cfg`` has the ``backend`` and the ``timeout``, the
-            time in seconds that processes wait for one another.
+        config: config whose ``env_cfg.dist_cfg`` may set ``backend`` and ``timeout``. The timeout
+            is the time in seconds that processes wait for one another.
 
     Raises:
         StageError: the launcher did not start this process, or there is no GPU for this process.
@@ -67,7 +70,8 @@ def init_processes(launcher: str, config: Config) -> None:
         if get_device() == "cuda" and int(local_rank) >= devices:
             raise StageError(
                 f"process {int(local_rank) + 1} of this machine has no GPU of its own, because "
-                f"torch finds only {devices} GPU(s); start at most {devices} process(es) here"
+                f"torch finds only {devices} GPU(s); start at most {devices} process(es) on this "
+                "machine"
             )
         init_dist(launcher, **settings)
         return
@@ -99,10 +103,10 @@ def distribute(plain: Config, launcher: str) -> None:
 def failing_as_one(launcher: str) -> Iterator[None]:
     """Print an error only once, from the main process, if all processes raise it.
 
-    The other processes wait for ten seconds before they raise the error. If the main process fails,
-    too, its launcher ends them while they wait, so that only the main process prints the error. If
-    one other process fails alone, it prints its error after the wait. The wait has a fixed length
-    and needs no communication, so it cannot hang.
+    All processes except the main one wait for ten seconds before they raise the error. If the main
+    process fails, too, the launcher ends the waiting processes, so that only the main process
+    prints the error. If the main process does not fail, a waiting process prints its error after
+    the ten seconds.
     """
     try:
         yield

@@ -29,11 +29,12 @@ class PseudoLabelLoop(BaseLoop):
     """Predicts unlabeled images with a ``MaskTTAModel`` and stores the predictions.
 
     Use this loop as the ``test_cfg`` of a runner. A batch is skipped if the store has predictions
-    for all its images. Thus a killed run continues where it stopped, even with another number of
-    processes, and if the data set grows, only batches with new images are predicted. The division
-    of the images into batches depends neither on the store nor on the number of processes: with
-    other images in its batch, an image would be padded differently, and its predictions would
-    differ in the last digit.
+    for all images of the batch. Thus a killed run continues where it stopped, even with another
+    number of processes. If the data set grows, only batches with new images are predicted.
+
+    The division of the images into batches does not depend on the store or on the number of
+    processes. In another batch, an image would be padded differently, and the last digits of its
+    predictions would change.
 
     An image that cannot be read is left out with a warning.
 
@@ -41,7 +42,7 @@ class PseudoLabelLoop(BaseLoop):
         runner: the runner.
         dataloader: config of the unlabeled images' loader, without ``sampler`` and ``collate_fn``.
         evaluator: ignored; a runner passes an evaluator to every test loop.
-        store: folder of the prediction store; None is ``{runner.work_dir}/predictions``.
+        store: folder of the prediction store; None means ``{runner.work_dir}/predictions``.
         images_per_part: number of images that a process predicts between two writes to the store.
     """
 
@@ -68,7 +69,7 @@ class PseudoLabelLoop(BaseLoop):
             left = len(set(names) - set(finished))
             known = len(set(names) & set(finished))
             runner.logger.info(
-                f"{known} images are already predicted, {left} images are left to predict"
+                f"{known} unlabeled images are already predicted, {left} must still be predicted"
             )
         missing = [
             indices
@@ -83,11 +84,11 @@ class PseudoLabelLoop(BaseLoop):
 
     @torch.no_grad()
     def run(self) -> dict[str, Any]:
-        """Predict all batches with images that are not in the store.
+        """Predict all batches that contain images without predictions in the store.
 
         Returns:
-            A dict with ``images``, the number of the data set's images in the store, and
-            ``left_out``, the names of the images that could not be read.
+            A dict with two keys. ``images`` is the number of images with predictions; ``left_out``
+            lists the names of the images that cannot be read.
 
         Raises:
             StageError: an image has disappeared since the start, no image can be read, or the test
@@ -123,7 +124,7 @@ class PseudoLabelLoop(BaseLoop):
         return self._finish()
 
     def _finish(self) -> dict[str, Any]:
-        """Write the store's index, and name the images that were left out."""
+        """Write the store's index, and log the names of the images that were left out."""
         predicted = PredictionStore(self.store).predicted()
         images = {number: name for number, name in self.images.items() if name in predicted}
         unread = {name for name in self.images.values() if name not in predicted}
@@ -147,7 +148,7 @@ class PseudoLabelLoop(BaseLoop):
 
 
 class ReadableImages(Dataset[Any]):
-    """Gives the items of a data set; for an image that cannot be read, the item is the error.
+    """Returns the items of a data set; for an image that cannot be read, the item is the error.
 
     Args:
         dataset: MMDetection data set.
@@ -175,7 +176,10 @@ class ReadableImages(Dataset[Any]):
 
 
 def collate_readable(items: Sequence[Any]) -> tuple[Any, list[Exception]]:
-    """Return a batch of the items that are not errors (None if all are), and the errors."""
+    """Return a batch of the items that are no errors, and a list of the errors.
+
+    If all items are errors, the batch is None.
+    """
     errors = [item for item in items if isinstance(item, Exception)]
     readable = [item for item in items if not isinstance(item, Exception)]
     return (pseudo_collate(readable) if readable else None), errors
@@ -189,11 +193,11 @@ def _batches(num_images: int, batch_size: int) -> list[range]:
 
 
 def image_predictions(sample: DetDataSample, image_folder: str) -> ImagePredictions:
-    """Convert a prediction of ``MaskTTAModel`` for the store.
+    """Convert the predictions of ``MaskTTAModel`` on one image to the format of the store.
 
     Args:
-        sample: the prediction, with ``soft_masks`` from 0 to 1.
-        image_folder: folder to which the stored file name is relative.
+        sample: the sample of the image; its ``pred_instances`` have ``soft_masks`` from 0 to 1.
+        image_folder: folder of the images; the stored file name is relative to this folder.
     """
     instances = sample.pred_instances
     height, width = sample.ori_shape[:2]

@@ -17,15 +17,15 @@ from nbseg.pseudo.predictions import PredictionStore
 
 
 def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
-    """Predict the unlabeled images with the teacher; batches in the store are not predicted again.
+    """Predict the unlabeled images with the teacher; skip batches whose predictions are stored.
 
     Args:
         task: the stage.
-        resume: unused; the pipeline deletes the store's parts unless the stage is resumed.
+        resume: unused. Unless the stage is resumed, the pipeline first deletes all predictions.
 
     Returns:
-        A dict with ``images``, the number of predicted images, and ``left_out``, the names of the
-        images that could not be read.
+        A dict with two keys. ``images`` is the number of predicted images; ``left_out`` lists the
+        names of the images that cannot be read.
 
     Raises:
         StageError: the teacher's checkpoint does not fit the model, or no image can be read.
@@ -37,7 +37,11 @@ def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
 
 
 def prediction_inputs(task: StageTask) -> dict[str, Path]:
-    """Return the teacher's checkpoint and the unlabeled images' jsons or their folder, by name."""
+    """Return the files that the predict stage reads, by name.
+
+    These are the teacher's checkpoint, and the jsons of the unlabeled images. Images without a json
+    are represented by their folder.
+    """
     dataset = task.config.test_dataloader.dataset
     paths = annotation_files(dataset) or [image_folder(dataset)]
     images = {f"{GROWING} {number}": path for number, path in enumerate(paths)}
@@ -64,8 +68,8 @@ def label(task: StageTask, resume: str | None) -> dict[str, Any]:
     manifest = Manifest(task.work_dir.manifest("predict"))
     if not manifest.finished:
         raise StageError(
-            f"the predict stage in {manifest.path.parent} has not finished; continue it first "
-            "(--stages predict,label --resume)"
+            f"the predict stage in {manifest.path.parent} has not finished; run it before the "
+            "label stage (--stages predict,label --resume)"
         )
     settings = {key: value for key, value in task.config.label.items() if key != "ann_file"}
     store = PredictionStore(task.work_dir.predictions)

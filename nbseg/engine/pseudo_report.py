@@ -17,11 +17,15 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
     """Write ``report/index.html`` about the pseudo-labels of a run, and log its path.
 
-    The section ``report`` names the ``image_folder`` of the unlabeled images and, if there is one,
-    the ``hidden_truth``, a COCO json of their true labels. ``kind_key`` is the key of the jsons'
-    images that names their kind, by default "modality". ``to_visualizer=True`` also sends the
-    gallery to the run's visualizer. Without an ``image_folder`` no report is written. If the report
-    cannot be made, for example because images are missing, a warning is logged.
+    The section ``report`` of the settings can have these keys:
+
+    - ``image_folder``: folder of the unlabeled images. Without this key, no report is written.
+    - ``hidden_truth``: COCO json with the true labels of the unlabeled images.
+    - ``kind_key``: key of the entries in the jsons' table ``images`` that names the kind of an
+      image; by default "modality".
+    - ``to_visualizer``: whether to send the gallery to the run's visualizer, too.
+
+    If the report cannot be made, for example because images are missing, a warning is logged.
 
     Args:
         config: the resolved settings of the run.
@@ -55,7 +59,10 @@ def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
     except (ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise  # the stage fails, and writes the report when it is resumed
-        logger.warning(f"the report on the pseudo-labels cannot be written: {error}")
+        logger.warning(
+            f"the report on the pseudo-labels cannot be written: {error}. The run continues "
+            "without this report"
+        )
         return
     finally:
         if visualizer:

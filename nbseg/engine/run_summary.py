@@ -42,8 +42,9 @@ def write_pictures(
     """Draw the pseudo-labels and each trained stage's predictions next to the ground truth.
 
     Args:
-        settings: the resolved settings of the run. Pseudo-labels are drawn if
-            ``report.hidden_truth``, a COCO json of the unlabeled images, exists.
+        settings: the resolved settings of the run. Pseudo-labels are drawn only if the file
+            ``report.hidden_truth`` exists. It is a COCO json with the true labels of the unlabeled
+            images.
         configs: resolved config of each stage; stages without a config are skipped.
         work_dir: the run's paths.
         limit: largest number of pictures in each folder.
@@ -69,7 +70,7 @@ def write_pictures(
 def draw_test_results(
     plain: Config, results: str | Path, out: str | Path, caption: str, limit: int = 12
 ) -> None:
-    """Draw the test predictions with a score of at least 0.5 next to the ground truth.
+    """Draw the ground truth next to those test predictions that have a score of at least 0.5.
 
     Args:
         plain: plain config of the test.

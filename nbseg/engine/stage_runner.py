@@ -1,4 +1,4 @@
-"""Make MMEngine's runner treat accumulated gradients correctly, and end its workers at once."""
+"""Extend MMEngine's runner to treat accumulated gradients correctly and to end workers at once."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ class StageRunner(Runner):
 
     MMEngine scales the learning rate with the number of images in one iteration, even if a step of
     the optimizer uses the gradients of several iterations. This runner counts the images of all
-    these iterations. Before a checkpoint is written between two steps of the optimizer, the runner
-    averages the gradients, because the checkpoint holds only those of the main process.
+    these iterations. Before it writes a checkpoint between two steps of the optimizer, it averages
+    the accumulated gradients over the processes, because the checkpoint holds only the gradients of
+    the main process.
 
     After a training or a test, this runner drops the data loaders, so that their worker processes
-    end at once. Otherwise a later garbage collection would find the loaders in a reference cycle
-    and close the queues to the workers before the loaders can stop them: PyTorch would wait 5
-    seconds for each worker.
+    end at once. Otherwise, a later garbage collection would close the queues to the workers before
+    the loaders stop the workers, and PyTorch would wait 5 seconds for each worker.
     """
 
     def train(self) -> nn.Module:
@@ -68,11 +68,11 @@ class StageRunner(Runner):
                 group["lr"] *= ratio
 
     def save_checkpoint(self, *args: Any, **options: Any) -> None:
-        """Save a checkpoint in the main process; call this in all processes.
+        """Save a checkpoint in the main process; call this method in all processes.
 
         Gradients that no step of the optimizer has used yet are replaced by their mean over the
-        processes, both in the checkpoint and in the running training. The next step does not
-        change, because it uses the mean over the processes in any case.
+        processes, both in the checkpoint and in the running training. This does not change the next
+        step, which uses the mean over the processes in any case.
         """
         if self.distributed:
             average_gradients(self.model)
@@ -83,8 +83,9 @@ def average_gradients(model: nn.Module) -> None:
     """Replace each gradient by its mean over all processes, in place.
 
     Args:
-        model: the model of this process. A missing gradient counts as zero; a parameter that has no
-            gradient in any process gets none.
+        model: the model of this process. If only some processes have a gradient of a parameter,
+            the gradient of the other processes counts as zero. If no process has one, none is
+            added.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
@@ -101,7 +102,7 @@ def average_gradients(model: nn.Module) -> None:
 
 @HOOKS.register_module()
 class MainProcessBuffersHook(Hook):
-    """Gives all processes the main process's buffers before a validation.
+    """Copies the main process's buffers to all processes before a validation.
 
     Each process computes the statistics of batch normalization from its own images, and the
     checkpoint holds the statistics of the main process. With this hook, all processes validate with

@@ -1,4 +1,4 @@
-"""Define the stages of a run as values of ``STAGES``."""
+"""Define the stages of a run in the dictionary ``STAGES``."""
 
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
@@ -28,19 +28,20 @@ PREDICTED_WITH = ("model", "test_dataloader", "test_cfg")
 
 @dataclass(frozen=True)
 class Stage:
-    """Holds a stage's input files, the config keys that determine its result, and its function.
+    """Describes a stage: its inputs, its settings, and the function that runs it.
 
     Attributes:
         name: name of the stage, and of its config section.
-        needs: stages whose output this stage reads; ``--redo`` of such a stage also redoes this
+        needs: stages whose output this stage reads. ``--redo`` of such a stage also reruns this
             stage.
-        sections: config sections to merge over the user's config; later ones override.
+        sections: config sections that override the top level; later sections override earlier ones.
         keys: keys of the resolved config that determine the stage's result.
-        inputs: returns the files that the stage reads, by name.
-        run: runs the stage; takes its task and ``resume``, and returns results for the manifest.
+        inputs: function that returns the files that the stage reads, by name.
+        run: function that runs the stage. Its arguments are the stage's task and ``resume``; it
+            returns results for the manifest.
         trains: whether the stage trains a model.
-        resumes: whether an interrupted attempt can be continued.
-        labels_from: section whose ``ann_file`` replaces the pseudo-labels.
+        resumes: whether an interrupted stage can be continued.
+        labels_from: config section whose ``ann_file`` replaces the pseudo-labels.
     """
 
     name: str
@@ -102,8 +103,8 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
         work_dir: folder of the whole run.
 
     Returns:
-        A plain MMDetection config; for the stage ``label`` a config with the sections ``label``,
-        ``report`` and ``split``, and the ``visualizer``.
+        A plain MMDetection config. For the stage ``label``, the config instead has only the
+        sections ``label``, ``report`` and ``split`` and the key ``visualizer``.
 
     Raises:
         ValueError: a name in braces is unknown, the control arm's schedule cannot be derived, or
@@ -113,8 +114,8 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
         return _resolved(config, name, work_dir)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"the config of stage {name} cannot be resolved ({type(error).__name__}: {error}); a "
-            "key is missing, or its value must be a dictionary, but is a string or a number"
+            f"the config of stage {name} cannot be resolved ({type(error).__name__}: {error}); add "
+            "the missing key, or set a dictionary instead of a string or a number"
         ) from error
 
 
@@ -155,12 +156,12 @@ def _resolved(config: Config, name: str, work_dir: WorkDir | str | Path) -> Conf
 
 
 def teacher_checkpoint(config: Config, work_dir: WorkDir) -> Path:
-    """Return the path of the teacher's weights: ``teacher.checkpoint`` or the teacher stage's."""
+    """Return ``teacher.checkpoint`` if it is set, else the file that the teacher stage writes."""
     return Path(user_file(config, "teacher", "checkpoint") or work_dir.checkpoint("teacher"))
 
 
 def left_out(config: Config, name: str) -> bool:
-    """Return whether a stage does not run: the user provides its output, or no stage needs it."""
+    """Return whether a stage is left out: its output is given, or no stage needs its output."""
     if name == "teacher":
         return user_file(config, "teacher", "checkpoint") is not None
     given = user_file(config, "label", "ann_file") is not None or trains_online(config)
@@ -173,7 +174,7 @@ def trains_online(config: Config) -> bool:
 
 
 def with_dependents(names: Sequence[str]) -> set[str]:
-    """Return the names of these stages and of all stages that depend on them."""
+    """Return the given names of stages, and the names of all stages that depend on these."""
     found = set(names)
     for stage in STAGES.values():
         if found & set(stage.needs):
@@ -194,6 +195,7 @@ def refuse_outdated(stages: Sequence[str], starting: Set[str]) -> None:
     for name in stages:
         if name not in starting and (needed := starting & set(STAGES[name].needs)):
             raise StageError(
-                f"stage {name} is finished, but stage {min(needed)}, whose output it reads, would "
-                f"run now. Re-run both (--redo {name}), or leave one out of --stages"
+                f"stage {name} is finished, but stage {min(needed)}, which makes the input of "
+                f"stage {name}, would run now. Re-run both stages (--redo {name}), or remove one "
+                "of them from --stages"
             )

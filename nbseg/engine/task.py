@@ -1,4 +1,4 @@
-"""Define the argument that the functions of a stage take."""
+"""Define ``StageTask``, the argument of the functions that run a stage."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from nbseg.engine.work_dir import WorkDir
 
 @dataclass(frozen=True)
 class StageTask:
-    """Describes the task to run one stage of one run.
+    """Holds the config and the paths with which a stage runs.
 
     Attributes:
         stage: name of the stage.

@@ -1,4 +1,4 @@
-"""Run a training stage: train, test, and publish the checkpoint."""
+"""Run a training stage: train, publish the checkpoint, and test the published checkpoint."""
 
 import copy
 import math
@@ -21,16 +21,16 @@ from nbseg.engine.weights import MatchingWeightsHook
 
 
 def train(task: StageTask, resume: str | None) -> dict[str, Any]:
-    """Train and test a model, and publish its checkpoint.
+    """Train a model, publish its checkpoint, and test the published checkpoint.
 
     Args:
         task: the stage.
-        resume: ``"auto"`` continues from the last checkpoint in the stage's folder; a path
-            continues from that checkpoint; None starts from zero.
+        resume: ``"auto"`` continues from the last checkpoint in the stage's folder. A path
+            continues from the checkpoint with this path. None starts from zero.
 
     Returns:
-        A dict with the ``metrics`` of the published checkpoint, by name without the evaluator's
-        prefix.
+        A dict whose key ``metrics`` holds the metrics of the published checkpoint, without the
+        evaluator's prefix in their names: ``segm_mAP`` instead of ``coco/segm_mAP``.
 
     Raises:
         StageError: a checkpoint to start from is damaged or does not fit, or the training diverges.
@@ -64,7 +64,7 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
 
 
 def _trained(runner: StageRunner, folder: Path) -> Path:
-    """Return the checkpoint to publish: the best one with ``save_best``, otherwise the last one."""
+    """Return the checkpoint to publish: the best if ``save_best`` is set, otherwise the last."""
     indicators = _save_best(runner.cfg)
     info = runner.message_hub.runtime_info
     best = info.get("best_ckpt") or info.get(f"best_ckpt_{''.join(indicators[:1])}")
@@ -104,8 +104,8 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
 
     Raises:
         ValueError: torch finds no GPU for mixed precision, the dtype of mixed precision is not
-            float16, the config has no base batch size, or ``save_best`` is set for a training
-            without validation.
+            float16, ``auto_scale_lr`` has no ``base_batch_size``, or ``save_best`` is set for a
+            training without validation.
     """
     schedule = plain.train_cfg
     if _save_best(plain) and schedule.get("val_begin", 1) > schedule.get("max_iters", math.inf):
@@ -134,7 +134,7 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
         if type(base) is not int or base < 1:
             raise ValueError(
                 "auto_scale_lr.base_batch_size must be a whole number of at least 1, found "
-                f"{base!r}; set it to the number of images per optimizer step for which the "
-                "learning rate was chosen"
+                f"{base!r}. Set it to the number of images per optimizer step for which the "
+                "learning rate in the config was chosen"
             )
         plain.auto_scale_lr.enable = True

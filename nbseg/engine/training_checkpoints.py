@@ -21,7 +21,7 @@ class AtomicBackend(LocalBackend):
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write ``obj`` to ``filepath``; after a kill or on a full disk, the old file remains."""
+        """Write ``obj`` to ``filepath``; if writing fails or is interrupted, keep the old file."""
         with replacing(filepath) as temporary:
             temporary.write_bytes(obj)
 
@@ -29,7 +29,8 @@ class AtomicBackend(LocalBackend):
 def latest_checkpoint(folder: Path) -> str | None:
     """Return the path of the latest readable checkpoint in a training's folder.
 
-    Damaged checkpoints are skipped with a warning. The folder may have been moved.
+    Damaged checkpoints are skipped with a warning. The folder may have been moved since the
+    training.
 
     Returns:
         The checkpoint's path; None if the folder has no checkpoint.
@@ -50,8 +51,8 @@ def latest_checkpoint(folder: Path) -> str | None:
         return str(path)
     if problems:
         raise StageError(
-            f"no checkpoint in {folder} can be read; restore one of these files from a backup, or "
-            f"run without --resume to start this stage from zero. {'. '.join(problems)}"
+            f"no checkpoint in {folder} can be read. {'. '.join(problems)}. Restore one of these "
+            "files from a backup, or run without --resume to start this stage from zero"
         )
     return None
 

@@ -1,4 +1,4 @@
-"""Check that the weights from which a stage starts fit the model, before a run and at loading."""
+"""Check, before a run and when weights are loaded, that weights fit the model of their stage."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -23,16 +23,15 @@ ADVICE = "needs a checkpoint of the config's detector"
 def check_weights(tasks: Sequence[StageTask]) -> None:
     """Refuse weights that do not fit the model of a stage, before any stage runs.
 
-    The weights are those of ``init_cfg`` and ``load_from`` of a training, and the teacher's in the
-    predict stage. Call this function in every process: in MMEngine's downloads, the processes wait
-    for one another.
+    For a training stage, the weights are the files in ``init_cfg``, ``load_from`` and
+    ``teacher_checkpoint``. For the predict stage, the weights are the teacher's. Call this function
+    in every process, because the processes wait for one another when MMEngine downloads weights.
 
     Args:
         tasks: stages that will run; the checkpoints that these stages will write are not read.
 
     Raises:
-        FileNotFoundError: a file of ``init_cfg`` or ``load_from``, or ``teacher.checkpoint``, does
-            not exist.
+        FileNotFoundError: a file of weights does not exist.
         StageError: a file cannot be read, or too few of its tensors fit the model.
     """
     made = {task.work_dir.checkpoint(task.stage) for task in tasks}
@@ -67,10 +66,11 @@ def _check_training(plain: Config, made: Collection[Path]) -> None:
 
 
 def _detector(model: nn.Module, checkpoint: dict[str, Any]) -> nn.Module:
-    """Return the part of a model that a checkpoint is compared with.
+    """Return the part of a model with which a checkpoint is compared.
 
-    This is the student of a teacher-student detector, whose teacher is alike, if the checkpoint is
-    of a plain detector; otherwise the whole model.
+    If the model is a teacher-student detector and the checkpoint is of a plain detector, this part
+    is the student. (The teacher has the same architecture.) In all other cases, this part is the
+    whole model.
     """
     names = checkpoint.get("state_dict", checkpoint)
     of_both = any(str(name).startswith(("student.", "teacher.")) for name in names)
@@ -79,7 +79,7 @@ def _detector(model: nn.Module, checkpoint: dict[str, Any]) -> nn.Module:
 
 @HOOKS.register_module()
 class MatchingWeightsHook(Hook):
-    """Refuses checkpoints that do not fit the model; renames weights that have another prefix."""
+    """Refuses checkpoints that do not fit the model; corrects prefixes in the names of weights."""
 
     priority = "VERY_HIGH"  # before EMAHook reads the weights
 
@@ -87,7 +87,7 @@ class MatchingWeightsHook(Hook):
         """Refuse a checkpoint that does not fit; otherwise rename its weights in place.
 
         Raises:
-            StageError: too few tensors of ``load_from`` fit, or the checkpoint to resume from
+            StageError: too few tensors of ``load_from`` fit, or the checkpoint from which to resume
                 belongs to another model.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

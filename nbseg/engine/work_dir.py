@@ -73,7 +73,7 @@ class WorkDir:
         return self.path / "report"
 
     def clear(self, stage: str) -> None:
-        """Delete checkpoints or partial predictions so that a stage starts from scratch."""
+        """Delete a stage's checkpoints or predictions, so that the stage starts from zero."""
         patterns = [
             "iter_*.pth",
             "epoch_*.pth",
@@ -130,5 +130,5 @@ class WorkDir:
 
 
 def default_work_dir(config: Config, file: str | Path) -> Path:
-    """Return the config's ``work_dir``, or work_dirs/NAME for a config file NAME.py."""
+    """Return the config's ``work_dir``; by default work_dirs/NAME for a config file NAME.py."""
     return Path(config.get("work_dir") or Path("work_dirs") / Path(file).stem)

@@ -1,1 +1,1 @@
-"""Train a student and its teacher together, online."""
+"""Train a student online: together with a teacher that labels each batch."""

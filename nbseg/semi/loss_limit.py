@@ -1,4 +1,4 @@
-"""Keep the losses of unlabeled images from exploding."""
+"""Limit the losses of unlabeled images, so that wrong pseudo-labels cannot make them explode."""
 
 import math
 
@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 
 class LossLimit(nn.Module):
-    """Scales the losses of unlabeled images down if they exceed a limit.
+    """Scales down the losses of unlabeled images if their sum exceeds a limit.
 
-    The limit is ``times`` the losses of the batch's labeled images, or ``times`` the running mean
-    of the unlabeled images' losses, whichever is higher. The mean is a buffer, so a checkpoint
-    holds it.
+    The limit is ``times * max(labeled, mean)``. In this formula, ``labeled`` is the sum of the
+    losses of the batch's labeled images, and ``mean`` is the running mean of the scaled sums of the
+    unlabeled images' losses. The running mean is a buffer, so checkpoints contain it.
 
     Args:
-        times: see above.
-        momentum: share of each iteration in the running mean.
+        times: factor in the limit.
+        momentum: weight of each iteration in the running mean, from 0 to 1.
     """
 
     mean: Tensor  # float64
@@ -28,14 +28,14 @@ class LossLimit(nn.Module):
         self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
 
     def scale(self, sup: float, unsup: float) -> float:
-        """Return the factor, at most 1, that keeps the unlabeled images' losses below their limit.
+        """Return the factor, at most 1, that keeps the unlabeled images' losses within the limit.
 
-        Losses that are not finite get the factor 1, because they stop the training
-        (``nbseg.engine.non_finite_loss``).
+        The sums are first averaged over all processes, so that all processes get the same factor.
+        If a sum is not finite, the factor is 1, and ``NonFiniteLossHook`` stops the training.
 
         Args:
             sup: sum of the losses of the batch's labeled images.
-            unsup: sum of the losses of its unlabeled images.
+            unsup: sum of the losses of the batch's unlabeled images.
         """
         sums = torch.tensor([sup, unsup], dtype=torch.float64, device=self.mean.device)
         all_reduce(sums, op="mean")

@@ -1,4 +1,4 @@
-"""Train a student on labels that its own average, the teacher, makes for each batch."""
+"""Train a student on labels that a teacher, the student's moving average, makes for each batch."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,41 +31,46 @@ from nbseg.semi.teacher_predictions import (
 
 @MODELS.register_module()
 class OnlineTeacher(SemiBaseDetector):
-    """Trains a two-stage detector with masks on labeled images and on unlabeled ones.
+    """Trains a two-stage detector with a mask head on labeled and unlabeled images.
 
-    The teacher has the averaged weights of the student (``OnlineTeacherHook``). In each iteration,
-    it predicts the weak view of the unlabeled images. Predictions whose score reaches the threshold
-    of their class become labels for the student, which sees the strong view. Predictions between
-    ``ignore_score`` and the threshold are neither objects nor background for the student.
+    The teacher's weights are a moving average of the student's (``OnlineTeacherHook``). In each
+    iteration, the teacher predicts the weakly augmented views of the unlabeled images. Predictions
+    whose score reaches the threshold of their class become labels for the student, which sees the
+    strongly augmented views. Predictions with a score between ``ignore_score`` and the threshold
+    are neither objects nor background for the student.
 
-    The inputs are those of MMDetection's ``MultiBranchDataPreprocessor`` with the branches ``sup``,
-    ``unsup_teacher`` and ``unsup_student``. Labeled images and strong views pass the student's
-    backbone and neck together, so that batch normalization sees the same batch as offline.
+    The inputs come from MMDetection's ``MultiBranchDataPreprocessor`` and have three branches:
+    ``sup`` (labeled images), ``unsup_teacher`` (weak views) and ``unsup_student`` (strong views).
+    The student's backbone and neck process labeled images and strong views as one batch, so that
+    batch normalization sees both kinds of images together, as in offline training.
 
     Args:
-        detector: config of the detector; student and teacher are built from it. If there is an
-            ``ignore_score``, its assigners need ``ignore_iof_thr=0.5``; use
-            ``IgnoringMaxIoUAssigner``, which also ignores regions in images without an object.
+        detector: config from which student and teacher are built. With an ``ignore_score``, the
+            detector's assigners need ``ignore_iof_thr=0.5`` and should be of the type
+            ``IgnoringMaxIoUAssigner``. MMDetection's ``MaxIoUAssigner`` cannot ignore regions of
+            images without objects.
         data_preprocessor: config of a ``MultiBranchDataPreprocessor``.
-        predict_on: ``"teacher"`` or ``"student"``: the one that is validated, tested and published.
+        predict_on: model that is validated, tested and published, ``"teacher"`` or ``"student"``.
         box_threshold, pixel_threshold, floor, decay: as for ``RunningThresholds``.
-        ignore_score: lowest score of an ignored prediction; None makes all predictions that are no
-            labels background.
-        mask_nms_iou: as for ``make_pseudo_labels``, among the labels.
-        min_size: smallest width and height of a pseudo-label's box in pixels.
+        ignore_score: lowest score of an ignored prediction. With None, no prediction is ignored:
+            predictions below the threshold are background.
+        mask_nms_iou: as for ``make_pseudo_labels``; applied to the labels.
+        min_size: smallest width and height of a label's box in pixels of the strong view.
         sup_weight: factor on the losses of labeled images.
         unsup_weight: factor on the losses of unlabeled images.
-        ramp: number of iterations in which the factor grows linearly to ``unsup_weight``.
-        burn_in: number of iterations after which the student's weights replace the teacher's, which
-            follow the student from then on. Until then, the student learns from the labeled images
-            alone or, with a ``teacher_checkpoint``, from a teacher that does not change.
-        teacher_checkpoint: checkpoint of a detector from which the teacher starts; None starts with
+        ramp: number of iterations during which the factor grows linearly to ``unsup_weight``.
+        burn_in: number of iterations before the teacher follows the student. Until then, a teacher
+            from ``teacher_checkpoint`` does not change and makes labels. Without this checkpoint,
+            the student learns only from labeled images. At the end of the burn-in, the teacher gets
             the student's weights.
+        teacher_checkpoint: checkpoint of a detector with the teacher's first weights. With None,
+            the teacher starts with the student's weights.
         loss_limit: ``times`` of ``LossLimit``.
 
     Raises:
         TypeError: the detector cannot predict soft masks.
-        ValueError: an assigner would not ignore anything, or an argument is out of range.
+        ValueError: there is an ``ignore_score``, but an assigner ignores nothing; or an argument is
+            out of range.
     """
 
     def __init__(
@@ -117,7 +122,7 @@ class OnlineTeacher(SemiBaseDetector):
         self.iteration: int | None = None
 
     def train(self, mode: bool = True) -> "OnlineTeacher":
-        """Set the mode of the student; the teacher only predicts."""
+        """Set the student's mode; the teacher always stays in evaluation mode."""
         super().train(mode)
         self.teacher.eval()
         return self
@@ -127,7 +132,7 @@ class OnlineTeacher(SemiBaseDetector):
         multi_batch_inputs: dict[str, Tensor],
         multi_batch_data_samples: dict[str, SampleList],
     ) -> dict[str, Any]:
-        """Return the losses with the prefixes ``sup_`` and ``unsup_``, and what the log shows.
+        """Return the losses, whose names start with ``sup_`` or ``unsup_``, and values to log.
 
         Args:
             multi_batch_inputs: images of each branch, (N, 3, H, W).
@@ -138,7 +143,7 @@ class OnlineTeacher(SemiBaseDetector):
         """
         if self.iteration is None:
             raise StageError(
-                "OnlineTeacher needs the hook that updates its teacher; add "
+                "OnlineTeacher needs a hook that updates the teacher, but found none; add "
                 "dict(type='OnlineTeacherHook') to custom_hooks"
             )
         inputs, samples = multi_batch_inputs, multi_batch_data_samples
@@ -185,10 +190,19 @@ class OnlineTeacher(SemiBaseDetector):
     def get_pseudo_instances(
         self, batch_inputs: Tensor, batch_data_samples: SampleList
     ) -> tuple[SampleList, None]:
-        """Fill ``pred_instances`` and ``ignored_instances`` of the weak views, and count them.
+        """Predict the weak views, and store labels and ignored boxes in the samples.
 
-        ``pred_instances`` are the labels, with the fields of ``add_soft_masks``. Boxes that overlap
-        a label are not ignored: they would hide it from the student.
+        The labels become ``pred_instances``, with the fields of ``add_soft_masks``. The ignored
+        boxes become ``ignored_instances``. A box whose IoU with a label is 0.5 or more is not
+        ignored, because it would hide the label from the student. The predictions are also counted
+        for the thresholds.
+
+        Args:
+            batch_inputs: weak views, (N, 3, H, W).
+            batch_data_samples: samples of the weak views.
+
+        Returns:
+            The samples, and None.
         """
         scores = (self.thresholds.lowest_score, self.ignore_score)
         lowest = min(score for score in scores if score is not None)
@@ -216,11 +230,12 @@ class OnlineTeacher(SemiBaseDetector):
     def project_pseudo_instances(
         self, batch_pseudo_instances: SampleList, batch_data_samples: SampleList
     ) -> SampleList:
-        """Give the strong views their labels and ignored boxes, and return the strong views.
+        """Move labels and ignored boxes to the strong views, and return these views' samples.
 
         Args:
-            batch_pseudo_instances: weak views with ``pred_instances`` and ``ignored_instances``.
-            batch_data_samples: strong views of the same images.
+            batch_pseudo_instances: samples of the weak views, with ``pred_instances`` and
+                ``ignored_instances``.
+            batch_data_samples: samples of the strong views of the same images.
 
         Raises:
             ValueError: a strong view is rotated or warped relative to its weak view.
@@ -239,7 +254,7 @@ class OnlineTeacher(SemiBaseDetector):
         return batch_data_samples
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], *args: Any) -> None:
-        """Load a checkpoint of this detector, or of a plain one into both student and teacher."""
+        """Load a checkpoint of this class, or a plain detector's into both student and teacher."""
         if not any(key.startswith(("student.", "teacher.")) for key in state_dict):
             for name in list(state_dict):
                 value = state_dict.pop(name)
@@ -253,7 +268,7 @@ class OnlineTeacher(SemiBaseDetector):
 
 @contextmanager
 def _given(detector: Any, features: tuple[Tensor, ...]) -> Iterator[None]:
-    """Let a detector compute its losses from features that it has extracted before."""
+    """Let a detector compute its losses from features that are already extracted."""
     detector.extract_feat = lambda inputs: features
     try:
         yield

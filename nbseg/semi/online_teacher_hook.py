@@ -1,4 +1,4 @@
-"""Update the teacher of an online training, and tell what it labels."""
+"""Update the teacher of an online training, and log statistics of its pseudo-labels."""
 
 from typing import Any
 
@@ -15,17 +15,17 @@ from nbseg.semi.online_teacher import OnlineTeacher
 
 @HOOKS.register_module()
 class OnlineTeacherHook(MeanTeacherHook):
-    """Averages the student's weights in the teacher of an ``OnlineTeacher``.
+    """Updates the teacher of an ``OnlineTeacher`` as a moving average of the student.
 
-    Other than in ``MeanTeacherHook``, the averages include the statistics of batch normalization by
-    default, and a teacher that starts from a checkpoint keeps its weights. The end of the burn-in
-    replaces the teacher's weights by the student's.
+    This hook differs from MMDetection's ``MeanTeacherHook`` in three ways. By default, the
+    statistics of batch normalization are averaged, too. A teacher that starts from a checkpoint is
+    not overwritten at the start. At the end of the burn-in, the teacher gets the student's weights.
 
     Args:
-        momentum: share of the student's weights in each update; 0.01 suits trainings of some
-            hundred iterations, 0.001 some ten thousand.
+        momentum: weight of the student in each update. Use 0.01 for hundreds of iterations, and
+            0.001 for tens of thousands.
         interval: number of iterations between two updates.
-        skip_buffer: whether to leave the statistics of batch normalization as they are.
+        skip_buffer: whether to leave the statistics of batch normalization out of the average.
         report_interval: number of iterations between two reports on the pseudo-labels.
     """
 
@@ -45,15 +45,15 @@ class OnlineTeacherHook(MeanTeacherHook):
         """Give the teacher its first weights, unless the training is resumed.
 
         Raises:
-            StageError: the model is no ``OnlineTeacher``, the burn-in does not end before the
-                training, or ``teacher_checkpoint`` does not fit or would be averaged with a student
-                that starts from other weights.
+            StageError: the model is not an ``OnlineTeacher``, the burn-in is not shorter than the
+                training, or ``teacher_checkpoint`` does not fit the model. Without a burn-in, also
+                if the student does not start from ``teacher_checkpoint``.
         """
         model = _online(runner)
         if model.burn_in >= runner.max_iters:
             raise StageError(
-                f"the burn-in of {model.burn_in} iterations does not end before the training of "
-                f"{runner.max_iters}, so the teacher would never follow the student; lower burn_in"
+                f"burn_in is {model.burn_in} iterations, but the training has {runner.max_iters} "
+                "iterations, so the teacher would never follow the student; lower burn_in"
             )
         source = model.teacher_checkpoint
         if source is None or runner.iter > 0:
@@ -61,22 +61,22 @@ class OnlineTeacherHook(MeanTeacherHook):
             return
         if not model.burn_in and runner._load_from != source:
             raise StageError(
-                f"the teacher starts from {source}, but the student from other weights, and the "
-                "average of both predicts nothing; set burn_in to some hundred iterations, or "
-                "load_from to the same file"
+                f"the teacher starts from {source}, but the student starts from other weights. An "
+                "average of unrelated weights predicts nothing; set burn_in to some hundred "
+                f"iterations, or set load_from to {source}"
             )
         advice = "teacher_checkpoint needs a checkpoint of the config's detector"
         content = CheckpointLoader.load_checkpoint(source, "cpu", "current")
         load_matching(model.teacher, content, source, "the teacher", advice)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Tell the detector the number of the iteration."""
+        """Tell the detector the number of the current iteration."""
         _online(runner).iteration = runner.iter
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Update the teacher, and report on the pseudo-labels."""
+        """Update the teacher, and log statistics of the pseudo-labels."""
         model, done = _online(runner), runner.iter + 1
         if get_world_size() > 1:
             # Each process has statistics of its own; the checkpoint holds the main process's.
@@ -102,21 +102,21 @@ class OnlineTeacherHook(MeanTeacherHook):
         shown = ", ".join(f"{n} {t:.3f}" for n, t in zip(classes, thresholds, strict=True))
         mean = sum(self._labels) / len(self._labels)
         runner.logger.info(
-            f"pseudo-labels: {mean:.2f} per image; score thresholds: {shown}; pixel threshold "
-            f"{model.thresholds.pixel_threshold():.3f}"
+            f"pseudo-labels: {mean:.2f} per unlabeled image; score thresholds: {shown}; pixel "
+            f"threshold: {model.thresholds.pixel_threshold():.3f}"
         )
         if mean == 0:
             runner.logger.warning(
                 f"the teacher gave no pseudo-label in the last {len(self._labels)} iterations, so "
-                "the student learns from the labeled images alone; train the teacher or the "
-                "burn-in longer, or lower box_threshold"
+                "the student learns from the labeled images alone; train the teacher longer, raise "
+                "burn_in, or lower box_threshold"
             )
         scaled = [scale for scale in self._scales if scale < 1]
         if scaled:
             runner.logger.warning(
                 f"in {len(scaled)} of the last {len(self._scales)} iterations, the losses of "
-                "unlabeled images exceeded their limit and were scaled down, at most to "
-                f"{min(scaled):.3g} of their values; lower the learning rate or unsup_weight"
+                "unlabeled images exceeded loss_limit and were multiplied by a factor below 1 (the "
+                f"smallest: {min(scaled):.3g}); lower the learning rate or unsup_weight"
             )
         self._labels, self._scales = [], []
 

@@ -1,12 +1,14 @@
 """Move pseudo-instances from the teacher's view of an image to the student's view.
 
-Both views may be flipped, cropped and scaled. A point of the student's view is
+Both views may be flipped, cropped and scaled. The point (x, y) of the teacher's view lies in the
+student's view at
 
     x' = sx * x + tx        y' = sy * y + ty
 
-where (x, y) is the same point in the teacher's view. A soft mask belongs to its box, so moving the
-box moves the mask, and only a flip changes the soft mask itself. Thus a mask is drawn once, at the
-resolution of the student's view, and no bitmap of an image's size is made.
+where sx and sy are scales (negative for a flip), and tx and ty are shifts in pixels.
+
+A soft mask is a grid of probabilities over its box. So moving the box moves the mask, and only a
+flip changes the grid. The mask is drawn once, at the resolution of the student's view.
 """
 
 from collections.abc import Sequence
@@ -33,12 +35,12 @@ class Motion(NamedTuple):
 
     @classmethod
     def between(cls, teacher: DetDataSample, student: DetDataSample) -> "Motion":
-        """Return the motion between two views of an image.
+        """Return the motion from the teacher's view of an image to the student's view.
 
         Args:
-            teacher: sample of the teacher's view. Its ``homography_matrix``, (3, 3), maps the image
-                to the view; without one, the view is the image.
-            student: sample of the student's view.
+            teacher: sample of the teacher's view. Its ``homography_matrix``, (3, 3), maps pixels of
+                the image to pixels of the view; without this matrix, the view is the image.
+            student: sample of the student's view, with a matrix of the same kind.
 
         Raises:
             ValueError: one view is rotated, sheared or seen in perspective relative to the other.
@@ -54,9 +56,10 @@ class Motion(NamedTuple):
         if not np.allclose(matrix, allowed, rtol=0, atol=1e-6) or not np.diag(matrix).all():
             raise ValueError(
                 f"the student's view of {student.metainfo.get('img_path', 'an image')} is rotated, "
-                "sheared or warped relative to the teacher's view, but masks of pseudo-labels can "
-                "only be flipped, cropped and scaled; put this transform before MultiBranch, where "
-                f"it changes both views (homography {np.round(matrix, 4).tolist()})"
+                "sheared or warped relative to the teacher's view (homography "
+                f"{np.round(matrix, 4).tolist()}). Masks of pseudo-labels can only be flipped, "
+                "cropped and scaled; put all other geometric transforms before MultiBranch, where "
+                "they change both views"
             )
         return cls(matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
 
@@ -68,7 +71,7 @@ class Motion(NamedTuple):
         return torch.cat([moved.amin(dim=1), moved.amax(dim=1)], dim=1).to(boxes.dtype)
 
     def soft_masks(self, soft_masks: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Flip soft masks (N, S, S) as the boxes are flipped."""
+        """Flip soft masks (N, S, S) in the directions in which the motion flips the view."""
         rows = slice(None, None, -1 if self.scale_y < 0 else 1)
         columns = slice(None, None, -1 if self.scale_x < 0 else 1)
         return np.ascontiguousarray(soft_masks[:, rows, columns])
@@ -81,21 +84,21 @@ def move_instances(
     pixel_threshold: float,
     min_size: float = 1.0,
 ) -> InstanceData:
-    """Return pseudo-instances in the student's view.
+    """Move pseudo-instances from the teacher's view to the student's view.
 
     Args:
-        instances: ``bboxes`` (N, 4) xyxy in pixels of the teacher's view; ``soft_masks``
-            (N, S, S), uint8, value / 255 is the probability; and fields such as ``labels`` and
-            ``scores``, which the result also has.
-        motion: from the teacher's view to the student's.
+        instances: instances with ``bboxes``, (N, 4) xyxy in pixels of the teacher's view, and
+            ``soft_masks``, (N, S, S) uint8; value / 255 is the probability. Other fields, such as
+            ``labels``, are copied to the result.
+        motion: motion from the teacher's view to the student's view.
         shape: height and width of the student's view in pixels.
         pixel_threshold: lowest probability of a foreground pixel.
-        min_size: an instance is left out if its box, clipped to the view, is narrower or lower, in
-            pixels.
+        min_size: smallest width and height of a box in pixels, after clipping to the student's
+            view. Instances with smaller boxes are left out.
 
     Returns:
-        The instances that lie in the view and whose masks have a pixel there, with ``masks``, which
-        are ``CroppedBitmapMasks``.
+        The instances whose masks have a pixel in the student's view. ``masks``, of the type
+        ``CroppedBitmapMasks``, replaces ``soft_masks``.
     """
     height, width = int(shape[0]), int(shape[1])
     whole = motion.boxes(instances.bboxes)
@@ -111,13 +114,20 @@ def move_instances(
 def move_boxes(
     boxes: Tensor, motion: Motion, shape: Sequence[int], min_size: float = 1.0
 ) -> Tensor:
-    """Return boxes (N, 4) xyxy in the student's view, without those of ``min_size`` or less."""
+    """Move boxes to the student's view, clip them, and leave out boxes that are then too small.
+
+    Args:
+        boxes: (N, 4) xyxy in pixels of the teacher's view.
+        motion: motion from the teacher's view to the student's view.
+        shape: height and width of the student's view in pixels.
+        min_size: smallest width and height of a box in pixels.
+    """
     moved = clip(motion.boxes(boxes), int(shape[0]), int(shape[1]))
     return moved[_large(moved, min_size)]
 
 
 def clip(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Clip boxes (N, 4) xyxy to an image."""
+    """Clip boxes (N, 4) xyxy to an image of ``height`` x ``width`` pixels."""
     limit = boxes.new_tensor([width, height, width, height])
     return torch.minimum(boxes.clamp(min=0), limit)
 

@@ -21,23 +21,23 @@ BINS = 1000  # of a class's histogram of scores from 0 to 1
 
 
 class RunningThresholds(nn.Module):
-    """Chooses thresholds by the rule of ``nbseg.pseudo.thresholds``, but from running counts.
+    """Chooses thresholds from running counts, by the rule of ``nbseg.pseudo.thresholds``.
 
-    The counts of the labeled images add up. The counts of the teacher's predictions fade, because
-    the teacher changes: those of each iteration count ``decay`` times as much as those of the next.
-    All processes count the images of all processes. The counts are buffers, so a checkpoint holds
-    them.
+    The counts of labeled instances add up. The counts of the teacher's predictions fade, because
+    the teacher changes: in each iteration, the old counts are multiplied by ``decay`` before new
+    counts are added. All counts include the images of all processes. The counts are buffers, so
+    checkpoints contain them.
 
-    Both kinds of images are counted as the networks see them. If a random crop shows a part of an
-    image, the number of objects is that of the crop.
+    All images are counted as the networks see them: after a random crop, only the objects in the
+    crop are counted.
 
     Args:
         num_classes: number C of classes.
-        box_threshold: ``"match"``, one score for all classes, or the score of each class in the
-            order of the labels.
+        box_threshold: ``"match"``, one score for all classes, or a list with the score of each
+            class in the order of the labels.
         pixel_threshold: ``"match"``, or the lowest probability of a foreground pixel.
         floor: lower bound of matched score thresholds.
-        decay: see above.
+        decay: factor by which the counts of predictions are multiplied in each iteration.
 
     Raises:
         ValueError: a threshold is neither ``"match"`` nor between 0 and 1, or the number of scores
@@ -90,14 +90,15 @@ class RunningThresholds(nn.Module):
 
     @property
     def lowest_score(self) -> float:
-        """Return the lowest score of a label."""
+        """Return the lowest score that a pseudo-label can have."""
         return self.floor if self.fixed is None else float(self.fixed.min())
 
     def count_labeled(self, batch: Sequence[InstanceData]) -> None:
-        """Count the instances of a batch's labeled images, and their pixels.
+        """Count the instances and the foreground pixels in a batch's labeled images.
 
         Args:
-            batch: one per image, with ``labels``, ``bboxes`` and ``masks`` that have ``areas``.
+            batch: the instances of each image, with ``labels`` (N,), ``bboxes`` (N, 4) xyxy in
+                pixels, and ``masks``, whose attribute ``areas`` is read.
         """
         counts = np.zeros(len(self.labeled))
         pixels = np.zeros(2)
@@ -111,7 +112,7 @@ class RunningThresholds(nn.Module):
         """Count the scores of the teacher's predictions on a batch of unlabeled images.
 
         Args:
-            batch: one per image, with ``labels`` and ``scores``.
+            batch: the predictions on each image, with ``labels`` (N,) and ``scores`` (N,).
         """
         histogram = np.zeros(self.scores.shape)
         for instances in batch:
@@ -125,17 +126,18 @@ class RunningThresholds(nn.Module):
         """Count the values of the soft masks of a batch's pseudo-labels.
 
         Args:
-            batch: soft masks (N, S, S), value / 255 is the probability, and boxes (N, 4) xyxy in
-                pixels; one pair per image.
+            batch: for each image, the soft masks, (N, S, S) uint8, and the boxes, (N, 4) xyxy in
+                pixels. A soft mask's value / 255 is the probability.
         """
         histogram = sum((soft_mask_histogram(*image) for image in batch), np.zeros(LEVELS))
         self._add({"soft_masks": histogram}, self.decay)
 
     def box_thresholds(self) -> npt.NDArray[np.float64]:
-        """Return the score threshold of each class, shape (C,); ``inf`` keeps no instance.
+        """Return the score threshold of each class, shape (C,); ``inf`` allows no pseudo-label.
 
-        A matched threshold keeps as many of the counted predictions per image as the labeled images
-        have instances, to the nearest edge of a bin.
+        A matched threshold is the edge of a histogram bin, and not below ``floor``. At this edge,
+        the number of kept predictions per unlabeled image is closest to the number of instances of
+        the class per labeled image.
         """
         if self.fixed is not None:
             return self.fixed
@@ -156,7 +158,7 @@ class RunningThresholds(nn.Module):
         return thresholds
 
     def pixel_threshold(self) -> float:
-        """Return the pixel threshold; 0.5 as long as there is nothing to match."""
+        """Return the lowest probability of a foreground pixel; 0.5 if no pixels are counted yet."""
         if self.fixed_pixel is not None:
             return self.fixed_pixel
         foreground, inside = self.labeled_pixels.tolist()

@@ -20,17 +20,17 @@ from nbseg.pseudo.predictions import ImagePredictions
 def predict_boxes(
     teacher: Any, inputs: Tensor, samples: SampleList, lowest_score: float
 ) -> tuple[tuple[Tensor, ...], list[InstanceData]]:
-    """Predict a batch of views, with as many proposals as in a training iteration.
+    """Predict the boxes in a batch of views, from as many proposals as in training.
 
     Args:
         teacher: two-stage detector, in evaluation mode.
         inputs: images, (N, 3, H, W).
-        samples: one per image.
+        samples: the sample of each image.
         lowest_score: lowest score of a prediction.
 
     Returns:
-        The feature maps; and one prediction per image, with ``bboxes`` xyxy in pixels of the view,
-        ``scores`` and ``labels``.
+        The feature maps, and the predictions on each image. Predictions have ``bboxes``, (M, 4)
+        xyxy in pixels of the view, ``scores`` and ``labels``.
     """
     features = teacher.extract_feat(inputs)
     metas = [sample.metainfo for sample in samples]
@@ -52,18 +52,19 @@ def add_soft_masks(
     samples: SampleList,
     mask_nms_iou: float | None,
 ) -> list[InstanceData]:
-    """Predict the masks of boxes, and return those instances that no better mask overlaps.
+    """Predict a soft mask for each box, and suppress instances whose masks overlap too much.
 
     Args:
         teacher: the detector.
         features: the first result of ``predict_boxes``.
-        batch: one per image, with the fields of ``predict_boxes``.
-        samples: one per image.
+        batch: the predictions on each image, as ``predict_boxes`` returns them.
+        samples: the sample of each image.
         mask_nms_iou: if masks overlap by at least this IoU, only the instance with the highest
-            score stays (``nbseg.pseudo.mask_nms``); None keeps all.
+            score is kept (``nbseg.pseudo.mask_nms``). None keeps all instances.
 
     Returns:
-        One per image, also with ``soft_masks``, (N, S, S) uint8; value / 255 is the probability.
+        The kept instances of each image, with the new field ``soft_masks``, (M, S, S) uint8;
+        value / 255 is the probability.
     """
     rois = bbox2roi([found.bboxes for found in batch])
     labels = torch.cat([found.labels for found in batch])
@@ -87,7 +88,7 @@ def add_soft_masks(
 def soft_masks_and_boxes(
     instances: InstanceData,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Return ``soft_masks`` (N, S, S) and ``bboxes`` (N, 4) as arrays."""
+    """Return ``soft_masks``, (N, S, S), and ``bboxes``, (N, 4), as NumPy arrays."""
     return instances.soft_masks.cpu().numpy(), instances.bboxes.float().cpu().numpy()
 
 
@@ -109,7 +110,7 @@ def require_ignoring(detector: Any) -> None:
     """Refuse a detector whose assigners would take ignored boxes for background.
 
     Raises:
-        ValueError: ``ignore_iof_thr`` of an assigner is not above 0.
+        ValueError: an assigner's ``ignore_iof_thr`` is 0 or negative.
     """
     in_roi_head = detector.roi_head.bbox_assigner
     assigners: dict[str, Sequence[Any]] = {
@@ -119,7 +120,7 @@ def require_ignoring(detector: Any) -> None:
     for name, group in assigners.items():
         if any(getattr(assigner, "ignore_iof_thr", 1) <= 0 for assigner in group):
             raise ValueError(
-                "ignore_score needs assigners that ignore, but ignore_iof_thr of train_cfg."
-                f"{name}.assigner is not above 0; set it to 0.5 and the assigner's type to "
-                "IgnoringMaxIoUAssigner, or set ignore_score=None"
+                "ignore_score needs assigners that can ignore boxes, but the ignore_iof_thr of "
+                f"train_cfg.{name}.assigner is 0 or negative. Set ignore_iof_thr to 0.5 and the "
+                "type of the assigner to IgnoringMaxIoUAssigner, or set ignore_score=None"
             )

@@ -30,25 +30,28 @@ BAD = {
     ),
     "other classes": (
         lambda f: change(f["labeled"], categories=[{"id": 9, "name": "cow"}, CATEGORIES[1]]),
-        "category 9 is '<cat> & co' in .*pseudo.json but 'cow' in .*labeled.json",
+        "category 9 is '<cat> & co' in .*pseudo.json, but 'cow' in .*labeled.json",
     ),
     "other images": (
         lambda f: change(f["truth"], images=[image(50)], annotations=[]),
-        "no image id of .*pseudo.json is in .*truth.json",
+        "pseudo.json and .*truth.json have no image id in common",
     ),
     "other numbers": (
         lambda f: change(f["truth"], images=[{**image(n), "id": n - 1} for n in range(2, 8)]),
-        "image 1 has the file_name 'a/1.png' in .*pseudo.json but 'a/2.png' in .*truth.json",
+        "image 1 has the file_name 'a/1.png' in .*pseudo.json, but 'a/2.png' in .*truth.json",
     ),
     "twice": (lambda f: change(f["truth"], images=[image(1)] * 2), "the id 1 occurs 2 times"),
-    "strays": (lambda f: change(f["truth"], images=[image(1)]), "has the image_id 2, which the"),
+    "strays": (
+        lambda f: change(f["truth"], images=[image(1)]),
+        "has the image_id 2, but images has",
+    ),
     "no mask": (
         lambda f: change(f["truth"], annotations=[{"id": 1, "image_id": 1, "category_id": 9}]),
         r"annotations\[0\] has no 'bbox'",
     ),
     "half a polygon": (
         lambda f: change(f["truth"], annotations=[of_first_image(segmentation=[[1, 2, 3] * 3])]),
-        "annotation 7 has a segmentation that is neither polygons",
+        "the segmentation of annotation 7 is neither a list of polygons",
     ),
     "no box": (
         lambda f: change(f["truth"], annotations=[of_first_image(bbox=[0, 0, float("nan"), 3])]),

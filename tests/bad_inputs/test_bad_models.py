@@ -50,7 +50,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
 CHECKPOINTS = {
     "missing": (lambda good, path: None, "there is no"),
     "empty": (content(b""), "empty"),
-    "truncated": (cut, "cut off or damaged"),
+    "truncated": (cut, "truncated or damaged"),
     "a text": (content(b"weights"), "not a PyTorch checkpoint"),
     "a Git LFS pointer": (content(LFS), "git lfs pull"),
     "a web page": (content(b"<html>404</html>"), "web page"),

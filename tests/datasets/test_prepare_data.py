@@ -126,7 +126,7 @@ def test_a_picture_of_an_unknown_format_is_refused(tmp_path, name):
     given = ("--images", tmp_path / "val", "--picture", tmp_path / name)
     refused = _run("check", annotations, *given)
     assert refused.returncode == 2
-    assert "error: OpenCV knows no picture format" in refused.stderr
+    assert "error: OpenCV knows no image format" in refused.stderr
     assert "Traceback" not in refused.stderr and not (tmp_path / name).exists()
 
 

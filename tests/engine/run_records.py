@@ -28,7 +28,7 @@ def kept_and_started(printed):
     lines = printed.splitlines()
     return tuple(
         [stage for stage in STAGES if any(line.startswith(f"[{stage}] {word}") for line in lines)]
-        for word in ("finished before, kept", "starts")
+        for word in ("is finished and kept", "starts")
     )
 
 

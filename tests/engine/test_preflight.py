@@ -112,7 +112,7 @@ def test_objects_that_are_not_trained_on_are_counted(run, make_pipeline, values,
     changed = sum(all(row.get(key) == value for key, value in values.items()) for row in rows)
     assert 0 < changed < len(rows)
     assert f"training set {path}: 3 images, {len(rows) - changed} objects to train on" in plan
-    expected = f"not all objects are trained on: {changed} are {reason}"
+    expected = f"training leaves out objects: {changed} are {reason}"
     assert f"warning: training set {path}: {expected}" in plan
 
 

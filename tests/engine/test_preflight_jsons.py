@@ -74,7 +74,7 @@ def test_a_data_set_of_mmdetection_that_cannot_be_compared_is_named(compare):
 
 @pytest.mark.parametrize("more", [{}, {"annotations": 3}, {"annotations": [{}], "categories": []}])
 def test_only_the_images_are_compared(compare, more):
-    with pytest.raises(StageError, match=r"also in the labeled set \(1\): .*a\.png\. Remove"):
+    with pytest.raises(StageError, match=r"1 image\(s\) of .* labeled set: .*a\.png\. Remove"):
         compare(json.dumps({"images": [IMAGE], **more}))
     compare(json.dumps({"images": [{**IMAGE, "file_name": "absent.png"}], **more}))
 
@@ -102,7 +102,7 @@ def truth_checked(path, content, evaluator):
     ],
 )
 def test_an_evaluator_s_json_that_cannot_be_read_is_named(tmp_path, text, message):
-    what = "test set: the ann_file of the evaluator InstanceMetric is refused: "
+    what = "test set: the evaluator InstanceMetric cannot use its ann_file: "
     expected = rf"{what}.*/truth\.json .*{message}"
     with pytest.raises(StageError, match=expected):
         truth_checked(tmp_path / "truth.json", text, {"type": "InstanceMetric"})
@@ -146,10 +146,10 @@ def test_a_limit_counts_all_objects_of_an_image_or_those_of_each_class():
     # Of image 1, there are three objects: two of class 1 and one of class 2.
     rows = [{**ANNOTATION, "category_id": number} for number in (1, 1, 2)]
     content = {**TRUTH, "annotations": [*rows, {**ANNOTATION, "image_id": 2}]}
-    for per_class, most, of_a_class in ((False, 3, ""), (True, 2, " of a class")):
+    for per_class, most, of_a_class in ((False, 3, ""), (True, 2, " of one class")):
         expected = (
-            f"warning: test set: an image has {most} objects{of_a_class}, but limit is {most - 1}, "
-            "so some of them cannot be found; raise limit"
+            f"warning: test set: an image has {most} objects{of_a_class}, but limit allows only "
+            f"{most - 1} detections, so some objects cannot be found; raise limit"
         )
         arguments = ("limit", "test set", per_class)
         assert warn_of_many_objects(content, most - 1, *arguments) == expected

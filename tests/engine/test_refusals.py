@@ -34,7 +34,8 @@ def test_unlabeled_images_that_are_labeled_are_refused(finished, tmp_path, make_
         "predict.test_dataloader.dataset.ann_file": "",
     }
     message = (
-        r"also in the labeled set \(1\): .*a_copy.png \(same image as the labeled .*"
+        r"1 image\(s\) of .* also in the labeled set: .*a_copy.png \(the same image as the "
+        r"labeled .*"
         rf"{images[0]['file_name']}\)"
     )
     with pytest.raises(StageError, match=message):

@@ -65,11 +65,11 @@ def task(tiny, run, stage, changes):
 REFUSED = {
     "other classes": (
         of_eighty_classes,
-        r"fc_cls.weight is \(81, 32\) instead of \(6, 32\), so the checkpoint has another number "
-        "of classes",
+        r"fc_cls.weight is \(81, 32\) in the file, but \(6, 32\) in the model. So the checkpoint "
+        "was trained with another number of classes",
     ),
     "diverged": (with_nan, "NaN or infinite weights in 1 of .*lateral_convs.0.conv.weight"),
-    "other library": (of_detectron2, "are unknown .*backbone.bottom_up"),
+    "other library": (of_detectron2, "The model has no tensor for .*backbone.bottom_up"),
 }
 
 
@@ -104,7 +104,7 @@ def test_weights_are_compared_before_any_stage_starts(finished, tmp_path, train)
             *("--work-dir", work_dir, "--cfg-options"),
             f"teacher.checkpoint={tmp_path}/cut.pth",
         )
-    expected = f"train.py: {tmp_path}/cut.pth cannot be loaded: it is cut off or damaged"
+    expected = f"train.py: {tmp_path}/cut.pth cannot be loaded: it is truncated or damaged"
     assert str(refusal.value).startswith(expected)
     assert not (work_dir / "control").exists()
 
@@ -131,7 +131,8 @@ def test_a_detector_with_a_prefix_and_other_classes_is_started_from(
 def test_a_checkpoint_of_another_model_is_not_resumed():
     model, checkpoint = nn.Linear(2, 3), {"state_dict": nn.Linear(2, 4).state_dict()}
     runner = SimpleNamespace(model=model, _resume=True, _load_from="iter_1.pth")
-    with pytest.raises(StageError, match="iter_1.pth is not a checkpoint of .*2 of 2 parameters"):
+    refusal = "iter_1.pth is not a checkpoint of .*2 of the model's 2 tensors"
+    with pytest.raises(StageError, match=refusal):
         MatchingWeightsHook().after_load_checkpoint(runner, checkpoint)
     MatchingWeightsHook().after_load_checkpoint(runner, {"state_dict": model.state_dict()})
 

@@ -62,7 +62,7 @@ def test_truth_that_does_not_fit_is_refused_before_anything_is_predicted(scene, 
     truth = copy.deepcopy(scene[0])
     path.write_text(json.dumps(truth))
     for wrong in (("dog", "car"), (*CLASSES, "horse")):
-        with pytest.raises(ValueError, match="metainfo.classes is .*truth.json has the categories"):
+        with pytest.raises(ValueError, match="metainfo.classes is .*truth.json only has the cat"):
             InstanceMetric(str(path)).dataset_meta = {"classes": wrong}
     del truth["annotations"][3]["segmentation"]
     path.write_text(json.dumps(truth))

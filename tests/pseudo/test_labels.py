@@ -254,7 +254,7 @@ def test_no_pseudo_label_remains(store, labeled, tmp_path):
 @pytest.mark.parametrize("classes", [["dog", "cat", "cow"], ["cat", "dog", "cow", "horse"]])
 def test_other_classes_than_the_jsons_are_refused(store, labeled, tmp_path, classes):
     with pytest.raises(
-        ValueError, match="metainfo.classes is .* has the categories .*unused|has predictions of"
+        ValueError, match="metainfo.classes is .* only has .*unused|has predictions of"
     ):
         make_pseudo_labels(store, labeled, classes, tmp_path / "out.json")
 

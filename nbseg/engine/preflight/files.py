@@ -1,4 +1,4 @@
-"""Check that the files that stages read exist, or will be made by an earlier stage."""
+"""Check that each file that a stage reads exists or will be written by an earlier stage."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ def check_files(tasks: Sequence[StageTask]) -> None:
     """Refuse stages whose input files or image folders are missing.
 
     Args:
-        tasks: the stages that will run, in order; files that they make may still be missing.
+        tasks: the stages that will run, in order. Files that earlier stages write may be missing.
 
     Raises:
-        FileNotFoundError: files or folders are missing; the message names the first ones.
+        FileNotFoundError: files or folders are missing; the message names the first three.
     """
     absent = [
         f"{path} ({key} of stage {task.stage})"

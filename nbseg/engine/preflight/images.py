@@ -26,21 +26,21 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
     Args:
         images: the table ``images`` of a COCO json.
         folder: folder of these images.
-        what: name of the set, for messages.
-        lenient: whether broken images only give a warning, as long as one checked image is sound.
+        what: name of the data set, for messages.
+        lenient: whether broken images only give a warning if at least one checked image is intact.
 
     Returns:
-        Warnings, one per line, about broken images and about images that are only read in part, for
-        example 8 of 16 bits; an empty string if there is no warning.
+        A string with a line for each warning; it is empty if there is no warning. Warnings are
+        about broken images, and about images that are read only in part, such as 8 of 16 bits.
 
     Raises:
-        StageError: an image is missing, or its name is not UTF-8. Images that are broken or have
-            other sizes than in the json also raise this error, unless the check is ``lenient`` and
-            a checked image is sound.
+        StageError: an image is missing, or an image's name is not UTF-8. Images that are broken or
+            differ in size from the json also raise this error, unless the check is ``lenient`` and
+            at least one checked image is intact.
     """
     names = [image["file_name"] for image in images]
     if others := other_encodings(names):
-        raise StageError(f"{what}: the name {others[0]!a} is not UTF-8; rename the image")
+        raise StageError(f"{what}: the image name {others[0]!a} is not UTF-8; rename the image")
     if missing := _missing(folder, names):
         raise StageError(
             f"{what}: {len(missing)} of {len(names)} images are missing, the first: "
@@ -65,14 +65,15 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
 
 
 def check_folder(folder: Path, what: str) -> list[str]:
-    """Decode up to 200 images of a folder that has no json.
+    """Decode up to 200 images of a data set that has a folder, but no json.
 
     Args:
         folder: the folder.
-        what: the set that the images belong to, for messages.
+        what: name of the data set, for messages.
 
     Returns:
-        Two lines: the number of images, and a warning about broken images, empty if there are none.
+        Two lines. The first has the number of images. The second is a warning about broken images;
+        it is empty if no image is broken.
 
     Raises:
         FileNotFoundError: there is no image in the folder.
@@ -106,7 +107,7 @@ def _answer(broken: list[Problem], count: int, folder: Path, what: str, lenient:
 
 
 def _missing(folder: Path, names: Sequence[str]) -> list[str]:
-    """Return the names of files that do not exist; threads hide the delays of a network drive."""
+    """Return the names of the files that do not exist; use threads, as network drives are slow."""
     parts = [names[start : start + 1000] for start in range(0, len(names), 1000)]
 
     def missing(part: Sequence[str]) -> list[str]:
@@ -118,16 +119,16 @@ def _missing(folder: Path, names: Sequence[str]) -> list[str]:
 
 def _hint(folder: Path, name: str) -> str:
     if "\\" in name:
-        return "; the json has backslashes in its file names: replace them with /"
+        return "; the json has backslashes in its file names; replace them with /"
     path = folder / name
     if os.path.isdir(path):
-        return "; this is a folder: correct the file names of the json"
+        return "; this is a folder; correct the file names in the json"
     if name != name.strip() and os.path.isfile(folder / name.strip()):
-        return "; the name begins or ends with white space: correct the file names of the json"
+        return "; the name begins or ends with white space; correct the file names in the json"
     if path.parent.is_dir():
         for other in sorted(os.listdir(path.parent)):
             if other.lower() == path.name.lower():
-                return f"; the folder has {other}, which differs only in case: correct the json"
+                return f"; the folder has {other}, which differs only in case; correct the json"
     if os.path.isfile(folder / path.name):
-        return f"; {folder / path.name} exists: correct the file names in the json"
+        return f"; {folder / path.name} exists; correct the file names in the json"
     return "; copy the images to this folder, or correct data_root or the folder in the config"

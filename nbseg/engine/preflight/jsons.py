@@ -30,7 +30,7 @@ def read_checked(path: Path, what: str) -> dict[str, Any]:
 
     Args:
         path: the json.
-        what: name of the set, for messages.
+        what: name of the data set, for messages.
 
     Raises:
         StageError: the file is not a COCO json, has no image, repeats an id or a name, or refers
@@ -51,14 +51,15 @@ def check_annotations(content: dict[str, Any], what: str) -> list[str]:
 
     Args:
         content: a COCO json.
-        what: name of the set, for messages.
+        what: name of the data set, for messages.
 
     Returns:
         Warnings about boxes and masks.
 
     Raises:
-        StageError: a box is not four numbers, a mask is invalid, or most boxes are given by two
-            corners or do not overlap their masks.
+        StageError: a box is not four numbers, or a mask is invalid. Also if most of the annotations
+            checked in full have boxes that are given by two corners, or that lie apart from their
+            masks.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     annotations = content["annotations"]
@@ -77,9 +78,9 @@ def check_annotations(content: dict[str, Any], what: str) -> list[str]:
     for kind in (CORNERS, APART):
         if len(problems.get(kind, ())) > len(sample) / 2:
             raise StageError(
-                f"{what}: {_text(kind, problems[kind])}; boxes must be x, y, width, height, and "
-                "polygons x0, y0, x1, y1, ..., all in pixels: correct the order or the unit of the "
-                "numbers"
+                f"{what}: {_text(kind, problems[kind])}. Expected boxes as x, y, width, height and "
+                "polygons as x0, y0, x1, y1, ..., all in pixels; correct the order or the unit of "
+                "the numbers"
             )
     return [f"warning: {what}: {_text(kind, which)}" for kind, which in problems.items()]
 
@@ -92,11 +93,11 @@ def check_objects(
     Args:
         content: a COCO json.
         classes: class names of the config.
-        what: name of the set, for messages.
+        what: name of the data set, for messages.
 
     Returns:
-        The number of objects; and warnings about objects that are left out and classes without
-        objects.
+        The number of objects, and warnings. Warnings are about objects that training leaves out,
+        and about classes without objects.
 
     Raises:
         StageError: there is no object to train on, or the categories of the json and the classes
@@ -126,29 +127,31 @@ def check_objects(
         causes = "; ".join([*filter(None, [left_out]), *others])
         why = f"of {len(annotations)} objects, {causes}" if causes else "there is no object"
         advice = (
-            "CVAT and datumaro export brush masks as crowds: set iscrowd to 0"
+            "If the crowds are single objects, set their iscrowd to 0; CVAT and datumaro export "
+            "brush masks with iscrowd 1"
             if any(annotation.get("iscrowd") for annotation in annotations)
-            else "add objects with masks; after a split, choose another seed or percent"
+            else "Add objects with masks. If nbseg splits this data set, choose another seed or "
+            "percent"
         )
         raise StageError(
-            f"{what}: none of the {len(content['images'])} images has an object of "
-            f"{list(classes)} to train on: {why}. {advice}"
+            f"{what}: none of the {len(content['images'])} images has an object of the classes "
+            f"{list(classes)} to train on; {why}. {advice}"
         )
-    warnings = [f"warning: {what}: not all objects are trained on: {left_out}"] if left_out else []
+    warnings = [f"warning: {what}: training leaves out objects: {left_out}"] if left_out else []
     if unknown:
         warnings.append(
-            f"warning: {what}: objects of {unknown} are left out, because the config's classes do "
-            "not include them"
+            f"warning: {what}: training leaves out the objects of the categories {unknown}, which "
+            "are not among the config's classes"
         )
     if empty := [name for name in classes if not objects[name]]:
-        warnings.append(f"warning: {what}: there is no object of {empty} to train on")
+        warnings.append(f"warning: {what}: there is no object of the classes {empty} to train on")
     return total, warnings
 
 
 def _refuse(problems: dict[str, list[str]], what: str) -> None:
     if refused := [_text(kind, problems[kind]) for kind in REFUSED if kind in problems]:
         raise StageError(
-            f"{what}: {'; '.join(refused)}. To list all problems, run "
+            f"{what}: {'; '.join(refused)}. Correct the json; to list all problems, run "
             "tools/prepare_data.py check JSON --images DIR"
         )
 

@@ -1,4 +1,4 @@
-"""Check that the label stage can make pseudo-labels for the classes of the labeled json."""
+"""Check the thresholds and classes with which the label stage makes pseudo-labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,14 +31,14 @@ def check_thresholds(label: dict[str, Any]) -> None:
 def check_labeled(
     label: dict[str, Any], categories: Sequence[dict[str, Any]] | None = None
 ) -> None:
-    """Refuse classes that the labeled json does not have.
+    """Refuse classes that are not among the categories of the labeled json.
 
     Args:
         label: the section ``label`` of the config.
-        categories: the categories of the labeled json; None to read the json.
+        categories: the categories of the labeled json. None reads them from the json if it exists.
 
     Raises:
-        StageError: the json lacks a class, or two of its categories have the name of one class.
+        StageError: the json has no category, or several categories, with the name of a class.
     """
     path = Path(label["labeled_json"])
     try:

@@ -32,9 +32,9 @@ def warn_of_many_objects(
 
     Args:
         content: a COCO json.
-        limit: largest number of detections per image; None is no limit.
+        limit: largest number of detections per image; None means no limit.
         key: config key of the limit, for the warning.
-        what: name of the set, for the warning.
+        what: name of the data set, for the warning.
         per_class: whether the limit holds for each class of an image.
     """
     counts = Counter(
@@ -46,13 +46,13 @@ def warn_of_many_objects(
     if limit is None or most <= limit:
         return ""
     return (
-        f"warning: {what}: an image has {most} objects{' of a class' if per_class else ''}, but "
-        f"{key} is {limit}, so some of them cannot be found; raise {key}"
+        f"warning: {what}: an image has {most} objects{' of one class' if per_class else ''}, but "
+        f"{key} allows only {limit} detections, so some objects cannot be found; raise {key}"
     )
 
 
 def max_per_img(model: dict[str, Any]) -> int | None:
-    """Return the largest number of detections per image in a model's config; None for no limit."""
+    """Return the ``max_per_img`` of a model's config; None if detections are not limited."""
     test_cfg = model.get("test_cfg") or {}
     limit = (test_cfg.get("rcnn") or test_cfg).get("max_per_img")
     return limit if isinstance(limit, int) and limit > 0 else None

@@ -13,7 +13,9 @@ from nbseg.registry import DATASETS
 
 
 def check_overlap(labeled: dict[str, Any], unlabeled: dict[str, Any]) -> None:
-    """Refuse unlabeled images that are also labeled: pseudo-labels would contradict their labels.
+    """Refuse images that are both labeled and unlabeled.
+
+    The pseudo-labels of such an image would contradict its labels.
 
     Args:
         labeled: config of the labeled data set, or of a wrapper around it.
@@ -26,17 +28,22 @@ def check_overlap(labeled: dict[str, Any], unlabeled: dict[str, Any]) -> None:
     pairs = overlapping_images(image_paths(labeled), image_paths(unlabeled))
     if pairs:
         first = "; ".join(
-            str(path) if twin == path else f"{path} (same image as the labeled {twin})"
+            str(path) if twin == path else f"{path} (the same image as the labeled {twin})"
             for twin, path in pairs[:5]
         )
         raise StageError(
-            f"images of the unlabeled set are also in the labeled set ({len(pairs)}): {first}"
-            f"{'; and others' if len(pairs) > 5 else ''}. Remove them from the unlabeled set, or "
-            "accept them with --cfg-options allow_overlap=True"
+            f"{len(pairs)} image(s) of the unlabeled set are also in the labeled set: {first}"
+            f"{'; and others' if len(pairs) > 5 else ''}. Remove these images from the unlabeled "
+            "set, or accept them with --cfg-options allow_overlap=True"
         )
 
 
 def image_paths(dataset: dict[str, Any]) -> Iterator[str]:
+    """Yield the paths of a data set config's images; skip data sets whose json is missing.
+
+    Raises:
+        StageError: the data set cannot be read.
+    """
     for leaf in leaves(dataset):
         files = annotation_files(leaf)
         if not all(map(Path.exists, files)):

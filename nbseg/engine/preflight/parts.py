@@ -1,4 +1,4 @@
-"""Build the parts of each stage's config, so that a misspelt key does not end a run after hours."""
+"""Build the parts of each stage's config to find misspelled keys before the first stage starts."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,9 +38,9 @@ DETECTOR = ("model", "data_preprocessor", "custom_imports", "default_scope")
 def check_parts(configs: Mapping[str, Config]) -> None:
     """Refuse unknown types and arguments in the plain configs of stages.
 
-    Models, transforms, optimizers and schedules are built as the stages will build them. Parts with
-    effects on other parts, such as hooks, are not built: their keys are compared with the arguments
-    of their classes.
+    Models, transforms, optimizers and schedules are built as the stages will build them. Other
+    parts, such as hooks, are not built, because they would have side effects. Their keys are
+    compared with the arguments of their classes.
 
     Args:
         configs: plain config of each stage that will run.
@@ -145,7 +145,7 @@ def _other_parts(plain: Config) -> Iterator[tuple[Registry, str, Any]]:
 
 
 def _check_average(part: Any, stage: str, key: str) -> None:
-    """Build the average that an ``EMAHook`` builds when its training starts."""
+    """Build the averaged model of an ``EMAHook``, as the hook does when the training starts."""
     kind = _class_of(HOOKS, part, stage, key) if key.startswith("custom_hooks") else None
     if isinstance(kind, type) and issubclass(kind, EMAHook):
         with _naming(stage, key):
@@ -168,9 +168,9 @@ def _check_arguments(registry: Registry, part: Any, stage: str, key: str) -> Non
 
 
 def _arguments(kind: Any) -> tuple[list[str], bool]:
-    """Return the names of a class's arguments, and whether the class may take more of them.
+    """Return the names of a class's arguments, and whether the class may take other arguments.
 
-    Arguments in ``**kwargs`` are those of the parent class, where these are known.
+    If a class has ``**kwargs``, the names include the arguments of the parent class.
     """
     classes = kind.__mro__ if isinstance(kind, type) else ()
     names: list[str] = []
@@ -192,8 +192,8 @@ def _class_of(registry: Registry, part: Any, stage: str, key: str) -> Any:
     """Return the class of a part's config; None if the part is absent or already built."""
     if isinstance(part, str):
         raise StageError(
-            f"stage {stage}: {key} must be a dictionary, found the string {part!r}; set it in the "
-            "config file"
+            f"stage {stage}: {key} must be a dictionary, found the string {part!r}; set {key} in "
+            "the config file, because the command line cannot set dictionaries"
         )
     if not isinstance(part, Mapping):
         return None
@@ -207,13 +207,13 @@ def _class_of(registry: Registry, part: Any, stage: str, key: str) -> Any:
         found = registry.get(kind)
     if found is None:
         known = {*registry.module_dict, *(registry.parent.module_dict if registry.parent else ())}
-        advice = _advice(kind, known) or "list its module in custom_imports"
+        advice = _advice(kind, known) or "correct it, or list the class's module in custom_imports"
         raise StageError(f"stage {stage}: {key} has the unknown type {kind!r}; {advice}")
     return found
 
 
 def _listed(parts: Any) -> list[Any]:
-    """Return one part, or a sequence of parts, as a list."""
+    """Return a list of parts from one part, a sequence of parts, or None."""
     return list(parts) if isinstance(parts, (list, tuple)) else [parts] if parts else []
 
 

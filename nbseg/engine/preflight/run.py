@@ -1,4 +1,4 @@
-"""Run all checks on the data sets of the stages that will run."""
+"""Run all checks of data, models and evaluators for the stages that will run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,12 +30,12 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
         tasks: the stages that will run, in order.
 
     Returns:
-        A line for each data set, and one for each warning, which starts with "warning".
+        One line for each data set, and one line for each warning. Warnings start with "warning".
 
     Raises:
         FileNotFoundError: a file or a folder is missing.
-        StageError: a stage would fail or give wrong results; the message names the file and a
-            remedy.
+        StageError: a stage would fail or give wrong results. The message names the file and says
+            what to do.
     """
     check_files(tasks)
     configs = {task.stage: task.config for task in tasks}
@@ -54,7 +54,10 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
             if data in seen or data.path in made:
                 continue
             if data.role == "test" and data._replace(role="training") in seen:
-                lines.setdefault(f"warning: test set {data.path}: the model is also trained on it")
+                lines.setdefault(
+                    f"warning: test set {data.path}: the model is also trained on this set, so its "
+                    "metrics will be too good; choose another test set"
+                )
             seen.add(data)
             for line in _check(data, leaf, plain, classes, categories):
                 lines.setdefault(line)
@@ -72,7 +75,13 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
 
 
 class _DataSet(NamedTuple):
-    """Holds a role, the path of the json (without a json, of the images), and the image folder."""
+    """Identifies a data set.
+
+    Attributes:
+        role: ``"training"``, ``"test"`` or ``"unlabeled"``.
+        path: the json; the image folder if there is no json.
+        folder: the image folder.
+    """
 
     role: str
     path: Path
@@ -91,7 +100,7 @@ def _check(
     if leaf.get("type") == "ImageFolderDataset":
         if data.folder.resolve() in Path(plain.work_dir).resolve().parents:
             raise StageError(
-                f"{what}: the work directory lies in this folder, so that the report's pictures "
+                f"{what}: the work directory lies in this folder, so the pictures in the report "
                 "would become unlabeled images; choose another --work-dir"
             )
         return check_folder(data.folder, what)
@@ -106,7 +115,9 @@ def _check(
     sizes = [min(image["height"], image["width"]) for image in content["images"]]
     if data.role == "training" and (max(sizes) < least or leaf.get("indices") in (0, [])):
         # MMEngine's samplers would never return.
-        raise StageError(f"{what}: filter_cfg.min_size or indices leave no image; correct them")
+        raise StageError(
+            f"{what}: filter_cfg.min_size or indices leaves no image to train on; correct this key"
+        )
     if leaf["type"] == "CocoDataset":
         _refuse_other_order(content, classes, what)
     # Images are checked first: where a size is wrong, the masks do not fit either.
@@ -123,7 +134,7 @@ def _check(
 
 
 def _detector(plain: Config) -> dict[str, Any]:
-    """Return the config of the detector, without test-time augmentation or a method around it."""
+    """Return the config of the detector inside the wrappers for TTA and online training."""
     model: dict[str, Any] = plain_detector(plain.model.get("module", plain.model))
     return model
 
@@ -147,8 +158,8 @@ def _refuse_other_order(content: dict[str, Any], classes: list[str], what: str) 
     if names != list(classes):
         raise StageError(
             f"{what}: its categories are {names}, but the config's classes are {list(classes)}. "
-            "CocoDataset numbers labels in the order of the json; use type='CocoInstanceDataset', "
-            "which finds the category of a class by its name"
+            "CocoDataset numbers the labels in the order of the json. Use instead "
+            "type='CocoInstanceDataset', which finds the category of each class by name"
         )
 
 

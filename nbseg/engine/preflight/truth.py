@@ -1,4 +1,4 @@
-"""Check the config's evaluator: with the true objects as predictions, the AP must be 1."""
+"""Check the config's evaluator with the true objects as predictions; the AP must be 1."""
 
 import tempfile
 from pathlib import Path
@@ -22,21 +22,21 @@ def check_truth(dataset: dict[str, Any], evaluator: dict[str, Any], what: str) -
     Args:
         dataset: config of a test set with a COCO json.
         evaluator: config of a metric with an ``ann_file``.
-        what: name of the set, for messages.
+        what: name of the data set, for messages.
 
     Returns:
         A warning if the evaluator returns a ``segm_mAP`` from 0 to 0.99, otherwise an empty string.
 
     Raises:
-        StageError: the evaluator's json is not a COCO json, or the data set or the evaluator raises
-            an error for the json.
+        StageError: the evaluator's ``ann_file`` is not a COCO json, or the data set or the
+            evaluator raises an error when it reads this file.
     """
     try:
         # The evaluator may not convert values as training does, and then fails here.
         content = read_coco(evaluator["ann_file"], consistent=False, normalized=False)
     except ValueError as error:
         raise StageError(
-            f"{what}: the ann_file of the evaluator {evaluator['type']} is refused: {error}"
+            f"{what}: the evaluator {evaluator['type']} cannot use its ann_file: {error}"
         ) from error
     kept = spread(content["images"], IMAGES)
     ids = {image["id"] for image in kept}
