@@ -282,7 +282,7 @@ def test_other_sets(root, name, train, edit):
 def test_a_test_on_the_training_set_is_warned_of(root, train):
     plan = train("--dry-run", "--cfg-options", "val_json=labeled.json", "val_images=train/")
     assert "warning: test set labeled.json: the model is also trained on this set" in plan.says
-    assert "also trained on it" not in train("--dry-run").says
+    assert "also trained on this" not in train("--dry-run").says
 
 
 def answer(found, phrases, status):

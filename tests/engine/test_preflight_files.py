@@ -53,7 +53,7 @@ def test_absent_data_is_named_and_what_stages_make_is_not(tmp_path):
 @pytest.mark.parametrize(("size", "ratio"), [(1, [1, 1]), (2, [2, 1]), (3, [1, 3, 1])])
 def test_a_batch_without_an_image_of_each_source_is_refused(size, ratio):
     sampler = dict(type="MultiSourceSampler", batch_size=size, source_ratio=ratio)
-    with pytest.raises(ValueError, match=f"a batch of {size} at source_ratio"):
+    with pytest.raises(ValueError, match=f"with batch_size {size} and source_ratio"):
         check_batches("student", Config(dict(train_dataloader=dict(sampler=sampler))))
 
 
@@ -71,7 +71,7 @@ def test_other_classes_are_refused(tmp_path):
     for found, given in ((path, None), (absent, categories)):
         for classes in (["cat", "dog"], ["dog", "cat"]):
             check_labeled({"labeled_json": str(found), "classes": classes}, given)
-        with pytest.raises(StageError, match="add the missing categories"):
+        with pytest.raises(StageError, match=r"add the categories \['cow'\]"):
             check_labeled({"labeled_json": str(found), "classes": ["cat", "cow"]}, given)
 
 
