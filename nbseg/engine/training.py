@@ -134,7 +134,7 @@ def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
         if type(base) is not int or base < 1:
             raise ValueError(
                 "auto_scale_lr.base_batch_size must be a whole number of at least 1, found "
-                f"{base!r}. Set it to the number of images per optimizer step for which the "
+                f"{base!r}; set it to the number of images per optimizer step for which the "
                 "learning rate in the config was chosen"
             )
         plain.auto_scale_lr.enable = True

@@ -66,7 +66,7 @@ def test_an_empty_folder_has_no_checkpoint(tmp_path):
 def test_a_run_does_not_start_again_without_a_word(tmp_path):
     for iteration in (1, 2):
         empty(tmp_path / f"iter_{iteration}.pth")
-    with pytest.raises(StageError, match=r"no checkpoint in .*--resume.*iter_2\.pth.*iter_1\.pth"):
+    with pytest.raises(StageError, match=r"no checkpoint in .*iter_2\.pth.*iter_1\.pth.*--resume"):
         latest_checkpoint(tmp_path)
 
 
