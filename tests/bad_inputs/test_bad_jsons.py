@@ -130,7 +130,7 @@ CASES = {
         ("too long",), ("labeled.json", "missing"), image(file_name="a" * 999)
     ),
     "a name that begins with a slash": Case(
-        ("missing",), ("; train/000000.png exists: correct",), image(file_name="/000000.png")
+        ("missing",), ("; train/000000.png exists; correct",), image(file_name="/000000.png")
     ),
     "a name with ..": Case(None, None, image(file_name="../train/000000.png")),
     "the json among the images": Case(
