@@ -65,30 +65,27 @@ def small(config, data):
         "val_images": f"{data}/val/",
         "load_from": None,
         "batch_size": 4,
-        "train_scales": [(128, 96), (128, 128)],
+        "train_scales": [(64, 48), (64, 64)],
     }
     name = config.stem
     if "r50" not in name:
         for key in ("test_resize.scale", "tta_scales", "model.backbone.depth"):
             del options[key]
     if "mobilenet" in name:
-        for part in ("backbone.base_channels", "backbone.stem_channels"):
-            del options[f"model.{part}"]
-        options["model.backbone.widen_factor"] = 0.25
+        options = {k: v for k, v in options.items() if not k.startswith("model.backbone.")}
+        options |= {"model.backbone.widen_factor": 0.25, "model.backbone.init_cfg": None}
         options["model.neck.in_channels"] = [8, 8, 24, 1280]
     for model, parts in PARTS.items():
         if model in name:
             options |= parts
     if "street7" in name:
-        options |= {"test_resize.scale": (128, 128), "strong_pipeline.2.scale": (128, 128)}
+        options |= {"test_resize.scale": (64, 64), "strong_pipeline.2.scale": (64, 64)}
     elif config.parent.name == "coco":
-        options["strong_resize.scale"] = [(128, 96), (128, 128)]
+        options["strong_resize.scale"] = [(64, 48), (64, 64)]
     if name.endswith("_online"):
         options |= {"online.load_from": None, "unlabeled_json": options["labeled_json"]}
     if config.parent.name == "bdd100k":
-        options |= {
-            f"{kind}_pipeline.2.scale": [(128, 96), (128, 128)] for kind in ("weak", "strong")
-        }
+        options |= {f"{kind}_pipeline.2.scale": [(64, 48), (64, 64)] for kind in ("weak", "strong")}
     return options
 
 
@@ -100,7 +97,7 @@ def outcome(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("plain")
     data = folder / "shapes"
-    generate_shapes(data, ShapesOptions(size=128, train=6, val=1))
+    generate_shapes(data, ShapesOptions(size=64, train=6, val=1))
     files = []
     for path in CONFIGS:
         config = loaded(path.relative_to(REPOSITORY), small(path, data))

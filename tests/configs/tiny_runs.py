@@ -35,7 +35,12 @@ SMALL = {
     "model.backbone.base_channels": 8,
     "model.backbone.stem_channels": 8,
     "model.backbone.init_cfg": None,
-    "model.neck.in_channels": [8, 16, 32, 64],
+    # Two stages: the other levels of the pyramid are subsampled.
+    "model.backbone.num_stages": 2,
+    "model.backbone.out_indices": (0, 1),
+    "model.backbone.strides": (1, 2),
+    "model.backbone.dilations": (1, 1),
+    "model.neck.in_channels": [8, 16],
     "model.neck.out_channels": 16,
     "model.rpn_head.in_channels": 16,
     "model.rpn_head.feat_channels": 16,
