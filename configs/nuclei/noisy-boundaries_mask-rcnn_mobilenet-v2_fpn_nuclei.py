@@ -31,9 +31,14 @@ tta_flips = [
 # A crop can remove nearly all of an object; its remainder must not become a box without width.
 filter_annotations = dict(
     type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False)
-random_flip = dict(type='RandomFlip', prob=0.5)
-# Images keep their sizes; train_resize='{scale_jitter}' changes them.
-train_resize = dict(type='Resize', scale_factor=1.0, keep_ratio=True)
+# Nine images show few sizes, directions and kinds of nuclei. No other setting raises the AP of the
+# teacher and of the control arm as much as these augmentations (docs/results.md).
+bridge_prob = 0.8
+transpose_prob = 0.5
+random_flip = dict(
+    type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal'])
+train_resize = '{scale_jitter}'
+same_size = dict(type='Resize', scale_factor=1.0, keep_ratio=True)
 scale_jitter = dict(
     type='RandomChoice',
     transforms=[
@@ -68,8 +73,10 @@ strong_pipeline = [*load_and_augment, *strong_steps, dict(type='PackDetInputs')]
 train_dataloader = dict(sampler=dict(source_ratio=[1, 3]))
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, weight_decay=0.01, fused=True))
-iterations = 500
-teacher = dict(iterations=250)
+iterations = 750
+teacher = dict(iterations=375)
+# Half of the pseudo-labeled images keep their colors.
+student = dict(bridge_prob=0.5)
 
 # A labeled image may have eight nuclei or a hundred, so the mean of nine images is a poor estimate:
 # seed 2 has 18.6 labeled nuclei per image, but the unlabeled images have 39.6. Thresholds matched

@@ -26,6 +26,8 @@ LEAVES = [
     for path in sorted(FOLDER.rglob("*.py"))
     if FOLDER / "_base_" not in path.parents
 ]
+# Folders of configs whose few labeled images are changed towards other kinds of image.
+BRIDGED = {"nuclei"}
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +105,8 @@ def test_every_stage_builds_its_model(load, build, leaf, stage):
         dataset = plain.train_dataloader.dataset
         for part in dataset.get("datasets") or [dataset]:
             part = part.get("dataset", part)  # of a RepeatDataset
-            assert bridged_share(part) == 0
+            bridged = 0.5 if stage in ("student", "oracle") else 0.8
+            assert bridged_share(part) == (bridged if leaf.parts[0] in BRIDGED else 0)
             assert part.metainfo.classes == config.classes
     else:
         Compose(plain.test_dataloader.dataset.pipeline)
