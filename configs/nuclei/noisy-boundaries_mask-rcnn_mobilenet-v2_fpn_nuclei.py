@@ -31,8 +31,9 @@ tta_flips = [
 # A crop can remove nearly all of an object; its remainder must not become a box without width.
 filter_annotations = dict(
     type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False)
-# Nine images show few sizes, directions and kinds of nuclei. No other setting raises the AP of the
-# teacher and of the control arm as much as these augmentations (docs/results.md).
+# Nine images are of few kinds, and their nuclei have few sizes and directions. No other setting
+# raises the AP of the teacher and of the control arm as much as these augmentations
+# (docs/results.md).
 bridge_prob = 0.8
 transpose_prob = 0.5
 random_flip = dict(
