@@ -1,13 +1,16 @@
 """Write the config of a run whose stages take seconds."""
 
-# A detector with few channels and few proposals.
+# A detector with few channels and few proposals, and with the first two stages of its backbone: the
+# other levels of its pyramid are subsampled.
 NETWORK = """
 extractor = dict(out_channels=16)
 mask_head = dict(in_channels=16, conv_out_channels=8, num_convs=1)
 plain_mask_head = dict(in_channels=16, conv_out_channels=8, num_convs=1)
 model = dict(
-    backbone=dict(base_channels=8, stem_channels=8),
-    neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
+    backbone=dict(
+        base_channels=8, stem_channels=8, num_stages=2, out_indices=(0, 1), strides=(1, 2),
+        dilations=(1, 1)),
+    neck=dict(in_channels=[8, 16], out_channels=16),
     rpn_head=dict(in_channels=16, feat_channels=16),
     roi_head=dict(
         bbox_roi_extractor=extractor,
