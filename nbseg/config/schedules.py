@@ -8,7 +8,7 @@ from mmengine.config import Config
 def iterations(stage: str, plain: Config) -> int:
     """Return ``train_cfg.max_iters`` of the teacher or the student.
 
-    The control arm's schedule is derived from these numbers.
+    The control arm trains for the sum of the teacher's and the student's iterations.
 
     Args:
         stage: ``"teacher"`` or ``"student"``, for messages.

@@ -13,7 +13,7 @@ from nbseg.models.rle_mask_head import RLEMaskHead
 
 
 class MultiMaskHead(RLEMaskHead):
-    """Trains mask heads whose ``forward`` returns several tensors of logits.
+    """Is the base class of mask heads whose ``forward`` returns several tensors of logits.
 
     A subclass implements ``losses``.
     """

@@ -1,4 +1,8 @@
-"""Match pseudo-labels to the labeled set by thresholds (Noisy Boundaries paper, section 4.1)."""
+"""Choose score and pixel thresholds by the labeled set (Noisy Boundaries paper, section 4.1).
+
+With these thresholds, unlabeled images have as many pseudo-labels per image as labeled images have
+instances, and both fill the same share of their boxes.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
