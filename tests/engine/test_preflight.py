@@ -191,7 +191,7 @@ def test_a_plain_coco_dataset_of_another_order_is_refused(
 
 def test_more_objects_than_a_limit_are_warned_of(run, make_pipeline):
     plan = make_pipeline(run, {"val_evaluator.max_detections": 1}).prepare()
-    assert any("but max_detections is 1" in line for line in plan)
+    assert any("but max_detections allows only 1 detections" in line for line in plan)
     assert any("with the true objects as predictions, the mask AP" in line for line in plan)
 
 
@@ -218,7 +218,8 @@ def test_more_objects_than_the_model_finds_are_warned_of(run, make_pipeline):
     most = max(counts.values())
     for limit in (1, most - 1, most):
         plan = make_pipeline(run, {"model.test_cfg.rcnn.max_per_img": limit}).prepare()
-        expected = f"test set {path}: an image has {most} objects, but max_per_img is {limit}, so "
+        limited = f"max_per_img allows only {limit} detections, so "
+        expected = f"test set {path}: an image has {most} objects, but {limited}"
         assert any(expected in line for line in plan) == (limit < most)
 
 
