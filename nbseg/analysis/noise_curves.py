@@ -162,7 +162,7 @@ class AccuracyByDistance:
 
 
 def inner_boundaries(masks: Tensor, width: int) -> Tensor:
-    """Return the pixels of each mask that ``width`` erosions with a 3 x 3 kernel remove.
+    """Return the pixels that each mask loses if it is eroded ``width`` times by a 3 x 3 kernel.
 
     Everything outside the array is background. The result is the boundary that the boundary IoU of
     Cheng et al. (2021) compares.

@@ -108,8 +108,9 @@ def split_ranked(
         paths: the labeled and the unlabeled json to write.
 
     Raises:
-        StageError: the two sets are not of one json each in the same image folder, the json of the
-            unlabeled images has no annotations, or the two jsons do not fit together.
+        StageError: the labeled images are not listed in one json, the unlabeled images not in
+            another, or these jsons are not for the same image folder; the json of the unlabeled
+            images has no annotations; or the two jsons do not fit together.
     """
     sets = [
         leaf
@@ -120,8 +121,8 @@ def split_ranked(
     folders = {os.path.abspath(image_folder(leaf)) for leaf in sets}
     if len(sets) != 2 or len(jsons) != 2 or len(folders) != 1:
         raise StageError(
-            "the labeled and the unlabeled images are not listed by one json each for the same "
-            "image folder"
+            "the labeled images must be listed in one json and the unlabeled images in another, and "
+            "both jsons must be for the same image folder"
         )
     (folder,) = folders
     if not read_coco(jsons[1], ("images",), consistent=False).get("annotations"):
