@@ -121,8 +121,8 @@ def split_ranked(
     folders = {os.path.abspath(image_folder(leaf)) for leaf in sets}
     if len(sets) != 2 or len(jsons) != 2 or len(folders) != 1:
         raise StageError(
-            "the labeled images must be listed in one json and the unlabeled images in another, and "
-            "both jsons must be for the same image folder"
+            "one json must list the labeled images, another json the unlabeled images, and both "
+            "must be for the same image folder"
         )
     (folder,) = folders
     if not read_coco(jsons[1], ("images",), consistent=False).get("annotations"):
