@@ -1,4 +1,4 @@
-"""Prepare data sets: generate or convert a data set, or split or check its annotations."""
+"""Prepare data sets: generate, convert, split or check them, or write a config for your images."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
@@ -78,6 +79,20 @@ FOLDER_EXAMPLES = """\
 examples:
   python tools/prepare_data.py folder my/unlabeled --out my/unlabeled.json --classes cat dog
 """
+INIT_EXAMPLES = """\
+This command checks the labeled images, measures them, and writes a config with comments. By
+default, all other images in --images are unlabeled, and a fifth of the labeled images is set aside
+for validation if there are at least ten.
+
+examples:
+  python tools/prepare_data.py init labeled.json --images images/ --out my_config.py
+  python tools/prepare_data.py init labeled.json --images images/ --unlabeled more/ \\
+      --val val.json --val-images val/ --no-upright --out my_config.py
+"""
+
+GENERIC = (
+    Path(__file__).parents[1] / "configs/generic/noisy-boundaries_mask-rcnn_mobilenet-v2_fpn.py"
+)
 
 # Each command imports its converter, so that `shapes` needs only numpy and OpenCV.
 
@@ -154,6 +169,28 @@ def check(args: argparse.Namespace) -> None:
         write_samples(prepared, args.picture)
         print(f"  samples: {args.picture}")
     print("  no problems found")
+
+
+def init(args: argparse.Namespace) -> None:
+    import nbseg.built  # noqa: F401
+    from nbseg.datasets.own_config import write_own_config
+    from nbseg.datasets.own_data import OwnData
+
+    data = OwnData(**{name.name: getattr(args, name.name) for name in fields(OwnData)})
+    lines = write_own_config(
+        data,
+        args.out,
+        GENERIC,
+        upright=args.upright,
+        backbone_weights=args.backbone_weights,
+        cores=len(os.sched_getaffinity(0)),
+        force=args.force,
+    )
+    tools = os.path.relpath(Path(__file__).parent)
+    student = f"work_dirs/{args.out.stem}/student/student.pth"
+    print("\n".join(lines))
+    print(f"next: python {tools}/train.py {args.out}")
+    print(f"then: python {tools}/infer.py {args.out} {student} IMAGES --out predictions/")
 
 
 def _annotations(args: argparse.Namespace) -> Path:
@@ -305,6 +342,42 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="image file to write; it shows a sample of the images with their annotations",
     )
     add_workers(command)
+
+    command = add(init, "write a config for your own images", INIT_EXAMPLES)
+    command.add_argument("labeled", type=Path, metavar="JSON", help="COCO json of labeled images")
+    for name, metavar, text in [
+        ("images", "DIR", "folder of the labeled images"),
+        ("out", "CONFIG.py", "config to write"),
+        (
+            "unlabeled",
+            "DIR|JSON",
+            "unlabeled images (default: the other images in --images)",
+        ),
+        ("unlabeled-images", "DIR", "folder of the images in --unlabeled JSON (default: --images)"),
+        ("val", "JSON", "COCO json of validation images (default: labeled images, see above)"),
+        ("val-images", "DIR", "folder of the images in --val (default: --images)"),
+        ("backbone-weights", "FILE", "ImageNet weights of a MobileNetV2 (default: downloaded)"),
+    ]:
+        command.add_argument(
+            f"--{name}",
+            type=Path,
+            required=name in ("images", "out"),
+            metavar=metavar,
+            help=text,
+        )
+    command.add_argument(
+        "--hold-out",
+        type=int,
+        metavar="N",
+        help="number of labeled images to set aside for validation, if there is no --val",
+    )
+    command.add_argument(
+        "--no-upright",
+        dest="upright",
+        action="store_false",
+        help="the images have no upright position: train and predict with turned images, too",
+    )
+    command.add_argument("--force", action="store_true", help="replace files that exist")
     return parser.parse_args(argv)
 
 

@@ -27,7 +27,7 @@ LEAVES = [
     if FOLDER / "_base_" not in path.parents
 ]
 # Folders of configs whose few labeled images are changed towards other kinds of image.
-BRIDGED = {"nuclei"}
+BRIDGED = {"generic", "nuclei"}
 
 
 @pytest.fixture(scope="module")

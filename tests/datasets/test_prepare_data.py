@@ -131,7 +131,8 @@ def test_a_picture_of_an_unknown_format_is_refused(tmp_path, name):
 
 
 def test_help_has_examples():
-    for command in ("shapes", "split", "cityscapes", "coco", "bdd100k", "folder", "check"):
+    commands = ("shapes", "split", "cityscapes", "coco", "bdd100k", "folder", "check", "init")
+    for command in commands:
         result = _run(command, "--help")
         assert result.returncode == 0
         assert "examples:" in result.stdout

@@ -1,0 +1,179 @@
+"""Measure the labeled images of a data set, and derive settings of a training from them."""
+
+from collections import Counter
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools.coco import COCO
+
+from nbseg.coco_values import reason_left_out
+from nbseg.datasets.anchors import coverage, fit_anchor_scales
+from nbseg.images import spread
+
+CROP = 256  # side of a training crop in pixels
+IMAGE_SIZES = (384, 512)  # long sides of images that are trained as a whole, in pixels
+OBJECT_SIZES = (16, 64)  # wanted range of the median object size in crops, in pixels
+LARGEST_SCALE = 4.0
+CROP_JITTER = (0.5, 0.7, 1.0, 1.4, 2.0)
+WHOLE_JITTER = (0.75, 1.0, 1.25)
+DETECTIONS = (50, 500)  # range of max_per_img
+# With fewer labeled images, the mean number of objects per image is a poor estimate.
+FEW_IMAGES = 20
+FIXED_SCORE = 0.3
+EPOCHS = 12  # at least this many for the teacher, as in MMDetection's schedule 1x
+FEWEST_ITERATIONS = 375
+DEFAULT_ANCHORS = (4, 8)
+# More boxes do not change the choice of anchors.
+BOXES = 2000
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Holds measurements of labeled images. Only objects that masks are trained on are measured.
+
+    Attributes:
+        objects: number of objects of each class; classes without objects are left out.
+        left_out: number of annotations that are not trained on, by reason.
+        image_sizes: width and height of each image in pixels, shape (M, 2).
+        counts: number of objects in each image, shape (M,).
+        boxes: x, y, width, height of each object in pixels, shape (N, 4).
+        image_of: index of each object's image, shape (N,).
+    """
+
+    objects: dict[str, int]
+    left_out: dict[str, int]
+    image_sizes: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    boxes: npt.NDArray[np.float64]
+    image_of: npt.NDArray[np.int64]
+
+    @property
+    def object_sizes(self) -> npt.NDArray[np.float64]:
+        """Square roots of the boxes' areas in pixels, shape (N,)."""
+        return np.sqrt(self.boxes[:, 2] * self.boxes[:, 3])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Holds the settings of a training.
+
+    Attributes:
+        crops: whether the model trains on crops (small objects), not on whole images.
+        image_scale: factor for the sizes of images, if ``crops``.
+        image_size: long side of resized images in pixels, if not ``crops``.
+        object_size: median object size in resized images, in pixels.
+        anchor_scales: scales of the RPN's anchors.
+        anchor_coverage: mean IoU of the objects with their best anchors, over the sizes that the
+            training draws, and the share of objects with an IoU of at least 0.5.
+        default_coverage: the same for ``DEFAULT_ANCHORS``.
+        max_per_img: largest number of detections in an image.
+        batch_size: images per iteration.
+        num_workers: processes that load images.
+        teacher_iterations: iterations of the teacher; the student trains for twice as many.
+        box_threshold: score threshold of pseudo-labels, or "match".
+    """
+
+    crops: bool
+    image_scale: float
+    image_size: int
+    object_size: int
+    anchor_scales: list[float]
+    anchor_coverage: tuple[float, float]
+    default_coverage: tuple[float, float]
+    max_per_img: int
+    batch_size: int
+    num_workers: int
+    teacher_iterations: int
+    box_threshold: str | float
+
+
+def measure(truth: COCO) -> Fingerprint:
+    """Measure the labeled images of a COCO json.
+
+    Args:
+        truth: result of ``nbseg.coco.load_coco``.
+
+    Raises:
+        ValueError: there is no object to train masks on; the message says why.
+    """
+    names = {number: category["name"] for number, category in truth.cats.items()}
+    index = {number: position for position, number in enumerate(truth.imgs)}
+    reasons = Counter[str]()
+    used = []
+    for annotation in truth.dataset["annotations"]:
+        if reason := reason_left_out(annotation):
+            reasons[reason] += 1
+        else:
+            used.append(annotation)
+    if not used:
+        causes = "; ".join(f"{count} are {reason}" for reason, count in reasons.items())
+        raise ValueError(
+            f"none of its {len(truth.imgs)} images has an object with a mask: "
+            f"{causes or 'there is no annotation'}. Add objects with masks"
+        )
+    objects = Counter(names[annotation["category_id"]] for annotation in used)
+    image_of = np.array([index[annotation["image_id"]] for annotation in used])
+    return Fingerprint(
+        objects={name: objects[name] for name in names.values() if objects[name]},
+        left_out=dict(reasons),
+        image_sizes=np.array([(i["width"], i["height"]) for i in truth.imgs.values()]),
+        counts=np.bincount(image_of, minlength=len(index)),
+        boxes=np.array([annotation["bbox"] for annotation in used], np.float64),
+        image_of=image_of,
+    )
+
+
+def choose_settings(found: Fingerprint, images: int, cores: int) -> Settings:
+    """Derive the settings of a training from measurements of labeled images.
+
+    Args:
+        found: the measurements.
+        images: number of labeled images to train on.
+        cores: number of CPU cores.
+    """
+    sizes = found.object_sizes
+    median, large = float(np.median(sizes)), float(np.percentile(sizes, 90))
+    crops = large < CROP / 2
+    image_scale, image_size = 1.0, IMAGE_SIZES[0]
+    if crops:
+        image_scale = _image_scale(median, large)
+        factors = np.full(len(sizes), image_scale)
+    else:
+        shrunk = 1 / found.image_sizes.max(axis=1)[found.image_of]
+        if np.median(sizes * shrunk * image_size) < OBJECT_SIZES[0]:
+            image_size = IMAGE_SIZES[1]
+        factors = shrunk * image_size
+    boxes = np.array(spread((found.boxes * factors[:, None]).tolist(), BOXES))
+    jittered = np.concatenate([boxes * f for f in (CROP_JITTER if crops else WHOLE_JITTER)])
+    anchor_scales = fit_anchor_scales(jittered)
+    batch_size = 2 if image_size == IMAGE_SIZES[1] else 4
+    most = ceil(2 * int(found.counts.max()) / 50) * 50
+    return Settings(
+        crops=crops,
+        image_scale=image_scale,
+        image_size=image_size,
+        object_size=max(1, round(float(np.median(sizes * factors)))),
+        anchor_scales=anchor_scales,
+        anchor_coverage=coverage(jittered, anchor_scales),
+        default_coverage=coverage(jittered, DEFAULT_ANCHORS),
+        max_per_img=min(max(most, DETECTIONS[0]), DETECTIONS[1]),
+        batch_size=batch_size,
+        num_workers=min(max(cores - 1, 0), 4),
+        teacher_iterations=max(FEWEST_ITERATIONS, ceil(EPOCHS * images / batch_size)),
+        box_threshold=FIXED_SCORE if images < FEW_IMAGES else "match",
+    )
+
+
+def _image_scale(median: float, large: float) -> float:
+    """Return a factor that brings the median object size into ``OBJECT_SIZES``.
+
+    Objects of the size ``large`` do not become larger than half a crop.
+    """
+    low, high = OBJECT_SIZES
+    if median > high:
+        return round(high / median, 2)
+    if median < low:
+        return round(max(1.0, min(low / median, CROP / 2 / large, LARGEST_SCALE)), 2)
+    return 1.0

@@ -1,0 +1,208 @@
+"""Write a config for a user's own images, with settings measured on the labeled ones."""
+
+import os
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from pprint import pformat
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+
+from nbseg.coco import write_coco
+from nbseg.config.names import names_in
+from nbseg.datasets.fingerprint import (
+    CROP,
+    DEFAULT_ANCHORS,
+    FEW_IMAGES,
+    OBJECT_SIZES,
+    Fingerprint,
+    Settings,
+    choose_settings,
+    measure,
+)
+from nbseg.datasets.own_data import ImageSets, OwnData, find_sets, read_labeled
+from nbseg.files import replacing
+
+# From this side in pixels, the prediction of an image needs gigabytes of memory.
+LARGE = 4000
+# Part of a config: a comment, and keys with their values.
+Part = tuple[str, dict[str, Any]]
+
+
+def write_own_config(
+    data: OwnData,
+    out: Path,
+    base: Path,
+    *,
+    upright: bool = True,
+    backbone_weights: Path | None = None,
+    cores: int = 1,
+    force: bool = False,
+) -> list[str]:
+    """Check a user's data, measure the labeled images, and write a config for them.
+
+    The config has absolute paths, so it can be used from any folder. Only if it lies in the source
+    tree of ``base``, ``_base_`` is relative. Jsons that the config needs are written next to it:
+    the labeled images without those for validation, the images for validation, and the unlabeled
+    images if their folder also has labeled ones.
+
+    Args:
+        data: the user's files.
+        out: the config to write.
+        base: the generic config to derive from.
+        upright: whether the images have an upright position, as photographs have.
+        backbone_weights: weights of the backbone; None to let MMEngine download them.
+        cores: number of CPU cores.
+        force: whether to replace files that exist.
+
+    Returns:
+        Lines that tell what was measured, chosen and written.
+
+    Raises:
+        FileNotFoundError: a file or a folder does not exist.
+        FileExistsError: a file to write exists, and ``force`` is False.
+        ValueError: the data cannot be used for a training; the message names the file and a remedy.
+    """
+    if out.suffix != ".py":
+        raise ValueError(f"the config {out} must end in .py; choose another name")
+    truth, warnings = read_labeled(data.labeled, data.images)
+    try:
+        found = measure(truth)
+    except ValueError as error:
+        raise ValueError(f"{data.labeled}: {error}") from error
+    sets = find_sets(data, truth, list(found.objects), out)
+    if backbone_weights:
+        if not backbone_weights.is_file():
+            raise FileNotFoundError(f"there is no file {backbone_weights} of backbone weights")
+        sets.keys["backbone_weights"] = backbone_weights
+    paths = {k: os.path.abspath(v) for k, v in sets.keys.items() if isinstance(v, Path)}
+    if names := names_in([paths, list(found.objects)]):
+        raise ValueError(
+            f"a path or the name of a class contains {{{min(names)}}}, which a config replaces by "
+            "a value; rename it"
+        )
+    sets.keys |= paths
+    for path in (out, *sets.jsons):
+        if path.exists() and not force:
+            raise FileExistsError(
+                f"{path} exists; choose another --out, or replace the file with --force"
+            )
+    parts = list(_parts(found, sets, choose_settings(found, sets.labeled, cores), upright))
+    head = (
+        f"Written by `tools/prepare_data.py init` for {data.labeled.name}. Any key of the base can "
+        "be set here, too (docs/configs.md).",
+        {"_base_": _base(base, out)},
+    )
+    for path, content in sets.jsons.items():
+        write_coco(path, content.items())
+    with replacing(out) as temporary:
+        temporary.write_text("\n".join(_text(*part) for part in (head, *parts)), encoding="utf-8")
+    comments = [comment for comment, _ in parts]
+    return warnings + sets.warnings + comments + [f"wrote {path}" for path in (*sets.jsons, out)]
+
+
+def _base(base: Path, out: Path) -> str:
+    """Return the path of the base; relative within its source tree, which may be moved."""
+    base, target = base.resolve(), out.resolve().parent
+    inside = target.is_relative_to(base.parents[2])
+    return os.path.relpath(base, target) if inside else str(base)
+
+
+def _text(comment: str, keys: dict[str, Any]) -> str:
+    lines = wrap(comment, 100, initial_indent="# ", subsequent_indent="# ")
+    lines += [f"{key} = {_value(value)}" for key, value in keys.items()]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"dict({', '.join(f'{key}={_value(entry)}' for key, entry in value.items())})"
+    # A list of many classes fills several lines.
+    return pformat(value, width=90, compact=True)
+
+
+def _parts(found: Fingerprint, sets: ImageSets, chosen: Settings, upright: bool) -> Iterator[Part]:
+    smallest, median, largest = np.percentile(found.object_sizes, (10, 50, 90))
+    by_area = sorted(found.image_sizes.tolist(), key=prod)
+    (width, height), (wider, higher) = by_area[0], by_area[-1]
+    classes = ", ".join(f"{count} {name}" for name, count in found.objects.items())
+    left_out = "".join(f" Not used: {n} {reason}." for reason, n in found.left_out.items())
+    yield (
+        f"Measured: {len(found.counts)} images of {width} x {height} to {wider} x {higher} pixels. "
+        f"{len(found.boxes)} objects ({classes}); {found.counts.min()} to {found.counts.max()} "
+        f"per image, {found.counts.mean():.1f} on average. The size of an object is the square "
+        f"root of its box's area: the median is {median:.0f} pixels; 10% are below "
+        f"{smallest:.0f}, and 10% above {largest:.0f}.{left_out}",
+        {"classes": list(found.objects), "num_classes": len(found.objects)},
+    )
+    yield sets.validation, sets.keys
+    yield _image_size(found, chosen, largest)
+    mean, half = chosen.anchor_coverage
+    default_mean, default_half = chosen.default_coverage
+    yield (
+        f"Anchors: the objects have a mean IoU of {mean:.2f} with their best anchors; {half:.0%} "
+        f"have at least 0.5. With the default scales {list(DEFAULT_ANCHORS)}, these numbers are "
+        f"{default_mean:.2f} and {default_half:.0%}.",
+        {"anchor_scales": chosen.anchor_scales},
+    )
+    if not upright:
+        yield (
+            "The images have no upright position: all eight symmetries of the square are used.",
+            {"random_flip": "{any_flip}", "transpose_prob": 0.5, "tta_flips": "{all_flips}"},
+        )
+    yield (
+        f"Detections: at least twice the {found.counts.max()} objects of the fullest image, from "
+        "50 to 500.",
+        {"max_per_img": chosen.max_per_img},
+    )
+    yield (
+        f"Training on {sets.labeled} labeled images.",
+        {
+            "batch_size": chosen.batch_size,
+            "num_workers": chosen.num_workers,
+            "iterations": 2 * chosen.teacher_iterations,
+            "teacher": {"iterations": chosen.teacher_iterations},
+        },
+    )
+    if chosen.box_threshold != "match":
+        yield (
+            f"Fewer than {FEW_IMAGES} labeled images are too few to estimate the mean number of "
+            "objects per image, which the default 'match' relies on.",
+            {"label": {"box_threshold": chosen.box_threshold}},
+        )
+
+
+def _image_size(found: Fingerprint, chosen: Settings, largest: float) -> Part:
+    """Return how images are resized, and why."""
+    keys: dict[str, Any] = {"object_size": chosen.object_size}
+    if chosen.crops:
+        kept = chosen.image_scale == 1
+        resized = "keep their sizes" if kept else f"are resized by {chosen.image_scale}"
+        comment = (
+            f"Small objects: 90% are below {largest:.0f} pixels, less than half a crop. The model "
+            f"trains on crops of {CROP} x {CROP} pixels; images {resized}, and the median object "
+            f"has {chosen.object_size} pixels."
+        )
+        side = found.image_sizes.max() * chosen.image_scale
+        if side >= LARGE:
+            comment += (
+                f" Warning: a prediction of an image with a side of {side:.0f} pixels needs "
+                "gigabytes of memory; cut such images into tiles."
+            )
+        return comment, keys | {"image_scale": chosen.image_scale}
+    comment = (
+        f"Large objects: 10% are above {largest:.0f} pixels, half a crop of {CROP} pixels or more. "
+        f"The model trains on whole images; their long sides become {chosen.image_size} pixels, "
+        f"and the median object has {chosen.object_size} pixels."
+    )
+    if chosen.object_size < OBJECT_SIZES[0]:
+        comment += " Warning: such small objects are hard to find; on a GPU, raise image_size."
+    return comment, keys | {
+        "image_size": chosen.image_size,
+        "image_resize": "{fit}",
+        "train_resize": "{fit_jitter}",
+        "crop": "{no_crop}",
+        "tta_scales": ["{image_resize}", "{larger_fit}"],
+    }

@@ -1,0 +1,244 @@
+"""Find the labeled, unlabeled and validation images of a user's own data."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools.coco import COCO
+
+from nbseg.coco import category_ids, load_coco, read_coco
+from nbseg.coco_values import reason_left_out
+from nbseg.datasets.check_coco import check_coco
+from nbseg.datasets.overlap import overlapping_images
+from nbseg.images import image_names, image_size
+
+# With fewer labeled images, none is set aside for validation.
+ENOUGH = 10
+# Section of a config whose unlabeled images are listed in a json.
+LISTED = dict(
+    test_dataloader=dict(dataset=dict(type="CocoInstanceDataset", ann_file="{unlabeled_json}"))
+)
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """Names a user's files.
+
+    Attributes:
+        labeled: COCO json of the labeled images.
+        images: folder of the labeled images.
+        unlabeled: folder or COCO json of the unlabeled images; None means the images in ``images``
+            that neither ``labeled`` nor ``val`` lists.
+        unlabeled_images: folder of the images of a json ``unlabeled``; None means ``images``.
+        val: COCO json of the validation images.
+        val_images: folder of the validation images; None means ``images``.
+        hold_out: number of labeled images to set aside for validation if there is no ``val``; None
+            means a fifth if there are at least ten, otherwise none.
+    """
+
+    labeled: Path
+    images: Path
+    unlabeled: Path | None = None
+    unlabeled_images: Path | None = None
+    val: Path | None = None
+    val_images: Path | None = None
+    hold_out: int | None = None
+
+
+@dataclass
+class ImageSets:
+    """Holds the sets of images as keys of a config.
+
+    Attributes:
+        keys: config keys; paths are ``Path``.
+        jsons: contents of jsons that the keys name, and that are still to be written.
+        labeled: number of labeled images to train on.
+        validation: says where the validation images come from.
+        warnings: problems that do not stop a training.
+    """
+
+    keys: dict[str, Any] = field(default_factory=dict)
+    jsons: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    labeled: int = 0
+    validation: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_labeled(path: Path, images: Path) -> tuple[COCO, list[str]]:
+    """Read and check a COCO json with masks, and check its images.
+
+    Args:
+        path: the json.
+        images: folder of its images.
+
+    Returns:
+        The json, and warnings about boxes and masks.
+
+    Raises:
+        FileNotFoundError: the json or the folder does not exist.
+        ValueError: the file is not a COCO json, has no category or repeats a name, a mask is
+            malformed, or an image is missing, cannot be read or has another size.
+    """
+    if not images.is_dir():
+        raise FileNotFoundError(f"there is no image folder {images}; correct the path")
+    truth = load_coco(path, masks=True)
+    texts = {
+        kind: f"{path}: {len(which)} {kind}, the first: {which[0]}"
+        for kind, which in check_coco(path, images)[1].items()
+    }
+    for kind, text in texts.items():
+        if kind.startswith(("images ", "repeated ")):
+            raise ValueError(f"{text}; correct the json or the folder of its images")
+    return truth, [f"warning: {text}" for text in texts.values()]
+
+
+def find_sets(data: OwnData, truth: COCO, classes: list[str], out: Path) -> ImageSets:
+    """Find the validation images and the unlabeled images.
+
+    Args:
+        data: the user's files.
+        truth: the json of the labeled images.
+        classes: names of the classes.
+        out: the config; jsons are written next to it.
+
+    Raises:
+        FileNotFoundError: a file or a folder does not exist.
+        ValueError: an unlabeled image is also labeled, there is no unlabeled image, or too many
+            labeled images are to be set aside.
+    """
+    sets = ImageSets({"labeled_json": data.labeled, "train_images": data.images})
+    used = [data.images / image["file_name"] for image in truth.imgs.values()]
+    sets.labeled = len(used)
+    if data.val:
+        val_images = data.val_images or data.images
+        val, sets.warnings = read_labeled(data.val, val_images)
+        category_ids(val.dataset["categories"], classes, data.val)
+        sets.keys |= {"val_json": data.val, "val_images": val_images}
+        sets.validation = f"Validation: the {len(val.imgs)} images of {data.val.name}."
+        used += [val_images / image["file_name"] for image in val.imgs.values()]
+    else:
+        _hold_out(sets, data.hold_out, truth, out)
+    if data.unlabeled and data.unlabeled.is_file():
+        _listed(sets, data, used[: len(truth.imgs)])
+    else:
+        _in_folder(sets, data.unlabeled or data.images, used, truth.dataset["categories"], out)
+    return sets
+
+
+def held_out(truth: COCO, count: int) -> set[int]:
+    """Choose images to set aside for validation, at random but always the same ones.
+
+    An image is only chosen if all of its classes remain in other images that are not chosen, so
+    fewer than ``count`` images may be chosen.
+
+    Args:
+        truth: a COCO json.
+        count: number of images to choose.
+
+    Returns:
+        Ids of the chosen images; each has an object.
+    """
+    classes: dict[int, set[int]] = {}
+    for annotation in truth.anns.values():
+        if not reason_left_out(annotation):
+            classes.setdefault(annotation["image_id"], set()).add(annotation["category_id"])
+    left = Counter(category for found in classes.values() for category in found)
+    chosen: set[int] = set()
+    for image in np.random.RandomState(0).permutation(sorted(classes)).tolist():
+        if len(chosen) < count and all(left[category] > 1 for category in classes[image]):
+            chosen.add(image)
+            left.subtract(classes[image])
+    return chosen
+
+
+def _hold_out(sets: ImageSets, wanted: int | None, truth: COCO, out: Path) -> None:
+    if wanted is None:
+        wanted = sets.labeled // 5 if sets.labeled >= ENOUGH else 0
+    if not 0 <= wanted < sets.labeled:
+        raise ValueError(
+            f"--hold-out must be at least 0 and less than the number of labeled images, "
+            f"{sets.labeled}; found {wanted}"
+        )
+    chosen = held_out(truth, wanted)
+    if not chosen:
+        sets.keys |= {"val_json": "{labeled_json}", "val_images": "{train_images}"}
+        sets.validation = (
+            "Validation: there are no images for it, so the models are evaluated on the labeled "
+            "images that they are trained on. This AP is far too high, and does not tell which "
+            "model is better; look at the predictions instead, or give --val or --hold-out."
+        )
+        return
+    sets.keys |= {
+        "labeled_json": out.with_name(f"{out.stem}-labeled.json"),
+        "val_json": out.with_name(f"{out.stem}-val.json"),
+        "val_images": "{train_images}",
+    }
+    content = truth.dataset
+    for key, kept in (("labeled_json", False), ("val_json", True)):
+        sets.jsons[sets.keys[key]] = {
+            **content,
+            "images": [i for i in content["images"] if (i["id"] in chosen) == kept],
+            "annotations": [a for a in content["annotations"] if (a["image_id"] in chosen) == kept],
+        }
+    sets.labeled -= len(chosen)
+    sets.validation = (
+        f"Validation: {len(chosen)} of the {len(truth.imgs)} labeled images, chosen at random, are "
+        "set aside."
+    )
+
+
+def _listed(sets: ImageSets, data: OwnData, labeled: list[Path]) -> None:
+    assert data.unlabeled
+    content = read_coco(data.unlabeled)
+    folder = data.unlabeled_images or data.images
+    paths = [folder / image["file_name"] for image in content["images"]]
+    missing = [path for path in paths if not path.is_file()]
+    if missing or not paths:
+        raise FileNotFoundError(
+            f"{data.unlabeled}: {len(missing)} of {len(paths)} images are missing"
+            + (f", the first: {missing[0]}; correct --unlabeled-images" if missing else "")
+        )
+    if pairs := overlapping_images(labeled, paths):
+        raise ValueError(
+            f"{data.unlabeled}: {len(pairs)} images are also labeled, the first: {pairs[0][1]}; "
+            "remove them from the json"
+        )
+    sets.keys |= {"unlabeled_json": data.unlabeled, "unlabeled_folder": folder, "predict": LISTED}
+    if content["annotations"]:
+        sets.keys["report"] = {"hidden_truth": "{unlabeled_json}"}
+
+
+def _in_folder(
+    sets: ImageSets, folder: Path, used: Iterable[Path], categories: list[dict[str, Any]], out: Path
+) -> None:
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder or json {folder} of unlabeled images; correct --unlabeled"
+        )
+    sets.keys["unlabeled_folder"] = folder
+    paths = {folder / name: name for name in image_names(folder)}
+    taken = {path for _, path in overlapping_images(used, paths)}
+    if not taken:
+        return
+    sizes = {paths[path]: image_size(path) for path in paths if path not in taken}
+    images = [
+        {"id": number, "file_name": name, "height": size[0], "width": size[1]}
+        for number, (name, size) in enumerate(sizes.items(), start=1)
+        if size
+    ]
+    if not images:
+        raise ValueError(
+            f"{folder} has no images except the labeled ones and those for validation; name a "
+            "folder or a json of unlabeled images with --unlabeled"
+        )
+    if unreadable := [name for name, size in sizes.items() if not size]:
+        sets.warnings.append(
+            f"warning: {len(unreadable)} images in {folder} cannot be read and are left out, the "
+            f"first: {unreadable[0]}"
+        )
+    listed = out.with_name(f"{out.stem}-unlabeled.json")
+    sets.jsons[listed] = {"images": images, "annotations": [], "categories": categories}
+    sets.keys |= {"unlabeled_json": listed, "predict": LISTED}

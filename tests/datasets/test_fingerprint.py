@@ -1,0 +1,84 @@
+"""Measurements of labeled images, and the settings that follow from them."""
+
+import numpy as np
+import pytest
+from own_images import indexed
+
+from nbseg.datasets.anchors import coverage, fit_anchor_scales
+from nbseg.datasets.fingerprint import choose_settings, measure
+
+
+def test_the_measurements():
+    truth = indexed([(100, 80), (200, 60), (50, 50)], [[(10, 3)], [(20, 3), (5, 7), (9, 7)], []])
+    truth.dataset["annotations"][3]["iscrowd"] = 1
+    found = measure(truth)
+    assert found.objects == {"cat": 1, "dog": 2} and list(found.objects) == ["cat", "dog"]
+    assert found.left_out == {"crowds (iscrowd 1)": 1}
+    assert found.image_sizes.tolist() == [[100, 80], [200, 60], [50, 50]]
+    assert found.counts.tolist() == [1, 2, 0]
+    assert found.object_sizes.tolist() == [10, 20, 5]
+    assert found.image_of.tolist() == [0, 1, 1]
+
+
+def test_a_set_without_objects_is_refused():
+    with pytest.raises(ValueError, match="none of its 1 images has .* there is no annotation"):
+        measure(indexed([(9, 9)], [[]]))
+    truth = indexed([(9, 9)], [[(5, 3)]])
+    truth.dataset["annotations"][0]["segmentation"] = []
+    with pytest.raises(ValueError, match="1 are without a mask"):
+        measure(truth)
+
+
+@pytest.mark.parametrize(
+    ("sides", "image", "crops", "factor", "size", "batch_size"),
+    [
+        ([32], 400, True, 1.0, 32, 4),
+        ([8], 400, True, 2.0, 16, 4),  # enlarged until the median is 16
+        ([100], 400, True, 0.64, 64, 4),  # reduced until the median is 64
+        ([3], 400, True, 4.0, 12, 4),  # no more than four times
+        ([8] * 8 + [100] * 2, 400, True, 1.28, 10, 4),  # the large ones become half a crop
+        ([128], 400, False, 384, 123, 4),  # half a crop; 128 * 384 / 400
+        ([150], 4000, False, 512, 19, 2),  # 150 * 384 / 4000 is 14.4, less than 16
+    ],
+)
+def test_small_objects_are_trained_on_crops(sides, image, crops, factor, size, batch_size):
+    found = measure(indexed([(image, 300)], [[(side, 3) for side in sides]]))
+    chosen = choose_settings(found, images=1, cores=2)
+    assert chosen.crops == crops
+    assert (chosen.image_scale if crops else chosen.image_size) == factor
+    assert (chosen.object_size, chosen.batch_size) == (size, batch_size)
+
+
+@pytest.mark.parametrize(
+    ("side", "drawn"),
+    [(32, (16, 22.4, 32, 44.8, 64)), (200, (144, 192, 240))],  # 200 * 384 / 400 is 192
+)
+def test_anchors_fit_the_sizes_that_a_training_draws(side, drawn):
+    chosen = choose_settings(measure(indexed([(400, 300)], [[(side, 3)]])), images=1, cores=2)
+    boxes = np.array([(0, 0, size, size) for size in drawn])
+    assert chosen.default_coverage == pytest.approx(coverage(boxes, (4, 8)))
+    assert chosen.anchor_scales == fit_anchor_scales(boxes)
+    assert chosen.anchor_coverage == pytest.approx(coverage(boxes, chosen.anchor_scales))
+
+
+@pytest.mark.parametrize(("count", "most"), [(1, 50), (25, 50), (26, 100), (131, 300), (300, 500)])
+def test_twice_as_many_detections_as_objects(count, most):
+    found = measure(indexed([(400, 300), (400, 300)], [[(32, 3)] * count, [(32, 7)]]))
+    assert choose_settings(found, images=2, cores=2).max_per_img == most
+
+
+@pytest.mark.parametrize(
+    ("images", "cores", "iterations", "threshold", "workers"),
+    [
+        (9, 1, 375, 0.3, 0),
+        (19, 2, 375, 0.3, 1),
+        (20, 4, 375, "match", 3),
+        (500, 64, 1500, "match", 4),
+    ],
+)
+def test_the_training_fits_the_images_and_the_machine(
+    images, cores, iterations, threshold, workers
+):
+    chosen = choose_settings(measure(indexed([(400, 300)], [[(32, 3)]])), images, cores)
+    assert chosen.teacher_iterations == iterations
+    assert chosen.box_threshold == threshold and chosen.num_workers == workers

@@ -1,0 +1,198 @@
+"""The config that tools/prepare_data.py init writes."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from own_images import CATEGORIES, labeled, write_images, write_set
+from tool_runs import run_tool
+
+from nbseg.datasets.fingerprint import DEFAULT_ANCHORS
+from nbseg.engine.stages import STAGES, stage_config
+
+TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"
+GENERIC = TOOL.parents[1] / "configs/generic/noisy-boundaries_mask-rcnn_mobilenet-v2_fpn.py"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    write_set(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def init(*options, labels="labeled.json", images="images", out="my.py"):
+    """Run the tool; return its status and what it says."""
+    said = io.StringIO()
+    arguments = ("init", labels, "--images", images, "--out", out, *options)
+    return run_tool(TOOL, arguments, said, said), said.getvalue()
+
+
+def read(path):
+    return json.loads(Path(path).read_text())
+
+
+def names(path):
+    return {image["file_name"] for image in read(path)["images"]}
+
+
+def test_the_config_of_small_objects_runs_unedited(folder):
+    status, says = init("--no-upright", out="sub/my.py")
+    assert status == 0, says
+    assert "10 images of 64 x 48 to 64 x 48 pixels. 11 objects (10 cat, 1 dog); 1 to 2" in says
+    assert "train.py sub/my.py" in says and "work_dirs/my/student/student.pth" in says
+    # Another process may start in another folder.
+    config = Config.fromfile(folder / "sub/my.py")
+    assert config.anchor_scales != list(DEFAULT_ANCHORS)
+    plain = {stage: stage_config(config, stage, "run") for stage in STAGES}
+    part = plain["student"].train_dataloader.dataset.datasets[0]
+    assert part.ann_file == str(folder / "sub/my-labeled.json")
+    assert part.data_prefix.img == str(folder / "images")
+    assert part.metainfo.classes == ["cat", "dog"]
+    kinds = [step.type for step in part.pipeline]
+    assert kinds[2:4] == ["RandomChoice", "RandomCrop"] and "CutOut" in kinds
+    weak = plain["teacher"].train_dataloader.dataset.dataset.pipeline
+    assert "CutOut" not in [step.type for step in weak]
+    flip, transpose = weak[5:7]
+    assert flip.prob == 0.75 and len(flip.direction) == 3 and transpose.prob == 0.5
+    model = plain["student"].model
+    assert model.rpn_head.anchor_generator.scales == config.anchor_scales
+    assert model.roi_head.bbox_head.num_classes == 2
+    assert (model.test_cfg.rcnn.max_per_img, model.test_cfg.rpn.max_per_img) == (50, 200)
+    predicted = plain["predict"].test_dataloader.dataset
+    assert predicted.type == "CocoInstanceDataset"
+    assert names(predicted.ann_file) == {"11.png", "12.png"}
+    assert len(predicted.pipeline[1].transforms[1]) == 4
+    assert plain["label"].label.box_threshold == 0.3
+    # Two images are set aside; the only image with a dog is not.
+    validated = names(plain["student"].test_dataloader.dataset.ann_file)
+    kept = names(part.ann_file)
+    assert len(validated) == 2 and "1.png" in kept and not validated & kept
+    assert validated | kept == names("labeled.json")
+
+
+def test_the_config_of_large_objects_runs_unedited(tmp_path, monkeypatch):
+    write_set(tmp_path, count=3, width=200, height=160, side=140)
+    write_images(tmp_path / "more", 1, 70)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy("labeled.json", "val.json")
+    # A validation set of the same images is unusual, but not refused.
+    status, says = init(
+        "--unlabeled", "more", "--val", "val.json", "--backbone-weights", "val.json"
+    )
+    assert status == 0 and "Large objects" in says
+    assert sorted(path.name for path in tmp_path.glob("my*")) == ["my.py"]
+    config = Config.fromfile("my.py")
+    plain = {stage: stage_config(config, stage, "run") for stage in STAGES if stage != "oracle"}
+    weak = plain["teacher"].train_dataloader.dataset.dataset.pipeline
+    assert weak[2].type == "RandomResize" and weak[2].scale == (384, 384)
+    assert weak[3] == {"type": "Compose", "transforms": []}
+    assert plain["student"].test_dataloader.dataset.pipeline[1].scale == (384, 384)
+    predicted = plain["predict"].test_dataloader.dataset
+    assert predicted.type == "ImageFolderDataset"
+    assert predicted.data_prefix.img == str(tmp_path / "more")
+    scales, flips = predicted.pipeline[1].transforms[:2]
+    assert [scale.scale for scale in scales] == [(384, 384), (538, 538)] and len(flips) == 2
+    assert plain["student"].model.backbone.init_cfg.checkpoint == str(tmp_path / "val.json")
+
+
+def test_few_labeled_images_are_not_set_aside(folder):
+    write_set(folder / "few", count=9)
+    status, says = init(labels="few/labeled.json", images="few/images")
+    assert status == 0 and "far too high" in says
+    text = Path("my.py").read_text()
+    assert "val_json = '{labeled_json}'\nval_images = '{train_images}'" in text
+    assert f"labeled_json = '{folder / 'few/labeled.json'}'" in text
+    assert init("--hold-out", 1, "--force")[0] == 0 and len(names("my-val.json")) == 1
+
+
+def test_a_json_of_unlabeled_images(folder):
+    content = labeled([(64, 48)], [[(9, 7)]])
+    content["images"][0]["file_name"] = "12.png"
+    Path("rest.json").write_text(json.dumps(content))
+    assert init("--unlabeled", "rest.json")[0] == 0
+    text = Path("my.py").read_text()
+    assert f"unlabeled_json = '{folder / 'rest.json'}'" in text
+    assert f"unlabeled_folder = '{folder / 'images'}'" in text
+    assert "report = dict(hidden_truth='{unlabeled_json}')" in text
+    assert not Path("my-unlabeled.json").exists()
+
+
+def test_nothing_is_replaced_without_force(folder):
+    assert init()[0] == 0
+    made = {path.name: path.read_text() for path in folder.glob("my*")}
+    assert set(made) == {"my.py", "my-labeled.json", "my-val.json", "my-unlabeled.json"}
+    Path("my.py").write_text("# mine")
+    status, says = init()
+    assert status == 2 and "my.py exists" in says and Path("my.py").read_text() == "# mine"
+    Path("my.py").unlink()
+    assert "my-labeled.json exists" in init()[1] and not Path("my.py").exists()
+    assert init("--force")[0] == 0
+    assert {path.name: path.read_text() for path in folder.glob("my*")} == made
+
+
+def test_the_base_is_found_from_anywhere(folder):
+    assert init()[0] == 0
+    assert f"_base_ = '{GENERIC}'" in Path("my.py").read_text()
+    # Within the same source tree, the path is relative, so the tree can be moved.
+    copy = folder / "copy"
+    shutil.copytree(GENERIC.parents[1], copy / "configs", ignore=shutil.ignore_patterns("README*"))
+    from nbseg.datasets.own_config import write_own_config
+    from nbseg.datasets.own_data import OwnData
+
+    base = copy / "configs/generic" / GENERIC.name
+    data = OwnData(Path("labeled.json"), Path("images"))
+    write_own_config(data, copy / "mine/my.py", base)
+    copy.rename(folder / "moved")
+    assert Config.fromfile(folder / "moved/mine/my.py").num_classes == 2
+
+
+def spoil(content, key, value):
+    content[key] = value
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (dict(labels="missing.json"), "no file missing.json"),
+        (dict(images="missing"), "no image folder missing"),
+        (dict(out="my.txt"), "must end in .py"),
+        (("--unlabeled", "missing"), "no folder or json missing"),
+        (("--unlabeled", "labeled.json"), "10 images are also labeled, the first: images/1.png"),
+        (("--val", "missing.json"), "no file missing.json"),
+        (("--backbone-weights", "missing.pth"), "no file missing.pth"),
+        (("--hold-out", 10), "less than the number of labeled images, 10; found 10"),
+        (lambda content: spoil(content, "categories", []), "labeled.json: "),
+        (lambda content: spoil(content, "annotations", []), "labeled.json: none of its 10 images"),
+        (lambda content: spoil(content["images"][0], "width", 60), "size differs from the json"),
+        (lambda content: spoil(content["images"][0], "file_name", "13.png"), "missing, the first"),
+        (lambda content: spoil(content["categories"][0], "name", "a{b}"), "contains {b}"),
+    ],
+)
+def test_bad_input_is_refused_at_once(folder, options, says):
+    if callable(options):
+        content = read("labeled.json")
+        options(content)
+        Path("labeled.json").write_text(json.dumps(content))
+    keywords = options if isinstance(options, dict) else {}
+    status, said = init(*(options if isinstance(options, tuple) else ()), **keywords)
+    assert status == 2 and says in said and "Traceback" not in said
+    assert not list(folder.glob("my*"))
+
+
+def test_labeled_images_alone_are_refused(folder):
+    for name in ("11.png", "12.png"):
+        Path("images", name).unlink()
+    status, said = init()
+    assert status == 2 and "images has no images except the labeled ones" in said
+
+
+def test_a_validation_set_without_a_class_is_refused(folder):
+    content = read("labeled.json")
+    content |= {"annotations": [], "categories": CATEGORIES[:1]}
+    Path("val.json").write_text(json.dumps(content))
+    status, said = init("--val", "val.json")
+    assert status == 2 and "['cat', 'dog'], but val.json has the categories ['cat']" in said
