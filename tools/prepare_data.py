@@ -354,7 +354,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             "unlabeled images (default: the other images in --images)",
         ),
         ("unlabeled-images", "DIR", "folder of the images in --unlabeled JSON (default: --images)"),
-        ("val", "JSON", "COCO json of validation images (default: labeled images, see above)"),
+        ("val", "JSON", "COCO json of validation images (default: labeled images, see below)"),
         ("val-images", "DIR", "folder of the images in --val (default: --images)"),
         ("backbone-weights", "FILE", "ImageNet weights of a MobileNetV2 (default: downloaded)"),
     ]:

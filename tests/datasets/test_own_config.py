@@ -169,6 +169,7 @@ def spoil(content, key, value):
         (lambda content: spoil(content, "annotations", []), "labeled.json: none of its 10 images"),
         (lambda content: spoil(content["images"][0], "width", 60), "size differs from the json"),
         (lambda content: spoil(content["images"][0], "file_name", "13.png"), "missing, the first"),
+        (lambda content: spoil(content["images"][0], "file_name", "2.png"), "image file names"),
         (lambda content: spoil(content["categories"][0], "name", "a{b}"), "contains {b}"),
     ],
 )
