@@ -55,8 +55,9 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
         options: new values by dotted key, such as ``{"teacher.iterations": 500}``.
 
     Raises:
-        ValueError: a key would have no effect, the value above a key is a string (such as a name in
-            braces), or the options cannot be merged. The message suggests another key if possible.
+        ValueError: a key would have no effect; a key such as ``a.b`` cannot be set because ``a`` is
+            a string, for example a name in braces; or the options cannot be merged. The message
+            suggests another key if possible.
     """
     content = config.to_dict()
     switches = ("allow_overlap", "check_coverage")

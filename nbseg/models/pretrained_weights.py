@@ -187,7 +187,7 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor], source: st
         return ""
     if len(best) > 1 and most > len(wanted) / 2:
         raise StageError(
-            f"{source} has several models that match, with the prefixes {', '.join(best)}. Choose "
+            f"{source} has several models that match, with the prefixes {str(best)[1:-1]}. Choose "
             f"one model: for a backbone, set init_cfg.prefix={best[0]!r}; for load_from, save this "
             "model to a file of its own"
         )

@@ -117,7 +117,8 @@ def test_a_shallower_backbone_is_refused(tmp_path):
 def test_several_models_that_fit_are_refused_and_a_prefix_chooses(tmp_path):
     first, second = resnet().state_dict(), resnet().state_dict()
     content = {**prefixed("student.backbone.", first), **prefixed("teacher.backbone.", second)}
-    with pytest.raises(StageError, match="prefixes student.backbone., teacher.backbone.. Choose"):
+    message = "prefixes 'student.backbone.', 'teacher.backbone.'. Choose"
+    with pytest.raises(StageError, match=message):
         started_from(tmp_path / "both.pth", content)
     model = started_from(tmp_path / "both.pth", content, prefix="teacher.backbone")
     assert torch.equal(model.conv1.weight, second["conv1.weight"])
