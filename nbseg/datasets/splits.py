@@ -94,8 +94,8 @@ def write_chosen_split(
     Raises:
         FileNotFoundError: a json does not exist.
         ValueError: a json is not a COCO json (:func:`nbseg.coco.read_coco`), the jsons do not fit
-            together, an image to label is in no json or is in one twice, or no image would be
-            labeled or unlabeled.
+            together, a file name in ``labeled`` does not occur exactly once in the jsons, or the
+            labeled or the unlabeled json would have no image.
     """
     contents = [read_coco(path) for path in ann_files]
     content = _joined(contents, ann_files)

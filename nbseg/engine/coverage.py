@@ -26,7 +26,7 @@ CANNOT_TELL = (
 
 
 def examine_coverage(teacher: Config, predict: Config, most: int | None) -> ImageCoverage | None:
-    """Find the kinds of unlabeled images of which a run has no labeled image.
+    """Find the kinds of image that a run's unlabeled images show, but its labeled images do not.
 
     Args:
         teacher: plain config of the teacher. It names the backbone, the weights of the backbone,
@@ -70,8 +70,8 @@ def coverage_lines(config: Config, tasks: Sequence[StageTask]) -> list[str]:
 
     Returns:
         A list with one line, or an empty list if the run is not examined. The line starts with
-        "warning" if a kind of unlabeled image has no labeled image, or if the examination fails.
-        Processes other than the main process return an empty list.
+        "warning" if unlabeled images are of a kind that no labeled image shows, or if the
+        examination fails. Processes other than the main process return an empty list.
     """
     # Every process examines the images: to load weights from a URL, the processes wait for each
     # other.

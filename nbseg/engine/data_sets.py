@@ -6,7 +6,10 @@ from typing import Any
 
 
 def leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the data set configs that are no wrappers, such as those inside a ``ConcatDataset``."""
+    """Yield the innermost configs of a wrapper such as ``ConcatDataset``.
+
+    A config that is no wrapper is yielded itself.
+    """
     inner = _inside(dataset)
     if not inner:
         yield dataset

@@ -1,4 +1,4 @@
-"""Rank the unlabeled images of a run, or of a folder, by what a label of each would bring."""
+"""Rank the unlabeled images of a run, or of a folder, by how useful it is to label them."""
 
 import os
 from pathlib import Path
@@ -108,9 +108,9 @@ def split_ranked(
         paths: the labeled and the unlabeled json to write.
 
     Raises:
-        StageError: the labeled images are not listed in one json, the unlabeled images not in
-            another, or these jsons are not for the same image folder; the json of the unlabeled
-            images has no annotations; or the two jsons do not fit together.
+        StageError: there are not exactly two jsons (one with the labeled and one with the unlabeled
+            images), the two jsons have different image folders or do not fit together, or the json
+            of the unlabeled images has no annotations.
     """
     sets = [
         leaf
@@ -126,7 +126,10 @@ def split_ranked(
         )
     (folder,) = folders
     if not read_coco(jsons[1], ("images",), consistent=False).get("annotations"):
-        raise StageError(f"{jsons[1]} has no annotations of the images")
+        raise StageError(
+            f"{jsons[1]} has no annotations of the unlabeled images, so the labeled json would "
+            "lack the annotations of the chosen images"
+        )
     names = [Path(os.path.relpath(path, folder)).as_posix() for path in found.paths]
     if found.labeled:
         names += [image["file_name"] for image in read_images(jsons[0])]

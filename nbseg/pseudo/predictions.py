@@ -165,7 +165,7 @@ class PredictionStore:
         return []
 
     def predicted(self) -> dict[str, int]:
-        """Return, by file name, the id of each image in the parts at the time of its prediction."""
+        """Return {file name: id} of the images in the parts; the ids are as stored there."""
         ids: dict[str, int] = {}
         for path in self._parts():
             with np.load(path) as part:

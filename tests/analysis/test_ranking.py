@@ -139,10 +139,12 @@ def test_the_table_and_the_page_say_why(tmp_path, labels):
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == [str(paths[i]) for i in (2, 1, 2)]
     missing, others = (" that no labeled image shows", "labeled or ") if labels else ("", "")
+    article = "a" if labels else "an"
     assert [row["reason"] for row in rows] == [
         f"most typical of 4 images of a kind{missing}",
         f"1 unlabeled image resembles this image more than any {others}earlier ranked image",
-        "resembles no other unlabeled image",
+        f"every other unlabeled image is at least as near to {article} {others}earlier ranked "
+        "image as to this image",
     ]
     assert rows[0]["distance"] == ("0.5000" if labels else "")
     assert [row["uncertainty"] for row in rows] == ["0.2500", "", ""]

@@ -23,7 +23,7 @@ class ReportInputs:
         labeled: annotations of the labeled images, or None.
         truth: hidden true annotations of the images of ``pseudo``, with the same image ids, or
             None.
-        kind_key: key of an image in the jsons whose value is the kind of the image.
+        kind_key: key of the entries in the jsons' table ``images`` that names the kind of an image.
     """
 
     name: str
@@ -61,8 +61,8 @@ def read_inputs(
         labeled_json: COCO json of the labeled images, if there is one.
         truth_json: COCO json with the hidden truth of the pseudo-labeled images, if there is one.
             It may contain other images, too.
-        kind_key: key of an image in the jsons whose value is the kind of the image, such as
-            ``modality``. The key may be missing.
+        kind_key: key of the entries in the jsons' table ``images`` that names the kind of an
+            image, such as ``modality``. The key may be missing.
 
     Raises:
         FileNotFoundError: a file, the folder or an image is missing.

@@ -1,1 +1,1 @@
-"""Rank unlabeled images by what a label of each would bring."""
+"""Rank unlabeled images by how useful it is to label them."""

@@ -1,9 +1,9 @@
 """Choose the unlabeled images to label, the most useful first.
 
-Kinds of image that no label shows come first, by their most typical image. Each further pick brings
-the unlabeled images as near as possible to a labeled or picked image (greedy facility location).
-The way of the picked image itself does not count, so an image that resembles no other brings
-nothing.
+Kinds of image that no labeled image shows come first, by their most typical image. Each further
+pick brings the other unlabeled images as near as possible to a labeled or picked image (greedy
+facility location). The distance of the picked image itself does not count, so to pick an image that
+resembles no other image gains nothing.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class Pick:
 
     Attributes:
         image: index of the unlabeled image.
-        kind: number of unlabeled images of the kind without a label that this image stands for; 0
-            if the image was not picked for its kind.
+        kind: number of unlabeled images of this image's kind, if the image was picked because no
+            labeled image shows this kind; otherwise 0.
         neighbors: number of other unlabeled images that are nearer to this image than to the
             labeled images and the earlier picks.
         nearest: index of the nearest labeled image; None if no image is labeled.
-        distance: distance to this image; None if no image is labeled.
+        distance: distance to the nearest labeled image; None if no image is labeled.
         uncertainty: the uncertainty of a model on this image; None without a model.
     """
 
@@ -42,11 +42,13 @@ def pick_images(
 ) -> list[Pick]:
     """Pick the unlabeled images to label.
 
-    Each kind of image that no label shows gets a pick, the largest kind first. Then the image with
-    the highest score follows, until there are enough picks. The score is the sum of the distances
-    by which the other unlabeled images come nearer to a labeled or picked image. With a model, this
-    sum is multiplied by the model's uncertainty on the image. While other images are left, no two
-    picks are closer to each other than 90% of the links of the spanning tree are long.
+    Each kind of image that no labeled image shows gets a pick, the largest kind first. Then the
+    image with the highest score is picked, again and again until there are enough picks. The score
+    is the sum of the distances by which the other unlabeled images come nearer to a labeled or
+    picked image. With a model, this sum is multiplied by the model's uncertainty on the image.
+
+    An image is not picked by its score if its distance to an earlier pick is less than the 90%
+    quantile of the link lengths in the spanning tree, unless only such images are left.
 
     Args:
         labeled: features of the labeled images, shape (L, D); L may be 0.

@@ -45,10 +45,12 @@ class RankedImages:
         if pick.kind:
             missing = " that no labeled image shows" if self.labeled else ""
             return f"most typical of {pick.kind} images of a kind{missing}"
-        if not pick.neighbors:
-            return "resembles no other unlabeled image"
-        verb = "image resembles" if pick.neighbors == 1 else "images resemble"
         others = "labeled or earlier ranked" if self.labeled else "earlier ranked"
+        if not pick.neighbors:
+            article = "a" if self.labeled else "an"
+            near = f"is at least as near to {article} {others} image as to this image"
+            return f"every other unlabeled image {near}"
+        verb = "image resembles" if pick.neighbors == 1 else "images resemble"
         return f"{pick.neighbors} unlabeled {verb} this image more than any {others} image"
 
 

@@ -36,8 +36,8 @@ def uncertainty(image: ImagePredictions) -> float:
 def uncertainties(store: PredictionStore, names: Sequence[str]) -> npt.NDArray[np.float64]:
     """Return the uncertainty of each named image, shape (N,).
 
-    An image without a prediction has the median of the others: the model saw nothing that it could
-    be sure or unsure about.
+    If an image has no prediction with a score of 0.1 or more, the model saw nothing that it could
+    be sure or unsure about. Such an image gets the median of the other images.
 
     Args:
         store: the predictions.

@@ -53,8 +53,8 @@ def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]
 
     Returns:
         ``(labels, others)``. ``labels`` has one dict per label. Its keys are ``category_id``,
-        ``iscrowd`` and the geometry. Labels that the official tools ignore have ``iscrowd`` 1, too.
-        ``others`` counts the labels of each other class that have the geometry.
+        ``iscrowd`` and the geometry. ``iscrowd`` is 1 for crowds, and for labels that the official
+        tools ignore. ``others`` counts the labels of each other class that have the geometry.
     """
     found: list[dict[str, Any]] = []
     others: Counter[str] = Counter()

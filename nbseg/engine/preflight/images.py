@@ -27,7 +27,8 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
         images: the table ``images`` of a COCO json.
         folder: folder of these images.
         what: name of the data set, for messages.
-        lenient: whether broken images only give a warning if at least one checked image is intact.
+        lenient: if True, broken images give a warning instead of an error, unless all checked
+            images are broken.
 
     Returns:
         A string with a line for each warning; it is empty if there is no warning. Warnings are
@@ -35,8 +36,8 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
 
     Raises:
         StageError: an image is missing, or an image's name is not UTF-8. Images that are broken or
-            differ in size from the json also raise this error, unless the check is ``lenient`` and
-            at least one checked image is intact.
+            differ in size from the json also raise this error if ``lenient`` is False or all
+            checked images are broken.
     """
     names = [image["file_name"] for image in images]
     if others := other_encodings(names):
