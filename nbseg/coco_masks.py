@@ -19,7 +19,7 @@ def is_polygon(polygon: Any) -> bool:
 
 
 def is_list_of_pairs(polygon: Any) -> bool:
-    """Tell whether a value is a list [x0, y0, x1, y1, ...] of numbers from -2**20 to 2**20."""
+    """Tell whether a value is a flat list x0, y0, x1, y1, … of numbers from -2**20 to 2**20."""
     if not isinstance(polygon, list) or len(polygon) % 2:
         return False
     try:
@@ -52,7 +52,10 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
         raise ValueError(f"found {repr(segmentation)[:40]}")
     for polygon in segmentation or ():
         if not is_list_of_pairs(polygon):
-            raise ValueError(f"a polygon is not a list of pairs of finite numbers: {polygon!s:.40}")
+            raise ValueError(
+                f"found the polygon {polygon!s:.40}, expected a flat list x0, y0, x1, y1, … of "
+                "numbers from -2**20 to 2**20"
+            )
     polygons = [polygon for polygon in segmentation or () if len(polygon) >= 6]
     if polygons:
         return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))

@@ -89,7 +89,7 @@ def has_mask(annotation: Mapping[str, Any]) -> bool:
 
 
 def has_broken_polygon(annotation: Mapping[str, Any]) -> bool:
-    """Tell whether an annotation has a polygon that is not a list of pairs of finite numbers."""
+    """Tell whether an annotation has a polygon that is not a flat list x0, y0, x1, y1, …"""
     mask = annotation.get("segmentation")
     return isinstance(mask, list) and not all(map(is_list_of_pairs, mask))
 

@@ -35,7 +35,7 @@ class RunningThresholds(nn.Module):
         num_classes: number C of classes.
         box_threshold: ``"match"``, one score for all classes, or a list with the score of each
             class in the order of the labels.
-        pixel_threshold: ``"match"``, or the lowest probability of a foreground pixel.
+        pixel_threshold: ``"match"``, or the probability from which a pixel is foreground.
         floor: lower bound of matched score thresholds.
         decay: factor by which the counts of predictions are multiplied in each iteration.
 
@@ -158,7 +158,11 @@ class RunningThresholds(nn.Module):
         return thresholds
 
     def pixel_threshold(self) -> float:
-        """Return the lowest probability of a foreground pixel; 0.5 if no pixels are counted yet."""
+        """Return the pixel threshold: a pixel is foreground if its probability reaches this value.
+
+        The threshold is the fixed one if there is one, and otherwise the matched one. Before any
+        pixels are counted, the matched threshold is 0.5.
+        """
         if self.fixed_pixel is not None:
             return self.fixed_pixel
         foreground, inside = self.labeled_pixels.tolist()
