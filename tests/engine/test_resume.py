@@ -127,7 +127,9 @@ def test_a_given_checkpoint_that_is_cut_is_refused(moved, train):
     as_if_killed(moved, "student")
     cut = moved.work_dir / "student" / "iter_2.pth"
     cut.write_bytes(cut.read_bytes()[:-1000])
-    with pytest.raises(SystemExit, match=r"^train\.py: .*iter_2\.pth cannot be loaded: it is cut"):
+    with pytest.raises(
+        SystemExit, match=r"^train\.py: .*iter_2\.pth cannot be loaded: it is truncated"
+    ):
         train(moved.config, "--work-dir", moved.work_dir, "--resume", cut)
 
 
