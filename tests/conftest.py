@@ -132,6 +132,26 @@ def package_index_read_once():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def config_style_found_once():
+    """MMEngine parses a config two times more, to learn whether the config imports its bases."""
+    from mmengine.config import Config
+
+    found, styles = Config._is_lazy_import, {}
+
+    def is_lazy_import(filename):
+        if Path(filename).suffix != ".py":
+            return found(filename)
+        content = Path(filename).read_bytes()
+        if content not in styles:
+            styles[content] = found(filename)
+        return styles[content]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, "_is_lazy_import", staticmethod(is_lazy_import))
+        yield
+
+
 @pytest.fixture
 def log(caplog):
     """``caplog`` that sees MMEngine's current logger, which does not pass its records on."""
