@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
                 write_pictures(pipeline.settings, pipeline.configs, pipeline.work_dir)
             except Exception as error:  # pictures must not fail a finished run
                 print(f"warning: the pictures cannot be drawn: {type(error).__name__}: {error}")
-            print_metrics(metrics, pipeline.work_dir)
+            print_metrics(metrics, pipeline.work_dir, pipeline.configs)
     except (StageError, FileNotFoundError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
     except OSError as error:

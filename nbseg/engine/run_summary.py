@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from nbseg.config.plain_config import coco_evaluator
+from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.stages import TRAINING_STAGES
 from nbseg.engine.work_dir import WorkDir
 from nbseg.visualization.annotations import draw_results
@@ -13,27 +14,59 @@ from nbseg.visualization.annotations import draw_results
 COLUMNS = {"segm_mAP": "mask AP", "segm_mAP_50": "AP50", "segm_mAP_75": "AP75"}
 
 
-def print_metrics(metrics: dict[str, dict[str, float]], work_dir: WorkDir) -> None:
-    """Print mask AP, AP50 and AP75 of each trained stage, in percent, and what they mean."""
+def print_metrics(
+    metrics: Mapping[str, Mapping[str, float]], work_dir: WorkDir, configs: Mapping[str, Config]
+) -> None:
+    """Print mask AP, AP50 and AP75 of each trained stage, in percent, and what they mean.
+
+    Args:
+        metrics: metrics of each trained stage.
+        work_dir: the run's paths.
+        configs: plain config of each stage.
+    """
     if not metrics:
         return
     print(f"\n{'stage':10}" + "".join(f"{title:>10}" for title in COLUMNS.values()))
     for stage, values in metrics.items():
         cells = "".join(f"{100 * values.get(key, float('nan')):10.1f}" for key in COLUMNS)
         print(f"{stage:10}{cells}")
-    if {"control", "student"} <= metrics.keys():
-        print(f"\n{_conclusion(metrics['control'], metrics['student'])}")
+    sentence = _conclusion(metrics, configs)
+    if sentence:
+        print(f"\n{sentence}")
     print(f"\nmetrics: {work_dir.metrics}\nreport and pictures: {work_dir.report}")
 
 
-def _conclusion(control: Mapping[str, float], student: Mapping[str, float]) -> str:
-    """Say in words whether the unlabeled images improved the model."""
-    gain = 100 * (student["segm_mAP"] - control["segm_mAP"])
+def _conclusion(
+    metrics: Mapping[str, Mapping[str, float]], configs: Mapping[str, Config]
+) -> str | None:
+    """Say in words whether the unlabeled images improved the model; None if this is unknown."""
+    control, student = (
+        metrics.get(stage, {}).get("segm_mAP", float("nan")) for stage in ("control", "student")
+    )
+    # NaN: a stage has no mask AP. -1: the test images have no object.
+    if not (control >= 0 and student >= 0):
+        return None
+    if "control" in configs and _tested_on_labeled_images(configs["control"]):
+        return (
+            "These figures do not tell whether the unlabeled images helped: the models were tested "
+            "on the images with which they were trained."
+        )
+    gain = round(100 * (student - control), 1)
+    if gain == 0:
+        return "The unlabeled images did not help: the student's mask AP equals the control's."
     helped, side = ("helped", "above") if gain > 0 else ("did not help", "below")
     return (
-        f"The unlabeled images {helped}: the student's mask AP is {abs(gain):.1f} points {side} "
-        "the control's. (The control trained on the labeled images alone.)"
+        f"The unlabeled images {helped}: the student's mask AP is {abs(gain)} points {side} the "
+        "control's. (The control trained on the labeled images alone.)"
     )
+
+
+def _tested_on_labeled_images(control: Config) -> bool:
+    trained, tested = (
+        {path.resolve() for path in annotation_files(loader.dataset)}
+        for loader in (control.train_dataloader, control.test_dataloader)
+    )
+    return bool(trained & tested)
 
 
 def write_pictures(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.pseudo_report import write_pseudo_report
 from nbseg.engine.run_summary import print_metrics
 from nbseg.engine.stages import stage_config
@@ -18,7 +19,7 @@ def test_the_table_has_percentages_of_each_stage(capsys):
         "control": {"segm_mAP": 0.12345, "segm_mAP_50": 0.2, "segm_mAP_75": 0.1, "bbox_mAP": 1},
         "student": {"segm_mAP": 0.5, "segm_mAP_50": 1.0},
     }
-    print_metrics(metrics, WorkDir(Path("work_dirs/demo")))
+    print_metrics(metrics, WorkDir(Path("work_dirs/demo")), {})
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["stage", "mask", "AP", "AP50", "AP75"] in rows
     assert ["control", "12.3", "20.0", "10.0"] in rows
@@ -30,14 +31,39 @@ def test_the_table_has_percentages_of_each_stage(capsys):
     ("student", "verdict"),
     [
         (0.345, "helped: the student's mask AP is 4.5 points above the control's."),
-        (0.3, "did not help: the student's mask AP is 0.0 points below the control's."),
+        (0.30004, "did not help: the student's mask AP equals the control's."),
         (0.275, "did not help: the student's mask AP is 2.5 points below the control's."),
     ],
 )
 def test_the_table_is_followed_by_its_conclusion(capsys, student, verdict):
     metrics = {"control": {"segm_mAP": 0.3}, "student": {"segm_mAP": student}}
-    print_metrics(metrics, WorkDir(Path("work_dirs/demo")))
+    print_metrics(metrics, WorkDir(Path("work_dirs/demo")), {})
     assert f"The unlabeled images {verdict}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"control": {"segm_mAP": 0.3}},
+        {"control": {"bbox_mAP": 0.3}, "student": {"bbox_mAP": 0.4}},
+        {"control": {"segm_mAP": float("nan")}, "student": {"segm_mAP": 0.4}},
+        {"control": {"segm_mAP": -1}, "student": {"segm_mAP": -1}},
+    ],
+)
+def test_no_conclusion_without_the_mask_ap_of_both(capsys, metrics):
+    print_metrics(metrics, WorkDir(Path("work_dirs/demo")), {})
+    assert "unlabeled images" not in capsys.readouterr().out
+
+
+def test_no_conclusion_from_the_images_of_the_training(capsys, finished):
+    control = stage_config(Config.fromfile(finished.config), "control", finished.work_dir)
+    metrics = {"control": {"segm_mAP": 0.3}, "student": {"segm_mAP": 0.4}}
+    print_metrics(metrics, WorkDir(finished.work_dir), {"control": control})
+    assert "The unlabeled images helped" in capsys.readouterr().out
+    (labeled,) = annotation_files(control.train_dataloader.dataset)
+    control.test_dataloader.dataset.ann_file = str(labeled)
+    print_metrics(metrics, WorkDir(finished.work_dir), {"control": control})
+    assert "do not tell whether the unlabeled images helped" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), TypeError("bb"), KeyError("mask")])
@@ -54,7 +80,7 @@ def test_pictures_that_fail_do_not_fail_the_run(train, finished, tmp_path, monke
 
 
 def test_no_table_without_a_trained_stage(capsys):
-    print_metrics({}, WorkDir(Path("work_dirs/demo")))
+    print_metrics({}, WorkDir(Path("work_dirs/demo")), {})
     assert capsys.readouterr().out == ""
 
 
