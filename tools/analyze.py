@@ -156,7 +156,7 @@ def coverage(args: argparse.Namespace) -> None:
 def rank(args: argparse.Namespace) -> None:
     from nbseg.analysis.ranking.page import TABLE, write_ranking
     from nbseg.config.reading import read_config
-    from nbseg.engine.ranking import rank_images, split_ranked
+    from nbseg.engine.ranking import check_outputs, rank_images, split_ranked
     from nbseg.engine.splitting import split_annotations
     from nbseg.engine.stages import stage_config
     from nbseg.engine.work_dir import WorkDir
@@ -164,9 +164,14 @@ def rank(args: argparse.Namespace) -> None:
 
     config = read_config(args.config, args.cfg_options)
     work_dir = WorkDir(args.out)
+    label, teacher, predict = (
+        stage_config(config, name, work_dir) for name in ("label", "teacher", "predict")
+    )
+    splits = (args.out / "labeled.json", args.out / "unlabeled.json")
+    if not args.images:
+        check_outputs((label, teacher, predict), splits)
     if not (args.images and args.cold_start):
-        split_annotations(stage_config(config, "label", work_dir), work_dir)
-    teacher, predict = (stage_config(config, name, work_dir) for name in ("teacher", "predict"))
+        split_annotations(label, work_dir)
     found = rank_images(
         teacher, predict, args.count, args.limit, args.images, args.cold_start, args.predictions
     )
@@ -176,7 +181,6 @@ def rank(args: argparse.Namespace) -> None:
     print(f"\npage: {args.out / 'index.html'}\ntable: {args.out / TABLE}")
     if args.images:
         return
-    splits = (args.out / "labeled.json", args.out / "unlabeled.json")
     try:
         split_ranked(teacher, predict, found, splits)
     except StageError as error:

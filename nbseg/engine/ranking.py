@@ -1,6 +1,7 @@
 """Rank the unlabeled images of a run, or of a folder, by how useful it is to label them."""
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -30,8 +31,11 @@ def rank_images(
 ) -> RankedImages:
     """Choose the images to label, the most useful first (:func:`pick_images`).
 
+    Validation images are not chosen, because a model must not be trained on them.
+
     Args:
-        teacher: plain config of the teacher: its backbone and its weights, and the labeled images.
+        teacher: plain config of the teacher: its backbone and its weights, and the labeled and
+            validation images.
         predict: plain config of the predict stage, which names the unlabeled images.
         count: number of images to choose.
         most: largest number of unlabeled images to examine, evenly spread.
@@ -60,7 +64,8 @@ def rank_images(
     else:
         dataset = predict.test_dataloader.dataset
         unlabeled, folder = _paths(dataset), image_folder(next(leaves(dataset)))
-    twins = {path for _, path in overlapping_images(labeled, unlabeled)}
+    taken = [*labeled, *_validation_paths(teacher)]
+    twins = {path for _, path in overlapping_images(taken, unlabeled)}
     unlabeled = [path for path in unlabeled if path not in twins]
     if cold_start:
         labeled, unlabeled = [], [*labeled, *unlabeled]
@@ -71,8 +76,8 @@ def rank_images(
         )
     if not unlabeled:
         raise StageError(
-            "there is no unlabeled image to choose from: every image has a label already; name a "
-            "folder with other images (--images DIR)"
+            "there is no unlabeled image to choose from: every image has a label already or "
+            "is used for validation; name a folder with other images (--images DIR)"
         )
     examined = spread(unlabeled, most)
     labeled, of_labeled = features.of_files(labeled)
@@ -92,6 +97,43 @@ def rank_images(
 
 def _paths(dataset: dict[str, object]) -> list[Path]:
     return [Path(path) for path in image_paths(dataset)]
+
+
+def _validation_paths(teacher: Config) -> list[Path]:
+    """Return the images that evaluate the teacher, unless the teacher is trained on the same json.
+
+    With the same json, the config has no validation images of its own.
+    """
+    trained = annotation_files(teacher.train_dataloader.dataset)
+    loaders = [teacher.get(key) for key in ("val_dataloader", "test_dataloader")]
+    sets = [loader.dataset for loader in loaders if loader]
+    return [path for one in sets if annotation_files(one) != trained for path in _paths(one)]
+
+
+def check_outputs(configs: Sequence[Config], paths: Iterable[Path]) -> None:
+    """Refuse to write jsons over the annotations that a run reads.
+
+    Args:
+        configs: plain configs of stages, with data loaders or the section ``split``.
+        paths: the jsons to write.
+
+    Raises:
+        StageError: a json to write is an annotation file of a config.
+    """
+    files = {
+        file
+        for config in configs
+        for key in ("train_dataloader", "val_dataloader", "test_dataloader")
+        if config.get(key)
+        for file in annotation_files(config[key].dataset)
+    }
+    files |= {Path(config.split.ann_file) for config in configs if config.get("split")}
+    for path in paths:
+        if path.exists() and any(file.exists() and file.samefile(path) for file in files):
+            raise StageError(
+                f"{path} would be overwritten, but the config reads annotations from this file; "
+                "give another folder (--out DIR)"
+            )
 
 
 def split_ranked(

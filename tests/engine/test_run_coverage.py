@@ -6,6 +6,7 @@ The images to label are ranked.
 import csv
 import re
 import runpy
+import shutil
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from nbseg.deploy.detector import build_detector
 from nbseg.engine.coverage import CANNOT_TELL
 from nbseg.engine.pipeline import Pipeline
 from nbseg.engine.stages import stage_config
+from nbseg.files import write_json
 from nbseg.images import write_image
 from nbseg.pseudo.predictions import ImagePredictions, PredictionWriter
 
@@ -171,6 +173,40 @@ def test_a_model_decides_between_covered_images(two_kinds, analyze, tmp_path, ca
     assert (first["uncertainty"], second["uncertainty"]) == ("1.0000", "0.0000")
     assert analyze([*arguments, "--predictions", str(tmp_path)]) == 2
     assert "has no predictions of 18 of the 18 unlabeled images" in capsys.readouterr().err
+
+
+def test_the_annotations_of_a_run_are_not_overwritten(two_kinds, analyze, tmp_path, capsys):
+    config, _ = two_kinds
+    truth = config.parent / "shapes" / "annotations" / "instances_train.json"
+    for name, option in [
+        ("labeled.json", "labeled_json"),
+        ("unlabeled.json", "unlabeled_json"),
+        ("labeled.json", "val_json"),
+        ("labeled.json", "split.ann_file"),
+    ]:
+        out = tmp_path / option
+        out.mkdir()
+        shutil.copy(truth, out / name)
+        arguments = ["rank", str(config), "--count", "1", "--out", str(out)]
+        assert analyze([*arguments, "--cfg-options", f"{option}={out / name}"]) == 2
+        assert f"{name} would be overwritten, but the config reads" in capsys.readouterr().err
+        assert [path.name for path in out.iterdir()] == [name]
+        assert (out / name).read_bytes() == truth.read_bytes()
+
+
+def test_validation_images_are_not_ranked(two_kinds, analyze, tmp_path, capsys):
+    config, others = two_kinds
+    shapes = config.parent / "shapes"
+    content = read_coco(shapes / "annotations" / "instances_train.json")
+    content["images"] = [image for image in content["images"] if image["file_name"] in others]
+    held = {image["id"] for image in content["images"]}
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] in held]
+    write_json(tmp_path / "val.json", content)
+    folder = f"val_images={shapes / 'train'}"
+    arguments = ["rank", str(config), "--images", str(shapes / "train"), "--cold-start"]
+    arguments += ["--out", str(tmp_path), "--count", "19", "--cfg-options"]
+    assert analyze([*arguments, f"val_json={tmp_path / 'val.json'}", folder]) == 2
+    assert f"exceeds the {24 - len(others)} unlabeled images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
