@@ -27,6 +27,9 @@ FEWEST_ITERATIONS = 375
 DEFAULT_ANCHORS = (4, 8)
 # More boxes do not change the choice of anchors.
 BOXES = 2000
+# Number of images, and of crop positions along each side, for the estimate of ``crop_hits``.
+HIT_IMAGES = 200
+POSITIONS = 100
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Settings:
         crops: whether the model trains on crops (small objects), not on whole images.
         image_scale: factor for the sizes of images, if ``crops``.
         image_size: long side of resized images in pixels, if not ``crops``.
+        crop_hits: share of the training crops with an object, over the scales that the training
+            draws; 1 if not ``crops``.
         object_size: median object size in resized images, in pixels.
         anchor_scales: scales of the RPN's anchors.
         anchor_coverage: mean IoU of the objects with their best anchors, over the sizes that the
@@ -78,6 +83,7 @@ class Settings:
     crops: bool
     image_scale: float
     image_size: int
+    crop_hits: float
     object_size: int
     anchor_scales: list[float]
     anchor_coverage: tuple[float, float]
@@ -154,6 +160,7 @@ def choose_settings(found: Fingerprint, images: int, cores: int) -> Settings:
         crops=crops,
         image_scale=image_scale,
         image_size=image_size,
+        crop_hits=_mean_crop_hits(found, image_scale) if crops else 1.0,
         object_size=max(1, round(float(np.median(sizes * factors)))),
         anchor_scales=anchor_scales,
         anchor_coverage=coverage(jittered, anchor_scales),
@@ -164,6 +171,34 @@ def choose_settings(found: Fingerprint, images: int, cores: int) -> Settings:
         teacher_iterations=max(FEWEST_ITERATIONS, ceil(EPOCHS * images / batch_size)),
         box_threshold=FIXED_SCORE if images < FEW_IMAGES else "match",
     )
+
+
+def crop_hits(width: float, height: float, boxes: npt.NDArray[np.float64]) -> float:
+    """Return the share of an image's random crops that contain a part of an object.
+
+    Args:
+        width, height: size of the resized image in pixels.
+        boxes: x, y, width, height of its objects in pixels, shape (N, 4).
+    """
+    places = (np.arange(POSITIONS) + 0.5) / POSITIONS
+    hits = []
+    for axis, side in enumerate((width, height)):
+        start = (places * max(side - CROP, 0))[:, None]
+        low, high = boxes[:, axis], boxes[:, axis] + boxes[:, axis + 2]
+        hits.append((start < high) & (start + CROP > low))
+    return float((hits[0].astype(np.float32) @ hits[1].T.astype(np.float32) > 0).mean())
+
+
+def _mean_crop_hits(found: Fingerprint, image_scale: float) -> float:
+    # The training leaves out images without an object.
+    images = spread(np.flatnonzero(found.counts).tolist(), HIT_IMAGES)
+    hits = []
+    for image in images:
+        boxes = found.boxes[found.image_of == image]
+        for factor in image_scale * np.array(CROP_JITTER):
+            width, height = found.image_sizes[image] * factor
+            hits.append(crop_hits(width, height, boxes * factor))
+    return float(np.mean(hits))
 
 
 def _image_scale(median: float, large: float) -> float:

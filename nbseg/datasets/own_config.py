@@ -27,6 +27,8 @@ from nbseg.files import replacing
 
 # From this side in pixels, the prediction of an image needs gigabytes of memory.
 LARGE = 4000
+# Below this share of crops with an object, the training mostly loads images in vain.
+FEW_HITS = 0.1
 # Part of a config: a comment, and keys with their values.
 Part = tuple[str, dict[str, Any]]
 
@@ -63,7 +65,8 @@ def write_own_config(
     Raises:
         FileNotFoundError: a file or a folder does not exist.
         FileExistsError: a file to write exists, and ``force`` is False.
-        ValueError: the data cannot be used for a training; the message names the file and a remedy.
+        ValueError: the data cannot be used for a training, or a file to write is one of the user's
+            files; the message names the file and a remedy.
     """
     if out.suffix != ".py":
         raise ValueError(f"the config {out} must end in .py; choose another name")
@@ -84,8 +87,15 @@ def write_own_config(
             "a value; rename it"
         )
     sets.keys |= paths
+    inputs = [data.labeled, data.val, data.unlabeled, backbone_weights, base]
     for path in (out, *sets.jsons):
-        if path.exists() and not force:
+        exists = path.resolve().exists()
+        # Also with --force: the user's labels would be lost.
+        if exists and any(file and file.samefile(path.resolve()) for file in inputs):
+            raise ValueError(
+                f"{path} would be replaced, but this command reads it; choose another --out"
+            )
+        if exists and not force:
             raise FileExistsError(
                 f"{path} exists; choose another --out, or replace the file with --force"
             )
@@ -190,6 +200,13 @@ def _image_size(found: Fingerprint, chosen: Settings, largest: float) -> Part:
             comment += (
                 f" Warning: a prediction of an image with a side of {side:.0f} pixels needs "
                 "gigabytes of memory; cut such images into tiles."
+            )
+        if chosen.crop_hits < FEW_HITS:
+            hits = max(chosen.crop_hits, 0.0001)
+            comment += (
+                f" Warning: only {hits:.2%} of the crops contain an object, and the training draws "
+                f"until one does. It therefore loads about {1 / hits:.0f} images for each training "
+                "sample, which is slow; cut the labeled and the unlabeled images into tiles."
             )
         return comment, keys | {"image_scale": chosen.image_scale}
     comment = (

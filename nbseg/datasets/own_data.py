@@ -37,6 +37,9 @@ class OwnData:
         val_images: folder of the validation images; None means ``images``.
         hold_out: number of labeled images to set aside for validation if there is no ``val``; None
             means a fifth if there are at least ten, otherwise none.
+
+    Raises:
+        ValueError: an option has no effect, because another one is missing or replaces it.
     """
 
     labeled: Path
@@ -46,6 +49,24 @@ class OwnData:
     val: Path | None = None
     val_images: Path | None = None
     hold_out: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse options without effect."""
+        if self.unlabeled_images and (not self.unlabeled or self.unlabeled.is_dir()):
+            raise ValueError(
+                "--unlabeled-images is the folder of the images that a json lists; give this json "
+                "with --unlabeled, or give --unlabeled FOLDER alone"
+            )
+        if self.val_images and not self.val:
+            raise ValueError(
+                "--val-images is the folder of the images that a json lists; give this json with "
+                "--val"
+            )
+        if self.hold_out is not None and self.val:
+            raise ValueError(
+                "--hold-out sets labeled images aside for validation, but --val already gives "
+                "validation images; remove one of these options"
+            )
 
 
 @dataclass

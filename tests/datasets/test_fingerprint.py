@@ -5,7 +5,7 @@ import pytest
 from own_images import indexed
 
 from nbseg.datasets.anchors import coverage, fit_anchor_scales
-from nbseg.datasets.fingerprint import choose_settings, measure
+from nbseg.datasets.fingerprint import choose_settings, crop_hits, measure
 
 
 def test_the_measurements():
@@ -65,6 +65,28 @@ def test_anchors_fit_the_sizes_that_a_training_draws(side, drawn):
 def test_twice_as_many_detections_as_objects(count, most):
     found = measure(indexed([(400, 300), (400, 300)], [[(32, 3)] * count, [(32, 7)]]))
     assert choose_settings(found, images=2, cores=2).max_per_img == most
+
+
+def test_the_share_of_crops_with_an_object():
+    # A crop of 256 x 256 starts at x from 0 to 100, and at y from 0 to 200.
+    boxes = np.array([(300.0, 100, 20, 20)])
+    assert crop_hits(356, 456, boxes) == pytest.approx(56 / 100 * 120 / 200)
+    # The second object is also in the crops that start at y above 150.
+    boxes = np.array([(300.0, 100, 20, 20), (0, 406, 356, 50)])
+    assert crop_hits(356, 456, boxes) == pytest.approx(56 / 100 * 120 / 200 + 50 / 200)
+    assert crop_hits(200, 90, boxes[:1] / 4) == 1
+
+
+def test_few_crops_of_a_large_image_contain_its_only_object():
+    found = measure(indexed([(2500, 2500), (300, 300)], [[(20, 3)], []]))
+    found.boxes[0, :2] = 1240
+    # At the scale f, 256 + 20 f of the 2500 f - 256 positions along a side contain the object. The
+    # image without an object is not trained on.
+    scales = np.array([0.5, 0.7, 1, 1.4, 2])
+    share = np.mean(((256 + 20 * scales) / (2500 * scales - 256)) ** 2)
+    assert 1 / share == pytest.approx(38, abs=1)
+    assert choose_settings(found, 1, 2).crop_hits == pytest.approx(share, rel=0.1)
+    assert choose_settings(measure(indexed([(400, 300)], [[(200, 3)]])), 1, 2).crop_hits == 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from mmengine.config import Config
 from own_images import CATEGORIES, labeled, write_images, write_set
@@ -99,6 +101,21 @@ def test_the_config_of_large_objects_runs_unedited(tmp_path, monkeypatch):
     assert plain["student"].model.backbone.init_cfg.checkpoint == str(tmp_path / "val.json")
 
 
+def test_sparse_objects_in_large_images_are_warned_of(folder):
+    for number in (1, 2):
+        cv2.imwrite(str(folder / f"images/{number}.png"), np.zeros((2500, 2500, 3), np.uint8))
+    content = labeled([(2500, 2500)], [[(20, 7)]])
+    content["annotations"][0] |= {
+        "bbox": [1240, 1240, 20, 20],
+        "segmentation": [[1240, 1240, 1260, 1240, 1260, 1260, 1240, 1260]],
+    }
+    Path("sparse.json").write_text(json.dumps(content))
+    status, says = init(labels="sparse.json")
+    # 2.5% instead of the exact 2.6% of test_fingerprint.py.
+    assert status == 0 and "loads about 40 images for each training sample" in says
+    assert "Warning: only 2.49% of the crops" in " ".join(Path("my.py").read_text().split("\n# "))
+
+
 def test_few_labeled_images_are_not_set_aside(folder):
     write_set(folder / "few", count=9)
     status, says = init(labels="few/labeled.json", images="few/images")
@@ -134,6 +151,18 @@ def test_nothing_is_replaced_without_force(folder):
     assert {path.name: path.read_text() for path in folder.glob("my*")} == made
 
 
+def test_the_labels_are_never_replaced(folder):
+    before = Path("labeled.json").read_text()
+    Path("labeled.json").rename("my-labeled.json")
+    status, says = init("--force", labels="my-labeled.json")
+    assert status == 2 and "my-labeled.json would be replaced" in says
+    # The same file under another name.
+    Path("my-val.json").symlink_to("my-labeled.json")
+    status, says = init("--force", labels="my-val.json", out="sub/../my.py")
+    assert status == 2 and "would be replaced" in says
+    assert Path("my-labeled.json").read_text() == before and not Path("my.py").exists()
+
+
 def test_the_base_is_found_from_anywhere(folder):
     assert init()[0] == 0
     assert f"_base_ = '{GENERIC}'" in Path("my.py").read_text()
@@ -164,6 +193,10 @@ def spoil(content, key, value):
         (("--unlabeled", "labeled.json"), "10 images are also labeled, the first: images/1.png"),
         (("--val", "missing.json"), "no file missing.json"),
         (("--backbone-weights", "missing.pth"), "no file missing.pth"),
+        (("--unlabeled-images", "images"), "give this json with --unlabeled"),
+        (("--unlabeled", "images", "--unlabeled-images", "images"), "--unlabeled FOLDER alone"),
+        (("--val-images", "images"), "give this json with --val"),
+        (("--val", "labeled.json", "--hold-out", 2), "remove one of these options"),
         (("--hold-out", 10), "less than the number of labeled images, 10; found 10"),
         (lambda content: spoil(content, "categories", []), "labeled.json: "),
         (lambda content: spoil(content, "annotations", []), "labeled.json: none of its 10 images"),
