@@ -1,8 +1,8 @@
 """Find images that are in both the labeled and the unlabeled set."""
 
 import os
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -51,6 +51,19 @@ def overlapping_images(
         if twin is not None:
             pairs.append((Path(twin), Path(path)))
     return pairs
+
+
+def content_keys(paths: Sequence[str | Path]) -> list[str]:
+    """Return a key for each file; two keys are equal exactly if the files have the same bytes.
+
+    A file is read only if another one has the same size.
+    """
+    sizes = [os.stat(path).st_size for path in paths]
+    counts = Counter(sizes)
+    return [
+        str(size) if counts[size] == 1 else file_hash(path)
+        for path, size in zip(paths, sizes, strict=True)
+    ]
 
 
 def _existing(paths: Iterable[str | Path]) -> Iterable[tuple[str | Path, os.stat_result]]:

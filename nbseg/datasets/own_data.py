@@ -1,18 +1,18 @@
 """Find the labeled, unlabeled and validation images of a user's own data."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pycocotools.coco import COCO
 
 from nbseg.coco import category_ids, load_coco, read_coco
 from nbseg.coco_values import reason_left_out
 from nbseg.datasets.check_coco import check_coco
-from nbseg.datasets.overlap import overlapping_images
+from nbseg.datasets.overlap import content_keys, overlapping_images
 from nbseg.images import image_names, image_size
 
 # With fewer labeled images, none is set aside for validation.
@@ -127,55 +127,87 @@ def find_sets(data: OwnData, truth: COCO, classes: list[str], out: Path) -> Imag
 
     Raises:
         FileNotFoundError: a file or a folder does not exist.
-        ValueError: an unlabeled image is also labeled, there is no unlabeled image, or too many
-            labeled images are to be set aside.
+        ValueError: an unlabeled image is also labeled or used for validation, there is no unlabeled
+            image, or too many labeled images are to be set aside.
     """
     sets = ImageSets({"labeled_json": data.labeled, "train_images": data.images})
-    used = [data.images / image["file_name"] for image in truth.imgs.values()]
-    sets.labeled = len(used)
+    labeled = {number: data.images / i["file_name"] for number, i in truth.imgs.items()}
+    used = {"labeled": list(labeled.values())}
+    sets.labeled = len(labeled)
     if data.val:
-        val_images = data.val_images or data.images
-        val, sets.warnings = read_labeled(data.val, val_images)
-        category_ids(val.dataset["categories"], classes, data.val)
-        sets.keys |= {"val_json": data.val, "val_images": val_images}
-        sets.validation = f"Validation: the {len(val.imgs)} images of {data.val.name}."
-        used += [val_images / image["file_name"] for image in val.imgs.values()]
+        used["used for validation"] = _validation(sets, data, data.val, classes, used["labeled"])
     else:
-        _hold_out(sets, data.hold_out, truth, out)
+        _hold_out(sets, data.hold_out, truth, labeled, out)
     if data.unlabeled and data.unlabeled.is_file():
-        _listed(sets, data, used[: len(truth.imgs)])
+        _listed(sets, data, used)
     else:
-        _in_folder(sets, data.unlabeled or data.images, used, truth.dataset["categories"], out)
+        folder = data.unlabeled or data.images
+        _in_folder(sets, folder, sum(used.values(), []), truth.dataset["categories"], out)
     return sets
 
 
-def held_out(truth: COCO, count: int) -> set[int]:
-    """Choose images to set aside for validation, at random but always the same ones.
+def held_out(truth: COCO, count: int, paths: Mapping[int, Path]) -> set[int]:
+    """Choose images to set aside for validation.
 
-    An image is only chosen if all of its classes remain in other images that are not chosen, so
-    fewer than ``count`` images may be chosen.
+    The images are chosen in the order of a hash of their file names. The choice looks random, but
+    changes little when images are added.
+
+    Copies of an image are only chosen together. An image is only chosen if all of its classes
+    remain in other images that are not chosen. Therefore fewer than ``count`` images may be chosen.
 
     Args:
         truth: a COCO json.
         count: number of images to choose.
+        paths: path of each image, by its id.
 
     Returns:
-        Ids of the chosen images; each has an object.
+        Ids of the chosen images; each image or a copy of it has an object.
     """
-    classes: dict[int, set[int]] = {}
+    classes: dict[int, set[int]] = defaultdict(set)
     for annotation in truth.anns.values():
         if not reason_left_out(annotation):
-            classes.setdefault(annotation["image_id"], set()).add(annotation["category_id"])
+            classes[annotation["image_id"]].add(annotation["category_id"])
+    keys = dict(zip(paths, content_keys(list(paths.values())), strict=True))
+    copies: dict[str, list[int]] = defaultdict(list)
+    for image in sorted(truth.imgs, key=lambda number: _name_hash(truth.imgs[number])):
+        copies[keys[image]].append(image)
     left = Counter(category for found in classes.values() for category in found)
     chosen: set[int] = set()
-    for image in np.random.RandomState(0).permutation(sorted(classes)).tolist():
-        if len(chosen) < count and all(left[category] > 1 for category in classes[image]):
-            chosen.add(image)
-            left.subtract(classes[image])
+    for group in copies.values():
+        lost = Counter(category for image in group for category in classes[image])
+        enough = all(left[category] > number for category, number in lost.items())
+        if lost and enough and len(chosen) + len(group) <= count:
+            chosen |= set(group)
+            left -= lost
     return chosen
 
 
-def _hold_out(sets: ImageSets, wanted: int | None, truth: COCO, out: Path) -> None:
+def _name_hash(image: dict[str, Any]) -> str:
+    return sha256(image["file_name"].encode(errors="surrogatepass")).hexdigest()
+
+
+def _validation(
+    sets: ImageSets, data: OwnData, val: Path, classes: list[str], labeled: list[Path]
+) -> list[Path]:
+    """Use the images of a json for validation, and return their paths."""
+    folder = data.val_images or data.images
+    truth, sets.warnings = read_labeled(val, folder)
+    category_ids(truth.dataset["categories"], classes, val)
+    sets.keys |= {"val_json": val, "val_images": folder}
+    paths = [folder / image["file_name"] for image in truth.imgs.values()]
+    sets.validation = f"Validation: the {len(paths)} images of {val.name}."
+    if pairs := overlapping_images(labeled, paths):
+        sets.validation += (
+            f" Warning: {len(pairs)} of them are also labeled, the first: {pairs[0][1]}. The AP is "
+            "too high if models are evaluated on images that they are trained on, and does not "
+            "tell which model is better; give other images with --val."
+        )
+    return paths
+
+
+def _hold_out(
+    sets: ImageSets, wanted: int | None, truth: COCO, paths: Mapping[int, Path], out: Path
+) -> None:
     if wanted is None:
         wanted = sets.labeled // 5 if sets.labeled >= ENOUGH else 0
     if not 0 <= wanted < sets.labeled:
@@ -183,7 +215,7 @@ def _hold_out(sets: ImageSets, wanted: int | None, truth: COCO, out: Path) -> No
             f"--hold-out must be at least 0 and less than the number of labeled images, "
             f"{sets.labeled}; found {wanted}"
         )
-    chosen = held_out(truth, wanted)
+    chosen = held_out(truth, wanted, paths)
     if not chosen:
         sets.keys |= {"val_json": "{labeled_json}", "val_images": "{train_images}"}
         sets.validation = (
@@ -206,12 +238,12 @@ def _hold_out(sets: ImageSets, wanted: int | None, truth: COCO, out: Path) -> No
         }
     sets.labeled -= len(chosen)
     sets.validation = (
-        f"Validation: {len(chosen)} of the {len(truth.imgs)} labeled images, chosen at random, are "
-        "set aside."
+        f"Validation: {len(chosen)} of the {len(truth.imgs)} labeled images, chosen by a hash of "
+        "their names, are set aside."
     )
 
 
-def _listed(sets: ImageSets, data: OwnData, labeled: list[Path]) -> None:
+def _listed(sets: ImageSets, data: OwnData, used: Mapping[str, list[Path]]) -> None:
     assert data.unlabeled
     content = read_coco(data.unlabeled)
     folder = data.unlabeled_images or data.images
@@ -222,11 +254,12 @@ def _listed(sets: ImageSets, data: OwnData, labeled: list[Path]) -> None:
             f"{data.unlabeled}: {len(missing)} of {len(paths)} images are missing"
             + (f", the first: {missing[0]}; correct --unlabeled-images" if missing else "")
         )
-    if pairs := overlapping_images(labeled, paths):
-        raise ValueError(
-            f"{data.unlabeled}: {len(pairs)} images are also labeled, the first: {pairs[0][1]}; "
-            "remove them from the json"
-        )
+    for use, others in used.items():
+        if pairs := overlapping_images(others, paths):
+            raise ValueError(
+                f"{data.unlabeled}: {len(pairs)} images are also {use}, the first: {pairs[0][1]}; "
+                "remove them from the json"
+            )
     sets.keys |= {"unlabeled_json": data.unlabeled, "unlabeled_folder": folder, "predict": LISTED}
     if content["annotations"]:
         sets.keys["report"] = {"hidden_truth": "{unlabeled_json}"}

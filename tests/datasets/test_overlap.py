@@ -1,6 +1,6 @@
 """Images of the labeled set that lie in the unlabeled one too."""
 
-from nbseg.datasets.overlap import overlapping_images
+from nbseg.datasets.overlap import content_keys, overlapping_images
 
 
 def written(path, content):
@@ -36,3 +36,10 @@ def test_files_are_read_only_where_sizes_and_ends_agree(tmp_path, monkeypatch):
     unlabeled = [written(tmp_path / f"u{len(c)}.png", c) for c in (begins, ends, bytes(500))]
     assert overlapping_images(labeled, unlabeled) == []
     assert sorted(read) == ["l300.png", "u300.png"]
+
+
+def test_files_with_the_same_bytes_have_the_same_key(tmp_path):
+    contents = [b"first", b"other", b"longer", b"first"]
+    paths = [written(tmp_path / f"{n}.png", content) for n, content in enumerate(contents)]
+    keys = content_keys(paths)
+    assert keys[0] == keys[3] and len(set(keys)) == 3

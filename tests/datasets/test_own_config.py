@@ -1,5 +1,6 @@
 """The config that tools/prepare_data.py init writes."""
 
+import hashlib
 import io
 import json
 import shutil
@@ -9,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
-from own_images import CATEGORIES, labeled, write_images, write_set
+from own_images import CATEGORIES, indexed, labeled, write_images, write_set
 from tool_runs import run_tool
 
 from nbseg.datasets.fingerprint import DEFAULT_ANCHORS
+from nbseg.datasets.own_data import held_out
 from nbseg.engine.stages import STAGES, stage_config
 
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"
@@ -81,11 +83,13 @@ def test_the_config_of_large_objects_runs_unedited(tmp_path, monkeypatch):
     write_images(tmp_path / "more", 1, 70)
     monkeypatch.chdir(tmp_path)
     shutil.copy("labeled.json", "val.json")
-    # A validation set of the same images is unusual, but not refused.
+    # A validation set of the same images is not refused, but the config says what follows.
     status, says = init(
         "--unlabeled", "more", "--val", "val.json", "--backbone-weights", "val.json"
     )
     assert status == 0 and "Large objects" in says
+    warning = "3 of them are also labeled, the first: images/1.png"
+    assert warning in says and warning in Path("my.py").read_text().replace("\n# ", " ")
     assert sorted(path.name for path in tmp_path.glob("my*")) == ["my.py"]
     config = Config.fromfile("my.py")
     plain = {stage: stage_config(config, stage, "run") for stage in STAGES if stage != "oracle"}
@@ -126,6 +130,32 @@ def test_few_labeled_images_are_not_set_aside(folder):
     assert init("--hold-out", 1, "--force")[0] == 0 and len(names("my-val.json")) == 1
 
 
+def test_copies_are_held_out_together(folder):
+    # The copies are the first images by their hash, but only one image is to be set aside.
+    order = sorted(names("labeled.json") - {"1.png"}, key=by_hash)
+    shutil.copy(f"images/{order[0]}", f"images/{order[4]}")
+    assert init("--hold-out", 1)[0] == 0 and names("my-val.json") == {order[1]}
+    assert init("--hold-out", 3, "--force")[0] == 0
+    assert names("my-val.json") == {order[0], order[4], order[1]}
+
+
+def by_hash(name):
+    return hashlib.sha256(name.encode()).digest()
+
+
+def test_an_added_image_changes_the_validation_set_by_at_most_one(tmp_path):
+    paths = {number: tmp_path / f"{number}.png" for number in range(1, 36)}
+    for number, path in paths.items():
+        path.write_bytes(bytes(number))
+    before: set[int] = set()
+    for count in range(5, 36):
+        truth = indexed([(64, 48)] * count, [[(20, 7)]] * count)
+        chosen = held_out(truth, 5, dict(list(paths.items())[:count]))
+        assert len(chosen) == min(count - 1, 5) and len(before - chosen) <= 1
+        before = chosen
+    assert chosen == set(sorted(paths, key=lambda number: by_hash(f"{number}.png"))[:5])
+
+
 def test_a_json_of_unlabeled_images(folder):
     content = labeled([(64, 48)], [[(9, 7)]])
     content["images"][0]["file_name"] = "12.png"
@@ -136,6 +166,9 @@ def test_a_json_of_unlabeled_images(folder):
     assert f"unlabeled_folder = '{folder / 'images'}'" in text
     assert "report = dict(hidden_truth='{unlabeled_json}')" in text
     assert not Path("my-unlabeled.json").exists()
+    shutil.copy("rest.json", "val.json")
+    status, says = init("--unlabeled", "rest.json", "--val", "val.json", "--force")
+    assert status == 2 and "1 images are also used for validation, the first: images/12.png" in says
 
 
 def test_nothing_is_replaced_without_force(folder):
