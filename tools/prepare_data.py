@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -108,10 +109,17 @@ def split(args: argparse.Namespace) -> None:
     if any(drawn) if args.labeled else not all(drawn):
         raise ValueError("give either --percent and --seed, or --labeled")
     if args.labeled:
-        names = args.labeled.read_text(encoding="utf-8").splitlines()
+        # Editors on Windows write a byte order mark.
+        names = args.labeled.read_text(encoding="utf-8-sig").splitlines()
         name = f"{args.annotations.stem}.{args.labeled.stem}"
         folder = args.out or args.annotations.parent
         paths = folder / f"{name}.json", folder / f"{name}-unlabeled.json"
+        for path in paths:
+            if path.exists() and not args.force:
+                raise FileExistsError(
+                    f"{path} exists; rename {args.labeled.name}, choose another --out, or replace "
+                    "the file with --force"
+                )
         write_chosen_split([args.annotations], filter(None, map(str.strip, names)), paths)
         print(*paths, sep="\n")
         return
@@ -189,8 +197,10 @@ def init(args: argparse.Namespace) -> None:
     tools = os.path.relpath(Path(__file__).parent)
     student = f"work_dirs/{args.out.stem}/student/student.pth"
     print("\n".join(lines))
-    print(f"next: python {tools}/train.py {args.out}")
-    print(f"then: python {tools}/infer.py {args.out} {student} IMAGES --out predictions/")
+    train = ["python", f"{tools}/train.py", str(args.out)]
+    infer = ["python", f"{tools}/infer.py", str(args.out), student, "IMAGES"]
+    print(f"next: {shlex.join(train)}")
+    print(f"then: {shlex.join([*infer, '--out', 'predictions/'])}")
 
 
 def _annotations(args: argparse.Namespace) -> Path:
@@ -273,6 +283,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     command.add_argument(
         "--out", type=Path, metavar="DIR", help="output folder (default: the folder of JSON)"
+    )
+    command.add_argument(
+        "--force", action="store_true", help="with --labeled: replace files that exist"
     )
 
     converters = {}

@@ -117,13 +117,15 @@ weak_pipeline = [*load_and_augment, dict(type='PackDetInputs')]
 strong_pipeline = [*load_and_augment, *strong_steps, dict(type='PackDetInputs')]
 
 anchor_scales = [4, 8]
-# At least the number of objects in the fullest image. The evaluation counts as many, as well.
+# The model finds at most this number of objects in an image, and the evaluation counts as many.
+# `init` chooses at least twice the number of objects in the fullest image, but at most 500.
 max_per_img = 100
 val_evaluator = dict(max_detections='{max_per_img}')
 # With no more proposals than detections, the model would miss objects.
 model = dict(test_cfg=dict(rpn=dict(max_per_img='{max(200, max_per_img)}')))
 
-# A model soon overfits a few labeled images, so most images of a batch are pseudo-labeled.
+# A model soon overfits a few labeled images, so three of four images of a batch are pseudo-labeled;
+# with a batch_size of 2, one of two.
 batch_size = 4
 train_dataloader = dict(sampler=dict(source_ratio=[1, 3]))
 optim_wrapper = dict(

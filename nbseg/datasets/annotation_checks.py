@@ -15,6 +15,8 @@ TOLERANCE = 2.0
 # A single object may have the first one by chance: a loose box near the top left corner.
 CORNERS = "boxes that are given as two corners (x0, y0, x1, y1) instead of x, y, width, height"
 OVERLAP = 0.1
+# MMDetection's data set fails on such annotations; nbseg computes the area.
+NO_AREA = "annotations without an 'area'"
 APART = f"boxes whose IoU with the tight boxes of their masks is less than {OVERLAP}"
 
 
@@ -46,11 +48,11 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
     limits = np.array([0, 0, width, height])
     if not np.isfinite(box).all() or w <= 0 or h <= 0:
         return "boxes without area or with non-finite values"
-    # MMDetection's data set drops boxes below one pixel and fails on annotations without an area.
+    # MMDetection's data set drops boxes below one pixel.
     if w < 1 or h < 1:
         return "boxes less than a pixel wide or high"
     area: Any = annotation.get("area")
-    if not is_number(area) or area <= 0:
+    if area is not None and (not is_number(area) or area <= 0):
         return "annotations without a positive 'area'"
     tight = _tight_box(mask, crop, width, height) if mask else None
     fits = tight is not None and (abs(box - tight) <= TOLERANCE).all()
@@ -59,7 +61,7 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
     if (box[:2] < -TOLERANCE).any() or (box[2:] > limits[2:] + TOLERANCE).any():
         return f"boxes that extend more than {TOLERANCE:g} pixels beyond the image"
     if not mask or fits:
-        return None
+        return NO_AREA if area is None else None
     if tight is None:
         few = "polygons with fewer than three points or without area"
         return few if crop is None else "empty masks"

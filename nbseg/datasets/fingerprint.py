@@ -18,7 +18,7 @@ OBJECT_SIZES = (16, 64)  # wanted range of the median object size in crops, in p
 LARGEST_SCALE = 4.0
 CROP_JITTER = (0.5, 0.7, 1.0, 1.4, 2.0)
 WHOLE_JITTER = (0.75, 1.0, 1.25)
-DETECTIONS = (50, 500)  # range of max_per_img
+DETECTIONS = (50, 500)  # range of max_per_img; more would need more memory and time
 # With fewer labeled images, the mean number of objects per image is a poor estimate.
 FEW_IMAGES = 20
 FIXED_SCORE = 0.3
@@ -73,7 +73,8 @@ class Settings:
         anchor_coverage: mean IoU of the objects with their best anchors, over the sizes that the
             training draws, and the share of objects with an IoU of at least 0.5.
         default_coverage: the same for ``DEFAULT_ANCHORS``.
-        max_per_img: largest number of detections in an image.
+        max_per_img: largest number of detections in an image, at most 500 even if an image has
+            more objects.
         batch_size: images per iteration.
         num_workers: processes that load images.
         teacher_iterations: iterations of the teacher; the student trains for twice as many.

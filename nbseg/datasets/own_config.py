@@ -162,11 +162,7 @@ def _parts(found: Fingerprint, sets: ImageSets, chosen: Settings, upright: bool)
             "The images have no upright position: all eight symmetries of the square are used.",
             {"random_flip": "{any_flip}", "transpose_prob": 0.5, "tta_flips": "{all_flips}"},
         )
-    yield (
-        f"Detections: at least twice the {found.counts.max()} objects of the fullest image, from "
-        "50 to 500.",
-        {"max_per_img": chosen.max_per_img},
-    )
+    yield _detections(int(found.counts.max()), chosen.max_per_img)
     yield (
         f"Training on {sets.labeled} labeled images.",
         {
@@ -182,6 +178,21 @@ def _parts(found: Fingerprint, sets: ImageSets, chosen: Settings, upright: bool)
             "objects per image, which the default 'match' relies on.",
             {"label": {"box_threshold": chosen.box_threshold}},
         )
+
+
+def _detections(objects: int, limit: int) -> Part:
+    comment = f"Detections: at least twice the {objects} objects of the fullest image."
+    if 2 * objects > limit:
+        comment = (
+            f"Detections: {limit}, the most that init chooses; the fullest image has {objects} "
+            "objects."
+        )
+    if objects > limit:
+        comment += (
+            f" Warning: the model cannot find more than {limit} objects in an image; cut such "
+            "images into tiles, or raise max_per_img."
+        )
+    return comment, {"max_per_img": limit}
 
 
 def _image_size(found: Fingerprint, chosen: Settings, largest: float) -> Part:

@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 
 from nbseg.coco import category_ids, load_coco, read_coco
 from nbseg.coco_values import reason_left_out
+from nbseg.datasets.annotation_checks import NO_AREA
 from nbseg.datasets.check_coco import check_coco
 from nbseg.datasets.overlap import content_keys, overlapping_images
 from nbseg.images import image_names, image_size
@@ -109,6 +110,7 @@ def read_labeled(path: Path, images: Path) -> tuple[COCO, list[str]]:
     texts = {
         kind: f"{path}: {len(which)} {kind}, the first: {which[0]}"
         for kind, which in check_coco(path, images)[1].items()
+        if kind != NO_AREA
     }
     for kind, text in texts.items():
         if kind.startswith(("images ", "repeated ")):

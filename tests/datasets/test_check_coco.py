@@ -93,7 +93,7 @@ def _image(key, value):
         ("boxes without area or with non-finite values", _set("bbox", [1, 1, 0, 5])),
         ("boxes less than a pixel wide or high", _set("bbox", [1, 1, 0.9, 5])),
         ("annotations without a positive 'area'", _set("area", 0)),
-        ("annotations without a positive 'area'", lambda c: c["annotations"][0].pop("area")),
+        ("annotations without an 'area'", lambda c: c["annotations"][0].pop("area")),
         ("boxes that extend more than 2 pixels beyond the image", _set("bbox", [90, 1, 20, 5])),
         ("boxes that are not four numbers", _set("bbox", [90, 1, 20])),
         (

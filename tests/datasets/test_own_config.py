@@ -171,6 +171,39 @@ def test_a_json_of_unlabeled_images(folder):
     assert status == 2 and "1 images are also used for validation, the first: images/12.png" in says
 
 
+@pytest.mark.parametrize(
+    ("count", "says"),
+    [
+        (250, "at least twice the 250 objects of the fullest image."),
+        (251, "500, the most that init chooses; the fullest image has 251 objects."),
+        (501, "Warning: the model cannot find more than 500 objects in an image"),
+    ],
+)
+def test_the_comment_on_detections_is_true(folder, count, says):
+    Path("full.json").write_text(json.dumps(labeled([(64, 48)], [[(20, 7)] * count])))
+    status, said = init(labels="full.json")
+    assert status == 0 and says in said and Config.fromfile("my.py").max_per_img == 500
+    assert ("Warning: the model" in said) == (count > 500)
+
+
+def test_an_absent_area_is_computed_without_a_warning(folder):
+    content = read("labeled.json")
+    for annotation in content["annotations"]:
+        del annotation["area"]
+    # Another problem of the same annotation is still found.
+    content["annotations"][3]["bbox"] = [0, 0, 64, 48]
+    Path("labeled.json").write_text(json.dumps(content))
+    status, says = init()
+    assert status == 0 and "'area'" not in says and "11 objects" in says
+    assert "warning: labeled.json: 1 boxes" in says
+
+
+def test_the_next_commands_are_quoted(folder):
+    status, says = init(out="my config.py")
+    assert status == 0 and "train.py 'my config.py'\n" in says
+    assert "infer.py 'my config.py' 'work_dirs/my config/student/student.pth' IMAGES --out" in says
+
+
 def test_nothing_is_replaced_without_force(folder):
     assert init()[0] == 0
     made = {path.name: path.read_text() for path in folder.glob("my*")}

@@ -53,6 +53,17 @@ def test_shapes_then_splits(tmp_path):
     assert len(unlabeled["images"]) == 18
     assert (tmp_path / "instances_train.chosen-unlabeled.json").is_file()
 
+    # Another list, with a byte order mark. A file that exists is only replaced by force.
+    (tmp_path / "chosen.txt").write_text(names[3], encoding="utf-8-sig")
+    before = (tmp_path / "instances_train.chosen.json").read_text()
+    again = ("split", annotations, "--labeled", tmp_path / "chosen.txt", "--out", tmp_path)
+    refused = _run(*again)
+    assert refused.returncode == 2 and "instances_train.chosen.json exists" in refused.stderr
+    assert (tmp_path / "instances_train.chosen.json").read_text() == before
+    assert _run(*again, "--force").returncode == 0
+    labeled = json.loads((tmp_path / "instances_train.chosen.json").read_text())
+    assert [image["file_name"] for image in labeled["images"]] == [names[3]]
+
 
 def test_errors_are_short_and_exit_with_2(tmp_path):
     (tmp_path / "file").write_text("x")
