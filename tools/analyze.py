@@ -182,11 +182,17 @@ def rank(args: argparse.Namespace) -> None:
     if args.images:
         return
     try:
-        split_ranked(teacher, predict, found, splits)
+        bare = split_ranked(teacher, predict, found, splits)
     except StageError as error:
         print(f"no jsons with the chosen images as labeled images: {error}")
-    else:
-        print("jsons with the chosen images as labeled images:", *splits)
+        return
+    print("jsons with the chosen images as labeled images:", *splits)
+    if bare:
+        print(
+            f"warning: {len(bare)} of the {len(found.picks)} chosen images have no annotation: "
+            f"{', '.join(bare)}. If these images show objects, annotate them and run this command "
+            "again"
+        )
 
 
 def named_path(text: str) -> tuple[str, Path]:

@@ -138,7 +138,7 @@ def check_outputs(configs: Sequence[Config], paths: Iterable[Path]) -> None:
 
 def split_ranked(
     teacher: Config, predict: Config, found: RankedImages, paths: tuple[Path, Path]
-) -> None:
+) -> list[str]:
     """Write a labeled json with the labeled and picked images, and a json with the others.
 
     The annotations of the picked images come from the json of the unlabeled images.
@@ -149,10 +149,14 @@ def split_ranked(
         found: the ranked images.
         paths: the labeled and the unlabeled json to write.
 
+    Returns:
+        File names of the picked images that have no annotation. They may show no object, or nobody
+        has annotated them yet.
+
     Raises:
         StageError: there are not exactly two jsons (one with the labeled and one with the unlabeled
-            images), the two jsons have different image folders or do not fit together, or the json
-            of the unlabeled images has no annotations.
+            images), the two jsons have different image folders or do not fit together, or no picked
+            image has an annotation.
     """
     sets = [
         leaf
@@ -167,15 +171,25 @@ def split_ranked(
             "must be for the same image folder"
         )
     (folder,) = folders
-    if not read_coco(jsons[1], ("images",), consistent=False).get("annotations"):
-        raise StageError(
-            f"{jsons[1]} has no annotations of the unlabeled images, so the labeled json would "
-            "lack the annotations of the chosen images"
-        )
     names = [Path(os.path.relpath(path, folder)).as_posix() for path in found.paths]
+    annotated = {name for path in jsons for name in _annotated(path)}
+    bare = [name for name in names if name not in annotated]
+    if len(bare) == len(names):
+        raise StageError(
+            f"{jsons[1]} has no annotations of the chosen images, so the labeled json would lack "
+            "them; annotate these images first"
+        )
     if found.labeled:
         names += [image["file_name"] for image in read_images(jsons[0])]
     try:
         write_chosen_split(jsons, names, paths)
     except ValueError as error:
         raise StageError(str(error)) from error
+    return bare
+
+
+def _annotated(path: Path) -> set[str]:
+    """Return the file names of the images that have an annotation in a json."""
+    content = read_coco(path, ("images",), consistent=False)
+    ids = {annotation.get("image_id") for annotation in content.get("annotations") or ()}
+    return {image["file_name"] for image in content["images"] if image["id"] in ids}

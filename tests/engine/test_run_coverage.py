@@ -14,13 +14,18 @@ import torch
 from mmengine.config import Config
 from tiny_config import write_tiny_config
 
+from nbseg.analysis.ranking.order import Pick
+from nbseg.analysis.ranking.page import RankedImages
 from nbseg.coco import read_coco
+from nbseg.config.reading import read_config
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.datasets.splits import split_indices
 from nbseg.deploy.detector import build_detector
 from nbseg.engine.coverage import CANNOT_TELL
 from nbseg.engine.pipeline import Pipeline
+from nbseg.engine.ranking import split_ranked
 from nbseg.engine.stages import stage_config
+from nbseg.errors import StageError
 from nbseg.files import write_json
 from nbseg.images import write_image
 from nbseg.pseudo.predictions import ImagePredictions, PredictionWriter
@@ -207,6 +212,32 @@ def test_validation_images_are_not_ranked(two_kinds, analyze, tmp_path, capsys):
     arguments += ["--out", str(tmp_path), "--count", "19", "--cfg-options"]
     assert analyze([*arguments, f"val_json={tmp_path / 'val.json'}", folder]) == 2
     assert f"exceeds the {24 - len(others)} unlabeled images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bare", [1, 2])
+def test_chosen_images_without_annotations_are_named(two_kinds, tmp_path, bare):
+    shapes = two_kinds[0].parent / "shapes"
+    content = read_coco(shapes / "annotations" / "instances_train.json")
+    images, folder = content["images"], shapes / "train"
+    for name, part in (("labeled", images[:4]), ("unlabeled", images[4:])):
+        left = {image["id"] for image in part} - {image["id"] for image in images[4 : 4 + bare]}
+        kept = [a for a in content["annotations"] if a["image_id"] in left]
+        write_json(tmp_path / f"{name}_json", {**content, "images": part, "annotations": kept})
+    config = read_config(
+        two_kinds[0], {f"{name}_json": f"{tmp_path}/{name}_json" for name in ("labeled", "unlabeled")}
+    )
+    stages = [stage_config(config, name, tmp_path / "run") for name in ("teacher", "predict")]
+    unlabeled = tuple(folder / image["file_name"] for image in images[4:])
+    picks = tuple(Pick(index, 0, 0, 0, 0.5, None) for index in range(2))
+    found = RankedImages((folder / images[0]["file_name"],), unlabeled, picks, 20)
+    paths = tmp_path / "l.json", tmp_path / "u.json"
+    if bare == 2:
+        with pytest.raises(StageError, match="no annotations of the chosen images"):
+            split_ranked(*stages, found, paths)
+        assert not any(path.exists() for path in paths)
+        return
+    assert split_ranked(*stages, found, paths) == [images[4]["file_name"]]
+    assert [len(read_coco(path)["images"]) for path in paths] == [6, 18]
 
 
 @pytest.mark.parametrize(
