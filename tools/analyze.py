@@ -203,6 +203,13 @@ def named_path(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
+def positive(text: str) -> int:
+    """Read a whole number of at least 1; argparse reports any other string."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
+    return int(text)
+
+
 def maybe_named(text: str) -> str | tuple[str, str]:
     """Split NAME=SOURCE into name and source; return a path that contains "=" unchanged."""
     name, equals, source = text.partition("=")
@@ -366,7 +373,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     command.add_argument(
         "--limit",
-        type=int,
+        type=positive,
         default=2000,
         metavar="N",
         help="largest number of unlabeled images to examine, chosen evenly from all; memory grows "
@@ -384,7 +391,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     command.add_argument("config", help="config of the run, with a pretrained backbone")
     command.add_argument(
-        "--count", type=int, required=True, metavar="K", help="number of images to choose"
+        "--count", type=positive, required=True, metavar="K", help="number of images to choose"
     )
     command.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder to write the results to"
@@ -409,7 +416,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     command.add_argument(
         "--limit",
-        type=int,
+        type=positive,
         default=2000,
         metavar="N",
         help="largest number of unlabeled images to examine, evenly chosen; memory grows with the "

@@ -1,4 +1,4 @@
-"""Find images that are in both the labeled and the unlabeled set."""
+"""Find images that occur twice: in the labeled and the unlabeled set, or within one set."""
 
 import os
 from collections import Counter, defaultdict
@@ -56,14 +56,28 @@ def overlapping_images(
 def content_keys(paths: Sequence[str | Path]) -> list[str]:
     """Return a key for each file; two keys are equal exactly if the files have the same bytes.
 
-    A file is read only if another one has the same size.
+    A file is read completely only if another one has the same size and the same last 256 bytes.
+    Each missing file has a key of its own.
     """
-    sizes = [os.stat(path).st_size for path in paths]
-    counts = Counter(sizes)
-    return [
-        str(size) if counts[size] == 1 else file_hash(path)
-        for path, size in zip(paths, sizes, strict=True)
+    keys = [
+        str(os.path.getsize(path)) if os.path.exists(path) else f"missing {number}"
+        for number, path in enumerate(paths)
     ]
+    for read in (_end, file_hash):
+        counts = Counter(keys)
+        keys = [
+            f"{key} {read(path)!r}" if counts[key] > 1 else key
+            for key, path in zip(keys, paths, strict=True)
+        ]
+    return keys
+
+
+def distinct_images(paths: Sequence[Path]) -> list[Path]:
+    """Return the paths without those that lead to the same bytes as an earlier path."""
+    first: dict[str, Path] = {}
+    for key, path in zip(content_keys(paths), paths, strict=True):
+        first.setdefault(key, path)
+    return list(first.values())
 
 
 def _existing(paths: Iterable[str | Path]) -> Iterable[tuple[str | Path, os.stat_result]]:

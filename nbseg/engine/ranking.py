@@ -9,9 +9,9 @@ from mmengine.config import Config
 from nbseg.analysis.coverage.features import pretrained_features
 from nbseg.analysis.ranking.order import pick_images
 from nbseg.analysis.ranking.page import RankedImages
-from nbseg.analysis.ranking.uncertainty import uncertainties
+from nbseg.analysis.ranking.uncertainty import check_predicted, uncertainties
 from nbseg.coco import read_coco, read_images
-from nbseg.datasets.overlap import overlapping_images
+from nbseg.datasets.overlap import distinct_images, overlapping_images
 from nbseg.datasets.splits import write_chosen_split
 from nbseg.engine.data_sets import annotation_files, image_folder, leaves
 from nbseg.engine.preflight.overlap import image_paths
@@ -31,7 +31,8 @@ def rank_images(
 ) -> RankedImages:
     """Choose the images to label, the most useful first (:func:`pick_images`).
 
-    Validation images are not chosen, because a model must not be trained on them.
+    Validation images are not chosen, because a model must not be trained on them. Of several copies
+    of an image, only the first can be chosen.
 
     Args:
         teacher: plain config of the teacher: its backbone and its weights, and the labeled and
@@ -47,16 +48,15 @@ def rank_images(
 
     Raises:
         StageError: there is no unlabeled or no labeled image, there are fewer unlabeled images than
-            ``count``, or the backbone starts from random weights.
+            ``count``, the backbone starts from random weights, or ``predictions`` are given for a
+            cold start without ``images``.
         ValueError: the store lacks an image.
         FileNotFoundError: the weights, the store or the folder is missing.
     """
-    features = pretrained_features(teacher)
-    if features is None:
+    if cold_start and predictions and not images:
         raise StageError(
-            "the config names no pretrained backbone weights (backbone.init_cfg or load_from), and "
-            "random features cannot tell which images resemble each other; give pretrained weights "
-            "(backbone_weights=FILE)"
+            "--cold-start also ranks the labeled images, of which a run has no predictions; leave "
+            "out --predictions or --cold-start, or name a folder of images (--images DIR)"
         )
     labeled = [] if images and cold_start else _paths(teacher.train_dataloader.dataset)
     if images:
@@ -74,25 +74,44 @@ def rank_images(
             "there is no labeled image to compare with; correct labeled_json, or pass --cold-start "
             "if no image has a label"
         )
+    unlabeled = distinct_images(unlabeled)
     if not unlabeled:
         raise StageError(
             "there is no unlabeled image to choose from: every image has a label already or "
             "is used for validation; name a folder with other images (--images DIR)"
         )
     examined = spread(unlabeled, most)
+    _check_count(count, len(examined), len(unlabeled) > most)
+    store = PredictionStore(predictions) if predictions else None
+    if store is not None:
+        # Images that could not be read then can hardly be read now.
+        left_out = set(store.left_out())
+        check_predicted(store, [name for name in _names(examined, folder) if name not in left_out])
+    features = pretrained_features(teacher)
+    if features is None:
+        raise StageError(
+            "the config names no pretrained backbone weights (backbone.init_cfg or load_from), and "
+            "random features cannot tell which images resemble each other; give pretrained weights "
+            "(backbone_weights=FILE)"
+        )
     labeled, of_labeled = features.of_files(labeled)
     examined, of_unlabeled = features.of_files(examined)
-    if count > len(examined):
-        raise StageError(
-            f"--count {count} exceeds the {len(examined)} unlabeled images that were examined; "
-            "choose a lower count" + (" or a higher --limit" if len(unlabeled) > most else "")
-        )
-    doubt = None
-    if predictions is not None:
-        names = [Path(os.path.relpath(path, folder)).as_posix() for path in examined]
-        doubt = uncertainties(PredictionStore(predictions), names)
+    _check_count(count, len(examined), len(unlabeled) > most)
+    doubt = None if store is None else uncertainties(store, _names(examined, folder))
     picks = pick_images(of_labeled, of_unlabeled, count, doubt)
     return RankedImages(tuple(labeled), tuple(examined), tuple(picks), len(unlabeled))
+
+
+def _check_count(count: int, examined: int, limited: bool) -> None:
+    if count > examined:
+        raise StageError(
+            f"--count {count} exceeds the {examined} unlabeled images that can be examined; choose "
+            "a lower count" + (" or a higher --limit" if limited else "")
+        )
+
+
+def _names(paths: Iterable[Path], folder: str | Path) -> list[str]:
+    return [Path(os.path.relpath(path, folder)).as_posix() for path in paths]
 
 
 def _paths(dataset: dict[str, object]) -> list[Path]:
@@ -171,7 +190,7 @@ def split_ranked(
             "must be for the same image folder"
         )
     (folder,) = folders
-    names = [Path(os.path.relpath(path, folder)).as_posix() for path in found.paths]
+    names = _names(found.paths, folder)
     annotated = {name for path in jsons for name in _annotated(path)}
     bare = [name for name in names if name not in annotated]
     if len(bare) == len(names):

@@ -1,6 +1,6 @@
-"""Images of the labeled set that lie in the unlabeled one too."""
+"""Images of the labeled set that lie in the unlabeled one too, and copies within a set."""
 
-from nbseg.datasets.overlap import content_keys, overlapping_images
+from nbseg.datasets.overlap import content_keys, distinct_images, overlapping_images
 
 
 def written(path, content):
@@ -43,3 +43,14 @@ def test_files_with_the_same_bytes_have_the_same_key(tmp_path):
     paths = [written(tmp_path / f"{n}.png", content) for n, content in enumerate(contents)]
     keys = content_keys(paths)
     assert keys[0] == keys[3] and len(set(keys)) == 3
+
+
+def test_the_first_of_several_copies_is_kept(tmp_path):
+    same = b"x" * 300
+    contents = {"a": same, "b": b"y" + same[1:], "c": same, "d": b"x", "e": b"z" * 300}
+    paths = [written(tmp_path / name, content) for name, content in contents.items()]
+    (tmp_path / "link").symlink_to(tmp_path / "d")
+    a, b, _, d, e = paths
+    missing = tmp_path / "missing"
+    assert distinct_images([*paths, tmp_path / "link", missing, a]) == [a, b, d, e, missing]
+    assert distinct_images([]) == []

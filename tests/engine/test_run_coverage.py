@@ -214,6 +214,44 @@ def test_validation_images_are_not_ranked(two_kinds, analyze, tmp_path, capsys):
     assert f"exceeds the {24 - len(others)} unlabeled images" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--count", "25"], "--count 25 exceeds the 18 unlabeled images that can be examined"),
+        (["--count", "3", "--limit", "2"], "or a higher --limit"),
+        (["--predictions", "{out}"], "no predictions of 18 of the 18 unlabeled images"),
+        (["--predictions", "{out}/none"], "there is no prediction store at"),
+        (["--predictions", "{out}", "--cold-start"], "also ranks the labeled images"),
+    ],
+)
+def test_wrong_arguments_are_found_before_the_features(
+    two_kinds, analyze, tmp_path, capsys, monkeypatch, arguments, message
+):
+    monkeypatch.setattr("nbseg.engine.ranking.pretrained_features", pytest.fail)
+    arguments = ["--count", "2", *(part.replace("{out}", str(tmp_path)) for part in arguments)]
+    assert analyze(["rank", str(two_kinds[0]), "--out", str(tmp_path), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_copies_of_images_are_not_ranked(two_kinds, analyze, tmp_path, capsys):
+    folder = two_kinds[0].parent / "shapes" / "train"
+    (tmp_path / "twice").mkdir()
+    for path in sorted(folder.iterdir())[:3]:
+        for name in (path.name, f"copy-{path.name}"):
+            shutil.copy(path, tmp_path / "twice" / name)
+    arguments = ["rank", str(two_kinds[0]), "--images", str(tmp_path / "twice"), "--cold-start"]
+    assert analyze([*arguments, "--count", "4", "--out", str(tmp_path)]) == 2
+    assert "--count 4 exceeds the 3 unlabeled images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "1.5"])
+@pytest.mark.parametrize("option", ["--count", "--limit"])
+def test_numbers_of_images_are_positive(analyze, capsys, option, number):
+    with pytest.raises(SystemExit):
+        analyze(["rank", "none.py", "--count", "1", "--out", "out", f"{option}={number}"])
+    assert f"argument {option}: expected a whole number of at least 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("bare", [1, 2])
 def test_chosen_images_without_annotations_are_named(two_kinds, tmp_path, bare):
     shapes = two_kinds[0].parent / "shapes"
@@ -223,9 +261,8 @@ def test_chosen_images_without_annotations_are_named(two_kinds, tmp_path, bare):
         left = {image["id"] for image in part} - {image["id"] for image in images[4 : 4 + bare]}
         kept = [a for a in content["annotations"] if a["image_id"] in left]
         write_json(tmp_path / f"{name}_json", {**content, "images": part, "annotations": kept})
-    config = read_config(
-        two_kinds[0], {f"{name}_json": f"{tmp_path}/{name}_json" for name in ("labeled", "unlabeled")}
-    )
+    jsons = {name: str(tmp_path / name) for name in ("labeled_json", "unlabeled_json")}
+    config = read_config(two_kinds[0], jsons)
     stages = [stage_config(config, name, tmp_path / "run") for name in ("teacher", "predict")]
     unlabeled = tuple(folder / image["file_name"] for image in images[4:])
     picks = tuple(Pick(index, 0, 0, 0, 0.5, None) for index in range(2))

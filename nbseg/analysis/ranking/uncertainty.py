@@ -33,6 +33,26 @@ def uncertainty(image: ImagePredictions) -> float:
     return float(_entropy(image.scores[kept]).mean() * of_masks)
 
 
+def check_predicted(store: PredictionStore, names: Sequence[str]) -> None:
+    """Check that a store has predictions of all named images.
+
+    Args:
+        store: the predictions.
+        names: file names, as the store has them.
+
+    Raises:
+        ValueError: the store has no entry for an image.
+    """
+    found = set(store.file_names().values())
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise ValueError(
+            f"{store.folder} has no predictions of {len(missing)} of the {len(names)} unlabeled "
+            f"images, for example {missing[0]}; give the folder pseudo_labels/predictions of a run "
+            "with the same unlabeled images"
+        )
+
+
 def uncertainties(store: PredictionStore, names: Sequence[str]) -> npt.NDArray[np.float64]:
     """Return the uncertainty of each named image, shape (N,).
 
@@ -46,14 +66,8 @@ def uncertainties(store: PredictionStore, names: Sequence[str]) -> npt.NDArray[n
     Raises:
         ValueError: the store has no entry for an image.
     """
+    check_predicted(store, names)
     found = {image.file_name: uncertainty(image) for image in store}
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise ValueError(
-            f"{store.folder} has no predictions of {len(missing)} of the {len(names)} unlabeled "
-            f"images, for example {missing[0]}; give the folder pseudo_labels/predictions of a run "
-            "with the same unlabeled images"
-        )
     values = np.array([found[name] for name in names])
     known = values[~np.isnan(values)]
     return np.where(np.isnan(values), np.median(known) if len(known) else 1.0, values)
