@@ -189,7 +189,7 @@ def rank(args: argparse.Namespace) -> None:
     print("jsons with the chosen images as labeled images:", *splits)
     if bare:
         print(
-            f"warning: {len(bare)} of the {len(found.picks)} chosen images have no annotation: "
+            f"warning: {len(bare)} chosen images, or copies of them, have no annotation: "
             f"{', '.join(bare)}. If these images show objects, annotate them and run this command "
             "again"
         )

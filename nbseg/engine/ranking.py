@@ -160,7 +160,8 @@ def split_ranked(
 ) -> list[str]:
     """Write a labeled json with the labeled and picked images, and a json with the others.
 
-    The annotations of the picked images come from the json of the unlabeled images.
+    The labeled json also lists the copies of the picked images. The annotations of all these images
+    come from the json of the unlabeled images.
 
     Args:
         teacher: plain config of the teacher, which names the labeled images.
@@ -169,8 +170,8 @@ def split_ranked(
         paths: the labeled and the unlabeled json to write.
 
     Returns:
-        File names of the picked images that have no annotation. They may show no object, or nobody
-        has annotated them yet.
+        File names of the picked images, and of their copies, that have no annotation. They may show
+        no object, or nobody has annotated them yet.
 
     Raises:
         StageError: there are not exactly two jsons (one with the labeled and one with the unlabeled
@@ -190,7 +191,9 @@ def split_ranked(
             "must be for the same image folder"
         )
     (folder,) = folders
-    names = _names(found.paths, folder)
+    # A copy would contradict the labels of the picked image if it stayed unlabeled.
+    copies = overlapping_images(found.paths, [path for leaf in sets for path in _paths(leaf)])
+    names = _names((path for _, path in copies), folder)
     annotated = {name for path in jsons for name in _annotated(path)}
     bare = [name for name in names if name not in annotated]
     if len(bare) == len(names):

@@ -252,18 +252,46 @@ def test_numbers_of_images_are_positive(analyze, capsys, option, number):
     assert f"argument {option}: expected a whole number of at least 1" in capsys.readouterr().err
 
 
+def _stages_of_two_jsons(config, folder, content, labeled, **options):
+    """Return the stages teacher and predict if the first images are labeled, by two jsons."""
+    jsons = {name: str(folder / name) for name in ("labeled_json", "unlabeled_json")}
+    images = content["images"]
+    for path, part in zip(jsons.values(), (images[:labeled], images[labeled:]), strict=True):
+        ids = {image["id"] for image in part}
+        kept = [a for a in content["annotations"] if a["image_id"] in ids]
+        write_json(path, {**content, "images": part, "annotations": kept})
+    read = read_config(config, {**jsons, **options})
+    return [stage_config(read, name, folder / "run") for name in ("teacher", "predict")]
+
+
+def test_copies_of_a_chosen_image_become_labeled_too(two_kinds, tmp_path):
+    shapes = two_kinds[0].parent / "shapes"
+    content = read_coco(shapes / "annotations" / "instances_train.json")
+    content["images"] = content["images"][:4]
+    names = [image["file_name"] for image in content["images"]]
+    paths = [tmp_path / "train" / name for name in names]
+    paths[0].parent.mkdir()
+    for name, path in zip([*names[:3], names[2]], paths, strict=True):
+        shutil.copy(shapes / "train" / name, path)
+    folder = str(tmp_path / "train")
+    stages = _stages_of_two_jsons(
+        two_kinds[0], tmp_path, content, 1, train_images=folder, unlabeled_folder=folder
+    )
+    found = RankedImages((paths[0],), tuple(paths[1:]), (Pick(1, 0, 0, 0, 0.5, None),), 3)
+    written = tmp_path / "l.json", tmp_path / "u.json"
+    assert split_ranked(*stages, found, written) == []
+    found_names = [{i["file_name"] for i in read_coco(path)["images"]} for path in written]
+    assert found_names == [{names[0], names[2], names[3]}, {names[1]}]
+
+
 @pytest.mark.parametrize("bare", [1, 2])
 def test_chosen_images_without_annotations_are_named(two_kinds, tmp_path, bare):
     shapes = two_kinds[0].parent / "shapes"
     content = read_coco(shapes / "annotations" / "instances_train.json")
     images, folder = content["images"], shapes / "train"
-    for name, part in (("labeled", images[:4]), ("unlabeled", images[4:])):
-        left = {image["id"] for image in part} - {image["id"] for image in images[4 : 4 + bare]}
-        kept = [a for a in content["annotations"] if a["image_id"] in left]
-        write_json(tmp_path / f"{name}_json", {**content, "images": part, "annotations": kept})
-    jsons = {name: str(tmp_path / name) for name in ("labeled_json", "unlabeled_json")}
-    config = read_config(two_kinds[0], jsons)
-    stages = [stage_config(config, name, tmp_path / "run") for name in ("teacher", "predict")]
+    left = {image["id"] for image in images} - {image["id"] for image in images[4 : 4 + bare]}
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] in left]
+    stages = _stages_of_two_jsons(two_kinds[0], tmp_path, content, 4)
     unlabeled = tuple(folder / image["file_name"] for image in images[4:])
     picks = tuple(Pick(index, 0, 0, 0, 0.5, None) for index in range(2))
     found = RankedImages((folder / images[0]["file_name"],), unlabeled, picks, 20)
