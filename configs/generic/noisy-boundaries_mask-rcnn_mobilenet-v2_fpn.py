@@ -23,7 +23,7 @@ num_classes = 1
 #   labeled_json = '{work_dir}/splits/all.{seed}@5.json'
 #   unlabeled_json = '{work_dir}/splits/all.{seed}@5-unlabeled.json'
 #   unlabeled_folder = '{train_images}'
-# and, as for any json of unlabeled images, the type and the ann_file below.
+# and, as for any json of unlabeled images, the type and the ann_file that the next comment gives.
 split = dict(_delete_=True)
 unlabeled_json = '{data_root}/unlabeled.json'
 # The unlabeled images are those of a folder. For those that a json lists, set
@@ -31,7 +31,7 @@ unlabeled_json = '{data_root}/unlabeled.json'
 predict = dict(test_dataloader=dict(dataset=dict(type='ImageFolderDataset', ann_file='')))
 report = dict(hidden_truth=None)
 
-# Small objects: images keep their sizes, multiplied by image_scale, and the model trains on crops.
+# Small objects: each image is resized by the factor image_scale, and the model trains on crops.
 # Large objects: the long side of each image becomes image_size, and the model trains on whole
 # images, with
 #   image_resize = '{fit}'
@@ -118,7 +118,8 @@ strong_pipeline = [*load_and_augment, *strong_steps, dict(type='PackDetInputs')]
 
 anchor_scales = [4, 8]
 # The model finds at most this number of objects in an image, and the evaluation counts as many.
-# `init` chooses at least twice the number of objects in the fullest image, but at most 500.
+# `init` chooses twice the number of objects in the fullest image, rounded up to a multiple of 50,
+# but at most 500.
 max_per_img = 100
 val_evaluator = dict(max_detections='{max_per_img}')
 # With no more proposals than detections, the model would miss objects.

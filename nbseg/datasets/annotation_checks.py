@@ -11,8 +11,9 @@ from nbseg.coco_values import has_broken_polygon, is_number, polygon_area
 
 # Largest distance in pixels between a box and its mask: COCO's boxes enclose polygons, not pixels.
 TOLERANCE = 2.0
-# Problems with which training would go wrong without an error, if most objects of a json have them.
-# A single object may have the first one by chance: a loose box near the top left corner.
+# CORNERS and APART: if most objects of a json have one of these problems, training goes wrong
+# without an error. A single object may have CORNERS by chance: a loose box near the top left
+# corner.
 CORNERS = "boxes that are given as two corners (x0, y0, x1, y1) instead of x, y, width, height"
 OVERLAP = 0.1
 # MMDetection's data set fails on such annotations; nbseg computes the area.

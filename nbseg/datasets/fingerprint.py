@@ -34,7 +34,7 @@ POSITIONS = 100
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Holds measurements of labeled images. Only objects that masks are trained on are measured.
+    """Holds measurements of labeled images. Only objects that are used to train masks count.
 
     Attributes:
         objects: number of objects of each class; classes without objects are left out.

@@ -174,8 +174,9 @@ def _parts(found: Fingerprint, sets: ImageSets, chosen: Settings, upright: bool)
     )
     if chosen.box_threshold != "match":
         yield (
-            f"Fewer than {FEW_IMAGES} labeled images are too few to estimate the mean number of "
-            "objects per image, which the default 'match' relies on.",
+            f"Pseudo-labels: boxes with a score of at least {chosen.box_threshold} are kept. The "
+            "default 'match' needs the mean number of objects per image; fewer than "
+            f"{FEW_IMAGES} labeled images are too few to estimate it.",
             {"label": {"box_threshold": chosen.box_threshold}},
         )
 
@@ -216,14 +217,15 @@ def _image_size(found: Fingerprint, chosen: Settings, largest: float) -> Part:
             hits = max(chosen.crop_hits, 0.0001)
             comment += (
                 f" Warning: only {hits:.2%} of the crops contain an object, and the training draws "
-                f"until one does. It therefore loads about {1 / hits:.0f} images for each training "
-                "sample, which is slow; cut the labeled and the unlabeled images into tiles."
+                f"crops until one of them does. It therefore loads about {1 / hits:.0f} images for "
+                "each training sample, which is slow; cut the labeled and the unlabeled images "
+                "into tiles."
             )
         return comment, keys | {"image_scale": chosen.image_scale}
     comment = (
-        f"Large objects: 10% are above {largest:.0f} pixels, half a crop of {CROP} pixels or more. "
-        f"The model trains on whole images; their long sides become {chosen.image_size} pixels, "
-        f"and the median object has {chosen.object_size} pixels."
+        f"Large objects: 10% are above {largest:.0f} pixels, which is at least half the side of a "
+        f"crop ({CROP} pixels). The model trains on whole images; their long sides become "
+        f"{chosen.image_size} pixels, and the median object has {chosen.object_size} pixels."
     )
     if chosen.object_size < OBJECT_SIZES[0]:
         comment += " Warning: such small objects are hard to find; on a GPU, raise image_size."

@@ -33,7 +33,7 @@ class OwnData:
         images: folder of the labeled images.
         unlabeled: folder or COCO json of the unlabeled images; None means the images in ``images``
             that neither ``labeled`` nor ``val`` lists.
-        unlabeled_images: folder of the images of a json ``unlabeled``; None means ``images``.
+        unlabeled_images: folder of the images that a json ``unlabeled`` lists; None: ``images``.
         val: COCO json of the validation images.
         val_images: folder of the validation images; None means ``images``.
         hold_out: number of labeled images to set aside for validation if there is no ``val``; None
@@ -60,8 +60,7 @@ class OwnData:
             )
         if self.val_images and not self.val:
             raise ValueError(
-                "--val-images is the folder of the images that a json lists; give this json with "
-                "--val"
+                "--val-images is the folder of a json's images; give this json with --val"
             )
         if self.hold_out is not None and self.val:
             raise ValueError(
@@ -200,9 +199,9 @@ def _validation(
     sets.validation = f"Validation: the {len(paths)} images of {val.name}."
     if pairs := overlapping_images(labeled, paths):
         sets.validation += (
-            f" Warning: {len(pairs)} of them are also labeled, the first: {pairs[0][1]}. The AP is "
-            "too high if models are evaluated on images that they are trained on, and does not "
-            "tell which model is better; give other images with --val."
+            f" Warning: {len(pairs)} of them are also among the labeled images, the first: "
+            f"{pairs[0][1]}. The AP is too high if models are evaluated on images that they are "
+            "trained on, and does not tell which model is better; give other images with --val."
         )
     return paths
 
@@ -250,11 +249,12 @@ def _listed(sets: ImageSets, data: OwnData, used: Mapping[str, list[Path]]) -> N
     content = read_coco(data.unlabeled)
     folder = data.unlabeled_images or data.images
     paths = [folder / image["file_name"] for image in content["images"]]
-    missing = [path for path in paths if not path.is_file()]
-    if missing or not paths:
+    if not paths:
+        raise ValueError(f"{data.unlabeled} lists no images; add unlabeled images to it")
+    if missing := [path for path in paths if not path.is_file()]:
         raise FileNotFoundError(
-            f"{data.unlabeled}: {len(missing)} of {len(paths)} images are missing"
-            + (f", the first: {missing[0]}; correct --unlabeled-images" if missing else "")
+            f"{data.unlabeled}: {len(missing)} of {len(paths)} images are missing, the first: "
+            f"{missing[0]}; correct --unlabeled-images"
         )
     for use, others in used.items():
         if pairs := overlapping_images(others, paths):

@@ -88,7 +88,7 @@ def test_the_config_of_large_objects_runs_unedited(tmp_path, monkeypatch):
         "--unlabeled", "more", "--val", "val.json", "--backbone-weights", "val.json"
     )
     assert status == 0 and "Large objects" in says
-    warning = "3 of them are also labeled, the first: images/1.png"
+    warning = "3 of them are also among the labeled images, the first: images/1.png"
     assert warning in says and warning in Path("my.py").read_text().replace("\n# ", " ")
     assert sorted(path.name for path in tmp_path.glob("my*")) == ["my.py"]
     config = Config.fromfile("my.py")
