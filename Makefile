@@ -21,7 +21,7 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: setup  ## set up .venv and run the whole method on a generated set
-	$(BIN)/python tools/prepare_data.py shapes --out data/shapes
+	$(BIN)/python tools/prepare_data.py shapes --out data/shapes --train 1000
 	$(BIN)/python tools/train.py configs/shapes/demo.py --work-dir work_dirs/demo --resume
 
 test: setup  ## set up .venv and run all tests, one process a core

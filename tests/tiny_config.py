@@ -27,6 +27,9 @@ _base_ = '{repository}/configs/shapes/demo.py'
 data_root = '{data}'
 percent = 50
 batch_size = 2
+train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
+train_pipeline = '{strong_pipeline}'
+custom_hooks = []
 num_workers = 0
 persistent_workers = False
 iterations = 3

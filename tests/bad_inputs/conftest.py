@@ -25,6 +25,7 @@ unlabeled_folder = 'train/'
 val_images = 'val/'
 report = dict(hidden_truth=None)
 batch_size = 2
+train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
 num_workers = 0
 persistent_workers = False
 """
