@@ -126,8 +126,8 @@ def _same_images(sources: dict[str, Predictions], truth_path: Path) -> list[int]
         if other.images != source.images:
             alone = len(set(other.images) ^ set(source.images))
             raise ValueError(
-                f"{first} has predictions for {len(source.images)} images of {truth_path} and "
-                f"{name} for {len(other.images)}; {alone} images have predictions of only one "
-                "model; compare predictions of the same images"
+                f"of the images in {truth_path}, {first} has predictions for {len(source.images)}, "
+                f"and {name} has predictions for {len(other.images)}; {alone} images have "
+                "predictions of only one of the two; compare predictions of the same images"
             )
     return source.images

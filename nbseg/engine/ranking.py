@@ -198,8 +198,8 @@ def split_ranked(
     bare = [name for name in names if name not in annotated]
     if len(bare) == len(names):
         raise StageError(
-            f"{jsons[1]} has no annotations of the chosen images, so the labeled json would lack "
-            "them; annotate these images first"
+            f"{jsons[1]} has no annotations of the chosen images, so these images would have no "
+            "labels in the new labeled json; annotate them first"
         )
     if found.labeled:
         names += [image["file_name"] for image in read_images(jsons[0])]

@@ -1,4 +1,7 @@
-"""Makes labels as coarse as Cityscapes' gtCoarse: polygons with few corners inside objects."""
+"""Makes labels as coarse as Cityscapes' gtCoarse.
+
+Each polygon has few corners and lies roughly inside its object.
+"""
 
 from pathlib import Path
 

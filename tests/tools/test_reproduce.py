@@ -172,7 +172,7 @@ def test_students_of_an_older_teacher_are_excluded(reproduce, work_dir, capsys):
 def test_data_of_another_size_is_refused(reproduce, tmp_path, capsys):
     generate_shapes(tmp_path / "data" / "shapes", ShapesOptions(size=64, train=51, val=1))
     assert reproduce(*options(5, tmp_path)) == 2
-    assert "data/shapes holds a set made from other options" in capsys.readouterr().err
+    assert "data/shapes holds a shapes set with other options" in capsys.readouterr().err
     assert not (tmp_path / "table-5").exists()
 
 
