@@ -1,4 +1,4 @@
-# `make demo` runs this config: all stages in about ten minutes on two CPU cores.
+# `make demo` runs this config: all stages in ten to twenty-five minutes on two CPU cores.
 _base_ = './noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py'
 
 data_root = 'data/shapes'
