@@ -2,7 +2,10 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from mmengine.config import Config
 
 import nbseg.built  # noqa: F401
 from nbseg.analysis.comparison import write_comparison
@@ -132,18 +135,25 @@ def compare(args: argparse.Namespace) -> None:
     print(f"\npage: {args.out / 'index.html'}\nnumbers: {args.out / 'comparison.csv'}")
 
 
-def coverage(args: argparse.Namespace) -> None:
-    from nbseg.analysis.coverage.page import LIST, write_coverage
+def plain_configs(args: argparse.Namespace) -> list[Config]:
+    """Return the plain configs of the stages label, teacher and predict; the run lies in DIR."""
     from nbseg.config.reading import read_config
-    from nbseg.engine.coverage import CANNOT_TELL, examine_coverage
-    from nbseg.engine.splitting import split_annotations
     from nbseg.engine.stages import stage_config
     from nbseg.engine.work_dir import WorkDir
 
     config = read_config(args.config, args.cfg_options)
-    work_dir = WorkDir(args.out)
-    split_annotations(stage_config(config, "label", work_dir), work_dir)
-    teacher, predict = (stage_config(config, name, work_dir) for name in ("teacher", "predict"))
+    stages = ("label", "teacher", "predict")
+    return [stage_config(config, stage, WorkDir(args.out)) for stage in stages]
+
+
+def coverage(args: argparse.Namespace) -> None:
+    from nbseg.analysis.coverage.page import LIST, write_coverage
+    from nbseg.engine.coverage import CANNOT_TELL, examine_coverage
+    from nbseg.engine.splitting import split_annotations
+    from nbseg.engine.work_dir import WorkDir
+
+    label, teacher, predict = plain_configs(args)
+    split_annotations(label, WorkDir(args.out))
     found = examine_coverage(teacher, predict, args.limit)
     if found is None:
         print(CANNOT_TELL)
@@ -155,23 +165,17 @@ def coverage(args: argparse.Namespace) -> None:
 
 def rank(args: argparse.Namespace) -> None:
     from nbseg.analysis.ranking.page import TABLE, write_ranking
-    from nbseg.config.reading import read_config
     from nbseg.engine.ranking import check_outputs, rank_images, split_ranked
     from nbseg.engine.splitting import split_annotations
-    from nbseg.engine.stages import stage_config
     from nbseg.engine.work_dir import WorkDir
     from nbseg.errors import StageError
 
-    config = read_config(args.config, args.cfg_options)
-    work_dir = WorkDir(args.out)
-    label, teacher, predict = (
-        stage_config(config, name, work_dir) for name in ("label", "teacher", "predict")
-    )
+    label, teacher, predict = plain_configs(args)
     splits = (args.out / "labeled.json", args.out / "unlabeled.json")
     if not args.images:
         check_outputs((label, teacher, predict), splits)
     if not (args.images and args.cold_start):
-        split_annotations(label, work_dir)
+        split_annotations(label, WorkDir(args.out))
     found = rank_images(
         teacher, predict, args.count, args.limit, args.images, args.cold_start, args.predictions
     )
@@ -222,12 +226,35 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser(
-        "pseudo",
-        help="write a report on pseudo-labels; true annotations are optional",
-        description="Write a report on pseudo-labels; true annotations are optional.",
-        epilog=PSEUDO_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    def add(
+        run: Callable[[argparse.Namespace], None], text: str, epilog: str
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            run.__name__,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(run=run)
+        return command
+
+    def add_run_options(command: argparse.ArgumentParser) -> None:
+        command.add_argument(
+            "config", metavar="CONFIG", help="config of the run, with a pretrained backbone"
+        )
+        command.add_argument(
+            "--limit",
+            type=positive,
+            default=2000,
+            metavar="N",
+            help="largest number of unlabeled images to examine, evenly chosen; memory grows with "
+            "the square of N (default: %(default)s)",
+        )
+        add_config_options(command)
+
+    command = add(
+        pseudo, "write a report on pseudo-labels; true annotations are optional", PSEUDO_EXAMPLES
     )
     command.add_argument("pseudo", type=Path, metavar="PSEUDO", help="COCO json of pseudo-labels")
     command.add_argument(
@@ -270,14 +297,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="seed of the random choice of images in the gallery (default: %(default)s)",
     )
-    command.set_defaults(run=pseudo)
 
-    command = commands.add_parser(
-        "noise",
-        help="draw Fig. 3 and 6 of the Noisy Boundaries paper for one or more models",
-        description="Draw Fig. 3 and 6 of the Noisy Boundaries paper for one or more models.",
-        epilog=NOISE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    command = add(
+        noise,
+        "draw Fig. 3 and 6 of the Noisy Boundaries paper for one or more models",
+        NOISE_EXAMPLES,
     )
     command.add_argument(
         "--predictions",
@@ -310,14 +334,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="count only the true instances that every model finds (default: all true instances)",
     )
-    command.set_defaults(run=noise)
 
-    command = commands.add_parser(
-        "compare",
-        help="write a page that compares two models on the same images, side by side",
-        description="Compare two models on the same images, side by side.",
-        epilog=COMPARE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    command = add(
+        compare,
+        "write a page that compares two models on the same images, side by side",
+        COMPARE_EXAMPLES,
     )
     command.add_argument(
         "a",
@@ -358,38 +379,18 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="largest number of images that the page shows (default: %(default)s)",
     )
-    command.set_defaults(run=compare)
 
-    command = commands.add_parser(
-        "coverage",
-        help="find unlabeled images of a kind that no labeled image shows",
-        description="Find unlabeled images of a kind that no labeled image shows.",
-        epilog=COVERAGE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    command = add(
+        coverage, "find unlabeled images of a kind that no labeled image shows", COVERAGE_EXAMPLES
     )
-    command.add_argument("config", metavar="CONFIG", help="config with a pretrained backbone")
     command.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder to write the page to"
     )
-    command.add_argument(
-        "--limit",
-        type=positive,
-        default=2000,
-        metavar="N",
-        help="largest number of unlabeled images to examine, chosen evenly from all; memory grows "
-        "with the square of N (default: %(default)s)",
-    )
-    add_config_options(command)
-    command.set_defaults(run=coverage)
+    add_run_options(command)
 
-    command = commands.add_parser(
-        "rank",
-        help="choose the unlabeled images whose labels would help the most",
-        description="Choose the unlabeled images whose labels would help the most.",
-        epilog=RANK_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    command = add(
+        rank, "choose the unlabeled images whose labels would help the most", RANK_EXAMPLES
     )
-    command.add_argument("config", help="config of the run, with a pretrained backbone")
     command.add_argument(
         "--count", type=positive, required=True, metavar="K", help="number of images to choose"
     )
@@ -414,16 +415,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="choose as if no image were labeled",
     )
-    command.add_argument(
-        "--limit",
-        type=positive,
-        default=2000,
-        metavar="N",
-        help="largest number of unlabeled images to examine, evenly chosen; memory grows with the "
-        "square of N (default: %(default)s)",
-    )
-    add_config_options(command)
-    command.set_defaults(run=rank)
+    add_run_options(command)
     return parser.parse_args(argv)
 
 
