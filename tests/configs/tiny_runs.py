@@ -26,6 +26,7 @@ SMALL = {
     "label.floor": 0.05,
     "optim_wrapper.optimizer.lr": 1e-4,
     "max_per_img": 10,
+    "default_hooks.checkpoint.save_optimizer": False,
     "vis_backends": [{"type": "LocalVisBackend"}],
     "mask_head.in_channels": 16,
     "mask_head.conv_out_channels": 8,
