@@ -22,7 +22,7 @@ help:  ## list the targets
 
 demo: setup  ## set up .venv and run the whole method on a generated set
 	$(BIN)/python tools/prepare_data.py shapes --out data/shapes --train 1000
-	$(BIN)/python tools/train.py configs/shapes/demo.py --work-dir work_dirs/demo --resume
+	$(BIN)/python tools/train.py configs/shapes/demo.py --work-dir work_dirs/demo --resume --jobs 2
 
 test: setup  ## set up .venv and run all tests, one process a core
 	$(BIN)/python -m pytest $(WORKERS)

@@ -66,9 +66,20 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--auto-scale-lr", action="store_true", help="scale the learning rates with the batch size"
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        choices=[1, 2],
+        default=1,
+        help="2 trains the control in a second process, beside the other stages, with half of the "
+        "CPU threads, and on the second GPU if there is one; default: 1",
+    )
     add_launcher_options(parser)
     add_config_options(parser)
     arguments = parser.parse_args()
+    alone = arguments.launcher == "none" and arguments.resume in (None, "auto")
+    if arguments.jobs > 1 and not alone:
+        parser.error("--jobs 2 needs --launcher none and no CHECKPOINT; leave out --jobs")
     os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
     return arguments
 
@@ -86,6 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
             launcher=arguments.launcher,
             amp=arguments.amp,
             auto_scale_lr=arguments.auto_scale_lr,
+            jobs=arguments.jobs,
         )
     except (ValueError, OSError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")

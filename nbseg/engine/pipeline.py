@@ -1,7 +1,7 @@
 """Run the stages in order: keep finished stages, refuse changed ones, resume interrupted ones."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from mmengine.config import Config
@@ -12,7 +12,8 @@ from nbseg.engine.config_checks import check_config, check_stage
 from nbseg.engine.coverage import coverage_lines
 from nbseg.engine.manifest import Manifest, relevant_keys
 from nbseg.engine.preflight.run import preflight
-from nbseg.engine.processes import distribute, init_processes
+from nbseg.engine.processes import announce, distribute, init_processes
+from nbseg.engine.second_process import second_process
 from nbseg.engine.splitting import split_annotations
 from nbseg.engine.stages import (
     STAGES,
@@ -43,6 +44,7 @@ class Pipeline:
         launcher: ``"none"``, ``"pytorch"`` or ``"slurm"``.
         amp: whether to train with mixed precision.
         auto_scale_lr: whether to scale the learning rate with the batch size.
+        jobs: 2 runs the stage ``control`` in a second process, beside the other stages.
 
     Raises:
         ValueError: the config is invalid, a stage is unknown, or settings of a kept stage changed.
@@ -58,14 +60,14 @@ class Pipeline:
         launcher: str = "none",
         amp: bool = False,
         auto_scale_lr: bool = False,
+        jobs: int = 1,
     ) -> None:
         if unknown := sorted({*stages, *redo} - set(STAGES)):
             raise ValueError(f"unknown stages {unknown}; the stages are {', '.join(STAGES)}")
         self.config = config
         self.work_dir = WorkDir(Path(work_dir))
         self.work_dir.refuse_earlier_layout()
-        self.resume = resume
-        self.launcher = launcher
+        self.resume, self.launcher, self.jobs = resume, launcher, jobs
         self.stages = [n for n in STAGES if n in stages and not left_out(config, n)]
         self.redo = with_dependents(redo)
         self.teacher_checkpoint = teacher_checkpoint(config, self.work_dir)
@@ -114,10 +116,14 @@ class Pipeline:
     def run(self) -> dict[str, dict[str, float]]:
         """Run the unfinished stages, and return the metrics of every trained stage."""
         for warning in filter(lambda line: line.startswith("warning"), self.prepare()):
-            _announce(warning)
-        with self.work_dir.claimed() if is_main_process() else nullcontext():
+            announce(warning)
+        with self.work_dir.claimed() if is_main_process() else nullcontext(), ExitStack() as stack:
             for name in self.stages:
-                self._run_stage(name)
+                if name == "control" and self.jobs > 1 and not self._up_to_date(name):
+                    process = second_process(self._run_stage, name, self.config, self.work_dir)
+                    stack.enter_context(process)
+                else:
+                    self._run_stage(name)
         return self.metrics()
 
     def metrics(self) -> dict[str, dict[str, float]]:
@@ -128,7 +134,7 @@ class Pipeline:
     def _run_stage(self, name: str) -> None:
         stage, task, manifest = STAGES[name], self._task(name), self._manifest(name)
         if self._up_to_date(name):
-            _announce(f"[{name}] is finished and kept ({manifest.path.parent})")
+            announce(f"[{name}] is finished and kept ({manifest.path.parent})")
             return
         inputs = stage.inputs(task)
         if self._continues(name):  # an earlier stage of this run may have changed the inputs
@@ -140,7 +146,7 @@ class Pipeline:
             if name != "label":
                 task.config.dump(self.work_dir.config(name))
         barrier()
-        _announce(f"[{name}] starts in {manifest.path.parent}")
+        announce(f"[{name}] starts in {manifest.path.parent}")
         results = stage.run(task, self.resume)
         if stage.trains and self.resume:
             self.resume = "auto"  # an explicit path applies to the first training only
@@ -170,8 +176,3 @@ class Pipeline:
 
     def _keys(self, name: str) -> dict[str, object]:
         return relevant_keys(self.configs[name], STAGES[name].keys, self.work_dir.path)
-
-
-def _announce(line: str) -> None:
-    if is_main_process():
-        print(line, flush=True)

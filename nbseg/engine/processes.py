@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import init_dist, is_distributed
+from mmengine.dist import init_dist, is_distributed, is_main_process
 
 from nbseg.errors import StageError
 
@@ -115,3 +115,9 @@ def failing_as_one(launcher: str) -> Iterator[None]:
         if rank and int(os.environ.get(rank, 0)):
             time.sleep(SECONDS_FOR_MAIN_PROCESS)
         raise
+
+
+def announce(line: str) -> None:
+    """Print a line, in the main process only."""
+    if is_main_process():
+        print(line, flush=True)

@@ -47,6 +47,10 @@ class WorkDir:
         """Return the path prefix of the COCO results that a stage's test writes."""
         return self.folder(stage) / "predictions"
 
+    def log(self, stage: str) -> Path:
+        """Return the path of the output of a stage that runs in a second process."""
+        return self.folder(stage) / "log.txt"
+
     @property
     def predictions(self) -> Path:
         """Return the folder of the teacher's predictions on the unlabeled images."""
