@@ -73,10 +73,9 @@ def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
         counts = Counter(Path(name).suffix.lower() or "without a suffix" for name in names)
         others = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
         expected = f"files ending in {', '.join(suffixes)}" if suffixes else "files"
+        found = f"other files ({others}). Convert them, or name" if others else "no file. Name"
         raise FileNotFoundError(
-            f"there is no image in {folder}: expected {expected}; found "
-            f"{f'other files ({others})' if others else 'no file'}. Convert the files, or name "
-            "another folder"
+            f"there is no image in {folder}: expected {expected}; found {found} another folder"
         )
     return chosen
 

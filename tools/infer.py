@@ -122,7 +122,7 @@ def main() -> None:
         segmenter = load_segmenter(arguments)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
-    print(f"{len(files)} files, {', '.join(segmenter.providers)}")
+    print(f"{len(files)} files; the model runs with {', '.join(segmenter.providers)}")
     predictions = CocoPredictions(segmenter.classes)
     pictures = None
     if not arguments.no_pictures:

@@ -11,7 +11,7 @@ from nbseg.config.sections import SECTIONS
 
 
 def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
-    """Read a user's config or a stage's plain config, and override some keys.
+    """Read a config of a run, or the plain MMDetection config of a stage, and override some keys.
 
     Args:
         path: the config file.

@@ -43,7 +43,10 @@ class SceneObject:
 def _smooth_noise(
     rng: np.random.Generator, height: int, width: int, cells: int
 ) -> npt.NDArray[Any]:
-    """Return noise (height, width) in [0, 1], interpolated from a random grid of cells x cells."""
+    """Return noise (height, width) in [0, 1]: random values at grid points, and interpolation.
+
+    The grid divides each side of the image into ``cells`` equal parts.
+    """
     grid = rng.random((cells + 1, cells + 1))
     rows, columns = (np.linspace(0, cells, n, endpoint=False) for n in (height, width))
     top, left = rows.astype(int), columns.astype(int)

@@ -1,4 +1,4 @@
-"""Updates README files below configs/: the commands that train the rows of the paper's tables.
+"""Updates the commands in the README files below configs/, which train the paper's table rows.
 
 The README files have marker comments, for example ``<!-- commands: table 3, 20% -->``.
 ``tools/reproduce.py --write-pages`` replaces the text between a marker and the next
@@ -99,8 +99,8 @@ def _train_function(gpus: int) -> str:
 def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, str]]:
     """Return the lines that set a block's bash variables, and a title for each training command.
 
-    The title of a command is that of the table row that the command trains. If a command trains
-    only a model that a row needs, the title is "for the row" and the row's title.
+    The title of a command is that of the table row that the command trains. If a command trains a
+    model from which a row's own training starts, the title is "for the row" and the row's title.
     """
     shared: dict[str, str] = {}  # row titles by stages, for the shared work directory
     others: dict[str, str] = {}

@@ -46,8 +46,9 @@ class OnlineTeacherHook(MeanTeacherHook):
 
         Raises:
             StageError: the model is not an ``OnlineTeacher``, the burn-in is not shorter than the
-                training, or ``teacher_checkpoint`` does not fit the model. Without a burn-in, also
-                if the student does not start from ``teacher_checkpoint``.
+                training, or ``teacher_checkpoint`` does not fit the model. If a
+                ``teacher_checkpoint`` is set without a burn-in, the error is also raised if the
+                student does not start from this checkpoint.
         """
         model = _online(runner)
         if model.burn_in >= runner.max_iters:

@@ -43,7 +43,10 @@ class Training:
         self._give_proposals(proposals)
 
     def _give_proposals(self, positive: Tensor) -> None:
-        """Train the RPN as usual; use ``positive`` and 900 background boxes as proposals."""
+        """Replace the RPN's proposals by the boxes ``positive`` and 900 background boxes.
+
+        The RPN's losses are still computed as usual.
+        """
         corner = torch.rand(900, 2) * torch.tensor([WIDTH - 20.0, HEIGHT - 20.0])
         boxes = torch.cat([positive, torch.cat([corner, corner + 20], dim=1)])
         rpn_head = self.detector.rpn_head

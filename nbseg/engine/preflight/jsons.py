@@ -123,7 +123,7 @@ def check_objects(
     total = sum(objects[name] for name in classes)
     left_out = "; ".join(f"{count} are {reason}" for reason, count in reasons.items())
     if not total:
-        others = [f"{objects.total()} are of {unknown}"] if unknown else []
+        others = [f"{objects.total()} belong to the categories {unknown}"] if unknown else []
         causes = "; ".join([*filter(None, [left_out]), *others])
         why = f"of {len(annotations)} objects, {causes}" if causes else "there is no object"
         advice = (

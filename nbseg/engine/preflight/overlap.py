@@ -39,10 +39,12 @@ def check_overlap(labeled: dict[str, Any], unlabeled: dict[str, Any]) -> None:
 
 
 def image_paths(dataset: dict[str, Any]) -> Iterator[str]:
-    """Yield the paths of a data set config's images; skip data sets whose json is missing.
+    """Yield the paths of all images of a data set.
+
+    If the data set wraps several data sets, those whose json is missing are skipped.
 
     Raises:
-        StageError: the data set cannot be read.
+        StageError: one of the data sets cannot be read.
     """
     for leaf in leaves(dataset):
         files = annotation_files(leaf)
