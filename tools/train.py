@@ -71,15 +71,13 @@ def parse_arguments() -> argparse.Namespace:
         type=int,
         choices=[1, 2],
         default=1,
-        help="2 trains the control in a second process, beside the other stages, with half of the "
-        "CPU threads, and on the second GPU if there is one; default: 1",
+        help="2 trains the control in a second process, beside the other stages; each process uses "
+        "half of the CPU threads. The second process uses the second GPU, or shares the only GPU; "
+        "default: 1",
     )
     add_launcher_options(parser)
     add_config_options(parser)
     arguments = parser.parse_args()
-    alone = arguments.launcher == "none" and arguments.resume in (None, "auto")
-    if arguments.jobs > 1 and not alone:
-        parser.error("--jobs 2 needs --launcher none and no CHECKPOINT; leave out --jobs")
     os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
     return arguments
 

@@ -1,7 +1,7 @@
 """Run the stages in order: keep finished stages, refuse changed ones, resume interrupted ones."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 from mmengine.config import Config
@@ -13,7 +13,7 @@ from nbseg.engine.coverage import coverage_lines
 from nbseg.engine.manifest import Manifest, relevant_keys
 from nbseg.engine.preflight.run import preflight
 from nbseg.engine.processes import announce, distribute, init_processes
-from nbseg.engine.second_process import second_process
+from nbseg.engine.second_process import check_jobs, in_two_processes
 from nbseg.engine.splitting import split_annotations
 from nbseg.engine.stages import (
     STAGES,
@@ -64,6 +64,7 @@ class Pipeline:
     ) -> None:
         if unknown := sorted({*stages, *redo} - set(STAGES)):
             raise ValueError(f"unknown stages {unknown}; the stages are {', '.join(STAGES)}")
+        check_jobs(jobs, launcher, resume)
         self.config = config
         self.work_dir = WorkDir(Path(work_dir))
         self.work_dir.refuse_earlier_layout()
@@ -117,12 +118,13 @@ class Pipeline:
         """Run the unfinished stages, and return the metrics of every trained stage."""
         for warning in filter(lambda line: line.startswith("warning"), self.prepare()):
             announce(warning)
-        with self.work_dir.claimed() if is_main_process() else nullcontext(), ExitStack() as stack:
-            for name in self.stages:
-                if name == "control" and self.jobs > 1 and not self._up_to_date(name):
-                    process = second_process(self._run_stage, name, self.config, self.work_dir)
-                    stack.enter_context(process)
-                else:
+        with self.work_dir.claimed() if is_main_process() else nullcontext():
+            if self.jobs > 1:
+                control = [n for n in self.stages if n == "control" and not self._up_to_date(n)]
+                in_two_processes(self._run_stage, self.stages, control, self.config, self.work_dir)
+                write_json(self.work_dir.metrics, self.metrics(), indent=1)
+            else:
+                for name in self.stages:
                     self._run_stage(name)
         return self.metrics()
 

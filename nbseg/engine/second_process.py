@@ -1,12 +1,13 @@
-"""Run a stage in a second process while this process runs the other stages."""
+"""Run one stage in a second process while this process runs the other stages."""
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing.connection import wait
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -17,52 +18,115 @@ from mmengine.utils import import_modules_from_strings
 from nbseg.engine.work_dir import WorkDir
 from nbseg.errors import StageError
 
+GPUS = "CUDA_VISIBLE_DEVICES"
 
-@contextmanager
-def second_process(
-    run: Callable[[str], None], stage: str, config: Config, work_dir: WorkDir
-) -> Iterator[None]:
-    """Run a stage in a second process during the ``with`` block, and wait for its end.
 
-    The two processes share the CPU threads. If there are several GPUs, the second process uses the
-    second one. The second process ends if the block raises an error or if the first process dies.
+def check_jobs(jobs: int, launcher: str, resume: str | None) -> None:
+    """Raise a ValueError if options of a run exclude a second process.
+
+    Args:
+        jobs: number of processes that train at the same time; 1 or 2.
+        launcher: the launcher, which starts processes itself unless it is ``"none"``.
+        resume: None, ``"auto"``, or the path of a checkpoint, which only one training can use.
+    """
+    if jobs > 1 and (launcher != "none" or resume not in (None, "auto")):
+        raise ValueError("--jobs 2 works neither with --launcher nor with --resume CHECKPOINT")
+
+
+def in_two_processes(
+    run: Callable[[str], None],
+    stages: Sequence[str],
+    beside: Sequence[str],
+    config: Config,
+    work_dir: WorkDir,
+) -> None:
+    """Run stages in order, but one of them in a second process, beside the others.
+
+    Each process uses half of the CPU threads. If there are several GPUs, the second process uses
+    the second one. It ends if another stage fails or if the first process is killed.
 
     Args:
         run: function that runs a stage with a given name; the second process gets a pickled copy.
-        stage: name of the stage.
+        stages: names of the stages.
+        beside: the one of ``stages`` that runs in the second process. If empty, this process runs
+            all stages, also with half of the threads: threads change the rounding, and a resumed
+            run must give the same results.
         config: config of the run; the second process first imports its ``custom_imports``.
         work_dir: folder of the run; the second process writes its output to ``work_dir.log``.
 
     Raises:
-        StageError: the stage failed; the message quotes the last line of the log.
+        StageError: the stage ``beside`` failed; the message quotes the last line of its output.
     """
-    log, threads = work_dir.log(stage), torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // 2))
+    try:
+        others = [name for name in stages if name not in beside]
+        if beside:
+            _run_beside(run, others, beside[0], config, work_dir)
+        else:
+            for name in others:
+                run(name)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _run_beside(
+    run: Callable[[str], None],
+    stages: Sequence[str],
+    beside: str,
+    config: Config,
+    work_dir: WorkDir,
+) -> None:
+    log = work_dir.log(beside)
     log.parent.mkdir(parents=True, exist_ok=True)
+    log.touch()
+    size = log.stat().st_size
     # A forked process could not use CUDA, and would wait for OpenMP threads that it does not have.
     process = multiprocessing.get_context("spawn").Process(
         target=_run_in_second_process,
-        args=(run, stage, config.get("custom_imports"), log, torch.get_num_threads()),
+        args=(run, beside, config.get("custom_imports"), log, torch.get_num_threads()),
     )
-    with _second_gpu():
-        process.start()
-    print(f"[{stage}] runs in a second process, which writes its output to {log}", flush=True)
+    print(f"[{beside}] runs in a second process, which writes its output to {log}", flush=True)
+    _start(process)
     try:
-        yield
+        for name in stages:
+            _refuse_failure(process, beside, log, size)
+            run(name)
         if process.is_alive():
-            print(f"[{stage}] is still running ({log})", flush=True)
+            print(f"[{beside}] is still running ({log})", flush=True)
         process.join()
+        _refuse_failure(process, beside, log, size)
     finally:
         process.terminate()
         process.join()
-        torch.set_num_threads(threads)
-    if process.exitcode:
-        lines = [line for line in log.read_text(errors="replace").split("\n") if line.strip()]
-        raise StageError(
-            f"stage {stage} failed with exit code {process.exitcode}: "
-            f"{lines[-1].strip() if lines else 'no output'} ({log}); remove the cause, then "
-            "continue with --resume"
-        )
+
+
+def _start(process: BaseProcess) -> None:
+    """Start a process, which sees only the second GPU if there are several GPUs."""
+    visible = os.environ.get(GPUS)
+    if torch.cuda.device_count() > 1:
+        os.environ[GPUS] = visible.split(",")[1] if visible else "1"
+    try:
+        process.start()
+    finally:
+        if visible is None:
+            os.environ.pop(GPUS, None)
+        else:
+            os.environ[GPUS] = visible
+
+
+def _refuse_failure(process: BaseProcess, stage: str, log: Path, size: int) -> None:
+    """Raise a StageError if the process failed; its output follows the first bytes of the log."""
+    if not process.exitcode:
+        return
+    code = process.exitcode
+    reason = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
+    output = log.read_bytes()[size:].decode(errors="replace").strip()
+    last = output.split("\n")[-1].strip() or "no output"
+    raise StageError(
+        f"stage {stage} failed with {reason}: {last} ({log}); remove the cause, then continue with "
+        "--resume"
+    )
 
 
 def _run_in_second_process(
@@ -72,34 +136,27 @@ def _run_in_second_process(
     log: Path,
     threads: int,
 ) -> None:
-    threading.Thread(target=_die_with_first_process, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: _die())
+    threading.Thread(target=_die_after, args=(os.getppid(),), daemon=True).start()
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
     torch.set_num_threads(threads)
-    import_modules_from_strings(**(imports or {"imports": []}))
+    if imports:
+        import_modules_from_strings(**imports)
     run(stage)
 
 
-def _die_with_first_process() -> None:
-    first = multiprocessing.parent_process()
-    assert first is not None  # because multiprocessing started this process
-    wait([first.sentinel])
+def _die_after(first: int) -> None:
+    """End this process when the first process, its parent, has ended."""
+    while os.getppid() == first:
+        time.sleep(1)
+    _die()
+
+
+def _die() -> None:
+    """End this process and its data-loader workers, which would otherwise wait forever."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
     os._exit(1)
-
-
-@contextmanager
-def _second_gpu() -> Iterator[None]:
-    """Let processes that start in the ``with`` block see only the second GPU, if there is one."""
-    name = "CUDA_VISIBLE_DEVICES"
-    visible = os.environ.get(name)
-    gpus = visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
-    if len(gpus) < 2:
-        yield
-        return
-    os.environ[name] = gpus[1]
-    try:
-        yield
-    finally:
-        os.environ.pop(name) if visible is None else os.environ.update({name: visible})

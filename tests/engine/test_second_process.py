@@ -1,15 +1,15 @@
 """The control arm in a second process, beside the other stages."""
 
-import functools
 import multiprocessing
 import os
 import pickle
+import signal
 import time
 
 import pytest
 import torch
 
-from nbseg.engine.second_process import second_process
+from nbseg.engine.second_process import in_two_processes
 from nbseg.engine.work_dir import WorkDir
 from nbseg.errors import StageError
 
@@ -46,54 +46,143 @@ def test_control_and_teacher_are_those_of_a_run_in_one_process(
     assert "[control] is finished and kept" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("options", [{"launcher": "pytorch"}, {"resume": "iter_5.pth"}])
+def test_what_two_processes_cannot_share_is_refused(finished, make_pipeline, options):
+    with pytest.raises(ValueError, match="--jobs 2 works neither with --launcher nor with"):
+        make_pipeline(finished, jobs=2, **options)
+
+
 def fail(stage):
     print(f"{stage} needs more memory")
     raise SystemExit(3)
 
 
-def sleep(stage, file):
-    file.touch()
+def die(stage):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [(fail, "exit code 3: control needs more memory"), (die, "signal SIGKILL: no output")],
+)
+def test_a_failure_is_named_before_the_next_stage_starts(tmp_path, end, reason):
+    log = WorkDir(tmp_path).log("control")
+    log.parent.mkdir()
+    log.write_text("an earlier attempt\n")
+    ran = []
+
+    def run(stage):
+        if stage == "control":
+            end(stage)
+        ran.append(stage)
+        while multiprocessing.active_children():
+            time.sleep(0.01)
+
+    stages = ("control", "teacher", "predict")
+    with pytest.raises(StageError, match=rf"stage control failed with {reason} \(.*log\.txt"):
+        in_two_processes(run, stages, ("control",), {}, WorkDir(tmp_path))
+    assert ran == ["teacher"]
+
+
+def wait_in_worker(file):
+    """Wait as a data loader's worker that nobody reads from, which SIGTERM alone does not end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    file.write_text(str(os.getpid()))
     time.sleep(60)
-    file.unlink()
 
 
-def test_a_failed_stage_is_named_with_its_last_line(tmp_path):
-    with (
-        pytest.raises(
-            StageError,
-            match=r"control failed with exit code 3: control needs more memory \(.*log\.txt",
-        ),
-        second_process(fail, "control", {}, WorkDir(tmp_path)),
-    ):
-        pass
+def alive(process_id):
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
-def test_the_second_process_ends_with_a_failed_block(tmp_path):
-    file, start = tmp_path / "running", time.monotonic()
-    with pytest.raises(KeyError):
-        run = functools.partial(sleep, file=file)
-        with second_process(run, "control", {}, WorkDir(tmp_path)):
-            while not file.exists():
-                time.sleep(0.01)
-            raise KeyError
-    assert time.monotonic() - start < 50 and file.exists()
+def running_control(file):
+    multiprocessing.get_context("fork").Process(target=wait_in_worker, args=(file,)).start()
+    time.sleep(60)
+
+
+def started(file):
+    while not (file.exists() and file.read_text()):
+        time.sleep(0.01)
+    return int(file.read_text())
+
+
+def gone(process_id):
+    """Wait until a process has ended, for at most half of the time that it would sleep."""
+    for _ in range(300):
+        if not alive(process_id):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_the_second_process_and_its_workers_end_with_a_failed_stage(tmp_path):
+    def run(stage):
+        if stage == "control":
+            running_control(tmp_path / "worker")
+        started(tmp_path / "worker")
+        raise KeyError(stage)
+
+    with pytest.raises(KeyError, match="teacher"):
+        in_two_processes(run, ("control", "teacher"), ("control",), {}, WorkDir(tmp_path))
     assert not multiprocessing.active_children()
+    assert gone(int((tmp_path / "worker").read_text()))
+
+
+def test_the_second_process_and_its_workers_end_with_a_killed_first_process(tmp_path):
+    def run(stage):
+        if stage == "control":
+            running_control(tmp_path / "worker")
+        time.sleep(60)
+
+    def first():
+        in_two_processes(run, ("control", "teacher"), ("control",), {}, WorkDir(tmp_path))
+
+    process = multiprocessing.get_context("fork").Process(target=first)
+    process.start()
+    worker = started(tmp_path / "worker")
+    process.kill()
+    process.join()
+    assert gone(worker)
 
 
 @pytest.mark.parametrize(
     ("visible", "gpus", "second"),
-    [(None, 0, None), (None, 1, None), (None, 2, "1"), ("5", 1, "5"), ("3,5,7", 3, "5")],
+    [
+        *[(None, 0, None), (None, 1, None), (None, 2, "1"), ("5", 1, "5"), ("3,5,7", 3, "5")],
+        ("0,1,2", 1, "0,1,2"),  # a machine with fewer GPUs than the variable names
+    ],
 )
 def test_the_second_process_uses_the_second_gpu(tmp_path, monkeypatch, visible, gpus, second):
-
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
 
-    def show(_):
-        print(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    def show(stage):
+        if stage == "control":
+            print(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        else:
+            assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
 
-    with second_process(show, "control", {}, WorkDir(tmp_path)):
-        assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+    in_two_processes(show, ("control", "teacher"), ("control",), {}, WorkDir(tmp_path))
     assert (tmp_path / "control" / "log.txt").read_text() == f"{second}\n"
+
+
+@pytest.mark.parametrize("beside", [(), ("control",)])
+def test_each_process_uses_half_of_the_threads(tmp_path, monkeypatch, beside):
+    counts = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: counts[-1] if counts else 8)
+    monkeypatch.setattr(torch, "set_num_threads", counts.append)
+
+    def run(stage):
+        print(stage, torch.get_num_threads())
+        assert torch.get_num_threads() == 4
+
+    in_two_processes(run, ("control", "teacher"), beside, {}, WorkDir(tmp_path))
+    assert counts == [4, 8]
+    if beside:
+        assert (tmp_path / "control" / "log.txt").read_text() == "control 4\n"
