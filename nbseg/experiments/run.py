@@ -51,7 +51,7 @@ class Run:
         return {**self.options, **files}
 
     def arguments(self, work_dir: Path) -> list[str]:
-        """Return the arguments of tools/train.py that follow the config."""
+        """Return the command-line arguments of tools/train.py after the config."""
         return [
             *("--work-dir", str(work_dir / self.folder), "--stages", ",".join(self.stages)),
             *("--resume", "--cfg-options"),
