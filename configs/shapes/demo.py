@@ -11,8 +11,8 @@ train_pipeline = '{weak_pipeline}'
 transpose_prob = 0.5
 custom_hooks = '{averaged_weights}'
 optim_wrapper = dict(optimizer=dict(lr=4e-3))
-iterations = 350
-teacher = dict(iterations=650, load_from=None)
+iterations = 300
+teacher = dict(iterations=600, load_from=None)
 # Two views of an image take half the time of the base config's four.
 tta_flips = [
     dict(type='RandomFlip', prob=0.0),

@@ -160,8 +160,9 @@ class RunningThresholds(nn.Module):
     def pixel_threshold(self) -> float:
         """Return the pixel threshold: a pixel is foreground if its probability reaches this value.
 
-        The threshold is the fixed one if there is one, and otherwise the matched one. Before any
-        pixels are counted, the matched threshold is 0.5.
+        If the argument ``pixel_threshold`` is a number, this number is returned. Otherwise, the
+        threshold is chosen so that the share of foreground pixels inside the boxes is the same for
+        pseudo-labels and labeled instances. Until pixels of both are counted, it is 0.5.
         """
         if self.fixed_pixel is not None:
             return self.fixed_pixel
