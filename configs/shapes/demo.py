@@ -10,6 +10,7 @@ train_pipeline = '{weak_pipeline}'
 # All models: all eight symmetries of the square, and averaged weights.
 transpose_prob = 0.5
 custom_hooks = '{averaged_weights}'
+# Half of the student's images are labeled; in the base config, a quarter.
 train_dataloader = dict(sampler=dict(source_ratio=[2, 2]))
 optim_wrapper = dict(optimizer=dict(lr=4e-3))
 iterations = 300

@@ -120,8 +120,8 @@ class Pipeline:
             announce(warning)
         with self.work_dir.claimed() if is_main_process() else nullcontext():
             if self.jobs > 1:
-                control = [n for n in self.stages if n == "control" and not self._up_to_date(n)]
-                in_two_processes(self._run_stage, self.stages, control, self.config, self.work_dir)
+                starts = "control" in self.stages and not self._up_to_date("control")
+                in_two_processes(self._run_stage, self.stages, starts, self.config, self.work_dir)
                 write_json(self.work_dir.metrics, self.metrics(), indent=1)
             else:
                 for name in self.stages:
@@ -130,8 +130,8 @@ class Pipeline:
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """Return the test metrics of the stages trained so far."""
-        manifests = {name: self._manifest(name) for name in TRAINING_STAGES}
-        return {name: m.content["metrics"] for name, m in manifests.items() if m.finished}
+        found = ((name, self._manifest(name)) for name in TRAINING_STAGES)
+        return {name: manifest.content["metrics"] for name, manifest in found if manifest.finished}
 
     def _run_stage(self, name: str) -> None:
         stage, task, manifest = STAGES[name], self._task(name), self._manifest(name)

@@ -18,6 +18,7 @@ from mmengine.utils import import_modules_from_strings
 from nbseg.engine.work_dir import WorkDir
 from nbseg.errors import StageError
 
+BESIDE = "control"  # the stage that can run in the second process
 GPUS = "CUDA_VISIBLE_DEVICES"
 
 
@@ -36,35 +37,34 @@ def check_jobs(jobs: int, launcher: str, resume: str | None) -> None:
 def in_two_processes(
     run: Callable[[str], None],
     stages: Sequence[str],
-    beside: Sequence[str],
+    beside: bool,
     config: Config,
     work_dir: WorkDir,
 ) -> None:
-    """Run stages in order, but one of them in a second process, beside the others.
+    """Run stages in order, but the stage ``control`` in a second process, beside the others.
 
     Each process uses half of the CPU threads. If there are several GPUs, the second process uses
-    the second one. It ends if another stage fails or if the first process is killed.
+    the second GPU. The second process ends if another stage fails or the first process is killed.
 
     Args:
         run: function that runs a stage with a given name; the second process gets a pickled copy.
         stages: names of the stages.
-        beside: the one of ``stages`` that runs in the second process. If empty, this process runs
-            all stages, also with half of the threads: threads change the rounding, and a resumed
-            run must give the same results.
+        beside: whether a second process starts. If not, because ``control`` is finished or not
+            among the stages, this process runs all stages, also with half of the threads: the
+            number of threads changes the rounding, and a resumed run must give the same results.
         config: config of the run; the second process first imports its ``custom_imports``.
         work_dir: folder of the run; the second process writes its output to ``work_dir.log``.
 
     Raises:
-        StageError: the stage ``beside`` failed; the message quotes the last line of its output.
+        StageError: the second process failed; the message quotes the last line of its output.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // 2))
     try:
-        others = [name for name in stages if name not in beside]
         if beside:
-            _run_beside(run, others, beside[0], config, work_dir)
+            _run_beside(run, [name for name in stages if name != BESIDE], config, work_dir)
         else:
-            for name in others:
+            for name in stages:
                 run(name)
     finally:
         torch.set_num_threads(threads)
@@ -73,29 +73,28 @@ def in_two_processes(
 def _run_beside(
     run: Callable[[str], None],
     stages: Sequence[str],
-    beside: str,
     config: Config,
     work_dir: WorkDir,
 ) -> None:
-    log = work_dir.log(beside)
+    log = work_dir.log(BESIDE)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.touch()
     size = log.stat().st_size
     # A forked process could not use CUDA, and would wait for OpenMP threads that it does not have.
     process = multiprocessing.get_context("spawn").Process(
         target=_run_in_second_process,
-        args=(run, beside, config.get("custom_imports"), log, torch.get_num_threads()),
+        args=(run, BESIDE, config.get("custom_imports"), log, torch.get_num_threads(), os.getpid()),
     )
-    print(f"[{beside}] runs in a second process, which writes its output to {log}", flush=True)
+    print(f"[{BESIDE}] runs in a second process, which writes its output to {log}", flush=True)
     _start(process)
     try:
         for name in stages:
-            _refuse_failure(process, beside, log, size)
+            _refuse_failure(process, BESIDE, log, size)
             run(name)
         if process.is_alive():
-            print(f"[{beside}] is still running ({log})", flush=True)
+            print(f"[{BESIDE}] is still running ({log})", flush=True)
         process.join()
-        _refuse_failure(process, beside, log, size)
+        _refuse_failure(process, BESIDE, log, size)
     finally:
         process.terminate()
         process.join()
@@ -135,9 +134,10 @@ def _run_in_second_process(
     imports: dict[str, Any] | None,
     log: Path,
     threads: int,
+    first: int,
 ) -> None:
     signal.signal(signal.SIGTERM, lambda *_: _die())
-    threading.Thread(target=_die_after, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_die_after, args=(first,), daemon=True).start()
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -149,7 +149,7 @@ def _run_in_second_process(
 
 
 def _die_after(first: int) -> None:
-    """End this process when the first process, its parent, has ended."""
+    """End this process when its parent, the process with the id ``first``, has ended."""
     while os.getppid() == first:
         time.sleep(1)
     _die()

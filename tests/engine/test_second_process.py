@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from nbseg.engine.second_process import in_two_processes
+from nbseg.engine.second_process import _run_in_second_process, in_two_processes
 from nbseg.engine.work_dir import WorkDir
 from nbseg.errors import StageError
 
@@ -80,7 +80,7 @@ def test_a_failure_is_named_before_the_next_stage_starts(tmp_path, end, reason):
 
     stages = ("control", "teacher", "predict")
     with pytest.raises(StageError, match=rf"stage control failed with {reason} \(.*log\.txt"):
-        in_two_processes(run, stages, ("control",), {}, WorkDir(tmp_path))
+        in_two_processes(run, stages, True, {}, WorkDir(tmp_path))
     assert ran == ["teacher"]
 
 
@@ -127,7 +127,7 @@ def test_the_second_process_and_its_workers_end_with_a_failed_stage(tmp_path):
         raise KeyError(stage)
 
     with pytest.raises(KeyError, match="teacher"):
-        in_two_processes(run, ("control", "teacher"), ("control",), {}, WorkDir(tmp_path))
+        in_two_processes(run, ("control", "teacher"), True, {}, WorkDir(tmp_path))
     assert not multiprocessing.active_children()
     assert gone(int((tmp_path / "worker").read_text()))
 
@@ -139,7 +139,7 @@ def test_the_second_process_and_its_workers_end_with_a_killed_first_process(tmp_
         time.sleep(60)
 
     def first():
-        in_two_processes(run, ("control", "teacher"), ("control",), {}, WorkDir(tmp_path))
+        in_two_processes(run, ("control", "teacher"), True, {}, WorkDir(tmp_path))
 
     process = multiprocessing.get_context("fork").Process(target=first)
     process.start()
@@ -168,21 +168,42 @@ def test_the_second_process_uses_the_second_gpu(tmp_path, monkeypatch, visible, 
         else:
             assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
 
-    in_two_processes(show, ("control", "teacher"), ("control",), {}, WorkDir(tmp_path))
+    in_two_processes(show, ("control", "teacher"), True, {}, WorkDir(tmp_path))
     assert (tmp_path / "control" / "log.txt").read_text() == f"{second}\n"
 
 
-@pytest.mark.parametrize("beside", [(), ("control",)])
+@pytest.mark.parametrize("beside", [False, True])
 def test_each_process_uses_half_of_the_threads(tmp_path, monkeypatch, beside):
     counts = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: counts[-1] if counts else 8)
     monkeypatch.setattr(torch, "set_num_threads", counts.append)
 
     def run(stage):
-        print(stage, torch.get_num_threads())
+        print(stage, counts)
         assert torch.get_num_threads() == 4
 
     in_two_processes(run, ("control", "teacher"), beside, {}, WorkDir(tmp_path))
     assert counts == [4, 8]
     if beside:
-        assert (tmp_path / "control" / "log.txt").read_text() == "control 4\n"
+        assert (tmp_path / "control" / "log.txt").read_text() == "control [4, 4]\n"
+
+
+def test_the_second_process_first_imports_what_the_config_names(tmp_path, monkeypatch):
+    (tmp_path / "imported_by_second_process.py").write_text("print('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = {"custom_imports": {"imports": ["imported_by_second_process"]}}
+    in_two_processes(print, ("control",), True, config, WorkDir(tmp_path))
+    assert (tmp_path / "control" / "log.txt").read_text() == "imported\ncontrol\n"
+
+
+def test_a_second_process_whose_first_process_is_gone_already_ends(tmp_path):
+    """The first process can be killed while the second one still imports."""
+    context = multiprocessing.get_context("fork")
+    ended = context.Process(target=int)
+    ended.start()
+    ended.join()
+    arguments = (time.sleep, 60, None, tmp_path / "log.txt", 1, ended.pid)
+    process = context.Process(target=_run_in_second_process, args=arguments)
+    process.start()
+    process.join(30)
+    assert process.exitcode == 1
