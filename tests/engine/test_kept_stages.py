@@ -36,7 +36,7 @@ def test_a_changed_key_is_refused_by_name_before_anything_runs(finished, train):
         )
     message = str(refusal.value)
     assert "train.py: stage teacher in" in message
-    assert "optim_wrapper.optimizer.lr: was 0.002, is 0.5" in message
+    assert "optim_wrapper.optimizer.lr: was 0.0001, is 0.5" in message
     assert "Re-run the stage (--redo teacher, or delete" in message
     assert content_of(finished.work_dir) == before
 
