@@ -198,8 +198,8 @@ def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_
             if not isinstance(result[key], (int, float, str)) or result[key] not in known:
                 raise ValueError(
                     f"{path}: result {number} has the {key} {repr(result[key])[:40]}, which "
-                    f"{truth_path} does not define; give the truth json with the images and "
-                    "categories of the predictions"
+                    f"{truth_path} does not define; give a truth json that defines the "
+                    "images and categories of the predictions"
                 )
         if not is_number(result["score"]) or not is_box(result["bbox"]):
             raise ValueError(

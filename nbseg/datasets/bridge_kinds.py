@@ -86,7 +86,7 @@ class BridgeKinds(BaseTransform):
         return probability > 0 and np.random.random() < probability
 
     def _draw_table(self) -> npt.NDArray[np.uint8]:
-        """Draw a lookup table from old to new pixel values, shape (1, 256, 3), uint8."""
+        """Return a random table, (1, 256, 3) uint8, that maps old pixel values to new ones."""
         values: npt.NDArray[Any] = np.linspace(0, 1, 256)[:, None]
         if self._drawn("invert_prob"):
             values = 1 - values

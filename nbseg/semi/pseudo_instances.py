@@ -64,7 +64,7 @@ class Motion(NamedTuple):
         return cls(matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
 
     def boxes(self, boxes: Tensor) -> Tensor:
-        """Move boxes (N, 4) xyxy in pixels, without clipping them."""
+        """Return boxes (N, 4), xyxy in pixels, in the student's view; boxes are not clipped."""
         corners = boxes.double().reshape(-1, 2, 2)
         scale, shift = corners.new_tensor(self).view(2, 2)
         moved = corners * scale + shift
