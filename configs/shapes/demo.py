@@ -1,4 +1,4 @@
-# `make demo` runs this config: all stages in about a quarter of an hour on two CPU cores.
+# `make demo` runs this config: all stages in about 13 minutes on two CPU cores.
 _base_ = './noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py'
 
 data_root = 'data/shapes'
