@@ -17,7 +17,7 @@ LAYERS = (
     ("structures", "config"),
     ("coco", "checkpoint", "built"),
     ("coco_tables",),
-    ("images", "errors", "files", "registry", "coco_values"),
+    ("images", "errors", "files", "registry", "coco_values", "commands"),
     ("coco_masks",),
     ("_native",),
     ("__init__",),

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config
@@ -18,6 +18,7 @@ from nbseg.analysis.console import (
 from nbseg.analysis.model_noise import analyze_models
 from nbseg.analysis.noise_figures import write_figures
 from nbseg.analysis.pseudo_report import read_inputs, write_report
+from nbseg.commands import add_command
 from nbseg.config.options import add_config_options
 
 PSEUDO_EXAMPLES = """\
@@ -224,20 +225,7 @@ def maybe_named(text: str) -> str | tuple[str, str]:
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(
-        run: Callable[[argparse.Namespace], None], text: str, epilog: str
-    ) -> argparse.ArgumentParser:
-        command = commands.add_parser(
-            run.__name__,
-            help=text,
-            description=f"{text[0].upper()}{text[1:]}.",
-            epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        command.set_defaults(run=run)
-        return command
+    add = partial(add_command, parser.add_subparsers(required=True, metavar="COMMAND"))
 
     def add_run_options(command: argparse.ArgumentParser) -> None:
         command.add_argument(

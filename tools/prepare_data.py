@@ -6,10 +6,11 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
+from nbseg.commands import add_command
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.datasets.splits import write_chosen_split, write_split
 
@@ -210,20 +211,7 @@ def _annotations(args: argparse.Namespace) -> Path:
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(
-        run: Callable[[argparse.Namespace], None], text: str, epilog: str
-    ) -> argparse.ArgumentParser:
-        command = commands.add_parser(
-            run.__name__,
-            help=text,
-            description=f"{text[0].upper()}{text[1:]}.",
-            epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        command.set_defaults(run=run)
-        return command
+    add = partial(add_command, parser.add_subparsers(required=True, metavar="COMMAND"))
 
     def add_workers(command: argparse.ArgumentParser) -> None:
         command.add_argument(
