@@ -130,8 +130,8 @@ class Pipeline:
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """Return the test metrics of the stages trained so far."""
-        found = ((name, self._manifest(name)) for name in TRAINING_STAGES)
-        return {name: manifest.content["metrics"] for name, manifest in found if manifest.finished}
+        manifests = {name: self._manifest(name) for name in TRAINING_STAGES}
+        return {name: m.content["metrics"] for name, m in manifests.items() if m.finished}
 
     def _run_stage(self, name: str) -> None:
         stage, task, manifest = STAGES[name], self._task(name), self._manifest(name)

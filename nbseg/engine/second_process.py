@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
+from nbseg.engine.output import cause_of_failure, redirect_output
 from nbseg.engine.work_dir import WorkDir
 from nbseg.errors import StageError
 
@@ -56,7 +56,7 @@ def in_two_processes(
         work_dir: folder of the run; the second process writes its output to ``work_dir.log``.
 
     Raises:
-        StageError: the second process failed; the message quotes the last line of its output.
+        StageError: the second process failed; the message quotes the cause from its output.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // 2))
@@ -89,12 +89,12 @@ def _run_beside(
     _start(process)
     try:
         for name in stages:
-            _refuse_failure(process, BESIDE, log, size)
+            _refuse_failure(process, log, size)
             run(name)
         if process.is_alive():
             print(f"[{BESIDE}] is still running ({log})", flush=True)
         process.join()
-        _refuse_failure(process, BESIDE, log, size)
+        _refuse_failure(process, log, size)
     finally:
         process.terminate()
         process.join()
@@ -114,17 +114,15 @@ def _start(process: BaseProcess) -> None:
             os.environ[GPUS] = visible
 
 
-def _refuse_failure(process: BaseProcess, stage: str, log: Path, size: int) -> None:
+def _refuse_failure(process: BaseProcess, log: Path, size: int) -> None:
     """Raise a StageError if the process failed; its output follows the first bytes of the log."""
     if not process.exitcode:
         return
     code = process.exitcode
     reason = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
-    output = log.read_bytes()[size:].decode(errors="replace").strip()
-    last = output.split("\n")[-1].strip() or "no output"
     raise StageError(
-        f"stage {stage} failed with {reason}: {last} ({log}); remove the cause, then continue with "
-        "--resume"
+        f"stage {BESIDE} failed with {reason}: {cause_of_failure(log, size)} ({log}); remove the "
+        "cause, then continue with --resume"
     )
 
 
@@ -138,10 +136,7 @@ def _run_in_second_process(
 ) -> None:
     signal.signal(signal.SIGTERM, lambda *_: _die())
     threading.Thread(target=_die_after, args=(first,), daemon=True).start()
-    with log.open("a") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
+    redirect_output(log)
     torch.set_num_threads(threads)
     if imports:
         import_modules_from_strings(**imports)

@@ -5,7 +5,6 @@ import fcntl
 import gc
 import multiprocessing
 import os
-import re
 import runpy
 import shlex
 import signal
@@ -21,18 +20,13 @@ from typing import NamedTuple
 import torch
 import torch._dynamo  # needed by every optimizer; importing it here saves each fork an import
 
+from nbseg.engine.output import cause_of_failure, redirect_output
 from nbseg.experiments.hardware import describe_machine, gpus_of_jobs
 from nbseg.experiments.run import Run
 from nbseg.files import write_json
 
 RECORD = "run.json"
 LOG = "log.txt"
-# Matches log lines that state the cause of a failure. Signal 15 is never the cause: after one
-# process has failed, the launcher sends this signal to the other processes.
-REASON = re.compile(
-    r"(?P<process>\[rank\d+\]: ?)?"
-    r"(train\.py: |(?!.*ChildFailed)[\w.]*(Error|Exception)\b|traceback : Signal (?!15 ))"
-)
 
 
 class RunningProcess(NamedTuple):
@@ -227,13 +221,7 @@ class JobQueue:
             },
             indent=1,
         )
-        with (folder / LOG).open("a") as log:
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-        sys.stdout = os.fdopen(1, "w", buffering=1)
-        sys.stderr = os.fdopen(2, "w", buffering=1)
+        redirect_output(folder / LOG)
         if not self.fork:
             os.environ["OMP_NUM_THREADS"] = str(self.threads)
             os.execvp(command[0], command)
@@ -244,15 +232,7 @@ class JobQueue:
     def _reason(self, run: Run, exit_code: int | None, log_size: int) -> str:
         """Return the exit code and the log line that states the cause of a failure.
 
-        If no line states a cause, the last line is returned. The first ``log_size`` bytes of the
-        log are skipped. If several processes failed, only the lines of the first failed process
-        count, because its failure made the other processes fail.
+        The first ``log_size`` bytes of the log are skipped.
         """
         log = self.work_dir / run.folder / LOG
-        content = log.read_bytes()[log_size:] if log.exists() else b""
-        # Cut off what the interpreter prints while it shuts down.
-        text = content.decode(errors="replace").split("\nException ignored")[0]
-        lines = [line.strip() for line in text.split("\n") if line.strip()] or ["no output"]
-        found = [match for line in lines if (match := REASON.match(line))]
-        first = [match.string for match in found if match["process"] == found[0]["process"]]
-        return f"exit code {exit_code}, {first[-1] if first else lines[-1]} ({log})"
+        return f"exit code {exit_code}, {cause_of_failure(log, log_size)} ({log})"
