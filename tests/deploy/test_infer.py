@@ -1,5 +1,6 @@
 """Check tools/infer.py on images, folders, patterns and videos, with both kinds of models."""
 
+import io
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 from small_detectors import CLASSES, pictures, predict
+from tool_runs import run_tool
 
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.drawing import draw_detections
@@ -124,7 +126,7 @@ def test_an_exported_model_needs_no_training_library(mask_rcnn, folder, reposito
     assert len(list((tmp_path / "pictures").iterdir())) == 4
 
 
-def test_a_checkpoint_gives_what_its_export_gives(cascade, folder, infer, tmp_path):
+def test_a_checkpoint_gives_what_its_export_gives(cascade, folder, repository, tmp_path):
     cascade.config.dump(tmp_path / "config.py")
     contents = []
     for name, model in (
@@ -132,8 +134,11 @@ def test_a_checkpoint_gives_what_its_export_gives(cascade, folder, infer, tmp_pa
         ("onnx", (cascade.onnx,)),
     ):
         out = tmp_path / name
-        run = infer(*model, folder / "a.png", "--out", out, "--no-pictures", "--score", "0.5")
-        assert run.returncode == 0, run.stderr
+        arguments = (*model, folder / "a.png", "--out", out, "--no-pictures", "--score", "0.5")
+        said = io.StringIO()
+        assert run_tool(repository / "tools" / "infer.py", arguments, said, said) == 0, (
+            said.getvalue()
+        )
         assert [path.name for path in out.iterdir()] == ["predictions.json"]
         contents.append(json.loads((out / "predictions.json").read_text()))
     torch_content, onnx_content = contents

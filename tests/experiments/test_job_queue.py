@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 import torch.distributed.run  # processes that are forked need not import it again
+from torch.distributed.elastic.rendezvous import dynamic_rendezvous
 
 from nbseg.experiments.hardware import gpus_of_jobs
 from nbseg.experiments.job_queue import JobQueue
@@ -62,6 +63,9 @@ def forked_torchrun(monkeypatch):
         if command[1] != "-m" or any(argument.endswith("/executed") for argument in command):
             execute(file, command)
         sys.argv = command[2:]
+        # torchrun names a function in each message of its log. To find the name, it looks through
+        # all modules, of which pytest has imported thousands.
+        dynamic_rendezvous.get_method_name = lambda depth=2: "function"
         runpy.run_module(command[2], run_name="__main__", alter_sys=True)
         sys.exit()
 
