@@ -280,7 +280,7 @@ def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
 
 
 def load_from_torchvision(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Download weights that have a name from torchvision, such as ``torchvision://resnet50``.
+    """Download weights of torchvision by their name, such as ``torchvision://resnet50``.
 
     This function replaces MMEngine's loader, which would import torchvision.
     """

@@ -189,14 +189,14 @@ def rank(args: argparse.Namespace) -> None:
     try:
         bare = split_ranked(teacher, predict, found, splits)
     except StageError as error:
-        print(f"no jsons with the chosen images as labeled images: {error}")
+        print(f"wrote no jsons in which the chosen images are labeled: {error}")
         return
-    print("jsons with the chosen images as labeled images:", *splits)
+    print("jsons in which the chosen images are labeled:", *splits)
     if bare:
         print(
-            f"warning: {len(bare)} chosen images, or copies of them, have no annotation: "
-            f"{', '.join(bare)}. If these images show objects, annotate them and run this command "
-            "again"
+            f"warning: the new labeled json contains images without annotations: "
+            f"{', '.join(bare)}. If these images show objects, annotate the objects and run this "
+            "command again"
         )
 
 

@@ -37,13 +37,13 @@ def multires_mask_targets(
     Raises:
         TypeError: an argument has a wrong type or dtype.
         ValueError: shapes or devices do not match, there are no sizes, a size is not positive,
-            there are more than 8 sizes on a GPU, a box is inverted or contains NaN, or a crop lies
-            outside the image.
+            there are more than 8 sizes on a GPU, a box is inverted or contains NaN, or an entry of
+            ``masks.crops`` lies outside the image.
         IndexError: an entry of ``gt_inds`` lies outside [0, G).
         RuntimeError: the tensors are on a GPU, but nbseg was built without CUDA.
 
-    On a GPU, a bad box, crop or index does not raise one of these errors. Instead, a device-side
-    assert fails, and the process can no longer use the GPU.
+    On a GPU, a bad box, a bad index, or an entry of ``masks.crops`` outside the image raises none
+    of these errors. Instead, a device-side assert fails, and the process can no longer use the GPU.
     """
     if not isinstance(masks, CroppedMasks):
         raise TypeError(

@@ -168,9 +168,9 @@ class CroppedMasks:
     ) -> Masks:
         """Return the masks on a device.
 
-        A copy from the CPU to a CUDA device is always asynchronous. This is safe because the pinned
-        memory of the copy is used for nothing else. A dtype, which ``InstanceData.to`` may pass, is
-        ignored.
+        A copy from the CPU to a CUDA device is always asynchronous. This is safe because the masks
+        are first copied to a new buffer in pinned memory, which nothing else uses. A dtype, which
+        ``InstanceData.to`` may pass, is ignored.
         """
         if device is None or isinstance(device, torch.dtype):
             return self
