@@ -83,8 +83,8 @@ def write_own_config(
     paths = {k: os.path.abspath(v) for k, v in sets.keys.items() if isinstance(v, Path)}
     if names := names_in([paths, list(found.objects)]):
         raise ValueError(
-            f"a path or the name of a class contains {{{min(names)}}}, which a config replaces by "
-            "a value; rename it"
+            f"a path or the name of a class contains {{{min(names)}}}, but in a config, names in "
+            "braces are replaced by values; rename the file, folder or class"
         )
     sets.keys |= paths
     inputs = [data.labeled, data.val, data.unlabeled, backbone_weights, base]

@@ -44,7 +44,7 @@ def add_launcher_options(parser: ArgumentParser) -> None:
 
 
 def init_processes(launcher: str, config: Config) -> None:
-    """Connect this process to the other processes of the run; without GPUs, use gloo.
+    """Connect this process to the other processes of the run, on a machine without GPUs by gloo.
 
     Args:
         launcher: ``"pytorch"`` or ``"slurm"``; ``"none"`` does nothing.
@@ -52,7 +52,8 @@ def init_processes(launcher: str, config: Config) -> None:
             is the time in seconds that processes wait for one another.
 
     Raises:
-        StageError: the launcher did not start this process, or there is no GPU for this process.
+        StageError: the launcher did not start this process, or the machine has GPUs, but fewer than
+            processes.
     """
     if launcher == "none" or is_distributed():
         return

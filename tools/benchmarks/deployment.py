@@ -90,7 +90,7 @@ def picture(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
 
 
 def random_detector(plain: Config, image: npt.NDArray[np.uint8]) -> Any:
-    """Return a detector with random weights that finds as many objects as it may return."""
+    """Return a detector with random weights that finds ``max_per_img`` objects in the image."""
     import_modules_from_strings(**plain.custom_imports)
     init_default_scope("mmdet")
     plain.model.backbone.init_cfg = None

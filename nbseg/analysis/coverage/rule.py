@@ -112,7 +112,7 @@ def missing_kinds(distances: Floats, labeled: int) -> list[Ints]:
 
 
 def _subtree(parents: Ints, order: Ints, root: int) -> npt.NDArray[np.bool_]:
-    """Return a mask, shape (N,), of ``root`` and all images below it in the spanning tree."""
+    """Return which of the N images are ``root`` or below it in the spanning tree."""
     below = np.zeros(len(parents), bool)
     below[root] = True
     for image in order[1:]:

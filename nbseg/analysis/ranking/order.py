@@ -2,8 +2,8 @@
 
 Kinds of image that no labeled image shows come first, by their most typical image. Each further
 pick brings the other unlabeled images as near as possible to a labeled or picked image (greedy
-facility location). The distance of the picked image itself does not count, so to pick an image that
-resembles no other image gains nothing.
+facility location). The picked image's own distance to the nearest labeled or picked image does not
+count. So picking an image that resembles no other image gains nothing.
 """
 
 from dataclasses import dataclass

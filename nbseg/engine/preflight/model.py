@@ -1,4 +1,4 @@
-"""Check a model's number of classes, and warn if an image has more objects than can be found."""
+"""Check a model's number of classes, and warn of images with more objects than it can predict."""
 
 from collections import Counter
 from collections.abc import Iterator
