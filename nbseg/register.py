@@ -30,5 +30,8 @@ import nbseg.models.refine_mask_head
 import nbseg.models.refine_mask_roi_head
 import nbseg.models.rle_mask_head
 import nbseg.models.softmax_focal_loss
+import nbseg.semi.cross_consistency
+import nbseg.semi.mirror_consistency
 import nbseg.semi.online_teacher
-import nbseg.semi.online_teacher_hook  # noqa: F401
+import nbseg.semi.online_teacher_hook
+import nbseg.semi.pseudo_label_student  # noqa: F401

@@ -65,6 +65,17 @@ strong_steps = [
         cutout_shape=[(0, 0), (8, 12), (16, 20), (24, 32), (36, 48)],
         fill_in=(103.53, 116.28, 123.675)),
 ]
+# Transforms of a labeled image, and of both views of an unlabeled one, in online training.
+labeled_steps = [
+    dict(type='Compose', transforms='{load_and_augment}'),
+    dict(type='Compose', transforms='{strong_steps}'),
+]
+shared_steps = [
+    '{train_resize}',
+    dict(type='RandomCrop', crop_size=(256, 256), allow_negative_crop=True),
+    '{random_flip}',
+    '{random_transpose}',
+]
 weak_pipeline = [*load_and_augment, dict(type='PackDetInputs')]
 strong_pipeline = [*load_and_augment, *strong_steps, dict(type='PackDetInputs')]
 

@@ -52,6 +52,16 @@ strong_pipeline = [
     *strong_steps,
     dict(type='PackDetInputs'),
 ]
+# Transforms of a labeled image, and of both views of an unlabeled one, in online training.
+labeled_steps = [
+    dict(type='LoadImageFromFile'),
+    '{load_annotations}',
+    '{random_flip}',
+    '{random_transpose}',
+    '{bridge_kinds}',
+    dict(type='Compose', transforms='{strong_steps}'),
+]
+shared_steps = ['{random_flip}', '{random_transpose}']
 val_dataloader = dict(batch_size=4)
 
 # The model soon overfits the few labeled images, so most images of a batch are pseudo-labeled. A

@@ -17,6 +17,7 @@ from nbseg.config.plain_config import RUNNER_KEYS
 from nbseg.config.sections import FILES
 from nbseg.datasets.splits import write_split
 from nbseg.pseudo.labels import make_pseudo_labels
+from nbseg.pseudo.thresholds import MATCHED
 
 # Sections that override keys of the config.
 OVERRIDING = ("student", "online", "teacher", "control", "predict", "oracle")
@@ -126,7 +127,7 @@ def check_batches(stage: str, plain: Config) -> None:
     if not ratio:
         if published_part(plain.get("model") or {}):
             raise ValueError(
-                f"stage {stage}: online training needs labeled and unlabeled images in each batch, "
+                f"stage {stage}: the method needs two kinds of images in each batch, "
                 f"but the sampler {sampler.get('type')} has no source_ratio; set "
                 "train_dataloader.sampler to dict(type='ResumableMultiSourceSampler', "
                 "batch_size='{batch_size}', source_ratio=[1, 3])"
@@ -173,12 +174,16 @@ def _check_label(label: Mapping[str, Any]) -> None:
         ("pixel_threshold", label.get("pixel_threshold", "match")),
         ("mask_nms_iou", label.get("mask_nms_iou")),
     ]
-    other = {"box_threshold": "match", "pixel_threshold": "match", "mask_nms_iou": None}
+    other: dict[str, tuple[Any, ...]] = {
+        "box_threshold": MATCHED,
+        "pixel_threshold": ("match",),
+        "mask_nms_iou": (None,),
+    }
     for key, value in values:
-        if key in other and value == other[key]:
+        if value in other.get(key, ()):
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-            alternative = f" or {other[key]!r}" if key in other else ""
+            alternative = "".join(f" or {name!r}" for name in other.get(key, ()))
             raise ValueError(
                 f"label.{key} must be a number from 0 to 1{alternative}; found {value!r}"
             )

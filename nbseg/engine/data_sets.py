@@ -43,11 +43,12 @@ def annotation_files(dataset: dict[str, Any]) -> list[Path]:
 def is_unlabeled(leaf: dict[str, Any]) -> bool:
     """Tell whether a data set config is for the unlabeled images of an online training.
 
-    The pipeline of such a config has a ``MultiBranch`` with the branch ``unsup_teacher``. The
-    config must not be a wrapper (see :func:`leaves`).
+    The pipeline of such a config has a ``MultiBranch`` with the branch ``unsup_teacher`` or
+    ``unsup``. The config must not be a wrapper (see :func:`leaves`).
     """
+    branches = {"unsup_teacher", "unsup"}
     pipeline = leaf.get("pipeline") or []
-    return any(isinstance(step, dict) and "unsup_teacher" in step for step in pipeline)
+    return any(isinstance(step, dict) and branches & set(step) for step in pipeline)
 
 
 def image_folder(leaf: dict[str, Any]) -> Path:

@@ -130,9 +130,10 @@ def _resolved(config: Config, name: str, work_dir: WorkDir | str | Path) -> Conf
     }
     if name == "label":
         return resolve(config, stage.sections, names, SETTINGS)
-    online = name == "student" and trains_online(config)
-    plain = resolve(config, stage.sections, names, RUNNER_KEYS | (ONLINE_KEYS if online else set()))
-    if online:
+    sections = [config.get(section) or {} for section in stage.sections]
+    method = any(section.get("method") for section in sections)
+    plain = resolve(config, stage.sections, names, RUNNER_KEYS | (ONLINE_KEYS if method else set()))
+    if method:
         train_online(plain)
     without_workers(plain)
     plain.work_dir = str(paths.folder(name))
@@ -169,7 +170,7 @@ def left_out(config: Config, name: str) -> bool:
 
 
 def trains_online(config: Config) -> bool:
-    """Return whether the student trains with the method of the section ``online``."""
+    """Return whether the student needs no pseudo-labels: the section ``online`` has a method."""
     return bool((config.get("online") or {}).get("method"))
 
 

@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdet.models.detectors import SemiBaseDetector
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -68,13 +67,12 @@ def _check_training(plain: Config, made: Collection[Path]) -> None:
 def _detector(model: nn.Module, checkpoint: dict[str, Any]) -> nn.Module:
     """Return the part of a model with which a checkpoint is compared.
 
-    If the model is a teacher-student detector and the checkpoint is of a plain detector, this part
-    is the student. (The teacher has the same architecture.) In all other cases, this part is the
-    whole model.
+    If the model has a student and the checkpoint is of a plain detector, this part is the student.
+    (The teacher has the same architecture.) In all other cases, this part is the whole model.
     """
     names = checkpoint.get("state_dict", checkpoint)
     of_both = any(str(name).startswith(("student.", "teacher.")) for name in names)
-    return model.student if isinstance(model, SemiBaseDetector) and not of_both else model
+    return model if of_both else getattr(model, "student", model)
 
 
 @HOOKS.register_module()

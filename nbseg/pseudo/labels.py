@@ -41,6 +41,7 @@ def make_pseudo_labels(
     pixel_threshold: str | float = "match",
     floor: float = 0.1,
     mask_nms_iou: float | None = 0.5,
+    keep_best: bool = False,
 ) -> dict[str, Any]:
     """Choose pseudo-labels from raw predictions, and write them to a COCO json.
 
@@ -55,12 +56,15 @@ def make_pseudo_labels(
         out: COCO json to write, with RLE masks and scores; the file appears when it is complete.
         box_threshold: lowest score of a pseudo-label. Either ``"match"``
             (:func:`match_box_thresholds`), one score for all classes, or one score per class name.
+            ``"match_total"`` chooses one threshold for all classes, which matches the number of
+            pseudo-labels of all classes together (Data Distillation).
         pixel_threshold: lowest probability of a foreground pixel. Either ``"match"``
             (:func:`match_pixel_threshold`) or a number.
-        floor: lower bound of the box thresholds if ``box_threshold`` is ``"match"``; otherwise
-            without effect.
+        floor: lower bound of matched box thresholds; without effect on given ones.
         mask_nms_iou: IoU threshold of :func:`mask_nms`, which removes duplicates across classes.
             None keeps the duplicates.
+        keep_best: whether an image without a score above the thresholds keeps the prediction with
+            its best score (STAC).
 
     Returns:
         The ``info`` of the json, with these keys:
@@ -102,15 +106,18 @@ def make_pseudo_labels(
     fraction = foreground_fraction(truth, categories) if pixel_threshold == "match" else None
 
     lowest = floor if fixed is None else float(fixed.min())
+    if keep_best:
+        lowest = 0.0
     candidates = [
         find_candidates(image, lowest, mask_nms_iou)
         for image in with_progress(store, "removing overlapping masks")
     ]
     if fixed is None:
         _warn_of_unlabeled_classes(classes, per_image)
-    thresholds = choose_box_thresholds(candidates, fixed, per_image, floor)
+    together = box_threshold == "match_total"
+    thresholds = choose_box_thresholds(candidates, fixed, per_image, floor, together)
     foreground = total_foreground(
-        select_predictions(store, candidates, thresholds, "measuring the foreground")
+        select_predictions(store, candidates, thresholds, "measuring the foreground", keep_best)
     )
     if fraction is None:
         pixel = float(pixel_threshold)
@@ -126,11 +133,13 @@ def make_pseudo_labels(
     }
     annotations = (
         annotation
-        for image in select_predictions(store, candidates, thresholds, "writing pseudo-labels")
+        for image in select_predictions(
+            store, candidates, thresholds, "writing pseudo-labels", keep_best
+        )
         for annotation in _annotations(image, pixel, categories)
     )
     images = [image.description for image in candidates]
-    selected = sum(len(image.above(thresholds)) for image in candidates)
+    selected = sum(len(image.above(thresholds, keep_best)) for image in candidates)
     _write(out, images, [truth.cats[c] for c in categories], annotations, selected, info)
     return info
 

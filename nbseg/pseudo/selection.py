@@ -28,13 +28,20 @@ class Candidates(NamedTuple):
     num_predictions: int  # all predictions of the image
     best_score: float  # the best score of all predictions of the image; 0 if there are none
 
-    def above(self, thresholds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    def above(
+        self, thresholds: npt.NDArray[np.float64], keep_best: bool = False
+    ) -> npt.NDArray[np.int64]:
         """Return the ``indices`` of the candidates whose score reaches their class's threshold.
 
         Args:
             thresholds: score threshold of each class, shape (C,).
+            keep_best: whether to return the candidates with the best score if no score reaches its
+                threshold.
         """
-        return self.indices[self.scores >= thresholds[self.labels]]
+        chosen = self.scores >= thresholds[self.labels]
+        if keep_best and not chosen.any():
+            chosen = self.scores >= self.scores.max(initial=0)
+        return self.indices[chosen]
 
 
 def find_candidates(
@@ -87,6 +94,7 @@ def choose_box_thresholds(
     fixed: npt.NDArray[np.float64] | None,
     per_image: npt.NDArray[np.float64],
     floor: float,
+    together: bool = False,
 ) -> npt.NDArray[np.float64]:
     """Choose the score threshold of each class.
 
@@ -96,6 +104,8 @@ def choose_box_thresholds(
             set (:func:`match_box_thresholds`).
         per_image: labeled instances of each class per labeled image, shape (C,).
         floor: lower bound of the matched thresholds.
+        together: whether matched thresholds are the same for all classes. The number of
+            pseudo-labels of all classes together is then matched.
 
     Returns:
         float64, shape (C,).
@@ -106,7 +116,11 @@ def choose_box_thresholds(
     scores, labels = scores_and_labels(candidates)
     thresholds = fixed
     if thresholds is None:
-        thresholds = match_box_thresholds(scores, labels, len(candidates), per_image, floor)
+        targets = per_image
+        if together:
+            labels, targets = np.zeros_like(labels), per_image.sum(keepdims=True)
+        thresholds = match_box_thresholds(scores, labels, len(candidates), targets, floor)
+        thresholds = np.broadcast_to(thresholds, per_image.shape)
     if not any(len(image.above(thresholds)) for image in candidates):
         predictions = sum(image.num_predictions for image in candidates)
         best = max((image.best_score for image in candidates), default=0.0)
@@ -130,6 +144,7 @@ def select_predictions(
     candidates: Sequence[Candidates],
     thresholds: npt.NDArray[np.float64],
     activity: str,
+    keep_best: bool = False,
 ) -> Iterator[ImagePredictions]:
     """Yield each image of the store with only the predictions that become pseudo-labels.
 
@@ -138,9 +153,10 @@ def select_predictions(
         candidates: candidates of all images, in the order of the store.
         thresholds: score threshold of each class, shape (C,).
         activity: text of the progress bar.
+        keep_best: as for ``Candidates.above``.
     """
     for image, found in zip(with_progress(store, activity), candidates, strict=True):
-        yield image.select(found.above(thresholds))
+        yield image.select(found.above(thresholds, keep_best))
 
 
 def total_foreground(images: Iterable[ImagePredictions]) -> npt.NDArray[np.float64]:

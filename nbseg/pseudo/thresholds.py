@@ -16,6 +16,9 @@ from nbseg.coco_masks import to_rle
 from nbseg.coco_values import reason_left_out
 
 LEVELS = 256  # number of values of a stored soft mask
+# Values of box_threshold with which thresholds are matched to the labeled set: those of each class,
+# or one threshold for all classes.
+MATCHED = ("match", "match_total")
 
 
 def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray[Any]:
@@ -74,16 +77,16 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
 def fixed_box_thresholds(
     box_threshold: str | float | Mapping[str, float], classes: Sequence[str]
 ) -> npt.NDArray[Any] | None:
-    """Return the score threshold of each class, float64 of shape (C,); None for ``"match"``.
+    """Return the score threshold of each class, float64 of shape (C,); None for matched ones.
 
     Args:
-        box_threshold: ``"match"``, one score for all classes, or one score per class name.
+        box_threshold: one of ``MATCHED``, one score for all classes, or one score per class name.
         classes: class names, in the order of the labels.
 
     Raises:
         ValueError: a threshold is not a number, a class has no threshold, or a class is unknown.
     """
-    if box_threshold == "match":
+    if isinstance(box_threshold, str) and box_threshold in MATCHED:
         return None
     given: Mapping[str, Any] = (
         box_threshold
@@ -102,8 +105,8 @@ def fixed_box_thresholds(
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             place = f" for the class {name!r}" if given is box_threshold else ""
             raise ValueError(
-                'label.box_threshold must be "match", one score for all classes, or a dict with '
-                f"one score per class name; found {value!r}{place}"
+                'label.box_threshold must be "match", "match_total", one score for all classes, or '
+                f"a dict with one score per class name; found {value!r}{place}"
             )
     return np.array([float(given[name]) for name in classes])
 

@@ -1,12 +1,10 @@
 """Train a student on labels that a teacher, the student's moving average, makes for each batch."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmdet.models.detectors import SemiBaseDetector
 from mmdet.models.utils import rename_loss_dict, reweight_loss_dict
 from mmdet.structures import SampleList
@@ -17,6 +15,7 @@ from torch import Tensor
 from nbseg.errors import StageError
 from nbseg.models.soft_masks import require_soft_masks
 from nbseg.registry import MODELS
+from nbseg.semi.joint_batch import extract_jointly, losses_from
 from nbseg.semi.loss_limit import LossLimit
 from nbseg.semi.pseudo_instances import Motion, move_boxes, move_instances
 from nbseg.semi.running_thresholds import RunningThresholds
@@ -58,6 +57,8 @@ class OnlineTeacher(SemiBaseDetector):
         min_size: smallest width and height of a label's box in pixels of the strong view.
         sup_weight: factor on the losses of labeled images.
         unsup_weight: factor on the losses of unlabeled images.
+        unsup_box_weight: further factor on the box-regression losses of unlabeled images. Unbiased
+            Teacher (Liu et al., ICLR 2021) sets it to 0.
         ramp: number of iterations during which the factor grows linearly to ``unsup_weight``.
         burn_in: number of iterations before the teacher follows the student. Until then, a teacher
             from ``teacher_checkpoint`` does not change and makes labels. Without this checkpoint,
@@ -87,6 +88,7 @@ class OnlineTeacher(SemiBaseDetector):
         min_size: float = 1.0,
         sup_weight: float = 1.0,
         unsup_weight: float = 1.0,
+        unsup_box_weight: float = 1.0,
         ramp: int = 0,
         burn_in: int = 0,
         teacher_checkpoint: str | None = None,
@@ -115,6 +117,7 @@ class OnlineTeacher(SemiBaseDetector):
         self.mask_nms_iou = mask_nms_iou
         self.min_size = min_size
         self.unsup_weight = unsup_weight
+        self.unsup_box_weight = unsup_box_weight
         self.ramp = ramp
         self.burn_in = burn_in
         self.teacher_checkpoint = teacher_checkpoint
@@ -153,13 +156,12 @@ class OnlineTeacher(SemiBaseDetector):
         found, _ = self.get_pseudo_instances(inputs["unsup_teacher"], samples["unsup_teacher"])
         strong = self.project_pseudo_instances(found, samples["unsup_student"])
         batches = [inputs["sup"], inputs["unsup_student"]]
-        features = self.student.extract_feat(_cat_padded(batches))
-        sizes = [len(batch) for batch in batches]
-        sup_features, unsup_features = zip(*(x.split(sizes) for x in features), strict=True)
-        with _given(self.student, sup_features):
-            sup = self.loss_by_gt_instances(inputs["sup"], samples["sup"])
-        with _given(self.student, unsup_features):
-            unsup = self.student.loss(inputs["unsup_student"], strong)
+        sup_features, unsup_features = extract_jointly(self.student, batches)
+        sup = losses_from(self.student, sup_features, inputs["sup"], samples["sup"])
+        sup = rename_loss_dict("sup_", reweight_loss_dict(sup, self.semi_train_cfg["sup_weight"]))
+        unsup = losses_from(self.student, unsup_features, inputs["unsup_student"], strong)
+        of_boxes = {name: loss for name, loss in unsup.items() if name.endswith("bbox")}
+        unsup |= reweight_loss_dict(of_boxes, self.unsup_box_weight)
         scale = self.loss_limit.scale(_total(sup), _total(unsup))
         labels = sum(len(sample.gt_instances) for sample in strong)
         ignored = sum(len(sample.ignored_instances) for sample in strong)
@@ -264,22 +266,6 @@ class OnlineTeacher(SemiBaseDetector):
             for part, module in parts.items():
                 state_dict.update({f"{part}.{k}": v for k, v in module.named_buffers()})
         super()._load_from_state_dict(state_dict, *args)
-
-
-@contextmanager
-def _given(detector: Any, features: tuple[Tensor, ...]) -> Iterator[None]:
-    """Let a detector compute its losses from features that are already extracted."""
-    detector.extract_feat = lambda inputs: features
-    try:
-        yield
-    finally:
-        del detector.extract_feat
-
-
-def _cat_padded(batches: Sequence[Tensor]) -> Tensor:
-    """Concatenate batches (N, 3, H, W); smaller images are padded with 0 below and to the right."""
-    height, width = (max(batch.shape[dim] for batch in batches) for dim in (-2, -1))
-    return torch.cat([F.pad(b, (0, width - b.shape[-1], 0, height - b.shape[-2])) for b in batches])
 
 
 def _total(losses: dict[str, Any]) -> float:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from comparison_methods import OFFLINE, ONLINE, trains_online
 from mmcv.transforms import Compose
 from mmdet.registry import MODELS
 from mmengine.config import Config
@@ -92,9 +93,12 @@ def test_every_stage_builds_its_model(load, build, leaf, stage):
     model = build(plain)
     detector = model.module if stage == "predict" else getattr(model, "student", model)
     assert isinstance(model, MaskTTAModel) == (stage == "predict")
-    noise_tolerant = stage in ("student", "oracle") and (
-        config.mask_head.type == "NoiseTolerantMaskHead"  # not the models it is compared with
+    plain_head = (
+        config.mask_head.type != "NoiseTolerantMaskHead"  # the models it is compared with
+        or leaf.stem.startswith(OFFLINE)
+        or (leaf.stem.startswith(ONLINE) and stage == "student")
     )
+    noise_tolerant = stage in ("student", "oracle") and not plain_head
     for head in mask_heads(detector):
         assert isinstance(head, NoiseTolerantMaskHead) == noise_tolerant
         assert isinstance(head.loss_mask, BoundaryPreservingLoss) == noise_tolerant
@@ -139,10 +143,13 @@ def test_command_line_options_reach_every_place(load, leaf):
         plain = stage_config(config, stage, "run")
         assert plain.randomness.seed == 5
         hook, *others = plain.custom_hooks
-        online = "detector" in plain.model
-        assert [other.type for other in others] == ["OnlineTeacherHook"] * online
-        assert online == (stage == "student" and leaf.stem.endswith("_online"))
         student = stage in ("student", "oracle")
+        method = plain.model.type if "detector" in plain.model else None
+        assert [other.type for other in others] == ["OnlineTeacherHook"] * (
+            method == "OnlineTeacher"
+        )
+        online = stage == "student" and trains_online(leaf)
+        assert bool(method) == (online or student and leaf.stem.startswith(("stac", "dual")))
         assert hook.type == "EMAHook" and hook.momentum == (0.2 if student else 0.01)
         if stage in TRAINING_STAGES:
             dataset = plain.train_dataloader.dataset

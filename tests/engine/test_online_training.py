@@ -131,13 +131,13 @@ def test_only_the_student_trains_online(finished, changes):
     assert not {"method", "hook", "online"} & set(plain)
     check_batches("student", plain)
     plain.train_dataloader.sampler = dict(type="InfiniteSampler")
-    with pytest.raises(ValueError, match="needs labeled and unlabeled images in each batch, but"):
+    with pytest.raises(ValueError, match="the method needs two kinds of images in each batch, but"):
         check_batches("student", plain)
     for stage in ("teacher", "control", "oracle"):
         assert stage_config(config, stage, "run").model.type == "MaskRCNN"
     check_config(config, stage_config(config, "label", "run"))
     hook = config.online.pop("hook")
-    with pytest.raises(ValueError, match="section online needs the keys method and hook"):
+    with pytest.raises(ValueError, match="OnlineTeacher.* needs a hook that updates the teacher"):
         stage_config(config, "student", "run")
     config.online.update(hook=hook, methods=config.online.pop("method"))
     with pytest.raises(

@@ -156,6 +156,25 @@ def test_fixed_thresholds(store, labeled, tmp_path):
     assert json.loads(out.read_text())["annotations"][0]["area"] < larger
 
 
+def test_one_threshold_for_all_classes(store, labeled, tmp_path):
+    """Data Distillation: one object per labeled image, so the four best of four images are kept."""
+    out = tmp_path / "out.json"
+    info = make_pseudo_labels(store, labeled, CLASSES, out, "match_total")
+    # Scores .99 (cow), .9, .8 and .7 (cats): the number of each class is not matched.
+    assert kept(out) == [(11, 20, 0.99), (11, 30, 0.8), (11, 30, 0.9), (12, 30, 0.7)]
+    assert {info["classes"][name]["box_threshold"] for name in CLASSES} == {float(np.float32(0.7))}
+
+
+def test_an_image_without_a_high_score_keeps_its_best(store, labeled, tmp_path):
+    """STAC: the threshold of an image is at most the best score in the image."""
+    out = tmp_path / "out.json"
+    make_pseudo_labels(store, labeled, CLASSES, out, 0.85, 0.5, keep_best=True)
+    # Of image 14, there is no prediction.
+    assert kept(out) == [(11, 20, 0.99), (11, 30, 0.9), (12, 30, 0.7), (13, 10, 0.3)]
+    make_pseudo_labels(store, labeled, CLASSES, out, 0.85, 0.5)
+    assert kept(out) == [(11, 20, 0.99), (11, 30, 0.9)]
+
+
 def test_an_object_gets_one_label(store, labeled, tmp_path):
     first = images()[0]
     # Image 11 shows its best cat as a dog too, better than all other dogs.

@@ -115,8 +115,8 @@ def test_fixed_box_thresholds():
     [
         (
             "mtach",
-            'must be "match", one score for all classes, or a dict with one score per class name; '
-            "found 'mtach'",
+            'must be "match", "match_total", one score for all classes, or a dict with one score '
+            "per class name; found 'mtach'",
         ),
         (None, "found None"),
         ({"cat": 0.5}, r"of \['cat', 'dog'\], but it has no score for \['dog'\]$"),

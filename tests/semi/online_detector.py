@@ -24,8 +24,8 @@ SIZE = 64
 
 
 @functools.cache
-def built(folder):
-    """The ``OnlineTeacher`` of the tiny config, whose labels are all of its predictions."""
+def model_config(folder):
+    """The config of the ``OnlineTeacher`` that ``built`` returns."""
     file = folder / "tiny.py"
     write_tiny_config(file, REPOSITORY, folder)
     text = file.read_text().replace(
@@ -36,8 +36,15 @@ def built(folder):
     config = Config.fromfile(file)
     config.online.method.update(box_threshold=0.1, ramp=0)
     init_default_scope("mmdet")
+    return stage_config(config, "student", folder).model
+
+
+@functools.cache
+def built(folder):
+    """The ``OnlineTeacher`` of the tiny config, whose labels are all of its predictions."""
+    config = model_config(folder)
     torch.manual_seed(0)
-    model = MODELS.build(stage_config(config, "student", folder).model)
+    model = MODELS.build(config)
     model.teacher.load_state_dict(model.student.state_dict())
     return model
 

@@ -49,7 +49,7 @@ pseudo_dataset = dict(
     data_prefix=dict(img='{unlabeled_folder}'),
     metainfo='{metainfo}',
     filter_cfg=dict(filter_empty_gt=True),
-    pipeline='{train_pipeline}')
+    pipeline='{pseudo_pipeline}')
 # Set True to allow unlabeled images that are also labeled, as the same files or as copies.
 allow_overlap = False
 # Before a run, up to 200 unlabeled images are compared with the labeled ones (docs/analysis.md).
@@ -88,6 +88,7 @@ test_evaluator = '{val_evaluator}'
 
 # Teacher and control arm have plain heads and losses, only labeled images, and weak augmentation.
 train_pipeline = '{strong_pipeline}'
+pseudo_pipeline = '{train_pipeline}'
 teacher = dict(
     mask_head='{plain_mask_head}',
     mask_loss='{plain_mask_loss}',

@@ -1,0 +1,33 @@
+# Labeled images, and unlabeled images without pseudo-labels, in each batch. Both are augmented
+# weakly; the student starts from the teacher.
+consistency_branches = ['sup', 'unsup']
+consistency_labeled_pipeline = [
+    dict(type='Compose', transforms='{weak_pipeline}'),
+    dict(type='MultiBranch', branch_field='{consistency_branches}', sup=[]),
+]
+consistency_unlabeled_pipeline = [
+    # Another image takes the place of one that cannot be read.
+    dict(type='LoadImageFromFile', ignore_empty=True),
+    dict(type='Compose', transforms='{shared_steps}'),
+    '{bridge_kinds}',
+    dict(
+        type='MultiBranch',
+        branch_field='{consistency_branches}',
+        unsup=[
+            dict(
+                type='PackDetInputs',
+                meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape'))
+        ]),
+]
+unlabeled_dataset = dict(
+    type='CocoInstanceDataset',
+    ann_file='{unlabeled_json}',
+    data_prefix=dict(img='{unlabeled_folder}'),
+    metainfo='{metainfo}',
+    pipeline='{consistency_unlabeled_pipeline}')
+online = dict(
+    mask_head='{plain_mask_head}',
+    mask_loss='{plain_mask_loss}',
+    load_from='{teacher_checkpoint}',
+    train_pipeline='{consistency_labeled_pipeline}',
+    train_dataloader=dict(dataset=dict(datasets=['{labeled_dataset}', '{unlabeled_dataset}'])))

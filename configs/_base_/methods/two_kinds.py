@@ -1,0 +1,28 @@
+# Batches of labeled and pseudo-labeled images, for methods that treat the two kinds differently.
+#   student = dict(method=dict(type='PseudoLabelStudent'), train_pipeline='{labeled_branch}',
+#                  pseudo_pipeline='{pseudo_branch}')
+labeled_branch = [
+    dict(type='Compose', transforms='{weak_pipeline}'),
+    dict(type='MultiBranch', branch_field=['sup', 'pseudo'], sup=[]),
+]
+pseudo_branch = [
+    dict(type='Compose', transforms='{strong_pipeline}'),
+    dict(type='MultiBranch', branch_field=['sup', 'pseudo'], pseudo=[]),
+]
+# STAC changes the geometry of pseudo-labeled images, too.
+geometry = dict(
+    type='RandomChoice',
+    transforms=[
+        [dict(type='Rotate', prob=1.0, max_mag=30.0)],
+        [dict(type='ShearX', prob=1.0, max_mag=30.0)],
+        [dict(type='ShearY', prob=1.0, max_mag=30.0)],
+        [dict(type='TranslateX', prob=1.0, max_mag=0.1)],
+        [dict(type='TranslateY', prob=1.0, max_mag=0.1)],
+    ])
+pseudo_geometry_branch = [
+    dict(type='Compose', transforms='{labeled_steps}'),
+    '{geometry}',
+    dict(type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=True),
+    dict(
+        type='MultiBranch', branch_field=['sup', 'pseudo'], pseudo=[dict(type='PackDetInputs')]),
+]

@@ -1,0 +1,10 @@
+# Nuclei, with Data Distillation (Radosavovic et al., CVPR 2018): one threshold for all classes
+# keeps as many pseudo-labels as there are labels per image; the student trains as the teacher.
+_base_ = './noisy-boundaries_mask-rcnn_mobilenet-v2_fpn_nuclei.py'
+
+label = dict(box_threshold='match_total', pixel_threshold=0.5, mask_nms_iou=None)
+student = dict(
+    mask_head='{plain_mask_head}',
+    mask_loss='{plain_mask_loss}',
+    train_pipeline='{weak_pipeline}',
+    train_dataloader=dict(sampler=dict(source_ratio=[3, 2])))

@@ -1,0 +1,16 @@
+# Nuclei, with STAC (Sohn et al., 2020): a teacher with one view, a high threshold but at least one
+# pseudo-label per image, and pseudo-labels that count double. Not repeated here: geometry inside
+# single boxes.
+_base_ = [
+    './noisy-boundaries_mask-rcnn_mobilenet-v2_fpn_nuclei.py',
+    '../_base_/methods/two_kinds.py',
+]
+
+tta_flips = [dict(type='RandomFlip', prob=0.0)]
+label = dict(box_threshold=0.9, pixel_threshold=0.5, mask_nms_iou=None, keep_best=True)
+student = dict(
+    method=dict(type='PseudoLabelStudent', unsup_weight=2.0),
+    mask_head='{plain_mask_head}',
+    mask_loss='{plain_mask_loss}',
+    train_pipeline='{labeled_branch}',
+    pseudo_pipeline='{pseudo_geometry_branch}')

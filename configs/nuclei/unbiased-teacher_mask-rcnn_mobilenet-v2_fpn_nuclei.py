@@ -1,0 +1,5 @@
+# Nuclei, with Unbiased Teacher (Liu et al., ICLR 2021). The burn-in is the teacher's training.
+_base_ = [
+    './noisy-boundaries_mask-rcnn_mobilenet-v2_fpn_nuclei.py',
+    '../_base_/methods/unbiased-teacher.py',
+]

@@ -1,0 +1,13 @@
+# Shapes, with the dual-branch network (Luo and Yang, ECCV 2020): one mask head learns the labels,
+# another one the pseudo-labels; only the first one predicts.
+_base_ = [
+    './noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py',
+    '../_base_/methods/two_kinds.py',
+]
+
+student = dict(
+    method=dict(type='DualBranchStudent'),
+    mask_head='{plain_mask_head}',
+    mask_loss='{plain_mask_loss}',
+    train_pipeline='{labeled_branch}',
+    pseudo_pipeline='{pseudo_branch}')

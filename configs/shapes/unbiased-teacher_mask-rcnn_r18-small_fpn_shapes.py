@@ -1,0 +1,5 @@
+# Shapes, with Unbiased Teacher (Liu et al., ICLR 2021). The burn-in is the teacher's training.
+_base_ = [
+    './noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py',
+    '../_base_/methods/unbiased-teacher.py',
+]

@@ -1,0 +1,92 @@
+"""Let auxiliary mask heads on perturbed features agree with the student's mask head (CCT)."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nbseg.models.logits import select_masks
+from nbseg.registry import MODELS
+from nbseg.semi.joint_student import Branch, JointStudent, propose, require_standard_roi_head
+
+
+@MODELS.register_module()
+class CrossConsistency(JointStudent):
+    """Trains without pseudo-labels: masks from perturbed features must equal the student's masks.
+
+    This is CCT (Ouali et al., CVPR 2020) for the mask branch. Each of ``PERTURBATIONS`` has an
+    auxiliary mask head, which sees unlabeled images only and is not published. RoIs are the
+    proposals in which an object is likelier than background. The loss is the mean squared
+    difference between the auxiliary heads' probabilities and the student's, for the likeliest
+    class. No gradient flows through the student's mask head, but the backbone learns from the
+    auxiliary heads.
+
+    Args:
+        detector: config of the student. Its mask head must return logits of one size.
+        rois: largest number of RoIs per image: those with the highest objectness.
+        **kwargs: other arguments of ``JointStudent``.
+
+    Raises:
+        TypeError: the RoI head is not a ``StandardRoIHead``.
+    """
+
+    def __init__(self, detector: dict[str, Any], rois: int = 64, **kwargs: Any) -> None:
+        super().__init__(detector, **kwargs)
+        require_standard_roi_head(self.student, type(self).__name__)
+        mask_head = detector["roi_head"]["mask_head"]
+        self.auxiliary = nn.ModuleList(MODELS.build(mask_head) for _ in PERTURBATIONS)
+        self.rois = rois
+
+    def other_losses(self, labeled: Branch, other: Branch) -> dict[str, Any]:
+        """Return the loss ``loss_cross_mask`` of the unlabeled images."""
+        roi_head = self.student.roi_head
+        rois, classes = self._objects(other)
+        extractor = roi_head.mask_roi_extractor
+        features = extractor(other.features[: extractor.num_inputs], rois)
+        with torch.no_grad():
+            main = select_masks(roi_head.mask_head(features).sigmoid(), classes)
+        total = features.sum() * 0
+        for head, perturb in zip(self.auxiliary, PERTURBATIONS, strict=True):
+            masks = select_masks(head(perturb(features)).sigmoid(), classes)
+            total = total + (masks - main).square().flatten(1).mean(1).sum()
+        return {"loss_cross_mask": total / (len(PERTURBATIONS) * max(len(rois), 1))}
+
+    @torch.no_grad()
+    def _objects(self, branch: Branch) -> tuple[Tensor, Tensor]:
+        """Return the RoIs in which an object is likelier than background, and their classes."""
+        rois = propose(self.student, branch, self.rois)
+        scores = self.student.roi_head._bbox_forward(branch.features, rois)["cls_score"]
+        best, classes = scores[:, :-1].max(dim=1)
+        chosen = best > scores[:, -1]
+        return rois[chosen], classes[chosen]
+
+
+def drop_channels(features: Tensor) -> Tensor:
+    """Set half of each RoI's channels to 0, chosen at random, and double the others."""
+    return F.dropout2d(features, 0.5)
+
+
+def drop_attention(features: Tensor) -> Tensor:
+    """Set the cells to 0 whose mean over channels is above 0.7 to 0.9 times the RoI's highest."""
+    attention = features.mean(dim=1, keepdim=True)
+    share = torch.empty(len(features), 1, 1, 1, device=features.device).uniform_(0.7, 0.9)
+    return features * (attention < share * attention.amax(dim=(2, 3), keepdim=True))
+
+
+def add_noise(features: Tensor) -> Tensor:
+    """Multiply the features by 1 + noise from -0.3 to 0.3, the same noise for all RoIs."""
+    return features * (1 + torch.empty_like(features[:1]).uniform_(-0.3, 0.3))
+
+
+def cut_out(features: Tensor) -> Tensor:
+    """Set a random rectangle to 0, with 0.4 times the height and width, the same for all RoIs."""
+    height, width = features.shape[2:]
+    h, w = round(0.4 * height), round(0.4 * width)
+    y, x = (int(torch.randint(free + 1, ())) for free in (height - h, width - w))
+    kept = torch.ones_like(features[:1, :1])
+    kept[..., y : y + h, x : x + w] = 0
+    return features * kept
+
+
+PERTURBATIONS = (drop_channels, drop_attention, add_noise, cut_out)

@@ -1,0 +1,38 @@
+"""Compute the losses of several kinds of images from one pass through backbone and neck."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmdet.structures import SampleList
+from torch import Tensor
+
+
+def extract_jointly(detector: Any, batches: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    """Return the feature maps of each batch.
+
+    Backbone and neck process all batches as one, so that batch normalization sees all kinds of
+    images together.
+
+    Args:
+        detector: the detector.
+        batches: images, (N, 3, H, W) each. Sizes may differ; smaller images are padded with 0 below
+            and to the right.
+    """
+    height, width = (max(batch.shape[dim] for batch in batches) for dim in (-2, -1))
+    padded = [F.pad(b, (0, width - b.shape[-1], 0, height - b.shape[-2])) for b in batches]
+    levels = detector.extract_feat(torch.cat(padded))
+    parts = zip(*(level.split([len(b) for b in batches]) for level in levels), strict=True)
+    return list(parts)
+
+
+def losses_from(
+    detector: Any, features: tuple[Tensor, ...], inputs: Tensor, samples: SampleList
+) -> dict[str, Any]:
+    """Return the losses of a detector, computed from features that are already extracted."""
+    detector.extract_feat = lambda inputs: features
+    try:
+        return dict(detector.loss(inputs, samples))
+    finally:
+        del detector.extract_feat

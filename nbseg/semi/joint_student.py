@@ -1,0 +1,154 @@
+"""Define the base class of methods that train one detector on labeled and unlabeled images."""
+
+from typing import Any, NamedTuple
+
+import torch
+from mmdet.models.detectors import BaseDetector
+from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.utils import rename_loss_dict, reweight_loss_dict
+from mmdet.structures import SampleList
+from mmdet.structures.bbox import bbox2roi
+from mmengine.logging import MessageHub
+from torch import Tensor
+
+from nbseg.registry import MODELS
+from nbseg.semi.joint_batch import extract_jointly, losses_from
+
+
+class Branch(NamedTuple):
+    """Holds a batch of images of one kind."""
+
+    features: tuple[Tensor, ...]  # the student's feature maps
+    inputs: Tensor  # images, (N, 3, H, W)
+    samples: SampleList  # the sample of each image
+
+
+class JointStudent(BaseDetector):
+    """Trains a detector, the student, on labeled and other images in the same batch.
+
+    The loss is the student's loss on the labeled images plus ``current_weight()`` times the losses
+    that a subclass defines in ``other_losses``. Only the student is published. Therefore parts that
+    exist only in the training belong to the subclass.
+
+    The inputs come from MMDetection's ``MultiBranchDataPreprocessor`` and have two branches:
+    ``sup`` (labeled images) and the branch whose name is the subclass's attribute ``branch``.
+
+    Args:
+        detector: config of the student.
+        data_preprocessor: config of a ``MultiBranchDataPreprocessor``.
+        unsup_weight: factor on the losses of ``other_losses``.
+        ramp: number of iterations during which the factor grows linearly to ``unsup_weight``.
+    """
+
+    branch = "unsup"
+
+    def __init__(
+        self,
+        detector: dict[str, Any],
+        data_preprocessor: dict[str, Any] | None = None,
+        unsup_weight: float = 1.0,
+        ramp: int = 0,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        self.student = MODELS.build(detector)
+        self.unsup_weight = unsup_weight
+        self.ramp = ramp
+
+    def other_losses(self, labeled: Branch, other: Branch) -> dict[str, Any]:
+        """Return the losses of the images that are not labeled.
+
+        Args:
+            labeled: labeled images, for methods that use them once more.
+            other: images of the branch ``branch``.
+        """
+        raise NotImplementedError
+
+    def loss(
+        self,
+        multi_batch_inputs: dict[str, Tensor],
+        multi_batch_data_samples: dict[str, SampleList],
+    ) -> dict[str, Any]:
+        """Return the losses, whose names start with ``sup_`` or ``unsup_``, and the factor.
+
+        Args:
+            multi_batch_inputs: images of each branch, (N, 3, H, W).
+            multi_batch_data_samples: samples of each branch.
+        """
+        names = ("sup", self.branch)
+        inputs = [multi_batch_inputs[name] for name in names]
+        samples = [multi_batch_data_samples[name] for name in names]
+        labeled, other = map(Branch, extract_jointly(self.student, inputs), inputs, samples)
+        weight = self.current_weight()
+        sup = losses_from(self.student, *labeled)
+        unsup = reweight_loss_dict(self.other_losses(labeled, other), weight)
+        return {
+            **rename_loss_dict("sup_", sup),
+            **rename_loss_dict("unsup_", unsup),
+            "unsup_weight": torch.tensor(weight),
+        }
+
+    def current_weight(self) -> float:
+        """Return the factor on the losses of ``other_losses`` in this iteration."""
+        iteration: int = MessageHub.get_current_instance().get_info("iter", 0)
+        return self.unsup_weight * min(1.0, (iteration + 1) / max(self.ramp, 1))
+
+    def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> Any:
+        """Predict with the student."""
+        return self.student.predict(batch_inputs, batch_data_samples)
+
+    def extract_feat(self, batch_inputs: Tensor) -> Any:
+        """Return the student's feature maps."""
+        return self.student.extract_feat(batch_inputs)
+
+    def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> Any:
+        return self.student._forward(batch_inputs, batch_data_samples)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], *args: Any) -> None:
+        """Load a checkpoint of this class, or a plain detector's into the student."""
+        if not any(key.startswith("student.") for key in state_dict):
+            for name in list(state_dict):
+                state_dict[f"student.{name}"] = state_dict.pop(name)
+            own = {k: v for k, v in self.state_dict().items() if not k.startswith("student.")}
+            state_dict.update(own)
+        super()._load_from_state_dict(state_dict, *args)
+
+
+def require_standard_roi_head(detector: Any, user: str) -> None:
+    """Check that a detector has a ``StandardRoIHead``.
+
+    Args:
+        detector: the detector.
+        user: name of the class that needs this head, for the message.
+
+    Raises:
+        TypeError: the detector has no RoI head, or one of another type.
+    """
+    roi_head = getattr(detector, "roi_head", None)
+    if not isinstance(roi_head, StandardRoIHead):
+        raise TypeError(
+            f"{user} needs a detector with a StandardRoIHead, found {type(roi_head).__name__} in "
+            f"{type(detector).__name__}; use another model"
+        )
+
+
+@torch.no_grad()
+def propose(detector: Any, branch: Branch, count: int) -> Tensor:
+    """Return the proposals with the highest objectness as RoIs.
+
+    Args:
+        detector: two-stage detector.
+        branch: images, with this detector's feature maps.
+        count: largest number of proposals per image.
+
+    Returns:
+        The image's index in the batch and the box, (i, x0, y0, x1, y1), shape (N, 5), sorted by
+        image. Boxes are in pixels of the network's input.
+    """
+    found = detector.rpn_head.predict_by_feat(
+        *detector.rpn_head(branch.features),
+        batch_img_metas=[sample.metainfo for sample in branch.samples],
+        cfg=detector.train_cfg.get("rpn_proposal", detector.test_cfg.rpn),
+    )
+    rois: Tensor = bbox2roi([proposals.bboxes[:count] for proposals in found])
+    return rois

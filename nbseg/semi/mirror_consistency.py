@@ -1,0 +1,111 @@
+"""Let a student predict the same for an image and its mirror image (CSD)."""
+
+import math
+from typing import Any
+
+import torch
+from mmengine.logging import MessageHub
+from torch import Tensor
+
+from nbseg.models.soft_masks import predict_soft_masks
+from nbseg.registry import MODELS
+from nbseg.semi.joint_batch import extract_jointly
+from nbseg.semi.joint_student import Branch, JointStudent, propose, require_standard_roi_head
+
+
+@MODELS.register_module()
+class MirrorConsistency(JointStudent):
+    """Trains without pseudo-labels: predictions for an image and its mirror image must agree.
+
+    This is CSD (Jeong et al., NeurIPS 2019) for detectors with a mask head. All images take part,
+    labeled or not. The RoIs are proposals for the image; for the mirror image, they are mirrored.
+    Of these, the RoIs count in which an object is likelier than background. For them, these
+    predictions of both views are compared:
+
+    - class probabilities, by the mean of both Kullback-Leibler divergences. In each of them, the
+      gradient flows through one view only.
+    - box deltas, by their squared difference. The mirror image's horizontal shift counts negative.
+    - masks, by the squared difference of the probabilities for the likeliest class.
+
+    Args:
+        detector: config of the student.
+        rois: largest number of RoIs per image: those with the highest objectness.
+        rise: share of the training in which the factor on the losses grows to ``unsup_weight``.
+        fall: share of the training after which the factor falls again.
+        **kwargs: other arguments of ``JointStudent``; ``ramp`` has no effect.
+
+    Raises:
+        TypeError: the RoI head is not a ``StandardRoIHead``.
+    """
+
+    def __init__(
+        self,
+        detector: dict[str, Any],
+        rois: int = 64,
+        rise: float = 0.27,
+        fall: float = 0.83,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(detector, **kwargs)
+        require_standard_roi_head(self.student, type(self).__name__)
+        self.rois = rois
+        self.rise = rise
+        self.fall = fall
+
+    def current_weight(self) -> float:
+        """Return the factor on the losses: it rises and falls as in the authors' code."""
+        hub = MessageHub.get_current_instance()
+        done = hub.get_info("iter", 0) / hub.get_info("max_iters", 1)
+        if done < self.rise:
+            return self.unsup_weight * math.exp(-5 * (1 - done / self.rise) ** 2)
+        late = max(0.0, done - self.fall) / (1 - self.fall)
+        return self.unsup_weight * math.exp(-12.5 * late**2)
+
+    def other_losses(self, labeled: Branch, other: Branch) -> dict[str, Any]:
+        """Return the losses ``loss_mirror_cls``, ``loss_mirror_bbox`` and ``loss_mirror_mask``."""
+        branches = (labeled, other)
+        images = [len(branch.inputs) for branch in branches]
+        flipped = [branch.inputs.flip(-1) for branch in branches]
+        mirrored = extract_jointly(self.student, flipped)
+        parts = [self._differences(*pair) for pair in zip(branches, mirrored, strict=True)]
+        return {
+            name: sum(n * part[name] for n, part in zip(images, parts, strict=True)) / sum(images)
+            for name in parts[0]
+        }
+
+    def _differences(self, branch: Branch, mirrored: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        roi_head = self.student.roi_head
+        rois = propose(self.student, branch, self.rois)
+        mirrored_rois = rois.clone()
+        mirrored_rois[:, [1, 3]] = branch.inputs.shape[-1] - rois[:, [3, 1]]
+        views = ((branch.features, rois), (mirrored, mirrored_rois))
+
+        boxes = [roi_head._bbox_forward(*view) for view in views]
+        log_p, log_q = (box["cls_score"].log_softmax(dim=1) for box in boxes)
+        best, classes = log_p[:, :-1].max(dim=1)
+        chosen = best > log_p[:, -1]
+        divergence = _divergence(log_p, log_q.detach()) + _divergence(log_q, log_p.detach())
+        deltas, others = (_of_class(box["bbox_pred"], classes) for box in boxes)
+        shift = deltas - others * deltas.new_tensor([-1, 1, 1, 1])
+        masks, flipped_masks = (
+            predict_soft_masks(roi_head, x, roi[chosen], classes[chosen]) for x, roi in views
+        )
+        count = chosen.sum().clamp(min=1)
+        return {
+            "loss_mirror_cls": (0.5 * divergence * chosen).sum() / count,
+            "loss_mirror_bbox": (shift.square().mean(dim=1) * chosen).sum() / count,
+            "loss_mirror_mask": (masks - flipped_masks.flip(-1)).square().flatten(1).mean(1).sum()
+            / count,
+        }
+
+
+def _divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Return the Kullback-Leibler divergence of each row of q from p, shape (N,)."""
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1)
+
+
+def _of_class(deltas: Tensor, classes: Tensor) -> Tensor:
+    """Return the box deltas of each RoI's class, (N, 4); ``deltas`` is (N, 4) or (N, 4C)."""
+    if deltas.shape[1] == 4:
+        return deltas
+    return deltas.view(len(deltas), -1, 4)[torch.arange(len(deltas)), classes]

@@ -1,0 +1,53 @@
+"""Weight the losses of pseudo-labeled images (STAC), or give them a mask head (dual-branch)."""
+
+from typing import Any
+
+from nbseg.registry import MODELS
+from nbseg.semi.joint_batch import losses_from
+from nbseg.semi.joint_student import Branch, JointStudent, require_standard_roi_head
+
+
+@MODELS.register_module()
+class PseudoLabelStudent(JointStudent):
+    """Trains on labeled and pseudo-labeled images, whose losses have a factor, ``unsup_weight``.
+
+    With a factor of 2 and the pseudo-labels of a high threshold, this is STAC (Sohn et al., 2020).
+    The pseudo-labeled images come in the branch ``pseudo``.
+    """
+
+    branch = "pseudo"
+
+    def other_losses(self, labeled: Branch, other: Branch) -> dict[str, Any]:
+        """Return the student's losses on the pseudo-labeled images."""
+        return losses_from(self.student, *other)
+
+
+@MODELS.register_module()
+class DualBranchStudent(PseudoLabelStudent):
+    """Trains one mask head on the labels, and another one on the pseudo-labels.
+
+    This is the dual-branch network (Luo and Yang, ECCV 2020) for detectors with a mask head. Both
+    mask heads share all other parts. The mask head of the pseudo-labels is not published.
+
+    Args:
+        detector: config of the student.
+        **kwargs: other arguments of ``JointStudent``.
+
+    Raises:
+        TypeError: the RoI head is not a ``StandardRoIHead``.
+    """
+
+    def __init__(self, detector: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(detector, **kwargs)
+        require_standard_roi_head(self.student, type(self).__name__)
+        self.pseudo_mask_head = MODELS.build(detector["roi_head"]["mask_head"])
+
+    def other_losses(self, labeled: Branch, other: Branch) -> dict[str, Any]:
+        """Return the losses on the pseudo-labeled images, whose masks have a head of their own."""
+        roi_head = self.student.roi_head
+        published = roi_head.mask_head
+        roi_head.mask_head = self.pseudo_mask_head
+        try:
+            return super().other_losses(labeled, other)
+        finally:
+            roi_head.mask_head = published
