@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nbseg.registry import MODELS
 from nbseg.semi.joint_batch import extract_jointly, losses_from
+from nbseg.semi.plain_checkpoint import spread_plain_checkpoint
 
 
 class Branch(NamedTuple):
@@ -104,14 +105,10 @@ class JointStudent(BaseDetector):
     def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> Any:
         return self.student._forward(batch_inputs, batch_data_samples)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], *args: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Load a checkpoint of this class, or a plain detector's into the student."""
-        if not any(key.startswith("student.") for key in state_dict):
-            for name in list(state_dict):
-                state_dict[f"student.{name}"] = state_dict.pop(name)
-            own = {k: v for k, v in self.state_dict().items() if not k.startswith("student.")}
-            state_dict.update(own)
-        super()._load_from_state_dict(state_dict, *args)
+        spread_plain_checkpoint(self, state_dict, prefix, ("student",))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def require_standard_roi_head(detector: Any, user: str) -> None:

@@ -17,6 +17,7 @@ from nbseg.models.soft_masks import require_soft_masks
 from nbseg.registry import MODELS
 from nbseg.semi.joint_batch import extract_jointly, losses_from
 from nbseg.semi.loss_limit import LossLimit
+from nbseg.semi.plain_checkpoint import spread_plain_checkpoint
 from nbseg.semi.pseudo_instances import Motion, move_boxes, move_instances
 from nbseg.semi.running_thresholds import RunningThresholds
 from nbseg.semi.teacher_predictions import (
@@ -255,17 +256,10 @@ class OnlineTeacher(SemiBaseDetector):
             )
         return batch_data_samples
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], *args: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Load a checkpoint of this class, or a plain detector's into both student and teacher."""
-        if not any(key.startswith(("student.", "teacher.")) for key in state_dict):
-            for name in list(state_dict):
-                value = state_dict.pop(name)
-                state_dict.update({f"{part}.{name}": value for part in ("student", "teacher")})
-            # A plain detector has no counts.
-            parts = {"thresholds": self.thresholds, "loss_limit": self.loss_limit}
-            for part, module in parts.items():
-                state_dict.update({f"{part}.{k}": v for k, v in module.named_buffers()})
-        super()._load_from_state_dict(state_dict, *args)
+        spread_plain_checkpoint(self, state_dict, prefix, ("student", "teacher"))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def _total(losses: dict[str, Any]) -> float:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from joint_detector import batches, joint, total, with_gradient
 from mmengine.logging import MessageHub
+from mmengine.model import ExponentialMovingAverage
 from online_detector import batch, copy_of, runner
 from torch import nn
 
@@ -215,6 +216,16 @@ def test_a_plain_checkpoint_is_loaded_into_the_student(folder):
     everything = {name: value + 1 for name, value in model.state_dict().items()}
     model.load_state_dict(everything)
     assert all(torch.equal(model.state_dict()[name], everything[name]) for name in everything)
+
+
+@pytest.mark.parametrize("make", [lambda f: joint(f, "DualBranchStudent"), copy_of])
+def test_averaged_weights_are_resumed(folder, make):
+    """MMEngine's average of a model wraps the model, so all names have a prefix."""
+    first, second = ExponentialMovingAverage(make(folder)), ExponentialMovingAverage(make(folder))
+    state = {k: v + 1 if v.is_floating_point() else v for k, v in first.state_dict().items()}
+    second.load_state_dict(dict(state))
+    for name, value in second.state_dict().items():
+        assert torch.equal(value, state[name]), name
 
 
 @pytest.mark.parametrize("method", ["MirrorConsistency", "CrossConsistency", "DualBranchStudent"])

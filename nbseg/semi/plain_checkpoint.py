@@ -1,0 +1,29 @@
+"""Load a plain detector's checkpoint into a model that contains this detector."""
+
+from typing import Any
+
+from torch import nn
+
+
+def spread_plain_checkpoint(
+    model: nn.Module, state_dict: dict[str, Any], prefix: str, parts: tuple[str, ...]
+) -> None:
+    """Rename the weights of a plain detector, in place, so that each part of the model gets them.
+
+    What the model has beyond these parts keeps its values. A checkpoint of the whole model is not
+    changed.
+
+    Args:
+        model: the model.
+        state_dict: the weights, by name.
+        prefix: start of the names of all weights of the model, such as ``module.``; may be empty.
+        parts: names of the model's submodules that are detectors.
+    """
+    starts = tuple(f"{prefix}{part}." for part in parts)
+    if any(name.startswith(starts) for name in state_dict):
+        return
+    for name in [name for name in state_dict if name.startswith(prefix)]:
+        value = state_dict.pop(name)
+        state_dict.update({f"{start}{name.removeprefix(prefix)}": value for start in starts})
+    own = {f"{prefix}{name}": value for name, value in model.state_dict().items()}
+    state_dict.update({k: v for k, v in own.items() if not k.startswith(starts)})
