@@ -115,7 +115,7 @@ def make_pseudo_labels(
     if fixed is None:
         _warn_of_unlabeled_classes(classes, per_image)
     together = box_threshold == "match_total"
-    thresholds = choose_box_thresholds(candidates, fixed, per_image, floor, together)
+    thresholds = choose_box_thresholds(candidates, fixed, per_image, floor, together, keep_best)
     foreground = total_foreground(
         select_predictions(store, candidates, thresholds, "measuring the foreground", keep_best)
     )

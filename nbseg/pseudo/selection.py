@@ -95,6 +95,7 @@ def choose_box_thresholds(
     per_image: npt.NDArray[np.float64],
     floor: float,
     together: bool = False,
+    keep_best: bool = False,
 ) -> npt.NDArray[np.float64]:
     """Choose the score threshold of each class.
 
@@ -106,12 +107,13 @@ def choose_box_thresholds(
         floor: lower bound of the matched thresholds.
         together: whether matched thresholds are the same for all classes. The number of
             pseudo-labels of all classes together is then matched.
+        keep_best: as for ``Candidates.above``.
 
     Returns:
         float64, shape (C,).
 
     Raises:
-        ValueError: no candidate reaches the threshold of its class.
+        ValueError: no pseudo-label would remain.
     """
     scores, labels = scores_and_labels(candidates)
     thresholds = fixed
@@ -121,7 +123,7 @@ def choose_box_thresholds(
             labels, targets = np.zeros_like(labels), per_image.sum(keepdims=True)
         thresholds = match_box_thresholds(scores, labels, len(candidates), targets, floor)
         thresholds = np.broadcast_to(thresholds, per_image.shape)
-    if not any(len(image.above(thresholds)) for image in candidates):
+    if not any(len(image.above(thresholds, keep_best)) for image in candidates):
         predictions = sum(image.num_predictions for image in candidates)
         best = max((image.best_score for image in candidates), default=0.0)
         setting = "label.floor" if fixed is None else "label.box_threshold"

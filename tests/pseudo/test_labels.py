@@ -173,6 +173,8 @@ def test_an_image_without_a_high_score_keeps_its_best(store, labeled, tmp_path):
     assert kept(out) == [(11, 20, 0.99), (11, 30, 0.9), (12, 30, 0.7), (13, 10, 0.3)]
     make_pseudo_labels(store, labeled, CLASSES, out, 0.85, 0.5)
     assert kept(out) == [(11, 20, 0.99), (11, 30, 0.9)]
+    make_pseudo_labels(store, labeled, CLASSES, out, 1.0, 0.5, keep_best=True)  # above all scores
+    assert kept(out) == [(11, 20, 0.99), (12, 30, 0.7), (13, 10, 0.3)]
 
 
 def test_an_object_gets_one_label(store, labeled, tmp_path):
