@@ -33,8 +33,7 @@ class OwnData:
         images: folder of the labeled images.
         unlabeled: folder or COCO json of the unlabeled images; None means the images in ``images``
             that neither ``labeled`` nor ``val`` lists.
-        unlabeled_images: folder of the unlabeled images if ``unlabeled`` is a json; None means
-            ``images``.
+        unlabeled_images: folder of the images of a json ``unlabeled``; None means ``images``.
         val: COCO json of the validation images.
         val_images: folder of the validation images; None means ``images``.
         hold_out: number of labeled images to set aside for validation if there is no ``val``; None
