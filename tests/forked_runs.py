@@ -1,10 +1,12 @@
 """Run programs in forked processes, which need not import everything again."""
 
 import ctypes
+import faulthandler
 import gc
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -27,6 +29,7 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process gets when it
 
 TESTS = Path(__file__).resolve().parent
 TRAIN = TESTS.parent / "tools" / "train.py"
+LONGEST = 240.0  # seconds that a forked process may take
 
 
 def prepare_to_fork():
@@ -54,7 +57,8 @@ def write_flat_config(folder, data, changes):
 def fork_program(program, arguments, log, environment=None):
     """Fork a process that leads its own group and runs a Python program; return its id.
 
-    The process is killed if its parent ends before it.
+    The process is killed if its parent ends before it. A process that takes longer than ``LONGEST``
+    writes the stacks of its threads to the log and ends with 1.
 
     Args:
         program: path of the program.
@@ -72,6 +76,7 @@ def fork_program(program, arguments, log, environment=None):
         os.environ.update(environment or {})
         for stream in (1, 2):
             os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+        faulthandler.dump_traceback_later(LONGEST, exit=True, file=2)
         # Those of pytest write to files of its own.
         sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, closefd=False)
         sys.argv = [str(program), *map(str, arguments)]
@@ -114,12 +119,13 @@ def fork_processes(count, arguments, log, port, environment=None):
     ]
 
 
-def wait_for(processes, seconds=600.0):
+def wait_for(processes):
     """Wait for forked processes; return their exit codes.
 
-    A process that needs longer is killed with its group; its exit code is None.
+    A process that does not even end by itself after ``LONGEST`` is killed with its group; its exit
+    code is None.
     """
-    end = time.monotonic() + seconds
+    end = time.monotonic() + LONGEST + 10
     codes = dict.fromkeys(processes)
     while None in codes.values() and time.monotonic() < end:
         for process, code in codes.items():
@@ -132,3 +138,19 @@ def wait_for(processes, seconds=600.0):
             os.killpg(process, signal.SIGKILL)
             os.waitpid(process, 0)
     return list(codes.values())
+
+
+def run_program(program, *arguments):
+    """Run a Python program that forks in a new process; return its exit code and its output.
+
+    Other tests may have started threads in the process of pytest. A process that is forked while
+    such a thread holds a lock can wait for this lock forever.
+    """
+    done = subprocess.run(
+        [sys.executable, program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+    )
+    return done.returncode, done.stdout
