@@ -40,7 +40,7 @@ def student_config(config: Config, work_dir: str | Path) -> Config:
         work_dir: folder of the logs, and the value of ``{work_dir}``.
     """
     names = {"work_dir": str(work_dir)}
-    plain = resolve(config, ("student",), names, RUNNER_KEYS - TRAINING_KEYS)
+    plain = resolve(config, ("student", "online"), names, RUNNER_KEYS - TRAINING_KEYS)
     plain.work_dir = str(work_dir)
     plain.model = plain_detector(plain.model)
     without_workers(plain)

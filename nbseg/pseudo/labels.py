@@ -112,9 +112,9 @@ def make_pseudo_labels(
         find_candidates(image, lowest, mask_nms_iou)
         for image in with_progress(store, "removing overlapping masks")
     ]
-    if fixed is None:
-        _warn_of_unlabeled_classes(classes, per_image)
     together = box_threshold == "match_total"
+    if fixed is None and not together:
+        _warn_of_unlabeled_classes(classes, per_image)
     thresholds = choose_box_thresholds(candidates, fixed, per_image, floor, together, keep_best)
     foreground = total_foreground(
         select_predictions(store, candidates, thresholds, "measuring the foreground", keep_best)

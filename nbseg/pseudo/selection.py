@@ -36,11 +36,13 @@ class Candidates(NamedTuple):
         Args:
             thresholds: score threshold of each class, shape (C,).
             keep_best: whether to return the candidates with the best score if no score reaches its
-                threshold.
+                threshold. Candidates with an infinite threshold are never returned.
         """
-        chosen = self.scores >= thresholds[self.labels]
+        reached = thresholds[self.labels]
+        chosen = self.scores >= reached
         if keep_best and not chosen.any():
-            chosen = self.scores >= self.scores.max(initial=0)
+            possible = np.isfinite(reached)
+            chosen = possible & (self.scores >= self.scores.max(initial=0, where=possible))
         return self.indices[chosen]
 
 

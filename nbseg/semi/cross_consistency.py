@@ -4,11 +4,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from mmengine.model import ModuleList
+from torch import Tensor
 
 from nbseg.models.logits import select_masks
 from nbseg.registry import MODELS
-from nbseg.semi.joint_student import Branch, JointStudent, propose, require_standard_roi_head
+from nbseg.semi.joint_student import Branch, JointStudent
+from nbseg.semi.proposals import propose, require_one_mask_size
 
 
 @MODELS.register_module()
@@ -28,14 +30,16 @@ class CrossConsistency(JointStudent):
         **kwargs: other arguments of ``JointStudent``.
 
     Raises:
-        TypeError: the RoI head is not a ``StandardRoIHead``.
+        TypeError: the RoI head is not a ``StandardRoIHead``, or its mask head returns several
+            tensors of logits.
     """
 
     def __init__(self, detector: dict[str, Any], rois: int = 64, **kwargs: Any) -> None:
         super().__init__(detector, **kwargs)
-        require_standard_roi_head(self.student, type(self).__name__)
+        require_one_mask_size(self.student, type(self).__name__)
         mask_head = detector["roi_head"]["mask_head"]
-        self.auxiliary = nn.ModuleList(MODELS.build(mask_head) for _ in PERTURBATIONS)
+        # MMEngine initializes the weights of modules in its own list only.
+        self.auxiliary = ModuleList(MODELS.build(mask_head) for _ in PERTURBATIONS)
         self.rois = rois
 
     def other_losses(self, labeled: Branch, other: Branch) -> dict[str, Any]:

@@ -4,10 +4,8 @@ from typing import Any, NamedTuple
 
 import torch
 from mmdet.models.detectors import BaseDetector
-from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.models.utils import rename_loss_dict, reweight_loss_dict
 from mmdet.structures import SampleList
-from mmdet.structures.bbox import bbox2roi
 from mmengine.logging import MessageHub
 from torch import Tensor
 
@@ -109,43 +107,3 @@ class JointStudent(BaseDetector):
         """Load a checkpoint of this class, or a plain detector's into the student."""
         spread_plain_checkpoint(self, state_dict, prefix, ("student",))
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def require_standard_roi_head(detector: Any, user: str) -> None:
-    """Check that a detector has a ``StandardRoIHead``.
-
-    Args:
-        detector: the detector.
-        user: name of the class that needs this head, for the message.
-
-    Raises:
-        TypeError: the detector has no RoI head, or one of another type.
-    """
-    roi_head = getattr(detector, "roi_head", None)
-    if not isinstance(roi_head, StandardRoIHead):
-        raise TypeError(
-            f"{user} needs a detector with a StandardRoIHead, found {type(roi_head).__name__} in "
-            f"{type(detector).__name__}; use another model"
-        )
-
-
-@torch.no_grad()
-def propose(detector: Any, branch: Branch, count: int) -> Tensor:
-    """Return the proposals with the highest objectness as RoIs.
-
-    Args:
-        detector: two-stage detector.
-        branch: images, with this detector's feature maps.
-        count: largest number of proposals per image.
-
-    Returns:
-        The image's index in the batch and the box, (i, x0, y0, x1, y1), shape (N, 5), sorted by
-        image. Boxes are in pixels of the network's input.
-    """
-    found = detector.rpn_head.predict_by_feat(
-        *detector.rpn_head(branch.features),
-        batch_img_metas=[sample.metainfo for sample in branch.samples],
-        cfg=detector.train_cfg.get("rpn_proposal", detector.test_cfg.rpn),
-    )
-    rois: Tensor = bbox2roi([proposals.bboxes[:count] for proposals in found])
-    return rois

@@ -10,7 +10,8 @@ from torch import Tensor
 from nbseg.models.soft_masks import predict_soft_masks
 from nbseg.registry import MODELS
 from nbseg.semi.joint_batch import extract_jointly
-from nbseg.semi.joint_student import Branch, JointStudent, propose, require_standard_roi_head
+from nbseg.semi.joint_student import Branch, JointStudent
+from nbseg.semi.proposals import propose, require_one_mask_size
 
 
 @MODELS.register_module()
@@ -35,7 +36,8 @@ class MirrorConsistency(JointStudent):
         **kwargs: other arguments of ``JointStudent``; ``ramp`` has no effect.
 
     Raises:
-        TypeError: the RoI head is not a ``StandardRoIHead``.
+        TypeError: the RoI head is not a ``StandardRoIHead``, or its mask head returns several
+            tensors of logits.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class MirrorConsistency(JointStudent):
         **kwargs: Any,
     ) -> None:
         super().__init__(detector, **kwargs)
-        require_standard_roi_head(self.student, type(self).__name__)
+        require_one_mask_size(self.student, type(self).__name__)
         self.rois = rois
         self.rise = rise
         self.fall = fall
@@ -108,4 +110,4 @@ def _of_class(deltas: Tensor, classes: Tensor) -> Tensor:
     """Return the box deltas of each RoI's class, (N, 4); ``deltas`` is (N, 4) or (N, 4C)."""
     if deltas.shape[1] == 4:
         return deltas
-    return deltas.view(len(deltas), -1, 4)[torch.arange(len(deltas)), classes]
+    return deltas.view(len(deltas), deltas.shape[1] // 4, 4)[torch.arange(len(deltas)), classes]

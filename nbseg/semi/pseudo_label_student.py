@@ -4,7 +4,8 @@ from typing import Any
 
 from nbseg.registry import MODELS
 from nbseg.semi.joint_batch import losses_from
-from nbseg.semi.joint_student import Branch, JointStudent, require_standard_roi_head
+from nbseg.semi.joint_student import Branch, JointStudent
+from nbseg.semi.proposals import require_standard_roi_head
 
 
 @MODELS.register_module()

@@ -1,9 +1,11 @@
 """Every config that a user may name: it parses, and each of its stages can be built."""
 
+import copy
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pycocotools.mask as maskUtils
 import pytest
 import torch
 from comparison_methods import OFFLINE, ONLINE, trains_online
@@ -12,6 +14,8 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from nbseg.config.online import plain_detector
+from nbseg.config.plain_config import student_config
 from nbseg.datasets.bridge_kinds import BridgeKinds
 from nbseg.datasets.transforms import StrongColorAugmentation
 from nbseg.engine.stages import STAGES, TRAINING_STAGES, stage_config
@@ -114,6 +118,43 @@ def test_every_stage_builds_its_model(load, build, leaf, stage):
             assert part.metainfo.classes == config.classes
     else:
         Compose(plain.test_dataloader.dataset.pipeline)
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_the_tools_build_the_trained_student(load, leaf):
+    """Testing, export and inference read the config by which the student was trained."""
+    trained = stage_config(load(leaf), "student", "run")
+    tested = student_config(load(leaf), "run")
+    model = plain_detector(trained.model).to_dict()
+    # The assigners of online training have no part in predictions.
+    assert tested.model.to_dict() == model
+    assert tested.test_dataloader == trained.test_dataloader
+
+
+def test_boxes_of_turned_images_enclose_their_masks(load, tmp_path):
+    """STAC's geometry: MMDetection turns the corners of a box and encloses these."""
+    config = load(Path("shapes/stac_mask-rcnn_r18-small_fpn_shapes.py"))
+    y, x = np.mgrid[:64, :64]
+    disk = (y - 30) ** 2 + (x - 28) ** 2 < 15**2
+    path = tmp_path / "image.png"
+    cv2.imwrite(str(path), disk.astype(np.uint8) * 255)
+    ys, xs = np.nonzero(disk)
+    box = [int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1]
+    rle = maskUtils.encode(np.asfortranarray(disk.astype(np.uint8)))
+    rle["counts"] = rle["counts"].decode()  # as in a json; MMDetection takes bytes for no mask
+    instance = {"bbox": box, "bbox_label": 0, "mask": rle, "ignore_flag": 0}
+    init_default_scope("mmdet")
+    dataset = stage_config(config, "student", "run").train_dataloader.dataset.datasets[1]
+    pipeline = Compose(dataset.pipeline)
+    image = {"img_path": str(path), "img_id": 1, "height": 64, "width": 64}
+    for seed in range(12):
+        np.random.seed(seed)
+        packed = pipeline({**copy.deepcopy(image), "instances": [copy.deepcopy(instance)]})
+        found = packed["data_samples"]["pseudo"].gt_instances
+        for mask, bbox in zip(found.masks.to_ndarray(), found.bboxes.tensor, strict=True):
+            ys, xs = np.nonzero(mask)
+            expected = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+            assert bbox.tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)

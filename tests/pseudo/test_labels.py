@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 from nbseg.ops import reference
 from nbseg.pseudo.labels import make_pseudo_labels
 from nbseg.pseudo.predictions import PredictionStore, PredictionWriter
+from nbseg.pseudo.selection import Candidates
 
 
 @pytest.fixture
@@ -175,6 +176,14 @@ def test_an_image_without_a_high_score_keeps_its_best(store, labeled, tmp_path):
     assert kept(out) == [(11, 20, 0.99), (11, 30, 0.9)]
     make_pseudo_labels(store, labeled, CLASSES, out, 1.0, 0.5, keep_best=True)  # above all scores
     assert kept(out) == [(11, 20, 0.99), (12, 30, 0.7), (13, 10, 0.3)]
+
+
+def test_the_best_of_an_image_is_of_a_labeled_class():
+    """Matched thresholds of classes without labels are infinite: no prediction reaches them."""
+    scores, labels = np.array([0.5, 0.9, 0.4], np.float32), np.array([0, 2, 0])
+    candidates = Candidates({}, np.array([4, 5, 6]), scores, labels, 9, 0.9)
+    assert candidates.above(np.array([0.7, 0.7, np.inf]), keep_best=True).tolist() == [4]
+    assert candidates.above(np.array([np.inf, 0.7, np.inf]), keep_best=True).tolist() == []
 
 
 def test_an_object_gets_one_label(store, labeled, tmp_path):

@@ -10,14 +10,15 @@ from nbseg.registry import MODELS
 HEAD = {"type": "RLEMaskHead", "num_convs": 1, "in_channels": 16, "conv_out_channels": 8}
 
 
-def joint(folder, method, **options):
-    """Return a model of this type with the tiny detector and a plain mask head."""
+def joint(folder, method, mask_head=None, **options):
+    """Return a model of this type with the tiny detector and a plain or the given mask head."""
     model = model_config(folder)
     detector = copy.deepcopy(model.detector)
     detector.roi_head.mask_head = {
         **{"num_classes": 5, "class_agnostic": True, "norm_cfg": {"type": "BN"}},
         **{"loss_mask": {"type": "CrossEntropyLoss", "use_mask": True}},
         **HEAD,
+        **(mask_head or {}),
     }
     torch.manual_seed(0)
     preprocessor = copy.deepcopy(model.data_preprocessor)

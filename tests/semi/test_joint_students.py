@@ -230,9 +230,32 @@ def test_averaged_weights_are_resumed(folder, make):
 
 @pytest.mark.parametrize("method", ["MirrorConsistency", "CrossConsistency", "DualBranchStudent"])
 def test_other_roi_heads_are_refused(folder, method, monkeypatch):
-    monkeypatch.setattr("nbseg.semi.joint_student.StandardRoIHead", torch.nn.Linear)
+    monkeypatch.setattr("nbseg.semi.proposals.StandardRoIHead", torch.nn.Linear)
     with pytest.raises(TypeError, match=f"{method} needs a detector with a StandardRoIHead, found"):
         joint(folder, method)
+
+
+@pytest.mark.parametrize("method", ["MirrorConsistency", "CrossConsistency"])
+def test_mask_heads_with_several_outputs_are_refused(folder, method):
+    head = {"type": "NoiseTolerantMaskHead", "class_agnostic": False}
+    with pytest.raises(TypeError, match=f"{method} .*one size, found NoiseTolerantMaskHead; set"):
+        joint(folder, method, mask_head=head)
+
+
+def test_auxiliary_mask_heads_are_initialized_as_the_students(folder):
+    model = joint(folder, "CrossConsistency")
+    heads = [model.student.roi_head.mask_head, *model.auxiliary]
+    for head in heads:
+        torch.nn.init.constant_(head.conv_logits.bias, 9)
+    model.init_weights()
+    assert [float(head.conv_logits.bias.detach().abs().max()) for head in heads] == [0.0] * 5
+
+
+def test_no_proposals_give_mirror_losses_of_0(folder, monkeypatch):
+    monkeypatch.setattr("nbseg.semi.mirror_consistency.propose", lambda *_: torch.zeros(0, 5))
+    model = joint(folder, "MirrorConsistency")
+    losses = model.loss(*batches("unsup"))
+    assert float(total(losses, "unsup_").detach()) == 0
 
 
 def test_boxes_of_unlabeled_images_need_not_be_learned(folder):

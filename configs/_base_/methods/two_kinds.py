@@ -22,7 +22,10 @@ geometry = dict(
 pseudo_geometry_branch = [
     dict(type='Compose', transforms='{labeled_steps}'),
     '{geometry}',
-    dict(type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=True),
+    # The new boxes enclose the corners of the old ones. This crop, of the whole image, makes boxes
+    # from the masks.
+    dict(type='RandomCrop', crop_size=(1.0, 1.0), crop_type='relative', recompute_bbox=True),
+    dict(type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False),
     dict(
         type='MultiBranch', branch_field=['sup', 'pseudo'], pseudo=[dict(type='PackDetInputs')]),
 ]

@@ -10,6 +10,7 @@ roi_extractor = dict(
 # The method's mask head and loss, and the plain ones; each can be changed with --cfg-options:
 #   mask_head='{plain_mask_head}'               without NTM
 #   mask_loss='{plain_mask_loss}'               without BPM
+#   box_loss='{softmax_focal_loss}'             the rows marked § in the paper
 mask_loss = dict(type='BoundaryPreservingLoss', gain=1.0)
 plain_mask_loss = dict(type='CrossEntropyLoss', use_mask=True)
 mask_head_cfg = dict(
@@ -19,6 +20,9 @@ mask_head_cfg = dict(
     loss_mask='{mask_loss}')
 mask_head = dict(type='NoiseTolerantMaskHead', num_convs=3, **mask_head_cfg)
 plain_mask_head = dict(type='RLEMaskHead', num_convs=4, **mask_head_cfg)
+box_loss = dict(type='CrossEntropyLoss', use_sigmoid=False)
+plain_box_loss = box_loss
+softmax_focal_loss = dict(type='SoftmaxFocalLoss', gamma=2.0)
 
 model = dict(
     backbone=dict(
@@ -34,7 +38,11 @@ model = dict(
         anchor_generator=dict(scales='{anchor_scales}', strides=[4, 8, 16, 32])),
     roi_head=dict(
         bbox_roi_extractor=roi_extractor,
-        bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes='{num_classes}'),
+        bbox_head=dict(
+            in_channels=64,
+            fc_out_channels=256,
+            num_classes='{num_classes}',
+            loss_cls='{box_loss}'),
         mask_roi_extractor=roi_extractor,
         mask_head='{mask_head}'),
     train_cfg=dict(
