@@ -160,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
             run_of_row(table, row, seed, setup(row))
             for seed in arguments.seeds
             for row in rows
-            if row.recipe != "quoted"
+            if setup(row).trains(row)
         ]
         runs = [row_run.run for row_run in row_runs]
         if arguments.dry_run:

@@ -104,9 +104,9 @@ def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, st
     """
     shared: dict[str, str] = {}  # row titles by stages, for the shared work directory
     others: dict[str, str] = {}
-    rows = [row for row in table.rows if row.percent == percent and row.recipe != "quoted"]
+    rows = [row for row in table.rows if row.percent == percent]
     setup = paper_setup(table, rows[0], Path(page.data), gpus=None)
-    for row in rows:
+    for row in filter(setup.trains, rows):
         of_row = run_of_row(table, row, page.seed, setup).run
         for run in in_order([of_row]):
             if _is_shared(run, setup):

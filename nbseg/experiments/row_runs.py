@@ -14,6 +14,8 @@ from nbseg.engine.work_dir import WorkDir
 from nbseg.experiments.run import Run
 from nbseg.experiments.tables import Row, Table
 
+# Comparison methods whose students need no pseudo-labels before the training.
+ONLINE_METHODS = ("csd", "cct", "unbiased-teacher")
 IN_RUN = WorkDir(Path())  # the files of a run, relative to its work directory
 
 
@@ -34,6 +36,7 @@ class Setup:
             the student trains.
         half: options for a supervised run that continues an earlier run for half as many iterations
             as the student trains.
+        methods: path of the config of each comparison method that can be trained.
     """
 
     name: str
@@ -45,6 +48,13 @@ class Setup:
     coarse: Mapping[str, Any] = field(default_factory=dict)
     whole: Mapping[str, Any] = field(default_factory=dict)
     half: Mapping[str, Any] = field(default_factory=dict)
+    methods: Mapping[str, str] = field(default_factory=dict)
+
+    def trains(self, row: Row) -> bool:
+        """Return whether the row can be trained; other rows are only quoted."""
+        if row.recipe == "method":
+            return row.method in self.methods
+        return row.recipe != "quoted"
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
         setup: the training setup of the row's table and percentage.
 
     Raises:
-        ValueError: nbseg cannot train the row, because its recipe is ``quoted`` or unknown.
+        ValueError: the row cannot be trained with this setup.
     """
     folder = f"table-{table.number}/seed-{seed}/{row.name}"
     options = {**setup.options, "seed": seed}
@@ -86,6 +96,17 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
                 "teacher.checkpoint": (teacher, teacher_file),
             },
             needs=(labels,),
+        )
+        return RowRun(row, seed, run, "student")
+
+    if row.recipe == "method" and row.method in setup.methods:
+        online = row.method in ONLINE_METHODS
+        run = Run(
+            folder,
+            setup.methods[row.method],
+            ("student",) if online else ("predict", "label", "student"),
+            {**options, **setup.student},
+            {"teacher.checkpoint": (teacher, teacher_file)},
         )
         return RowRun(row, seed, run, "student")
 
@@ -118,7 +139,10 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
         chain = {start: (second, str(IN_RUN.checkpoint(stage)))}
         run = Run(folder, setup.config, (stage,), {**options, **setup.half}, chain)
         return RowRun(row, seed, run, stage)
-    raise ValueError(f"row {row.name}: nbseg has no recipe {row.recipe!r}; leave this row out")
+    raise ValueError(
+        f"row {row.name}: nbseg has no config of its recipe {row.recipe!r} for the data set of "
+        f"{setup.config}; leave this row out"
+    )
 
 
 def _student_switches(row: Row) -> dict[str, str]:

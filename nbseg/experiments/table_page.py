@@ -5,8 +5,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from nbseg.experiments.paper_figures import PAPER
 from nbseg.experiments.results import RowResult
-from nbseg.experiments.tables import METRICS, PAPER, Table
+from nbseg.experiments.tables import METRICS, Table
 from nbseg.files import replacing
 
 MAPS: dict[str | None, str] = {
@@ -60,8 +61,8 @@ def markdown(
             *lines,
             "",
             "AP in percent. A measured value is the mean over the seeds ± the sample standard "
-            "deviation. Rows without a measured value were not run. The paper's values are given "
-            f"if they are known for certain; they are quoted from {PAPER}.",
+            "deviation. Rows without a measured value were not run. The paper's values are quoted "
+            f"from {PAPER}; rows without one are not in the paper.",
             "",
             f"![{title}]({plot})",
             "",
@@ -79,10 +80,10 @@ def describe_runs(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
     if scale == "small":
         lines = [
             "Small scale: generated images and a small network, trained from scratch. If the "
-            "paper labels a part of the images, a tenth of that part is labeled: 20% means 20 of "
-            "1000 images. The rows have the paper's switches, but their values cannot be compared "
-            "with the paper's values. Students start from the teacher's weights; supervised rows "
-            "train as long as teacher and student together."
+            "paper labels a part of the images, a tenth of that part is labeled (in table 3, a "
+            "fifteenth): 20% means 20 of 1000 images. The rows have the paper's switches, but "
+            "their values cannot be compared with the paper's values. Students start from the "
+            "teacher's weights; supervised rows train as long as teacher and student together."
         ]
     else:
         lines = ["The paper's scale and data set. A supervised row trains as long as a teacher."]

@@ -1,4 +1,4 @@
-"""Lists the rows of the tables of the Noisy Boundaries paper, with the paper's values if known.
+"""Lists the rows of the tables of the Noisy Boundaries paper, with the paper's values.
 
 DA means strong augmentation, NTM the noise-tolerant mask head, and BPM the boundary-preserving map.
 A dagger (†) marks rows that are trained with strong augmentation but without unlabeled images. A
@@ -8,8 +8,14 @@ section mark (§) marks rows whose box classifier has softmax focal loss.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-PAPER = "Wang, Li, Wang, CVPR 2022 (arXiv 2203.13427), as repeated by PAIS (arXiv 2308.05359)"
-METRICS = {"segm_mAP": "mask AP", "boundary_mAP": "boundary AP"}
+from nbseg.experiments import paper_figures
+
+METRICS = {
+    "segm_mAP": "mask AP",
+    "segm_mAP_50": "mask AP50",
+    "segm_mAP_75": "mask AP75",
+    "boundary_mAP": "boundary AP",
+}
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,8 @@ class Row:
         name: name of the row's folder, and value for ``--rows``.
         title: the row's title in the paper.
         recipe: how the row is trained: ``supervised``, ``student``, ``coarse``, ``coarse-fine``,
-            ``fine-coarse-fine``, or ``quoted`` for a method that is not part of nbseg.
+            ``fine-coarse-fine``; ``method`` for a method that nbseg is compared with; or ``quoted``
+            for a method that is not part of nbseg.
         percent: percentage of the training images that are labeled. At 100, the unlabeled images
             come from outside the training set.
         strong: whether strong augmentation is on.
@@ -30,7 +37,8 @@ class Row:
             distance to the predicted boundary. ``released``: all pixels by the same factor, the
             config's ``mask_gain``, as the paper's released code does.
         focal: whether the box classifier has softmax focal loss.
-        published: the paper's values in percent by metric; uncertain values are left out.
+        published: the paper's values in percent by metric.
+        method: with the recipe ``method``, the start of the names of the method's configs.
     """
 
     name: str
@@ -42,6 +50,7 @@ class Row:
     bpm: str | None = None
     focal: bool = False
     published: Mapping[str, float] = field(default_factory=dict)
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,31 +68,46 @@ SUPERVISED_STRONG = Row("supervised-strong", "supervised†", "supervised", stro
 BASELINE = Row("baseline", "baseline", "student")
 OURS = Row("ours", "ours", "student", strong=True, ntm=True, bpm="replicate")
 OURS_FOCAL = replace(OURS, name="ours-focal", title="ours§", focal=True)
+DATA_DISTILLATION = Row("data-distillation", "DD", "method", method="data-distillation")
+METHODS = (
+    DATA_DISTILLATION,
+    Row("stac", "STAC", "method", method="stac"),
+    Row("csd", "CSD", "method", method="csd"),
+    Row("unbiased-teacher", "Ubteacher", "method", method="unbiased-teacher"),
+    Row("cct", "CCT", "method", method="cct"),
+    Row("dual-branch", "Dual-branch", "method", method="dual-branch"),
+)
 
 
 def _by_percent(
     rows: tuple[Row, ...],
     percents: tuple[int, ...],
-    published: Mapping[str, Mapping[int, float]],
+    published: Mapping[str, tuple[float, ...]],
 ) -> tuple[Row, ...]:
     """Return a copy of each row for each percentage.
 
-    ``published`` holds the paper's mask AP by row name and percentage.
+    ``published`` holds the paper's mask AP by row name, for each percentage.
     """
     return tuple(
         replace(
             row,
             name=f"{row.name}-{percent}",
             percent=percent,
-            published=_mask_ap(published.get(row.name, {}).get(percent)),
+            published={"segm_mAP": published[row.name][place]},
         )
-        for percent in percents
+        for place, percent in enumerate(percents)
         for row in rows
     )
 
 
-def _mask_ap(figure: float | None) -> dict[str, float]:
-    return {} if figure is None else {"segm_mAP": figure}
+def _with_figures(
+    rows: tuple[Row, ...], metrics: tuple[str, ...], published: Mapping[str, tuple[float, ...]]
+) -> tuple[Row, ...]:
+    """Return the rows with the paper's figures of the metrics; rows of nbseg's own have none."""
+    return tuple(
+        replace(row, published=dict(zip(metrics, published.get(row.name, ()), strict=False)))
+        for row in rows
+    )
 
 
 CITYSCAPES = Table(
@@ -91,54 +115,62 @@ CITYSCAPES = Table(
     "Cityscapes, part of the fine labels",
     ("segm_mAP",),
     _by_percent(
-        (SUPERVISED, SUPERVISED_STRONG, BASELINE, OURS, OURS_FOCAL),
-        (5, 10, 20, 30, 40),
-        {
-            "supervised": {5: 11.3, 10: 16.4, 20: 22.6, 30: 26.6},
-            "ours": {5: 17.1, 10: 22.1, 20: 29.0, 30: 32.4},
-        },
+        (SUPERVISED, SUPERVISED_STRONG, *METHODS, BASELINE, OURS, OURS_FOCAL),
+        paper_figures.CITYSCAPES_PERCENTS,
+        paper_figures.CITYSCAPES,
     ),
 )
 COARSE = Table(
     2,
     "Cityscapes, all fine labels and the coarsely labeled images",
-    ("segm_mAP",),
-    (
-        SUPERVISED,
-        SUPERVISED_STRONG,
-        Row("coarse", "coarse GT", "coarse"),
-        Row("coarse-fine", "coarse finetune", "coarse-fine"),
-        Row("fine-coarse-fine", "fine→coarse→fine", "fine-coarse-fine"),
-        OURS,
-        OURS_FOCAL,
+    ("segm_mAP", "segm_mAP_50", "segm_mAP_75"),
+    _with_figures(
+        (
+            SUPERVISED,
+            SUPERVISED_STRONG,
+            Row("coarse", "coarse GT", "coarse"),
+            Row("coarse-fine", "coarse finetune", "coarse-fine"),
+            Row("fine-coarse-fine", "fine→coarse→fine", "fine-coarse-fine"),
+            OURS,
+            OURS_FOCAL,
+        ),
+        ("segm_mAP", "segm_mAP_50", "segm_mAP_75"),
+        paper_figures.COARSE,
     ),
 )
 ABLATION = Table(
     3,
-    "ablation on Cityscapes, 20% of the fine labels",
+    "ablation on Cityscapes, 30% of the fine labels",
     ("segm_mAP", "boundary_mAP"),
-    (
-        replace(SUPERVISED, percent=20),
-        *(
-            Row(
-                "-".join(name for name, on in switches.items() if on) or "baseline",
-                " + ".join(name.upper() for name, on in switches.items() if on) or "baseline",
-                "student",
-                20,
-                strong=switches["da"],
-                ntm=switches["ntm"],
-                bpm="replicate" if switches["bpm"] else None,
-            )
-            for switches in (
-                {"da": da, "ntm": ntm, "bpm": bpm}
-                for da in (False, True)
-                for ntm in (False, True)
-                for bpm in (False, True)
-            )
+    _with_figures(
+        (
+            replace(SUPERVISED, percent=30),
+            replace(SUPERVISED_STRONG, percent=30),
+            *(
+                Row(
+                    "-".join(name for name, on in switches.items() if on) or "baseline",
+                    " + ".join(name.upper() for name, on in switches.items() if on) or "baseline",
+                    "student",
+                    30,
+                    strong=switches["da"],
+                    ntm=switches["ntm"],
+                    bpm="replicate" if switches["bpm"] else None,
+                )
+                for switches in (
+                    {"da": da, "ntm": ntm, "bpm": bpm}
+                    for da in (False, True)
+                    for ntm in (False, True)
+                    for bpm in (False, True)
+                )
+            ),
+            replace(OURS, name="distance", title="BPM by distance", percent=30, bpm="distance"),
+            replace(OURS, name="released", title="BPM as released", percent=30, bpm="released"),
+            replace(OURS, name="zeros", title="BPM, border of zeros", percent=30, bpm="zeros"),
+            replace(SUPERVISED, name="supervised-100"),
+            replace(SUPERVISED_STRONG, name="supervised-strong-100"),
         ),
-        replace(OURS, name="distance", title="BPM by distance", percent=20, bpm="distance"),
-        replace(OURS, name="released", title="BPM as released", percent=20, bpm="released"),
-        replace(OURS, name="zeros", title="BPM, border of zeros", percent=20, bpm="zeros"),
+        ("segm_mAP", "boundary_mAP"),
+        paper_figures.ABLATION,
     ),
 )
 COCO = Table(
@@ -146,26 +178,27 @@ COCO = Table(
     "COCO",
     ("segm_mAP",),
     _by_percent(
-        (SUPERVISED, SUPERVISED_STRONG, OURS),
-        (1, 2, 5, 10, 30, 100),
-        {
-            "supervised": {1: 3.5, 2: 9.5, 5: 17.3, 10: 21.9},
-            "ours": {1: 7.7, 2: 16.3, 5: 24.9, 10: 29.2},
-        },
+        (SUPERVISED, SUPERVISED_STRONG, DATA_DISTILLATION, OURS),
+        paper_figures.COCO_PERCENTS,
+        paper_figures.COCO,
     ),
 )
 BDD100K = Table(
     5,
-    "BDD100K, 7k labeled images",
+    "BDD100K, 7k images with mask labels, 67k others",
     ("segm_mAP",),
-    (
-        SUPERVISED,
-        BASELINE,
-        OURS,
-        Row("boxes", "Mask R-CNN with boxes", "quoted"),
-        Row("grabcut", "GrabCut", "quoted"),
-        Row("progressive", "Progressive", "quoted"),
-        Row("shapeprop", "ShapeProp", "quoted"),
+    _with_figures(
+        (
+            SUPERVISED,
+            Row("boxes", "Mask R-CNN with the boxes of the 67k", "quoted"),
+            Row("grabcut", "GrabCut with these boxes", "quoted"),
+            Row("progressive", "Progressive with these boxes", "quoted"),
+            Row("shapeprop", "ShapeProp with these boxes", "quoted"),
+            BASELINE,
+            OURS,
+        ),
+        ("segm_mAP",),
+        paper_figures.BDD100K,
     ),
 )
 TABLES = {table.number: table for table in (CITYSCAPES, COARSE, ABLATION, COCO, BDD100K)}
