@@ -27,15 +27,17 @@ STUDENTS = {
     "cityscapes-20-seed0": (True, True, MAP, CROSS_ENTROPY),
     "cityscapes-20-seed0-baseline": (False, False, PLAIN, CROSS_ENTROPY),
     "cityscapes-20-seed0-focal": (True, True, MAP, "SoftmaxFocalLoss"),
-    "cityscapes-20-seed0-da": (True, False, PLAIN, CROSS_ENTROPY),
-    "cityscapes-20-seed0-ntm": (False, True, PLAIN, CROSS_ENTROPY),
-    "cityscapes-20-seed0-bpm": (False, False, MAP, CROSS_ENTROPY),
-    "cityscapes-20-seed0-da-ntm": (True, True, PLAIN, CROSS_ENTROPY),
-    "cityscapes-20-seed0-da-bpm": (True, False, MAP, CROSS_ENTROPY),
-    "cityscapes-20-seed0-ntm-bpm": (False, True, MAP, CROSS_ENTROPY),
-    "cityscapes-20-seed0-distance": (True, True, "DistanceToBoundaryLoss", CROSS_ENTROPY),
-    "cityscapes-20-seed0-released": (True, True, PLAIN, CROSS_ENTROPY),
-    "cityscapes-20-seed0-zeros": (True, True, MAP, CROSS_ENTROPY),
+    "cityscapes-30-seed0": (True, True, MAP, CROSS_ENTROPY),
+    "cityscapes-30-seed0-baseline": (False, False, PLAIN, CROSS_ENTROPY),
+    "cityscapes-30-seed0-da": (True, False, PLAIN, CROSS_ENTROPY),
+    "cityscapes-30-seed0-ntm": (False, True, PLAIN, CROSS_ENTROPY),
+    "cityscapes-30-seed0-bpm": (False, False, MAP, CROSS_ENTROPY),
+    "cityscapes-30-seed0-da-ntm": (True, True, PLAIN, CROSS_ENTROPY),
+    "cityscapes-30-seed0-da-bpm": (True, False, MAP, CROSS_ENTROPY),
+    "cityscapes-30-seed0-ntm-bpm": (False, True, MAP, CROSS_ENTROPY),
+    "cityscapes-30-seed0-distance": (True, True, "DistanceToBoundaryLoss", CROSS_ENTROPY),
+    "cityscapes-30-seed0-released": (True, True, PLAIN, CROSS_ENTROPY),
+    "cityscapes-30-seed0-zeros": (True, True, MAP, CROSS_ENTROPY),
     "cityscapes-coarse-seed0": (True, True, MAP, CROSS_ENTROPY),
     "cityscapes-coarse-seed0-focal": (True, True, MAP, "SoftmaxFocalLoss"),
 }
@@ -56,7 +58,7 @@ def test_every_row_leaves_both_evaluations(runs):
     found = evaluations(runs)
     assert all({"AP", "AP_50", "boundary_AP"} <= set(values) for values in found.values())
     tested = Counter(stage for _, stage in found)
-    assert tested == {"teacher": 8, "control": 1, "student": len(STUDENTS), "oracle": 1}
+    assert tested == {"teacher": 10, "control": 1, "student": len(STUDENTS), "oracle": 1}
 
 
 @pytest.mark.parametrize("row", STUDENTS)
@@ -67,7 +69,7 @@ def test_students_differ_in_what_the_row_says(runs, row):
     for dataset in (repeated.dataset, pseudo):
         names = [step.type for step in dataset.pipeline]
         assert ("CutOut" in names, "StrongColorAugmentation" in names) == (strong, strong)
-    shared = re.match(r"cityscapes-(20|coarse)-seed0", row)[0]
+    shared = re.match(r"cityscapes-(20|30|coarse)-seed0", row)[0]
     assert pseudo.ann_file == f"work_dirs/{shared}/pseudo_labels/pseudo_labels.json"
     head = student.model.roi_head.mask_head
     assert head.type == ("NoiseTolerantMaskHead" if noise_tolerant else "RLEMaskHead")
@@ -80,7 +82,7 @@ def test_students_differ_in_what_the_row_says(runs, row):
     assert student.model.roi_head.bbox_head.loss_cls.type == box_loss
 
 
-@pytest.mark.parametrize("name", ["cityscapes-20-seed0", "cityscapes-coarse-seed0"])
+@pytest.mark.parametrize("name", [f"cityscapes-{part}-seed0" for part in ("20", "30", "coarse")])
 def test_teachers_are_plain(runs, name):
     for folder, strong in ((runs / name, False), (runs / f"{name}-strong", True)):
         teacher = plain(folder, "teacher")
@@ -178,4 +180,4 @@ def test_the_focal_loss_may_be_the_teachers_too():
 
 def test_the_page_has_every_command_once():
     arguments = [(c.work_dir, *c.stages, c.config) for c in COMMANDS]
-    assert len(set(arguments)) == len(arguments) == 24
+    assert len(set(arguments)) == len(arguments) == 28
