@@ -1,6 +1,7 @@
 """Train the rows of a table of the Noisy Boundaries paper; compare the results with the paper.
 
 python tools/reproduce.py --table 3 --scale small --seeds 0 1 2 --jobs 2
+python tools/reproduce.py --table 1 --scale nuclei --data data/nuclei --weights FILE --rows ours-20
 python tools/reproduce.py --table 1 --scale paper --data data/cityscapes --gpus 8
 python tools/reproduce.py --table 3 --scale small --seeds 0 1 2 --report-only
 python tools/reproduce.py --write-pages
@@ -32,8 +33,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--scale",
-        choices=["small", "paper"],
-        help="scale of the runs: small (generated images, CPU) or paper (the paper's data, GPUs)",
+        choices=["small", "nuclei", "paper"],
+        help="scale of the runs: small (generated images, CPU), nuclei (table 1 on microscope "
+        "images, CPU) or paper (the paper's data, GPUs)",
     )
     parser.add_argument(
         "--data",
@@ -41,6 +43,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="folder of the data set; at small scale, the data set is generated there (default: "
         "data/ in the work directory)",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="weights of the MobileNetV2 backbone; required by --scale nuclei",
     )
     parser.add_argument(
         "--seeds",
@@ -64,8 +71,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         type=int,
         default=400,
         metavar="N",
-        help="training iterations of a student at small scale; its teacher trains three times as "
-        "long (default: %(default)s)",
+        help="training iterations of a student at the scales small and nuclei; its teacher trains "
+        "three times as long (default: %(default)s)",
     )
     parser.add_argument(
         "--jobs",
@@ -99,8 +106,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         return arguments
     if not (arguments.table and arguments.scale):
         parser.error("--table and --scale are required, except with --write-pages")
-    if arguments.scale == "paper" and not arguments.data:
-        parser.error("--scale paper needs --data DIR, the folder of the data set")
+    if arguments.scale != "small" and not arguments.data:
+        parser.error(f"--scale {arguments.scale} needs --data DIR, the folder of the data set")
+    if arguments.scale == "nuclei" and (arguments.table != 1 or not arguments.weights):
+        parser.error("--scale nuclei needs --table 1 and --weights FILE")
     if min(arguments.jobs, arguments.gpus) < 1 or arguments.iterations < 4:
         parser.error(
             "--jobs and --gpus must be at least 1 and --iterations at least 4; found --jobs "
@@ -121,11 +130,12 @@ def main(argv: list[str] | None = None) -> int:
 
         write_pages(Path())
         return 0
-    if arguments.scale == "small":
+    if arguments.scale != "paper":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # hide GPUs before torch is imported
     from mmengine.config import Config
 
     from nbseg.experiments.job_queue import JobQueue, in_order
+    from nbseg.experiments.nuclei_scale import nuclei_setup
     from nbseg.experiments.paper_scale import paper_setup
     from nbseg.experiments.row_runs import Setup, run_of_row
     from nbseg.experiments.run import Run
@@ -147,6 +157,8 @@ def main(argv: list[str] | None = None) -> int:
     def setup(row: Row) -> Setup:
         if arguments.scale == "small":
             return small_setup(table, row, arguments.data, arguments.iterations)
+        if arguments.scale == "nuclei":
+            return nuclei_setup(row, arguments.data, arguments.weights, arguments.iterations)
         return paper_setup(table, row, arguments.data, arguments.gpus)
 
     configs: dict[str, Config] = {}
@@ -173,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
                 prepare_small_data(arguments.data)
             check(runs)
             queue = JobQueue(
-                work_dir, TOOLS, arguments.jobs, arguments.gpus, fork=arguments.scale == "small"
+                work_dir, TOOLS, arguments.jobs, arguments.gpus, fork=arguments.scale != "paper"
             )
             failed = queue.run(runs)
             check(runs)  # a teacher that was trained again makes its earlier students outdated
@@ -201,11 +213,12 @@ def write_results(
     results = collect(table, rows, row_runs, arguments.work_dir)
     command = [
         *("python", "tools/reproduce.py", "--table", table.number, "--scale", arguments.scale),
-        *(("--data", arguments.data) if arguments.scale == "paper" else ()),
+        *(("--data", arguments.data) if arguments.scale != "small" else ()),
+        *(("--weights", arguments.weights) if arguments.scale == "nuclei" else ()),
         *("--seeds", *arguments.seeds),
         *(("--rows", *arguments.rows) if arguments.rows else ()),
     ]
-    if arguments.scale == "small":
+    if arguments.scale != "paper":
         student = [max(r.iterations) for r in results if r.row.recipe == "student" and r.iterations]
         command += ["--iterations", max(student, default=arguments.iterations)]
     title = heading(table, arguments.scale)

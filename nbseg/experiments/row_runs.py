@@ -14,7 +14,8 @@ from nbseg.engine.work_dir import WorkDir
 from nbseg.experiments.run import Run
 from nbseg.experiments.tables import Row, Table
 
-# Comparison methods whose students need no pseudo-labels before the training.
+# Comparison methods that choose their own pseudo-labels, and those that need none.
+OWN_LABELS = ("data-distillation", "stac")
 ONLINE_METHODS = ("csd", "cct", "unbiased-teacher")
 IN_RUN = WorkDir(Path())  # the files of a run, relative to its work directory
 
@@ -84,29 +85,19 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
     teacher_folder = f"shared/{setup.name}/seed-{seed}"
     teacher = Run(teacher_folder, setup.config, ("teacher",), options)
     teacher_file = str(IN_RUN.checkpoint("teacher"))
-    if row.recipe == "student":
+    if row.recipe == "student" or (row.recipe == "method" and row.method in setup.methods):
         labels = Run(teacher_folder, setup.config, ("predict", "label"), options, needs=(teacher,))
+        given = {"label.ann_file": (labels, str(IN_RUN.pseudo_labels))}
+        chooses = row.method in OWN_LABELS
         run = Run(
             folder,
-            setup.config,
-            ("student",),
+            setup.methods.get(row.method, setup.config),
+            ("predict", "label", "student") if chooses else ("student",),
             {**options, **setup.student, **_student_switches(row)},
             {
-                "label.ann_file": (labels, str(IN_RUN.pseudo_labels)),
+                **({} if chooses or row.method in ONLINE_METHODS else given),
                 "teacher.checkpoint": (teacher, teacher_file),
             },
-            needs=(labels,),
-        )
-        return RowRun(row, seed, run, "student")
-
-    if row.recipe == "method" and row.method in setup.methods:
-        online = row.method in ONLINE_METHODS
-        run = Run(
-            folder,
-            setup.methods[row.method],
-            ("student",) if online else ("predict", "label", "student"),
-            {**options, **setup.student},
-            {"teacher.checkpoint": (teacher, teacher_file)},
         )
         return RowRun(row, seed, run, "student")
 
@@ -146,8 +137,10 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
 
 
 def _student_switches(row: Row) -> dict[str, str]:
-    """Return the options by which a row's student differs from the full method's student."""
-    options = {}
+    """Return the options by which a row's student differs from the student of its config."""
+    options: dict[str, str] = {}
+    if row.recipe == "method":
+        return options
     if not row.strong:
         options["train_pipeline"] = "{weak_pipeline}"
     if not row.ntm:

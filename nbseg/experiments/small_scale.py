@@ -17,9 +17,14 @@ from typing import Any
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.experiments.coarse_labels import write_coarse_labels
 from nbseg.experiments.row_runs import Setup
+from nbseg.experiments.tables import METHODS as METHOD_ROWS
 from nbseg.experiments.tables import Row, Table
 
 CONFIG = "configs/shapes/noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py"
+METHODS = {
+    row.method: f"configs/shapes/{row.method}_mask-rcnn_r18-small_fpn_shapes.py"
+    for row in METHOD_ROWS
+}
 TRAINING = ShapesOptions(train=1000, val=100, seed=0)
 UNLABELED = ShapesOptions(train=800, val=1, seed=1)
 
@@ -86,4 +91,5 @@ def small_setup(table: Table, row: Row, data: Path, iterations: int) -> Setup:
         },
         whole={"control.iterations": iterations},
         half={"control.iterations": iterations // 2},
+        methods=METHODS,
     )

@@ -10,6 +10,11 @@ from nbseg.experiments.results import RowResult
 from nbseg.experiments.tables import METRICS, Table
 from nbseg.files import replacing
 
+MEASURED_ON = {
+    "small": " at small scale, on generated images",
+    "nuclei": " at small scale, on microscope images",
+    "paper": "",
+}
 MAPS: dict[str | None, str] = {
     None: "",
     "replicate": "✓",
@@ -20,9 +25,8 @@ MAPS: dict[str | None, str] = {
 
 
 def heading(table: Table, scale: str) -> str:
-    """Return the title of a table's section and plot; the title says if the scale is small."""
-    measured_on = " at small scale, on generated images" if scale == "small" else ""
-    return f"Table {table.number}{measured_on}: {table.title}"
+    """Return the title of a table's section and plot; it names the data if the scale is small."""
+    return f"Table {table.number}{MEASURED_ON[scale]}: {table.title}"
 
 
 def markdown(
@@ -74,7 +78,7 @@ def describe_runs(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
     """Return lines on the scale, the machine and the dates of the finished runs.
 
     Args:
-        scale: ``small`` or ``paper``.
+        scale: ``small``, ``nuclei`` or ``paper``.
         records: the return value of ``run_records``.
     """
     if scale == "small":
@@ -84,6 +88,13 @@ def describe_runs(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
             "fifteenth): 20% means 20 of 1000 images. The rows have the paper's switches, but "
             "their values cannot be compared with the paper's values. Students start from the "
             "teacher's weights; supervised rows train as long as teacher and student together."
+        ]
+    elif scale == "nuclei":
+        lines = [
+            "Microscope images of nuclei, and a MobileNetV2 with ImageNet weights. A quarter of "
+            "the paper's percentage is labeled: 20% means 5%, nine of 193 images. The values "
+            "cannot be compared with the paper's values. Students start from the teacher's "
+            "weights; supervised rows train as long as teacher and student together."
         ]
     else:
         lines = ["The paper's scale and data set. A supervised row trains as long as a teacher."]

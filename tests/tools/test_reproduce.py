@@ -15,6 +15,7 @@ from nbseg.engine.stages import stage_config
 from nbseg.experiments import small_scale
 from nbseg.experiments.command_pages import BLOCK, PAGES
 from nbseg.experiments.job_queue import in_order
+from nbseg.experiments.nuclei_scale import nuclei_setup
 from nbseg.experiments.paper_scale import paper_setup
 from nbseg.experiments.results import RowResult
 from nbseg.experiments.row_runs import run_of_row
@@ -33,7 +34,7 @@ predict = dict(test_dataloader=dict(dataset=dict(indices=8)))
 )
 # Of the tables with many rows, one row for each switch.
 ROWS = {
-    1: ["supervised-strong-20", "ours-focal-20"],
+    1: ["supervised-strong-20", "ours-focal-20", "stac-20", "dual-branch-20", "cct-20"],
     2: ["coarse", "coarse-fine", "fine-coarse-fine", "ours"],
     3: ["baseline", "da-ntm-bpm", "distance", "released", "zeros"],
     4: ["supervised-30", "ours-100"],
@@ -48,12 +49,19 @@ def reproduce(repository, one_thread, tmp_path_factory):
     The runs are forks of this process.
     """
     main = runpy.run_path(str(repository / "tools" / "reproduce.py"))["main"]
-    config = tmp_path_factory.mktemp("config") / "tiny.py"
-    config.write_text(CONFIG.replace("{config}", str(repository / small_scale.CONFIG)))
+    folder = tmp_path_factory.mktemp("config")
+
+    def tiny(name, base):
+        path = folder / f"{name}.py"
+        path.write_text(CONFIG.replace("{config}", str(repository / base)))
+        return str(path)
+
+    methods = {name: tiny(name, base) for name, base in small_scale.METHODS.items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
         patch.chdir(repository)
-        patch.setattr(small_scale, "CONFIG", str(config))
+        patch.setattr(small_scale, "CONFIG", tiny("ours", small_scale.CONFIG))
+        patch.setattr(small_scale, "METHODS", methods)
         patch.setattr(small_scale, "TRAINING", ShapesOptions(size=64, train=50, val=1))
         patch.setattr(small_scale, "UNLABELED", ShapesOptions(size=64, train=4, val=1, seed=1))
         yield lambda *arguments: main([str(argument) for argument in arguments])
@@ -124,6 +132,9 @@ def test_rows_train_with_their_switches(work_dir):
     assert re.search(r"loss_weight=3\.0", config(3, "released"))
     assert "SoftmaxFocalLoss" in config(1, "ours-focal-20")
     assert "SoftmaxFocalLoss" not in ours
+    for row, method in (("stac", "PseudoLabel"), ("dual-branch", "DualBranch")):
+        assert f"type='{method}Student'" in config(1, f"{row}-20")
+    assert "type='CrossConsistency'" in config(1, "cct-20")
 
 
 def test_finished_runs_are_kept_and_the_rest_is_resumed(reproduce, work_dir, capsys):
@@ -187,9 +198,37 @@ def test_a_dry_run_prints_every_command(reproduce, tmp_path, capsys):
     command = ("--table", 1, "--scale", "small", "--work-dir", tmp_path / "new", "--dry-run")
     assert reproduce(*command, "--seeds", 0, 1) == 0
     printed = capsys.readouterr().out
-    # Of each of 5 percentages and 2 seeds: 5 rows, a teacher, its pseudo-labels.
-    assert printed.count("tools/train.py") == 70
+    # Of each of 5 percentages and 2 seeds: 11 rows, a teacher, its pseudo-labels.
+    assert printed.count("tools/train.py") == 130
     assert not (tmp_path / "new").exists()
+
+
+def test_the_configs_of_nuclei_take_every_row(tmp_path):
+    configs = {}
+    of_rows = [
+        run_of_row(TABLES[1], row, 0, nuclei_setup(row, tmp_path / "data", "weights.pth", 100))
+        for row in TABLES[1].rows
+    ]
+    for run in in_order(of_row.run for of_row in of_rows):
+        run.check(tmp_path, configs)
+    for of_row in of_rows:
+        config = stage_config(of_row.run.parsed(tmp_path, configs), of_row.stage, tmp_path)
+        assert config.train_cfg.max_iters == (400 if of_row.stage == "control" else 100)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--table 1 --scale nuclei --weights w.pth", "--scale nuclei needs --data DIR"),
+        ("--table 1 --scale nuclei --data d", "needs --table 1 and --weights FILE"),
+        ("--table 2 --scale nuclei --data d --weights w.pth", "needs --table 1 and --weights"),
+        ("--table 1 --scale paper", "--scale paper needs --data DIR"),
+    ],
+)
+def test_missing_options_are_named(reproduce, arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        reproduce(*arguments.split())
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", TABLES)
