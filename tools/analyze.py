@@ -35,8 +35,9 @@ examples:
 """
 
 NOISE_EXAMPLES = """\
-This command writes the figures fig3a, fig3b, fig6a and fig6b into DIR, each as .png and .csv. For
-raw predictions, it also writes fig6c. docs/analysis.md defines the curves.
+This command writes the figures fig3a, fig3b, errors and recall into DIR, each as .png and .csv.
+For raw predictions, it also writes fig6a, fig6b, fig6c and calibration. docs/analysis.md defines
+the figures.
 
 FILE is one of these:
   PREFIX.segm.json, which tools/test.py --out PREFIX writes
@@ -120,7 +121,7 @@ def noise(args: argparse.Namespace) -> None:
     written = write_figures(curves, args.out)
     print_curves(curves)
     if not any(model.reliability for model in curves.values()):
-        print("Fig. 6c is not drawn, because it needs a run's raw predictions with soft masks")
+        print("Fig. 6 is not drawn, because it needs a run's raw predictions with soft masks")
     print("\n" + "\n".join(str(path) for path in written))
 
 

@@ -1,8 +1,4 @@
-"""Compute curves that compare models: error by distance, recall by IoU, reliability.
-
-Fig. 6 of the Noisy Boundaries paper shows three such curves, but the paper does not define them.
-The definitions here are nbseg's own; see ``docs/analysis.md``.
-"""
+"""Compute curves that compare models: error by distance, recall by IoU, reliability."""
 
 from __future__ import annotations
 
@@ -80,7 +76,7 @@ class ForegroundAtThreshold:
 
 
 class ErrorByDistance:
-    """Computes the share of wrong pixels by signed distance to the true contour (Fig. 6a).
+    """Computes the share of wrong pixels by signed distance to the true contour.
 
     Masks are compared at image resolution. All pixels within ``farthest`` pixels of a matched
     pair's true contour count with equal weight. The contour runs between pixels, so the
@@ -139,7 +135,7 @@ class ErrorByDistance:
 
 
 class RecallByIoU:
-    """Computes which share of the true instances is found at each required mask IoU (Fig. 6b)."""
+    """Computes which share of the true instances is found at each required mask IoU."""
 
     def __init__(self) -> None:
         self._instances = 0
@@ -169,7 +165,7 @@ class RecallByIoU:
 
 
 class SoftMaskReliability:
-    """Compares the probabilities of soft masks with the share of true foreground (Fig. 6c).
+    """Compares the probabilities of soft masks with the share of true foreground.
 
     The true mask of each pair is cropped to the predicted box and resized to the soft mask's grid,
     like the targets of a mask head. All cells of all soft masks count with equal weight.

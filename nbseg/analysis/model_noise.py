@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 from rich.console import Console
 from rich.progress import track
 
+from nbseg.analysis.map_curves import MapCurves
 from nbseg.analysis.mask_pairs import MaskPair, match_image, stack_pairs
 from nbseg.analysis.model_curves import ErrorByDistance, RecallByIoU, SoftMaskReliability
 from nbseg.analysis.noise_curves import AccuracyByDistance, IoUBySize
@@ -25,13 +26,15 @@ class ModelCurves:
     Attributes:
         accuracy_by_distance: the curve of Fig. 3a.
         iou_by_size: the curves of Fig. 3b.
-        error_by_distance: the curve of Fig. 6a.
-        recall_by_iou: the curve of Fig. 6b.
-        reliability: the curve of Fig. 6c; None if the predictions have no soft masks.
+        boundary_map: the curves and examples of Fig. 6; None if the predictions have no soft masks.
+        error_by_distance: the share of wrong pixels by distance to the true contour.
+        recall_by_iou: the share of true instances that are found, by required mask IoU.
+        reliability: how calibrated the soft masks are; None if the predictions have none.
         ious: mask IoU of each matched pair.
     """
 
     reliability: SoftMaskReliability | None
+    boundary_map: MapCurves | None
     accuracy_by_distance: AccuracyByDistance = field(default_factory=AccuracyByDistance)
     iou_by_size: IoUBySize = field(default_factory=IoUBySize)
     error_by_distance: ErrorByDistance = field(default_factory=ErrorByDistance)
@@ -51,11 +54,12 @@ class ModelCurves:
             self.error_by_distance.add(predicted, true)
         predicted_masks, true_masks, true_boxes = stack_pairs(pairs)
         self.iou_by_size.add(predicted_masks, true_masks, true_boxes)
-        if self.reliability:
+        if self.reliability and self.boundary_map:
             soft_masks, boxes = (
                 np.stack([pair.prediction[key] for pair in pairs]) for key in ("soft_mask", "box")
             )
             self.reliability.add(soft_masks, boxes, true_masks)
+            self.boundary_map.add(soft_masks, boxes, true_masks)
 
 
 def analyze_models(
@@ -92,7 +96,9 @@ def analyze_models(
     }
     images = _same_images(sources, truth_path)
     curves = {
-        name: ModelCurves(SoftMaskReliability() if source.has_soft_masks else None)
+        name: ModelCurves(SoftMaskReliability(), MapCurves())
+        if source.has_soft_masks
+        else ModelCurves(None, None)
         for name, source in sources.items()
     }
     for image in track(images, "comparing with the truth", console=Console(stderr=True)):

@@ -1,4 +1,4 @@
-"""Draw Fig. 3 and 6 of the Noisy Boundaries paper as PNG, and write their curves as CSV."""
+"""Draw Fig. 3 and 6 of the Noisy Boundaries paper and other curves; write the curves as CSV."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from nbseg.analysis.map_curves import Example
 from nbseg.analysis.model_noise import ModelCurves
 from nbseg.files import replacing
 from nbseg.visualization.colors import PALETTE
@@ -33,17 +34,26 @@ def write_figures(curves: dict[str, ModelCurves], out: str | Path) -> list[Path]
         out: folder to write to.
 
     Returns:
-        Paths of ``fig3a.png``, ``fig3a.csv`` ... ``fig6b.csv``. If a model has soft masks, also
-        ``fig6c.png``, ``fig6c.csv`` and ``fig6c_foreground.csv``.
+        Paths of ``fig3a``, ``fig3b``, ``errors`` and ``recall``, each as ``.png`` and ``.csv``. If
+        a model has soft masks, also ``fig6a.png``, ``fig6b``, ``fig6c`` and ``calibration``. The
+        last has a second table, ``calibration_foreground.csv``.
     """
     out = Path(out)
     written = []
     figures: list[tuple[str, Callable[[Points], Figure], Points]] = [
         ("fig3a", accuracy_figure, {n: c.accuracy_by_distance.points() for n, c in curves.items()}),
         ("fig3b", size_figure, {n: c.iou_by_size.points() for n, c in curves.items()}),
-        ("fig6a", error_figure, {n: c.error_by_distance.points() for n, c in curves.items()}),
-        ("fig6b", recall_figure, {n: c.recall_by_iou.points() for n, c in curves.items()}),
+        ("errors", error_figure, {n: c.error_by_distance.points() for n, c in curves.items()}),
+        ("recall", recall_figure, {n: c.recall_by_iou.points() for n, c in curves.items()}),
     ]
+    maps = {name: c.boundary_map for name, c in curves.items() if c.boundary_map}
+    if maps:
+        figures += [
+            ("fig6b", distance_figure, {n: curve.map_by_distance() for n, curve in maps.items()}),
+            ("fig6c", map_figure, {n: curve.accuracy_by_map() for n, curve in maps.items()}),
+        ]
+        examples = {name: curve.examples for name, curve in maps.items()}
+        written += [write_png(example_figure(examples), out / "fig6a.png")]
     for name, draw, points in figures:
         written += [write_png(draw(points), out / f"{name}.png")]
         written += [write_csv(points, out / f"{name}.csv")]
@@ -52,9 +62,9 @@ def write_figures(curves: dict[str, ModelCurves], out: str | Path) -> list[Path]
         bins = {name: reliability.bins() for name, reliability in soft.items()}
         foreground = {name: reliability.foreground() for name, reliability in soft.items()}
         written += [
-            write_png(reliability_figure(bins, foreground), out / "fig6c.png"),
-            write_csv(bins, out / "fig6c.csv"),
-            write_csv(foreground, out / "fig6c_foreground.csv"),
+            write_png(reliability_figure(bins, foreground), out / "calibration.png"),
+            write_csv(bins, out / "calibration.csv"),
+            write_csv(foreground, out / "calibration_foreground.csv"),
         ]
     return written
 
@@ -87,9 +97,50 @@ def size_figure(points: Points) -> Figure:
     return figure
 
 
+def example_figure(examples: Mapping[str, Sequence[Example]]) -> Figure:
+    """Draw soft masks, and below each its boundary-preserving map, with true outlines (Fig. 6a).
+
+    Each model has two rows. A column is empty if a model has fewer examples than others.
+    """
+    columns = max(map(len, examples.values()), default=0) or 1
+    figure = Figure(figsize=(2 * columns + 1, 4.4 * len(examples)), layout="constrained")
+    figure.suptitle("Fig. 6a: soft masks, their maps, and true outlines", fontsize=11)
+    panels = figure.subplots(2 * len(examples), columns, squeeze=False)
+    for panel in panels.flat:
+        panel.set_axis_off()
+    for row, (name, of_model) in enumerate(examples.items()):
+        for column, example in enumerate(of_model):
+            pair = panels[2 * row : 2 * row + 2, column]
+            for panel, image in zip(pair, (example.soft_mask, example.map), strict=True):
+                panel.imshow(image, cmap="magma", vmin=0, vmax=max(1.0, float(image.max())))
+                if 0 < example.true.mean() < 1:
+                    panel.contour(example.true, levels=[0.5], colors="w", linewidths=1)
+        panels[2 * row, 0].set_title(name, fontsize=9, loc="left")
+    return figure
+
+
+def distance_figure(points: Points) -> Figure:
+    """Draw the boundary-preserving map against the distance to the predicted boundary (Fig. 6b)."""
+    figure, (axes,) = _figure("Fig. 6b: map by distance to the boundary")
+    _draw(axes, points, lambda p: (p.low + p.high) / 2, lambda p: p.value, marker="o")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set(xlabel="cells from the predicted boundary", ylabel="mean |∇²p|")
+    axes.set_ylim(bottom=0)
+    return figure
+
+
+def map_figure(points: Points) -> Figure:
+    """Draw the accuracy of cells against the boundary-preserving map (Fig. 6c)."""
+    figure, (axes,) = _figure("Fig. 6c: cell accuracy by map")
+    _draw(axes, points, lambda p: p.low, lambda p: p.accuracy, marker="o")
+    axes.set(xlabel="|∇²p| (lower end of the bin)", ylabel="accuracy")
+    axes.set_ylim(top=1.005)
+    return figure
+
+
 def error_figure(points: Points) -> Figure:
-    """Draw the share of wrong pixels against the signed distance to the boundary (Fig. 6a)."""
-    figure, (axes,) = _figure("Fig. 6a: wrong pixels by distance to the boundary")
+    """Draw the share of wrong pixels against the signed distance to the true boundary."""
+    figure, (axes,) = _figure("wrong pixels by distance to the boundary")
     _draw(axes, points, lambda p: (p.low + p.high) / 2, lambda p: p.error, marker="o")
     axes.xaxis.set_major_locator(MaxNLocator(11, integer=True))
     axes.axvline(0, color="0.6", linewidth=1, zorder=0)
@@ -99,8 +150,8 @@ def error_figure(points: Points) -> Figure:
 
 
 def recall_figure(points: Points) -> Figure:
-    """Draw the share of true instances found against the required mask IoU (Fig. 6b)."""
-    figure, (axes,) = _figure("Fig. 6b: true instances found by required mask IoU")
+    """Draw the share of true instances found against the required mask IoU."""
+    figure, (axes,) = _figure("true instances found by required mask IoU")
     _draw(axes, points, lambda p: p.mask_iou, lambda p: p.recall)
     axes.set(xlabel="required mask IoU", ylabel="true instances found", xlim=(0.5, 1))
     axes.set_ylim(bottom=0)
@@ -108,8 +159,8 @@ def recall_figure(points: Points) -> Figure:
 
 
 def reliability_figure(bins: Points, foreground: Points) -> Figure:
-    """Draw the reliability of soft masks, and their foreground against the threshold (Fig. 6c)."""
-    figure, (left, right) = _figure("Fig. 6c: soft masks against the truth", 2)
+    """Draw the reliability of soft masks, and their foreground against the threshold."""
+    figure, (left, right) = _figure("soft masks against the truth", 2)
     left.plot([0, 1], [0, 1], color="0.6", linewidth=1, zorder=0)
     _draw(left, bins, lambda p: p.probability, lambda p: p.foreground, marker="o")
     left.set(xlabel="predicted probability", ylabel="true foreground", xlim=(0, 1), ylim=(0, 1))

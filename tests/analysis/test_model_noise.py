@@ -12,7 +12,9 @@ from pycocotools import mask as coco_mask
 from nbseg.analysis.model_noise import analyze_models
 from nbseg.analysis.noise_figures import (
     accuracy_figure,
+    distance_figure,
     error_figure,
+    map_figure,
     recall_figure,
     reliability_figure,
     size_figure,
@@ -116,6 +118,7 @@ def store(tmp_path):
     """
     writer = PredictionWriter(tmp_path / "store", ["dog", "cat"])
     soft = np.full((1, 28, 28), 204, np.uint8)
+    soft[0, :, :3] = 51
     box = np.array([[10, 10, 30, 30]], np.float32)
     found = (box, np.array([0.9], np.float32), np.array([1]), soft)
     nothing = (box[:0], found[1][:0], found[2][:0], soft[:0])
@@ -127,11 +130,11 @@ def store(tmp_path):
 
 def test_raw_predictions_have_soft_masks(truth, store, predictions):
     curves = analyze_models({"raw": store, "good": predictions["good"]}, truth)
-    assert curves["raw"].ious == [1]
+    assert curves["raw"].ious == [pytest.approx(0.9)]  # two of twenty columns are below 0.5
     assert curves["good"].reliability is None
-    (point,) = (point for point in curves["raw"].reliability.bins() if point.cells)
-    assert (point.cells, point.foreground) == (784, 1)
-    assert point.probability == pytest.approx(0.8)
+    low, high = (point for point in curves["raw"].reliability.bins() if point.cells)
+    assert (low.cells, low.foreground, high.cells, high.foreground) == (84, 1, 700, 1)
+    assert (low.probability, high.probability) == (pytest.approx(0.2), pytest.approx(0.8))
 
 
 def test_raw_predictions_of_classes_that_the_truth_lacks_are_refused(truth, tmp_path):
@@ -149,7 +152,7 @@ def test_tables_hold_what_is_drawn(truth, store, predictions, tmp_path):
     out = tmp_path / "new" / "figures"
     written = write_figures(curves, out)
     assert sorted(written) == sorted(out.iterdir())
-    assert len(written) == 11
+    assert len(written) == 16
 
     def table(name):
         with (out / f"{name}.csv").open(newline="") as file:
@@ -173,27 +176,32 @@ def test_tables_hold_what_is_drawn(truth, store, predictions, tmp_path):
     soft = {"raw": curves["raw"].reliability}
     bins = {n: r.bins() for n, r in soft.items()}
     foreground = {n: r.foreground() for n, r in soft.items()}
+    maps = curves["raw"].boundary_map
+    by_distance, by_map = {"raw": maps.map_by_distance()}, {"raw": maps.accuracy_by_map()}
     for name, axes, x, y in [
         ("fig3a", accuracy_figure(points).axes[0], middle, "accuracy"),
         ("fig3b", size_figure(sizes).axes[0], lambda row: float(row["size"]), "mask_iou"),
         ("fig3b", size_figure(sizes).axes[1], lambda row: float(row["size"]), "boundary_iou"),
-        ("fig6a", error_figure(errors).axes[0], middle, "error"),
-        ("fig6b", recall_figure(recalls).axes[0], lambda row: float(row["mask_iou"]), "recall"),
+        ("errors", error_figure(errors).axes[0], middle, "error"),
+        ("recall", recall_figure(recalls).axes[0], lambda row: float(row["mask_iou"]), "recall"),
         (
-            "fig6c",
+            "calibration",
             reliability_figure(bins, foreground).axes[0],
             lambda row: float(row["probability"]),
             "foreground",
         ),
         (
-            "fig6c_foreground",
+            "calibration_foreground",
             reliability_figure(bins, foreground).axes[1],
             lambda row: float(row["threshold"]),
             "foreground",
         ),
+        ("fig6b", distance_figure(by_distance).axes[0], middle, "value"),
+        ("fig6c", map_figure(by_map).axes[0], lambda row: float(row["low"]), "accuracy"),
     ]:
         rows = table(name)
-        assert {row["model"] for row in rows} == set(curves if "6c" not in name else ["raw"])
+        of_all = not name.startswith(("fig6", "calibration"))
+        assert {row["model"] for row in rows} == set(curves if of_all else ["raw"])
         assert drawn(axes) == [(row["model"], x(row), float(row[y])) for row in rows if row[y]]
         assert drawn(axes)
 

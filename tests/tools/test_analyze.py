@@ -89,7 +89,9 @@ def test_figures_of_two_models(analyze, data, tmp_path, capsys):
     for name in ("one", "two"):
         assert [name, number, number, "100.0", "0.0"] in rows
     assert {path.name for path in out.iterdir()} == {
-        f"fig{figure}.{kind}" for figure in ("3a", "3b", "6a", "6b") for kind in ("csv", "png")
+        f"{figure}.{kind}"
+        for figure in ("fig3a", "fig3b", "errors", "recall")
+        for kind in ("csv", "png")
     }
 
 

@@ -1,0 +1,152 @@
+"""Compute the curves of Fig. 6 of the Noisy Boundaries paper: the boundary-preserving map.
+
+The paper does not say to which boundary it measures the distance in Fig. 6b. Here, this is the
+boundary of the predicted mask: the contour at the probability 0.5.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from nbseg.ops import multires_mask_targets
+from nbseg.structures import CroppedMasks, signed_distance
+
+FARTHEST = 10  # largest distance to the boundary, in cells
+MAP_BINS = tuple(i / 10 for i in range(16))  # lower edges; the last bin has all larger values
+EXAMPLES = 4
+# p minus the mean of the 3 x 3 window around p, times 9
+LAPLACIAN = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32)
+
+
+@dataclass(frozen=True)
+class MapAtDistance:
+    """Describes the soft-mask cells with low <= distance to the predicted boundary < high.
+
+    Distances are in cells. ``cells`` is the number of these cells, and ``value`` the mean of the
+    map in them. ``value`` is None if ``cells`` is 0.
+    """
+
+    low: int
+    high: int
+    cells: int
+    value: float | None
+
+
+@dataclass(frozen=True)
+class AccuracyAtMap:
+    """Describes the soft-mask cells in which low <= map < high; the last bin has no upper end.
+
+    ``cells`` is the number of these cells, and ``accuracy`` the share of them that are on the right
+    side of 0.5. ``accuracy`` is None if ``cells`` is 0.
+    """
+
+    low: float
+    high: float
+    cells: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True, order=True)
+class Example:
+    """Holds a soft mask, its map and its true mask, shape (S, S) each; ``area`` is its box's."""
+
+    area: float
+    soft_mask: npt.NDArray[np.float32] = field(compare=False)
+    map: npt.NDArray[np.float32] = field(compare=False)
+    true: npt.NDArray[np.uint8] = field(compare=False)
+
+
+def laplacian_map(soft_mask: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the magnitude of the Laplacian of a soft mask, before it is scaled to a mean weight.
+
+    Args:
+        soft_mask: probabilities, float32, shape (S, S). The cells at the edge are repeated outside.
+
+    Returns:
+        float32, shape (S, S), from 0 to 8.
+    """
+    signed = cv2.filter2D(soft_mask, -1, LAPLACIAN, borderType=cv2.BORDER_REPLICATE)
+    return np.abs(np.asarray(signed, np.float32))
+
+
+class MapCurves:
+    """Measures the boundary-preserving map of soft masks that match a true instance.
+
+    True masks are cropped to the predicted boxes and resized to the soft masks' grid, like the
+    targets of a mask head. All cells of all soft masks count with equal weight.
+
+    Attributes:
+        examples: the ``EXAMPLES`` soft masks with the largest boxes (Fig. 6a), the largest first.
+    """
+
+    def __init__(self) -> None:
+        self._cells_at_distance = np.zeros(FARTHEST, np.int64)
+        self._map_at_distance = np.zeros(FARTHEST)
+        self._cells_at_map = np.zeros(len(MAP_BINS), np.int64)
+        self._right_at_map = np.zeros(len(MAP_BINS), np.int64)
+        self.examples: list[Example] = []
+
+    def add(
+        self,
+        soft_masks: npt.NDArray[np.uint8],
+        boxes: npt.NDArray[np.float32],
+        true: CroppedMasks,
+    ) -> None:
+        """Count the pairs of one image.
+
+        Args:
+            soft_masks: uint8, shape (R, S, S); a value divided by 255 is the probability.
+            boxes: predicted boxes, xyxy in image pixels, float32, shape (R, 4).
+            true: the R true masks that match the soft masks, in the same order.
+        """
+        (truth,) = multires_mask_targets(
+            true, torch.from_numpy(boxes), torch.arange(len(boxes)), soft_masks.shape[-1:]
+        )
+        areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+        true_masks = truth.numpy().astype(np.uint8)
+        for i, area in enumerate(areas.tolist()):
+            soft = soft_masks[i].astype(np.float32) / 255
+            example = Example(area, soft, laplacian_map(soft), true_masks[i])
+            self._count(example)
+            self.examples = heapq.nlargest(EXAMPLES, [*self.examples, example])
+
+    def _count(self, example: Example) -> None:
+        predicted = (example.soft_mask >= 0.5).astype(np.uint8)
+        # The distance is infinite if a mask has no boundary.
+        distance = np.abs(signed_distance(predicted)).ravel().clip(max=FARTHEST)
+        near = distance < FARTHEST
+        bins, values = distance[near].astype(int), example.map.ravel()
+        self._cells_at_distance += np.bincount(bins, minlength=FARTHEST)
+        self._map_at_distance += np.bincount(bins, values[near], minlength=FARTHEST)
+        bins = np.searchsorted(MAP_BINS, values, side="right") - 1
+        right = (predicted == example.true).ravel()
+        self._cells_at_map += np.bincount(bins, minlength=len(MAP_BINS))
+        self._right_at_map += np.bincount(bins[right], minlength=len(MAP_BINS))
+
+    def map_by_distance(self) -> tuple[MapAtDistance, ...]:
+        """Return the curve of Fig. 6b of the pairs added so far."""
+        return tuple(
+            MapAtDistance(low, low + 1, int(n), float(total / n) if n else None)
+            for low, n, total in zip(
+                range(FARTHEST), self._cells_at_distance, self._map_at_distance, strict=True
+            )
+        )
+
+    def accuracy_by_map(self) -> tuple[AccuracyAtMap, ...]:
+        """Return the curve of Fig. 6c of the pairs added so far."""
+        return tuple(
+            AccuracyAtMap(low, high, int(n), float(right / n) if n else None)
+            for low, high, n, right in zip(
+                MAP_BINS,
+                (*MAP_BINS[1:], 8.0),
+                self._cells_at_map,
+                self._right_at_map,
+                strict=True,
+            )
+        )
