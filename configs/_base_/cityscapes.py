@@ -8,7 +8,7 @@ _base_ = [
 ]
 
 percent = 20
-labeled_images = '{round(2975 * percent / 100)}'
+labeled_images = '{int(2975 * percent / 100)}'
 unlabeled_images = '{2975 - labeled_images}'
 
 # batch_size is the number of images per GPU and iteration; with eight GPUs, set batch_size=1.

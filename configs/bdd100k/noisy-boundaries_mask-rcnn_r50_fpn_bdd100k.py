@@ -19,3 +19,5 @@ default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=5000))
 
 # The teacher trains for 36 epochs (3x) of the labeled images.
 teacher = dict(iterations='{round(36 * labeled_images / total_batch_size)}')
+
+box_regression_loss = dict(type='SmoothL1Loss', beta=1.0)  # as on Cityscapes

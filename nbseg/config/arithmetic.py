@@ -12,14 +12,15 @@ OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Div: operator.truediv,
     ast.USub: operator.neg,
 }
-FUNCTIONS: dict[str, Callable[..., Any]] = {"round": round, "max": max}
+FUNCTIONS: dict[str, Callable[..., Any]] = {"round": round, "int": int, "max": max}
 
 
 def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
     """Evaluate an arithmetic expression.
 
     An expression may contain numbers, names of config keys that have numbers as values, the
-    operators ``+ - * /``, parentheses, ``round(a)`` and ``max(a, b)``. ``round(a)`` is an integer.
+    operators ``+ - * /``, parentheses, ``round(a)``, ``int(a)``, which rounds towards 0, and
+    ``max(a, b)``.
 
     Args:
         expression: for example ``"round(64 * labeled_images / 8)"``.

@@ -37,6 +37,7 @@ class Setup:
             the student trains.
         half: options for a supervised run that continues an earlier run for half as many iterations
             as the student trains.
+        other_gain: ``mask_gain`` of the rows that have another one than the setup.
         methods: path of the config of each comparison method that can be trained.
     """
 
@@ -49,6 +50,7 @@ class Setup:
     coarse: Mapping[str, Any] = field(default_factory=dict)
     whole: Mapping[str, Any] = field(default_factory=dict)
     half: Mapping[str, Any] = field(default_factory=dict)
+    other_gain: float = 3.0
     methods: Mapping[str, str] = field(default_factory=dict)
 
     def trains(self, row: Row) -> bool:
@@ -93,7 +95,7 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
             folder,
             setup.methods.get(row.method, setup.config),
             ("predict", "label", "student") if chooses else ("student",),
-            {**options, **setup.student, **_student_switches(row)},
+            {**options, **setup.student, **_student_switches(row, setup)},
             {
                 **({} if chooses or row.method in ONLINE_METHODS else given),
                 "teacher.checkpoint": (teacher, teacher_file),
@@ -110,7 +112,7 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
         return RowRun(row, seed, run, stage)
 
     if row.recipe == "coarse":
-        joint = {**options, **setup.joint, **_student_switches(row)}
+        joint = {**options, **setup.joint, **_student_switches(row, setup)}
         return RowRun(row, seed, Run(folder, setup.config, ("oracle",), joint), "oracle")
     coarse = {**options, **setup.coarse}
     start = f"{stage}.load_from"
@@ -136,9 +138,9 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
     )
 
 
-def _student_switches(row: Row) -> dict[str, str]:
+def _student_switches(row: Row, setup: Setup) -> dict[str, Any]:
     """Return the options by which a row's student differs from the student of its config."""
-    options: dict[str, str] = {}
+    options: dict[str, Any] = {}
     if row.recipe == "method":
         return options
     if not row.strong:
@@ -155,4 +157,6 @@ def _student_switches(row: Row) -> dict[str, str]:
         options["mask_loss.type"] = "DistanceToBoundaryLoss"
     elif row.bpm == "zeros":
         options["mask_loss.border"] = "zeros"
+    if row.other_gain:
+        options["mask_gain"] = setup.other_gain
     return options

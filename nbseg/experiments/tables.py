@@ -36,6 +36,7 @@ class Row:
             ``zeros``: by the boundary-preserving map with this border. ``distance``: by the
             distance to the predicted boundary. ``released``: all pixels by the same factor, the
             config's ``mask_gain``, as the paper's released code does.
+        other_gain: whether ``mask_gain`` is the setup's ``other_gain``.
         focal: whether the box classifier has softmax focal loss.
         published: the paper's values in percent by metric.
         method: with the recipe ``method``, the start of the names of the method's configs.
@@ -48,6 +49,7 @@ class Row:
     strong: bool = False
     ntm: bool = False
     bpm: str | None = None
+    other_gain: bool = False
     focal: bool = False
     published: Mapping[str, float] = field(default_factory=dict)
     method: str = ""
@@ -166,6 +168,15 @@ ABLATION = Table(
             replace(OURS, name="distance", title="BPM by distance", percent=30, bpm="distance"),
             replace(OURS, name="released", title="BPM as released", percent=30, bpm="released"),
             replace(OURS, name="zeros", title="BPM, border of zeros", percent=30, bpm="zeros"),
+            replace(OURS, name="gain", title="BPM, other gain", percent=30, other_gain=True),
+            replace(
+                OURS,
+                name="released-gain",
+                title="BPM as released, other gain",
+                percent=30,
+                bpm="released",
+                other_gain=True,
+            ),
             replace(SUPERVISED, name="supervised-100"),
             replace(SUPERVISED_STRONG, name="supervised-strong-100"),
         ),

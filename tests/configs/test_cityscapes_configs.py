@@ -38,6 +38,8 @@ STUDENTS = {
     "cityscapes-30-seed0-distance": (True, True, "DistanceToBoundaryLoss", CROSS_ENTROPY),
     "cityscapes-30-seed0-released": (True, True, PLAIN, CROSS_ENTROPY),
     "cityscapes-30-seed0-zeros": (True, True, MAP, CROSS_ENTROPY),
+    "cityscapes-30-seed0-gain": (True, True, MAP, CROSS_ENTROPY),
+    "cityscapes-30-seed0-released-gain": (True, True, PLAIN, CROSS_ENTROPY),
     "cityscapes-coarse-seed0": (True, True, MAP, CROSS_ENTROPY),
     "cityscapes-coarse-seed0-focal": (True, True, MAP, "SoftmaxFocalLoss"),
 }
@@ -74,12 +76,14 @@ def test_students_differ_in_what_the_row_says(runs, row):
     head = student.model.roi_head.mask_head
     assert head.type == ("NoiseTolerantMaskHead" if noise_tolerant else "RLEMaskHead")
     assert head.loss_mask.type == mask_loss
-    weight = 3 if mask_loss != PLAIN or row.endswith("-released") else 1
+    weight = 9 if mask_loss != PLAIN or row.endswith("-released") else 1
+    weight = 3 if row.endswith("-gain") else weight
     assert head.loss_mask.get("gain", head.loss_mask.get("loss_weight", 1)) == weight
     assert head.loss_mask.get("border", "replicate") == (
         "zeros" if row.endswith("-zeros") else "replicate"
     )
     assert student.model.roi_head.bbox_head.loss_cls.type == box_loss
+    assert student.model.roi_head.bbox_head.loss_bbox.type == "SmoothL1Loss"
 
 
 @pytest.mark.parametrize("name", [f"cityscapes-{part}-seed0" for part in ("20", "30", "coarse")])
@@ -180,4 +184,4 @@ def test_the_focal_loss_may_be_the_teachers_too():
 
 def test_the_page_has_every_command_once():
     arguments = [(c.work_dir, *c.stages, c.config) for c in COMMANDS]
-    assert len(set(arguments)) == len(arguments) == 28
+    assert len(set(arguments)) == len(arguments) == 30

@@ -8,7 +8,7 @@ train_images = '{data_root}/train2017/'
 val_json = '{data_root}/annotations/instances_val2017.json'
 val_images = '{data_root}/val2017/'
 percent = 10
-labeled_images = '{round(118287 * percent / 100)}'
+labeled_images = '{int(118287 * percent / 100)}'
 unlabeled_images = '{118287 - labeled_images}'
 # The labeled images are repeated 19 times at 10%, as in the released code.
 labeled_repeats = '{round(2.1 * unlabeled_images / labeled_images)}'
