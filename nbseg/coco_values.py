@@ -20,15 +20,16 @@ UNKNOWN = -1
 def normalize(content: dict[str, Any], path: object) -> None:
     """Convert ids, sizes, boxes, areas and flags of a COCO json to numbers, in place.
 
-    A string that holds a number becomes this number. ``iscrowd`` and ``ignore`` become 0 or 1; null
-    and the strings "", "no" and "false" become 0. Absent keys stay absent.
+    A string that holds a number becomes this number. ``iscrowd`` and ``ignore`` become 0 or 1:
+    0 also if the flag is null or one of the strings "", "no" and "false". Absent keys stay absent.
 
-    If a table still has an id that is not a whole number from -2**53 to 2**53, all entries of this
-    table get the new ids 1, 2, ... in the order of the table. The annotations then refer to the new
-    ids, or to -1 if the table has no entry with the old id.
+    If one of the lists ``images``, ``categories`` and ``annotations`` still has an id that is not a
+    whole number from -2**53 to 2**53, all entries of this list get the new ids 1, 2, ... in the
+    order of the list. The annotations then refer to the new ids, or to -1 if no entry has the old
+    id.
 
     Args:
-        content: the parsed json; tables may be missing.
+        content: the parsed json; each of the three lists may be missing.
         path: path of the json, for messages.
 
     Raises:

@@ -81,7 +81,7 @@ def match_class(
     width: int,
     thresholds: Sequence[float] = (IOU_THRESHOLD,),
 ) -> list[Matches]:
-    """Match predictions to true instances of the same image and class by mask IoU.
+    """Match the predictions of one class in one image to the true instances by mask IoU.
 
     Args:
         predictions: COCO annotations (RLE or polygons). The prediction with the highest ``score``

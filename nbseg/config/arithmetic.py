@@ -51,7 +51,7 @@ def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
                 return FUNCTIONS[name](*map(value, node.args))
         raise ValueError(
             f"cannot evaluate {expression!r} in the config: an expression may only contain "
-            "numbers, names of keys, + - * /, parentheses, round() and max()"
+            "numbers, names of keys, + - * /, parentheses, round(), int() and max()"
         )
 
     try:

@@ -127,10 +127,10 @@ def check_batches(stage: str, plain: Config) -> None:
     if not ratio:
         if published_part(plain.get("model") or {}):
             raise ValueError(
-                f"stage {stage}: the method needs two kinds of images in each batch, "
-                f"but the sampler {sampler.get('type')} has no source_ratio; set "
-                "train_dataloader.sampler to dict(type='ResumableMultiSourceSampler', "
-                "batch_size='{batch_size}', source_ratio=[1, 3])"
+                f"stage {stage}: each batch needs labeled and unlabeled images, but the sampler "
+                f"{sampler.get('type')} has no source_ratio; set train_dataloader.sampler to "
+                "dict(type='ResumableMultiSourceSampler', batch_size='{batch_size}', "
+                "source_ratio=[1, 3]) for one labeled image with every three unlabeled images"
             )
         return
     sets = (plain.train_dataloader.get("dataset") or {}).get("datasets")

@@ -144,8 +144,8 @@ def _further_options(run: Run, setup: Setup) -> dict[str, Any]:
 def _is_shared(run: Run, setup: Setup) -> bool:
     """Return whether a run belongs in the shared work directory.
 
-    The student of the full method belongs there, too, so that one command trains both the teacher
-    and this student.
+    The shared work directory holds the teacher, its pseudo-labels, and the student of the full
+    method. One command trains both the teacher and this student.
     """
     full_method = run.stages == ("student",) and not _further_options(run, setup)
     return run.folder.startswith("shared/") or full_method

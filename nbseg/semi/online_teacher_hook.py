@@ -63,7 +63,7 @@ class OnlineTeacherHook(MeanTeacherHook):
         if not model.burn_in and runner._load_from != source:
             raise StageError(
                 f"the teacher starts from {source}, but the student starts from other weights. An "
-                "average of unrelated weights predicts nothing; set burn_in to some hundred "
+                "average of unrelated weights predicts nothing; set burn_in to a few hundred "
                 f"iterations, or set load_from to {source}"
             )
         advice = "teacher_checkpoint needs a checkpoint of the config's detector"

@@ -1,4 +1,4 @@
-"""Compute numbers about pseudo-labels that do not need the truth."""
+"""Compute those numbers about pseudo-labels for which no true labels are needed."""
 
 from __future__ import annotations
 

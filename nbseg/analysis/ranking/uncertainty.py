@@ -38,7 +38,7 @@ def check_predicted(store: PredictionStore, names: Sequence[str]) -> None:
 
     Args:
         store: the predictions.
-        names: file names, as the store has them.
+        names: file names of the images, written as in the store.
 
     Raises:
         ValueError: the store has no entry for an image.
@@ -48,8 +48,8 @@ def check_predicted(store: PredictionStore, names: Sequence[str]) -> None:
     if missing:
         raise ValueError(
             f"{store.folder} has no predictions of {len(missing)} of the {len(names)} unlabeled "
-            f"images, for example {missing[0]}; give the folder pseudo_labels/predictions of a run "
-            "with the same unlabeled images"
+            f"images, for example {missing[0]}; use the predictions of a run with the same "
+            "unlabeled images (its folder pseudo_labels/predictions)"
         )
 
 
@@ -61,7 +61,7 @@ def uncertainties(store: PredictionStore, names: Sequence[str]) -> npt.NDArray[n
 
     Args:
         store: the predictions.
-        names: file names, as the store has them.
+        names: file names of the images, written as in the store.
 
     Raises:
         ValueError: the store has no entry for an image.
