@@ -29,7 +29,7 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process gets when it
 
 TESTS = Path(__file__).resolve().parent
 TRAIN = TESTS.parent / "tools" / "train.py"
-LONGEST = 240.0  # seconds that a forked process may take
+LONGEST = 500.0  # seconds that a forked process may take
 
 
 def prepare_to_fork():
@@ -151,6 +151,6 @@ def run_program(program, *arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=900,
+        timeout=1200,
     )
     return done.returncode, done.stdout

@@ -119,6 +119,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         arguments.work_dir or Path("work_dirs") / f"reproduce-{arguments.scale}"
     ).absolute()
     arguments.data = (arguments.data or arguments.work_dir / "data").absolute()
+    if arguments.weights and Path(arguments.weights).is_file():  # not a name, such as open-mmlab://
+        arguments.weights = str(Path(arguments.weights).absolute())
     return arguments
 
 
@@ -174,6 +176,9 @@ def main(argv: list[str] | None = None) -> int:
             for row in rows
             if setup(row).trains(row)
         ]
+        quoted = [row.name for row in rows if not setup(row).trains(row)]
+        if quoted:
+            print(f"only quoted, not trained at this scale: {', '.join(quoted)}")
         runs = [row_run.run for row_run in row_runs]
         if arguments.dry_run:
             for run in in_order(runs):
@@ -219,7 +224,8 @@ def write_results(
         *(("--rows", *arguments.rows) if arguments.rows else ()),
     ]
     if arguments.scale != "paper":
-        student = [max(r.iterations) for r in results if r.row.recipe == "student" and r.iterations]
+        students = [r for r in results if r.row.recipe in ("student", "method")]
+        student = [max(r.iterations) for r in students if r.iterations]
         command += ["--iterations", max(student, default=arguments.iterations)]
     title = heading(table, arguments.scale)
     page = markdown(

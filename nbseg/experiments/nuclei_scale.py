@@ -41,6 +41,7 @@ def nuclei_setup(row: Row, data: Path, weights: str, iterations: int) -> Setup:
         name=f"nuclei-{row.percent / 4:g}",
         config=CONFIG,
         options=options,
-        student={"load_from": "{teacher_checkpoint}"},
+        # The students bridge kinds of images as often as the supervised rows.
+        student={"load_from": "{teacher_checkpoint}", "student.bridge_prob": 0.8},
         methods=METHODS,
     )

@@ -107,7 +107,7 @@ def describe_runs(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
 
 def _cells(results: Sequence[RowResult]) -> list[str]:
     row = results[0].row
-    trained = row.recipe != "quoted"
+    trained = row.recipe not in ("quoted", "method") or results[0].values
     cells = [
         row.title,
         f"{row.percent:g}%",

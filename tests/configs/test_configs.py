@@ -150,6 +150,7 @@ def test_boxes_of_turned_images_enclose_their_masks(load, tmp_path):
     for seed in range(12):
         np.random.seed(seed)
         packed = pipeline({**copy.deepcopy(image), "instances": [copy.deepcopy(instance)]})
+        assert all(abs(side - 64) <= 1 for side in packed["inputs"]["pseudo"].shape[1:])
         found = packed["data_samples"]["pseudo"].gt_instances
         for mask, bbox in zip(found.masks.to_ndarray(), found.bboxes.tensor, strict=True):
             ys, xs = np.nonzero(mask)

@@ -13,6 +13,7 @@ from torch import nn
 
 from nbseg.semi import cross_consistency
 from nbseg.semi.joint_student import Branch
+from nbseg.semi.mirror_consistency import _of_class
 from nbseg.semi.online_teacher_hook import OnlineTeacherHook
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -249,6 +250,12 @@ def test_auxiliary_mask_heads_are_initialized_as_the_students(folder):
         torch.nn.init.constant_(head.conv_logits.bias, 9)
     model.init_weights()
     assert [float(head.conv_logits.bias.detach().abs().max()) for head in heads] == [0.0] * 5
+
+
+def test_box_deltas_of_each_rois_class():
+    deltas = torch.arange(24.0).view(2, 12)
+    assert _of_class(deltas, torch.tensor([2, 0])).tolist() == [[8, 9, 10, 11], [12, 13, 14, 15]]
+    assert _of_class(deltas[:0], torch.zeros(0, dtype=torch.int64)).shape == (0, 4)
 
 
 def test_no_proposals_give_mirror_losses_of_0(folder, monkeypatch):

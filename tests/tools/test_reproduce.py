@@ -95,6 +95,7 @@ def measured_dots(plot):
 def test_a_table_is_run_and_reported(reproduce, work_dir, number):
     assert reproduce(*options(number, work_dir)) == 0
     rows = csv_rows(work_dir, number)
+    assert "--iterations 4\n" in (work_dir / f"table-{number}" / "table.md").read_text()
     assert {row["row"] for row in rows} == set(ROWS[number])
     for row in rows:
         folder = work_dir / f"table-{number}" / "seed-0" / row["row"]
@@ -258,6 +259,9 @@ def test_the_spread_over_seeds_and_blanks():
     assert page.startswith("## Table 5 at small scale, on generated images: BDD100K\n")
     # Deviations -3, -1, 4: their squares sum to 26, over n - 1 = 2 that is 13.
     assert "| 600 | 3 | 33.0 ± 3.6 | 30.0 to 37.0 | 29.0 |" in page
+    assert "| quoted only |  |  |  |" in page
+    method = RowResult(Row("stac", "STAC", "method", method="stac"), "segm_mAP", {}, ())
+    page = markdown(heading(table, "paper"), table, [method], [], [], "table.png")
     assert "| quoted only |  |  |  |" in page
 
 

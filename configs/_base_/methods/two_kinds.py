@@ -16,15 +16,32 @@ geometry = dict(
         [dict(type='Rotate', prob=1.0, max_mag=30.0)],
         [dict(type='ShearX', prob=1.0, max_mag=30.0)],
         [dict(type='ShearY', prob=1.0, max_mag=30.0)],
-        [dict(type='TranslateX', prob=1.0, max_mag=0.1)],
-        [dict(type='TranslateY', prob=1.0, max_mag=0.1)],
+        # By up to a tenth of the image. MMDetection's TranslateX rounds to whole tenths.
+        [
+            dict(
+                type='Expand',
+                mean=(128, 128, 128),
+                to_rgb=False,
+                ratio_range=(1.1, 1.1),
+                prob=1.0),
+            dict(
+                type='RandomCrop',
+                crop_size=(1 / 1.1, 1 / 1.1),
+                crop_type='relative',
+                allow_negative_crop=True),
+        ],
     ])
 pseudo_geometry_branch = [
     dict(type='Compose', transforms='{labeled_steps}'),
     '{geometry}',
     # The new boxes enclose the corners of the old ones. This crop, of the whole image, makes boxes
     # from the masks.
-    dict(type='RandomCrop', crop_size=(1.0, 1.0), crop_type='relative', recompute_bbox=True),
+    dict(
+        type='RandomCrop',
+        crop_size=(1.0, 1.0),
+        crop_type='relative',
+        allow_negative_crop=True,
+        recompute_bbox=True),
     dict(type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False),
     dict(
         type='MultiBranch', branch_field=['sup', 'pseudo'], pseudo=[dict(type='PackDetInputs')]),

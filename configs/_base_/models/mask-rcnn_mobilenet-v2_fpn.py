@@ -20,7 +20,7 @@ mask_head_cfg = dict(
     loss_mask='{mask_loss}')
 mask_head = dict(type='NoiseTolerantMaskHead', num_convs=3, **mask_head_cfg)
 plain_mask_head = dict(type='RLEMaskHead', num_convs=4, **mask_head_cfg)
-box_loss = dict(type='CrossEntropyLoss', use_sigmoid=False)
+box_loss = dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)
 plain_box_loss = box_loss
 softmax_focal_loss = dict(type='SoftmaxFocalLoss', gamma=2.0)
 
