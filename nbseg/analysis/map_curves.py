@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from nbseg.ops import multires_mask_targets
-from nbseg.structures import CroppedMasks, signed_distance
+from nbseg.analysis.mask_pairs import SoftPairs
+from nbseg.structures import signed_distance
 
 FARTHEST = 10  # largest distance to the boundary, in cells
 MAP_BINS = tuple(i / 10 for i in range(16))  # lower edges; the last bin has all larger values
@@ -78,8 +77,7 @@ def laplacian_map(soft_mask: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]
 class MapCurves:
     """Measures the boundary-preserving map of soft masks that match a true instance.
 
-    True masks are cropped to the predicted boxes and resized to the soft masks' grid, like the
-    targets of a mask head. All cells of all soft masks count with equal weight.
+    All cells of all soft masks count with equal weight.
 
     Attributes:
         examples: the ``EXAMPLES`` soft masks with the largest boxes (Fig. 6a), the largest first.
@@ -92,27 +90,12 @@ class MapCurves:
         self._right_at_map = np.zeros(len(MAP_BINS), np.int64)
         self.examples: list[Example] = []
 
-    def add(
-        self,
-        soft_masks: npt.NDArray[np.uint8],
-        boxes: npt.NDArray[np.float32],
-        true: CroppedMasks,
-    ) -> None:
-        """Count the pairs of one image.
-
-        Args:
-            soft_masks: uint8, shape (R, S, S); a value divided by 255 is the probability.
-            boxes: predicted boxes, xyxy in image pixels, float32, shape (R, 4).
-            true: the R true masks that match the soft masks, in the same order.
-        """
-        (truth,) = multires_mask_targets(
-            true, torch.from_numpy(boxes), torch.arange(len(boxes)), soft_masks.shape[-1:]
-        )
-        areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-        true_masks = truth.numpy().astype(np.uint8)
+    def add(self, pairs: SoftPairs) -> None:
+        """Count the pairs of one image."""
+        areas = np.prod(pairs.boxes[:, 2:] - pairs.boxes[:, :2], axis=1)
         for i, area in enumerate(areas.tolist()):
-            soft = soft_masks[i].astype(np.float32) / 255
-            example = Example(area, soft, laplacian_map(soft), true_masks[i])
+            soft = pairs.soft_masks[i].astype(np.float32) / 255
+            example = Example(area, soft, laplacian_map(soft), pairs.true[i])
             self._count(example)
             self.examples = heapq.nlargest(EXAMPLES, [*self.examples, example])
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from nbseg.analysis.matching import match_instances
 from nbseg.coco import by_category
 from nbseg.coco_masks import to_rle
+from nbseg.ops import multires_mask_targets
 from nbseg.structures import CroppedMasks
 
 IOU_THRESHOLD = 0.5
@@ -44,6 +46,18 @@ class MaskPair:
         return x, y, x + width, y + height
 
 
+class SoftPairs(NamedTuple):
+    """Holds the soft masks of one image that match a true instance, and the true masks.
+
+    The true masks are cropped to the predicted boxes and resized to the soft masks' grid, like the
+    targets of a mask head.
+    """
+
+    soft_masks: npt.NDArray[np.uint8]  # (R, S, S); a value divided by 255 is the probability
+    boxes: npt.NDArray[np.float32]  # predicted boxes, (R, 4), xyxy in image pixels
+    true: npt.NDArray[np.uint8]  # true masks, (R, S, S), 0 and 1
+
+
 @dataclass(frozen=True)
 class Matches:
     """Holds the result of matching predictions to true instances.
@@ -72,6 +86,16 @@ def stack_pairs(pairs: Sequence[MaskPair]) -> tuple[CroppedMasks, CroppedMasks, 
         CroppedMasks.from_segmentations([pair.true_rle for pair in pairs], height, width),
         torch.tensor([pair.true_box for pair in pairs], dtype=torch.float32),
     )
+
+
+def soft_pairs(
+    soft_masks: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32], true: CroppedMasks
+) -> SoftPairs:
+    """Return R soft masks with the R true masks that match them, in the same order."""
+    (targets,) = multires_mask_targets(
+        true, torch.from_numpy(boxes), torch.arange(len(boxes)), soft_masks.shape[-1:]
+    )
+    return SoftPairs(soft_masks, boxes, targets.numpy().astype(np.uint8))
 
 
 def match_class(

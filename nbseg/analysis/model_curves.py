@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from nbseg.ops import multires_mask_targets
-from nbseg.structures import CroppedMasks, signed_distance
+from nbseg.analysis.mask_pairs import SoftPairs
+from nbseg.structures import signed_distance
 
 FARTHEST = 10  # width of the error curve on either side of the true contour, in pixels
 IOU_STEPS = tuple(i / 100 for i in range(50, 101))
@@ -167,31 +166,16 @@ class RecallByIoU:
 class SoftMaskReliability:
     """Compares the probabilities of soft masks with the share of true foreground.
 
-    The true mask of each pair is cropped to the predicted box and resized to the soft mask's grid,
-    like the targets of a mask head. All cells of all soft masks count with equal weight.
+    All cells of all soft masks count with equal weight.
     """
 
     def __init__(self) -> None:
         self._cells = np.zeros(LEVELS, np.int64)
         self._true = np.zeros(LEVELS, np.int64)
 
-    def add(
-        self,
-        soft_masks: npt.NDArray[np.uint8],
-        boxes: npt.NDArray[np.float32],
-        true: CroppedMasks,
-    ) -> None:
-        """Count the pairs of one image.
-
-        Args:
-            soft_masks: uint8, shape (R, S, S); a value divided by 255 is the probability.
-            boxes: predicted boxes, xyxy in image pixels, float32, shape (R, 4).
-            true: the R true masks that match the soft masks, in the same order.
-        """
-        (truth,) = multires_mask_targets(
-            true, torch.from_numpy(boxes), torch.arange(len(boxes)), soft_masks.shape[-1:]
-        )
-        foreground = truth.numpy().astype(bool)
+    def add(self, pairs: SoftPairs) -> None:
+        """Count the pairs of one image."""
+        soft_masks, foreground = pairs.soft_masks, pairs.true.astype(bool)
         self._cells += np.bincount(soft_masks.ravel(), minlength=LEVELS)
         self._true += np.bincount(soft_masks[foreground], minlength=LEVELS)
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from nbseg.analysis.map_curves import MapCurves
-from nbseg.analysis.mask_pairs import MaskPair, match_image, stack_pairs
+from nbseg.analysis.mask_pairs import MaskPair, match_image, soft_pairs, stack_pairs
 from nbseg.analysis.model_curves import ErrorByDistance, RecallByIoU, SoftMaskReliability
 from nbseg.analysis.noise_curves import AccuracyByDistance, IoUBySize
 from nbseg.analysis.prediction_files import Predictions, read_predictions
@@ -58,8 +58,9 @@ class ModelCurves:
             soft_masks, boxes = (
                 np.stack([pair.prediction[key] for pair in pairs]) for key in ("soft_mask", "box")
             )
-            self.reliability.add(soft_masks, boxes, true_masks)
-            self.boundary_map.add(soft_masks, boxes, true_masks)
+            soft = soft_pairs(soft_masks, boxes, true_masks)
+            self.reliability.add(soft)
+            self.boundary_map.add(soft)
 
 
 def analyze_models(

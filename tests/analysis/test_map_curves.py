@@ -6,6 +6,7 @@ import torch
 from bitmaps import disc
 
 from nbseg.analysis.map_curves import EXAMPLES, MapCurves, laplacian_map
+from nbseg.analysis.mask_pairs import soft_pairs
 from nbseg.ops.reference import _boundary_weights
 from nbseg.structures import CroppedMasks
 
@@ -27,7 +28,7 @@ def test_curves_of_a_step():
     true[:, 2:] = 1  # one column more than predicted
     curves = MapCurves()
     box = np.array([[0, 0, 6, 6]], np.float32)
-    curves.add(soft, box, CroppedMasks.from_bitmaps(true[None]))
+    curves.add(soft_pairs(soft, box, CroppedMasks.from_bitmaps(true[None])))
     by_distance = {p.low: (p.cells, p.value) for p in curves.map_by_distance() if p.cells}
     assert by_distance == {
         0: (12, pytest.approx(2.4)),
@@ -45,7 +46,7 @@ def test_the_largest_objects_are_examples_and_a_mask_without_boundary_is_no_erro
     bitmaps = np.stack([disc(40, 30, 20)] * len(sizes))
     boxes = np.array([[40, 30, 40 + s, 30 + s] for s in sizes], np.float32)
     soft = np.stack([np.full((28, 28), 40 * i, np.uint8) for i in range(len(sizes))])
-    curves.add(soft, boxes, CroppedMasks.from_bitmaps(bitmaps))
+    curves.add(soft_pairs(soft, boxes, CroppedMasks.from_bitmaps(bitmaps)))
     assert [e.area**0.5 for e in curves.examples] == sorted(sizes, reverse=True)[:EXAMPLES]
     assert sum(p.cells for p in curves.map_by_distance()) == 0
     assert sum(p.cells for p in curves.accuracy_by_map()) == soft.size

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from bitmaps import HEIGHT, WIDTH, disc, rectangle
 
+from nbseg.analysis.mask_pairs import soft_pairs
 from nbseg.analysis.model_curves import ErrorByDistance, RecallByIoU, SoftMaskReliability
 from nbseg.structures import CroppedMasks
 
@@ -68,7 +69,7 @@ def test_reliability_of_soft_masks_on_the_pixels_own_grid():
     soft[0, :, 0], soft[0, :, 1], soft[0, :2, 2] = 255, 102, 102  # probabilities 1 and 0.4
     curve = SoftMaskReliability()
     boxes = np.array([[10, 10, 14, 14]], np.float32)
-    curve.add(soft, boxes, CroppedMasks.from_bitmaps(true[None]))
+    curve.add(soft_pairs(soft, boxes, CroppedMasks.from_bitmaps(true[None])))
     known = {point.low: point for point in curve.bins() if point.cells}
     assert {low: (p.cells, p.foreground) for low, p in known.items()} == {
         0.0: (6, 0.0),
