@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
     from nbseg.experiments.job_queue import JobQueue, in_order
     from nbseg.experiments.nuclei_scale import nuclei_setup
     from nbseg.experiments.paper_scale import paper_setup
-    from nbseg.experiments.row_runs import Setup, run_of_row
+    from nbseg.experiments.row_runs import Setup, runs_of_rows
     from nbseg.experiments.run import Run
     from nbseg.experiments.small_scale import prepare_small_data, small_setup
     from nbseg.experiments.tables import TABLES, Row
@@ -170,13 +170,9 @@ def main(argv: list[str] | None = None) -> int:
             run.check(work_dir, configs)
 
     try:
-        row_runs = [
-            run_of_row(table, row, seed, setup(row))
-            for seed in arguments.seeds
-            for row in rows
-            if setup(row).trains(row)
-        ]
-        quoted = [row.name for row in rows if not setup(row).trains(row)]
+        row_runs = runs_of_rows(table, rows, arguments.seeds, setup)
+        trained = {row_run.row.name for row_run in row_runs}
+        quoted = [row.name for row in rows if row.name not in trained]
         if quoted:
             print(f"only quoted, not trained at this scale: {', '.join(quoted)}")
         runs = [row_run.run for row_run in row_runs]
@@ -224,9 +220,9 @@ def write_results(
         *(("--rows", *arguments.rows) if arguments.rows else ()),
     ]
     if arguments.scale != "paper":
-        students = [r for r in results if r.row.recipe in ("student", "method")]
-        student = [max(r.iterations) for r in students if r.iterations]
-        command += ["--iterations", max(student, default=arguments.iterations)]
+        students = [result for result in results if result.row.recipe in ("student", "method")]
+        lengths = [length for result in students for length in result.iterations]
+        command += ["--iterations", max(lengths, default=arguments.iterations)]
     title = heading(table, arguments.scale)
     page = markdown(
         title,

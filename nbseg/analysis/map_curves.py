@@ -7,7 +7,8 @@ boundary of the predicted mask: the contour at the probability 0.5.
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import attrgetter
 
 import cv2
 import numpy as np
@@ -51,14 +52,14 @@ class AccuracyAtMap:
     accuracy: float | None
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Example:
     """Holds a soft mask, its map and its true mask, shape (S, S) each; ``area`` is its box's."""
 
     area: float
-    soft_mask: npt.NDArray[np.float32] = field(compare=False)
-    map: npt.NDArray[np.float32] = field(compare=False)
-    true: npt.NDArray[np.uint8] = field(compare=False)
+    soft_mask: npt.NDArray[np.float32]
+    map: npt.NDArray[np.float32]
+    true: npt.NDArray[np.uint8]
 
 
 def laplacian_map(soft_mask: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -97,7 +98,8 @@ class MapCurves:
             soft = pairs.soft_masks[i].astype(np.float32) / 255
             example = Example(area, soft, laplacian_map(soft), pairs.true[i])
             self._count(example)
-            self.examples = heapq.nlargest(EXAMPLES, [*self.examples, example])
+            found = [*self.examples, example]
+            self.examples = heapq.nlargest(EXAMPLES, found, key=attrgetter("area"))
 
     def _count(self, example: Example) -> None:
         predicted = (example.soft_mask >= 0.5).astype(np.uint8)

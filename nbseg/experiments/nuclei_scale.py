@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from nbseg.experiments.row_runs import Setup
-from nbseg.experiments.tables import METHODS as METHOD_ROWS
+from nbseg.experiments.small_scale import configs_of_methods, cpu_options
 from nbseg.experiments.tables import Row
 
-MODEL = "mask-rcnn_mobilenet-v2_fpn_nuclei"
-CONFIG = f"configs/nuclei/noisy-boundaries_{MODEL}.py"
-METHODS = {row.method: f"configs/nuclei/{row.method}_{MODEL}.py" for row in METHOD_ROWS}
+CONFIG = "configs/nuclei/noisy-boundaries_mask-rcnn_mobilenet-v2_fpn_nuclei.py"
 
 
 def nuclei_setup(row: Row, data: Path, weights: str, iterations: int) -> Setup:
@@ -31,11 +29,7 @@ def nuclei_setup(row: Row, data: Path, weights: str, iterations: int) -> Setup:
         "data_root": str(data),
         "backbone_weights": weights,
         "percent": row.percent / 4,
-        "iterations": iterations,
-        "teacher.iterations": 3 * iterations,
-        # Two parallel runs already use both cores, so load images in the training process.
-        "num_workers": 0,
-        "persistent_workers": False,
+        **cpu_options(iterations),
     }
     return Setup(
         name=f"nuclei-{row.percent / 4:g}",
@@ -43,5 +37,5 @@ def nuclei_setup(row: Row, data: Path, weights: str, iterations: int) -> Setup:
         options=options,
         # The students bridge kinds of images as often as the supervised rows.
         student={"load_from": "{teacher_checkpoint}", "student.bridge_prob": 0.8},
-        methods=METHODS,
+        methods=configs_of_methods(CONFIG),
     )

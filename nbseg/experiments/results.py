@@ -23,12 +23,14 @@ class RowResult:
         values: the metric's value in percent, by seed; empty if no run has finished.
         iterations: training lengths of the finished runs in iterations, without duplicates,
             ascending.
+        trained: whether the row has runs; other rows only quote the paper's values.
     """
 
     row: Row
     metric: str
     values: dict[int, float]
     iterations: tuple[int, ...]
+    trained: bool = True
 
     @property
     def mean(self) -> float:
@@ -67,7 +69,7 @@ def collect(
         iterations = tuple(sorted(length for length in lengths if length is not None))
         for metric in table.metrics:
             values = {s: 100 * found[metric] for s, found in metrics.items() if metric in found}
-            results.append(RowResult(row, metric, values, iterations))
+            results.append(RowResult(row, metric, values, iterations, bool(of_row)))
     return results
 
 

@@ -5,7 +5,7 @@ paper's scale; ``configs/_base_/models/`` defines them. Students with the same d
 and seed share one teacher and its pseudo-labels, even across tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,25 @@ class RowRun:
     seed: int
     run: Run
     stage: str
+
+
+def runs_of_rows(
+    table: Table, rows: Iterable[Row], seeds: Iterable[int], setup: Callable[[Row], Setup]
+) -> list[RowRun]:
+    """Return the runs of the rows that can be trained, seed by seed.
+
+    Args:
+        table: the rows' table.
+        rows: rows of the table.
+        seeds: seeds of the splits and of the trainings.
+        setup: function that returns the training setup of a row.
+
+    Raises:
+        ValueError: a row cannot be trained with its setup.
+    """
+    pairs = [(row, setup(row)) for row in rows]
+    trained = [(row, of_row) for row, of_row in pairs if of_row.trains(row)]
+    return [run_of_row(table, row, seed, of_row) for seed in seeds for row, of_row in trained]
 
 
 def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:

@@ -20,11 +20,26 @@ from nbseg.experiments.row_runs import Setup
 from nbseg.experiments.tables import METHODS as METHOD_ROWS
 from nbseg.experiments.tables import Row, Table
 
+
+def configs_of_methods(config: str) -> dict[str, str]:
+    """Return the config of each comparison method that has the same data and model as a config."""
+    ours = "noisy-boundaries_"
+    return {row.method: config.replace(ours, f"{row.method}_") for row in METHOD_ROWS}
+
+
+def cpu_options(iterations: int) -> dict[str, Any]:
+    """Return the options of runs on a CPU; ``iterations`` is the length of a student's training."""
+    return {
+        "iterations": iterations,
+        "teacher.iterations": 3 * iterations,
+        # Two parallel runs already use both cores, so load images in the training process.
+        "num_workers": 0,
+        "persistent_workers": False,
+    }
+
+
 CONFIG = "configs/shapes/noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py"
-METHODS = {
-    row.method: f"configs/shapes/{row.method}_mask-rcnn_r18-small_fpn_shapes.py"
-    for row in METHOD_ROWS
-}
+METHODS = configs_of_methods(CONFIG)
 TRAINING = ShapesOptions(train=1000, val=100, seed=0)
 UNLABELED = ShapesOptions(train=800, val=1, seed=1)
 
@@ -55,12 +70,8 @@ def small_setup(table: Table, row: Row, data: Path, iterations: int) -> Setup:
     """
     options: dict[str, Any] = {
         "data_root": str(data / "shapes"),
-        "iterations": iterations,
-        "teacher.iterations": 3 * iterations,
+        **cpu_options(iterations),
         "warmup_iterations": min(50, iterations // 4),
-        # Two parallel runs already use both cores, so load images in the training process.
-        "num_workers": 0,
-        "persistent_workers": False,
         # A teacher that trained only briefly gives low scores.
         "label.floor": 0.05,
     }

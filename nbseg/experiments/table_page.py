@@ -107,7 +107,6 @@ def describe_runs(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
 
 def _cells(results: Sequence[RowResult]) -> list[str]:
     row = results[0].row
-    trained = row.recipe not in ("quoted", "method") or results[0].values
     cells = [
         row.title,
         f"{row.percent:g}%",
@@ -116,7 +115,7 @@ def _cells(results: Sequence[RowResult]) -> list[str]:
         MAPS[row.bpm],
         "✓" if row.focal else "",
         ", ".join(map(str, results[0].iterations)),
-        str(len(results[0].values)) if trained else "quoted only",
+        str(len(results[0].values)) if results[0].trained else "quoted only",
     ]
     for result in results:
         paper = row.published.get(result.metric)

@@ -10,7 +10,7 @@ from torch import Tensor
 from nbseg.models.logits import select_masks
 from nbseg.registry import MODELS
 from nbseg.semi.joint_student import Branch, JointStudent
-from nbseg.semi.proposals import propose, require_one_mask_size
+from nbseg.semi.proposals import likeliest_objects, propose, require_one_mask_size
 
 
 @MODELS.register_module()
@@ -61,8 +61,7 @@ class CrossConsistency(JointStudent):
         """Return the RoIs in which an object is likelier than background, and their classes."""
         rois = propose(self.student, branch, self.rois)
         scores = self.student.roi_head._bbox_forward(branch.features, rois)["cls_score"]
-        best, classes = scores[:, :-1].max(dim=1)
-        chosen = best > scores[:, -1]
+        classes, chosen = likeliest_objects(scores)
         return rois[chosen], classes[chosen]
 
 

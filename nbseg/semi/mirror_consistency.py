@@ -11,7 +11,7 @@ from nbseg.models.soft_masks import predict_soft_masks
 from nbseg.registry import MODELS
 from nbseg.semi.joint_batch import extract_jointly
 from nbseg.semi.joint_student import Branch, JointStudent
-from nbseg.semi.proposals import propose, require_one_mask_size
+from nbseg.semi.proposals import likeliest_objects, propose, require_one_mask_size
 
 
 @MODELS.register_module()
@@ -84,8 +84,7 @@ class MirrorConsistency(JointStudent):
 
         boxes = [roi_head._bbox_forward(*view) for view in views]
         log_p, log_q = (box["cls_score"].log_softmax(dim=1) for box in boxes)
-        best, classes = log_p[:, :-1].max(dim=1)
-        chosen = best > log_p[:, -1]
+        classes, chosen = likeliest_objects(log_p)
         divergence = _divergence(log_p, log_q.detach()) + _divergence(log_q, log_p.detach())
         deltas, others = (_of_class(box["bbox_pred"], classes) for box in boxes)
         shift = deltas - others * deltas.new_tensor([-1, 1, 1, 1])

@@ -50,6 +50,19 @@ def require_one_mask_size(detector: Any, user: str) -> None:
         )
 
 
+def likeliest_objects(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the likeliest class of each RoI, and whether it is likelier than background.
+
+    Args:
+        scores: logits or logarithms of probabilities, (N, C + 1); the last column is background.
+
+    Returns:
+        The classes, int64, and bool; shape (N,) each.
+    """
+    best, classes = scores[:, :-1].max(dim=1)
+    return classes, best > scores[:, -1]
+
+
 @torch.no_grad()
 def propose(detector: Any, branch: Branch, count: int) -> Tensor:
     """Return the proposals with the highest objectness as RoIs.

@@ -1,5 +1,6 @@
 """A row's documented command and tools/reproduce.py run the same training."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from nbseg.engine.manifest import relevant_keys
 from nbseg.engine.stages import TRAINED_WITH, stage_config
 from nbseg.experiments.job_queue import in_order
 from nbseg.experiments.paper_scale import paper_setup
-from nbseg.experiments.row_runs import run_of_row
+from nbseg.experiments.row_runs import runs_of_rows
 from nbseg.experiments.tables import TABLES
 
 # By page: its tables with the ending of the rows it shows, the data, the seed, and the GPUs.
@@ -47,13 +48,10 @@ def test_pages_and_tool_train_alike(page, monkeypatch):
     reproduced = set()
     for number, ending in tables.items():
         table = TABLES[number]
-        setups = [paper_setup(table, row, Path(data), gpus) for row in table.rows]
-        runs = [
-            run_of_row(table, row, seed, setup).run
-            for row, setup in zip(table.rows, setups, strict=True)
-            if setup.trains(row) and row.name.endswith(ending)
-        ]
-        for run in in_order(runs):
+        rows = [row for row in table.rows if row.name.endswith(ending)]
+        setup = functools.partial(paper_setup, table, data=Path(data), gpus=gpus)
+        of_rows = runs_of_rows(table, rows, [seed], setup)
+        for run in in_order(of_row.run for of_row in of_rows):
             config = run.parsed(Path("runs"), configs)
             trained = {"teacher", "student", "oracle"} & set(run.stages)
             reproduced |= {training(config, stage) for stage in trained}

@@ -1,9 +1,11 @@
 """tools/reproduce.py runs every table on a tiny generated set, resumes, reports and refuses."""
 
 import csv
+import functools
 import json
 import re
 import runpy
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -18,7 +20,7 @@ from nbseg.experiments.job_queue import in_order
 from nbseg.experiments.nuclei_scale import nuclei_setup
 from nbseg.experiments.paper_scale import paper_setup
 from nbseg.experiments.results import RowResult
-from nbseg.experiments.row_runs import run_of_row
+from nbseg.experiments.row_runs import runs_of_rows
 from nbseg.experiments.table_page import heading, markdown
 from nbseg.experiments.tables import TABLES, Row, Table
 
@@ -206,10 +208,11 @@ def test_a_dry_run_prints_every_command(reproduce, tmp_path, capsys):
 
 def test_the_configs_of_nuclei_take_every_row(tmp_path):
     configs = {}
-    of_rows = [
-        run_of_row(TABLES[1], row, 0, nuclei_setup(row, tmp_path / "data", "weights.pth", 100))
-        for row in TABLES[1].rows
-    ]
+    setup = functools.partial(
+        nuclei_setup, data=tmp_path / "data", weights="weights.pth", iterations=100
+    )
+    of_rows = runs_of_rows(TABLES[1], TABLES[1].rows, [0], setup)
+    assert len(of_rows) == len(TABLES[1].rows)
     for run in in_order(of_row.run for of_row in of_rows):
         run.check(tmp_path, configs)
     for of_row in of_rows:
@@ -237,12 +240,8 @@ def test_the_papers_configs_take_every_row(reproduce, tmp_path, number):
     """The configs parse with the options of each run, and each stage of a run has a config."""
     configs = {}
     table = TABLES[number]
-    setups = [paper_setup(table, row, tmp_path / "data", gpus=8) for row in table.rows]
-    of_rows = [
-        run_of_row(table, row, 0, setup)
-        for row, setup in zip(table.rows, setups, strict=True)
-        if setup.trains(row)
-    ]
+    setup = functools.partial(paper_setup, table, data=tmp_path / "data", gpus=8)
+    of_rows = runs_of_rows(table, table.rows, [0], setup)
     for run in in_order(of_row.run for of_row in of_rows):
         run.check(tmp_path, configs)
     for of_row in of_rows:
@@ -253,16 +252,18 @@ def test_the_papers_configs_take_every_row(reproduce, tmp_path, number):
 def test_the_spread_over_seeds_and_blanks():
     row = Row("ours", "ours", "student", published={"segm_mAP": 29.0})
     result = RowResult(row, "segm_mAP", {0: 30.0, 1: 32.0, 2: 37.0}, (600,))
-    blank = RowResult(Row("grabcut", "GrabCut", "quoted"), "segm_mAP", {}, ())
+    blank = RowResult(Row("grabcut", "GrabCut", "quoted"), "segm_mAP", {}, (), False)
     table = Table(5, "BDD100K", ("segm_mAP",), (row, blank.row))
     page = markdown(heading(table, "small"), table, [result, blank], [], [], "table.png")
     assert page.startswith("## Table 5 at small scale, on generated images: BDD100K\n")
     # Deviations -3, -1, 4: their squares sum to 26, over n - 1 = 2 that is 13.
     assert "| 600 | 3 | 33.0 ± 3.6 | 30.0 to 37.0 | 29.0 |" in page
     assert "| quoted only |  |  |  |" in page
-    method = RowResult(Row("stac", "STAC", "method", method="stac"), "segm_mAP", {}, ())
+    method = RowResult(Row("stac", "STAC", "method", method="stac"), "segm_mAP", {}, (), False)
     page = markdown(heading(table, "paper"), table, [method], [], [], "table.png")
     assert "| quoted only |  |  |  |" in page
+    page = markdown(heading(table, "small"), table, [replace(method, trained=True)], [], [], "")
+    assert "| 0 |  |  |  |" in page  # not trained yet
 
 
 # The paper's tables, row by row, as its text prints them (shared with no code of nbseg).

@@ -13,10 +13,11 @@ mask_head = dict(
     loss_mask='{mask_loss}',
     loss_boundary=dict(type='BoundaryLoss'))
 plain_mask_head = mask_head
+box_regression_loss = dict(type='L1Loss', loss_weight=1.0)
 
 model = dict(
     roi_head=dict(
-        bbox_head=dict(num_classes='{num_classes}'),
+        bbox_head=dict(num_classes='{num_classes}', loss_bbox='{box_regression_loss}'),
         mask_roi_extractor=dict(type='MaskAndBoundaryRoIExtractor', boundary_size=28),
         mask_head='{mask_head}'),
     test_cfg=dict(

@@ -14,12 +14,13 @@ mask_head = dict(
     num_classes='{num_classes}',
     loss_mask='{mask_loss}')
 plain_mask_head = mask_head
+box_regression_loss = dict(type='L1Loss', loss_weight=1.0)
 
 model = dict(
     type='PointRend',
     roi_head=dict(
         type='RLEPointRendRoIHead',
-        bbox_head=dict(num_classes='{num_classes}'),
+        bbox_head=dict(num_classes='{num_classes}', loss_bbox='{box_regression_loss}'),
         mask_roi_extractor=dict(
             _delete_=True,
             type='GenericRoIExtractor',

@@ -15,11 +15,12 @@ mask_head = dict(
     num_classes='{num_classes}',
     loss_mask='{mask_loss}')
 plain_mask_head = mask_head
+box_regression_loss = dict(type='L1Loss', loss_weight=1.0)
 
 model = dict(
     roi_head=dict(
         type='RefineMaskRoIHead',
-        bbox_head=dict(num_classes='{num_classes}'),
+        bbox_head=dict(num_classes='{num_classes}', loss_bbox='{box_regression_loss}'),
         semantic_head=dict(
             type='ForegroundHead', num_convs=4, in_channels=256, conv_out_channels=256),
         mask_head='{mask_head}'),
