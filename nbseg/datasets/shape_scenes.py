@@ -195,9 +195,10 @@ def _add_object(
 def draw_scene(rng: np.random.Generator, size: int) -> tuple[npt.NDArray[Any], list[SceneObject]]:
     """Draw one image with three to eight objects.
 
-    The image has fewer objects if 40 tries do not suffice. Colors and textures are chosen at
-    random, independently of the class. A pixel belongs to the topmost object that covers at least
-    half of the pixel, so the masks are disjoint.
+    The number of objects is chosen at random. An object that does not fit is rejected, and another
+    one is tried. If 40 tries do not place all objects, the image has fewer objects than chosen.
+    Colors and textures are chosen at random, independently of the class. A pixel belongs to the
+    topmost object that covers at least half of the pixel, so the masks are disjoint.
 
     Args:
         rng: random generator.

@@ -33,7 +33,8 @@ class RunningProcess(NamedTuple):
     """Holds a running process, its start time and its job slot.
 
     ``alive`` is the reading end of a pipe. The process keeps the writing end open until it exits.
-    ``process.sentinel`` would report the exit too early if the process executes another program.
+    ``process.sentinel`` would report the exit too early: its own pipe is closed as soon as the
+    process replaces itself with another program (``os.execvp``).
     ``log_size`` is the size of the log in bytes when the process started. The size is not 0 if an
     earlier attempt wrote to the log.
     """

@@ -79,8 +79,8 @@ def check_annotations(content: dict[str, Any], what: str) -> list[str]:
         if len(problems.get(kind, ())) > len(sample) / 2:
             raise StageError(
                 f"{what}: {_text(kind, problems[kind])}. Expected boxes as x, y, width, height and "
-                "polygons as x0, y0, x1, y1, ..., all in pixels; correct the order or the unit of "
-                "the numbers"
+                "polygons as x0, y0, x1, y1, ..., all in pixels; convert the boxes and the "
+                "polygons to this format"
             )
     return [f"warning: {what}: {_text(kind, which)}" for kind, which in problems.items()]
 

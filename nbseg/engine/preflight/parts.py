@@ -213,7 +213,7 @@ def _class_of(registry: Registry, part: Any, stage: str, key: str) -> Any:
 
 
 def _listed(parts: Any) -> list[Any]:
-    """Return a list of parts from one part, a sequence of parts, or None."""
+    """Convert one part, a sequence of parts, or None to a list of parts."""
     return list(parts) if isinstance(parts, (list, tuple)) else [parts] if parts else []
 
 
