@@ -42,6 +42,8 @@ online = dict(
         train_cfg=dict(
             rpn=dict(assigner=dict(type='IgnoringMaxIoUAssigner', ignore_iof_thr=0.5)),
             rcnn=dict(assigner=dict(type='IgnoringMaxIoUAssigner', ignore_iof_thr=0.5)))),
+    # The teacher already averages the student's weights.
+    averaged_weights=[],
     # Student and teacher start from the offline teacher.
     load_from='{teacher_checkpoint}',
     train_pipeline='{online_labeled_pipeline}',

@@ -6,5 +6,4 @@ label = dict(box_threshold='match_total', pixel_threshold=0.5, mask_nms_iou=None
 student = dict(
     mask_head='{plain_mask_head}',
     mask_loss='{plain_mask_loss}',
-    train_pipeline='{weak_pipeline}',
-    train_dataloader=dict(sampler=dict(source_ratio=[2, 2])))
+    train_pipeline='{weak_pipeline}')

@@ -7,4 +7,4 @@ student = dict(
     mask_head='{plain_mask_head}',
     mask_loss='{plain_mask_loss}',
     train_pipeline='{weak_pipeline}',
-    train_dataloader=dict(sampler=dict(source_ratio=[2, 2])))
+    train_dataloader=dict(sampler=dict(source_ratio=[1, 1])))

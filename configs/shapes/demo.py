@@ -11,7 +11,7 @@ train_pipeline = '{weak_pipeline}'
 transpose_prob = 0.5
 custom_hooks = '{averaged_weights}'
 # Half of the student's images are labeled; in the base config, a quarter.
-train_dataloader = dict(sampler=dict(source_ratio=[2, 2]))
+train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
 optim_wrapper = dict(optimizer=dict(lr=4e-3))
 iterations = 350
 teacher = dict(iterations=700, load_from=None)

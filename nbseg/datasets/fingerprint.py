@@ -77,7 +77,7 @@ class Settings:
             more objects.
         batch_size: images per iteration.
         num_workers: processes that load images.
-        teacher_iterations: iterations of the teacher; the student trains for twice as many.
+        iterations: iterations of the teacher, and of the student.
         box_threshold: score threshold of pseudo-labels, or "match".
     """
 
@@ -92,7 +92,7 @@ class Settings:
     max_per_img: int
     batch_size: int
     num_workers: int
-    teacher_iterations: int
+    iterations: int
     box_threshold: str | float
 
 
@@ -169,7 +169,7 @@ def choose_settings(found: Fingerprint, images: int, cores: int) -> Settings:
         max_per_img=min(max(most, DETECTIONS[0]), DETECTIONS[1]),
         batch_size=batch_size,
         num_workers=min(max(cores - 1, 0), 4),
-        teacher_iterations=max(FEWEST_ITERATIONS, ceil(EPOCHS * images / batch_size)),
+        iterations=max(FEWEST_ITERATIONS, ceil(EPOCHS * images / batch_size)),
         box_threshold=FIXED_SCORE if images < FEW_IMAGES else "match",
     )
 

@@ -168,8 +168,8 @@ def _parts(found: Fingerprint, sets: ImageSets, chosen: Settings, upright: bool)
         {
             "batch_size": chosen.batch_size,
             "num_workers": chosen.num_workers,
-            "iterations": 2 * chosen.teacher_iterations,
-            "teacher": {"iterations": chosen.teacher_iterations},
+            "iterations": chosen.iterations,
+            "teacher": {"iterations": chosen.iterations},
         },
     )
     if chosen.box_threshold != "match":

@@ -1,6 +1,6 @@
 """Sets up table 1 at small scale on microscope images of nuclei, for two CPU cores.
 
-A student starts from its teacher's weights. The teacher trains three times as long as the student.
+As in the config, a student starts from its teacher's weights and trains as long as the teacher.
 Supervised rows train for as many iterations as teacher and student together.
 """
 
@@ -29,13 +29,14 @@ def nuclei_setup(row: Row, data: Path, weights: str, iterations: int) -> Setup:
         "data_root": str(data),
         "backbone_weights": weights,
         "percent": row.percent / 4,
-        **cpu_options(iterations),
+        **cpu_options(iterations, teacher_iterations=iterations),
     }
     return Setup(
         name=f"nuclei-{row.percent / 4:g}",
         config=CONFIG,
         options=options,
-        # The students bridge kinds of images as often as the supervised rows.
-        student={"load_from": "{teacher_checkpoint}", "student.bridge_prob": 0.8},
+        # The config has no strong augmentation. The students bridge kinds of images as often as the
+        # supervised rows.
+        student={"train_pipeline": "{strong_pipeline}", "student.bridge_prob": 0.8},
         methods=configs_of_methods(CONFIG),
     )

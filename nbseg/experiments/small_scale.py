@@ -27,11 +27,16 @@ def configs_of_methods(config: str) -> dict[str, str]:
     return {row.method: config.replace(ours, f"{row.method}_") for row in METHOD_ROWS}
 
 
-def cpu_options(iterations: int) -> dict[str, Any]:
-    """Return the options of runs on a CPU; ``iterations`` is the length of a student's training."""
+def cpu_options(iterations: int, teacher_iterations: int) -> dict[str, Any]:
+    """Return the options of runs on a CPU.
+
+    Args:
+        iterations: number of training iterations of the student.
+        teacher_iterations: number of training iterations of the teacher.
+    """
     return {
         "iterations": iterations,
-        "teacher.iterations": 3 * iterations,
+        "teacher.iterations": teacher_iterations,
         # Two parallel runs already use both cores, so load images in the training process.
         "num_workers": 0,
         "persistent_workers": False,
@@ -70,7 +75,7 @@ def small_setup(table: Table, row: Row, data: Path, iterations: int) -> Setup:
     """
     options: dict[str, Any] = {
         "data_root": str(data / "shapes"),
-        **cpu_options(iterations),
+        **cpu_options(iterations, teacher_iterations=3 * iterations),
         "warmup_iterations": min(50, iterations // 4),
         # A teacher that trained only briefly gives low scores.
         "label.floor": 0.05,

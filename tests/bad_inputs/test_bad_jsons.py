@@ -158,7 +158,7 @@ CASES = {
     ),
     "polygons in units of the image": Case(
         ("whose IoU with the tight boxes of their masks",),
-        ("labeled.json", "correct the order or"),
+        ("labeled.json", "convert the boxes and the polygons"),
         polygons(64),
     ),
     "polygons of nested points": Case(

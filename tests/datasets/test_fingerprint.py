@@ -102,5 +102,5 @@ def test_the_training_fits_the_images_and_the_machine(
     images, cores, iterations, threshold, workers
 ):
     chosen = choose_settings(measure(indexed([(400, 300)], [[(32, 3)]])), images, cores)
-    assert chosen.teacher_iterations == iterations
+    assert chosen.iterations == iterations
     assert chosen.box_threshold == threshold and chosen.num_workers == workers

@@ -57,9 +57,13 @@ def test_the_config_of_small_objects_runs_unedited(folder):
     assert part.data_prefix.img == str(folder / "images")
     assert part.metainfo.classes == ["cat", "dog"]
     kinds = [step.type for step in part.pipeline]
-    assert kinds[2:4] == ["RandomChoice", "RandomCrop"] and "CutOut" in kinds
+    assert kinds[2:4] == ["RandomChoice", "RandomCrop"] and "CutOut" not in kinds
     weak = plain["teacher"].train_dataloader.dataset.dataset.pipeline
-    assert "CutOut" not in [step.type for step in weak]
+    assert [step.type for step in weak] == kinds
+    config.train_pipeline = "{strong_pipeline}"
+    strong = stage_config(config, "student", "run").train_dataloader.dataset.datasets[0].pipeline
+    holes = strong[-2].cutout_shape
+    assert strong[-2].type == "CutOut" and holes[2][1] == config.object_size
     flip, transpose = weak[5:7]
     assert flip.prob == 0.75 and len(flip.direction) == 3 and transpose.prob == 0.5
     model = plain["student"].model
