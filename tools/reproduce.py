@@ -72,7 +72,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=400,
         metavar="N",
         help="training iterations of a student at the scales small and nuclei; its teacher trains "
-        "three times as long (default: %(default)s)",
+        "three times as long at the scale small, and as long at the scale nuclei (default: "
+        "%(default)s)",
     )
     parser.add_argument(
         "--jobs",

@@ -23,6 +23,7 @@ class RowResult:
         values: the metric's value in percent, by seed; empty if no run has finished.
         iterations: training lengths of the finished runs in iterations, without duplicates,
             ascending.
+        seconds: time of a training iteration in seconds, mean over the seeds; None if unknown.
         trained: whether the row has runs; other rows only quote the paper's values.
     """
 
@@ -30,6 +31,7 @@ class RowResult:
     metric: str
     values: dict[int, float]
     iterations: tuple[int, ...]
+    seconds: float | None = None
     trained: bool = True
 
     @property
@@ -67,9 +69,12 @@ def collect(
         metrics = {r.seed: r.run.metrics(work_dir, r.stage) for r in of_row}
         lengths = {r.run.iterations(work_dir, r.stage) for r in of_row}
         iterations = tuple(sorted(length for length in lengths if length is not None))
+        times = [r.run.seconds(work_dir, r.stage) for r in of_row if metrics[r.seed]]
+        known = [time for time in times if time is not None]
+        seconds = statistics.fmean(known) if known else None
         for metric in table.metrics:
             values = {s: 100 * found[metric] for s, found in metrics.items() if metric in found}
-            results.append(RowResult(row, metric, values, iterations, bool(of_row)))
+            results.append(RowResult(row, metric, values, iterations, seconds, bool(of_row)))
     return results
 
 
@@ -91,7 +96,7 @@ def write_csv(results: Iterable[RowResult], seeds: Sequence[int], out: Path) -> 
             ["row", "title", "percent_labeled", "metric"]
             + ["mean", "std", "min", "max"]
             + [f"seed_{seed}" for seed in seeds]
-            + ["paper"]
+            + ["paper", "seconds_per_iteration"]
         )
         for result in results:
             spread: list[float | str | None] = ["", "", "", ""]
@@ -102,4 +107,5 @@ def write_csv(results: Iterable[RowResult], seeds: Sequence[int], out: Path) -> 
                 [row.name, row.title, row.percent, result.metric, *spread]
                 + [result.values.get(seed, "") for seed in seeds]
                 + [row.published.get(result.metric, "")]
+                + ["" if result.seconds is None else result.seconds]
             )

@@ -1,8 +1,10 @@
 """Describes a run: one call of tools/train.py with its own work directory."""
 
 import json
+import statistics
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,3 +120,17 @@ class Run:
         """Return the training length of a stage in iterations; None for an unfinished stage."""
         manifest = self.manifest(work_dir, stage)
         return manifest.content["keys"].get("train_cfg.max_iters") if manifest.finished else None
+
+    def seconds(self, work_dir: Path, stage: str) -> float | None:
+        """Return the median time of a stage's training iterations in seconds.
+
+        The times are those of MMEngine's logs, which are means over several iterations. Without any
+        log of a training, return None.
+        """
+        logs = WorkDir(work_dir / self.folder).folder(stage).glob("*/vis_data/scalars.json")
+        times = []
+        for line in (line for path in logs for line in path.read_text().splitlines()):
+            with suppress(ValueError):  # a killed run may leave half a line
+                entry = json.loads(line)
+                times += [entry["time"]] if "loss" in entry else []
+        return statistics.median(times) if times else None

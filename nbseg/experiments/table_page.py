@@ -48,7 +48,8 @@ def markdown(
         plot: file name of the plot.
     """
     metrics = table.metrics
-    titles = ["row", "labeled", "DA", "NTM", "BPM", "§", "iterations", "seeds"]
+    titles = ["row", "labeled", "DA", "NTM", "BPM", "§", "iterations", "s per iteration"]
+    titles += ["seeds"]
     for metric in metrics:
         titles += [f"{METRICS[metric]}, measured", "min to max", "paper (quoted)"]
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
@@ -65,8 +66,10 @@ def markdown(
             *lines,
             "",
             "AP in percent. A measured value is the mean over the seeds ± the sample standard "
-            "deviation. Rows without a measured value were not run. The paper's values are quoted "
-            f"from {PAPER}; rows without one are not in the paper.",
+            "deviation. The time of an iteration is the median over a training, and the mean over "
+            "the seeds; trainings at the same time slow each other down. Rows without a measured "
+            f"value were not run. The paper's values are quoted from {PAPER}; rows without one are "
+            "not in the paper.",
             "",
             f"![{title}]({plot})",
             "",
@@ -115,6 +118,7 @@ def _cells(results: Sequence[RowResult]) -> list[str]:
         MAPS[row.bpm],
         "✓" if row.focal else "",
         ", ".join(map(str, results[0].iterations)),
+        "" if results[0].seconds is None else f"{results[0].seconds:.2f}",
         str(len(results[0].values)) if results[0].trained else "quoted only",
     ]
     for result in results:

@@ -115,7 +115,7 @@ def _with_figures(
 CITYSCAPES = Table(
     1,
     "Cityscapes, part of the fine labels",
-    ("segm_mAP",),
+    ("segm_mAP", "boundary_mAP"),
     _by_percent(
         (SUPERVISED, SUPERVISED_STRONG, *METHODS, BASELINE, OURS, OURS_FOCAL),
         paper_figures.CITYSCAPES_PERCENTS,

@@ -21,6 +21,7 @@ from nbseg.experiments.nuclei_scale import nuclei_setup
 from nbseg.experiments.paper_scale import paper_setup
 from nbseg.experiments.results import RowResult
 from nbseg.experiments.row_runs import runs_of_rows
+from nbseg.experiments.run import Run
 from nbseg.experiments.table_page import heading, markdown
 from nbseg.experiments.tables import TABLES, Row, Table
 
@@ -217,7 +218,10 @@ def test_the_configs_of_nuclei_take_every_row(tmp_path):
         run.check(tmp_path, configs)
     for of_row in of_rows:
         config = stage_config(of_row.run.parsed(tmp_path, configs), of_row.stage, tmp_path)
-        assert config.train_cfg.max_iters == (400 if of_row.stage == "control" else 100)
+        assert config.train_cfg.max_iters == (200 if of_row.stage == "control" else 100)
+        if of_row.row.name.startswith(("data-distillation", "baseline")):
+            for dataset in config.train_dataloader.dataset.datasets:
+                assert "CutOut" not in [step.type for step in dataset.pipeline]
 
 
 @pytest.mark.parametrize(
@@ -249,17 +253,29 @@ def test_the_papers_configs_take_every_row(reproduce, tmp_path, number):
         assert model.backbone.depth == 50
 
 
+def test_the_time_of_an_iteration_comes_from_the_logs(tmp_path):
+    run = Run("row", "config.py", ("student",), {})
+    assert run.seconds(tmp_path, "student") is None
+    # A resumed training has several logs. The last whole line is from a validation.
+    for name, times in {"1": (0.9, 0.2), "2": (0.3, 0.4, 0.25)}.items():
+        log = tmp_path / f"row/student/{name}/vis_data/scalars.json"
+        log.parent.mkdir(parents=True)
+        lines = [{"loss": 1.5, "time": time} for time in times] + [{"mAP": 0.1, "time": 90.0}]
+        log.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"loss": 1')
+    assert run.seconds(tmp_path, "student") == 0.3
+
+
 def test_the_spread_over_seeds_and_blanks():
     row = Row("ours", "ours", "student", published={"segm_mAP": 29.0})
-    result = RowResult(row, "segm_mAP", {0: 30.0, 1: 32.0, 2: 37.0}, (600,))
-    blank = RowResult(Row("grabcut", "GrabCut", "quoted"), "segm_mAP", {}, (), False)
+    result = RowResult(row, "segm_mAP", {0: 30.0, 1: 32.0, 2: 37.0}, (600,), 0.123)
+    blank = RowResult(Row("grabcut", "GrabCut", "quoted"), "segm_mAP", {}, (), None, False)
     table = Table(5, "BDD100K", ("segm_mAP",), (row, blank.row))
     page = markdown(heading(table, "small"), table, [result, blank], [], [], "table.png")
     assert page.startswith("## Table 5 at small scale, on generated images: BDD100K\n")
     # Deviations -3, -1, 4: their squares sum to 26, over n - 1 = 2 that is 13.
-    assert "| 600 | 3 | 33.0 ± 3.6 | 30.0 to 37.0 | 29.0 |" in page
+    assert "| 600 | 0.12 | 3 | 33.0 ± 3.6 | 30.0 to 37.0 | 29.0 |" in page
     assert "| quoted only |  |  |  |" in page
-    method = RowResult(Row("stac", "STAC", "method", method="stac"), "segm_mAP", {}, (), False)
+    method = replace(blank, row=Row("stac", "STAC", "method", method="stac"))
     page = markdown(heading(table, "paper"), table, [method], [], [], "table.png")
     assert "| quoted only |  |  |  |" in page
     page = markdown(heading(table, "small"), table, [replace(method, trained=True)], [], [], "")
