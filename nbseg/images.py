@@ -1,4 +1,4 @@
-"""Find and decode image files; no other module decodes images.
+"""Find and decode image files; no other module decodes images for a model.
 
 Decoding needs only NumPy and OpenCV. Reading a header without decoding the image needs Pillow.
 """
@@ -72,10 +72,11 @@ def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
     if not chosen:
         counts = Counter(Path(name).suffix.lower() or "without a suffix" for name in names)
         others = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+        wanted = "image" if set(IMAGE_SUFFIXES) & set(suffixes) else "usable file"
         expected = f"files ending in {', '.join(suffixes)}" if suffixes else "files"
         found = f"other files ({others}). Convert them, or name" if others else "no file. Name"
         raise FileNotFoundError(
-            f"there is no image in {folder}: expected {expected}; found {found} another folder"
+            f"there is no {wanted} in {folder}: expected {expected}; found {found} another folder"
         )
     return chosen
 

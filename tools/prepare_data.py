@@ -81,6 +81,33 @@ FOLDER_EXAMPLES = """\
 examples:
   python tools/prepare_data.py folder my/unlabeled --out my/unlabeled.json --classes cat dog
 """
+LABELME_EXAMPLES = """\
+Polygons, rectangles, circles and masks become objects. Shapes with the same label and the same
+group are one object. Lines and points are left out.
+
+examples:
+  python tools/prepare_data.py labelme my/images --images my/images --out labeled.json
+"""
+REPAIR_EXAMPLES = """\
+The masks of the new json are run lengths; boxes and areas are computed from them. Annotations are
+numbered from 1. Annotations without a mask, or of an unknown image or category, are left out. The
+command counts all changes.
+
+examples:
+  python tools/prepare_data.py repair exported.json --out labeled.json
+  python tools/prepare_data.py repair exported.json --crowds --pixel-centers --out labeled.json
+"""
+LABELS_EXAMPLES = """\
+A label image holds the number of an object in each pixel, and 0 in the background. cellpose,
+StarDist and napari write such images. The label image of a/b.jpg is MASKS/a/b.png or MASKS/a/b.tif;
+before the suffix, its name may have one of _cp_masks, _masks, _mask, _labels and _label. Without
+--class, each folder in MASKS is a class, and the label image is MASKS/CLASS/a/b.png. The masks in
+the json are lossless (RLE).
+
+examples:
+  python tools/prepare_data.py labels my/masks --images my/images --class nucleus
+  python tools/prepare_data.py labels my/images --images my/images --class cell --out labeled.json
+"""
 INIT_EXAMPLES = """\
 This command checks the labeled images, measures them, and writes a config with comments. By
 default, all other images in --images are unlabeled, and a fifth of the labeled images is set aside
@@ -163,6 +190,35 @@ def folder(args: argparse.Namespace) -> None:
     report([convert_folder(args.dir, out, args.classes, args.workers, args.force)], out.parent)
 
 
+def labels(args: argparse.Namespace) -> None:
+    import nbseg.built  # noqa: F401
+    from nbseg.datasets.converters.label_images import LabelImages, convert_label_images
+    from nbseg.datasets.converters.report import report
+
+    absolute = Path(os.path.abspath(args.dir))
+    out = args.out or absolute.with_name(f"{absolute.name}.json")
+    source = LabelImages(args.dir, args.images, args.class_name, args.parts)
+    report([convert_label_images(source, out, args.workers, args.force)], out.parent)
+
+
+def labelme(args: argparse.Namespace) -> None:
+    import nbseg.built  # noqa: F401
+    from nbseg.datasets.converters.labelme import convert_labelme
+    from nbseg.datasets.converters.report import report
+
+    made = convert_labelme(args.dir, args.images, args.out, args.workers, args.force)
+    report([made], args.out.parent)
+
+
+def repair(args: argparse.Namespace) -> None:
+    import nbseg.built  # noqa: F401
+    from nbseg.datasets.converters.repair import Repairs, repair_coco
+    from nbseg.datasets.converters.summary import describe
+
+    repairs = Repairs(args.crowds, args.pixel_centers, args.holes)
+    print(describe(repair_coco(args.annotations, args.out, repairs, args.force)))
+
+
 def check(args: argparse.Namespace) -> None:
     import nbseg.built  # noqa: F401
     from nbseg.datasets.check_coco import check_coco
@@ -173,7 +229,10 @@ def check(args: argparse.Namespace) -> None:
     print(describe(prepared))
     if problems:
         kinds = [f"{len(which)} {kind}, the first: {which[0]}" for kind, which in problems.items()]
-        raise ValueError(f"{args.annotations}: " + "; ".join(kinds))
+        raise ValueError(
+            f"{args.annotations}: {'; '.join(kinds)}. The command `repair` mends many problems of "
+            "annotations"
+        )
     if args.picture:
         write_samples(prepared, args.picture)
         print(f"  samples: {args.picture}")
@@ -326,6 +385,62 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="names of the categories to list in the json, with the ids 1, 2, ... (default: none)",
     )
+
+    command = add(labels, "convert label images to a COCO json", LABELS_EXAMPLES)
+    command.add_argument("dir", type=Path, metavar="MASKS", help="folder of the label images")
+    command.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="folder of the images"
+    )
+    command.add_argument(
+        "--class",
+        dest="class_name",
+        metavar="NAME",
+        help="class of all objects (default: each folder in MASKS is a class)",
+    )
+    command.add_argument(
+        "--parts",
+        action="store_true",
+        help="make each connected part an object, in classes whose label images only tell "
+        "foreground from background",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="JSON",
+        help="json to write (default: MASKS.json, next to MASKS)",
+    )
+    command.add_argument(
+        "--force", action="store_true", help="write the json again, even if it exists"
+    )
+    add_workers(command)
+
+    command = add(labelme, "convert jsons of labelme to a COCO json", LABELME_EXAMPLES)
+    command.add_argument("dir", type=Path, metavar="JSONS", help="folder of labelme's jsons")
+    command.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="folder of the images"
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="JSON", help="COCO json to write"
+    )
+    command.add_argument(
+        "--force", action="store_true", help="write the json again, even if it exists"
+    )
+    add_workers(command)
+
+    command = add(
+        repair, "repair the annotations of a COCO json that another tool wrote", REPAIR_EXAMPLES
+    )
+    command.add_argument("annotations", type=Path, metavar="JSON", help="the COCO json to repair")
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="NEW", help="path of the new json"
+    )
+    for name, text in [
+        ("crowds", "make an object of each crowd (iscrowd 1)"),
+        ("pixel-centers", "the polygons run through the centers of the border pixels"),
+        ("holes", "a polygon inside another one of the same object is a hole"),
+        ("force", "write the new json again, even if it exists"),
+    ]:
+        command.add_argument(f"--{name}", action="store_true", help=text)
 
     command = add(check, "check a COCO json and its images", CHECK_EXAMPLES)
     command.add_argument("annotations", type=Path, metavar="JSON", help="a COCO annotation file")

@@ -10,6 +10,7 @@ from typing import Any
 from nbseg.coco import read_coco
 from nbseg.coco_values import reason_left_out
 from nbseg.datasets.annotation_checks import annotation_problem
+from nbseg.datasets.annotation_hints import annotation_hints
 from nbseg.datasets.converters.coco_json import Prepared, Summary
 from nbseg.datasets.converters.parallel import parallel_map
 from nbseg.datasets.image_checks import (
@@ -46,9 +47,10 @@ def check_coco(
         workers: number of processes.
 
     Returns:
-        ``(prepared, problems)``. ``prepared`` has the json's counts, and notes on images of which
-        nbseg reads only a part. ``problems`` is a dictionary from each kind of problem to strings
-        that name the affected images and annotations.
+        ``(prepared, problems)``. ``prepared`` has the json's counts, notes on images of which nbseg
+        reads only a part, and hints on annotations that may mean something else. ``problems`` is a
+        dictionary from each kind of problem to strings that name the affected images and
+        annotations.
 
     Raises:
         FileNotFoundError: the json or the folder does not exist.
@@ -83,6 +85,7 @@ def check_coco(
         for kind in sorted(problems)
         if kind.startswith(NOTE)
     ]
+    notes += annotation_hints(content["annotations"])
     problems = {kind: which for kind, which in problems.items() if not kind.startswith(NOTE)}
     return Prepared(path, image_folder, content["categories"], summary, notes=notes), problems
 

@@ -13,6 +13,7 @@ from nbseg.coco import category_ids, load_coco, read_coco
 from nbseg.coco_values import reason_left_out
 from nbseg.datasets.annotation_checks import NO_AREA
 from nbseg.datasets.check_coco import check_coco
+from nbseg.datasets.label_names import label_images_among
 from nbseg.datasets.overlap import content_keys, overlapping_images
 from nbseg.images import image_names, image_size
 
@@ -277,6 +278,12 @@ def _in_folder(
     sets.keys["unlabeled_folder"] = folder
     paths = {folder / name: name for name in image_names(folder)}
     taken = {path for _, path in overlapping_images(used, paths)}
+    if labels := label_images_among(paths.values()):
+        sets.warnings.append(
+            f"{len(labels)} files in {folder} are label images next to their images, such as "
+            f"{min(labels)}; they are not used as unlabeled images"
+        )
+    taken |= {path for path, name in paths.items() if name in labels}
     if not taken:
         return
     sizes = {paths[path]: image_size(path) for path in paths if path not in taken}

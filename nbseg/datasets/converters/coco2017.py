@@ -115,7 +115,7 @@ def convert_coco(
             images, head = parts[part], {"licenses": content.get("licenses", [])}
             pairs = _labeled(content, images)
         shown = with_progress(pairs, len(images), f"writing {path.name}")
-        summary = write_coco_json(path, records[path], categories, shown, len(images), **head)
+        summary = write_coco_json(path, records[path], categories, shown, len(images), head)
         results.append(Prepared(path, folder, categories, summary, known))
     return results
 

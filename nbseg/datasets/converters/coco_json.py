@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nbseg.coco import write_coco
+from nbseg.files import file_hash
 
 # Increase this number when a converter's output changes.
 VERSION = 1
@@ -84,17 +85,22 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
 
 
-def source_record(description: str, root: Path, sources: Iterable[Path]) -> dict[str, Any]:
+def source_record(
+    description: str, root: Path, sources: Iterable[Path], read: Iterable[Path] = ()
+) -> dict[str, Any]:
     """Return the ``info`` of a json that is made from the files ``sources`` below ``root``.
 
     The ``info`` holds the description and a hash. The hash covers the converters' version, the
-    description, and the names and sizes of the files. It does not cover the files' contents,
-    because hashing many files would be slow.
+    description, and the names and sizes of the files. It covers the contents of the files ``read``,
+    which a user may have changed. It does not cover the contents of the other files, because
+    hashing many files would be slow.
     """
     digest = hashlib.sha256(f"{VERSION} {description}\n".encode())
     for path in sources:
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
         digest.update(f"{name} {path.stat().st_size}\n".encode())
+    for path in read:
+        digest.update(f"{file_hash(path)}\n".encode())
     return {"description": description, "source": digest.hexdigest()}
 
 
@@ -130,7 +136,7 @@ def write_coco_json(
     categories: list[dict[str, Any]],
     content: Iterable[Labeled],
     total: int,
-    **head: Any,
+    head: Mapping[str, Any] | None = None,
 ) -> Summary:
     """Write a COCO json annotation by annotation.
 
@@ -144,7 +150,7 @@ def write_coco_json(
         categories: COCO categories.
         content: images and their annotations.
         total: number of images in ``content``.
-        **head: other keys of the json.
+        head: other keys of the json.
 
     Returns:
         Counts and samples of the content.
@@ -166,7 +172,7 @@ def write_coco_json(
     tables = {
         "info": record,
         "licenses": [],
-        **head,
+        **(head or {}),
         "categories": categories,
         "annotations": numbered(),
         # This list is complete only after the annotations are written.

@@ -31,6 +31,7 @@ class Plan:
         documented_images: see :class:`Prepared`.
         documented_instances: see :class:`Prepared`.
         notes: see :class:`Prepared`.
+        read: source files whose contents are part of this hash, too.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Plan:
     documented_images: int | None = None
     documented_instances: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    read: Sequence[Path] = ()
 
 
 def carry_out(
@@ -65,7 +67,7 @@ def carry_out(
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`; nothing was
             written.
     """
-    records = [source_record(plan.description, root, plan.sources) for plan in plans]
+    records = [source_record(plan.description, root, plan.sources, plan.read) for plan in plans]
     done = [
         is_prepared(plan.path, record, force) for plan, record in zip(plans, records, strict=True)
     ]

@@ -1,0 +1,321 @@
+"""Convert label images, whose pixels hold the numbers of objects, to a COCO json."""
+
+import warnings
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from nbseg.datasets.converters.coco_json import Labeled, Prepared
+from nbseg.datasets.converters.instance_map import encode_instances
+from nbseg.datasets.converters.plan import Plan, carry_out
+from nbseg.datasets.label_names import (
+    ENDINGS,
+    image_stem,
+    images_by_stem,
+    label_images_among,
+    stem,
+)
+from nbseg.images import image_header, image_names, spread
+
+# Number of label images that are searched for objects with different numbers.
+SEARCHED = 20
+# With so many connected parts per number, the numbers are not those of objects.
+PARTS = 3
+# Most numbers in a label image of classes.
+GRAY_LEVELS = 10
+LOSSY = (".jpg", ".jpeg")
+
+# An image, and its label images by category id.
+Pair = tuple[Path, dict[int, Path]]
+Labels = npt.NDArray[np.int64]
+Objects = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class LabelImages:
+    """Describes a folder of label images.
+
+    Attributes:
+        folder: folder of the label images and its sub-folders.
+        images: folder of the images. A label image has the same path as its image below these
+            folders, except for the suffix and the endings in ``nbseg.datasets.label_names``.
+        class_name: class of all objects. If None, each folder in ``folder`` is a class: it holds
+            the label images of the class's objects, and its name is the name of the class.
+        parts: whether to make each connected part an object, in classes whose label images do not
+            number objects. Parts that touch at a corner are connected.
+    """
+
+    folder: Path
+    images: Path
+    class_name: str | None
+    parts: bool = False
+
+
+def convert_label_images(
+    labels: LabelImages, out: Path, workers: int = 1, force: bool = False
+) -> Prepared:
+    """Write a COCO json of the images that have a label image, with lossless masks (RLE).
+
+    A pixel of a label image is 0, the background, or the number of an object. An object can have
+    several parts and holes. An image whose label images are 0 everywhere has no objects. An image
+    without a label image is left out.
+
+    Args:
+        labels: the label images.
+        out: path of the json. The file names in the json are relative to the image folder.
+        workers: number of processes.
+        force: write the json again, even if it exists.
+
+    Raises:
+        FileNotFoundError: a folder is missing or has no image, or no label image has an image.
+        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        ValueError: the names are ambiguous; a label image is lossy, is no label image, or has
+            another size than its image; or the numbers in the label images are not those of
+            objects.
+    """
+    for folder in (labels.folder, labels.images):
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {folder}; correct the path")
+    pairs, notes = _pairs(labels)
+    names = [labels.class_name] if labels.class_name else _class_names(labels)
+    categories = [{"id": index, "name": name} for index, name in enumerate(names, start=1)]
+    files = {
+        category: [found[category] for _, found in pairs if category in found]
+        for category in range(1, len(names) + 1)
+    }
+    split = {
+        category
+        for category, name in enumerate(names, start=1)
+        if _numbered_by_class(labels, name, files[category])
+    }
+    plan = Plan(
+        out,
+        f"label images, classes {names}, parts {labels.parts}",
+        labels.images,
+        categories,
+        [path for image, found in pairs for path in (image, *found.values())],
+        pairs,
+        notes=notes,
+        read=[path for _, found in pairs for path in found.values()],
+    )
+    load = partial(_load, labels.images, split)
+    return carry_out([plan], load, labels.images, workers, force)[0]
+
+
+def read_labels(path: Path) -> Labels:
+    """Read a label image, and return the number of each pixel's object, shape (H, W), int64.
+
+    Whole numbers of any dtype are read without loss, also int64 TIFFs and the color indices of
+    palette images. OpenCV reads neither.
+
+    Raises:
+        ValueError: the file is no image, has several channels or pages, or has a value that is
+            negative or not a whole number.
+    """
+    values = _read_tiff(path) if path.suffix.lower() in (".tif", ".tiff") else None
+    if values is None:
+        values = _read_with_pillow(path)
+    if values.ndim != 2:
+        raise ValueError(
+            f"{path} has the shape {values.shape}; expected one page with one channel, whose "
+            "values are the numbers of the objects. Colors and stacks of images cannot be imported"
+        )
+    numbers = values.astype(np.int64)
+    if (numbers != values).any() or (numbers < 0).any():
+        raise ValueError(
+            f"{path} has values from {values.min()} to {values.max()}; expected 0 for the "
+            "background and whole numbers above 0 for the objects"
+        )
+    return numbers
+
+
+def _read_tiff(path: Path) -> npt.NDArray[Any] | None:
+    """Read a TIFF; return None if tifffile lacks the decompressor."""
+    import tifffile
+
+    try:
+        values = tifffile.imread(path)
+    except Exception as error:  # the parser and the decompressors raise errors of any kind
+        if "imagecodecs" in str(error):
+            return None
+        raise ValueError(f"{path} cannot be read as a TIFF ({error}); replace it") from error
+    return np.squeeze(values)
+
+
+def _read_with_pillow(path: Path) -> npt.NDArray[Any]:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")
+            if getattr(image, "n_frames", 1) > 1:
+                return np.empty((image.n_frames, image.height, image.width))
+            return np.asarray(image)
+    except Exception as error:  # Pillow's parsers raise errors of any kind
+        raise ValueError(f"{path} cannot be read as an image ({error}); replace it") from error
+
+
+def _class_names(labels: LabelImages) -> list[str]:
+    names = sorted(
+        path.name
+        for path in labels.folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    )
+    if not names:
+        raise FileNotFoundError(
+            f"{labels.folder} has no folders. Name the class of all objects (--class NAME), or put "
+            "the label images of each class into a folder with the name of the class"
+        )
+    return names
+
+
+def _files(labels: LabelImages) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the paths of the images, and the paths of the label images in each class folder.
+
+    The paths are relative to the image folder or to the class folder. With ``class_name``, the
+    label folder itself is the only class folder; its name here is "".
+    """
+    names = image_names(labels.images)
+    own, below = labels.images.resolve(), labels.folder.resolve()
+    if labels.class_name and own == below:
+        marked = label_images_among(names)
+        return [name for name in names if name not in marked], {"": sorted(marked)}
+    images = [name for name in names if not (own / name).is_relative_to(below)]
+    if not images:
+        raise FileNotFoundError(
+            f"all images in {labels.images} lie in {labels.folder}, the folder of the label "
+            "images. Name the class of all objects (--class NAME) if label images lie next to "
+            "their images; otherwise, put them into a folder of their own"
+        )
+    folders = [""] if labels.class_name else _class_names(labels)
+    return images, {name: image_names(labels.folder / name) for name in folders}
+
+
+def _pairs(labels: LabelImages) -> tuple[list[Pair], list[str]]:
+    """Return the images that have label images, and notes for the user."""
+    images, folders = _files(labels)
+    by_stem = images_by_stem(images)
+    found: dict[str, dict[int, Path]] = defaultdict(dict)
+    alone = []
+    for category, (folder, names) in enumerate(folders.items(), start=1):
+        for name in names:
+            path = labels.folder / folder / name
+            if path.suffix.lower() in LOSSY:
+                raise ValueError(
+                    f"the label image {path} is a JPEG, whose values are not those that were "
+                    "saved; export the label images as PNG or TIFF"
+                )
+            own = next((by_stem[s] for s in (stem(name), image_stem(name)) if s in by_stem), [])
+            if not own:
+                alone.append(path)
+                continue
+            if len(own) > 1:
+                raise ValueError(
+                    f"{labels.images} has {own[0]} and {own[1]}, so it is unclear which of them "
+                    f"the label image {path} belongs to; rename one of them"
+                )
+            if (other := found[own[0]].setdefault(category, path)) != path:
+                raise ValueError(
+                    f"{own[0]} has two label images, {other} and {path}; remove one of them"
+                )
+    if not found:
+        raise FileNotFoundError(
+            f"none of the {len(images)} images in {labels.images} has a label image in "
+            f"{labels.folder}. The label image of a/b.jpg is a/b.png or a/b.tif, or has one of "
+            f"{', '.join(ENDINGS)} before its suffix"
+            + ("" if labels.class_name else "; without --class, it is in the folder of its class")
+            + f". Images: {', '.join(images[:2])}; label images: "
+            + (", ".join(map(str, alone[:2])) or "none")
+        )
+    notes = []
+    if others := len(images) - len(found):
+        notes.append(f"{others} images have no label image and are left out")
+    if alone:
+        notes.append(f"label images without an image: {len(alone)}, the first: {alone[0]}")
+    inside = labels.folder.resolve().is_relative_to(labels.images.resolve())
+    if inside and labels.folder.resolve() != labels.images.resolve():
+        notes.append(
+            f"{labels.folder} is inside {labels.images}; move it out, or `init` takes the label "
+            "images for unlabeled images"
+        )
+    return [(labels.images / name, found[name]) for name in sorted(found)], notes
+
+
+def _numbered_by_class(labels: LabelImages, name: str, paths: list[Path]) -> bool:
+    """Return whether the numbers in label images of a class belong to classes, not to objects.
+
+    This is so if a number has several connected parts on average: an object rarely has.
+
+    Raises:
+        ValueError: this is so, and ``labels.parts`` is False, or the values are gray levels.
+    """
+    parts = numbers = most = 0
+    for path in spread(paths, SEARCHED):
+        objects = _renumber(read_labels(path))
+        numbers += int(objects.max())
+        most = max(most, int(objects.max()))
+        parts += int(_number_parts(objects).max())
+    if parts < PARTS * numbers or not numbers:
+        return False
+    found = (
+        f"the label images of the class {name}, such as {paths[0]}, have {parts / numbers:.1f} "
+        "connected parts per number"
+    )
+    if most > GRAY_LEVELS:
+        raise ValueError(
+            f"{found}. Their values seem to be gray levels of smoothed masks, not numbers of "
+            "objects; save the masks without smoothing and without lossy compression"
+        )
+    if not labels.parts:
+        raise ValueError(
+            f"{found}, so the numbers seem to tell foreground from background, or classes from "
+            "each other, but not objects that touch. If no objects touch, give --parts: then each "
+            "connected part is an object"
+        )
+    return True
+
+
+def _load(images: Path, split: set[int], pair: Pair) -> Labeled:
+    image, files = pair
+    size = image_header(image)[:2]
+    annotations = []
+    for category, path in files.items():
+        ids = read_labels(path)
+        if size != ids.shape:
+            raise ValueError(
+                f"{path} has {ids.shape[1]} x {ids.shape[0]} pixels, but {image} has "
+                f"{size[1]} x {size[0]}; a label image must have the size of its image (if Exif "
+                "data turn a photo: of the turned photo)"
+            )
+        objects = _number_parts(ids) if category in split else _renumber(ids)
+        annotations += [
+            {"category_id": category, "iscrowd": 0, **annotation}
+            for annotation in encode_instances(objects, bool).values()
+        ]
+    return {
+        "file_name": image.relative_to(images).as_posix(),
+        "height": size[0],
+        "width": size[1],
+    }, annotations
+
+
+def _renumber(ids: Labels) -> Objects:
+    """Number the objects 1, 2, ... in the order of their numbers; the background stays 0."""
+    numbers, places = np.unique(ids, return_inverse=True)
+    result: Objects = places.reshape(ids.shape).astype(np.int32)
+    return result + np.int32(numbers[0] > 0)
+
+
+def _number_parts(ids: Labels | Objects) -> Objects:
+    """Number the connected parts of all objects 1, 2, ...; the background stays 0."""
+    result = np.zeros(ids.shape, np.int32)
+    for number in np.unique(ids[ids > 0]):
+        _, parts = cv2.connectedComponents((ids == number).astype(np.uint8))
+        result[parts > 0] = parts[parts > 0] + result.max()
+    return result
