@@ -97,7 +97,8 @@ def read_labeled(path: Path, images: Path) -> tuple[COCO, list[str]]:
         images: folder of its images.
 
     Returns:
-        The json, and warnings about boxes and masks.
+        The json, and lines for the user: warnings about boxes and masks, and notes on images and
+        annotations.
 
     Raises:
         FileNotFoundError: the json or the folder does not exist.
@@ -107,15 +108,17 @@ def read_labeled(path: Path, images: Path) -> tuple[COCO, list[str]]:
     if not images.is_dir():
         raise FileNotFoundError(f"there is no image folder {images}; correct the path")
     truth = load_coco(path, masks=True)
+    prepared, problems = check_coco(path, images)
     texts = {
         kind: f"{path}: {len(which)} {kind}, the first: {which[0]}"
-        for kind, which in check_coco(path, images)[1].items()
+        for kind, which in problems.items()
         if kind != NO_AREA
     }
     for kind, text in texts.items():
         if kind.startswith(("images ", "repeated ")):
             raise ValueError(f"{text}; correct the json or the folder of its images")
-    return truth, [f"warning: {text}" for text in texts.values()]
+    notes = [f"note: {path}: {note}" for note in prepared.notes]
+    return truth, [*(f"warning: {text}" for text in texts.values()), *notes]
 
 
 def find_sets(data: OwnData, truth: COCO, classes: list[str], out: Path) -> ImageSets:

@@ -1,11 +1,14 @@
 """Hints on annotations of other tools; the contours are OpenCV's."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
 from nbseg.datasets.annotation_hints import annotation_hints
+from nbseg.datasets.own_data import read_labeled
 
 SIZE = 40
 
@@ -71,6 +74,22 @@ def test_a_polygon_inside_another_one():
     triangle = [0, 0, 30, 0, 0, 30]
     corner = [24, 24, 28, 24, 28, 28, 24, 28]
     assert not annotation_hints([{"id": 8, "segmentation": [triangle, corner], "bbox": box}])
+
+
+def test_init_shows_the_hints(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((SIZE, SIZE, 3), np.uint8))
+    annotations = [
+        {"id": number, "image_id": 1, "category_id": 1, "iscrowd": 0, **by_contour(mask)}
+        for number, mask in enumerate(disks(), start=1)
+    ]
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "height": SIZE, "width": SIZE}],
+        "categories": [{"id": 1, "name": "cell"}],
+        "annotations": [{**each, "area": 50} for each in annotations],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    _, (note,) = read_labeled(tmp_path / "a.json", tmp_path)
+    assert note.startswith(f"note: {tmp_path / 'a.json'}: 12 of 12 objects with polygons end")
 
 
 def test_malformed_annotations_are_ignored():

@@ -189,7 +189,12 @@ def test_folders_are_classes(folders):
     write_labels(folders[1] / "cell/a_masks.png", spots([255]))
     with pytest.raises(ValueError, match=r"of the class cell, such as .* 9\.0 connected parts per"):
         convert(folders, class_name=None)
-    content, _ = convert(folders, class_name=None, parts=True)
+    write_labels(folders[1] / "a.png", spots([1]))
+    content, prepared = convert(folders, class_name=None, parts=True)
+    assert prepared.notes == [
+        f"label images outside the folders of the classes, left out: 1, the first: "
+        f"{folders[1] / 'a.png'}"
+    ]
     found = masks_of(content)
     assert {key: len(masks) for key, masks in found.items()} == {
         ("a.jpg", "cell"): 9,

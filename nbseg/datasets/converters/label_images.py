@@ -21,7 +21,7 @@ from nbseg.datasets.label_names import (
     label_images_among,
     stem,
 )
-from nbseg.images import image_header, image_names, spread
+from nbseg.images import IMAGE_SUFFIXES, image_header, image_names, spread
 
 # Number of label images that are searched for objects with different numbers.
 SEARCHED = 20
@@ -238,6 +238,17 @@ def _pairs(labels: LabelImages) -> tuple[list[Pair], list[str]]:
         notes.append(f"{others} images have no label image and are left out")
     if alone:
         notes.append(f"label images without an image: {len(alone)}, the first: {alone[0]}")
+    if not labels.class_name:
+        loose = [
+            path
+            for path in sorted(labels.folder.iterdir())
+            if path.suffix.lower() in IMAGE_SUFFIXES
+        ]
+        if loose:
+            notes.append(
+                f"label images outside the folders of the classes, left out: {len(loose)}, the "
+                f"first: {loose[0]}"
+            )
     inside = labels.folder.resolve().is_relative_to(labels.images.resolve())
     if inside and labels.folder.resolve() != labels.images.resolve():
         notes.append(
