@@ -386,46 +386,41 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="names of the categories to list in the json, with the ids 1, 2, ... (default: none)",
     )
 
-    command = add(labels, "convert label images to a COCO json", LABELS_EXAMPLES)
-    command.add_argument("dir", type=Path, metavar="MASKS", help="folder of the label images")
-    command.add_argument(
-        "--images", type=Path, required=True, metavar="DIR", help="folder of the images"
-    )
-    command.add_argument(
+    importers = {}
+    for run, text, epilog, metavar, what in [
+        (labels, "convert label images to a COCO json", LABELS_EXAMPLES, "MASKS", "label images"),
+        (labelme, "convert jsons of labelme to a COCO json", LABELME_EXAMPLES, "JSONS", "jsons"),
+    ]:
+        command = importers[run] = add(run, text, epilog)
+        command.add_argument("dir", type=Path, metavar=metavar, help=f"folder of the {what}")
+        command.add_argument(
+            "--images", type=Path, required=True, metavar="DIR", help="folder of the images"
+        )
+        command.add_argument(
+            "--force", action="store_true", help="write the json again, even if it exists"
+        )
+        add_workers(command)
+    importers[labels].add_argument(
         "--class",
         dest="class_name",
         metavar="NAME",
         help="class of all objects (default: each folder in MASKS is a class)",
     )
-    command.add_argument(
+    importers[labels].add_argument(
         "--parts",
         action="store_true",
         help="make each connected part an object, in classes whose label images only tell "
         "foreground from background",
     )
-    command.add_argument(
+    importers[labels].add_argument(
         "--out",
         type=Path,
         metavar="JSON",
         help="json to write (default: MASKS.json, next to MASKS)",
     )
-    command.add_argument(
-        "--force", action="store_true", help="write the json again, even if it exists"
-    )
-    add_workers(command)
-
-    command = add(labelme, "convert jsons of labelme to a COCO json", LABELME_EXAMPLES)
-    command.add_argument("dir", type=Path, metavar="JSONS", help="folder of labelme's jsons")
-    command.add_argument(
-        "--images", type=Path, required=True, metavar="DIR", help="folder of the images"
-    )
-    command.add_argument(
+    importers[labelme].add_argument(
         "--out", type=Path, required=True, metavar="JSON", help="COCO json to write"
     )
-    command.add_argument(
-        "--force", action="store_true", help="write the json again, even if it exists"
-    )
-    add_workers(command)
 
     command = add(
         repair, "repair the annotations of a COCO json that another tool wrote", REPAIR_EXAMPLES

@@ -48,8 +48,8 @@ def markdown(
         plot: file name of the plot.
     """
     metrics = table.metrics
-    titles = ["row", "labeled", "DA", "NTM", "BPM", "§", "iterations", "s per iteration"]
-    titles += ["seeds"]
+    titles = ["row", "labeled", "DA", "NTM", "BPM", "§"]
+    titles += ["iterations", "s per iteration", "seeds"]
     for metric in metrics:
         titles += [f"{METRICS[metric]}, measured", "min to max", "paper (quoted)"]
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]

@@ -14,7 +14,7 @@ from own_images import CATEGORIES, indexed, labeled, write_images, write_set
 from tool_runs import run_tool
 
 from nbseg.datasets.fingerprint import DEFAULT_ANCHORS
-from nbseg.datasets.own_data import held_out
+from nbseg.datasets.hold_out import held_out
 from nbseg.engine.stages import STAGES, stage_config
 
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"

@@ -1,18 +1,13 @@
 """Convert label images, whose pixels hold the numbers of objects, to a COCO json."""
 
-import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import cv2
-import numpy as np
-import numpy.typing as npt
 
 from nbseg.datasets.converters.coco_json import Labeled, Prepared
 from nbseg.datasets.converters.instance_map import encode_instances
+from nbseg.datasets.converters.label_pixels import number_parts, read_labels, renumber
 from nbseg.datasets.converters.plan import Plan, carry_out
 from nbseg.datasets.label_names import (
     ENDINGS,
@@ -33,8 +28,6 @@ LOSSY = (".jpg", ".jpeg")
 
 # An image, and its label images by category id.
 Pair = tuple[Path, dict[int, Path]]
-Labels = npt.NDArray[np.int64]
-Objects = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -85,15 +78,11 @@ def convert_label_images(
     pairs, notes = _pairs(labels)
     names = [labels.class_name] if labels.class_name else _class_names(labels)
     categories = [{"id": index, "name": name} for index, name in enumerate(names, start=1)]
-    files = {
-        category: [found[category] for _, found in pairs if category in found]
-        for category in range(1, len(names) + 1)
-    }
-    split = {
-        category
-        for category, name in enumerate(names, start=1)
-        if _numbered_by_class(labels, name, files[category])
-    }
+    split = set()
+    for category, name in enumerate(names, start=1):
+        paths = [found[category] for _, found in pairs if category in found]
+        if _numbered_by_class(labels, name, paths):
+            split.add(category)
     plan = Plan(
         out,
         f"label images, classes {names}, parts {labels.parts}",
@@ -106,59 +95,6 @@ def convert_label_images(
     )
     load = partial(_load, labels.images, split)
     return carry_out([plan], load, labels.images, workers, force)[0]
-
-
-def read_labels(path: Path) -> Labels:
-    """Read a label image, and return the number of each pixel's object, shape (H, W), int64.
-
-    Whole numbers of any dtype are read without loss, also int64 TIFFs and the color indices of
-    palette images. OpenCV reads neither.
-
-    Raises:
-        ValueError: the file is no image, has several channels or pages, or has a value that is
-            negative or not a whole number.
-    """
-    values = _read_tiff(path) if path.suffix.lower() in (".tif", ".tiff") else None
-    if values is None:
-        values = _read_with_pillow(path)
-    if values.ndim != 2:
-        raise ValueError(
-            f"{path} has the shape {values.shape}; expected one page with one channel, whose "
-            "values are the numbers of the objects. Colors and stacks of images cannot be imported"
-        )
-    numbers = values.astype(np.int64)
-    if (numbers != values).any() or (numbers < 0).any():
-        raise ValueError(
-            f"{path} has values from {values.min()} to {values.max()}; expected 0 for the "
-            "background and whole numbers above 0 for the objects"
-        )
-    return numbers
-
-
-def _read_tiff(path: Path) -> npt.NDArray[Any] | None:
-    """Read a TIFF; return None if tifffile lacks the decompressor."""
-    import tifffile
-
-    try:
-        values = tifffile.imread(path)
-    except Exception as error:  # the parser and the decompressors raise errors of any kind
-        if "imagecodecs" in str(error):
-            return None
-        raise ValueError(f"{path} cannot be read as a TIFF ({error}); replace it") from error
-    return np.squeeze(values)
-
-
-def _read_with_pillow(path: Path) -> npt.NDArray[Any]:
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")
-            if getattr(image, "n_frames", 1) > 1:
-                return np.empty((image.n_frames, image.height, image.width))
-            return np.asarray(image)
-    except Exception as error:  # Pillow's parsers raise errors of any kind
-        raise ValueError(f"{path} cannot be read as an image ({error}); replace it") from error
 
 
 def _class_names(labels: LabelImages) -> list[str]:
@@ -268,10 +204,10 @@ def _numbered_by_class(labels: LabelImages, name: str, paths: list[Path]) -> boo
     """
     parts = numbers = most = 0
     for path in spread(paths, SEARCHED):
-        objects = _renumber(read_labels(path))
+        objects = renumber(read_labels(path))
         numbers += int(objects.max())
         most = max(most, int(objects.max()))
-        parts += int(_number_parts(objects).max())
+        parts += int(number_parts(objects).max())
     if parts < PARTS * numbers or not numbers:
         return False
     found = (
@@ -304,7 +240,7 @@ def _load(images: Path, split: set[int], pair: Pair) -> Labeled:
                 f"{size[1]} x {size[0]}; a label image must have the size of its image (if Exif "
                 "data turn a photo: of the turned photo)"
             )
-        objects = _number_parts(ids) if category in split else _renumber(ids)
+        objects = number_parts(ids) if category in split else renumber(ids)
         annotations += [
             {"category_id": category, "iscrowd": 0, **annotation}
             for annotation in encode_instances(objects, bool).values()
@@ -314,19 +250,3 @@ def _load(images: Path, split: set[int], pair: Pair) -> Labeled:
         "height": size[0],
         "width": size[1],
     }, annotations
-
-
-def _renumber(ids: Labels) -> Objects:
-    """Number the objects 1, 2, ... in the order of their numbers; the background stays 0."""
-    numbers, places = np.unique(ids, return_inverse=True)
-    result: Objects = places.reshape(ids.shape).astype(np.int32)
-    return result + np.int32(numbers[0] > 0)
-
-
-def _number_parts(ids: Labels | Objects) -> Objects:
-    """Number the connected parts of all objects 1, 2, ...; the background stays 0."""
-    result = np.zeros(ids.shape, np.int32)
-    for number in np.unique(ids[ids > 0]):
-        _, parts = cv2.connectedComponents((ids == number).astype(np.uint8))
-        result[parts > 0] = parts[parts > 0] + result.max()
-    return result

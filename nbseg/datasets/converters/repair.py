@@ -12,8 +12,9 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from nbseg.coco import read_coco
-from nbseg.coco_masks import is_list_of_pairs, to_rle
+from nbseg.coco_masks import to_rle
 from nbseg.coco_tables import KEYS
+from nbseg.coco_values import is_box
 from nbseg.datasets.converters.coco_json import (
     Labeled,
     Prepared,
@@ -151,7 +152,7 @@ def _repair(
 
 
 def _close(box: Any, tight: list[float]) -> bool:
-    if not isinstance(box, list) or len(box) != 4 or not is_list_of_pairs(box):
+    if not is_box(box):
         return False
     given, expected = (np.array([x, y, x + w, y + h]) for x, y, w, h in (box, tight))
     return bool((abs(given - expected) <= 1).all())

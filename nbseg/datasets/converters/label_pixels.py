@@ -1,0 +1,81 @@
+"""Read the pixels of label images, and number their objects."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Labels = npt.NDArray[np.int64]
+Objects = npt.NDArray[np.int32]
+
+
+def read_labels(path: Path) -> Labels:
+    """Read a label image, and return the number of each pixel's object, shape (H, W), int64.
+
+    Whole numbers of any dtype are read without loss, also int64 TIFFs and the color indices of
+    palette images. OpenCV reads neither.
+
+    Raises:
+        ValueError: the file is no image, has several channels or pages, or has a value that is
+            negative or not a whole number.
+    """
+    values = _read_tiff(path) if path.suffix.lower() in (".tif", ".tiff") else None
+    if values is None:
+        values = _read_with_pillow(path)
+    if values.ndim != 2:
+        raise ValueError(
+            f"{path} has the shape {values.shape}; expected one page with one channel, whose "
+            "values are the numbers of the objects. Colors and stacks of images cannot be imported"
+        )
+    numbers = values.astype(np.int64)
+    if (numbers != values).any() or (numbers < 0).any():
+        raise ValueError(
+            f"{path} has values from {values.min()} to {values.max()}; expected 0 for the "
+            "background and whole numbers above 0 for the objects"
+        )
+    return numbers
+
+
+def _read_tiff(path: Path) -> npt.NDArray[Any] | None:
+    """Read a TIFF; return None if tifffile lacks the decompressor."""
+    import tifffile
+
+    try:
+        values = tifffile.imread(path)
+    except Exception as error:  # the parser and the decompressors raise errors of any kind
+        if "imagecodecs" in str(error):
+            return None
+        raise ValueError(f"{path} cannot be read as a TIFF ({error}); replace it") from error
+    return np.squeeze(values)
+
+
+def _read_with_pillow(path: Path) -> npt.NDArray[Any]:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")
+            if getattr(image, "n_frames", 1) > 1:
+                return np.empty((image.n_frames, image.height, image.width))
+            return np.asarray(image)
+    except Exception as error:  # Pillow's parsers raise errors of any kind
+        raise ValueError(f"{path} cannot be read as an image ({error}); replace it") from error
+
+
+def renumber(ids: Labels) -> Objects:
+    """Number the objects 1, 2, ... in the order of their numbers; the background stays 0."""
+    numbers, places = np.unique(ids, return_inverse=True)
+    result: Objects = places.reshape(ids.shape).astype(np.int32)
+    return result + np.int32(numbers[0] > 0)
+
+
+def number_parts(ids: Labels | Objects) -> Objects:
+    """Number the connected parts of all objects 1, 2, ...; the background stays 0."""
+    result = np.zeros(ids.shape, np.int32)
+    for number in np.unique(ids[ids > 0]):
+        _, parts = cv2.connectedComponents((ids == number).astype(np.uint8))
+        result[parts > 0] = parts[parts > 0] + result.max()
+    return result
