@@ -45,7 +45,7 @@ def check_tables(content: Any, path: object, tables: Iterable[str], consistent: 
                 if table in tables and key not in row:
                     raise ValueError(
                         f"{path} is not a COCO json: {table}[{position}] has no {key!r}; add it"
-                        + ", or run tools/prepare_data.py repair" * (key in ("id", "bbox"))
+                        + ", or run tools/prepare_data.py import" * (key in ("id", "bbox"))
                     )
     if consistent:
         _check_references(content, path, tables)

@@ -99,6 +99,23 @@ examples:
   python tools/analyze.py rank CONFIG --count 10 --out rank --images photos --cold-start
 """
 
+EXPORT_EXAMPLES = """\
+This command writes masks without loss, so that a person can correct them:
+  label-studio  DIR/tasks.json (brush strokes) and DIR/labeling_config.xml, the configuration of the
+                project
+  labelme       a json for each image
+  cvat          DIR/annotations.xml ("CVAT for images")
+
+Images whose objects have the lowest mean score come first, or the images in --list do. Afterwards,
+`tools/prepare_data.py import` reads the corrected labels.
+
+examples:
+  python tools/analyze.py export-labels work_dirs/RUN/pseudo_labels/pseudo_labels.json \
+      --images photos --to label-studio --count 20 --out correct
+  python tools/analyze.py export-labels work_dirs/RUN/pseudo_labels/pseudo_labels.json \
+      --images photos --to labelme --list rank/rank.csv --out correct
+"""
+
 
 def pseudo(args: argparse.Namespace) -> None:
     inputs = read_inputs(args.pseudo, args.images, args.labeled, args.truth, args.kind_key)
@@ -199,6 +216,21 @@ def rank(args: argparse.Namespace) -> None:
             f"{', '.join(bare)}. If these images show objects, annotate the objects and run this "
             "command again"
         )
+
+
+def export_labels(args: argparse.Namespace) -> None:
+    from nbseg.datasets.exporters.export_labels import export_labels as export
+
+    count, paths = export(
+        args.annotations,
+        args.images,
+        args.to,
+        args.out,
+        listed=args.list,
+        count=args.count,
+        url=args.url,
+    )
+    print(f"{count} images:", *paths, *["..."] * (args.to == "labelme" and count > 1))
 
 
 def named_path(text: str) -> tuple[str, Path]:
@@ -405,6 +437,47 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="choose as if no image were labeled",
     )
     add_run_options(command)
+
+    command = add(
+        export_labels,
+        "write labels as files that labeling tools open",
+        EXPORT_EXAMPLES,
+        name="export-labels",
+    )
+    command.add_argument(
+        "annotations", type=Path, metavar="JSON", help="COCO json of pseudo-labels or labels"
+    )
+    command.add_argument(
+        "--images",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder that the file names in JSON are relative to",
+    )
+    command.add_argument(
+        "--to",
+        choices=("label-studio", "labelme", "cvat"),
+        required=True,
+        help="the labeling tool",
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write the files to"
+    )
+    command.add_argument(
+        "--list",
+        type=Path,
+        metavar="FILE",
+        help="images to write: a text file with one file name per line, or rank.csv of `rank`",
+    )
+    command.add_argument(
+        "--count", type=positive, metavar="K", help="largest number of images (default: all)"
+    )
+    command.add_argument(
+        "--url",
+        metavar="TEXT",
+        help="Label Studio: text before the file name in the address of an image, for example "
+        "/data/local-files/?d=photos/ (default: the tasks contain the images)",
+    )
     return parser.parse_args(argv)
 
 

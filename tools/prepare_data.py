@@ -81,32 +81,16 @@ FOLDER_EXAMPLES = """\
 examples:
   python tools/prepare_data.py folder my/unlabeled --out my/unlabeled.json --classes cat dog
 """
-LABELME_EXAMPLES = """\
-Polygons, rectangles, circles and masks become objects. Shapes with the same label and the same
-group are one object. Lines and points are left out.
+IMPORT_EXAMPLES = """\
+Known are label images (cellpose, StarDist, napari), COCO jsons of other tools, jsons of labelme,
+XML files of CVAT ("CVAT for images"), jsons of Label Studio ("JSON"), GeoJSON in pixels (QuPath)
+and text files of YOLO. docs/your_data.md has a table of tools. The masks of the new json are run
+lengths, and boxes and areas are computed from them. The command counts what it leaves out.
 
 examples:
-  python tools/prepare_data.py labelme my/images --images my/images --out labeled.json
-"""
-REPAIR_EXAMPLES = """\
-The masks of the new json are run lengths; boxes and areas are computed from them. Annotations are
-numbered from 1. Annotations without a mask, or of an unknown image or category, are left out. The
-command counts all changes.
-
-examples:
-  python tools/prepare_data.py repair exported.json --out labeled.json
-  python tools/prepare_data.py repair exported.json --crowds --pixel-centers --out labeled.json
-"""
-LABELS_EXAMPLES = """\
-A label image holds the number of an object in each pixel, and 0 in the background. cellpose,
-StarDist and napari write such images. The label image of a/b.jpg is MASKS/a/b.png or MASKS/a/b.tif;
-before the suffix, its name may have one of _cp_masks, _masks, _mask, _labels and _label. Without
---class, each folder in MASKS is a class, and the label image is MASKS/CLASS/a/b.png. The masks in
-the json are lossless (RLE).
-
-examples:
-  python tools/prepare_data.py labels my/masks --images my/images --class nucleus
-  python tools/prepare_data.py labels my/images --images my/images --class cell --out labeled.json
+  python tools/prepare_data.py import annotations.xml --images my/images --out labeled.json
+  python tools/prepare_data.py import my/masks --images my/images --class cell --out labeled.json
+  python tools/prepare_data.py import exported.json --crowds --pixel-centers --out labeled.json
 """
 INIT_EXAMPLES = """\
 This command checks the labeled images, measures them, and writes a config with comments. By
@@ -190,33 +174,22 @@ def folder(args: argparse.Namespace) -> None:
     report([convert_folder(args.dir, out, args.classes, args.workers, args.force)], out.parent)
 
 
-def labels(args: argparse.Namespace) -> None:
+def import_labels(args: argparse.Namespace) -> None:
     import nbseg.built  # noqa: F401
-    from nbseg.datasets.converters.label_images import LabelImages, convert_label_images
+    from nbseg.datasets.converters.import_labels import LabelSource
+    from nbseg.datasets.converters.import_labels import import_labels as convert
+    from nbseg.datasets.converters.repair import Repairs
     from nbseg.datasets.converters.report import report
 
-    absolute = Path(os.path.abspath(args.dir))
-    out = args.out or absolute.with_name(f"{absolute.name}.json")
-    source = LabelImages(args.dir, args.images, args.class_name, args.parts)
-    report([convert_label_images(source, out, args.workers, args.force)], out.parent)
-
-
-def labelme(args: argparse.Namespace) -> None:
-    import nbseg.built  # noqa: F401
-    from nbseg.datasets.converters.labelme import convert_labelme
-    from nbseg.datasets.converters.report import report
-
-    made = convert_labelme(args.dir, args.images, args.out, args.workers, args.force)
-    report([made], args.out.parent)
-
-
-def repair(args: argparse.Namespace) -> None:
-    import nbseg.built  # noqa: F401
-    from nbseg.datasets.converters.repair import Repairs, repair_coco
-    from nbseg.datasets.converters.summary import describe
-
-    repairs = Repairs(args.crowds, args.pixel_centers, args.holes)
-    print(describe(repair_coco(args.annotations, args.out, repairs, args.force)))
+    source = LabelSource(
+        args.source,
+        args.images,
+        args.format,
+        args.class_name,
+        args.parts,
+        Repairs(args.crowds, args.pixel_centers, args.holes),
+    )
+    report([convert(source, args.out, args.workers, args.force)], args.out.parent)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -230,7 +203,7 @@ def check(args: argparse.Namespace) -> None:
     if problems:
         kinds = [f"{len(which)} {kind}, the first: {which[0]}" for kind, which in problems.items()]
         raise ValueError(
-            f"{args.annotations}: {'; '.join(kinds)}. The command `repair` mends many problems of "
+            f"{args.annotations}: {'; '.join(kinds)}. The command `import` mends many problems of "
             "annotations"
         )
     if args.picture:
@@ -386,56 +359,43 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="names of the categories to list in the json, with the ids 1, 2, ... (default: none)",
     )
 
-    importers = {}
-    for run, text, epilog, metavar, what in [
-        (labels, "convert label images to a COCO json", LABELS_EXAMPLES, "MASKS", "label images"),
-        (labelme, "convert jsons of labelme to a COCO json", LABELME_EXAMPLES, "JSONS", "jsons"),
+    command = add(
+        import_labels,
+        "convert the files of a labeling tool to a COCO json",
+        IMPORT_EXAMPLES,
+        name="import",
+    )
+    command.add_argument(
+        "source", type=Path, metavar="SOURCE", help="file or folder of the labeling tool"
+    )
+    for name, metavar, text in [
+        ("images", "DIR", "folder of the labeled images (default: SOURCE, or its folder)"),
+        ("out", "JSON", "COCO json to write"),
     ]:
-        command = importers[run] = add(run, text, epilog)
-        command.add_argument("dir", type=Path, metavar=metavar, help=f"folder of the {what}")
         command.add_argument(
-            "--images", type=Path, required=True, metavar="DIR", help="folder of the images"
+            f"--{name}", type=Path, required=name == "out", metavar=metavar, help=text
         )
-        command.add_argument(
-            "--force", action="store_true", help="write the json again, even if it exists"
-        )
-        add_workers(command)
-    importers[labels].add_argument(
+    command.add_argument(
+        "--format",
+        choices=("coco", "cvat", "geojson", "label-images", "label-studio", "labelme", "yolo"),
+        help="format of SOURCE (default: recognized)",
+    )
+    command.add_argument(
         "--class",
         dest="class_name",
         metavar="NAME",
-        help="class of all objects (default: each folder in MASKS is a class)",
-    )
-    importers[labels].add_argument(
-        "--parts",
-        action="store_true",
-        help="make each connected part an object, in classes whose label images only tell "
-        "foreground from background",
-    )
-    importers[labels].add_argument(
-        "--out",
-        type=Path,
-        metavar="JSON",
-        help="json to write (default: MASKS.json, next to MASKS)",
-    )
-    importers[labelme].add_argument(
-        "--out", type=Path, required=True, metavar="JSON", help="COCO json to write"
-    )
-
-    command = add(
-        repair, "repair the annotations of a COCO json that another tool wrote", REPAIR_EXAMPLES
-    )
-    command.add_argument("annotations", type=Path, metavar="JSON", help="the COCO json to repair")
-    command.add_argument(
-        "--out", type=Path, required=True, metavar="NEW", help="path of the new json"
+        help="class of all label images, or of shapes without a class (default: each folder of "
+        "label images is a class; shapes without a class are left out)",
     )
     for name, text in [
-        ("crowds", "make an object of each crowd (iscrowd 1)"),
+        ("parts", "label images: make each connected part an object if all have the same number"),
+        ("crowds", "COCO: make an object of each crowd (iscrowd 1)"),
+        ("holes", "COCO: a polygon inside another one of the same object is a hole"),
         ("pixel-centers", "the polygons run through the centers of the border pixels"),
-        ("holes", "a polygon inside another one of the same object is a hole"),
-        ("force", "write the new json again, even if it exists"),
+        ("force", "write the json again, even if it exists"),
     ]:
         command.add_argument(f"--{name}", action="store_true", help=text)
+    add_workers(command)
 
     command = add(check, "check a COCO json and its images", CHECK_EXAMPLES)
     command.add_argument("annotations", type=Path, metavar="JSON", help="a COCO annotation file")

@@ -175,7 +175,7 @@ def test_init_does_not_train_on_label_images(tmp_path):
     for number in range(2):
         write_labels(images / f"{number}_cp_masks.png", labels((1, 2, 3)).astype(np.uint8))
     out = tmp_path / "labeled.json"
-    command = ("labels", images, "--images", images, "--class", "cell", "--out", out)
+    command = ("import", images, "--images", images, "--class", "cell", "--out", out)
     assert prepare(*command)[0] == 0
     status, said = prepare("init", out, "--images", images, "--out", tmp_path / "my.py")
     assert status == 0 and "2 files" in said and "0_cp_masks.png" in said
@@ -233,7 +233,8 @@ def test_smoothed_masks_are_refused(folders):
 
 def test_a_changed_label_image_of_the_same_size_is_noticed(folders):
     images, masks = folders
-    command = ("labels", masks, "--images", images, "--class", "cell")
+    out = masks.parent / "masks.json"
+    command = ("import", masks, "--images", images, "--class", "cell", "--out", out)
     tifffile.imwrite(masks / "a.tif", labels((1, 2, 3)).astype(np.uint16))
     assert prepare(*command)[0] == 0
     status, said = prepare(*command)
@@ -263,10 +264,12 @@ def test_bad_label_images_are_refused(folders, name):
 
 def test_the_command_says_what_is_missing(folders):
     images, masks = folders
-    command = ["labels", masks, "--images", images]
+    command = ["import", masks, "--images", images, "--out", masks.parent / "masks.json"]
+    status, said = prepare(*command)
+    assert status == 2 and "masks: expected files; found no file" in said
+    write_labels(masks / "b.png", labels((1, 2, 3)).astype(np.uint8))
     status, said = prepare(*command)
     assert status == 2 and "has no folders. Name the class" in said
-    write_labels(masks / "b.png", labels((1, 2, 3)).astype(np.uint8))
     status, said = prepare(*command, "--class", "cell")
     assert status == 2 and "none of the 1 images in" in said
     assert "Images: a.jpg" in said and str(masks / "b.png") in said
@@ -288,7 +291,8 @@ def test_the_command_says_what_is_missing(folders):
 def test_the_json_passes_the_check(folders):
     images, masks = folders
     write_labels(masks / "a.png", labels((1, 2, 3)).astype(np.uint8))
-    status, said = prepare("labels", masks, "--images", images, "--class", "cell")
+    command = ("import", masks, "--images", images, "--class", "cell")
+    status, said = prepare(*command, "--out", masks.parent / "masks.json")
     assert status == 0 and "3 instances" in said
     assert (masks.parent / "masks.samples.jpg").is_file()
     assert prepare("check", masks.parent / "masks.json", "--images", images)[0] == 0

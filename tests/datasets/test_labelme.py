@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from tool_runs import run_tool
 
-from nbseg.datasets.converters.labelme import convert_labelme
+from nbseg.datasets.converters.import_labels import LabelSource, import_labels
 
 TOOL = Path(__file__).parents[2] / "tools/prepare_data.py"
 HEIGHT, WIDTH = 40, 60
@@ -68,7 +68,7 @@ def photo(path, height=HEIGHT, width=WIDTH):
 
 def convert(folder, images):
     out = folder / "coco.json"
-    prepared = convert_labelme(folder, images, out, force=True)
+    prepared = import_labels(LabelSource(folder, images, "labelme"), out, force=True)
     return json.loads(out.read_text()), prepared
 
 
@@ -122,7 +122,7 @@ def test_the_image_of_a_json_is_found(tmp_path):
     assert sorted(named) == ["a.png", "two/b.png", "two/c.png"]
     counts = [each["image_id"] for each in content["annotations"]]
     assert [counts.count(named[name]) for name in sorted(named)] == [1, 0, 2]
-    assert prepared.notes == ["2 images have no json and are left out"]
+    assert prepared.notes == ["images without labels, left out: 2"]
 
     write(tmp_path / "jsons/d.json", (), "elsewhere/b.png")
     with pytest.raises(FileNotFoundError, match="several images, one/b.png and two/b.png, of this"):
@@ -135,7 +135,7 @@ def test_the_image_of_a_json_is_found(tmp_path):
     with pytest.raises(ValueError, match=r"is for the image .*d\.png, which is not in .*images"):
         convert(tmp_path / "jsons", images)
     write(tmp_path / "jsons/d.json", (), "c.png")
-    with pytest.raises(ValueError, match=r"c\.json and .*d\.json are both for two/c\.png"):
+    with pytest.raises(ValueError, match=r"d\.json: the image two/c\.png is labeled twice"):
         convert(tmp_path / "jsons", images)
 
 
@@ -170,7 +170,7 @@ def test_a_turned_photo_has_the_size_that_is_shown(tmp_path):
     content, _ = convert(tmp_path, tmp_path)
     assert (content["images"][0]["height"], content["images"][0]["width"]) == (WIDTH, HEIGHT)
     write(tmp_path / "a.json", SHAPES[:1], "a.jpg")
-    with pytest.raises(ValueError, match="is for an image of 60 x 40 pixels, but .* has 40 x 60"):
+    with pytest.raises(ValueError, match="of 60 x 40 pixels, but .* has 40 x 60.* turned by"):
         convert(tmp_path, tmp_path)
 
 
@@ -201,13 +201,13 @@ def test_the_command(tmp_path):
         return run_tool(TOOL, arguments, said, said), said.getvalue()
 
     photo(tmp_path / "images/a.png")
-    command = ("labelme", tmp_path / "images", "--images", tmp_path / "images")
-    status, said = prepare(*command, "--out", tmp_path / "coco.json")
-    assert status == 2 and "there is no usable file in" in said and "ending in .json" in said
+    command = ("import", tmp_path / "images", "--out", tmp_path / "coco.json")
     (tmp_path / "images/a.json").write_text("[]")
-    status, said = prepare(*command, "--out", tmp_path / "coco.json")
+    status, said = prepare(*command)
+    assert status == 2 and "a.json is in no known format" in said
+    status, said = prepare(*command, "--format", "labelme")
     assert status == 2 and "a.json is no json of labelme" in said
     write(tmp_path / "images/a.json", SHAPES)
-    status, said = prepare(*command, "--out", tmp_path / "coco.json")
+    status, said = prepare(*command)
     assert status == 0 and "7 instances" in said
     assert prepare("check", tmp_path / "coco.json", "--images", tmp_path / "images")[0] == 0

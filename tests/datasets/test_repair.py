@@ -194,12 +194,12 @@ def test_the_command_repairs_what_the_check_finds(tmp_path):
     repair(tmp_path, [crowd])
     old, new = tmp_path / "old.json", tmp_path / "repaired.json"
     assert prepare("check", old, "--images", tmp_path)[0] == 2
-    status, said = prepare("repair", old, "--crowds", "--out", new)
+    status, said = prepare("import", old, "--crowds", "--out", new)
     assert status == 0 and "crowds that are objects now: 1" in said
     assert prepare("check", new, "--images", tmp_path)[0] == 0
-    status, said = prepare("repair", old, "--crowds", "--out", new)
+    status, said = prepare("import", old, "--crowds", "--out", new)
     assert status == 0 and "already there" in said
     # The same size, but another mask.
     old.write_text(old.read_text().replace('"iscrowd": 1', '"iscrowd": 0'))
-    status, said = prepare("repair", old, "--crowds", "--out", new)
+    status, said = prepare("import", old, "--crowds", "--out", new)
     assert status == 2 and "made from other files" in said

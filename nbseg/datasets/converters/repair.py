@@ -6,9 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from nbseg.coco import read_coco
@@ -24,8 +22,7 @@ from nbseg.datasets.converters.coco_json import (
 )
 from nbseg.datasets.converters.instance_map import annotation_of
 from nbseg.datasets.converters.parallel import with_progress
-
-Mask = npt.NDArray[np.bool_]
+from nbseg.datasets.converters.polygon_pixels import draw_centers, draw_edges
 
 
 @dataclass(frozen=True)
@@ -163,8 +160,8 @@ def _fill(polygons: list[Any], height: int, width: int, repairs: Repairs) -> dic
     union = to_rle(polygons, height, width)  # raises if a polygon is malformed
     if not (repairs.pixel_centers or repairs.holes):
         return union
-    draw = _draw_centers if repairs.pixel_centers else _draw_edges
-    drawn = [draw(polygon, height, width) for polygon in polygons if polygon]
+    draw = draw_centers if repairs.pixel_centers else draw_edges
+    drawn = [draw(np.reshape(points, (-1, 2)), height, width) for points in polygons if points]
     # Larger polygons first, so that an island in a hole is added after the hole is cut out.
     drawn.sort(key=lambda layers: -int(layers[0].sum()))
     mask = np.zeros((height, width), bool)
@@ -177,21 +174,3 @@ def _fill(polygons: list[Any], height: int, width: int, repairs: Repairs) -> dic
         else:
             mask |= filled
     return dict(coco_mask.encode(np.asfortranarray(mask, np.uint8)))
-
-
-def _draw_edges(polygon: list[float], height: int, width: int) -> tuple[Mask, Mask]:
-    """Return the mask of a polygon along pixel edges, twice; (H, W), bool."""
-    mask = coco_mask.decode(to_rle([polygon], height, width)).astype(bool)
-    return mask, mask
-
-
-def _draw_centers(polygon: list[float], height: int, width: int) -> tuple[Mask, Mask]:
-    """Return the mask of a polygon through pixel centers, with and without its border pixels.
-
-    The border pixels of a hole belong to the object.
-    """
-    points = [np.round(np.reshape(polygon, (-1, 2))).astype(np.int32)]
-    filled, border = np.zeros((2, height, width), np.uint8)
-    cv2.fillPoly(filled, points, 1)
-    cv2.polylines(border, points, isClosed=True, color=1)
-    return filled > 0, (filled > 0) & (border == 0)

@@ -1,0 +1,88 @@
+"""Decode and encode the bit streams in which Label Studio stores painted masks.
+
+A stream holds four equal channels of 8 bits per pixel, row by row, as runs and literals:
+
+- 32 bits: number of values, 4 * width * height.
+- 5 bits: size of a value in bits, minus 1.
+- four times 4 bits: the four sizes of lengths in bits, minus 1.
+- records until all values are there: 1 bit (1 for a run, 0 for literals), 2 bits (which size the
+  length has), the length minus 1, and one value for a run or as many values as the length.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+VALUE_BITS = 8
+LENGTH_BITS = (3, 4, 8, 16)
+# A record for a run with the largest size of lengths.
+RECORD_BITS = 1 + 2 + LENGTH_BITS[-1] + VALUE_BITS
+LONGEST = 2 ** LENGTH_BITS[-1]
+
+
+def encode_brush(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Return the stream of a mask as bytes.
+
+    Args:
+        mask: shape (H, W), bool. Its pixels become the values 0 and 255.
+    """
+    flat = mask.ravel()
+    borders = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    starts = np.concatenate([[0], borders])
+    lengths = 4 * np.diff(np.append(starts, flat.size))
+    # A run that is too long becomes several records, the last of which has the rest.
+    counts = -(-lengths // LONGEST)
+    pieces = np.full(counts.sum(), LONGEST)
+    pieces[np.cumsum(counts) - 1] = lengths - (counts - 1) * LONGEST
+    values = np.repeat(flat[starts] * 255, counts)
+    head = [(4 * flat.size, 32), (VALUE_BITS - 1, 5), *((size - 1, 4) for size in LENGTH_BITS)]
+    header = [number >> place & 1 for number, size in head for place in reversed(range(size))]
+    records = (0b111 << LENGTH_BITS[-1] | pieces - 1) << VALUE_BITS | values
+    bits = records[:, None] >> np.arange(RECORD_BITS - 1, -1, -1) & 1
+    stream = np.concatenate([np.array(header), bits.ravel()]).astype(np.uint8)
+    return [int(byte) for byte in np.packbits(stream)]
+
+
+def decode_brush(stream: Sequence[int], height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Return the mask of a stream: the pixels whose opacity is above 127, of at most 255.
+
+    The edges of strokes and of the eraser are soft in Label Studio.
+
+    Raises:
+        ValueError: the stream is cut off or damaged, or has another number of pixels.
+    """
+    try:
+        octets = np.array(stream, np.uint8)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError("the brush stroke is no list of bytes") from error
+    place = 0
+
+    def take(size: int, count: int = 1) -> npt.NDArray[np.int64]:
+        """Return the next ``count`` numbers of ``size`` bits."""
+        nonlocal place
+        end = place + size * count
+        if end > 8 * octets.size:
+            raise ValueError("the brush stroke is cut off")
+        bits = np.unpackbits(octets[place // 8 : -(-end // 8)])[place % 8 :][: size * count]
+        place = end
+        return bits.reshape(count, size) @ (1 << np.arange(size - 1, -1, -1, dtype=np.int64))
+
+    total = int(take(32)[0])
+    if total != 4 * height * width:
+        raise ValueError(
+            f"the brush stroke has {total} values; expected four for each of {width} x {height} "
+            "pixels"
+        )
+    word = int(take(5)[0]) + 1
+    sizes = (take(4, 4) + 1).tolist()
+    parts: list[npt.NDArray[np.int64]] = []
+    done = 0
+    while done < total:
+        run = take(1)[0]
+        length = int(take(sizes[take(2)[0]])[0]) + 1
+        parts.append(np.repeat(take(word), length) if run else take(word, length))
+        done += length
+    if done != total:
+        raise ValueError("the brush stroke is damaged")
+    return np.concatenate(parts).reshape(height, width, 4)[..., 3] > 127

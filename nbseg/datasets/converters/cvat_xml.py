@@ -1,0 +1,95 @@
+"""Read the XML files that CVAT exports in its format "CVAT for images"."""
+
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn
+from nbseg.datasets.converters.drawn_shapes import Bitmap, Ellipse, Polygon, Shape, rectangle
+from nbseg.datasets.converters.find_images import ImageFinder
+
+SHAPES = ("polygon", "box", "ellipse", "mask")
+
+
+def read_cvat(path: Path, finder: ImageFinder) -> Drawings:
+    """Read the polygons, boxes, ellipses and masks of each image.
+
+    Shapes with the same label and the same ``group_id`` are parts of one object. Lines, points and
+    other shapes are left out and counted.
+
+    Raises:
+        FileNotFoundError: an image is missing.
+        ValueError: the file is not in this format, or a shape is malformed.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise ValueError(
+            f"{path} cannot be read as XML ({error}); export the labels again"
+        ) from error
+    if root.tag != "annotations" or root.find("track") is not None or root.find("image") is None:
+        raise ValueError(
+            f"{path} has no images with labels; export the labels from CVAT in the format "
+            '"CVAT for images 1.1"'
+        )
+    drawings, left_out = [], Counter[str]()
+    for image in root.iter("image"):
+        name = image.get("name", "")
+        drawn = []
+        for element in image:
+            if element.tag in SHAPES:
+                drawn.append(_drawn(element, name, path))
+            elif element.tag != "tag":
+                left_out[f"shapes of the type {element.tag}"] += 1
+        size = int(image.get("height", 0)), int(image.get("width", 0))
+        drawings.append(Drawing(finder.find(name, path), path, drawn, size if all(size) else None))
+    classes = [name.text or "" for name in root.findall(".//labels/label/name")]
+    return Drawings("CVAT", drawings, [path], left_out, classes=list(dict.fromkeys(classes)))
+
+
+def _drawn(element: ElementTree.Element, name: str, path: Path) -> Drawn:
+    group = element.get("group_id")
+    try:
+        return Drawn(
+            element.attrib["label"],
+            _shape(element),
+            f"a shape of the type {element.tag} in {name}",
+            None if group in (None, "0") else group,
+        )
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"{path}: a shape of the type {element.tag} in {name} is malformed ({error}); correct "
+            "or delete it in CVAT"
+        ) from error
+
+
+def _shape(element: ElementTree.Element) -> Shape:
+    def numbers(*keys: str) -> list[float]:
+        values = [float(element.attrib[key]) for key in keys]
+        if not np.isfinite(values).all():
+            raise ValueError(f"{', '.join(keys)} are not finite numbers")
+        return values
+
+    angle = float(element.get("rotation", 0))
+    if element.tag == "polygon":
+        pairs = [point.split(",") for point in element.attrib["points"].split(";")]
+        points = np.array(pairs, np.float64)
+        if len(points) < 3 or points.shape[1:] != (2,) or not np.isfinite(points).all():
+            raise ValueError("expected at least 3 points with finite coordinates")
+        return Polygon((points,))
+    if element.tag == "box":
+        x0, y0, x1, y1 = numbers("xtl", "ytl", "xbr", "ybr")
+        return rectangle(x0, y0, x1 - x0, y1 - y0, angle, "center")
+    if element.tag == "ellipse":
+        x, y, a, b = numbers("cx", "cy", "rx", "ry")
+        return Ellipse((x, y), (a, b), angle)
+    left, top, width, height = map(int, numbers("left", "top", "width", "height"))
+    # Lengths of runs row by row; the first run is background.
+    runs = np.array(element.attrib["rle"].split(","), np.int64)
+    if runs.min() < 0 or runs.sum() != width * height:
+        raise ValueError(f"its runs have {runs.sum()} pixels; expected {width} x {height}")
+    return Bitmap(
+        np.repeat(np.arange(len(runs)) % 2 > 0, runs).reshape(height, width), int(top), int(left)
+    )

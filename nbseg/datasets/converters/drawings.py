@@ -1,0 +1,207 @@
+"""Convert shapes that people drew in a labeling tool to a COCO json."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from nbseg.datasets.converters.coco_json import Labeled, Prepared
+from nbseg.datasets.converters.drawn_shapes import Shape
+from nbseg.datasets.converters.instance_map import annotation_of
+from nbseg.datasets.converters.plan import Plan, carry_out
+from nbseg.images import image_header
+
+UNNAMED = "shapes without a class; name their class with --class"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A shape in an image.
+
+    Attributes:
+        label: name of the class; None if the file names no class.
+        shape: the shape.
+        where: place of the shape in its file, for error messages.
+        group: shapes of an image with the same label and the same group are parts of one object.
+            A shape without a group is an object by itself.
+    """
+
+    label: str | None
+    shape: Shape
+    where: str
+    group: str | None = None
+
+
+@dataclass
+class Drawing:
+    """The shapes in one image.
+
+    Attributes:
+        image: path of the image, relative to the image folder.
+        source: the file that holds the shapes.
+        shapes: the shapes.
+        size: height and width in pixels that the file states for the image; None if it states none.
+    """
+
+    image: str
+    source: Path
+    shapes: list[Drawn]
+    size: tuple[int, int] | None = None
+
+
+@dataclass
+class Drawings:
+    """What a reader found in the files of a labeling tool.
+
+    Attributes:
+        tool: name of the tool.
+        drawings: one for each labeled image.
+        sources: the files.
+        left_out: number of shapes that are no objects, by reason.
+        notes: lines to print below the counts.
+        classes: names of all classes in order; if empty, the classes are the sorted labels.
+    """
+
+    tool: str
+    drawings: list[Drawing]
+    sources: Sequence[Path]
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    classes: Sequence[str] = ()
+
+
+def convert_drawings(
+    found: Drawings,
+    images: Path,
+    all_names: Sequence[str],
+    out: Path,
+    *,
+    class_name: str | None = None,
+    pixel_centers: bool = False,
+    workers: int = 1,
+    force: bool = False,
+) -> Prepared:
+    """Write a COCO json, with masks as run lengths.
+
+    Shapes without a class and objects without a pixel in the image are left out and counted. An
+    image with a drawing but without shapes has no objects. An image without a drawing is left out.
+
+    Args:
+        found: the shapes of all images.
+        images: folder of the images.
+        all_names: paths of all images in this folder.
+        out: path of the COCO json.
+        class_name: class of the shapes without a class.
+        pixel_centers: see :meth:`nbseg.datasets.converters.drawn_shapes.Polygon.encode`.
+        workers: number of processes.
+        force: write the json again, even if it exists.
+
+    Raises:
+        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        ValueError: there is no drawing, an image has two drawings or another size than its drawing,
+            a shape cannot be encoded, or most shapes of an image lie outside the image.
+    """
+    if not found.drawings:
+        raise ValueError(
+            f"there is no labeled image in these files of {found.tool}: {_few(found.sources)}; "
+            "export the labels again"
+        )
+    left_out = Counter(found.left_out)
+    items: dict[str, Drawing] = {}
+    for drawing in found.drawings:
+        if (other := items.setdefault(drawing.image, drawing)) is not drawing:
+            raise ValueError(
+                f"{_few([other.source, drawing.source])}: the image {drawing.image} is labeled "
+                "twice; remove one of the two"
+            )
+    objects = 0
+    used = set()
+    for drawing in items.values():
+        kept = []
+        for drawn in drawing.shapes:
+            label = drawn.label or class_name
+            if label is None:
+                left_out[UNNAMED] += 1
+                continue
+            used.add(label)
+            kept.append(Drawn(label, drawn.shape, drawn.where, drawn.group))
+        drawing.shapes = kept
+        objects += len(_objects(kept))
+    known = list(dict.fromkeys([*found.classes, *sorted(used)]))
+    numbers = {label: index for index, label in enumerate(known, start=1)}
+    categories = [{"id": number, "name": label} for label, number in numbers.items()]
+    notes = [*found.notes]
+    notes += [f"{reason}, left out: {count}" for reason, count in sorted(left_out.items())]
+    if others := len(all_names) - len(items):
+        notes.append(f"images without labels, left out: {others}")
+    ordered = [items[name] for name in sorted(items)]
+    options = f", class {class_name}" * bool(class_name) + ", pixel centers" * pixel_centers
+    plan = Plan(
+        out,
+        f"{found.tool}{options}",
+        images,
+        categories,
+        [*(images / drawing.image for drawing in ordered), *found.sources],
+        ordered,
+        notes=notes,
+        read=found.sources,
+    )
+    load = partial(_load, images, numbers, pixel_centers)
+    (made,) = carry_out([plan], load, images, workers, force)
+    if made.summary and (empty := objects - made.summary.instances.total()):
+        made.notes.append(f"objects without a pixel in the image, left out: {empty}")
+    return made
+
+
+def _few(paths: Iterable[Path]) -> str:
+    return ", ".join(dict.fromkeys(map(str, list(paths)[:2])))
+
+
+def _objects(shapes: Sequence[Drawn]) -> dict[tuple[str | None, Any], list[Drawn]]:
+    """Return the shapes of each object, by the object's label and group."""
+    found: dict[tuple[str | None, Any], list[Drawn]] = {}
+    for position, drawn in enumerate(shapes):
+        key = position if drawn.group is None else drawn.group
+        found.setdefault((drawn.label, key), []).append(drawn)
+    return found
+
+
+def _load(images: Path, numbers: dict[str, int], pixel_centers: bool, drawing: Drawing) -> Labeled:
+    path = images / drawing.image
+    header = image_header(path)
+    height, width = header.height, header.width
+    if drawing.size and drawing.size != (height, width):
+        turned = drawing.size == (width, height)
+        why = " The photo is turned by its Exif data: label it as it is shown." if turned else ""
+        raise ValueError(
+            f"{drawing.source} has labels for an image of {drawing.size[1]} x {drawing.size[0]} "
+            f"pixels, but {path} has {width} x {height};{why} give the folder of the labeled images"
+        )
+    annotations = []
+    outside = 0
+    for (label, _), parts in _objects(drawing.shapes).items():
+        rles = []
+        for drawn in parts:
+            try:
+                rles.append(drawn.shape.encode(height, width, pixel_centers))
+            except ValueError as error:
+                raise ValueError(
+                    f"{drawing.source}: {drawn.where} is a malformed shape ({error}); correct or "
+                    "delete it in the labeling tool"
+                ) from error
+        values = annotation_of(coco_mask.merge(rles) if len(rles) > 1 else rles[0])
+        if values["area"]:
+            annotations.append({"category_id": numbers[str(label)], "iscrowd": 0, **values})
+        else:
+            outside += 1
+    if outside > max(1, len(annotations)):
+        raise ValueError(
+            f"{drawing.source}: {outside} of {outside + len(annotations)} objects have no pixel in "
+            f"{path}, which has {width} x {height} pixels. The coordinates seem to be those of "
+            "another image or of a map; expected pixels from the image's upper left corner"
+        )
+    return {"file_name": drawing.image, "height": height, "width": width}, annotations

@@ -1,0 +1,160 @@
+"""Encode the shapes that people draw in labeling tools as run lengths.
+
+Coordinates are (x, y) in pixels from the upper left corner of the image, along the edges of pixels:
+the center of the first pixel is (0.5, 0.5).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+from nbseg.coco_masks import to_rle
+from nbseg.datasets.converters.polygon_pixels import draw_centers, draw_edges
+
+Mask = npt.NDArray[np.bool_]
+Points = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """A polygon with holes.
+
+    Attributes:
+        rings: the outline and the outlines of the holes, each of shape (N, 2) with N >= 3.
+        relative: whether the coordinates are fractions of the image's width and height.
+    """
+
+    rings: tuple[Points, ...]
+    relative: bool = False
+
+    def encode(self, height: int, width: int, pixel_centers: bool) -> dict[str, Any]:
+        """Return the compressed RLE in an image of ``height`` x ``width`` pixels.
+
+        Args:
+            height, width: size of the image in pixels.
+            pixel_centers: the outlines run through the centers of the border pixels, whose
+                coordinates are whole numbers. These pixels belong to the object.
+        """
+        scale = (width, height) if self.relative else (1, 1)
+        rings = [ring * scale for ring in self.rings]
+        if (rings[0].max(axis=0) <= 0).any() or (rings[0].min(axis=0) >= (width, height)).any():
+            return to_rle(None, height, width)
+        if len(rings) == 1 and not pixel_centers:
+            return to_rle([rings[0].ravel().tolist()], height, width)
+        corner = np.clip(np.floor(rings[0].min(axis=0)), 0, (width, height)).astype(int)
+        end = np.clip(np.ceil(rings[0].max(axis=0)) + 1, 0, (width, height)).astype(int)
+        columns, rows = np.maximum(end - corner, 0).tolist()
+        if not (rows and columns):
+            return to_rle(None, height, width)
+        draw = draw_centers if pixel_centers else draw_edges
+        mask, _ = draw(rings[0] - corner, rows, columns)
+        for hole in rings[1:]:
+            mask &= ~draw(hole - corner, rows, columns)[1]
+        return place(mask, int(corner[1]), int(corner[0]), height, width)
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """An ellipse.
+
+    Attributes:
+        center: (x, y).
+        radii: lengths of the two half axes.
+        angle: angle by which the ellipse is turned clockwise, in degrees.
+    """
+
+    center: tuple[float, float]
+    radii: tuple[float, float]
+    angle: float = 0.0
+
+    def encode(self, height: int, width: int, pixel_centers: bool = False) -> dict[str, Any]:
+        """Return the compressed RLE of the pixels whose centers lie in the ellipse."""
+        reach = max(self.radii)
+        left, top, right, bottom = (
+            int(np.clip(value, 0, limit))
+            for value, limit in (
+                (np.floor(self.center[0] - reach), width),
+                (np.floor(self.center[1] - reach), height),
+                (np.ceil(self.center[0] + reach), width),
+                (np.ceil(self.center[1] + reach), height),
+            )
+        )
+        x = np.arange(left, right) + 0.5 - self.center[0]
+        y = np.arange(top, bottom)[:, None] + 0.5 - self.center[1]
+        cosine, sine = np.cos(np.radians(self.angle)), np.sin(np.radians(self.angle))
+        first, second = x * cosine + y * sine, y * cosine - x * sine
+        a, b = self.radii
+        inside = (first * b) ** 2 + (second * a) ** 2 <= (a * b) ** 2
+        return place(inside, top, left, height, width)
+
+
+@dataclass(frozen=True)
+class Bitmap:
+    """A painted mask.
+
+    Attributes:
+        mask: shape (H, W), bool.
+        top, left: row and column of the mask's first pixel in the image.
+    """
+
+    mask: Mask
+    top: int = 0
+    left: int = 0
+
+    def encode(self, height: int, width: int, pixel_centers: bool = False) -> dict[str, Any]:
+        """Return the compressed RLE.
+
+        Raises:
+            ValueError: the mask extends beyond the image.
+        """
+        rows, columns = self.mask.shape
+        if min(self.top, self.left) < 0 or self.top + rows > height or self.left + columns > width:
+            raise ValueError("the mask extends beyond the image")
+        return place(self.mask, self.top, self.left, height, width)
+
+
+Shape = Polygon | Ellipse | Bitmap
+
+
+def rectangle(
+    x: float, y: float, width: float, height: float, angle: float = 0.0, pivot: str = "corner"
+) -> Polygon:
+    """Return a rectangle that is turned clockwise by an angle in degrees.
+
+    Args:
+        x, y: upper left corner before the turn.
+        width, height: sides in pixels.
+        angle: the angle.
+        pivot: ``"corner"`` turns the rectangle around its upper left corner, ``"center"`` around
+            its center.
+    """
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
+    fixed = np.array((width, height)) / 2 if pivot == "center" else np.zeros(2)
+    cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    turned = (corners - fixed) @ np.array([(cosine, sine), (-sine, cosine)]) + fixed
+    return Polygon(((corners if angle == 0 else turned) + (x, y),))
+
+
+def place(mask: Mask, top: int, left: int, height: int, width: int) -> dict[str, Any]:
+    """Return the compressed RLE of an image that is empty except for a mask.
+
+    The full-size mask is never made: its size would limit the size of images.
+
+    Args:
+        mask: shape (h, w), bool; it must lie inside the image.
+        top, left: row and column of the mask's first pixel in the image.
+        height, width: size of the image in pixels.
+    """
+    padded = np.pad(mask.astype(np.int8), ((1, 1), (0, 0)))
+    steps = np.diff(padded, axis=0).T
+    column, row = np.nonzero(steps)
+    borders = (left + column) * height + top + row
+    # A run that reaches the last row goes on in the first row of the next column.
+    joined = np.flatnonzero(borders[1:] == borders[:-1])
+    borders = np.delete(borders, np.concatenate([joined, joined + 1]))
+    counts = np.diff(borders, prepend=0, append=height * width).tolist()
+    rle = {"size": [height, width], "counts": counts}
+    return dict(coco_mask.frPyObjects(rle, height, width))

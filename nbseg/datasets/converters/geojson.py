@@ -1,0 +1,95 @@
+"""Read GeoJSON files whose coordinates are pixels, such as those of QuPath, one per image."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn
+from nbseg.datasets.converters.drawn_shapes import Points, Polygon
+from nbseg.datasets.converters.find_images import ImageFinder
+from nbseg.files import read_json
+
+# Properties that can hold the name of a class, in the order in which they are tried.
+CLASS_KEYS = ("classification", "class", "label", "category")
+
+
+def read_geojson(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Drawings:
+    """Read polygons with holes. The parts of a MultiPolygon are one object.
+
+    The class of a feature is one of its properties in ``CLASS_KEYS``: a text, or the ``name`` in
+    QuPath's ``classification``. Points, lines and features without a geometry are left out and
+    counted.
+
+    Args:
+        paths: the files. The image of ``a.geojson`` is ``a.tif``, with any suffix of images.
+        folder: folder that contains the files.
+        finder: finds the images.
+
+    Raises:
+        FileNotFoundError: an image is missing.
+        ValueError: a file is no GeoJSON, or a polygon is malformed.
+    """
+    drawings, left_out = [], Counter[str]()
+    for path in paths:
+        drawn: list[Drawn] = []
+        for position, feature in enumerate(features(read_json(path), path)):
+            geometry = feature.get("geometry") or {}
+            where = f"feature {position}"
+            kind = geometry.get("type")
+            if kind not in ("Polygon", "MultiPolygon"):
+                left_out[f"features of the type {kind}"] += 1
+                continue
+            label = _label(feature.get("properties") or {})
+            try:
+                coordinates = geometry["coordinates"]
+                parts = [coordinates] if kind == "Polygon" else coordinates
+                drawn += [
+                    Drawn(label, Polygon(tuple(map(_ring, rings))), where, where)
+                    for rings in parts
+                    if rings
+                ]
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(
+                    f"{path}: {where} is a malformed {kind} ({error}); correct or delete it"
+                ) from error
+        near = [path.relative_to(folder).parent.as_posix()]
+        drawings.append(Drawing(finder.find(path.stem, path, near), path, drawn))
+    return Drawings("GeoJSON", drawings, paths, left_out)
+
+
+def features(content: Any, path: Path) -> list[dict[str, Any]]:
+    """Return the features of a FeatureCollection, of a list of features, or of one feature.
+
+    Raises:
+        ValueError: the content is none of these.
+    """
+    if isinstance(content, dict) and content.get("type") == "FeatureCollection":
+        content = content.get("features")
+    found = content if isinstance(content, list) else [content]
+    if not all(isinstance(entry, dict) and entry.get("type") == "Feature" for entry in found):
+        raise ValueError(f"{path} is no GeoJSON: expected a list of features; export it again")
+    return found
+
+
+def _label(properties: dict[str, Any]) -> str | None:
+    for key in CLASS_KEYS:
+        value = properties.get(key)
+        if isinstance(value, str) and value.startswith("{"):
+            # geopandas writes QuPath's classification as text.
+            value = json.loads(value)
+        if isinstance(value, dict):
+            value = value.get("name")
+        if value not in (None, ""):
+            return str(value)
+    return None
+
+
+def _ring(points: Any) -> Points:
+    ring = np.array([point[:2] for point in points], np.float64)
+    if len(ring) < 3 or ring.shape[1:] != (2,) or not np.isfinite(ring).all():
+        raise ValueError("expected at least 3 points with finite coordinates")
+    return ring

@@ -1,0 +1,187 @@
+"""Read the jsons that Label Studio exports in its format "JSON"."""
+
+import base64
+import io
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+import numpy.typing as npt
+
+from nbseg.datasets.converters.brush_rle import decode_brush
+from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn
+from nbseg.datasets.converters.drawn_shapes import Bitmap, Ellipse, Polygon, Shape, rectangle
+from nbseg.datasets.converters.find_images import ImageFinder
+from nbseg.images import IMAGE_SUFFIXES
+
+# Beginnings of the types of regions, such as "brushlabels" and "brush".
+SHAPES = ("brush", "bitmask", "polygon", "rectangle", "ellipse")
+# Key of a task's data with the path of the image. Label Studio renames uploaded images.
+FILE_KEY = "file_name"
+# Key of a task's data with the ids of the regions that a person was given to correct.
+REGIONS_KEY = "regions"
+# Origins of regions that a task had as predictions.
+ORIGINS = {"prediction": "unchanged objects", "prediction-changed": "changed objects"}
+# Label Studio writes eight letters and a hyphen before the name of an uploaded image.
+PREFIX = 9
+
+
+def read_label_studio(tasks: list[Any], path: Path, finder: ImageFinder) -> Drawings:
+    """Read brush strokes, bit masks, polygons, rectangles and ellipses.
+
+    The newest annotation of an image counts that nobody canceled. Images without one are left out.
+    Regions of other types and regions without a pixel are left out and counted.
+
+    Args:
+        tasks: content of the json.
+        path: path of the json.
+        finder: finds the images.
+
+    Raises:
+        FileNotFoundError: an image is missing.
+        ValueError: the json is in another format of Label Studio, or a region is malformed.
+    """
+    left_out, origins = Counter[str](), Counter[str]()
+    newest: dict[str, tuple[str, Drawing]] = {}
+    older = 0
+    for task in tasks:
+        if not isinstance(task.get("annotations"), list):
+            raise ValueError(
+                f"{path} has tasks without a list 'annotations'; export the labels from Label "
+                'Studio in the format "JSON", not "JSON-MIN"'
+            )
+        done = [entry for entry in task["annotations"] if not entry.get("was_cancelled")]
+        if not done:
+            left_out["tasks without an annotation"] += 1
+            continue
+        image = _image_of(task.get("data") or {}, path, finder)
+        for entry in done:
+            time = str(entry.get("updated_at") or entry.get("created_at") or "")
+            older += image in newest
+            if image in newest and newest[image][0] > time:
+                continue
+            newest[image] = time, _drawing(entry, image, path, left_out, origins, task["data"])
+    notes = [f"annotations of an image that has a newer one, left out: {older}"] * bool(older)
+    notes += [f"{name}: {count}" for name, count in sorted(origins.items())]
+    drawings = [drawing for _, drawing in newest.values()]
+    return Drawings("Label Studio", drawings, [path], left_out, notes)
+
+
+def _image_of(data: dict[str, Any], path: Path, finder: ImageFinder) -> str:
+    """Return the image of a task, relative to the image folder."""
+    if isinstance(given := data.get(FILE_KEY), str):
+        return finder.find(given, path)
+    for value in data.values():
+        if not isinstance(value, str) or value.startswith("data:"):
+            continue
+        url = urlsplit(value)
+        # Local files are in a query: /data/local-files/?d=folder/a.png
+        name = parse_qs(url.query).get("d", [unquote(url.path)])[0]
+        if PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        stored = PurePosixPath(name).name
+        uploaded = len(stored) > PREFIX and stored[PREFIX - 1] == "-" and "/upload/" in name
+        names = {PurePosixPath(found).name for found in finder.names}
+        return finder.find(
+            stored[PREFIX:] if uploaded and stored not in names else name.lstrip("/"), path
+        )
+    raise ValueError(
+        f"{path}: a task does not name its image: its data have the keys {', '.join(data) or '-'}; "
+        f"add the key {FILE_KEY!r} with the name of the image"
+    )
+
+
+def _drawing(
+    entry: dict[str, Any],
+    image: str,
+    path: Path,
+    left_out: Counter[str],
+    origins: Counter[str],
+    data: dict[str, Any],
+) -> Drawing:
+    regions = [region for region in entry.get("result") or () if isinstance(region, dict)]
+    # With separate tools for shape and class, two regions with the same id are one.
+    labels: dict[Any, str] = {}
+    for region in regions:
+        kind, value = str(region.get("type")), region.get("value") or {}
+        names = value.get(kind) if kind.endswith("labels") else None
+        if names:
+            labels[region.get("id")] = str(names[0])
+    drawn, size = [], None
+    given = set(given) if isinstance(given := data.get(REGIONS_KEY), list) else set()
+    kept = set()
+    for region in regions:
+        kind = str(region.get("type"))
+        if kind == "labels":
+            continue
+        if not kind.startswith(SHAPES):
+            left_out[f"regions of the type {kind}"] += 1
+            continue
+        where = f"region {region.get('id')} of {image}"
+        try:
+            width, height = int(region["original_width"]), int(region["original_height"])
+            shape = _shape(region["value"], kind, height, width)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            raise ValueError(
+                f"{path}: {where} is a malformed {kind} ({error}); correct or delete it in Label "
+                "Studio"
+            ) from error
+        if shape is None:
+            left_out["regions without a pixel"] += 1
+            continue
+        size = height, width
+        if region.get("origin") in ORIGINS:
+            origins[ORIGINS[region["origin"]]] += 1
+            kept.add(region.get("id"))
+        elif given:
+            origins["new objects"] += 1
+        drawn.append(Drawn(labels.get(region.get("id")), shape, where))
+    if deleted := len(given - kept):
+        origins["deleted objects"] += deleted
+    return Drawing(image, path, drawn, size)
+
+
+def _shape(value: dict[str, Any], kind: str, height: int, width: int) -> Shape | None:
+    """Return the shape of a region, or None if it was erased. Coordinates are in percent."""
+    scale = np.array((width, height)) / 100
+    if kind.startswith("brush"):
+        if not value.get("rle"):
+            return None
+        mask = decode_brush(value["rle"], height, width)
+        return Bitmap(mask) if mask.any() else None
+    if kind.startswith("bitmask"):
+        mask = _decode_png(value["imageDataURL"])
+        if mask.shape != (height, width):
+            raise ValueError(
+                f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels; expected "
+                f"{width} x {height}"
+            )
+        return Bitmap(mask) if mask.any() else None
+    if kind.startswith("polygon"):
+        points = np.asarray(value["points"], np.float64) * scale
+        if len(points) < 3 or points.shape[1:] != (2,) or not np.isfinite(points).all():
+            raise ValueError("expected at least 3 points with finite coordinates")
+        return Polygon((points,))
+    angle = float(value.get("rotation") or 0)
+    x, y = np.array((value["x"], value["y"]), np.float64) * scale
+    if kind.startswith("rectangle"):
+        w, h = np.array((value["width"], value["height"]), np.float64) * scale
+        return rectangle(x, y, w, h, angle)
+    a, b = np.array((value["radiusX"], value["radiusY"]), np.float64) * scale
+    return Ellipse((x, y), (a, b), angle)
+
+
+def _decode_png(url: str) -> npt.NDArray[np.bool_]:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as image:
+        pixels = np.asarray(image.convert("RGBA"))
+    opaque = pixels[..., 3] > 127
+    if not opaque.all():
+        return opaque
+    mask: npt.NDArray[np.bool_] = pixels[..., :3].max(axis=2) > 127
+    if not mask.any():
+        raise ValueError("all its pixels are black and opaque, so its mask is lost")
+    return mask

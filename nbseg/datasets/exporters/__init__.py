@@ -1,0 +1,1 @@
+"""Write annotations as files that labeling tools open."""

@@ -1,0 +1,73 @@
+"""Write annotations as files in which a person corrects them with a labeling tool."""
+
+import json
+from pathlib import Path
+
+from nbseg.coco import load_coco
+from nbseg.datasets.converters.parallel import with_progress
+from nbseg.datasets.exporters.cvat_xml import write_cvat
+from nbseg.datasets.exporters.label_studio import labeling_config, task_of
+from nbseg.datasets.exporters.labelme import write_labelme
+from nbseg.datasets.exporters.objects import choose_images, objects_of, read_names
+from nbseg.files import replacing
+
+TOOLS = ("label-studio", "labelme", "cvat")
+
+
+def export_labels(
+    annotations: Path,
+    images: Path,
+    tool: str,
+    out: Path,
+    *,
+    listed: Path | None = None,
+    count: int | None = None,
+    url: str | None = None,
+) -> tuple[int, list[Path]]:
+    """Write the masks of a COCO json without loss, and return how many images and which files.
+
+    Args:
+        annotations: a COCO json, such as ``pseudo_labels.json``. Crowds are left out.
+        images: folder of the images.
+        tool: one of ``TOOLS``.
+        out: folder to write to.
+        listed: text file or csv with the images, see
+            :func:`nbseg.datasets.exporters.objects.read_names`. If None, images with a low mean
+            score come first.
+        count: largest number of images; None for all.
+        url: see :func:`nbseg.datasets.exporters.label_studio.task_of`.
+
+    Raises:
+        FileNotFoundError: an image is missing.
+        ValueError: the json is malformed, or does not list an image.
+    """
+    coco = load_coco(annotations, masks=True)
+    names = None if listed is None else read_names(listed, images)
+    chosen = choose_images(coco, names, count)
+    missing = [name for i in chosen if not (images / (name := coco.imgs[i]["file_name"])).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(chosen)} images are not in {images}, the first: {missing[0]}; "
+            "correct --images"
+        )
+    classes = [category["name"] for category in coco.cats.values()]
+    pairs = (
+        (coco.imgs[image], objects_of(coco, image))
+        for image in with_progress(chosen, len(chosen), "writing")
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    if tool == "labelme":
+        return len(chosen), [write_labelme(*pair, images, out) for pair in pairs][:1]
+    if tool == "cvat":
+        path = out / "annotations.xml"
+        write_cvat(pairs, classes, path)
+        return len(chosen), [path]
+    path, config = out / "tasks.json", out / "labeling_config.xml"
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for position, pair in enumerate(pairs):
+            file.write("[\n" if position == 0 else ",\n")
+            json.dump(task_of(*pair, images, url), file)
+        file.write("\n]\n" if chosen else "[]\n")
+    with replacing(config) as temporary:
+        temporary.write_text(labeling_config(classes), encoding="utf-8")
+    return len(chosen), [path, config]
