@@ -33,7 +33,8 @@ import nbseg
 from nbseg.errors import StageError
 from nbseg.files import replacing
 
-# PyTorch's own variable; its documentation calls such files trusted.
+# Environment variable of PyTorch. If it is 1, PyTorch also runs code in checkpoints, so set it to 1
+# only for checkpoints from a trusted source.
 TRUST = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 FORMATS = {
     b"version https://git-lfs": "it is a Git LFS pointer; run `git lfs pull` to get the file",
@@ -55,7 +56,8 @@ def _history_method(owner: Any, name: str) -> Any:
 
 
 # Types that checkpoints hold in addition to tensors: MMEngine's curves, counters and random states,
-# and the command lines of other programs. MMEngine's own list allows every call of getattr.
+# and the command lines of other programs. MMEngine's own list of allowed types is not used: with
+# this list, a checkpoint can make any call of getattr.
 _multiarray = getattr(np, "_core", None) or np.core
 SAFE_GLOBALS: list[Any] = [
     Namespace,
@@ -189,7 +191,8 @@ def publish(
     meta = {**content["meta"], "nbseg_version": nbseg.__version__}
     if config is not None:
         meta["cfg"] = config
-    # When the disk is full, PyTorch's own writer raises a RuntimeError about positions in the file.
+    # Write via memory: if the disk is full, torch.save to a file raises a RuntimeError that does
+    # not name the cause.
     buffer = io.BytesIO()
     torch.save({"state_dict": state, "meta": meta}, buffer)
     with replacing(out) as temporary:

@@ -13,8 +13,8 @@ from nbseg.coco_tables import KEYS, check_tables
 from nbseg.coco_values import has_broken_polygon, has_mask, is_box, normalize
 from nbseg.files import read_json, replacing
 
-# pycocotools is imported in the functions that need it: the shapes set is made, and an exported
-# model runs, with NumPy and OpenCV alone.
+# Import pycocotools only inside the functions that need it: generating the shapes data set and
+# running an exported model must work with NumPy and OpenCV alone.
 if TYPE_CHECKING:
     from pycocotools.coco import COCO
 
@@ -40,9 +40,9 @@ def read_coco(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not json, or lacks a table or a key of an entry. With
-            ``consistent``: an id is repeated or unknown. With ``normalized``: a height or width is
-            not a whole number of pixels.
+        ValueError: the file is not json, a table is missing, or an entry lacks a key. With
+            ``consistent``: an id is repeated, or an annotation refers to an unknown id. With
+            ``normalized``: a height or width is not a whole number of pixels.
     """
     content = _parse(path)
     check_tables(content, path, tables, consistent)
@@ -54,7 +54,8 @@ def read_coco(
 def read_images(path: str | Path) -> list[dict[str, Any]]:
     """Return the table ``images`` of a COCO json.
 
-    Only this table is checked, so this function is faster than :func:`read_coco`.
+    Only this table is checked, so this function is faster than :func:`read_coco`. The values stay
+    as they are in the file.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -107,7 +108,7 @@ def index_coco(content: dict[str, Any], path: str | Path, masks: bool = False) -
         content: the result of :func:`read_coco`.
         path: the json's path, for messages.
         masks: whether to check boxes and masks. If True, annotations without a mask are also left
-            out of ``anns`` and ``imgToAnns``. Training leaves out the same annotations.
+            out of ``anns`` and ``imgToAnns``, because training does not use these annotations.
 
     Returns:
         A ``COCO`` with the tables ``imgs``, ``anns``, ``cats`` and ``imgToAnns``.
@@ -119,7 +120,7 @@ def index_coco(content: dict[str, Any], path: str | Path, masks: bool = False) -
 
     coco = COCO()
     coco.dataset = content
-    # The tables of createIndex, which prints.
+    # Make the tables here, because COCO.createIndex prints messages.
     coco.imgs = {image["id"]: image for image in content["images"]}
     coco.cats = {category["id"]: category for category in content["categories"]}
     coco.anns = {

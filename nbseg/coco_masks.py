@@ -31,7 +31,9 @@ def is_list_of_pairs(polygon: Any) -> bool:
 
 
 def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
-    """Convert polygons or an uncompressed RLE to a compressed RLE; return a compressed RLE as is.
+    """Convert polygons or an uncompressed RLE to a compressed RLE.
+
+    A valid compressed RLE is returned unchanged.
 
     Polygons of fewer than three points are left out. If no polygon remains, the mask is empty. An
     RLE keeps its ``size``, even if this size differs from the image's size.

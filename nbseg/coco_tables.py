@@ -17,7 +17,7 @@ NAMES = ("file_name", "name")
 
 
 def check_tables(content: Any, path: object, tables: Iterable[str], consistent: bool) -> None:
-    """Check that a json has tables of a COCO json, and that each entry has the necessary keys.
+    """Check that a COCO json has the required tables, and that each entry has the necessary keys.
 
     Args:
         content: the parsed json.
@@ -27,7 +27,7 @@ def check_tables(content: Any, path: object, tables: Iterable[str], consistent: 
 
     Raises:
         ValueError: a table or a key is missing or has a wrong type. With ``consistent``: an id is
-            repeated or unknown.
+            repeated, or an annotation refers to an unknown id.
     """
     tables = tuple(tables)
     for table, keys in KEYS.items():
@@ -70,7 +70,8 @@ def _check_references(content: Any, path: object, tables: tuple[str, ...]) -> No
         if len(counts) != len(content[table]):
             ((repeated, times),) = counts.most_common(1)
             raise ValueError(
-                f"{path}: the id {repeated!r} occurs {times} times in {table}; ids must be unique"
+                f"{path}: the id {repeated!r} occurs {times} times in {table}; ids must be unique, "
+                "so change the repeated ids"
             )
     if "annotations" not in tables:
         return

@@ -9,7 +9,7 @@ from nbseg.coco_masks import is_list_of_pairs, is_polygon, to_rle
 
 Entry = dict[str, Any]  # an image, annotation or category of a COCO json
 
-# COCO's evaluation keeps ids as float64, which holds no larger whole numbers exactly.
+# COCO's evaluation keeps ids as float64, which is exact for whole numbers up to this size only.
 LARGEST_ID = 2**53
 # Largest width and height of an image that OpenCV decodes, in pixels.
 LONGEST_SIDE = 2**20
@@ -96,10 +96,14 @@ def has_broken_polygon(annotation: Mapping[str, Any]) -> bool:
 
 
 def reason_left_out(annotation: Mapping[str, Any]) -> str | None:
-    """Return the reason why training leaves out an annotation; None if training uses it.
+    """Return the reason why training leaves out an annotation, such as "without a mask".
 
     Args:
         annotation: an annotation after :func:`normalize`.
+
+    Returns:
+        The reason, a phrase that can follow "3 annotations are". None if training uses the
+        annotation.
     """
     if annotation.get("iscrowd"):
         return "crowds (iscrowd 1)"
@@ -127,9 +131,9 @@ def is_number(value: object) -> bool:
 def area_of(annotation: Mapping[str, Any]) -> float:
     """Return the area of an annotation in pixels.
 
-    If the key ``area`` is absent or null, the area is computed from the mask; several polygons
-    count with the sum of their areas. Without a mask, the area is that of the box. If the value
-    that is used is invalid, the area is 0.
+    If the key ``area`` is absent or null, the area is computed from the mask. The areas of
+    several polygons are added. Without a mask, the area of the box is returned. An invalid value of
+    ``area``, an invalid RLE and an invalid box give 0.
     """
     if annotation.get("area") is not None:
         return float(annotation["area"]) if is_number(annotation["area"]) else 0.0

@@ -117,7 +117,10 @@ def _walk(folder: str | Path, above: frozenset[str] = frozenset()) -> Iterator[s
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Return (height, width) in pixels as :func:`read_image` decodes; None for unreadable files."""
+    """Return the (height, width) of an image in pixels; None if the file cannot be read.
+
+    The size is that of the array that :func:`read_image` returns.
+    """
     try:
         return image_header(path)[:2]
     except (OSError, ValueError):
@@ -134,8 +137,8 @@ def image_header(path: Path) -> ImageHeader:
     """Read the header of an image file.
 
     Pillow reads the header without decoding the image. OpenCV decodes the image to find its size if
-    Pillow does not know the format, or if the Exif orientation swaps height and width. Some
-    versions of OpenCV do not apply the orientation to all formats.
+    Pillow does not know the format. OpenCV also decodes the image if the Exif orientation swaps
+    height and width, because some versions of OpenCV ignore the orientation in some formats.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -288,7 +291,8 @@ def read_label_image(path: str | Path) -> npt.NDArray[Any]:
 def _decode(path: str | Path, flags: int) -> npt.NDArray[Any] | None:
     if os.path.exists(path) and not os.path.isfile(path):
         return None  # a folder or a pipe, which would never end
-    # MMDetection decodes from memory, too; cv2.imread fails on some turned photos.
+    # Decode from memory, as MMDetection does: cv2.imread fails on some photos with an Exif
+    # orientation.
     encoded = np.fromfile(path, np.uint8)
     if not encoded.size:
         return None

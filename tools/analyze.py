@@ -58,9 +58,9 @@ This command writes three results into DIR:
   comparison.csv  one row per image
   pictures/       the pictures as JPEG
 
-A and B are each a json of predictions, CONFIG:CHECKPOINT or MODEL.onnx. A prefix NAME= replaces the
-name A or B on the page. If A or B is a json that tools/test.py --out wrote, --truth is required,
-because only the truth defines the ids of the images and classes.
+A and B are each a json of predictions, CONFIG:CHECKPOINT or MODEL.onnx. With the prefix NAME=,
+the page shows NAME instead of A or B. If A or B is a json that tools/test.py --out wrote, --truth
+is required, because only the json of --truth defines the ids of the images and classes.
 
 examples:
   python tools/analyze.py compare control=work_dirs/demo/control/predictions.segm.json \\
@@ -88,9 +88,9 @@ examples:
 RANK_EXAMPLES = """\
 This command chooses the unlabeled images whose labels would help the most, by the features of the
 pretrained backbone: first an image of each kind that no labeled image shows. With --predictions, it
-also uses how unsure a model is. It writes DIR/rank.csv and DIR/index.html. If the json of the
-unlabeled images has annotations, it also writes DIR/labeled.json (with the chosen images) and
-DIR/unlabeled.json (without them). It does not train.
+also prefers images on which a model is unsure. It writes DIR/rank.csv and DIR/index.html. If the
+json of the unlabeled images has annotations, it also writes DIR/labeled.json (with the chosen
+images) and DIR/unlabeled.json (without the chosen images). It does not train.
 
 examples:
   python tools/analyze.py rank CONFIG --count 10 --out rank --cfg-options data_root=data/nuclei
@@ -155,7 +155,7 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def plain_configs(args: argparse.Namespace) -> list[Config]:
-    """Return the plain configs of the stages label, teacher and predict; the run lies in DIR."""
+    """Return the plain configs of the stages label, teacher and predict; --out is the work dir."""
     from nbseg.config.reading import read_config
     from nbseg.engine.stages import stage_config
     from nbseg.engine.work_dir import WorkDir
@@ -207,7 +207,7 @@ def rank(args: argparse.Namespace) -> None:
     try:
         bare = split_ranked(teacher, predict, found, splits)
     except StageError as error:
-        print(f"wrote no jsons in which the chosen images are labeled: {error}")
+        print(f"labeled.json and unlabeled.json were not written: {error}")
         return
     print("jsons in which the chosen images are labeled:", *splits)
     if bare:
@@ -301,8 +301,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--kind-key",
         default="modality",
         metavar="KEY",
-        help="key under which the entry of an image in the json has the kind of the image; the "
-        "report has numbers for each kind (default: %(default)s)",
+        help="key in the json's image entries that holds the kind of the image, for example the "
+        "microscope modality; the report has numbers for each kind (default: %(default)s)",
     )
     command.add_argument(
         "--images-per-tab",

@@ -5,8 +5,8 @@ case is one input for several contenders: nbseg, and the code that nbseg replace
 
 For each case, this program checks that all contenders return the same result, and times them in
 turns. It prints the median time of each contender, and each peer's time divided by nbseg's time. On
-a GPU, it also captures each contender that never waits for the GPU as a CUDA graph. The time of the
-graph's replay does not include the kernel launches.
+a GPU, it also times a CUDA graph of each contender. The time of a graph's replay does not include
+the kernel launches. A contender that waits for the GPU during its call has no graph.
 
 The share of the copy bandwidth is the number of bytes that a call must move, divided by the number
 of bytes that copying a large tensor moves in the same time.

@@ -80,7 +80,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def load_segmenter(arguments: argparse.Namespace) -> Any:
-    """Load the model; an exported model must not import PyTorch."""
+    """Load an exported model without importing PyTorch, or load a checkpoint with PyTorch."""
     if arguments.checkpoint is None:
         from nbseg.deploy.runtime import Segmenter
 

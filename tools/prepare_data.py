@@ -82,10 +82,11 @@ examples:
   python tools/prepare_data.py folder my/unlabeled --out my/unlabeled.json --classes cat dog
 """
 IMPORT_EXAMPLES = """\
-Known are label images (cellpose, StarDist, napari), COCO jsons of other tools, jsons of labelme,
-XML files of CVAT ("CVAT for images"), jsons of Label Studio ("JSON"), GeoJSON in pixels (QuPath)
-and text files of YOLO. docs/your_data.md has a table of tools. The masks of the new json are run
-lengths, and boxes and areas are computed from them. The command counts what it leaves out.
+This command reads label images (cellpose, StarDist, napari), COCO jsons of other tools, jsons of
+labelme, XML files of CVAT ("CVAT for images"), jsons of Label Studio ("JSON"), GeoJSON in pixels
+(QuPath) and text files of YOLO. docs/your_data.md has a table of labeling tools. The masks of the
+new json are run lengths (RLE); boxes and areas are computed from the masks. The command reports how
+many labels it leaves out.
 
 examples:
   python tools/prepare_data.py import annotations.xml --images my/images --out labeled.json
@@ -119,7 +120,9 @@ def shapes(args: argparse.Namespace) -> None:
 def split(args: argparse.Namespace) -> None:
     drawn = args.percent is not None, args.seed is not None
     if any(drawn) if args.labeled else not all(drawn):
-        raise ValueError("give either --percent and --seed, or --labeled")
+        raise ValueError(
+            "expected either both --percent and --seed, or --labeled alone; correct the options"
+        )
     if args.labeled:
         # Editors on Windows write a byte order mark.
         names = args.labeled.read_text(encoding="utf-8-sig").splitlines()
@@ -203,8 +206,8 @@ def check(args: argparse.Namespace) -> None:
     if problems:
         kinds = [f"{len(which)} {kind}, the first: {which[0]}" for kind, which in problems.items()]
         raise ValueError(
-            f"{args.annotations}: {'; '.join(kinds)}. The command `import` mends many problems of "
-            "annotations"
+            f"{args.annotations}: {'; '.join(kinds)}. The command `import` repairs many problems "
+            "of annotations; correct the other problems yourself"
         )
     if args.picture:
         write_samples(prepared, args.picture)
@@ -378,7 +381,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument(
         "--format",
         choices=("coco", "cvat", "geojson", "label-images", "label-studio", "labelme", "yolo"),
-        help="format of SOURCE (default: recognized)",
+        help="format of SOURCE (default: recognized from the files)",
     )
     command.add_argument(
         "--class",
@@ -389,9 +392,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     for name, text in [
         ("parts", "label images: make each connected part an object if all have the same number"),
-        ("crowds", "COCO: make an object of each crowd (iscrowd 1)"),
-        ("holes", "COCO: a polygon inside another one of the same object is a hole"),
-        ("pixel-centers", "the polygons run through the centers of the border pixels"),
+        ("crowds", "COCO: turn each crowd (iscrowd 1) into an ordinary object"),
+        ("holes", "COCO: read a polygon inside another polygon of the same object as a hole"),
+        ("pixel-centers", "read polygons as outlines through the centers of the border pixels"),
         ("force", "write the json again, even if it exists"),
     ]:
         command.add_argument(f"--{name}", action="store_true", help=text)
@@ -440,7 +443,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--hold-out",
         type=int,
         metavar="N",
-        help="number of labeled images to set aside for validation, if there is no --val",
+        help="number of labeled images to set aside for validation, if there is no --val (default: "
+        "a fifth of the labeled images if there are at least ten, otherwise none)",
     )
     command.add_argument(
         "--no-upright",

@@ -71,9 +71,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         type=int,
         default=400,
         metavar="N",
-        help="training iterations of a student at the scales small and nuclei; its teacher trains "
-        "three times as long at the scale small, and as long at the scale nuclei (default: "
-        "%(default)s)",
+        help="training iterations of a student at the scales small and nuclei; at the scale "
+        "small, the teacher trains three times as long as the student; at the scale nuclei, both "
+        "train equally long (default: %(default)s)",
     )
     parser.add_argument(
         "--jobs",
@@ -151,7 +151,8 @@ def main(argv: list[str] | None = None) -> int:
     if unknown:
         print(
             f"table {table.number} has no row named {', '.join(unknown)}; choose from "
-            f"{', '.join(names)}"
+            f"{', '.join(names)}",
+            file=sys.stderr,
         )
         return 2
     rows = [row for row in table.rows if row.name in (arguments.rows or names)]
@@ -175,7 +176,10 @@ def main(argv: list[str] | None = None) -> int:
         trained = {row_run.row.name for row_run in row_runs}
         quoted = [row.name for row in rows if row.name not in trained]
         if quoted:
-            print(f"only quoted, not trained at this scale: {', '.join(quoted)}")
+            print(
+                "these rows cannot be trained at this scale; only the paper's values are quoted: "
+                f"{', '.join(quoted)}"
+            )
         runs = [row_run.run for row_run in row_runs]
         if arguments.dry_run:
             for run in in_order(runs):

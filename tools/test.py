@@ -73,7 +73,8 @@ def run(arguments: argparse.Namespace) -> None:
         exported = Path(arguments.checkpoint).suffix == ".onnx"
         if arguments.tta and exported:
             raise ValueError(
-                "--tta needs a .pth checkpoint, because an exported model predicts a single view"
+                "--tta needs a .pth checkpoint, because an exported model predicts a single view; "
+                "remove --tta, or give the .pth checkpoint"
             )
         if arguments.launcher != "none" and exported:
             raise ValueError("only one process can test an exported model; remove --launcher")

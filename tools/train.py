@@ -1,5 +1,8 @@
 """Train a teacher, a student on the teacher's pseudo-labels, and a control arm to compare with.
 
+The control arm has the architecture of the teacher. It trains on the labeled images alone, for as
+many iterations as teacher and student together.
+
 python tools/train.py configs/shapes/demo.py
 python tools/train.py CONFIG --stages teacher,predict,label --resume
 python tools/train.py CONFIG --cfg-options data_root=data/nuclei percent=5 seed=1
@@ -48,7 +51,8 @@ def parse_arguments() -> argparse.Namespace:
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="continue an interrupted stage from CHECKPOINT; default: its latest checkpoint",
+        help="continue an interrupted stage from CHECKPOINT, or from the stage's latest checkpoint "
+        "if no CHECKPOINT is given; without --resume, an interrupted stage starts from scratch",
     )
     parser.add_argument(
         "--redo",
@@ -58,7 +62,9 @@ def parse_arguments() -> argparse.Namespace:
         help="finished stages to run again, together with the stages that depend on them",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="check configs and data, print the plan, and stop"
+        "--dry-run",
+        action="store_true",
+        help="check configs and data, print which stages would start, and stop",
     )
     parser.add_argument(
         "--amp", action="store_true", help="train in mixed precision (float16, on a GPU)"
@@ -71,9 +77,9 @@ def parse_arguments() -> argparse.Namespace:
         type=int,
         choices=[1, 2],
         default=1,
-        help="2 trains the control in a second process, beside the other stages; each process uses "
-        "half of the CPU threads. The second process uses the second GPU, or shares the only GPU; "
-        "default: 1",
+        help="number of processes; 2 trains the control arm in a second process, while the other "
+        "stages run. Each process uses half of the CPU threads. The second process uses the second "
+        "GPU, or shares the only GPU; default: 1",
     )
     add_launcher_options(parser)
     add_config_options(parser)

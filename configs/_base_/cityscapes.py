@@ -18,9 +18,9 @@ num_workers = 4
 optim_wrapper = dict(optimizer=dict(lr=0.01))
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=1000))
 
-# The released code trains (at 20%) for eight epochs that have every image three times: 24 epochs
-# with the labeled images eight times and the pseudo-labeled ones once. The teacher trains for 64
-# epochs of the labeled images.
+# At 20%, the released code trains the student for eight epochs that have every image three times.
+# This equals 24 epochs with each labeled image eight times and each pseudo-labeled image once. The
+# teacher trains for 64 epochs of the labeled images.
 epochs = 24
 iterations = '{round(epochs * images_per_epoch / total_batch_size)}'
 teacher = dict(iterations='{round(64 * labeled_images / total_batch_size)}')

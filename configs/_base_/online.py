@@ -1,7 +1,7 @@
 # The student learns from a teacher that labels each batch while both train; the stages predict and
 # label do not run (docs/online.md). Batches hold labeled and unlabeled images, as offline.
 #
-# A derived config also has a base with the stages, and sets
+# A derived config has a second base, which defines data and stages, and sets these lists:
 #   labeled_steps    transforms of a labeled image, from loading to the strong augmentation
 #   shared_steps     transforms of an unlabeled image that both of its views share, such as the crop
 #   strong_steps     transforms of the student's view alone
@@ -15,7 +15,7 @@ online_labeled_pipeline = [
     dict(type='MultiBranch', branch_field='{online_branches}', sup=dict(type='PackDetInputs')),
 ]
 online_unlabeled_pipeline = [
-    # Another image takes the place of one that cannot be read.
+    # If an image cannot be read, the data set loads another image instead.
     dict(type='LoadImageFromFile', ignore_empty=True),
     dict(type='Compose', transforms='{shared_steps}'),
     dict(

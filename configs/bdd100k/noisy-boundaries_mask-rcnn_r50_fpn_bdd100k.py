@@ -10,7 +10,8 @@ _base_ = [
 
 max_per_img = 100
 
-# A labeled image is drawn 69 times, a pseudo-labeled one four times. 8 GPUs have 2 images each.
+# The training draws each labeled image about 68 times, and each pseudo-labeled image about four
+# times. Each of 8 GPUs has 2 images per iteration.
 iterations = 45_000
 batch_size = 2
 total_batch_size = 16

@@ -1,5 +1,5 @@
 # Figure 5 of the paper: this model on Cityscapes, as fully supervised teacher and as student.
 _base_ = ['../_base_/models/bmask-rcnn_r50_fpn.py', '../_base_/cityscapes.py']
 
-# As in the released code, in teacher and student.
+# As in the released code, teacher and student have the smooth L1 loss for boxes.
 box_regression_loss = dict(type='SmoothL1Loss', beta=1.0)

@@ -14,8 +14,9 @@ unlabeled_images = 19998
 # Coarse polygons omit large parts of an object, so they cannot measure pseudo-labels.
 report = dict(hidden_truth=None)
 
-# A third of the epochs of the other config; an epoch is eight times as long as there at 20%.
+# A third of the epochs of the config for a part of the fine labels, because an epoch here is eight
+# times as long as there at 20%.
 epochs = 8
 
-# As in the released code, in teacher and student.
+# As in the released code, teacher and student have the smooth L1 loss for boxes.
 box_regression_loss = dict(type='SmoothL1Loss', beta=1.0)

@@ -23,7 +23,8 @@ num_classes = 1
 #   labeled_json = '{work_dir}/splits/all.{seed}@5.json'
 #   unlabeled_json = '{work_dir}/splits/all.{seed}@5-unlabeled.json'
 #   unlabeled_folder = '{train_images}'
-# and, as for any json of unlabeled images, the type and the ann_file that the next comment gives.
+# The derived config also sets type and ann_file of predict.test_dataloader.dataset, as for any json
+# of unlabeled images (see the next comment).
 split = dict(_delete_=True)
 unlabeled_json = '{data_root}/unlabeled.json'
 # The unlabeled images are those of a folder. For those that a json lists, set

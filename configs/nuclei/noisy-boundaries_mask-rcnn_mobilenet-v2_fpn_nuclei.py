@@ -31,9 +31,9 @@ tta_flips = [
 # A crop can remove nearly all of an object; its remainder must not become a box without width.
 filter_annotations = dict(
     type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False)
-# Nine images are of few kinds, and their nuclei have few sizes and directions. No other setting
-# raises the AP of the teacher and of the control arm as much as these augmentations
-# (docs/results.md).
+# Only nine images are labeled, so they are of few kinds, and their nuclei have few sizes and
+# directions. No other setting raises the AP of the teacher and of the control arm as much as these
+# augmentations (docs/results.md).
 bridge_prob = 0.8
 transpose_prob = 0.5
 random_flip = dict(
@@ -65,7 +65,8 @@ strong_steps = [
         cutout_shape=[(0, 0), (8, 12), (16, 20), (24, 32), (36, 48)],
         fill_in=(103.53, 116.28, 123.675)),
 ]
-# Transforms of a labeled image, and of both views of an unlabeled one, in online training.
+# For online training: labeled_steps transform a labeled image; shared_steps transform both views of
+# an unlabeled image.
 labeled_steps = [
     dict(type='Compose', transforms='{load_and_augment}'),
     dict(type='Compose', transforms='{strong_steps}'),
@@ -89,7 +90,7 @@ optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01, fused=True))
 iterations = 375
 teacher = dict(iterations=375, load_from=None)
-# Half of the pseudo-labeled images keep their colors.
+# In the student's training, half of the images keep their colors.
 student = dict(bridge_prob=0.5)
 
 # A labeled image may have eight nuclei or a hundred, so the mean of nine images is a poor estimate:

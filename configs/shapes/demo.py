@@ -3,11 +3,11 @@ _base_ = './noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py'
 
 data_root = 'data/shapes'
 percent = 2
-# With so few iterations, the student starts from the teacher's weights, and strong augmentation
-# lowers its AP (docs/results.md).
+# Because of the few iterations, the student starts from the teacher's weights and trains with weak
+# augmentation; strong augmentation would lower the student's AP (docs/results.md).
 load_from = '{teacher_checkpoint}'
 train_pipeline = '{weak_pipeline}'
-# All models: all eight symmetries of the square, and averaged weights.
+# All trainings use all eight flips and rotations of a square, and average the weights.
 transpose_prob = 0.5
 custom_hooks = '{averaged_weights}'
 # Half of the student's images are labeled; in the base config, a quarter.

@@ -52,7 +52,8 @@ strong_pipeline = [
     *strong_steps,
     dict(type='PackDetInputs'),
 ]
-# Transforms of a labeled image, and of both views of an unlabeled one, in online training.
+# For online training: labeled_steps transform a labeled image; shared_steps transform both views of
+# an unlabeled image.
 labeled_steps = [
     dict(type='LoadImageFromFile'),
     '{load_annotations}',

@@ -1,4 +1,5 @@
-# Shapes, with Unbiased Teacher (Liu et al., ICLR 2021). The burn-in is the teacher's training.
+# Shapes, with Unbiased Teacher (Liu et al., ICLR 2021). The teacher's training
+# replaces the burn-in.
 _base_ = [
     './noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py',
     '../_base_/methods/unbiased-teacher.py',

@@ -46,10 +46,12 @@ def print_curves(curves: Mapping[str, ModelCurves]) -> None:
 
     The columns are:
 
-    - ``instances``: number of true instances that count
-    - ``found``: number of these instances that the model found
-    - ``mask IoU``: mean over the found instances, in percent
-    - ``wrong at the boundary``: percentage of wrong pixels within one pixel of the true contour
+    - ``instances``: number of true instances without crowds; after ``analyze_models`` with
+      ``common``, the number of instances that all models found
+    - ``found``: number of these instances that the model found with a mask IoU of at least 0.5
+    - ``mask IoU``: mean mask IoU of the found instances, in percent
+    - ``wrong at the boundary``: of the pixels within one pixel of the true contours of the found
+      instances, the share at which prediction and truth differ, in percent
     """
     width = max(len(name) for name in ["model", *curves])
     titles = f"{'instances':>11}{'found':>8}{'mask IoU':>10}{'wrong at the boundary':>23}"

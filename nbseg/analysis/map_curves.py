@@ -20,16 +20,17 @@ from nbseg.structures import signed_distance
 FARTHEST = 10  # largest distance to the boundary, in cells
 MAP_BINS = tuple(i / 10 for i in range(16))  # lower edges; the last bin has all larger values
 EXAMPLES = 4
-# p minus the mean of the 3 x 3 window around p, times 9
+# The kernel gives 9 * (p - mean of p over the 3 x 3 cells around p), where p is a probability.
 LAPLACIAN = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32)
 
 
 @dataclass(frozen=True)
 class MapAtDistance:
-    """Describes the soft-mask cells with low <= distance to the predicted boundary < high.
+    """Holds the mean map of the soft-mask cells with low <= distance to the boundary < high.
 
-    Distances are in cells. ``cells`` is the number of these cells, and ``value`` the mean of the
-    map in them. ``value`` is None if ``cells`` is 0.
+    The boundary is that of the predicted mask, and distances are in cells. ``cells`` is the number
+    of these cells. ``value`` is the mean of the boundary-preserving map over these cells, or None
+    if ``cells`` is 0.
     """
 
     low: int
@@ -40,10 +41,11 @@ class MapAtDistance:
 
 @dataclass(frozen=True)
 class AccuracyAtMap:
-    """Describes the soft-mask cells in which low <= map < high; the last bin has no upper end.
+    """Holds the accuracy of the soft-mask cells with low <= boundary-preserving map < high.
 
-    ``cells`` is the number of these cells, and ``accuracy`` the share of them that are on the right
-    side of 0.5. ``accuracy`` is None if ``cells`` is 0.
+    In the last bin, ``high`` is 8, the largest possible value, and is included. ``cells`` is the
+    number of these cells. ``accuracy`` is the share of these cells at which the soft mask,
+    thresholded at 0.5, equals the true mask, or None if ``cells`` is 0.
     """
 
     low: float
@@ -54,7 +56,10 @@ class AccuracyAtMap:
 
 @dataclass(frozen=True)
 class Example:
-    """Holds a soft mask, its map and its true mask, shape (S, S) each; ``area`` is its box's."""
+    """Holds a soft mask, its boundary-preserving map and its true mask, each of shape (S, S).
+
+    ``area`` is the area of the predicted box in square pixels of the image.
+    """
 
     area: float
     soft_mask: npt.NDArray[np.float32]
@@ -63,13 +68,16 @@ class Example:
 
 
 def laplacian_map(soft_mask: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the magnitude of the Laplacian of a soft mask, before it is scaled to a mean weight.
+    """Return the boundary-preserving map of a soft mask: the magnitude of its Laplacian.
+
+    Unlike the weights in ``BoundaryPreservingLoss``, the map is not scaled to a mean of ``gain``.
+    Outside the soft mask, the cells at its edge are repeated.
 
     Args:
-        soft_mask: probabilities, float32, shape (S, S). The cells at the edge are repeated outside.
+        soft_mask: probabilities, float32, shape (S, S).
 
     Returns:
-        float32, shape (S, S), from 0 to 8.
+        The map, float32, shape (S, S), values from 0 to 8.
     """
     signed = cv2.filter2D(soft_mask, -1, LAPLACIAN, borderType=cv2.BORDER_REPLICATE)
     return np.abs(np.asarray(signed, np.float32))
@@ -92,7 +100,7 @@ class MapCurves:
         self.examples: list[Example] = []
 
     def add(self, pairs: SoftPairs) -> None:
-        """Count the pairs of one image."""
+        """Add the soft masks of one image to the curves and the examples."""
         areas = np.prod(pairs.boxes[:, 2:] - pairs.boxes[:, :2], axis=1)
         for i, area in enumerate(areas.tolist()):
             soft = pairs.soft_masks[i].astype(np.float32) / 255

@@ -91,7 +91,13 @@ def stack_pairs(pairs: Sequence[MaskPair]) -> tuple[CroppedMasks, CroppedMasks, 
 def soft_pairs(
     soft_masks: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32], true: CroppedMasks
 ) -> SoftPairs:
-    """Return R soft masks with the R true masks that match them, in the same order."""
+    """Return soft masks together with the true masks on the same grid.
+
+    Args:
+        soft_masks: soft masks of R matched predictions, shape (R, S, S).
+        boxes: predicted boxes, xyxy in image pixels, shape (R, 4).
+        true: the R true masks that match the predictions, in the same order.
+    """
     (targets,) = multires_mask_targets(
         true, torch.from_numpy(boxes), torch.arange(len(boxes)), soft_masks.shape[-1:]
     )
@@ -108,9 +114,9 @@ def match_class(
     """Match the predictions of one class in one image to the true instances by mask IoU.
 
     Args:
-        predictions: COCO annotations (RLE or polygons). The prediction with the highest ``score``
-            is matched first.
-        truth: COCO annotations. Crowds (``iscrowd``) count as in COCO's evaluation.
+        predictions: COCO annotations (RLE or polygons). They are matched in the order of descending
+            ``score``; a missing score counts as 1.
+        truth: COCO annotations. Crowds (``iscrowd``) are handled as in COCO's evaluation.
         height: height of the image in pixels.
         width: width of the image in pixels.
         thresholds: smallest mask IoU of a match; the instances are matched once per threshold.
@@ -156,7 +162,7 @@ def match_image(
 ) -> Matches:
     """Match the predictions of one image to its true instances, class by class.
 
-    The arguments are those of ``match_class``, with one threshold.
+    The arguments are those of ``match_class``, except that ``threshold`` is a single number.
     """
     predictions_of, truth_of = by_category(predictions), by_category(truth)
     total = Matches([], [], [])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 class Agreement:
     """Holds how well predictions agree with true instances at one IoU threshold.
 
-    A ratio is None if its denominator is 0. F1 is 2 TP / (2 TP + FP + FN).
+    ``f1`` is 2 TP / (2 TP + FP + FN). Precision, recall or F1 is None if the denominator is 0.
     """
 
     true_positives: int

@@ -20,10 +20,11 @@ LEVELS = 256  # number of values that a soft mask's cell can have
 
 @dataclass(frozen=True)
 class ErrorAtDistance:
-    """Describes the pixels with low <= signed distance to the true contour < high.
+    """Holds the error of the pixels with low <= signed distance to the true contour < high.
 
     Distances are in pixels, and negative inside the object. ``pixels`` is the number of these
-    pixels, and ``error`` is the share of wrong ones. ``error`` is None if ``pixels`` is 0.
+    pixels. ``error`` is the share of these pixels at which the predicted mask differs from the true
+    mask, or None if ``pixels`` is 0.
     """
 
     low: int
@@ -47,8 +48,9 @@ class RecallAtIoU:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Describes the soft-mask cells with low <= probability < high; the last bin includes 1.
+    """Holds the values of the soft-mask cells with low <= probability < high.
 
+    The last bin includes the probability 1. ``cells`` is the number of these cells.
     ``probability`` is the mean probability of these cells. ``foreground`` is the share of these
     cells that are foreground in the true masks. Both are None if ``cells`` is 0.
     """
@@ -91,7 +93,7 @@ class ErrorByDistance:
         self._wrong = np.zeros(2 * farthest, np.int64)
 
     def add(self, predicted: npt.NDArray[np.uint8], true: npt.NDArray[np.uint8]) -> None:
-        """Count the pixels of one pair.
+        """Add the pixels of one matched pair to the curve.
 
         Args:
             predicted: predicted mask, uint8 of 0 and 1, shape (H, W).
@@ -141,9 +143,11 @@ class RecallByIoU:
         self._ious: list[float] = []
 
     def add(self, ious: Iterable[float], instances: int) -> None:
-        """Count one image, given the mask IoU of each pair and the number of true instances.
+        """Add one image to the curve.
 
-        ``instances`` includes the true instances that no prediction matches.
+        Args:
+            ious: mask IoU of each matched pair of the image.
+            instances: number of true instances in the image, whether a prediction matches or not.
         """
         self._ious.extend(ious)
         self._instances += instances
@@ -174,7 +178,7 @@ class SoftMaskReliability:
         self._true = np.zeros(LEVELS, np.int64)
 
     def add(self, pairs: SoftPairs) -> None:
-        """Count the pairs of one image."""
+        """Add the soft masks of one image to the comparison."""
         soft_masks, foreground = pairs.soft_masks, pairs.true.astype(bool)
         self._cells += np.bincount(soft_masks.ravel(), minlength=LEVELS)
         self._true += np.bincount(soft_masks[foreground], minlength=LEVELS)

@@ -29,7 +29,8 @@ class ModelCurves:
         boundary_map: the curves and examples of Fig. 6; None if the predictions have no soft masks.
         error_by_distance: the share of wrong pixels by distance to the true contour.
         recall_by_iou: the share of true instances that are found, by required mask IoU.
-        reliability: how calibrated the soft masks are; None if the predictions have none.
+        reliability: comparison of the soft masks' probabilities with the share of true
+            foreground; None if the predictions have no soft masks.
         ious: mask IoU of each matched pair.
     """
 
@@ -42,7 +43,7 @@ class ModelCurves:
     ious: list[float] = field(default_factory=list)
 
     def add(self, pairs: Sequence[MaskPair], instances: int) -> None:
-        """Count one image, given its matched pairs and its number of true instances."""
+        """Add the matched pairs and the number of true instances of one image to all curves."""
         ious = [float(pair.iou) for pair in pairs]
         self.ious += ious
         self.recall_by_iou.add(ious, instances)
@@ -75,8 +76,8 @@ def analyze_models(
     least 0.5 (see ``match_instances``). Masks are decoded one by one to save memory.
 
     Args:
-        predictions: paths for ``read_predictions`` by model name. All models must have predicted
-            the same images.
+        predictions: for each model name, the path of a json or folder of predictions (see
+            ``read_predictions``). All models must have predicted the same images.
         truth_json: COCO json of these images; the json may contain other images, too.
         min_score: predictions with a lower score are left out.
         common: whether to count only the true instances that all models find. The curves then
@@ -87,8 +88,9 @@ def analyze_models(
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: there is no model, models predicted different images, the truth lacks their
-            images or classes, or a file is invalid.
+        ValueError: there is no model, the models predicted different images, the predictions of a
+            model do not fit the truth (see ``JsonPredictions`` and ``StoredPredictions``), or a
+            file is invalid.
     """
     truth_path = Path(truth_json)
     truth = load_coco(truth_path, masks=True)
@@ -127,7 +129,7 @@ def analyze_models(
 def _same_images(sources: dict[str, Predictions], truth_path: Path) -> list[int]:
     """Return the ids of the predicted images, ascending; all models must have the same images."""
     if not sources:
-        raise ValueError("no predictions are given; give those of at least one model")
+        raise ValueError("no predictions are given; give the predictions of at least one model")
     (first, source), *others = sources.items()
     for name, other in others:
         if other.images != source.images:
@@ -135,6 +137,6 @@ def _same_images(sources: dict[str, Predictions], truth_path: Path) -> list[int]
             raise ValueError(
                 f"of the images in {truth_path}, {first} has predictions for {len(source.images)}, "
                 f"and {name} has predictions for {len(other.images)}; {alone} images have "
-                "predictions of only one of the two; compare predictions of the same images"
+                "predictions of only one of these models; compare predictions of the same images"
             )
     return source.images

@@ -70,7 +70,8 @@ def analyze_noise(predicted: COCO, truth: COCO) -> NoiseAnalysis:
     """Compare predictions with true annotations; the progress is shown on stderr.
 
     Images are matched by id. Images that ``truth`` does not list are left out. True instances are
-    left out if ``predicted`` does not list their category. Crowds count as in COCO's evaluation.
+    left out if ``predicted`` does not list their category. Crowds are handled as in COCO's
+    evaluation: a prediction that matches a crowd is neither right nor wrong.
     Unlike in COCO's evaluation, all predictions count, not only the best 100 per image and class.
 
     Args:

@@ -19,8 +19,9 @@ from nbseg.ops import multires_mask_targets
 from nbseg.structures import CroppedMasks, signed_distance
 
 MASK_SIZES = (7, 14, 28, 56, 112)
-# Edges of the bins of relative distance. Inside a box, distances above 0.5 are rare: they need an
-# object that leaves most of the box empty.
+# Edges of the bins of ``AccuracyByDistance``. A distance is divided by the square root of the box's
+# area. Inside a box, distances above 0.5 are rare: they occur only if the object leaves most of the
+# box empty.
 DISTANCE_BINS = tuple(i / 50 for i in range(26))
 
 
@@ -42,11 +43,11 @@ class IoUAtSize:
 
 @dataclass(frozen=True)
 class AccuracyAtDistance:
-    """Describes the pixels with low <= relative distance to the true boundary < high.
+    """Holds the accuracy of the pixels with low <= relative distance to the true boundary < high.
 
     ``AccuracyByDistance`` defines the relative distance. The last bin includes all larger
-    distances. ``pixels`` is the number of these pixels, and ``accuracy`` is the share of correct
-    ones. ``accuracy`` is None if ``pixels`` is 0.
+    distances. ``pixels`` is the number of these pixels. ``accuracy`` is the share of these pixels
+    at which the predicted mask equals the true mask, or None if ``pixels`` is 0.
     """
 
     low: float
@@ -73,7 +74,7 @@ class IoUBySize:
         self._sums = np.zeros((len(self.sizes), 2))  # mask IoU, boundary IoU
 
     def add(self, predicted: CroppedMasks, true: CroppedMasks, boxes: Tensor) -> None:
-        """Count the pairs of one image.
+        """Add the matched pairs of one image to the mean IoUs.
 
         Args:
             predicted: R predicted masks.
@@ -114,7 +115,8 @@ class AccuracyByDistance:
     Masks are compared at image resolution. All pixels inside the true boxes of the matched pairs
     count with equal weight. The relative distance is the distance from a pixel's center to the true
     contour, divided by the square root of the true box's area. The contour runs between pixels; the
-    image's edge is not part of the contour. A pair does not count if its true box has no pixels.
+    image's edge is not part of the contour. A pair does not count if its true box contains no pixel
+    of the image.
     """
 
     def __init__(self) -> None:
@@ -127,7 +129,7 @@ class AccuracyByDistance:
         true: npt.NDArray[np.uint8],
         box: Sequence[float],
     ) -> None:
-        """Count the pixels of one pair.
+        """Add the pixels of one matched pair to the curve.
 
         Args:
             predicted: predicted mask, uint8 of 0 and 1, shape (H, W).
@@ -140,7 +142,7 @@ class AccuracyByDistance:
         area = (box[2] - box[0]) * (box[3] - box[1])
         if area <= 0 or right <= left or bottom <= top:
             return
-        # Take one pixel around the box, so that contours along the box's edge are found.
+        # Include one pixel on each side of the box, so that a contour along its edge is found.
         x0, y0 = max(left - 1, 0), max(top - 1, 0)
         around = np.ascontiguousarray(true[y0 : bottom + 1, x0 : right + 1])
         inside = np.s_[top - y0 : bottom - y0, left - x0 : right - x0]

@@ -34,9 +34,10 @@ def write_figures(curves: dict[str, ModelCurves], out: str | Path) -> list[Path]
         out: folder to write to.
 
     Returns:
-        Paths of ``fig3a``, ``fig3b``, ``errors`` and ``recall``, each as ``.png`` and ``.csv``. If
-        a model has soft masks, also ``fig6a.png``, ``fig6b``, ``fig6c`` and ``calibration``. The
-        last has a second table, ``calibration_foreground.csv``.
+        Paths of the written files: ``fig3a``, ``fig3b``, ``errors`` and ``recall``, each as
+        ``.png`` and ``.csv``. If a model has soft masks, there are also ``fig6a.png``,
+        ``calibration_foreground.csv``, and ``fig6b``, ``fig6c`` and ``calibration``, each as
+        ``.png`` and ``.csv``.
     """
     out = Path(out)
     written = []
@@ -98,9 +99,10 @@ def size_figure(points: Points) -> Figure:
 
 
 def example_figure(examples: Mapping[str, Sequence[Example]]) -> Figure:
-    """Draw soft masks, and below each its boundary-preserving map, with true outlines (Fig. 6a).
+    """Draw example soft masks with their boundary-preserving maps and true outlines (Fig. 6a).
 
-    Each model has two rows. A column is empty if a model has fewer examples than others.
+    Each model has two rows of panels: soft masks in the upper row, and the map of each soft mask
+    below it. If a model has fewer examples than another model, its last panels stay empty.
     """
     columns = max(map(len, examples.values()), default=0) or 1
     figure = Figure(figsize=(2 * columns + 1, 4.4 * len(examples)), layout="constrained")
@@ -159,7 +161,12 @@ def recall_figure(points: Points) -> Figure:
 
 
 def reliability_figure(bins: Points, foreground: Points) -> Figure:
-    """Draw the reliability of soft masks, and their foreground against the threshold."""
+    """Draw two panels about soft masks.
+
+    The left panel shows the share of true foreground against the predicted probability. The right
+    panel shows the share of predicted foreground against the pixel threshold, and the share of true
+    foreground as a dotted line.
+    """
     figure, (left, right) = _figure("soft masks against the truth", 2)
     left.plot([0, 1], [0, 1], color="0.6", linewidth=1, zorder=0)
     _draw(left, bins, lambda p: p.probability, lambda p: p.foreground, marker="o")

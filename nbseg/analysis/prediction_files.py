@@ -43,8 +43,8 @@ class Predictions(Protocol):
 class JsonPredictions:
     """Reads predictions from COCO's list of results, or from a COCO json with scores.
 
-    A list of results does not name its images, so all images of the truth count as predicted. From
-    a COCO json, the images that the truth does not list are left out.
+    A list of results does not say which images were predicted, so all images of the truth count as
+    predicted. A COCO json lists its images; images that the truth does not list are left out.
 
     Args:
         path: ``PREFIX.segm.json`` of ``tools/test.py --out``, or ``pseudo_labels.json``.
@@ -53,8 +53,9 @@ class JsonPredictions:
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: the json has neither format, an annotation has no score, the json and the truth
-            share no image, or an image or category differs from the truth.
+        ValueError: the file is neither a list of results nor a COCO json, a prediction is invalid
+            or has no score, the json and the truth share no image, or an image or category is
+            missing or different in the truth.
     """
 
     has_soft_masks = False
@@ -140,7 +141,10 @@ class StoredPredictions:
         self._remaining: Iterator[ImagePredictions] = iter(store)
 
     def annotations(self, image_id: int) -> list[dict[str, Any]]:
-        """Return an image's predictions; call this method once per image, by ascending id."""
+        """Return an image's predictions with the keys ``soft_mask`` and ``box``.
+
+        Call this method once per image, by ascending id.
+        """
         image = next(image for image in self._remaining if image.image_id == image_id)
         rles = paste_rle(image.soft_masks, image.boxes, image.height, image.width, MASK_THRESHOLD)
         return [
@@ -187,7 +191,8 @@ def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_
     for number, result in enumerate(results):
         if not isinstance(result, dict):
             raise ValueError(
-                f"{path}: expected a json object as result {number}, found {repr(result)[:40]}"
+                f"{path}: result {number} must be a json object with the keys "
+                f"{', '.join(RESULT_KEYS)}, found {repr(result)[:40]}"
             )
         missing = [key for key in RESULT_KEYS if key not in result]
         if missing:

@@ -19,16 +19,16 @@ def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
     """Evaluate an arithmetic expression.
 
     An expression may contain numbers, names of config keys that have numbers as values, the
-    operators ``+ - * /``, parentheses, ``round(a)``, ``int(a)``, which rounds towards 0, and
-    ``max(a, b)``.
+    operators ``+ - * /``, parentheses, and the functions ``round(a)``, ``max(a, b)`` and
+    ``int(a)``. ``int`` rounds towards 0.
 
     Args:
         expression: for example ``"round(64 * labeled_images / 8)"``.
         lookup: function that returns the value of a name.
 
     Raises:
-        ValueError: the expression contains anything that is not in this list, the value of a name
-            is not a number, or a divisor is 0.
+        ValueError: the expression contains anything else, the value of a name is not a number, or
+            a divisor is 0.
     """
 
     def value(node: ast.expr) -> Any:
@@ -37,7 +37,7 @@ def evaluate(expression: str, lookup: Callable[[str], Any]) -> int | float:
             if isinstance(number, bool) or not isinstance(number, (int, float)):
                 raise ValueError(
                     f"cannot evaluate {expression!r} in the config: expected a number for the key "
-                    f"{node.id!r}, found {number!r}"
+                    f"{node.id!r}, found {number!r}; set this key to a number"
                 )
             return number
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):

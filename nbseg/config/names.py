@@ -12,7 +12,7 @@ BRACES = re.compile(r"\{([^\W\d]\w*|[\w .]*[-+*/(][-+*/(), \w.]*)\}")
 
 
 def names_in(value: Any) -> set[str]:
-    """Return the identifiers in braces in a part of a config, including ``round`` and ``max``."""
+    """Return the names in braces in a part of a config, including functions such as ``round``."""
     braces = BRACES.findall(json.dumps(value, default=str))
     return {name for text in braces for name in re.findall(r"[^\W\d]\w*", text)}
 

@@ -1,4 +1,4 @@
-"""Wrap the student of a plain config in a method that trains it on two kinds of images."""
+"""Wrap the student in a training method that mixes labeled and other images in each batch."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ ONLINE_KEYS = frozenset({"method", "hook"})
 
 
 def train_online(plain: Config) -> None:
-    """Wrap the model of a plain config in the model of its method, in place.
+    """Wrap the detector of a plain config in the model of a training method, in place.
 
     Args:
-        plain: a plain config that also has the keys ``method`` and ``hook``, which are removed.
-            ``method`` is the config of an ``OnlineTeacher`` or a ``JointStudent``, without the keys
-            ``detector`` and ``data_preprocessor``. ``hook`` is the config of the hook that updates
-            the teacher; a ``JointStudent`` has none.
+        plain: a plain config with two more keys, ``method`` and ``hook``, which this function
+            removes. ``method`` is the config of an ``OnlineTeacher`` or a ``JointStudent``, without
+            the keys ``detector`` and ``data_preprocessor``. ``hook`` is the config of the hook that
+            updates the teacher. A ``JointStudent`` has no teacher and needs no key ``hook``.
 
     Raises:
         ValueError: the method is an ``OnlineTeacher``, and the key ``hook`` is missing.
@@ -35,14 +35,17 @@ def train_online(plain: Config) -> None:
 
 
 def plain_detector(model: Any) -> Any:
-    """Return the config of the detector in a method; return other models unchanged."""
+    """Return the config of the detector that a training method wraps.
+
+    If ``model`` is not the config of a training method, ``model`` is returned.
+    """
     return model.get("detector", model)
 
 
 def published_part(model: Any) -> str | None:
-    """Return the part of a method's model that is published: ``"teacher"`` or ``"student"``.
+    """Return which detector of a training method is published: ``"teacher"`` or ``"student"``.
 
-    For any other model, return None.
+    Return None if ``model`` is not the config of an ``OnlineTeacher`` or a ``JointStudent``.
     """
     if "detector" not in model or "semi_test_cfg" in model:
         return None

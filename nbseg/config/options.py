@@ -84,7 +84,8 @@ def override(config: Config, options: Mapping[str, Any]) -> None:
         config.merge_from_dict(dict(options))
     except (TypeError, KeyError, IndexError) as error:
         raise ValueError(
-            f"the config options {', '.join(options)} cannot be set ({error}); correct them"
+            f"the config options {', '.join(options)} cannot be set ({error}); correct these "
+            "options"
         ) from error
 
 

@@ -13,7 +13,8 @@ from mmengine.config import Config
 
 from nbseg.config.names import replace_names
 
-# Files that the user provides; these keys do not override keys of the config.
+# Keys of sections that name files of the user. Unlike other keys of a section, these keys do
+# not override keys of the config.
 FILES = ("checkpoint", "ann_file")
 SECTIONS = (
     *("student", "online", "teacher", "control", "predict", "oracle"),

@@ -45,7 +45,10 @@ def best_ious(boxes: npt.NDArray[Any], scales: Sequence[float]) -> npt.NDArray[n
 
 
 def coverage(boxes: npt.NDArray[Any], scales: Sequence[float]) -> tuple[float, float]:
-    """Return the mean IoU of the boxes with their best anchors, and the share with at least 0.5.
+    """Return two numbers that say how well anchors fit boxes.
+
+    The first number is the mean IoU of a box with its best anchor. The second number is the share
+    of boxes for which this IoU is at least 0.5.
 
     Args:
         boxes: x, y, width, height in pixels of the resized images, shape (N, 4); N is at least 1.
@@ -58,8 +61,10 @@ def coverage(boxes: npt.NDArray[Any], scales: Sequence[float]) -> tuple[float, f
 def fit_anchor_scales(boxes: npt.NDArray[Any]) -> list[float]:
     """Return the two or three scales whose anchors have the highest mean IoU with the boxes.
 
-    All pairs and triples of ``CANDIDATES``, which are half an octave apart, are compared. Clusters
-    of box sizes would not do: each scale gives anchors of four sizes, one for each stride.
+    The function compares all pairs and triples of ``CANDIDATES``, each of which is about 1.4 times
+    the candidate before it. A triple is chosen only if it raises the mean IoU of the best
+    pair by at least ``WORTHWHILE``. Clustering the box sizes would not work, because each scale
+    gives anchors of four sizes, one for each stride.
 
     Args:
         boxes: x, y, width, height in pixels of the resized images, shape (N, 4); N is at least 1.

@@ -9,11 +9,12 @@ from nbseg._native import crops_from_rle
 from nbseg.coco_masks import to_rle
 from nbseg.coco_values import has_broken_polygon, is_number, polygon_area
 
-# Largest distance in pixels between a box and its mask: COCO's boxes enclose polygons, not pixels.
+# A box may differ from its mask's tight box, or extend beyond the image, by up to this number of
+# pixels: COCO's boxes enclose the points of polygons, not whole pixels.
 TOLERANCE = 2.0
-# CORNERS and APART: if most objects of a json have one of these problems, training goes wrong
-# without an error. A single object may have CORNERS by chance: a loose box near the top left
-# corner.
+# If most objects of a json have the problem CORNERS or the problem APART, training goes wrong
+# without an error. A single object may have the problem CORNERS by chance, if its box is loose and
+# near the top left corner of the image.
 CORNERS = "boxes that are given as two corners (x0, y0, x1, y1) instead of x, y, width, height"
 OVERLAP = 0.1
 # MMDetection's data set fails on such annotations; nbseg computes the area.
@@ -77,7 +78,12 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
 def _tight_box(mask: Any, crop: Any, width: int, height: int) -> npt.NDArray[Any] | None:
     """Return the corners (x0, y0, x1, y1) of the tight box of a mask.
 
-    The result is None if the mask is empty or has a degenerate polygon.
+    The result is None if the mask is empty, or if a polygon has fewer than three points or no area.
+
+    Args:
+        mask: list of polygons; ignored if ``crop`` is not None.
+        crop: tight box (x, y, w, h) of an RLE mask; None if the mask is a list of polygons.
+        width, height: size of the image in pixels.
     """
     if crop is not None:
         return np.concatenate([crop[:2], crop[:2] + crop[2:]]) if crop[2:].all() else None

@@ -1,4 +1,4 @@
-"""Find valid annotations that often mean something else in the tool that wrote them."""
+"""Find valid annotations that the tool which wrote them may have meant differently."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +10,11 @@ from nbseg.coco_masks import is_polygon, to_rle
 from nbseg.coco_values import is_box
 from nbseg.images import spread
 
-# Hints on the whole json are given if at least this share of its objects look so.
+# A hint on the whole json needs at least this share of suspicious objects.
 MOST = 0.8
-# With fewer objects, such a share can be chance.
+# Such a hint also needs at least this number of objects: with fewer, the share can be chance.
 FEWEST = 10
-# Number of objects that are looked at, evenly spread over the json.
+# Largest number of annotations that are examined, evenly spread over the json.
 LOOKED_AT = 5000
 
 
@@ -34,22 +34,22 @@ def annotation_hints(annotations: Sequence[dict[str, Any]]) -> list[str]:
         hints.append(
             f"{centers} of {len(polygons)} {looked}objects with polygons end exactly one pixel "
             "before the right and the lower edge of their boxes. If the polygons run through the "
-            "centers of the border pixels, their masks lose a row and a column: repair "
-            "--pixel-centers"
+            "centers of the border pixels, their masks lose a row and a column; fix this with "
+            "tools/prepare_data.py import --pixel-centers"
         )
     masks = [a for a in annotations if a.get("segmentation") and is_box(a.get("bbox"))]
     full = sum(map(_fills_its_box, masks))
     if len(masks) >= FEWEST and full >= MOST * len(masks):
         hints.append(
-            f"{full} of {len(masks)} {looked}masks fill their whole boxes. If the objects are no "
-            "rectangles, these are boxes without masks: export the masks again"
+            f"{full} of {len(masks)} {looked}masks fill their whole boxes. If the objects are not "
+            "rectangular, the json has boxes in place of masks: export the masks again"
         )
     nested = [a for a in polygons if _has_polygon_inside(_polygons(a))]
     if nested:
         hints.append(
             f"objects with a polygon inside another one: {len(nested)} of {len(polygons)} {looked}"
             f"objects with polygons, the first: annotation {nested[0].get('id')}. COCO fills such "
-            "a polygon; if it is a hole: repair --holes"
+            "an inner polygon; if it is a hole, run tools/prepare_data.py import --holes"
         )
     return hints
 
@@ -90,7 +90,7 @@ def _has_polygon_inside(polygons: list[list[float]]) -> bool:
     outlines = [np.reshape(polygon, (-1, 2)).astype(np.float32) for polygon in polygons]
     low = np.array([outline.min(axis=0) for outline in outlines])
     high = np.array([outline.max(axis=0) for outline in outlines])
-    # The box of a polygon inside another one is inside the other's box.
+    # A polygon can lie inside another polygon only if its box lies inside the other polygon's box.
     inside = (low[:, None] > low).all(axis=2) & (high[:, None] < high).all(axis=2)
     return any(
         all(cv2.pointPolygonTest(outlines[outer], point, False) > 0 for point in points)

@@ -81,7 +81,10 @@ class BridgeKinds(BaseTransform):
         return results
 
     def _drawn(self, name: str) -> bool:
-        """Draw whether to apply a step. If its probability is 0, draw no random number."""
+        """Decide at random whether to apply the step whose probability is called ``name``.
+
+        If the probability is 0, no random number is drawn.
+        """
         probability = self.probabilities[name]
         return probability > 0 and np.random.random() < probability
 

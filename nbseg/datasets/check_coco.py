@@ -21,7 +21,8 @@ from nbseg.datasets.image_checks import (
     image_problems,
 )
 
-# The check reports objects that are not used to train masks if their share exceeds this limit.
+# If training leaves out more than this share of the annotations for one reason, the check reports
+# these annotations.
 MANY = 1 / 3
 # Fields whose values must be unique within a list, and the kind of problem if they are not.
 UNIQUE = (
@@ -48,9 +49,9 @@ def check_coco(
 
     Returns:
         ``(prepared, problems)``. ``prepared`` has the json's counts, notes on images of which nbseg
-        reads only a part, and hints on annotations that may mean something else. ``problems`` is a
-        dictionary from each kind of problem to strings that name the affected images and
-        annotations.
+        reads only a part, and hints on valid annotations that the tool which wrote them may have
+        meant differently. ``problems`` is a dictionary from each kind of problem to strings that
+        name the affected images and annotations.
 
     Raises:
         FileNotFoundError: the json or the folder does not exist.
@@ -101,7 +102,7 @@ def table_problems(
     Returns:
         ``(problems, grouped)``. ``problems`` is a dictionary from each kind of problem to strings
         that name the affected entries. ``grouped`` is a dictionary from each image id to the
-        image's annotations; annotations with an unknown category are left out.
+        image's annotations. Annotations with an unknown image or category are left out.
     """
     problems: dict[str, list[str]] = defaultdict(list)
     for key, field, kind in UNIQUE:

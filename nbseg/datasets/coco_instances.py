@@ -18,7 +18,8 @@ class CocoInstanceDataset(CocoDataset):
 
     MMDetection's ``CocoDataset`` numbers the labels in the order of the json's categories. If two
     jsons list their categories in different orders, the same label means different classes, and no
-    error is raised. Here, a json may list its categories in any order, and it may lack classes.
+    error is raised. Here, a json may list its categories in any order, and some of the classes may
+    be missing from the json.
 
     The data set leaves out:
 

@@ -19,9 +19,11 @@ from nbseg.structures.cropped_masks import CroppedMasks
 class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
     """Makes ``CroppedMasks`` usable wherever MMDetection takes ``BitmapMasks``.
 
-    Nearest-neighbor resizing, flips, crops, padding with 0, indexing, areas and boxes need only the
-    crops. Other operations (e.g. rotation) and any access to ``masks`` create full-size bitmaps on
-    demand. The results equal those of ``BitmapMasks``.
+    Nearest-neighbor resizing, flips, cropping, expanding, padding with 0, indexing, areas and boxes
+    read only the stored crops. ``crop_and_resize`` also reads only the crops if its result is
+    square and binary and all boxes lie inside the image. Other operations (e.g. rotation) and any
+    access to ``masks`` create full-size bitmaps on demand. The results equal those of
+    ``BitmapMasks``.
 
     The attribute ``masks`` can be assigned, but its value is a read-only array. MMDetection's
     ``RandomErasing`` therefore fails: it modifies this array in place.
@@ -109,7 +111,8 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
     ) -> BitmapMasks:
         corners = torch.as_tensor(bboxes)
         limit = torch.tensor([self.width, self.height] * 2, device=corners.device)
-        clipped = bool(((corners < 0) | (corners > limit)).any())  # BitmapMasks does not clip
+        # multires_mask_targets clips boxes to the image, but BitmapMasks does not.
+        clipped = bool(((corners < 0) | (corners > limit)).any())
         if clipped or not binarize or out_shape[0] != out_shape[1] or len(self) == 0:
             return self.to_bitmap_masks().crop_and_resize(
                 bboxes, out_shape, inds, device, interpolation, binarize
@@ -161,7 +164,10 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
 
 
 def _nearest_indices(size: int, new_size: int) -> npt.NDArray[np.int64]:
-    """Return the source index of each new index on one axis, as in OpenCV's nearest resizing."""
+    """Return the index of the source pixel of each pixel of a resized axis, shape (new_size,).
+
+    The indices are those of OpenCV's nearest-neighbor resizing.
+    """
     # Divide twice, as OpenCV does: size / new_size would sometimes round to another pixel.
     scale = 1.0 / (new_size / size)
     indices: npt.NDArray[np.int64] = np.floor(np.arange(new_size) * scale).astype(np.int64)

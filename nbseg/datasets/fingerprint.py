@@ -16,6 +16,8 @@ CROP = 256  # side of a training crop in pixels
 IMAGE_SIZES = (384, 512)  # long sides of images that are trained as a whole, in pixels
 OBJECT_SIZES = (16, 64)  # wanted range of the median object size in crops, in pixels
 LARGEST_SCALE = 4.0
+# Factors of the random resizing in training: of images that are then cropped, and of whole images
+# (three factors of a continuous range).
 CROP_JITTER = (0.5, 0.7, 1.0, 1.4, 2.0)
 WHOLE_JITTER = (0.75, 1.0, 1.25)
 DETECTIONS = (50, 500)  # range of max_per_img; more would need more memory and time
@@ -54,7 +56,7 @@ class Fingerprint:
 
     @property
     def object_sizes(self) -> npt.NDArray[np.float64]:
-        """Square roots of the boxes' areas in pixels, shape (N,)."""
+        """Return the size of each object: the square root of its box's area, in pixels, (N,)."""
         return np.sqrt(self.boxes[:, 2] * self.boxes[:, 3])
 
 
@@ -64,21 +66,25 @@ class Settings:
 
     Attributes:
         crops: whether the model trains on crops (small objects), not on whole images.
-        image_scale: factor for the sizes of images, if ``crops``.
-        image_size: long side of resized images in pixels, if not ``crops``.
-        crop_hits: share of the training crops with an object, over the scales that the training
-            draws; 1 if not ``crops``.
+        image_scale: factor by which images are resized before crops are cut; used only if ``crops``
+            is True.
+        image_size: long side of resized images in pixels; used only if ``crops`` is False.
+        crop_hits: share of random crops that contain a part of an object, averaged over
+            ``CROP_JITTER``; 1 if ``crops`` is False.
         object_size: median object size in resized images, in pixels.
         anchor_scales: scales of the RPN's anchors.
-        anchor_coverage: mean IoU of the objects with their best anchors, over the sizes that the
-            training draws, and the share of objects with an IoU of at least 0.5.
-        default_coverage: the same for ``DEFAULT_ANCHORS``.
+        anchor_coverage: two numbers on the object boxes at all random scales of the training: the
+            mean IoU of a box with its best anchor, and the share of boxes for which this IoU is at
+            least 0.5.
+        default_coverage: as ``anchor_coverage``, but with the anchor scales ``DEFAULT_ANCHORS``.
         max_per_img: largest number of detections in an image, at most 500 even if an image has
             more objects.
         batch_size: images per iteration.
         num_workers: processes that load images.
-        iterations: iterations of the teacher, and of the student.
-        box_threshold: score threshold of pseudo-labels, or "match".
+        iterations: training iterations of the teacher; the student has the same number.
+        box_threshold: smallest score of a box that becomes a pseudo-label. "match" chooses this
+            score so that an unlabeled image has as many boxes, on average, as a labeled image has
+            objects.
     """
 
     crops: bool
@@ -117,8 +123,8 @@ def measure(truth: COCO) -> Fingerprint:
     if not used:
         causes = "; ".join(f"{count} are {reason}" for reason, count in reasons.items())
         raise ValueError(
-            f"none of its {len(truth.imgs)} images has an object with a mask: "
-            f"{causes or 'there is no annotation'}. Add objects with masks"
+            f"none of its {len(truth.imgs)} images has an object that can train masks. "
+            f"Annotations: {causes or 'there is no annotation'}. Add objects with masks"
         )
     objects = Counter(names[annotation["category_id"]] for annotation in used)
     image_of = np.array([index[annotation["image_id"]] for annotation in used])
@@ -175,11 +181,13 @@ def choose_settings(found: Fingerprint, images: int, cores: int) -> Settings:
 
 
 def crop_hits(width: float, height: float, boxes: npt.NDArray[np.float64]) -> float:
-    """Return the share of an image's random crops that contain a part of an object.
+    """Return the share (0 to 1) of an image's random crops that contain a part of an object.
+
+    Crops have a side of ``CROP`` pixels.
 
     Args:
         width, height: size of the resized image in pixels.
-        boxes: x, y, width, height of its objects in pixels, shape (N, 4).
+        boxes: x, y, width, height of the objects in pixels of the resized image, shape (N, 4).
     """
     places = (np.arange(POSITIONS) + 0.5) / POSITIONS
     hits = []
@@ -203,9 +211,10 @@ def _mean_crop_hits(found: Fingerprint, image_scale: float) -> float:
 
 
 def _image_scale(median: float, large: float) -> float:
-    """Return a factor that brings the median object size into ``OBJECT_SIZES``.
+    """Return the factor for resizing images that brings the median object size to ``OBJECT_SIZES``.
 
-    Objects of the size ``large`` do not become larger than half a crop.
+    An enlargement is at most ``LARGEST_SCALE``, and does not make objects of the size ``large``
+    larger than half a crop; the median may then stay too small. Sizes are in pixels.
     """
     low, high = OBJECT_SIZES
     if median > high:

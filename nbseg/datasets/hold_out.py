@@ -18,16 +18,18 @@ def held_out(truth: COCO, count: int, paths: Mapping[int, Path]) -> set[int]:
     The images are chosen in the order of a hash of their file names. The choice looks random, but
     changes little when images are added.
 
-    Copies of an image are only chosen together. An image is only chosen if all of its classes
-    remain in other images that are not chosen. Therefore fewer than ``count`` images may be chosen.
+    Of several image files with the same content, the function chooses all or none. An image is
+    chosen only if each of its classes also occurs in images that are not chosen. Therefore, fewer
+    than ``count`` images may be chosen.
 
     Args:
-        truth: a COCO json.
-        count: number of images to choose.
-        paths: path of each image, by its id.
+        truth: COCO json of the labeled images, from ``nbseg.coco.load_coco``.
+        count: largest number of images to choose.
+        paths: path of each image of ``truth``, by image id.
 
     Returns:
-        Ids of the chosen images; each image or a copy of it has an object.
+        Ids of the chosen images. Every chosen image has an object, or is a copy of a chosen image
+        that has an object.
     """
     classes: dict[int, set[int]] = defaultdict(set)
     for annotation in truth.anns.values():

@@ -8,12 +8,13 @@ from typing import Any
 
 from nbseg.images import image_header, read_image
 
-# Up to BODIES images of a set are decoded, and at least LEAST; no other image after SECONDS.
+# A check decodes at least LEAST and at most BODIES images (or all, if there are fewer). Between
+# these limits, the check stops after SECONDS.
 LEAST = 8
 BODIES = 200
 SECONDS = 2.0
 
-# Kinds that begin with this text are reported, but they are not problems.
+# If the kind of a ``Problem`` begins with this text, it is only a note: the data can be used.
 NOTE = "note: "
 MISSING, UNREADABLE = HEADER_PROBLEMS = ("images that are missing", "images that cannot be read")
 
@@ -29,8 +30,8 @@ def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
         image: the image's entry in the json.
 
     Returns:
-        The problems of the file, and notes on parts of the file that are not read. The kind of a
-        note begins with ``NOTE``.
+        ``(kind, text)`` pairs: the problems of the file, and notes on parts of the file that are
+        not read, such as further pages. The kind of a note begins with ``NOTE``.
     """
     name, wanted = image["file_name"], (image["height"], image["width"])
     path = folder / name
@@ -49,7 +50,10 @@ def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
 
 
 def broken_bodies(folder: Path, names: Sequence[str]) -> tuple[list[Problem], int]:
-    """Decode randomly chosen images: at least 8, at most 200, for about two seconds.
+    """Decode randomly chosen images, and report the images that cannot be decoded.
+
+    At least 8 and at most 200 images are decoded (all images if there are fewer than 8). After 8
+    images, the function stops as soon as two seconds have passed.
 
     Args:
         folder: folder that the names are relative to.

@@ -1,11 +1,15 @@
-"""Find the image of a label image by its name."""
+"""Find out by file names which image a label image belongs to.
+
+The pixels of a label image hold the numbers of objects.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-# Ends of the names of label images; cellpose writes the first one.
+# The name of a label image may have one of these endings before the suffix. cellpose writes
+# _cp_masks.
 ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label")
-# End of the name of an image whose label image is NAME_masks, as cellpose's training data have it.
+# In cellpose's training data, the label image of the image NAME_img is NAME_masks.
 IMAGE_ENDING = "_img"
 
 
@@ -15,13 +19,17 @@ def stem(name: str) -> str:
 
 
 def image_stem(name: str) -> str:
-    """Return the path of a label image without its suffix and ending."""
+    """Return the path of a label image without its suffix and without an ending of ``ENDINGS``."""
     whole = stem(name)
     return next((whole.removesuffix(end) for end in ENDINGS if whole.endswith(end)), whole)
 
 
 def images_by_stem(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the images for each path that a label image can have, without its ending."""
+    """Group images by the stem that their label images can have: {stem: [image, ...]}.
+
+    The stem of a label image is its :func:`image_stem`. For example, the label image of a_img.png
+    can have the stems "a_img" and "a".
+    """
     found: dict[str, list[str]] = {}
     for name in names:
         for key in {stem(name), stem(name).removesuffix(IMAGE_ENDING)}:
@@ -30,7 +38,10 @@ def images_by_stem(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def label_images_among(names: Iterable[str]) -> set[str]:
-    """Return the files that are label images of other files, such as a_masks.png next to a.jpg."""
+    """Return the names of the label images of other files in ``names``.
+
+    For example, a_masks.png is the label image of a.jpg.
+    """
     names = list(names)
     images = images_by_stem(names)
     return {name for name in names if image_stem(name) != stem(name) and image_stem(name) in images}

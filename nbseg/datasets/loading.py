@@ -15,8 +15,8 @@ class LoadCroppedAnnotations(LoadAnnotations):
     The masks equal MMDetection's pixel by pixel. Polygons and RLEs are converted directly to tight,
     bit-packed crops, without full-size bitmaps.
 
-    MMDetection sets the ignore flag of an object if none of its polygons has three points. This
-    transform also sets the flag if an object has no mask or its mask covers no pixel.
+    MMDetection sets the ignore flag of an object if none of its polygons has at least three points.
+    This transform also sets the flag if the object has no mask, or if its mask covers no pixel.
 
     Args:
         **kwargs: arguments of ``LoadAnnotations``.

@@ -56,8 +56,8 @@ def overlapping_images(
 def content_keys(paths: Sequence[str | Path]) -> list[str]:
     """Return a key for each file; two keys are equal exactly if the files have the same bytes.
 
-    A file is read completely only if another one has the same size and the same last 256 bytes.
-    Each missing file has a key of its own.
+    A file is read completely only if another file has the same size and the same last 256 bytes. A
+    missing file has a key that no other file has.
     """
     keys = [
         str(os.path.getsize(path)) if os.path.exists(path) else f"missing {number}"
@@ -73,7 +73,7 @@ def content_keys(paths: Sequence[str | Path]) -> list[str]:
 
 
 def distinct_images(paths: Sequence[Path]) -> list[Path]:
-    """Return the paths without those that lead to the same bytes as an earlier path."""
+    """Return the paths in order; leave out a file with the same bytes as an earlier file."""
     first: dict[str, Path] = {}
     for key, path in zip(content_keys(paths), paths, strict=True):
         first.setdefault(key, path)

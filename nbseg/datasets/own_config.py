@@ -25,9 +25,10 @@ from nbseg.datasets.fingerprint import (
 from nbseg.datasets.own_data import ImageSets, OwnData, find_sets, read_labeled
 from nbseg.files import replacing
 
-# From this side in pixels, the prediction of an image needs gigabytes of memory.
+# If the side of an image has at least this number of pixels, its prediction needs gigabytes of
+# memory.
 LARGE = 4000
-# Below this share of crops with an object, the training mostly loads images in vain.
+# If fewer crops than this share contain an object, the training discards most images it loads.
 FEW_HITS = 0.1
 # Part of a config: a comment, and keys with their values.
 Part = tuple[str, dict[str, Any]]
@@ -45,10 +46,13 @@ def write_own_config(
 ) -> list[str]:
     """Check a user's data, measure the labeled images, and write a config for them.
 
-    The config has absolute paths, so it can be used from any folder. Only if it lies in the source
-    tree of ``base``, ``_base_`` is relative. Jsons that the config needs are written next to it:
-    the labeled images without those for validation, the images for validation, and the unlabeled
-    images if their folder also has labeled ones.
+    The config has absolute paths, so it can be used from any folder. One path may be relative:
+    ``_base_``, if the config lies in the source tree of ``base``.
+
+    Jsons that the config needs are written next to the config. If labeled images are set aside for
+    validation, one json lists these images, and another json lists the other labeled images. If the
+    folder of the unlabeled images also has labeled images, validation images or label images, a
+    json lists only the unlabeled images.
 
     Args:
         data: the user's files.
@@ -60,7 +64,8 @@ def write_own_config(
         force: whether to replace files that exist.
 
     Returns:
-        Lines that tell what was measured, chosen and written.
+        Lines for the user: warnings and notes about the data, the comments of the config, and the
+        files that were written.
 
     Raises:
         FileNotFoundError: a file or a folder does not exist.
@@ -78,7 +83,9 @@ def write_own_config(
     sets = find_sets(data, truth, list(found.objects), out)
     if backbone_weights:
         if not backbone_weights.is_file():
-            raise FileNotFoundError(f"there is no file {backbone_weights} of backbone weights")
+            raise FileNotFoundError(
+                f"there is no file {backbone_weights}; correct --backbone-weights"
+            )
         sets.keys["backbone_weights"] = backbone_weights
     paths = {k: os.path.abspath(v) for k, v in sets.keys.items() if isinstance(v, Path)}
     if names := names_in([paths, list(found.objects)]):
@@ -90,7 +97,7 @@ def write_own_config(
     inputs = [data.labeled, data.val, data.unlabeled, backbone_weights, base]
     for path in (out, *sets.jsons):
         exists = path.resolve().exists()
-        # Also with --force: the user's labels would be lost.
+        # Never replace an input, not even with --force: the user's labels would be lost.
         if exists and any(file and file.samefile(path.resolve()) for file in inputs):
             raise ValueError(
                 f"{path} would be replaced, but this command reads it; choose another --out"
@@ -114,7 +121,10 @@ def write_own_config(
 
 
 def _base(base: Path, out: Path) -> str:
-    """Return the path of the base; relative within its source tree, which may be moved."""
+    """Return the value of ``_base_``: the path of ``base``.
+
+    The path is relative if ``out`` is in the source tree of ``base``; then the tree can be moved.
+    """
     base, target = base.resolve(), out.resolve().parent
     inside = target.is_relative_to(base.parents[2])
     return os.path.relpath(base, target) if inside else str(base)
@@ -138,7 +148,9 @@ def _parts(found: Fingerprint, sets: ImageSets, chosen: Settings, upright: bool)
     by_area = sorted(found.image_sizes.tolist(), key=prod)
     (width, height), (wider, higher) = by_area[0], by_area[-1]
     classes = ", ".join(f"{count} {name}" for name, count in found.objects.items())
-    left_out = "".join(f" Not used: {n} {reason}." for reason, n in found.left_out.items())
+    left_out = "".join(
+        f" Annotations left out: {n} {reason}." for reason, n in found.left_out.items()
+    )
     yield (
         f"Measured: {len(found.counts)} images of {width} x {height} to {wider} x {higher} pixels. "
         f"{len(found.boxes)} objects ({classes}); {found.counts.min()} to {found.counts.max()} "
@@ -159,7 +171,8 @@ def _parts(found: Fingerprint, sets: ImageSets, chosen: Settings, upright: bool)
     )
     if not upright:
         yield (
-            "The images have no upright position: all eight symmetries of the square are used.",
+            "The images have no upright position: the training flips and rotates them in all eight "
+            "ways that map a square onto itself; pseudo-labels come from four flips of each image.",
             {"random_flip": "{any_flip}", "transpose_prob": 0.5, "tta_flips": "{all_flips}"},
         )
     yield _detections(int(found.counts.max()), chosen.max_per_img)
@@ -197,7 +210,7 @@ def _detections(objects: int, limit: int) -> Part:
 
 
 def _image_size(found: Fingerprint, chosen: Settings, largest: float) -> Part:
-    """Return how images are resized, and why."""
+    """Return the config keys that set how images are resized, with a comment on the reasons."""
     keys: dict[str, Any] = {"object_size": chosen.object_size}
     if chosen.crops:
         kept = chosen.image_scale == 1
@@ -205,7 +218,7 @@ def _image_size(found: Fingerprint, chosen: Settings, largest: float) -> Part:
         comment = (
             f"Small objects: 90% are below {largest:.0f} pixels, less than half a crop. The model "
             f"trains on crops of {CROP} x {CROP} pixels; images {resized}, and the median object "
-            f"has {chosen.object_size} pixels."
+            f"size is {chosen.object_size} pixels."
         )
         side = found.image_sizes.max() * chosen.image_scale
         if side >= LARGE:
@@ -225,7 +238,7 @@ def _image_size(found: Fingerprint, chosen: Settings, largest: float) -> Part:
     comment = (
         f"Large objects: 10% are above {largest:.0f} pixels, which is at least half the side of a "
         f"crop ({CROP} pixels). The model trains on whole images; their long sides become "
-        f"{chosen.image_size} pixels, and the median object has {chosen.object_size} pixels."
+        f"{chosen.image_size} pixels, and the median object size is {chosen.object_size} pixels."
     )
     if chosen.object_size < OBJECT_SIZES[0]:
         comment += " Warning: such small objects are hard to find; on a GPU, raise image_size."

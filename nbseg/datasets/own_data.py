@@ -15,9 +15,9 @@ from nbseg.datasets.label_names import label_images_among
 from nbseg.datasets.overlap import overlapping_images
 from nbseg.images import image_names, image_size
 
-# With fewer labeled images, none is set aside for validation.
+# With fewer labeled images, no image is set aside for validation, unless hold_out is given.
 ENOUGH = 10
-# Section of a config whose unlabeled images are listed in a json.
+# Value of a config's key ``predict`` if a json lists the unlabeled images.
 LISTED = dict(
     test_dataloader=dict(dataset=dict(type="CocoInstanceDataset", ann_file="{unlabeled_json}"))
 )
@@ -32,14 +32,15 @@ class OwnData:
         images: folder of the labeled images.
         unlabeled: folder or COCO json of the unlabeled images; None means the images in ``images``
             that neither ``labeled`` nor ``val`` lists.
-        unlabeled_images: folder of the images of a json ``unlabeled``; None means ``images``.
+        unlabeled_images: folder of the unlabeled images, if ``unlabeled`` is a json; None means
+            ``images``.
         val: COCO json of the validation images.
         val_images: folder of the validation images; None means ``images``.
-        hold_out: number of labeled images to set aside for validation if there is no ``val``; None
-            means a fifth if there are at least ten, otherwise none.
+        hold_out: largest number of labeled images to set aside for validation if there is no
+            ``val``. If None: a fifth of the labeled images if there are at least ten, otherwise 0.
 
     Raises:
-        ValueError: an option has no effect, because another one is missing or replaces it.
+        ValueError: an option has no effect, because another option is missing or overrides it.
     """
 
     labeled: Path
@@ -70,14 +71,14 @@ class OwnData:
 
 @dataclass
 class ImageSets:
-    """Holds the sets of images as keys of a config.
+    """Holds the config keys that name the sets of images, and jsons that are still to be written.
 
     Attributes:
-        keys: config keys; paths are ``Path``.
-        jsons: contents of jsons that the keys name, and that are still to be written.
+        keys: values of config keys, by key; paths are ``Path`` objects.
+        jsons: content of each json that is still to be written, by path. ``keys`` names the paths.
         labeled: number of labeled images to train on.
-        validation: says where the validation images come from.
-        warnings: problems that do not stop a training.
+        validation: text that says where the validation images come from.
+        warnings: texts on problems that do not stop a training.
     """
 
     keys: dict[str, Any] = field(default_factory=dict)
@@ -92,16 +93,17 @@ def read_labeled(path: Path, images: Path) -> tuple[COCO, list[str]]:
 
     Args:
         path: the json.
-        images: folder of its images.
+        images: folder of the json's images.
 
     Returns:
-        The json, and lines for the user: warnings about boxes and masks, and notes on images and
-        annotations.
+        ``(truth, lines)``. ``truth`` is the indexed json. ``lines`` are for the user: warnings
+        about boxes and masks, and notes on images and annotations.
 
     Raises:
         FileNotFoundError: the json or the folder does not exist.
-        ValueError: the file is not a COCO json, has no category or repeats a name, a mask is
-            malformed, or an image is missing, cannot be read or has another size.
+        ValueError: the file is not a COCO json, has no category, or has a file name, category name
+            or id twice; or a mask is malformed; or an image is missing, cannot be read or has
+            another size than in the json.
     """
     if not images.is_dir():
         raise FileNotFoundError(f"there is no image folder {images}; correct the path")
@@ -120,13 +122,13 @@ def read_labeled(path: Path, images: Path) -> tuple[COCO, list[str]]:
 
 
 def find_sets(data: OwnData, truth: COCO, classes: list[str], out: Path) -> ImageSets:
-    """Find the validation images and the unlabeled images.
+    """Find the validation images and the unlabeled images. This function writes no file.
 
     Args:
         data: the user's files.
         truth: the json of the labeled images.
         classes: names of the classes.
-        out: the config; jsons are written next to it.
+        out: path of the config to write. The new jsons get paths in the same folder.
 
     Raises:
         FileNotFoundError: a file or a folder does not exist.
@@ -182,7 +184,7 @@ def _hold_out(
     if not chosen:
         sets.keys |= {"val_json": "{labeled_json}", "val_images": "{train_images}"}
         sets.validation = (
-            "Validation: there are no images for it, so the models are evaluated on the labeled "
+            "Validation: no images are set aside, so the models are evaluated on the labeled "
             "images that they are trained on. This AP is far too high, and does not tell which "
             "model is better; look at the predictions instead, or give --val or --hold-out."
         )
@@ -241,7 +243,7 @@ def _in_folder(
     taken = {path for _, path in overlapping_images(used, paths)}
     if labels := label_images_among(paths.values()):
         sets.warnings.append(
-            f"{len(labels)} files in {folder} are label images next to their images, such as "
+            f"note: {len(labels)} files in {folder} are label images of other files there, such as "
             f"{min(labels)}; they are not used as unlabeled images"
         )
     taken |= {path for path, name in paths.items() if name in labels}
@@ -255,8 +257,8 @@ def _in_folder(
     ]
     if not images:
         raise ValueError(
-            f"{folder} has no images except the labeled ones and those for validation; name a "
-            "folder or a json of unlabeled images with --unlabeled"
+            f"{folder} has no readable image besides labeled images, validation images and label "
+            "images; give a folder or a json of unlabeled images with --unlabeled"
         )
     if unreadable := [name for name, size in sizes.items() if not size]:
         sets.warnings.append(

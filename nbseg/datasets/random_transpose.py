@@ -19,9 +19,9 @@ class RandomTranspose(BaseTransform):
 
     A transposition followed by a flip is a rotation by 90 degrees. Use ``prob=0.5`` after
     ``RandomFlip(prob=0.75, direction=['horizontal', 'vertical', 'diagonal'])``. Then each of the
-    eight flips and rotations of a square is equally likely. Pixels and box corners are never
-    interpolated. MMDetection has no transform that transposes an image: its 'diagonal' flips both
-    axes.
+    eight flips and rotations of a square is equally likely. Pixels are never interpolated, and box
+    coordinates are never rounded. MMDetection has no transform that transposes an image: the
+    direction 'diagonal' of ``RandomFlip`` flips both axes.
 
     The transform changes ``img``, ``img_shape``, ``gt_bboxes``, ``gt_masks``, ``gt_seg_map`` and
     ``homography_matrix``. The masks may be ``CroppedMasks``, ``BitmapMasks`` or ``PolygonMasks``.

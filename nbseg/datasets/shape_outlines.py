@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# A closed outline: (N, 2) float64 points. The figure is about as large as the unit circle.
+# Points (x, y) of a closed outline, (N, 2) float64. The figures that the functions in _BUILDERS
+# return are about as large as the unit circle.
 Outline = npt.NDArray[Any]
 
 

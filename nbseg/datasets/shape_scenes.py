@@ -15,8 +15,10 @@ OBJECTS_PER_IMAGE = (3, 8)
 RELATIVE_DIAMETER = (0.12, 0.5)  # diameter of an object divided by the side of the image
 MIN_VISIBLE = 0.5  # smallest visible fraction of an object; pixels outside the image are hidden
 MIN_AREA = 20  # smallest number of visible pixels of an object
-MIN_CONTRAST = 60  # smallest RGB distance (0-255 per channel) from 9 of 10 surrounding pixels
-TRIES = 40
+# An object's color has at least this Euclidean distance (channels 0 to 255) from 90% of the pixels
+# around the object.
+MIN_CONTRAST = 60
+TRIES = 40  # largest number of objects tried for an image, and of colors tried for an object
 
 
 @dataclass
@@ -35,7 +37,10 @@ class SceneObject:
     whole_area: int
 
     def stays_visible(self, mask: npt.NDArray[Any]) -> bool:
-        """Return whether ``mask`` has at least 20 pixels and at least half of ``whole_area``."""
+        """Return whether enough of the object is visible if only ``mask`` (H, W) is visible.
+
+        The mask must have at least 20 pixels and at least half of ``whole_area``.
+        """
         area = int(mask.sum())
         return area >= MIN_AREA and area >= MIN_VISIBLE * self.whole_area
 
@@ -43,9 +48,10 @@ class SceneObject:
 def _smooth_noise(
     rng: np.random.Generator, height: int, width: int, cells: int
 ) -> npt.NDArray[Any]:
-    """Return noise (height, width) in [0, 1]: random values at grid points, and interpolation.
+    """Return smooth noise, shape (height, width), values in [0, 1].
 
-    The grid divides each side of the image into ``cells`` equal parts.
+    The points of a grid get random values, and the pixels between these points get bilinearly
+    interpolated values. The grid divides each side of the image into ``cells`` equal parts.
     """
     grid = rng.random((cells + 1, cells + 1))
     rows, columns = (np.linspace(0, cells, n, endpoint=False) for n in (height, width))
@@ -106,16 +112,17 @@ def _coverage(contours: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], int, 
     """Compute the fraction of each pixel that the contours cover.
 
     Returns:
-        ``(coverage, left, top)``. The coverage has the shape (h, w) and values in [0, 1]. It covers
-        a window around the figure, whose top left pixel is in column ``left`` and row ``top`` of
-        the image. Both may be negative.
+        ``(coverage, left, top)``. ``coverage`` has the shape (h, w) and values in [0, 1]. Its first
+        pixel is in column ``left`` and row ``top`` of the image. ``left`` and ``top`` may be
+        negative, because a figure may extend beyond the image.
     """
     joined = np.concatenate(contours)
     left, top = (np.floor(joined.min(axis=0)).astype(int) - 1).tolist()
     right, bottom = (np.ceil(joined.max(axis=0)).astype(int) + 1).tolist()
     height, width = bottom - top, right - left
     fine = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING), np.uint8)
-    # OpenCV's point (0, 0) is the middle of the first sub-pixel; here (0, 0) is its corner.
+    # In OpenCV, (0, 0) is the center of the first sub-pixel. In the contours, (0, 0) is the corner
+    # of this sub-pixel, so subtract 0.5.
     scaled = [(c - [left, top]) * SUPERSAMPLING - 0.5 for c in contours]
     fixed = [np.rint(c * (1 << SUBPIXEL_BITS)).astype(np.int32) for c in scaled]
     cv2.fillPoly(fine, fixed, 1, shift=SUBPIXEL_BITS)
@@ -139,7 +146,11 @@ def _contrasting_color(
 
 
 def _center(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> npt.NDArray[Any]:
-    """Choose the center of the next object: anywhere, or on an earlier object to overlap it."""
+    """Choose the center (x, y) of the next object, in pixels.
+
+    The center of the first object, and of 80% of the others, is anywhere in the image. The other
+    centers are on or near an earlier object, so that the objects overlap.
+    """
     if objects and rng.random() < 0.2:
         rows, columns = np.nonzero(objects[rng.integers(len(objects))].mask)
         pick = rng.integers(len(rows))
@@ -182,7 +193,7 @@ def _add_object(
     if color is None:
         return False
 
-    # Do not shade the rim: the number of shaded pixels would reveal the class.
+    # Do not darken the object's rim: the number of darkened pixels would reveal the class.
     shaded = color + _texture(rng, height, width)
     opacity = coverage[inside][..., None]
     canvas[rows, columns] = window * (1 - opacity) + np.clip(shaded[inside], 0, 255) * opacity
@@ -193,10 +204,11 @@ def _add_object(
 
 
 def draw_scene(rng: np.random.Generator, size: int) -> tuple[npt.NDArray[Any], list[SceneObject]]:
-    """Draw one image with three to eight objects.
+    """Draw one image with up to eight objects.
 
-    The number of objects is chosen at random. An object that does not fit is rejected, and another
-    one is tried. If 40 tries do not place all objects, the image has fewer objects than chosen.
+    The number of objects, three to eight, is chosen at random. An object that does not fit is
+    rejected, and another object is tried. If 40 tries do not place all objects, the image has fewer
+    objects than chosen.
     Colors and textures are chosen at random, independently of the class. A pixel belongs to the
     topmost object that covers at least half of the pixel, so the masks are disjoint.
 

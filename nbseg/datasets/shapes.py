@@ -111,8 +111,8 @@ def _write_split(folder: Path, split: str, count: int, options: ShapesOptions) -
 def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False) -> bool:
     """Generate the set in the folder ``out``: train/, val/, annotations/ and shapes.json.
 
-    The folder is renamed into place when the set is complete. If ``out`` already holds the same
-    set, nothing is written unless ``force`` is True.
+    The folder gets the name ``out`` only when the set is complete. If ``out`` already holds a set
+    with the same options and generator version, nothing is written unless ``force`` is True.
 
     Args:
         out: folder to create; missing parents are created, too.

@@ -12,11 +12,12 @@ from nbseg.coco import read_coco, write_coco
 
 
 def split_indices(count: int, percent: float, seed: int) -> npt.NDArray[np.int64]:
-    """Choose which of ``count`` images are labeled, as the released code of Noisy Boundaries does.
+    """Choose at random which of ``count`` images are labeled.
 
-    That code seeds numpy's global generator, shuffles the image indices and takes the first
-    ``int(percent / 100 * count)``. This function chooses the same images with a separate generator,
-    so that the global generator does not change.
+    The function chooses the same images as the released code of the paper Noisy Boundaries, which
+    seeds numpy's global generator, shuffles the image indices, and takes the first
+    ``int(percent / 100 * count)`` indices. This function uses a separate generator, so that the
+    global generator does not change.
 
     Args:
         count: number of images.
@@ -49,9 +50,10 @@ def write_split(
 ) -> tuple[Path, Path]:
     """Split a COCO json into a labeled and an unlabeled json.
 
-    Images and annotations keep their order, as in the released code's splits. All other keys of the
-    json are copied to both. The unlabeled json keeps its annotations as hidden truth for the noise
-    analysis and the stage ``oracle``. Training on pseudo-labels never reads these annotations.
+    Images and annotations keep their order, as in the splits of the released code of the paper
+    Noisy Boundaries. All other keys of the json are copied to both jsons. The unlabeled json keeps
+    the true annotations of its images, called hidden truth, for the noise analysis and for the
+    stage ``oracle``. Training on pseudo-labels never reads these annotations.
 
     Args:
         ann_file: a COCO json.
@@ -87,15 +89,16 @@ def write_chosen_split(
 
     Args:
         ann_files: COCO jsons with the same categories. No two images and no two annotations have
-            the same id. The keys besides the three tables come from the first json.
+            the same id, also not in different jsons. Keys other than ``images``, ``annotations``
+            and ``categories`` are copied from the first json.
         labeled: file names of the images to label, as the jsons have them.
         paths: the labeled and the unlabeled json to write.
 
     Raises:
         FileNotFoundError: a json does not exist.
-        ValueError: a json is not a COCO json (:func:`nbseg.coco.read_coco`), the jsons do not fit
-            together, a file name in ``labeled`` does not occur exactly once in the jsons, or the
-            labeled or the unlabeled json would have no image.
+        ValueError: a json is not a COCO json (:func:`nbseg.coco.read_coco`), the jsons have
+            different categories or the same ids, a file name in ``labeled`` does not occur exactly
+            once in the jsons, or the labeled or the unlabeled json would have no image.
     """
     contents = [read_coco(path) for path in ann_files]
     content = _joined(contents, ann_files)
@@ -125,8 +128,8 @@ def _joined(contents: Sequence[dict[str, Any]], paths: Sequence[str | Path]) -> 
             joined[table] = joined[table] + content[table]
             if len({row["id"] for row in joined[table]}) < len(joined[table]):
                 raise ValueError(
-                    f"{table} of {paths[0]} and of {path} have the same ids; give all {table} "
-                    "different ids"
+                    f"{table} of {path} have the same ids as {table} of {paths[0]} or of another "
+                    f"earlier json; give all {table} different ids"
                 )
     return joined
 

@@ -12,9 +12,10 @@ from nbseg.registry import TRANSFORMS
 
 
 def _color_operations(max_blur: int) -> list[tuple[float, albumentations.ImageOnlyTransform]]:
-    """Return Noisy Boundaries' photometric operations, each with its weight in the random draw.
+    """Return the photometric operations of the paper Noisy Boundaries.
 
-    The operations do not move pixels. The sides of blur kernels are at most ``max_blur`` pixels.
+    Each operation is a pair (weight, operation); its probability is proportional to its weight. The
+    operations do not move pixels. The sides of blur kernels are at most ``max_blur`` pixels.
 
     The parameters are those of the released code, converted from albumentations 1 to 2. A noise
     variance of up to 12.75 becomes a standard deviation of up to sqrt(12.75) / 255 = 0.014. Box
@@ -45,9 +46,9 @@ class StrongColorAugmentation(BaseTransform):
     """Apply one photometric operation, drawn at random, to ``results["img"]`` (H, W, 3) uint8.
 
     Five operations are equally frequent: Gaussian blur, box blur, sharpening, Gaussian noise, and a
-    change of brightness and contrast. Multiplicative noise is half as frequent as each of these,
-    inversion a twentieth as frequent. Boxes and masks stay valid. All random numbers come from
-    numpy's global generator, so a seeded run is repeatable.
+    change of brightness and contrast. Compared with each of these operations, multiplicative noise
+    is half as frequent, and inversion is one twentieth as frequent. Boxes and masks stay valid. All
+    random numbers come from numpy's global generator, so a seeded run is repeatable.
 
     The strong augmentation of the paper (arXiv 2203.13427) consists of this transform and a cutout,
     for which MMDetection has the transform ``CutOut``.
@@ -80,8 +81,8 @@ class StrongColorAugmentation(BaseTransform):
         if np.random.random() >= self.prob:
             return results
         operation = self.operations[np.random.choice(len(self.operations), p=self.weights)]
-        # albumentations.OneOf would seed the choice and the chosen operation alike; the operation's
-        # strength would then depend on the choice.
+        # albumentations.OneOf would use the same seed to choose the operation and to draw its
+        # strength; the strength would then depend on the choice.
         operation.set_random_seed(np.random.randint(2**31))
         results["img"] = operation(image=results["img"])["image"]
         return results

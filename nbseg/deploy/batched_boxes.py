@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nbseg.deploy.onnx_ops import nms_mask
 
-# This score marks a slot without a candidate; true scores are at least 0.
+# An empty slot has this score. The score of a box is at least 0.
 NO_SCORE = -1.0
 
 
@@ -32,22 +32,33 @@ def as_rois(boxes: Tensor) -> Tensor:
 
 
 def take(values: Tensor, chosen: Tensor) -> Tensor:
-    """Return the rows (B, K, 4) of ``values`` (B, N, 4) at the indices ``chosen`` (B, K)."""
+    """Return K of the N boxes or box deltas of each image.
+
+    Args:
+        values: boxes or box deltas, shape (B, N, 4).
+        chosen: indices of the entries to return, shape (B, K), int64 in [0, N).
+
+    Returns:
+        Shape (B, K, 4).
+    """
     return values.gather(1, chosen[..., None].expand(-1, -1, values.shape[-1]))
 
 
 def priors_at(generator: AnchorGenerator, level: int, chosen: Tensor, columns: int) -> Tensor:
-    """Return the anchors (B, K, 4) of one pyramid level at the indices ``chosen`` (B, K).
+    """Return the anchors of one pyramid level that have the given indices.
 
-    ``AnchorGenerator.sparse_priors`` returns the same anchors. ``torch.onnx`` cannot translate that
-    method, because it computes a remainder whose divisor is known only at run time.
+    ``AnchorGenerator.sparse_priors`` returns the same anchors, but ``torch.onnx`` cannot translate
+    ``sparse_priors``: the method computes a remainder whose divisor is known only at run time.
 
     Args:
         generator: generator of the RPN's anchors.
-        level: the level's index.
-        chosen: int64 indices into the level's anchors, which are ordered by row, then by column,
-            then by base anchor, as in ``generator.grid_priors``.
+        level: index of the pyramid level.
+        chosen: indices of anchors of the level, shape (B, K), int64. The anchors are ordered by
+            row, then by column, then by base anchor, as in ``generator.grid_priors``.
         columns: number of columns of the level's feature map.
+
+    Returns:
+        Anchors (x0, y0, x1, y1) in pixels, shape (B, K, 4).
     """
     base_anchors = generator.base_anchors[level].to(chosen.device)
     cells = chosen // len(base_anchors)
@@ -81,9 +92,10 @@ def suppress(
     Args:
         boxes: (B, N, 4) float32, x0, y0, x1, y1.
         scores: (B, N) float32; slots without a box have ``NO_SCORE``.
-        groups: (N,) int64; a box suppresses only boxes of the same group.
-        nms_cfg: MMDetection's NMS config. With ``class_agnostic=True``, a box also suppresses
-            boxes of other groups.
+        groups: (N,) int64, the group of each slot, the same in every image. A box suppresses only
+            boxes of the same group.
+        nms_cfg: MMDetection's NMS config, with ``iou_threshold``. With ``class_agnostic=True``, a
+            box also suppresses boxes of other groups.
         score_threshold: boxes whose score is not above this threshold are dropped.
         max_output: largest number of boxes to keep per image.
 
@@ -92,11 +104,13 @@ def suppress(
 
         - The scores of the kept boxes in descending order; empty slots have ``NO_SCORE``.
         - A bool for each slot: True if the slot holds a box.
-        - The indices of the kept boxes.
+        - The index in ``boxes`` of the box in each slot, int64; in an empty slot, the index of a
+          box that was not kept.
     """
     candidates = scores > score_threshold
     if not nms_cfg.get("class_agnostic", False):
-        # Like MMCV, shift the groups apart by the candidates' largest coordinate.
+        # Like MMCV, shift each group by a multiple of the candidates' largest coordinate, so that
+        # boxes of different groups do not overlap.
         largest = torch.where(candidates[..., None], boxes, 0.0).amax((1, 2))
         apart = boxes + (groups * (largest[:, None] + 1.0))[..., None]
     else:

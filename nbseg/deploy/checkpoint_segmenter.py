@@ -28,8 +28,8 @@ class CheckpointSegmenter:
         checkpoint: ``.pth`` file with the model's weights.
 
     Attributes:
-        classes: class names by label.
-        providers: one string, which names the PyTorch device in use.
+        classes: class names in the order of the labels.
+        providers: a tuple of one string with the device in use, such as ``PyTorch on cuda``.
 
     Raises:
         FileNotFoundError: the checkpoint is missing.
@@ -53,7 +53,15 @@ class CheckpointSegmenter:
         return self.predict([image])[0]
 
     def predict(self, images: Sequence[Image]) -> list[Detections]:
-        """Return the detections in each image, in the order of the images."""
+        """Return the detections in each image, in the order of the images.
+
+        Args:
+            images: images of any sizes, each (H, W, 3) uint8 in BGR order.
+
+        Raises:
+            TypeError: an image is not an array of uint8.
+            ValueError: an image does not have the shape (H, W, 3), or has no pixels.
+        """
         results = []
         for image in images:
             data = pseudo_collate([self._pipeline({"img": check_image(image)})])
@@ -64,7 +72,12 @@ class CheckpointSegmenter:
 
 
 def as_detections(instances: InstanceData) -> Detections:
-    """Convert MMDetection's predictions for one image, whose masks may be RLEs or bitmaps."""
+    """Convert MMDetection's predictions for one image to ``Detections``.
+
+    Args:
+        instances: predictions on the CPU. The masks are a list of COCO RLEs, or full-size bitmaps
+            of shape (N, H, W).
+    """
     masks = instances.masks
     if not isinstance(masks, list):
         bitmaps = np.asarray(masks, np.uint8).transpose(1, 2, 0)

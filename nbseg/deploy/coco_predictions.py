@@ -11,10 +11,10 @@ from nbseg.images import Image
 
 
 class CocoPredictions:
-    """Collects images and their detections as the lists of one COCO json.
+    """Collects images and their detections in the lists that make up a COCO json.
 
     Args:
-        classes: class names by label; category ids begin at 1.
+        classes: class names in the order of the labels. Label i gets the category id i + 1.
 
     Attributes:
         images, annotations, categories: the lists that the json has under these keys.
@@ -34,8 +34,8 @@ class CocoPredictions:
             image: the image (H, W, 3); only its size is stored.
             detections: detections of this image.
             min_score: detections with a lower score are left out.
-            **source: ``file_name`` of the image or video; for a video also ``frame``, the frame's
-                number, counted from 0.
+            **source: more entries for the image in the json: ``file_name`` is the name or path of
+                the image or video file; ``frame`` is a video frame's number, counted from 0.
         """
         height, width = image.shape[:2]
         image_id = len(self.images) + 1

@@ -1,4 +1,4 @@
-"""Define ``Detections``, the result of every model for one image."""
+"""Define ``Detections``, which holds the predictions of a model for one image."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -57,7 +57,7 @@ def class_names(config: Config, checkpoint: str | Path, detector: Any) -> tuple[
     head = detector.roi_head.bbox_head
     number = (head[-1] if isinstance(head, nn.ModuleList) else head).num_classes
     if classes is None or len(classes) != number:
-        found = f"none in the config and in {checkpoint}"
+        found = f"none in the config and none in {checkpoint}"
         if classes is not None:
             found = f"{len(classes)} in {source}"
         raise ValueError(

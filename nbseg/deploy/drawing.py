@@ -22,13 +22,13 @@ def draw_detections(
     Args:
         image: (H, W, 3) uint8 BGR.
         detections: detections of this image.
-        classes: class names by label.
+        classes: class names in the order of the labels.
         min_score: detections with a lower score are not drawn.
     """
     canvas = image.copy()
     counts = [rle["counts"] for rle in detections.rles]
     bits, starts, crops = crops_from_rle(counts, *image.shape[:2])
-    # Draw detections with low scores first, so that better ones cover them.
+    # Draw in ascending order of score, so that detections with higher scores are on top.
     order = [i for i in np.argsort(detections.scores) if detections.scores[i] >= min_score]
     for index in order:
         x, y, width, height = crops[index]
@@ -47,10 +47,13 @@ def draw_detections(
 class PictureFolder:
     """Draws detections, and writes a JPEG for each image and an MP4 for each video.
 
+    Call ``close`` after the last frame of the last video.
+
     Args:
-        folder: folder to write to. An output file has the name of its input. If an earlier input
-            had the same name, a number is appended to the name.
-        classes: class names by label.
+        folder: folder to write to; it is created if it is missing. An output file has the name of
+            the input file, with the suffix ``.jpg`` or ``.mp4``. If an earlier output file has
+            this name, a number is appended, as in ``cat-2.jpg``.
+        classes: class names in the order of the labels.
         min_score: detections with a lower score are not drawn.
     """
 
@@ -64,7 +67,7 @@ class PictureFolder:
         self._video_source: Path | None = None
 
     def add(self, source: Path, image: Image, detections: Detections) -> None:
-        """Draw the detections of an image, or of the next frame of a video.
+        """Draw the detections of an image or of a video's next frame, and write the picture.
 
         Args:
             source: path of the image or video file.
@@ -72,7 +75,9 @@ class PictureFolder:
             detections: detections of this image or frame.
 
         Raises:
-            OSError: the picture cannot be written.
+            OSError: the picture of an image cannot be written, or a video cannot be started. Later,
+                OpenCV reports no error for a video.
+            ValueError: the path of a video is not UTF-8.
         """
         picture = draw_detections(image, detections, self._classes, self._min_score)
         if not is_video(source):
@@ -86,6 +91,8 @@ class PictureFolder:
             self._video = cv2.VideoWriter(
                 opencv_path(path), code, frame_rate(source), (width, height)
             )
+            if not self._video.isOpened():
+                raise OSError(f"OpenCV cannot write the video {path}; choose another folder")
             self._video_source = source
         self._video.write(picture)
 

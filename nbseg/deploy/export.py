@@ -32,7 +32,7 @@ def export_checkpoint(
     max_detections: int | None = None,
     score_threshold: float | None = None,
 ) -> ModelInfo:
-    """Export a checkpoint to an ONNX file; the file appears only when it is complete.
+    """Export a checkpoint to an ONNX file. If the export fails, ``out`` is unchanged.
 
     Args:
         config: MMDetection config of the model, for example the result of
@@ -40,8 +40,9 @@ def export_checkpoint(
         checkpoint: ``.pth`` file with the model's weights.
         out: path of the ONNX file.
         half: whether to use float16 for weights and features; boxes, scores and masks stay float32.
-        calibration: at least one image file to calibrate on; backbone and neck then become int8.
-            None keeps floating point. Calibration needs ONNX Runtime and excludes ``half``.
+        calibration: image files, at least one. Backbone and neck are quantized to int8, and the
+            ranges of the activations are measured on these images. With None, the model is not
+            quantized. Calibration needs ONNX Runtime, and cannot be combined with ``half``.
         max_detections: largest number of detections per image; default:
             ``model.test_cfg.rcnn.max_per_img`` of the config.
         score_threshold: the model returns only detections with a score above this; default:
@@ -51,9 +52,10 @@ def export_checkpoint(
         The metadata of the exported model.
 
     Raises:
-        FileNotFoundError: the checkpoint is missing.
-        ValueError: an argument is invalid, the weights do not fit the config's model, or a part of
-            the model or of its test pipeline cannot be exported.
+        FileNotFoundError: the checkpoint or a calibration image is missing.
+        ValueError: an argument is invalid, the weights do not fit the config's model, a part of
+            the model or of the config's test pipeline cannot be exported, or a calibration image
+            cannot be decoded.
     """
     if calibration is not None and half:
         raise ValueError(
@@ -62,7 +64,8 @@ def export_checkpoint(
         )
     if calibration is not None and not calibration:
         raise ValueError(
-            "int8 needs images to calibrate on, found none; give about a hundred images"
+            "int8 needs images to calibrate on, found none; pass about a hundred image files as "
+            "calibration"
         )
     resize = resize_rule(config)
     detector = load_detector(config, checkpoint)
@@ -91,8 +94,11 @@ def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
     """Trace a detector and return its ONNX model.
 
     The graph stores the shapes of its tensors. If a node belongs to a part of the detector, such as
-    the backbone, its metadata contain the part's name under the key ``MODULE``. With ``half``, the
-    detector's weights are converted to float16 in place.
+    the backbone, the node's metadata contain the part's name under the key ``MODULE``.
+
+    Args:
+        traced: the detector.
+        half: whether to convert the detector's weights to float16, in place.
     """
     traced.eval()
     if half:
@@ -117,7 +123,8 @@ def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
         )
     assert program is not None  # None is returned only if torch writes the file
     model = _with_shapes(program.model_proto)
-    # Keep only the module: the other metadata name source files on this machine.
+    # Of each node's metadata, keep only the name of the detector's part. The other entries contain
+    # paths of source files on this machine.
     del model.graph.metadata_props[:]
     for node in model.graph.node:
         module = _module(node)
@@ -143,7 +150,10 @@ def save_onnx(model: onnx.ModelProto, info: ModelInfo, out: str | Path) -> None:
 
 
 def _module(node: onnx.NodeProto) -> str | None:
-    """Return the part of the detector that a node belongs to, such as ``backbone``."""
+    """Return the name of the detector's part that a node belongs to, such as ``backbone``.
+
+    Return None if the node belongs to no part.
+    """
     for entry in node.metadata_props:
         if entry.key == "pkg.torch.onnx.name_scopes":
             for scope in ast.literal_eval(entry.value):
@@ -159,7 +169,7 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def check_standard(model: onnx.ModelProto) -> None:
-    """Raise RuntimeError if a model contains a non-standard operator or a function."""
+    """Raise RuntimeError if a model has a non-standard operator or a model-local function."""
     graphs = [model.graph, *model.functions]
     foreign = {
         f"{node.domain}::{node.op_type}"

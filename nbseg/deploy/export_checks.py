@@ -22,21 +22,27 @@ from nbseg.deploy.preprocessing import INTERPOLATIONS, ResizeRule
 def check_exportable(detector: nn.Module) -> None:
     """Raise ValueError if the exporter cannot reproduce a part of the detector.
 
-    The exporter supports two-stage detectors with these parts of MMDetection:
+    The exporter supports two-stage detectors that consist of these parts of MMDetection:
 
+    - ``DetDataPreprocessor``
+    - any backbone and neck that ``torch.export`` can trace
     - ``RPNHead`` with anchors on a grid
     - ``StandardRoIHead`` or ``CascadeRoIHead``
-    - ``RoIAlign`` with average pooling
+    - ``SingleRoIExtractor`` with ``RoIAlign`` and average pooling
+    - box heads that predict boxes and softmax scores as ``BBoxHead`` does
+    - mask heads that predict as ``FCNMaskHead`` does
     - ``DeltaXYWHBBoxCoder``
     - NMS of the type ``nms``
-    - a mask head that predicts as ``FCNMaskHead`` does
     """
     for name, wanted, found in _mismatches(detector):
-        raise ValueError(f"cannot export: {name} must be {wanted}, found {found}")
+        raise ValueError(
+            f"cannot export: {name} must be {wanted}, found {found}; change the config if the "
+            "checkpoint allows this change, or export another model"
+        )
 
 
 def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
-    """Yield each unsupported part's name, its supported kinds and the kind found.
+    """For each unsupported part, yield the part's name, the supported kinds and the kind found.
 
     Use only the first result: later checks assume that the earlier checks yielded nothing.
     """
@@ -45,7 +51,8 @@ def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
         return type(part).__name__
 
     if type(detector).predict is not TwoStageDetector.predict:
-        yield "the detector", "a TwoStageDetector", name_of(detector)
+        wanted = "TwoStageDetector or a subclass that predicts in the same way"
+        yield "the detector", wanted, name_of(detector)
     if type(detector.data_preprocessor) is not DetDataPreprocessor:
         yield "the data preprocessor", "DetDataPreprocessor", name_of(detector.data_preprocessor)
     if type(detector.rpn_head) is not RPNHead:
@@ -54,24 +61,27 @@ def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
     if type(roi_head) not in (StandardRoIHead, CascadeRoIHead):
         yield "the RoI head", "StandardRoIHead or CascadeRoIHead", name_of(roi_head)
     if not roi_head.with_mask:
-        yield "the RoI head", "one with a mask head", f"{name_of(roi_head)} without a mask head"
+        wanted = "StandardRoIHead or CascadeRoIHead with a mask head"
+        yield "the RoI head", wanted, f"{name_of(roi_head)} without a mask head"
     generator = detector.rpn_head.prior_generator
     if type(generator).single_level_grid_priors is not AnchorGenerator.single_level_grid_priors:
-        wanted = "one that places anchors as AnchorGenerator does"
+        wanted = "AnchorGenerator or a subclass that places anchors in the same way"
         yield "the RPN's anchor generator", wanted, name_of(generator)
     coders = [detector.rpn_head.bbox_coder]
     for head in _list(roi_head.bbox_head):
         if type(head)._predict_by_feat_single is not BBoxHead._predict_by_feat_single:
-            yield "the box head", "one that predicts as BBoxHead does", name_of(head)
+            wanted = "BBoxHead or a subclass that predicts in the same way"
+            yield "the box head", wanted, name_of(head)
         if head.custom_activation or not (head.with_cls and head.with_reg):
-            yield "the box head", "one that predicts boxes and softmax scores", name_of(head)
+            yield "the box head", "a head that predicts boxes and softmax scores", name_of(head)
         coders.append(head.bbox_coder)
     for coder in coders:
         if type(coder) is not DeltaXYWHBBoxCoder:
             yield "the box coder", "DeltaXYWHBBoxCoder", name_of(coder)
     for head in _list(roi_head.mask_head):
         if type(head).predict_by_feat is not FCNMaskHead.predict_by_feat:
-            yield "the mask head", "one that predicts as FCNMaskHead does", name_of(head)
+            wanted = "FCNMaskHead or a subclass that predicts in the same way"
+            yield "the mask head", wanted, name_of(head)
     for extractors in (roi_head.bbox_roi_extractor, roi_head.mask_roi_extractor):
         for extractor in _list(extractors):
             if type(extractor) is not SingleRoIExtractor:
@@ -97,13 +107,14 @@ def resize_rule(config: Config) -> ResizeRule:
     """Return the rule by which the config's test pipeline resizes an image.
 
     Raises:
-        ValueError: the pipeline has a step that the runtime cannot reproduce.
+        ValueError: the config has no test pipeline, or the pipeline has a step that
+            ``nbseg.deploy.runtime`` cannot reproduce.
     """
     pipeline = config.test_dataloader.dataset.get("pipeline")
     if pipeline is None:
         raise ValueError(
-            "cannot export: test_dataloader.dataset has no pipeline; set it to a single data set "
-            "with a pipeline, not to a wrapper such as ConcatDataset"
+            "cannot export: test_dataloader.dataset has no pipeline; set test_dataloader.dataset "
+            "to a single data set with a pipeline, not to a wrapper such as ConcatDataset"
         )
     rule = ResizeRule()
     for position, transform in enumerate(pipeline):
@@ -114,8 +125,9 @@ def resize_rule(config: Config) -> ResizeRule:
             _check_values(transform, color_type="color", imdecode_backend="cv2")
         elif not name.startswith("Load") and name != "PackDetInputs":
             raise ValueError(
-                "cannot export: the test pipeline may only load an image, resize it as step 2, and "
-                f"pack it; found {name!r} as step {position + 1}"
+                "cannot export: the test pipeline may only load an image, resize the image with "
+                "Resize as step 2, and pack the image with PackDetInputs; found "
+                f"{name!r} as step {position + 1}; remove or move this step"
             )
     return rule
 

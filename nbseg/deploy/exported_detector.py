@@ -31,12 +31,18 @@ class ExportedDetector(BaseModel):
     def forward(
         self, inputs: list[Tensor], data_samples: list[DetDataSample], mode: str = "predict"
     ) -> list[DetDataSample]:
-        """Predict the images, and return the samples with their ``pred_instances``.
+        """Run the model on the images, and add the predictions to the samples.
 
         Args:
-            inputs: images (3, H, W) uint8 in BGR order, not resized.
+            inputs: images (3, H, W) uint8 in BGR order, in their original size.
             data_samples: one sample per image.
-            mode: must be ``predict``; an exported model cannot be trained.
+            mode: must be ``"predict"``; an exported model cannot be trained.
+
+        Returns:
+            ``data_samples``, each with the predictions as ``pred_instances``.
+
+        Raises:
+            ValueError: ``mode`` is not ``"predict"``.
         """
         if mode != "predict":
             raise ValueError(f"mode must be 'predict' for an exported model, found {mode!r}")
@@ -53,11 +59,17 @@ class ExportedDetector(BaseModel):
 
 
 def predict_with_onnx(plain: Config, model: str | Path) -> None:
-    """Change an MMDetection config in place, so that its test runs an exported model.
+    """Change an MMDetection config in place, so that a test with this config runs a given model.
+
+    Args:
+        plain: the config. Its model is replaced, and the test pipeline loses the step ``Resize``,
+            because the exported model's ``Segmenter`` resizes the images.
+        model: ONNX file of the exported model.
 
     Raises:
-        FileNotFoundError: the model is missing.
-        ValueError: the model cannot be loaded, or its classes differ from the config's.
+        FileNotFoundError: the ONNX file is missing.
+        ValueError: the ONNX file cannot be loaded, or the model's classes are not the classes in
+            the config.
     """
     classes = tuple((plain.test_dataloader.dataset.get("metainfo") or {}).get("classes") or ())
     exported = Segmenter(model).classes

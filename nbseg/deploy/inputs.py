@@ -16,8 +16,9 @@ def find_files(inputs: Sequence[str]) -> list[Path]:
     """Return the files that the inputs name, without duplicates, in the order of the inputs.
 
     A folder stands for all images and videos in it and its subfolders, sorted by name; hidden files
-    are left out. A pattern (``*``, ``**``, ``?``) stands for its matches. An input that matches
-    nothing is returned unchanged as a path, so that the error appears when this path is read.
+    are left out. A pattern (``*``, ``**``, ``?``) stands for all files and folders that match the
+    pattern. If nothing matches an input, the input is returned as a path; an attempt to read this
+    path then raises an error.
 
     Raises:
         FileNotFoundError: a folder has neither images nor videos.

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from nbseg.deploy.preprocessing import ResizeRule
 
 INPUT = "images"
-# A node's metadata store under this key the part of the detector that the node belongs to.
+# Key in the metadata of a node. The value is the name of the detector's part, such as backbone,
+# that the node belongs to.
 MODULE = "module"
 OUTPUTS = ("boxes", "scores", "labels", "masks", "counts")
 
@@ -30,10 +31,10 @@ class ModelInfo:
     """Holds the properties of an exported model that its graph does not contain.
 
     Attributes:
-        classes: class names by label.
-        resize: how to resize an image before the graph.
-        mask_threshold: a pixel belongs to an object if its probability is at least this.
-        score_threshold: the scores of all detections in the outputs are above this.
+        classes: class names in the order of the labels.
+        resize: rule for resizing an image before the image enters the graph.
+        mask_threshold: lowest mask probability of a pixel that belongs to an object.
+        score_threshold: the graph returns only detections with a score above this threshold.
         max_detections: largest number of detections per image.
         nbseg_version: version of nbseg that exported the model.
         config: text of the training config.

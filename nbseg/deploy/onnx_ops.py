@@ -30,9 +30,11 @@ def nms_mask(
     Args:
         boxes: (B, N, 4) float32, x0, y0, x1, y1.
         scores: (B, N) float32.
-        iou_threshold: a box is dropped if its IoU with a kept box of a higher score exceeds this.
+        iou_threshold: a box is dropped if a kept box has a higher score, and the IoU of the two
+            boxes exceeds this threshold.
         score_threshold: boxes whose score is not above this threshold are dropped.
-        max_output: largest number of boxes kept per image; those with the highest scores are kept.
+        max_output: largest number of boxes kept per image; the boxes with the highest scores are
+            kept.
 
     Returns:
         (B, N) bool: True for a kept box.
@@ -66,7 +68,8 @@ def _nms_mask_to_onnx(
         op.Constant(value_floats=[iou_threshold]),
         op.Constant(value_floats=[score_threshold]),
     )
-    # The order of the rows (image, class, box) depends on the runtime, so convert them to a mask.
+    # Each row of ``selected`` holds the indices (image, class, box) of a kept box. The order of the
+    # rows depends on the runtime, so convert the rows to a mask, which has a fixed order.
     image_and_box = op.Gather(selected, op.Constant(value_ints=[0, 2]), axis=1)
     zeros = op.Expand(op.Constant(value_float=0.0), op.Shape(scores))
     ones = op.Expand(op.Constant(value_float=1.0), op.Shape(image_and_box, start=0, end=1))

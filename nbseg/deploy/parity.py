@@ -8,7 +8,9 @@ from pycocotools import mask as coco_mask
 
 from nbseg.deploy.detections import Detections
 
-MASK_AREA = 32**2  # do not compare smaller masks: a single pixel changes their IoU too much
+# Masks of at most this many pixels are not compared: one pixel changes the IoU of a small mask by
+# too much.
+MASK_AREA = 32**2
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Tolerance:
     mask_iou: float
 
 
+# ROUNDING is for two float32 models; REDUCED_PRECISION is for a float16 or int8 model.
 ROUNDING = Tolerance(box_iou=0.99, score=1e-3, mask_iou=0.98)
 REDUCED_PRECISION = Tolerance(box_iou=0.8, score=0.1, mask_iou=0.8)
 
@@ -59,8 +62,9 @@ def parity(
 ) -> Parity:
     """Match the detections that two models return for one image.
 
-    Two detections match if they agree in label, box, score and mask. Masks are not compared if the
-    expected mask has at most ``MASK_AREA`` pixels (1024).
+    Two detections match if they have the same label, and if their boxes, scores and masks agree
+    within ``tolerance``. The masks are not compared if the mask in ``expected`` has at most
+    ``MASK_AREA`` (1024) pixels.
 
     Args:
         expected: detections of one model.

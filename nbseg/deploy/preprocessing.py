@@ -22,8 +22,10 @@ class ResizeRule:
     """Resizes images with the same result as MMDetection's transform ``Resize``.
 
     Attributes:
-        scale: with ``keep_ratio``, the largest allowed long and short side in pixels, in any order;
-            otherwise the new width and height. None uses ``scale_factor``.
+        scale: two sizes in pixels. With ``keep_ratio``, they are upper limits for the long and the
+            short side of the resized image, in any order, and the image is made as large as the
+            limits allow. Without ``keep_ratio``, they are the new width and height. None uses
+            ``scale_factor``.
         scale_factor: factors for width and height, used if ``scale`` is None.
         keep_ratio: whether to keep the aspect ratio.
         interpolation: a key of ``INTERPOLATIONS``.
@@ -75,11 +77,11 @@ def as_batch(images: Sequence[Image]) -> Image:
 
 
 def check_image(image: object) -> Image:
-    """Return ``image`` if it is an array (H, W, 3) of uint8.
+    """Check that an image is a uint8 array of shape (H, W, 3), and return the image unchanged.
 
     Raises:
         TypeError: the image is not an array of uint8.
-        ValueError: the array has another shape.
+        ValueError: the array does not have the shape (H, W, 3), or has no pixels.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         found = f"an object of type {type(image).__name__}"
@@ -90,7 +92,7 @@ def check_image(image: object) -> Image:
             "values to uint8 from 0 to 255, or read the file with nbseg.images.read_image"
         )
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        channels = 1 if image.ndim == 2 else image.shape[-1]
+        channels = 1 if image.ndim == 2 else image.shape[-1] if image.ndim == 3 else 0
         conversion = {1: "cv2.COLOR_GRAY2BGR", 4: "cv2.COLOR_BGRA2BGR"}.get(channels)
         hint = f"; convert it with cv2.cvtColor(image, {conversion})" if conversion else ""
         raise ValueError(f"an image must have shape (H, W, 3), found {image.shape}{hint}")

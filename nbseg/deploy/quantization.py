@@ -3,8 +3,9 @@
     images ── normalize, pad ──[ backbone, neck ]── features ── heads
                float32          int8               float32
 
-The part of the graph up to the features is extracted, calibrated on images, quantized and put back.
-The calibration does not run the heads, which stay unchanged.
+The graph from the images to the features is extracted and calibrated on images. In this part, the
+backbone and the neck are quantized. Then the part is put back into the graph. The heads are not run
+during calibration, and they stay unchanged.
 """
 
 import tempfile
@@ -28,8 +29,9 @@ from nbseg.deploy.model_info import INPUT, MODULE, Quantization
 from nbseg.deploy.preprocessing import ResizeRule, as_batch
 from nbseg.images import read_image
 
-# These are all operators that occur between the convolutions of a backbone or a neck. An operator
-# missing here would stay in float32, and its inputs and outputs would have to be converted.
+# Quantize all operators that occur between the convolutions of a backbone or a neck. An operator
+# missing in this list would stay in float32, so the tensors before and after this operator would
+# be converted to float32 and back.
 OPERATORS = ["Add", "Clip", "Conv", "MaxPool", "Relu", "Resize"]
 PARTS = ("backbone", "neck")
 
@@ -44,16 +46,17 @@ def quantize_backbone_and_neck(
 
     ONNX Runtime determines the smallest and the largest value of an activation in each image. The
     activation's range goes from the mean of the smallest values to the mean of the largest values.
-    An outlier in one image therefore does not reduce the precision for all other images. ONNX
-    Runtime computes these means without keeping activations.
+    An outlier in one image therefore has little influence on the range. ONNX Runtime computes these
+    means without keeping the activations in memory.
 
     Args:
-        model: float32 model that ``nbseg.deploy.export`` wrote.
+        model: float32 model that ``nbseg.deploy.export.trace`` returned.
         images: image files to calibrate on; they are read one by one.
-        resize: how to resize an image before the model.
+        resize: rule for resizing an image before the image enters the model.
 
     Raises:
-        ValueError: an image cannot be read.
+        FileNotFoundError: an image file is missing.
+        ValueError: an image cannot be decoded.
     """
     nodes = {
         node.name

@@ -1,7 +1,7 @@
 """Run an exported model with NumPy, OpenCV and ONNX Runtime, without PyTorch.
 
 segmenter = Segmenter("model.onnx")
-detections = segmenter(image)                   # (H, W, 3) uint8 BGR, as cv2.imread gives it
+detections = segmenter(image)                   # image: (H, W, 3) uint8 BGR, as from cv2.imread
 detections.boxes, detections.scores, detections.labels, detections.rles
 """
 
@@ -26,15 +26,16 @@ class Segmenter:
 
     Args:
         model: ONNX file that ``tools/export_onnx.py`` wrote.
-        providers: ONNX Runtime's execution providers in order of preference; an entry may be a pair
-            of name and options. Default: CUDA if available, otherwise the CPU. TensorRT is never
-            a default, because it spends minutes on building an engine for each image size.
-        threads: number of CPU threads; default: the number of cores.
+        providers: ONNX Runtime's execution providers in order of preference. An entry is a name, or
+            a pair of a name and a dict of options. Default: CUDA if available, otherwise the CPU.
+            TensorRT is used only if it is listed, because building a TensorRT engine takes minutes
+            for each image size.
+        threads: number of CPU threads; None lets ONNX Runtime and nbseg's mask pasting choose.
 
     Attributes:
-        classes: class names by label.
-        providers: execution providers in use.
-        info: all properties of the model.
+        classes: class names in the order of the labels.
+        providers: names of the execution providers in use.
+        info: class names, thresholds and other properties that the ONNX file stores.
 
     Raises:
         FileNotFoundError: the file is missing.
@@ -65,12 +66,16 @@ class Segmenter:
         try:
             self._session = onnxruntime.InferenceSession(str(model), options, providers=wanted)
         except Exception as error:  # ONNX Runtime's errors have no common base class
-            raise ValueError(f"ONNX Runtime cannot load {model}: {error}") from error
+            raise ValueError(
+                f"ONNX Runtime cannot load {model}: {error}. If the file is damaged, export the "
+                "checkpoint again with tools/export_onnx.py"
+            ) from error
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         if providers is not None and (missing := [n for n in names if n not in self.providers]):
             raise RuntimeError(
                 f"ONNX Runtime could not start {missing[0]}, and would use only "
-                f"{', '.join(self.providers)}; install the library that the message above names"
+                f"{', '.join(self.providers)}; install the library that ONNX Runtime's message "
+                "above names"
             )
         inputs = tuple(value.name for value in self._session.get_inputs())
         outputs = tuple(value.name for value in self._session.get_outputs())
@@ -83,7 +88,10 @@ class Segmenter:
         try:
             self.info = ModelInfo.from_metadata(self._session.get_modelmeta().custom_metadata_map)
         except ValueError as error:
-            raise ValueError(f"{model} was not exported by nbseg: {error}") from error
+            raise ValueError(
+                f"{model} was not exported by nbseg: {error}; export a checkpoint with "
+                "tools/export_onnx.py"
+            ) from error
         self.classes = self.info.classes
         self._threads = threads or 0
 
@@ -91,20 +99,23 @@ class Segmenter:
         """Return the detections in one image.
 
         Args:
-            image: (H, W, 3) uint8 in the order BGR.
+            image: (H, W, 3) uint8 in BGR order.
 
         Raises:
             TypeError: the image is not an array of uint8.
-            ValueError: the array has another shape, or a side of the resized image would be less
-                than one pixel long.
+            ValueError: the array does not have the shape (H, W, 3), or a side of the resized image
+                would be shorter than one pixel.
         """
         return self.predict([image])[0]
 
     def predict(self, images: Sequence[Image]) -> list[Detections]:
-        """Return the detections in each image; images resized to the same size run as one batch.
+        """Return the detections in each image, in the order of the images.
 
-        An image's result does not depend on the other images. The method raises the same errors as
-        ``__call__``.
+        Images that have the same size after resizing are predicted as one batch. An image's result
+        does not depend on the other images. The method raises the same errors as ``__call__``.
+
+        Args:
+            images: images of any sizes, each (H, W, 3) uint8 in BGR order.
         """
         originals = [check_image(image) for image in images]
         resized = [self.info.resize(image) for image in originals]
@@ -127,7 +138,13 @@ class Segmenter:
         return [results[index] for index in range(len(originals))]
 
     def warm_up(self, height: int, width: int, batch: int = 1) -> None:
-        """Predict ``batch`` black images once, because the first run of an image size is slow."""
+        """Predict a batch of black images, because the first run for a new image size is slow.
+
+        Args:
+            height: height of the images before resizing, in pixels.
+            width: width of the images before resizing, in pixels.
+            batch: number of images.
+        """
         self.predict([np.zeros((height, width, 3), np.uint8)] * batch)
 
     def _detections(

@@ -45,7 +45,8 @@ class TracedRoIExtractor(nn.Module):
         """
         layers = self.extractor.roi_layers
         pooled: Tensor = multilevel_roi_align(
-            # Half precision would round a coordinate near 1333 by up to half a pixel.
+            # RoIAlign needs features and RoIs of one dtype. float16 is too coarse for RoIs: a
+            # coordinate near 1333 would be rounded by up to half a pixel.
             [feature.float() for feature in features],
             rois,
             self.extractor.map_roi_levels(rois, len(features)),
@@ -196,7 +197,17 @@ class TracedDetector(nn.Module):
         height: int,
         width: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return boxes (B, K, 4), scores (B, K) and labels (B, K) in descending order of score."""
+        """Return boxes (B, K, 4), scores (B, K) and labels (B, K) in descending order of score.
+
+        An empty slot has the score ``NO_SCORE``.
+
+        Args:
+            features: feature maps (B, C, H_l, W_l), one per level.
+            proposals: shape (B, P, 4).
+            proposed: shape (B, P), bool; True if the slot holds a proposal.
+            height: height of the input images in pixels.
+            width: width of the input images in pixels.
+        """
         roi_head = self.detector.roi_head
         batch, count = proposals.shape[:2]
         rois = as_rois(proposals)

@@ -30,7 +30,7 @@ SETTINGS = {
 
 
 def check_config(config: Config, settings: Config) -> None:
-    """Refuse unknown keys in the sections of a config, and thresholds that are out of range.
+    """Refuse a config with unknown keys in its sections, or wrong classes, thresholds or runner.
 
     The sections ``label``, ``split`` and ``report`` may only have their own settings as keys. In
     the other sections, an unknown key is refused if it resembles a known key.
@@ -41,8 +41,8 @@ def check_config(config: Config, settings: Config) -> None:
 
     Raises:
         ValueError: a key is unknown, ``classes`` is not a list of distinct names, a threshold is
-            not between 0 and 1, or the config sets a runner or a model wrapper with which the
-            stages cannot train.
+            neither a number from 0 to 1 nor a word that is allowed for it, such as "match", or the
+            config sets a runner or a model wrapper with which the stages cannot train.
     """
     content = config.to_dict()
     classes = content.get("classes", [])
@@ -84,7 +84,7 @@ def check_stage(stage: str, plain: Config) -> None:
     schedule, hooks = plain.get("train_cfg") or {}, plain.get("default_hooks") or {}
     values = {f"train_cfg.{k}": (schedule.get(k, 1), 1) for k in ("max_iters", "val_interval")}
     for name in ("checkpoint", "logger"):
-        # A negative interval turns off what is done at intervals.
+        # With a negative interval, MMEngine's hooks do nothing at regular intervals.
         interval = (hooks.get(name) or {}).get("interval", 1)
         values[f"default_hooks.{name}.interval"] = (interval, -1)
     for loader in filter(plain.get, ("train_dataloader", "val_dataloader", "test_dataloader")):
@@ -97,7 +97,8 @@ def check_stage(stage: str, plain: Config) -> None:
             source = "iterations" if key.endswith("max_iters") else key.split(".")[-1]
             raise ValueError(
                 f"stage {stage}: {key} must be a whole number of at least {least}, found "
-                f"{value!r}; correct this value, which may come from the key {source}"
+                f"{value!r}; correct {key}, or the top-level key {source} if {key} gets its value "
+                "from there"
             )
     level = plain.get("log_level") or "INFO"
     if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
@@ -114,9 +115,10 @@ def check_stage(stage: str, plain: Config) -> None:
 
 
 def check_batches(stage: str, plain: Config) -> None:
-    """Refuse a batch size with which batches have no labeled or no pseudo-labeled image.
+    """Refuse a batch size with which a batch would have no image of one of the data sets.
 
-    With such a batch size, MMDetection's sampler never returns.
+    The data sets are the labeled images, and the pseudo-labeled or unlabeled images. With such
+    a batch size, MMDetection's sampler never returns.
 
     Raises:
         ValueError: the batch size is too small for the sampler's ``source_ratio``; this ratio is
@@ -145,9 +147,9 @@ def check_batches(stage: str, plain: Config) -> None:
     counts[0] = size - sum(counts[1:])
     if min(counts) < 1:
         raise ValueError(
-            f"stage {stage}: with batch_size {size} and source_ratio {ratio}, the numbers of "
-            f"labeled and pseudo-labeled images in a batch would be {counts}; raise batch_size "
-            "until each number is at least 1"
+            f"stage {stage}: with batch_size {size} and source_ratio {ratio}, a batch would have "
+            f"{counts} images of the data sets in train_dataloader; raise batch_size until each "
+            "number is at least 1"
         )
 
 
@@ -157,7 +159,8 @@ def _check_runner(keys: Mapping[str, Any]) -> None:
     if "strategy" in keys or keys.get("runner_type", "Runner") != "Runner":
         key = "strategy" if "strategy" in keys else "runner_type"
         raise ValueError(
-            f"the config has {key} = {keys[key]!r} for MMEngine's FlexibleRunner, but {advice}"
+            f"the config has {key} = {keys[key]!r}, which selects another runner, such as "
+            f"MMEngine's FlexibleRunner, but {advice}"
         )
     wrapper = (keys.get("model_wrapper_cfg") or {}).get("type", "MMDistributedDataParallel")
     found = MODEL_WRAPPERS.get(wrapper) if isinstance(wrapper, str) else wrapper

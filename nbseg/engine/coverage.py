@@ -16,23 +16,25 @@ from nbseg.images import spread
 
 # Before a run, examine at most this many unlabeled images, which takes at most 20 s on one core.
 UNLABELED = 200
-# With more labeled images than this, a kind without a label is rare.
+# With more labeled images than this, a run is not examined: labeled images then rarely lack
+# a kind of image.
 LABELED = 100
 CANNOT_TELL = (
-    "coverage was not examined: without pretrained weights, the backbone's features cannot show "
-    "whether an unlabeled image resembles a labeled one. The config has no such weights "
+    "coverage was not examined: nbseg compares the unlabeled images with the labeled images by "
+    "the features of a pretrained backbone, but the config names no pretrained weights "
     "(backbone.init_cfg or load_from); set backbone_weights=FILE"
 )
 
 
 def examine_coverage(teacher: Config, predict: Config, most: int | None) -> ImageCoverage | None:
-    """Find the kinds of image that a run's unlabeled images show, but its labeled images do not.
+    """Find the kinds of image that occur among the unlabeled, but not among the labeled images.
 
     Args:
-        teacher: plain config of the teacher. It names the backbone, the weights of the backbone,
-            and the labeled images.
-        predict: plain config of the predict stage. It names the unlabeled images.
-        most: largest number of unlabeled images to examine, evenly spread. None examines all.
+        teacher: plain MMDetection config of the teacher. The config names the backbone, the
+            weights of the backbone, and the labeled images.
+        predict: plain MMDetection config of the predict stage, which names the unlabeled images.
+        most: largest number of unlabeled images to examine; these images are evenly spread over
+            all unlabeled images. None examines all unlabeled images.
 
     Returns:
         The coverage of the unlabeled images; None if the backbone has no pretrained weights.
@@ -69,12 +71,13 @@ def coverage_lines(config: Config, tasks: Sequence[StageTask]) -> list[str]:
         tasks: the stages that will run.
 
     Returns:
-        A list with one line, or an empty list if the run is not examined. The line starts with
-        "warning" if unlabeled images are of a kind that no labeled image shows, or if the
-        examination fails. Processes other than the main process return an empty list.
+        A list with one line. The line starts with "warning" if unlabeled images are of a kind
+        that no labeled image shows, or if the examination fails. The list is empty if the
+        stages teacher and predict will not both run, in the two cases above, and in processes other
+        than the main process.
     """
-    # Every process examines the images: to load weights from a URL, the processes wait for each
-    # other.
+    # Every process must examine the images: when MMEngine loads weights from a URL, each process
+    # waits for all others.
     lines = _lines(config, tasks)
     return lines if is_main_process() else []
 
@@ -87,7 +90,7 @@ def _lines(config: Config, tasks: Sequence[StageTask]) -> list[str]:
         if len(list(image_paths(stages["teacher"].train_dataloader.dataset))) > LABELED:
             return []
         found = examine_coverage(stages["teacher"], stages["predict"], UNLABELED)
-    except Exception as error:  # backbones and data sets of users raise anything
+    except Exception as error:  # a user's backbone or data set may raise any error
         return [
             f"warning: coverage was not examined ({type(error).__name__}: {error}); the run "
             "continues. To skip this examination, set check_coverage=False"

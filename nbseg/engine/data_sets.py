@@ -6,9 +6,10 @@ from typing import Any
 
 
 def leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the innermost configs of a wrapper such as ``ConcatDataset``.
+    """Yield the configs of all data sets inside a wrapper such as ``ConcatDataset``.
 
-    A config that is no wrapper is yielded itself.
+    Wrappers may be nested; the configs of wrappers are not yielded. If ``dataset`` is not a
+    wrapper, ``dataset`` itself is yielded.
     """
     inner = _inside(dataset)
     if not inner:

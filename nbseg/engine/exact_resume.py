@@ -1,4 +1,4 @@
-"""Make a resumed training end with the same weights, bit for bit, as an uninterrupted one."""
+"""Make resumed and uninterrupted trainings end with the same weights, bit for bit."""
 
 from typing import Any
 
@@ -39,8 +39,9 @@ class ExactResumeHook(DistSamplerSeedHook):
         """Seed the samples of the training data loader."""
         loader = runner.train_dataloader
         size = loader.batch_sampler.batch_size
-        # The loader's iterator starts with the batch of the current iteration. It starts in each
-        # epoch, or once when a training by iterations starts or is resumed.
+        # A new iterator of the loader starts with the batch of the current iteration. A training
+        # by epochs makes an iterator in each epoch. A training by iterations makes one iterator,
+        # when the training starts or is resumed.
         seed_samples(loader, runner.seed, lambda: int(runner.iter * size))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
@@ -50,7 +51,7 @@ class ExactResumeHook(DistSamplerSeedHook):
         torch.manual_seed(seed)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Add to the checkpoint, by parameter name, gradients that no step has used yet."""
+        """Add to the checkpoint, by parameter name, gradients that no optimizer step has used."""
         gradients = {
             name: parameter.grad.cpu()
             for name, parameter in _model(runner).named_parameters()
@@ -76,9 +77,9 @@ class ResumedValidationHook(Hook):
     """Runs the validation that an interrupted training missed, when the training is resumed.
 
     MMEngine first writes the checkpoint of an iteration and then validates. If a training is
-    interrupted in between, MMEngine resumes it with the next iteration and never runs this
-    validation. Its score would be missing when the best checkpoint is chosen, and when a scheduler
-    such as ``ReduceOnPlateauLR`` reads the scores.
+    interrupted in between, MMEngine resumes the training with the next iteration and never runs
+    this validation. The score of this validation would be missing when the best checkpoint is
+    chosen, and when a scheduler such as ``ReduceOnPlateauLR`` reads the scores.
     """
 
     # CheckpointHook must first read the path of the best checkpoint so far.

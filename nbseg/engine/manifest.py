@@ -26,7 +26,8 @@ IRRELEVANT_PARTS = {
     "images_per_part",
 }
 MISSING = object()
-# Inputs that may gain and lose images: the stage then continues and keeps its predictions.
+# Names of the predict stage's image inputs begin with this text. These inputs may gain and
+# lose images: the stage then keeps the stored predictions and predicts the new images.
 GROWING = "unlabeled images"
 
 
@@ -37,7 +38,8 @@ class Manifest:
         path: json file of the record. The method ``start`` creates this file.
 
     Raises:
-        StageError: the file exists, but is not the record of a stage.
+        StageError: the file is json, but not the record of a stage.
+        ValueError: the file is not json.
     """
 
     def __init__(self, path: Path) -> None:

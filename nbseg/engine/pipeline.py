@@ -38,8 +38,9 @@ class Pipeline:
         config: the user's config, with sections (``nbseg.config.sections``).
         work_dir: folder of the whole run.
         stages: names of the stages to run; they run in the order of ``STAGES``.
-        resume: ``"auto"`` continues interrupted stages. A path also does so, but the first training
-            continues from the checkpoint with this path. None restarts interrupted stages.
+        resume: ``"auto"`` continues interrupted stages. The path of a checkpoint does the same,
+            except that the first training stage continues from this checkpoint. None restarts
+            interrupted stages.
         redo: finished stages to run again, together with all stages that depend on them.
         launcher: ``"none"``, ``"pytorch"`` or ``"slurm"``.
         amp: whether to train with mixed precision.
@@ -47,7 +48,9 @@ class Pipeline:
         jobs: 2 runs the stage ``control`` in a second process, beside the other stages.
 
     Raises:
-        ValueError: the config is invalid, a stage is unknown, or settings of a kept stage changed.
+        ValueError: the config or an option is invalid, a stage is unknown, an earlier version of
+            nbseg made the work directory, or settings have changed of a stage that would be kept
+            or continued.
     """
 
     def __init__(
@@ -95,8 +98,15 @@ class Pipeline:
     def prepare(self) -> list[str]:
         """Check configs, data and weights before any stage starts; return a plan and warnings.
 
+        If the config has a section ``split``, this method also writes the two jsons of the split.
+
+        Returns:
+            Lines of text. The first lines say, for each stage, whether the stage would start or is
+            finished. In the main process, lines about the data sets and warnings follow.
+
         Raises:
-            StageError, FileNotFoundError: a stage would fail, give wrong results or lack a file.
+            StageError: a stage would fail or give wrong results.
+            FileNotFoundError: a stage would lack a file.
         """
         # Before the processes are connected, each of them believes that it has rank 0.
         init_processes(self.launcher, self.config)
@@ -115,7 +125,7 @@ class Pipeline:
         return plan + coverage_lines(self.config, tasks)
 
     def run(self) -> dict[str, dict[str, float]]:
-        """Run the unfinished stages, and return the metrics of every trained stage."""
+        """Run the unfinished stages; return {stage: {metric: value}} of all trained stages."""
         for warning in filter(lambda line: line.startswith("warning"), self.prepare()):
             announce(warning)
         with self.work_dir.claimed() if is_main_process() else nullcontext():

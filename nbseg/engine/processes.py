@@ -13,8 +13,9 @@ from mmengine.dist import init_dist, is_distributed, is_main_process
 
 from nbseg.errors import StageError
 
-# For each launcher: the variables that the launcher sets, of which the first is the rank and the
-# second the rank within the machine, and the script that starts the launcher.
+# For each launcher: the environment variables that the launcher sets, and the script that starts
+# the launcher. The first variable is the rank of a process among all processes, the second variable
+# is the rank among the processes of the same machine.
 LAUNCHERS = {
     "pytorch": (
         ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
@@ -44,7 +45,9 @@ def add_launcher_options(parser: ArgumentParser) -> None:
 
 
 def init_processes(launcher: str, config: Config) -> None:
-    """Connect this process to the other processes of the run, on a machine without GPUs by gloo.
+    """Connect this process to the other processes of the run.
+
+    On a machine without GPUs, the backend is ``gloo`` instead of ``nccl``.
 
     Args:
         launcher: ``"pytorch"`` or ``"slurm"``; ``"none"`` does nothing.
@@ -52,8 +55,8 @@ def init_processes(launcher: str, config: Config) -> None:
             is the time in seconds that processes wait for one another.
 
     Raises:
-        StageError: the launcher did not start this process, or the machine has GPUs, but fewer than
-            processes.
+        StageError: the launcher did not start this process, or this machine has GPUs, but fewer
+            GPUs than processes.
     """
     if launcher == "none" or is_distributed():
         return

@@ -77,7 +77,8 @@ class PseudoLabelLoop(BaseLoop):
             if not all(names[i] in finished for i in indices)
         ]
         own = [i for indices in missing[get_rank() :: get_world_size()] for i in indices]
-        # Every process must list the finished images before any process writes new ones.
+        # Every process must read the names of the predicted images before any process writes new
+        # predictions.
         barrier()
         images = {"dataset": ReadableImages(dataset), "sampler": own}
         super().__init__(runner, {**dataloader, **images, "collate_fn": collate_readable})
@@ -107,10 +108,10 @@ class PseudoLabelLoop(BaseLoop):
                 if isinstance(error, FileNotFoundError):
                     writer.flush()
                     raise StageError(
-                        f"an unlabeled image has disappeared: {error}; put it back, or remove it "
-                        "from the data set, and continue with --resume"
+                        f"an unlabeled image has disappeared: {error}; put the image back, or "
+                        "remove its entry from the json, and continue with --resume"
                     )
-                runner.logger.warning(f"left out of the pseudo-labels: {error}")
+                runner.logger.warning(f"an image is left out of the pseudo-labels: {error}")
             if batch is None:
                 continue
             runner.call_hook("before_test_iter", batch_idx=index, data_batch=batch)
@@ -176,9 +177,10 @@ class ReadableImages(Dataset[Any]):
 
 
 def collate_readable(items: Sequence[Any]) -> tuple[Any, list[Exception]]:
-    """Return a batch of the items that are no errors, and a list of the errors.
+    """Separate the items of :class:`ReadableImages` into a batch of images and a list of errors.
 
-    If all items are errors, the batch is None.
+    Returns:
+        ``(batch, errors)``. The batch is None if all items are errors.
     """
     errors = [item for item in items if isinstance(item, Exception)]
     readable = [item for item in items if not isinstance(item, Exception)]

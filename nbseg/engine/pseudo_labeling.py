@@ -20,8 +20,9 @@ def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
     """Predict the unlabeled images with the teacher; skip batches whose predictions are stored.
 
     Args:
-        task: the stage.
-        resume: unused. Unless the stage is resumed, the pipeline first deletes all predictions.
+        task: config and paths of the predict stage.
+        resume: unused, because stored predictions are always kept. To start from zero, the pipeline
+            deletes the predictions before it calls this function.
 
     Returns:
         A dict with two keys. ``images`` is the number of predicted images; ``left_out`` lists the
@@ -39,8 +40,8 @@ def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
 def prediction_inputs(task: StageTask) -> dict[str, Path]:
     """Return the files that the predict stage reads, by name.
 
-    These are the teacher's checkpoint, and the jsons of the unlabeled images. Images without a json
-    are represented by their folder.
+    These are the teacher's checkpoint, and the jsons of the unlabeled images. If the unlabeled
+    images have no json, the path of their folder is returned instead.
     """
     dataset = task.config.test_dataloader.dataset
     paths = annotation_files(dataset) or [image_folder(dataset)]
@@ -77,7 +78,8 @@ def label(task: StageTask, resume: str | None) -> dict[str, Any]:
         info = make_pseudo_labels(store, out=task.work_dir.pseudo_labels, **settings)
     except ValueError as error:
         raise StageError(str(error)) from error
-    # Write the report before the student trains, so that a user can stop the run here.
+    # Write the report before the student trains: a user who sees bad pseudo-labels in the report
+    # can then stop the run.
     write_pseudo_report(task.config, task.work_dir)
     return {"info": info}
 

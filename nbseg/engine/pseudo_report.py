@@ -10,7 +10,7 @@ from nbseg.analysis.pseudo_report import read_inputs, write_report
 from nbseg.engine.work_dir import WorkDir
 from nbseg.registry import VISUALIZERS
 
-# Errors of a disk that is full or read-only, or of a limit.
+# Error numbers for a full disk, an exceeded quota, a read-only disk and a too large file.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
@@ -20,15 +20,17 @@ def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
     The section ``report`` of the settings can have these keys:
 
     - ``image_folder``: folder of the unlabeled images. Without this key, no report is written.
-    - ``hidden_truth``: COCO json with the true labels of the unlabeled images.
-    - ``kind_key``: key of the entries in the jsons' table ``images`` that names the kind of an
-      image; by default "modality".
-    - ``to_visualizer``: whether to send the gallery to the run's visualizer, too.
+    - ``hidden_truth``: COCO json with the true labels of the unlabeled images. A json that does not
+      exist is ignored.
+    - ``kind_key``: in the jsons' table ``images``, the key whose value is the kind of an image; by
+      default "modality".
+    - ``to_visualizer``: whether to add the images of the report to MMEngine's visualizer, too. The
+      key ``visualizer`` of ``config`` describes this visualizer.
 
     If the report cannot be made, for example because images are missing, a warning is logged.
 
     Args:
-        config: the resolved settings of the run.
+        config: the resolved config of the stage ``label``.
         work_dir: the run's paths.
 
     Raises:
@@ -44,7 +46,7 @@ def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
         hidden_truth = None
     visualizer = None
     if settings.get("to_visualizer") and config.get("visualizer"):
-        # MMEngine returns an existing visualizer of the same name.
+        # Use a new name: MMEngine would return an existing visualizer of the same name.
         name = {"name": str(out), "save_dir": str(out)}
         visualizer = VISUALIZERS.build({**config.visualizer, **name})
     try:
@@ -58,7 +60,7 @@ def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
         write_report(inputs, out, visualizer=visualizer)
     except (ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise  # the stage fails, and writes the report when it is resumed
+            raise  # the stage fails; the report is written when the stage runs again
         logger.warning(
             f"the report on the pseudo-labels cannot be written: {error}. The run continues "
             "without this report"

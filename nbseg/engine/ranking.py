@@ -35,16 +35,20 @@ def rank_images(
     of an image, only the first can be chosen.
 
     Args:
-        teacher: plain config of the teacher: its backbone and its weights, and the labeled and
-            validation images.
-        predict: plain config of the predict stage, which names the unlabeled images.
+        teacher: plain MMDetection config of the teacher. The config names the backbone, the
+            weights of the backbone, and the labeled and validation images.
+        predict: plain MMDetection config of the predict stage, which names the unlabeled images.
         count: number of images to choose.
-        most: largest number of unlabeled images to examine, evenly spread.
-        images: folder to choose from, instead of the unlabeled images of the config.
-        cold_start: whether to rank as if no image had a label. Unless ``images`` is given, the
-            labeled images are ranked like the unlabeled ones.
-        predictions: store of the predictions of a model on the unlabeled images; None ranks without
-            a model.
+        most: largest number of unlabeled images to examine; these images are evenly spread over
+            all unlabeled images.
+        images: folder from which to choose images; None chooses from the config's unlabeled images.
+        cold_start: whether to rank as if no image had a label. If ``images`` is None, the labeled
+            images can then be chosen, too.
+        predictions: folder of the prediction store with a model's predictions on the unlabeled
+            images; None ranks without a model.
+
+    Returns:
+        The labeled images, the examined unlabeled images, and the chosen images.
 
     Raises:
         StageError: there is no unlabeled or no labeled image, there are fewer unlabeled images than
@@ -55,8 +59,9 @@ def rank_images(
     """
     if cold_start and predictions and not images:
         raise StageError(
-            "--cold-start also ranks the labeled images, of which a run has no predictions; leave "
-            "out --predictions or --cold-start, or name a folder of images (--images DIR)"
+            "--cold-start also ranks the labeled images, but a run stores predictions on unlabeled "
+            "images only; leave out --predictions or --cold-start, or name a folder of images "
+            "(--images DIR)"
         )
     labeled = [] if images and cold_start else _paths(teacher.train_dataloader.dataset)
     if images:
@@ -84,7 +89,7 @@ def rank_images(
     _check_count(count, len(examined), len(unlabeled) > most)
     store = PredictionStore(predictions) if predictions else None
     if store is not None:
-        # Images that could not be read then can hardly be read now.
+        # The store lists images that could not be read; these images need no predictions.
         left_out = set(store.left_out())
         check_predicted(store, [name for name in _names(examined, folder) if name not in left_out])
     features = pretrained_features(teacher)
@@ -119,9 +124,10 @@ def _paths(dataset: dict[str, object]) -> list[Path]:
 
 
 def _validation_paths(teacher: Config) -> list[Path]:
-    """Return the images that evaluate the teacher, unless the teacher is trained on the same json.
+    """Return the paths of the images on which the teacher is validated or tested.
 
-    With the same json, the config has no validation images of its own.
+    A data set with the same jsons as the training set is left out, because all images of this data
+    set are labeled images.
     """
     trained = annotation_files(teacher.train_dataloader.dataset)
     loaders = [teacher.get(key) for key in ("val_dataloader", "test_dataloader")]
@@ -158,20 +164,21 @@ def check_outputs(configs: Sequence[Config], paths: Iterable[Path]) -> None:
 def split_ranked(
     teacher: Config, predict: Config, found: RankedImages, paths: tuple[Path, Path]
 ) -> list[str]:
-    """Write a labeled json with the labeled and picked images, and a json with the others.
+    """Write a json with the labeled and the picked images, and a json with the other images.
 
-    The labeled json also lists the copies of the picked images. The annotations of all these images
-    come from the json of the unlabeled images.
+    Copies of the picked images are also written to the first json. In a cold start, labeled images
+    that are not picked are written to the second json. The annotations of an image come from the
+    config's json that lists the image.
 
     Args:
-        teacher: plain config of the teacher, which names the labeled images.
-        predict: plain config of the predict stage, which names the unlabeled images.
+        teacher: plain MMDetection config of the teacher, which names the labeled images.
+        predict: plain MMDetection config of the predict stage, which names the unlabeled images.
         found: the ranked images.
         paths: the labeled and the unlabeled json to write.
 
     Returns:
-        File names of the picked images, and of their copies, that have no annotation. They may show
-        no object, or nobody has annotated them yet.
+        File names of those picked images and copies that have no annotation. Such an image either
+        shows no object or has not been annotated yet.
 
     Raises:
         StageError: there are not exactly two jsons (one with the labeled and one with the unlabeled
@@ -187,8 +194,8 @@ def split_ranked(
     folders = {os.path.abspath(image_folder(leaf)) for leaf in sets}
     if len(sets) != 2 or len(jsons) != 2 or len(folders) != 1:
         raise StageError(
-            "one json must list the labeled images, another json the unlabeled images, and both "
-            "must be for the same image folder"
+            "the config must have one json with the labeled images and one json with the unlabeled "
+            "images, both for the same image folder; change the config's data sets accordingly"
         )
     (folder,) = folders
     # A copy would contradict the labels of the picked image if it stayed unlabeled.

@@ -17,12 +17,15 @@ COLUMNS = {"segm_mAP": "mask AP", "segm_mAP_50": "AP50", "segm_mAP_75": "AP75"}
 def print_metrics(
     metrics: Mapping[str, Mapping[str, float]], work_dir: WorkDir, configs: Mapping[str, Config]
 ) -> None:
-    """Print mask AP, AP50 and AP75 of each trained stage, in percent, and what they mean.
+    """Print the mask AP, AP50 and AP75 of each trained stage in percent, and a conclusion.
+
+    The conclusion says whether the unlabeled images helped. It is left out if the stages control
+    and student do not both have a mask AP.
 
     Args:
-        metrics: metrics of each trained stage.
+        metrics: {stage: {metric: value}} of the trained stages; APs are from 0 to 1.
         work_dir: the run's paths.
-        configs: plain config of each stage.
+        configs: plain MMDetection config of each stage.
     """
     if not metrics:
         return
@@ -75,10 +78,10 @@ def write_pictures(
     """Draw the pseudo-labels and each trained stage's predictions next to the ground truth.
 
     Args:
-        settings: the resolved settings of the run. Pseudo-labels are drawn only if the file
-            ``report.hidden_truth`` exists. It is a COCO json with the true labels of the unlabeled
+        settings: the resolved config of the stage ``label``. Pseudo-labels are drawn only if the
+            file ``report.hidden_truth`` exists, a COCO json with the true labels of the unlabeled
             images.
-        configs: resolved config of each stage; stages without a config are skipped.
+        configs: plain MMDetection config of each stage; stages without a config are skipped.
         work_dir: the run's paths.
         limit: largest number of pictures in each folder.
     """
@@ -103,10 +106,10 @@ def write_pictures(
 def draw_test_results(
     plain: Config, results: str | Path, out: str | Path, caption: str, limit: int = 12
 ) -> None:
-    """Draw the ground truth next to those test predictions that have a score of at least 0.5.
+    """Draw the test predictions with a score of at least 0.5 next to the ground truth.
 
     Args:
-        plain: plain config of the test.
+        plain: plain MMDetection config of the tested model.
         results: COCO result file that the test wrote.
         out: folder of the pictures.
         caption: text above the predictions.

@@ -27,11 +27,16 @@ def check_jobs(jobs: int, launcher: str, resume: str | None) -> None:
 
     Args:
         jobs: number of processes that train at the same time; 1 or 2.
-        launcher: the launcher, which starts processes itself unless it is ``"none"``.
-        resume: None, ``"auto"``, or the path of a checkpoint, which only one training can use.
+        launcher: ``"none"``, or the launcher that started the processes of a distributed run. A
+            distributed run cannot start a second process.
+        resume: None, ``"auto"``, or the path of a checkpoint. A path excludes a second process,
+            because only one training can continue from the checkpoint.
     """
     if jobs > 1 and (launcher != "none" or resume not in (None, "auto")):
-        raise ValueError("--jobs 2 works neither with --launcher nor with --resume CHECKPOINT")
+        raise ValueError(
+            "--jobs 2 works neither with --launcher nor with --resume CHECKPOINT; remove --jobs 2 "
+            "or the other option"
+        )
 
 
 def in_two_processes(
@@ -41,16 +46,17 @@ def in_two_processes(
     config: Config,
     work_dir: WorkDir,
 ) -> None:
-    """Run stages in order, but the stage ``control`` in a second process, beside the others.
+    """Run ``control`` in a second process, and meanwhile the other stages in order in this process.
 
     Each process uses half of the CPU threads. If there are several GPUs, the second process uses
     the second GPU. The second process ends if another stage fails or the first process is killed.
 
     Args:
-        run: function that runs a stage with a given name; the second process gets a pickled copy.
+        run: function that runs the stage with a given name. The second process gets a pickled copy
+            of this function.
         stages: names of the stages.
-        beside: whether a second process starts. If not, because ``control`` is finished or not
-            among the stages, this process runs all stages, also with half of the threads: the
+        beside: whether to start the second process; False if ``control`` is finished or not among
+            the stages. If False, this process runs all stages, still with half of the threads. The
             number of threads changes the rounding, and a resumed run must give the same results.
         config: config of the run; the second process first imports its ``custom_imports``.
         work_dir: folder of the run; the second process writes its output to ``work_dir.log``.
@@ -115,7 +121,7 @@ def _start(process: BaseProcess) -> None:
 
 
 def _refuse_failure(process: BaseProcess, log: Path, size: int) -> None:
-    """Raise a StageError if the process failed; its output follows the first bytes of the log."""
+    """Raise a StageError if the process failed; its output begins at byte ``size`` of the log."""
     if not process.exitcode:
         return
     code = process.exitcode

@@ -13,8 +13,8 @@ def split_annotations(settings: Config, work_dir: WorkDir) -> None:
     The two jsons are written to ``work_dir.splits``.
 
     Args:
-        settings: the resolved settings of the run; ``split`` holds the arguments of
-            ``write_split``.
+        settings: the resolved config of the stage ``label``. Its section ``split`` holds the
+            arguments of ``write_split``.
         work_dir: the run's paths.
 
     Raises:

@@ -84,8 +84,8 @@ def average_gradients(model: nn.Module) -> None:
 
     Args:
         model: the model of this process. If only some processes have a gradient of a parameter,
-            the gradient of the other processes counts as zero. If no process has one, none is
-            added.
+            the gradient of the other processes counts as zero. If no process has a gradient of a
+            parameter, the parameter stays without a gradient.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:

@@ -17,7 +17,7 @@ from nbseg.engine.training import train, training_inputs
 from nbseg.engine.work_dir import WorkDir
 from nbseg.errors import StageError
 
-# Config keys that runners do not read.
+# Keys of the config of the stage ``label``, which does not use a runner.
 SETTINGS = frozenset({"label", "report", "split", "visualizer"})
 TRAINED_WITH = (
     *("model", "data_preprocessor", "train_dataloader", "train_cfg", "auto_scale_lr"),
@@ -37,8 +37,8 @@ class Stage:
         sections: config sections that override the top level; later sections override earlier ones.
         keys: keys of the resolved config that determine the stage's result.
         inputs: function that returns the files that the stage reads, by name.
-        run: function that runs the stage. Its arguments are the stage's task and ``resume``; it
-            returns results for the manifest.
+        run: function that runs the stage. The arguments are a ``StageTask`` and the ``resume`` of
+            ``Pipeline``. The function returns results, which are recorded in the manifest.
         trains: whether the stage trains a model.
         resumes: whether an interrupted stage can be continued.
         labels_from: config section whose ``ann_file`` replaces the pseudo-labels.
@@ -62,7 +62,8 @@ def _training(name: str, needs: tuple[str, ...], sections: tuple[str, ...], **mo
 STAGES = {
     stage.name: stage
     for stage in (
-        # The control arm trains the teacher's model and data as long as teacher plus student.
+        # The control arm trains the teacher's model on the labeled images alone, for as many
+        # iterations as teacher and student together.
         _training("control", (), ("teacher", "control")),
         _training("teacher", (), ("teacher",)),
         Stage(
@@ -84,9 +85,10 @@ STAGES = {
             trains=False,
             resumes=False,
         ),
-        # With a section ``online``, the student learns from a teacher that labels each batch.
+        # With a method in the section ``online``, the student does not need the stage ``label``.
         _training("student", ("teacher", "label"), ("student", "online")),
-        # The oracle is the student trained on the true labels of the unlabeled images.
+        # The oracle is the student's model, trained with the true labels of the unlabeled images
+        # instead of pseudo-labels.
         _training("oracle", ("teacher",), ("student", "oracle"), labels_from="oracle"),
     )
 }
@@ -107,8 +109,8 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
         sections ``label``, ``report`` and ``split`` and the key ``visualizer``.
 
     Raises:
-        ValueError: a name in braces is unknown, the control arm's schedule cannot be derived, or
-            a value is a string or a number instead of a dictionary.
+        ValueError: a name in braces is unknown, the control arm's schedule cannot be derived, a
+            key is missing, or a value is a string or a number instead of a dictionary.
     """
     try:
         return _resolved(config, name, work_dir)
@@ -139,7 +141,8 @@ def _resolved(config: Config, name: str, work_dir: WorkDir | str | Path) -> Conf
     plain.work_dir = str(paths.folder(name))
     plain.experiment_name = name
     if plain.get("visualizer"):
-        # If stages shared a name, MMEngine would write all curves to the first stage's folder.
+        # If the visualizers of two stages had the same name, MMEngine would write the curves of
+        # both stages to the folder of the first stage.
         plain.visualizer.name = plain.work_dir
     if not stage.trains:
         predict_with_tta(plain)
@@ -170,7 +173,7 @@ def left_out(config: Config, name: str) -> bool:
 
 
 def trains_online(config: Config) -> bool:
-    """Return whether the student needs no pseudo-labels: the section ``online`` has a method."""
+    """Return whether the student needs no pseudo-labels, because ``online`` has a method."""
     return bool((config.get("online") or {}).get("method"))
 
 

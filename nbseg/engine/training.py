@@ -24,16 +24,18 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
     """Train a model, publish its checkpoint, and test the published checkpoint.
 
     Args:
-        task: the stage.
-        resume: ``"auto"`` continues from the last checkpoint in the stage's folder. A path
-            continues from the checkpoint with this path. None starts from zero.
+        task: config and paths of the stage.
+        resume: ``"auto"`` continues from the last checkpoint in the stage's folder, or starts from
+            zero if there is none. A path continues from the checkpoint with this path. None starts
+            from zero.
 
     Returns:
         A dict whose key ``metrics`` holds the metrics of the published checkpoint, without the
         evaluator's prefix in their names: ``segm_mAP`` instead of ``coco/segm_mAP``.
 
     Raises:
-        StageError: a checkpoint to start from is damaged or does not fit, or the training diverges.
+        StageError: a checkpoint from which the training starts is damaged or does not fit the
+            model, or the training diverges.
         FileNotFoundError: the training wrote no checkpoint.
     """
     plain, folder = task.config, task.work_dir.folder(task.stage)
@@ -48,7 +50,7 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
     runner.train()
     published = task.work_dir.checkpoint(task.stage)
     part = published_part(plain.model)
-    if part is not None:  # an online method: what is published and tested is a plain detector
+    if part is not None:  # publish and test only the detector inside the training method
         plain = copy.deepcopy(plain)
         plain.model = plain_detector(plain.model)
     if is_main_process():
@@ -85,7 +87,11 @@ def _save_best(plain: Config) -> list[str]:
 
 
 def training_inputs(task: StageTask) -> dict[str, Path]:
-    """Return the files that a training stage reads, by name."""
+    """Return the files that a training stage reads, by name.
+
+    These are the annotation files, the folders of unlabeled images without an annotation file,
+    and the teacher's checkpoint if the training starts with it.
+    """
     plain = task.config
     dataset = plain.train_dataloader.dataset
     paths = annotation_files(dataset)
@@ -100,7 +106,9 @@ def training_inputs(task: StageTask) -> dict[str, Path]:
 
 
 def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
-    """Apply the command line's ``--amp`` and ``--auto-scale-lr`` to a plain config, in place.
+    """Apply ``--amp`` and ``--auto-scale-lr`` to a plain config in place, and check the result.
+
+    The check also covers mixed precision, scaling and ``save_best`` that the config itself sets.
 
     Raises:
         ValueError: torch finds no GPU for mixed precision, the dtype of mixed precision is not

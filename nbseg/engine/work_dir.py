@@ -99,7 +99,7 @@ class WorkDir:
             StageError: another process works in this folder.
         """
         file = None
-        with suppress(OSError):  # the first file of the run will fail, too, and name the reason
+        with suppress(OSError):  # writing the run's first file will fail and name the reason
             self.path.mkdir(parents=True, exist_ok=True)
             file = (self.path / ".lock").open("a")
         if file is None:

@@ -49,8 +49,8 @@ class BoundaryEvaluation(COCOeval_faster):
         def images_and_classes(coco: COCO) -> set[tuple[int, int]]:
             return {(a["image_id"], a["category_id"]) for a in coco.anns.values()}
 
-        # An IoU needs truth and predictions of the same class in the same image. With many classes,
-        # most predictions have no such truth, so skip their boundaries.
+        # Predictions are only compared with true instances of the same class in the same image. If
+        # there are many classes, most predictions have no such instance. Skip their boundaries.
         compared = images_and_classes(self.cocoGt) & images_and_classes(self.cocoDt)
         for coco in (self.cocoGt, self.cocoDt):
             by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)

@@ -21,9 +21,10 @@ from nbseg.images import read_label_image
 from nbseg.registry import METRICS
 from nbseg.structures import CroppedMasks
 
-# The names of a metric's values start with this prefix.
+# Prefix of the names of the reported values, for each metric.
 PREFIXES = {"segm": "", "boundary": "boundary_"}
-# An instance id is 1000 * label id + number, and a label id is at most 33.
+# All ids are below MAX_ID: an instance id is 1000 * label id + instance number, the label id is at
+# most 33, and the instance number is below 1000.
 MAX_ID = 34000
 
 
@@ -65,10 +66,10 @@ class CityscapesInstanceMetric(BaseMetric):
     Raises:
         ImportError: ``cityscapesscripts`` is not installed.
         FileNotFoundError: ``ann_dir`` has no ground truth. During the evaluation, the error means
-            that an image has no ground truth.
+            that the ground truth of an image is missing or has several channels.
         ValueError: ``metric`` is unknown, or ``boundary_dilation_ratio`` is not between 0 and 1.
             During the evaluation, the error means that a class is not an instance class of
-            Cityscapes, or that the sizes of a mask and its image differ.
+            Cityscapes, or that the sizes of a mask and its ground truth differ.
     """
 
     default_prefix = "cityscapes"
@@ -142,10 +143,11 @@ class CityscapesInstanceMetric(BaseMetric):
             self.results.append((str(path), self._match(ids, sample["pred_instances"])))
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
-        """Return the values by name; the class docstring lists the names.
+        """Return the AP values by name, such as ``AP``, ``AP_50`` and ``boundary_AP``.
 
         Args:
-            results: the list that ``process`` has filled.
+            results: for each image, the path of the ground truth and the pixel counts that
+                ``process`` stored.
         """
         values: dict[str, float] = {}
         for metric in self.metrics:
@@ -182,8 +184,14 @@ class CityscapesInstanceMetric(BaseMetric):
         height, width = ids.shape
         if isinstance(masks, list):
             crops = CroppedMasks.from_segmentations(masks, height, width)
-        else:
+        elif masks.shape[1:] == (height, width):
             crops = CroppedMasks.from_bitmaps(masks)
+        else:
+            raise ValueError(
+                f"CityscapesInstanceMetric: the predicted masks have the shape "
+                f"{tuple(masks.shape)}; expected (N, {height}, {width}), the size of the ground "
+                "truth"
+            )
         scores = predictions["mask_scores" if "mask_scores" in predictions else "scores"]
         names = [self.dataset_meta["classes"][label] for label in predictions["labels"].tolist()]
 
@@ -227,7 +235,7 @@ class CityscapesInstanceMetric(BaseMetric):
         return matches
 
     def _truth(self, sizes: npt.NDArray[Any]) -> ImageEntry:
-        """Return an image's entry with the true instances and without predictions.
+        """Return the ``ImageEntry`` of an image with all true instances, but no predictions yet.
 
         Args:
             sizes: number of pixels of each id; the index is the id.
@@ -250,10 +258,10 @@ class CityscapesInstanceMetric(BaseMetric):
 
 
 def _as_intersection(iou: float, pixels: int) -> float:
-    """Return the intersection for which two masks have the given IoU.
+    """Return the area of the intersection for which two masks have the given IoU.
 
-    The result is slightly too small. Otherwise, an IoU that is equal to a threshold could exceed
-    this threshold after rounding.
+    The result is reduced by the factor 1 - 1e-12. Without this factor, rounding errors could raise
+    an IoU that equals a threshold above this threshold.
 
     Args:
         iou: the IoU of the two masks.

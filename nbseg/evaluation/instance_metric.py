@@ -45,7 +45,8 @@ class InstanceMetric(CocoMetric):
         classwise: whether to report ``{metric}_mAP/{class}``, too.
         **kwargs: arguments of ``CocoMetric``, such as ``prefix`` and ``outfile_prefix``.
 
-    Values are fractions in [0, 1]. A value is -1 if there is no ground truth for it.
+    Values are fractions in [0, 1]. A value is -1 if the ground truth has no instance that counts
+    for this value.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
@@ -92,7 +93,7 @@ class InstanceMetric(CocoMetric):
 
     @property
     def dataset_meta(self) -> dict[str, Any] | None:
-        """Return the data set's meta information; ``classes`` names the labels 0, 1, ..."""
+        """Return the data set's meta information; entry i of ``classes`` is the name of label i."""
         return self._dataset_meta
 
     @dataset_meta.setter
@@ -168,7 +169,8 @@ class InstanceMetric(CocoMetric):
     def _evaluation(
         self, metric: str, truth: COCO, predictions: list[dict[str, Any]], logger: MMLogger
     ) -> COCOeval_faster:
-        # Leave out boxes: with a box, COCO's evaluation uses the box's area as the mask's area.
+        # For masks, leave out the key ``bbox``: if a prediction has a box, ``loadRes`` takes the
+        # area of the box for the area of the mask.
         key = "bbox" if metric == "bbox" else "segmentation"
         if any(key not in annotation for annotation in predictions):
             raise ValueError(
@@ -190,7 +192,7 @@ class InstanceMetric(CocoMetric):
         for annotation in predictions:
             image = truth.imgs.get(annotation["image_id"])
             if image is None:
-                continue  # faster-coco-eval refuses images without truth
+                continue  # ``loadRes`` refuses images that the ground truth does not list
             size, expected = annotation["segmentation"]["size"], [image["height"], image["width"]]
             if list(size) != expected:
                 raise ValueError(

@@ -12,15 +12,15 @@ from pycocotools import mask as coco_mask
 
 from nbseg.coco import read_coco, write_coco
 
-MARGIN = 1  # distance of a polygon from the object's outline, in pixels
+MARGIN = 1  # number of pixels by which a mask is shrunk before its outline is traced
 TOLERANCE = 3.0  # largest distance of a polygon from the shrunken outline, in pixels
 
 
 def coarse_polygon(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32] | None:
     """Return a polygon with few corners that roughly follows the largest part of a mask.
 
-    The mask is first shrunk by one pixel. The polygon then approximates the outline of the shrunken
-    mask, and may cross this outline where it is concave.
+    The mask is first shrunk by one pixel. The polygon approximates the outline of the shrunken
+    mask. The polygon may cross this outline where the outline is concave.
 
     Args:
         mask: 0 outside the object, shape (H, W), uint8.

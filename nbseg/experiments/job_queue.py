@@ -176,7 +176,7 @@ class JobQueue:
                 failed[run.name] = f"needs {missing[0]}, which failed"
 
     def _start_some(self, waiting: list[Run], running: dict[Run, RunningProcess]) -> None:
-        """Start runs until all job slots are taken; a run must wait for the runs that it needs."""
+        """Start waiting runs whose needed runs have finished, until all job slots are taken."""
         for run in list(waiting):
             if len(running) == self.jobs:
                 return

@@ -1,6 +1,6 @@
-"""Sets up table 1 at small scale on microscope images of nuclei, for two CPU cores.
+"""Sets up the paper's table 1 on microscope images of nuclei, for training on two CPU cores.
 
-As in the config, a student starts from its teacher's weights and trains as long as the teacher.
+A student starts from its teacher's weights and trains for as many iterations as the teacher.
 Supervised rows train for as many iterations as teacher and student together.
 """
 
@@ -35,8 +35,8 @@ def nuclei_setup(row: Row, data: Path, weights: str, iterations: int) -> Setup:
         name=f"nuclei-{row.percent / 4:g}",
         config=CONFIG,
         options=options,
-        # The config has no strong augmentation. The students bridge kinds of images as often as the
-        # supervised rows.
+        # The config trains students with weak augmentation, and with BridgeKinds on half of the
+        # images. Here they have strong augmentation, and BridgeKinds as often as supervised rows.
         student={"train_pipeline": "{strong_pipeline}", "student.bridge_prob": 0.8},
         methods=configs_of_methods(CONFIG),
     )

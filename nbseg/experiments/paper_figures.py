@@ -1,6 +1,6 @@
-"""Holds the figures that the Noisy Boundaries paper prints in its tables, in percent.
+"""Holds the AP values that the Noisy Boundaries paper prints in its tables, in percent.
 
-The figures were compared with the text of the paper (arXiv 2203.13427), cell by cell.
+Each value was checked against its table cell in the paper (arXiv 2203.13427).
 """
 
 PAPER = "Wang, Li, Wang: Noisy Boundaries, CVPR 2022 (arXiv 2203.13427)"

@@ -22,9 +22,9 @@ def paper_setup(table: Table, row: Row, data: Path, gpus: int | None) -> Setup:
         table: the row's table.
         row: a row.
         data: folder of the data set.
-        gpus: number of GPUs of each run; the paper's batch is divided among them. None is for the
-            commands in the README files: these commands keep the config's batch sizes, and refuse
-            unlabeled images that are also labeled.
+        gpus: number of GPUs of each run; the paper's batch is divided among them. With None, as in
+            the commands of the README files, the setup keeps the config's batch sizes, and a run
+            refuses unlabeled images that are also labeled.
 
     Raises:
         ValueError: a batch cannot be divided evenly among the GPUs.
@@ -34,7 +34,7 @@ def paper_setup(table: Table, row: Row, data: Path, gpus: int | None) -> Setup:
         config = COARSE
     options: dict[str, Any] = {"data_root": str(data)}
     if gpus is not None:
-        # The paper used the splits as they are. Some unlabeled images are copies of labeled ones.
+        # Like the paper, keep unlabeled images that are copies of labeled images.
         options |= {"allow_overlap": True, **_batches(config, gpus)}
     if config == CITYSCAPES:
         options["percent"] = row.percent

@@ -1,4 +1,4 @@
-"""Turns a row of a table into the training runs that measure the row.
+"""Turns a row of a table of the Noisy Boundaries paper into the runs that measure the row.
 
 The options that switch parts of the method on or off have the same names at small scale and at the
 paper's scale; ``configs/_base_/models/`` defines them. Students with the same data set, percentage
@@ -14,7 +14,8 @@ from nbseg.engine.work_dir import WorkDir
 from nbseg.experiments.run import Run
 from nbseg.experiments.tables import Row, Table
 
-# Comparison methods that choose their own pseudo-labels, and those that need none.
+# OWN_LABELS: comparison methods that make their own pseudo-labels. ONLINE_METHODS: comparison
+# methods that need no stored pseudo-labels.
 OWN_LABELS = ("data-distillation", "stac")
 ONLINE_METHODS = ("csd", "cct", "unbiased-teacher")
 IN_RUN = WorkDir(Path())  # the files of a run, relative to its work directory
@@ -37,8 +38,8 @@ class Setup:
             the student trains.
         half: options for a supervised run that continues an earlier run for half as many iterations
             as the student trains.
-        other_gain: ``mask_gain`` of the rows that have another one than the setup.
-        methods: path of the config of each comparison method that can be trained.
+        other_gain: value of ``mask_gain`` for the rows with ``other_gain=True``.
+        methods: for the name of each comparison method that can be trained, its config's path.
     """
 
     name: str
@@ -152,8 +153,8 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
         run = Run(folder, setup.config, (stage,), {**options, **setup.half}, chain)
         return RowRun(row, seed, run, stage)
     raise ValueError(
-        f"row {row.name}: nbseg has no config of its recipe {row.recipe!r} for the data set of "
-        f"{setup.config}; leave this row out"
+        f"row {row.name}: nbseg has no config that trains the recipe {row.recipe!r} on the data "
+        f"set of {setup.config}; leave this row out"
     )
 
 

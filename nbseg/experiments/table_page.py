@@ -67,9 +67,9 @@ def markdown(
             "",
             "AP in percent. A measured value is the mean over the seeds ± the sample standard "
             "deviation. The time of an iteration is the median over a training, and the mean over "
-            "the seeds; trainings at the same time slow each other down. Rows without a measured "
-            f"value were not run. The paper's values are quoted from {PAPER}; rows without one are "
-            "not in the paper.",
+            "the seeds; parallel trainings slow each other down. Rows without a measured value "
+            f"were not run. The paper's values are quoted from {PAPER}; rows without such a value "
+            "are not in the paper.",
             "",
             f"![{title}]({plot})",
             "",
@@ -162,7 +162,7 @@ def write_plot(title: str, table: Table, results: Sequence[RowResult], out: Path
         entries = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
         if entries:
             panel.legend(entries.values(), entries.keys())
-    figure.suptitle(f"{title}\ndots are seeds, lines their range", fontsize=10)
+    figure.suptitle(f"{title}\nsmall dots: seeds; lines: range of the seeds", fontsize=10)
     figure.tight_layout()
     with replacing(out) as temporary:
         figure.savefig(temporary, dpi=120)

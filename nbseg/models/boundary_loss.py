@@ -16,8 +16,8 @@ class BoundaryLoss(nn.Module):
     pixel's predicted boundary probability, g is the pixel's target (0 or 1), and the sums run over
     the pixels of the RoI. The dice losses are averaged over the RoIs.
 
-    The cross-entropy is a mean over all pixels, so a boundary of few pixels has little influence on
-    it. The influence on the dice loss is larger.
+    The cross-entropy is a mean over all pixels. A boundary of few pixels therefore has little
+    influence on the cross-entropy, but more influence on the dice loss.
 
     Args:
         bce_weight: factor on the cross-entropy, lambda in the BMask R-CNN paper.
@@ -49,8 +49,9 @@ def boundary_targets(masks: Tensor) -> Tensor:
     """Mark the boundary pixels of binary masks.
 
     A boundary pixel is a foreground pixel with at least one background pixel among its eight
-    neighbors. Equivalently, the Laplacian of the mask is positive there. Pixels outside the RoI
-    count as background, because an object ends at its box.
+    neighbors. Equivalently, 8 times the pixel minus the sum of its eight neighbors is positive.
+    Pixels outside the RoI count as background, so a foreground pixel at the RoI's border is always
+    a boundary pixel.
 
     Args:
         masks: 0 or 1, shape (R, S, S), any dtype.

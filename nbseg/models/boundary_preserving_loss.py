@@ -1,4 +1,4 @@
-"""Define the boundary-preserving mask loss (Noisy Boundaries paper, section 3.3)."""
+"""Define the boundary-preserving mask loss (Noisy Boundaries, arXiv 2203.13427, section 3.3)."""
 
 from torch import Tensor, nn
 

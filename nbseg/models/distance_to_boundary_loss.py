@@ -16,8 +16,8 @@ class DistanceToBoundaryLoss(nn.Module):
     """Weights a mask head's binary cross-entropy by each pixel's distance to the boundary.
 
     This loss is an alternative to ``BoundaryPreservingLoss``. Its weights depend on distances
-    instead of the Laplacian. Section 3.3 of the Noisy Boundaries paper considers distances, but
-    does not use them because they slow down the training.
+    instead of the Laplacian. Section 3.3 of the Noisy Boundaries paper (arXiv 2203.13427) considers
+    distances, but does not use distances because computing them slows down the training.
 
     The predicted mask consists of the pixels with a probability of 0.5 or more. Let d be a pixel's
     distance to the boundary of this mask (``distance_to_boundary``). The pixel's weight is

@@ -17,9 +17,9 @@ class IgnoringMaxIoUAssigner(MaxIoUAssigner):
 
     ``MaxIoUAssigner`` has two faults if there are ignored regions:
 
-    - In an image without objects, it ignores no box. Every box is background.
-    - In other images, it ignores every box in an ignored region. An object in the region then has
-      no positive box.
+    - In an image without objects, ``MaxIoUAssigner`` ignores no box. Every box is background.
+    - In an image with objects, ``MaxIoUAssigner`` ignores every box in an ignored region. An object
+      in the region then has no positive box.
 
     Args:
         **kwargs: arguments of ``MaxIoUAssigner``. ``ignore_iof_thr`` must be above 0. In
@@ -47,8 +47,8 @@ class IgnoringMaxIoUAssigner(MaxIoUAssigner):
         """Assign each box to an object or to the background, or ignore the box.
 
         Args:
-            pred_instances: boxes ``priors``, shape (N, 4).
-            gt_instances: objects with ``bboxes`` and ``labels``.
+            pred_instances: anchors or proposals, with their boxes as ``priors``, shape (N, 4).
+            gt_instances: objects, with ``bboxes`` and ``labels``.
             gt_instances_ignore: ignored regions, with ``bboxes``. A background box is ignored if
                 more than the fraction ``ignore_iof_thr`` of its area lies in one region.
             **kwargs: unused.

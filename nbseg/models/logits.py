@@ -10,7 +10,9 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 def mask_channels(masks: Tensor, labels: Tensor) -> Tensor:
-    """Return the channel of each RoI's label: the label, or 0 if C is 1 (class-agnostic masks).
+    """Return the index of the mask channel for each RoI's class.
+
+    The index is the label, or 0 if C is 1 (class-agnostic masks).
 
     Args:
         masks: logits or probabilities, shape (R, C, S, S).

@@ -15,7 +15,7 @@ from nbseg.models.soft_masks import predict_soft_masks, require_soft_masks
 from nbseg.ops import paste_rle
 from nbseg.registry import MODELS
 
-# Dimensions of a (N, S, S) soft mask that each of MMDetection's flips reverses.
+# For each flip direction of MMDetection, the dimensions of soft masks (N, S, S) to reverse.
 FLIPPED_DIMS = {"horizontal": (-1,), "vertical": (-2,), "diagonal": (-2, -1)}
 
 
@@ -37,7 +37,8 @@ class MaskTTAModel(DetTTAModel):
     mistakes of the most confident view.
 
     The second pass predicts a soft mask for each merged box in every view. The soft masks are
-    flipped back and averaged, as for the pseudo-labels of the Noisy Boundaries paper.
+    flipped back and averaged, as the Noisy Boundaries paper (arXiv 2203.13427) does to make
+    pseudo-labels.
 
     Predictions have ``bboxes``, ``scores``, ``labels``, ``soft_masks`` and ``masks``. Soft masks
     have the shape (N, S, S) and values in [0, 1]. ``masks`` are COCO RLEs of the image's size, made
@@ -45,9 +46,10 @@ class MaskTTAModel(DetTTAModel):
 
     Args:
         module: a two-stage detector with a mask head, or its config.
-        tta_cfg: ``nms`` and ``max_per_img`` of the merged boxes.
-        feature_budget: limit in bytes on the feature maps that are kept for the second pass. The
-            feature maps of the remaining views are computed again.
+        tta_cfg: a dict with ``nms``, the config of the NMS in step 2, and ``max_per_img``, the
+            largest number of merged boxes per image.
+        feature_budget: limit in bytes on the feature maps that are kept in memory for the second
+            pass. The second pass computes the feature maps of the other views again.
 
     Raises:
         TypeError: ``module`` is not a two-stage detector, or its RoI head is of an unsupported type
@@ -155,9 +157,9 @@ class MaskTTAModel(DetTTAModel):
         return self.module.extract_feat(processed["inputs"]), processed["data_samples"]
 
     def _predict_boxes(self, features: tuple[Tensor, ...], samples: SampleList) -> SampleList:
-        """Fill ``pred_instances`` with the boxes of a view.
+        """Predict the boxes of a view, and store them in the samples as ``pred_instances``.
 
-        The boxes are scaled to the image, but not flipped back.
+        The boxes are in pixels of the original image, but they are not flipped back.
         """
         proposals = self.module.rpn_head.predict(features, samples, rescale=False)
         roi_head = self.module.roi_head

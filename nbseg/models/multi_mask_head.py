@@ -13,7 +13,7 @@ from nbseg.models.rle_mask_head import RLEMaskHead
 
 
 class MultiMaskHead(RLEMaskHead):
-    """Is the base class of mask heads whose ``forward`` returns several tensors of logits.
+    """Is the base class of mask heads that return several tensors of logits in training.
 
     A subclass implements ``losses``.
     """
@@ -47,14 +47,14 @@ class MultiMaskHead(RLEMaskHead):
     ) -> dict[str, Any]:
         """Return a dict with the keys ``loss_mask`` and ``mask_targets``.
 
-        The value of ``loss_mask`` is a dict of losses by name. The arguments are those of
-        ``FCNMaskHead.loss_and_target``, except for ``mask_preds``.
+        The value of ``loss_mask`` is a dict of losses by name. The value of ``mask_targets`` is a
+        tuple with one tensor per size that ``target_sizes`` returns.
 
         Args:
             mask_preds: the tensors of logits that ``forward`` returns in training.
-            sampling_results: one per image.
-            batch_gt_instances: one per image, with ``masks``.
-            rcnn_train_cfg: the RoI head's config of training.
+            sampling_results: the sampled proposals of each image.
+            batch_gt_instances: the ground-truth instances of each image, with ``masks``.
+            rcnn_train_cfg: the ``train_cfg`` of the RoI head.
         """
         sizes = self.target_sizes(mask_preds, rcnn_train_cfg)
         targets = proposal_mask_targets(sampling_results, batch_gt_instances, sizes)
@@ -62,7 +62,10 @@ class MultiMaskHead(RLEMaskHead):
         return dict(loss_mask=losses, mask_targets=targets)
 
     def loss_of(self, logits: Tensor, target: Tensor, labels: Tensor) -> Tensor:
-        """Return ``loss_mask`` for one tensor of logits, or a differentiable 0 without proposals.
+        """Apply the loss function ``self.loss_mask`` to one tensor of logits.
+
+        If there are no proposals, return a 0 that depends on the logits, so that the backward pass
+        works.
 
         Args:
             logits: shape (R, C, s, s).

@@ -1,4 +1,4 @@
-"""Define the noise-tolerant mask head (Noisy Boundaries paper, section 3.2).
+"""Define the noise-tolerant mask head (Noisy Boundaries, arXiv 2203.13427, section 3.2).
 
     RoI features (R, K, 14, 14) ─ shared convs ─┬─ fine: conv, deconv x2, 3x3 ─► (R, C, 28, 28)
                                                 └─ coarse: conv, conv, 1x1 ─► (R, C, 14, 14)
@@ -6,9 +6,10 @@
     coarse logits ─ deconv x2 ─┐
     fine logits ───────────────┴─ concat, 1x1 ─► fused logits (R, C, 28, 28)
 
-There are R RoIs, K feature channels and C classes; C is 1 for class-agnostic masks. The targets of
-the fused logits are 28x28, those of the coarse logits 14x14. A 14x14 cell covers four times the
-area of a 28x28 cell, so it is less affected by noise at the boundary of a pseudo-label.
+There are R RoIs, K feature channels and C classes; C is 1 for class-agnostic masks. The fused
+logits have targets of 28x28 cells, and the coarse logits have targets of 14x14 cells. A cell of
+the coarse targets covers four times the area of a cell of the fine targets. Coarse targets are
+therefore less affected by noise at the boundary of a pseudo-label.
 """
 
 from collections.abc import Sequence
@@ -131,7 +132,11 @@ class NoiseTolerantMaskHead(MultiMaskHead):
     def losses(
         self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
     ) -> dict[str, Tensor]:
-        """Return ``loss_mask`` for the fused and ``loss_mask_coarse`` for the coarse logits."""
+        """Return a dict with the losses of the two branches.
+
+        ``loss_mask`` is the loss of the fused logits, and ``loss_mask_coarse`` is the loss of the
+        coarse logits.
+        """
         names = ("loss_mask", "loss_mask_coarse")
         return {
             name: self.loss_of(logits, target, labels)

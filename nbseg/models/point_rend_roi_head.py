@@ -27,7 +27,7 @@ class RLECoarseMaskHead(RLEMaskHead, CoarseMaskHead):
 
 @MODELS.register_module()
 class CroppedMaskPointHead(MaskPointHead):
-    """Computes the targets of ``MaskPointHead`` without one full-size mask per proposal."""
+    """Computes the targets of ``MaskPointHead`` without a full-size mask for each proposal."""
 
     def _get_targets_single(
         self,
@@ -60,7 +60,8 @@ class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
         batch_gt_instances: list[InstanceData],
     ) -> dict[str, Any]:
         if len(mask_preds) == 0:
-            # The loss is 0, but its graph lets every process reduce the same parameters.
+            # The loss is 0, but it depends on all parameters of the point head. In distributed
+            # training, every process then has gradients for the same parameters.
             return dict(loss_point=0 * sum(p.sum() for p in self.point_head.parameters()))
         losses: dict[str, Any] = super()._mask_point_loss(
             x, sampling_results, mask_preds, batch_gt_instances
@@ -79,7 +80,8 @@ class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
                 refined, scale_factor=factor, mode="bilinear", align_corners=False
             )
             cells = refined.shape[-1] * refined.shape[-2]
-            # Like MMDetection, skip a step if the next step would recompute all its cells.
+            # Like MMDetection, skip the point head in this step if the next step recomputes all
+            # cells.
             if self.test_cfg.subdivision_num_points >= factor**2 * cells and step < steps - 1:
                 continue
             indices, points = self.point_head.get_roi_rel_points_test(
@@ -101,8 +103,9 @@ def sample_masks(bitmaps: Tensor, mask_inds: Tensor, points: Tensor) -> Tensor:
 
     Args:
         bitmaps: full-size masks, shape (G, H, W), uint8 of 0 and 1.
-        mask_inds: index of the mask for each row of ``points``, shape (R,), int64 in [0, G).
-        points: (x, y) in image pixels, shape (R, P, 2); pixel (0, 0) covers [0, 1] x [0, 1].
+        mask_inds: index in ``bitmaps`` of the mask of each RoI, shape (R,), int64 in [0, G).
+        points: P points (x, y) for each of R RoIs, in image pixels, shape (R, P, 2). Pixel (0, 0)
+            covers the square [0, 1] x [0, 1].
 
     Returns:
         Values in [0, 1], shape (R, P), with the dtype of ``points``.

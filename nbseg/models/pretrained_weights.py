@@ -2,7 +2,7 @@
 
 MMEngine's initializer ``Pretrained`` loads the matching weights and only warns about the others.
 If the file was written by another library, the whole model may keep its random weights. Importing
-this Python module replaces the initializer by one that refuses such files.
+this Python module replaces MMEngine's initializer by an initializer that refuses such files.
 """
 
 import logging
@@ -29,7 +29,8 @@ LIBRARIES = {
     "blocks.": "timm's",
     "backbone.bottom_up.": "Detectron2's",
 }
-# Share of the tensors that must match. Others may be new, e.g. offsets of deformable convolutions.
+# Share of the model's tensors that must match. The other tensors may be missing in the file, for
+# example the offsets of deformable convolutions.
 ENOUGH = 0.9
 
 
@@ -95,8 +96,9 @@ def load_matching(
     apply:
 
     - If the module has no ``backbone``, at least 90% of its tensors must match.
-    - If the module has a ``backbone``, at least 90% of the backbone's tensors and half of all
-      tensors must match. The heads may be new or have another number of classes.
+    - If the module has a ``backbone``, at least 90% of the backbone's tensors and at least half of
+      all the module's tensors must match. The file may lack the heads, or have heads for another
+      number of classes.
     - The file of a deeper network is refused, even if all tensors of the module match.
 
     A warning gives the number of tensors that keep their initial values.
@@ -108,10 +110,11 @@ def load_matching(
         source: path or address of the file, for messages.
         what: name of the module in messages.
         advice: last sentence of the error message if the file does not fit.
-        prefix: prefix of the names in the file; None detects the prefix.
+        prefix: prefix of the tensor names in the file; None detects the prefix.
 
     Returns:
-        The tensors whose names begin with the prefix, by name without the prefix.
+        A dict with the file's tensors whose names begin with the prefix. The keys are the names
+        without the prefix.
 
     Raises:
         StageError: the file has no weights, too few weights match, too many weights of the file are
@@ -127,7 +130,8 @@ def load_matching(
     core = [name for name in wanted if name.startswith("backbone.")]
     enough = _share(wanted, left) >= 0.5 if core else True
     enough &= _share(core or wanted, left) >= ENOUGH
-    # A deeper backbone has all tensors of a shallower one, so also count its other tensors.
+    # The file of a deeper backbone has all tensors of a shallower backbone. So also count the
+    # tensors of the file that the module does not have.
     rooms = {_room(name) for name in core or wanted}
     strangers = [name for name in unknown if _room(name) in rooms]
     if not enough or len(strangers) > (1 - ENOUGH) * len(core or wanted):
@@ -169,12 +173,25 @@ def _weights(content: dict[str, Any], source: str) -> dict[str, Tensor]:
 
 
 def _countable(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    # Checkpoints of old versions lack this counter of batch normalization.
+    # Checkpoints of old PyTorch versions lack this counter of batch normalization.
     return {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
 
 
 def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor], source: str) -> str:
-    """Return the prefix whose removal lets the most tensors match by name and shape."""
+    """Return the prefix whose removal lets the most tensors match by name and shape.
+
+    Args:
+        state: the file's tensors by name.
+        wanted: the module's tensors by name.
+        source: path or address of the file, for messages.
+
+    Returns:
+        The prefix with its final dot. It is empty if the names need no prefix, or if no tensor
+        matches.
+
+    Raises:
+        StageError: several prefixes are equally good, and more than half of the tensors match.
+    """
     matches = Counter[str]()
     for name, value in state.items():
         for start in [0, *(dot.end() for dot in re.finditer(r"\.", name))]:
@@ -188,8 +205,8 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor], source: st
     if len(best) > 1 and most > len(wanted) / 2:
         raise StageError(
             f"{source} has several models that match, with the prefixes {str(best)[1:-1]}. Choose "
-            f"one model: for a backbone, set init_cfg.prefix={best[0]!r}; for load_from, save this "
-            "model to a file of its own"
+            f"one model: for a backbone, set for example init_cfg.prefix={best[0]!r}; for "
+            "load_from, save the chosen model to a separate file"
         )
     return best[0]
 
@@ -197,8 +214,8 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor], source: st
 def _load(module: nn.Module, state: dict[str, Tensor]) -> tuple[list[str], list[str]]:
     """Load the tensors that match the module by name and shape.
 
-    ``nn.Module.load_state_dict`` raises an error if a tensor has another shape. Therefore this
-    function has its own loop over the submodules.
+    ``nn.Module.load_state_dict`` raises an error if a tensor has another shape. This function
+    therefore calls the loading method of each submodule itself, and collects the errors.
 
     Returns:
         Two lists of names: the module's tensors that were not loaded, and the file's tensors that
@@ -227,7 +244,10 @@ def _share(names: Collection[str], left: list[str]) -> float:
 
 
 def _room(name: str) -> str:
-    """Return a name's first part, such as ``layer1``, without a leading ``backbone.``."""
+    """Return the first part of a tensor's name, after ``backbone.`` if the name begins with it.
+
+    For example, the first part of ``backbone.layer1.0.conv1.weight`` is ``layer1``.
+    """
     return name.removeprefix("backbone.").split(".")[0]
 
 
@@ -238,13 +258,13 @@ def _example(state: dict[str, Tensor], names: Iterable[str]) -> str:
 
 def _cause(state: dict[str, Tensor], wanted: dict[str, Tensor], left: list[str]) -> str:
     if any(f"backbone.{name}" in wanted for name in state):
-        return "The file has only a backbone: use it as backbone_weights=FILE. "
+        return "The file has only a backbone: pass the file as backbone_weights=FILE. "
     if any(name in state for name in left):
         return "Names match, but shapes differ: the file's model has another width or depth. "
     for begin, library in LIBRARIES.items():
         if any(name.startswith(begin) for name in state):
             return (
-                f"The names are {library}: convert the file, for example with a script from "
+                f"The file's names are {library}: convert the file, for example with a script from "
                 "MMPretrain's tools/model_converters. "
             )
     return ""

@@ -24,9 +24,10 @@ def proposal_mask_targets(
     """Return the mask targets of all positive proposals, image after image.
 
     Args:
-        sampling_results: one per image.
-        batch_gt_instances: one per image, with ``masks``. ``CroppedMasks`` are the fastest type,
-            because MMDetection's types are converted to ``CroppedMasks`` in each call.
+        sampling_results: the sampled proposals of each image.
+        batch_gt_instances: the ground-truth instances of each image, with ``masks``. Masks of the
+            type ``CroppedMasks`` are fastest, because masks of MMDetection's types are converted
+            to ``CroppedMasks`` in each call.
         sizes: side lengths s of the targets.
 
     Returns:

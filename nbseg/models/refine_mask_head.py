@@ -5,6 +5,9 @@
                                      logits 14   logits 28   logits 56   logits 112
 
 Each fusion also reads the RoI's semantic features, the semantic mask and the previous stage's mask.
+The semantic mask is a soft mask of all objects together. ``ForegroundHead`` predicts the semantic
+features and the semantic mask.
+
 Logits have the shape (R, C, s, s). There are R RoIs, K channels and C classes; C is 1 for
 class-agnostic masks. The first two stages predict whole masks. The last two stages are trained and
 used only near boundaries (boundary-aware refinement).
@@ -23,7 +26,7 @@ from nbseg.models.logits import at_least_float32, select_masks
 from nbseg.models.multi_mask_head import MultiMaskHead
 from nbseg.registry import MODELS
 
-FUSIONS = 3
+FUSIONS = 3  # there is one stage before the first fusion, and one stage after each fusion
 DILATIONS = (1, 3, 5)
 WHOLE_STAGES = 2  # stages that predict whole masks
 
@@ -31,8 +34,8 @@ WHOLE_STAGES = 2  # stages that predict whole masks
 class SemanticFusion(nn.Module):
     """Fuses instance features, semantic features and two masks, and doubles the resolution.
 
-    One mask is the previous stage's mask of the instance. The other is the semantic mask. All
-    inputs are concatenated and pass through these steps:
+    The two masks are the previous stage's mask of the instance, and the semantic mask, which covers
+    all instances together. All inputs are concatenated and pass through these steps:
 
     1. a 1x1 convolution;
     2. the sum of three parallel 3x3 convolutions with the dilations 1, 3 and 5;
@@ -161,7 +164,10 @@ class RefineMaskHead(MultiMaskHead):
     def losses(
         self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
     ) -> dict[str, Tensor]:
-        """Return the weighted loss of each stage by name; the class docstring lists the names."""
+        """Return a dict with the weighted loss of each stage.
+
+        The name of a loss ends with the side length of the stage's logits, as in ``loss_mask_28``.
+        """
         losses = {}
         previous: tuple[Tensor, ...] = ()  # the coarser stage's prediction and target, bool
         for stage, (logits, target) in enumerate(zip(mask_preds, targets, strict=True)):
@@ -194,7 +200,8 @@ def boundary_region(masks: Tensor, width: int) -> Tensor:
 
     A pixel is near the boundary if the square of side ``2 width + 1`` around the pixel contains
     foreground and background. Pixels outside the RoI are neither foreground nor background. The
-    RefineMask paper uses another region: it approximates Euclidean distances by a convolution.
+    RefineMask paper defines the region differently: by Euclidean distances to the boundary, which
+    the paper approximates by a convolution.
 
     Args:
         masks: shape (R, s, s), bool.
@@ -240,7 +247,7 @@ def refine_boundaries(stages: Sequence[Tensor], width: int) -> Tensor:
             doubled.
 
     Returns:
-        Probabilities of the combined mask, shape (R, s, s); s is that of the last stage.
+        Probabilities of the combined mask, shape (R, s, s), with the last stage's side length s.
     """
     refined = stages[0]
     for finer in stages[1:]:

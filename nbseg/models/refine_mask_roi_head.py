@@ -61,14 +61,15 @@ class ForegroundHead(BaseModule):
         return features, self.logits(features)
 
     def loss(self, logits: Tensor, batch_gt_instances: InstanceList) -> Tensor:
-        """Return the mean binary cross-entropy of the mask logits, a scalar.
+        """Return ``loss_weight`` times the mean binary cross-entropy of the mask logits, a scalar.
 
         A cell of the target is foreground if instances cover at least half of the cell.
         Pseudo-labeled instances count as much as labeled instances.
 
         Args:
             logits: mask logits from ``forward``, shape (B, 1, h, w).
-            batch_gt_instances: one per image, with ``masks`` of the size of the network's input.
+            batch_gt_instances: the ground-truth instances of each image, with ``masks`` of the size
+                of the network's input.
         """
         height, width = logits.shape[-2:]
         covered = [
@@ -86,7 +87,7 @@ class ForegroundHead(BaseModule):
 
 @MODELS.register_module()
 class RefineMaskRoIHead(SoftMaskRoIHead):
-    """Passes the semantic features of a ``ForegroundHead`` to ``RefineMaskHead``.
+    """Passes a ``ForegroundHead``'s semantic features and mask to ``RefineMaskHead``.
 
     Args:
         semantic_head: config of a ``ForegroundHead``.
@@ -142,7 +143,14 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
     def _stages(
         self, x: tuple[Tensor, ...], semantic: tuple[Tensor, Tensor], rois: Tensor, labels: Tensor
     ) -> list[Tensor]:
-        """Return the logits of each stage of the mask head."""
+        """Return the logits of each stage of the mask head, from coarse to fine.
+
+        Args:
+            x: feature maps of the batch.
+            semantic: semantic features and mask logits from ``ForegroundHead.forward``.
+            rois: image index and box of each RoI, (i, x0, y0, x1, y1), shape (R, 5).
+            labels: class of each RoI, shape (R,), int64.
+        """
         features, logits = semantic
         # RoIAlign needs features and boxes of one dtype; half precision is too coarse for boxes.
         maps = torch.cat([features, logits.sigmoid()], dim=1).float()

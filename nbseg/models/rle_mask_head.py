@@ -25,11 +25,11 @@ class RLEMaskHead(FCNMaskHead):
     ``CocoMetric`` and ``InstanceMetric`` read both formats. MMDetection's other metrics, its
     inferencer and its visualizer need bitmaps.
 
-    Each RLE is computed inside the mask's box, so no full-size bitmap is made. The RLE equals that
-    of the bitmap which MMDetection pastes on a CPU.
+    Each RLE is computed inside the mask's box, so no full-size bitmap is made. The RLE is the same
+    as the RLE of the bitmap that MMDetection pastes on a CPU.
 
-    In training, the targets equal those of ``FCNMaskHead``. They are computed on the proposals'
-    device from ``CroppedMasks``, without one full-size mask per proposal.
+    In training, the targets equal those of ``FCNMaskHead``. The targets are computed from
+    ``CroppedMasks`` on the device of the proposals. No full-size mask is made for a proposal.
 
     Raises:
         ValueError: in prediction, if ``mask_format`` is neither ``"bitmap"`` nor ``"rle"``.
@@ -44,9 +44,9 @@ class RLEMaskHead(FCNMaskHead):
         """Return the targets of the R positive proposals of all images, (R, s, s), float32.
 
         Args:
-            sampling_results: one per image.
-            batch_gt_instances: one per image, with ``masks``.
-            rcnn_train_cfg: the RoI head's config of training; its ``mask_size`` is s.
+            sampling_results: the sampled proposals of each image.
+            batch_gt_instances: the ground-truth instances of each image, with ``masks``.
+            rcnn_train_cfg: the ``train_cfg`` of the RoI head; the entry ``mask_size`` is s.
         """
         size = rcnn_train_cfg["mask_size"]
         if rcnn_train_cfg.get("soft_mask_target", False) or not isinstance(size, int):
@@ -67,7 +67,7 @@ class RLEMaskHead(FCNMaskHead):
     ) -> Tensor | list[dict[str, Any]]:
         mask_format = rcnn_test_cfg.get("mask_format", "bitmap")
         if mask_format == "bitmap":
-            # After SoftMaskRoIHead has chosen each box's class, only one channel is left.
+            # If SoftMaskRoIHead calls this method, there is only one channel, for the box's class.
             channels = mask_channels(mask_preds, labels)
             bitmaps: Tensor = super()._predict_by_feat_single(
                 mask_preds, bboxes, channels, img_meta, rcnn_test_cfg, rescale, activate_map
@@ -86,7 +86,8 @@ class RLEMaskHead(FCNMaskHead):
             scale_x, scale_y = scale.tolist()
             height, width = round(height * scale_y), round(width * scale_x)
         soft_masks = select_masks(mask_preds, labels)
-        # For a cascade, MMDetection has already applied the sigmoid to merge the stages.
+        # activate_map means that the caller has already applied the sigmoid. MMDetection's cascade
+        # and SoftMaskRoIHead do so.
         soft_masks = soft_masks if activate_map else soft_masks.sigmoid()
         return paste_rle(
             soft_masks.detach().float().cpu().numpy(),

@@ -37,7 +37,10 @@ class SoftMaskRoIHead(StandardRoIHead):
         results_list: InstanceList,
         rescale: bool = False,
     ) -> InstanceList:
-        """Add ``masks`` to the results, like ``StandardRoIHead.predict_mask``."""
+        """Add ``masks`` to the results of each image, and return the results.
+
+        Arguments and result are those of ``StandardRoIHead.predict_mask``.
+        """
         rois = bbox2roi([results.bboxes for results in results_list])
         if len(rois) == 0:
             return super().predict_mask(x, batch_img_metas, results_list, rescale)

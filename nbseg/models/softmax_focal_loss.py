@@ -58,9 +58,9 @@ class SoftmaxFocalLoss(nn.Module):
         Args:
             cls_score: logits, shape (N, C + 1).
             label: class of each box, shape (N,), int64; the value C means background.
-            weight: factor on each box's loss, shape (N,); default 1.
-            avg_factor: divisor of the summed loss for the reduction ``"mean"``; default N.
-            reduction_override: replaces ``reduction`` in this call.
+            weight: factor on each box's loss, shape (N,); None means 1 for every box.
+            avg_factor: divisor of the summed loss for the reduction ``"mean"``; None means N.
+            reduction_override: reduction to use in this call; None means ``reduction``.
         """
         logits = at_least_float32(cls_score)
         log_p = F.log_softmax(logits, dim=1).gather(1, label[:, None]).squeeze(1)

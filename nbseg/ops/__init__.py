@@ -1,4 +1,7 @@
-"""Provide the native ops. This package needs torch; ``nbseg._native`` does not."""
+"""Provide nbseg's compiled ops as Python functions.
+
+Importing this package needs torch. Importing ``nbseg._native`` needs only NumPy.
+"""
 
 from nbseg.ops import _extension  # noqa: F401  (loads the library that defines the ops)
 from nbseg.ops.bpm_mask_loss import bpm_mask_loss

@@ -18,7 +18,8 @@ def check_tensor(
     Args:
         name: the argument's name, for the message.
         tensor: the argument's value.
-        shape: one entry per dimension. A number is the required size. A letter accepts any size.
+        shape: one entry per dimension. A number is the required size. A string is a name for the
+            dimension, such as ``"R"``, and accepts any size.
         dtypes: the accepted dtypes.
         device: the required device; None accepts any device.
 

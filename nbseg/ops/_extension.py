@@ -16,9 +16,9 @@ except ModuleNotFoundError as error:
     ) from error
 except ImportError as error:
     raise ImportError(
-        f"nbseg's torch ops do not load with torch {torch.__version__}: {error}. They were "
-        "probably built for another version of torch or Python. Rebuild them in nbseg's source "
-        f"folder: {BUILD}"
+        f"nbseg's torch ops cannot be loaded with torch {torch.__version__}: {error}. The ops "
+        "were probably built for another version of torch or Python. Rebuild the ops in nbseg's "
+        f"source folder: {BUILD}"
     ) from error
 
 HAS_CUDA: bool = torch._C._dispatch_has_kernel_for_dispatch_key("nbseg::bpm_mask_loss", "CUDA")

@@ -15,20 +15,21 @@ MAX_SIZES_CUDA = 8  # the CUDA kernel makes at most this many sizes in one launc
 def multires_mask_targets(
     masks: CroppedMasks, boxes: Tensor, gt_inds: Tensor, sizes: Sequence[int] = (28, 14)
 ) -> tuple[Tensor, ...]:
-    """Crop each box from the mask of its instance, and resize the crop to several sizes.
+    """Crop the instance's mask to each proposal box, and resize the crop to several sizes.
 
     The targets equal those of MMDetection's ``mask_target`` on ``BitmapMasks``. They are computed
     in three steps:
 
-    1. Boxes are clipped to the image; ``boxes`` itself is not changed.
-    2. RoIAlign (``aligned=True``) averages the mask over each bin. In a bin of h x w pixels, it
-       takes ceil(h) x ceil(w) samples.
-    3. The target is 1 where the average is at least 0.5, and 0 elsewhere.
+    1. Copies of the boxes are clipped to the image.
+    2. RoIAlign (``aligned=True``) divides each box into s x s bins, and averages the mask over
+       each bin. In a bin of h x w pixels, RoIAlign takes ceil(h) x ceil(w) samples.
+    3. The target of a bin is 1 if the average is at least 0.5, otherwise 0.
 
     Args:
         masks: G instance masks of one image, on the device of ``boxes``.
         boxes: proposals (x0, y0, x1, y1) in image pixels, shape (R, 4), float32.
-        gt_inds: index of the instance of each proposal, shape (R,), int64 in [0, G).
+        gt_inds: index in ``masks`` of the instance that each proposal is assigned to, shape (R,),
+            int64 in [0, G).
         sizes: side lengths s of the targets.
 
     Returns:
@@ -48,7 +49,7 @@ def multires_mask_targets(
     if not isinstance(masks, CroppedMasks):
         raise TypeError(
             f"masks must be CroppedMasks, found {type(masks).__name__}; "
-            "CroppedMasks.from_instance_masks converts MMDetection's masks"
+            "convert MMDetection's masks with CroppedMasks.from_instance_masks"
         )
     check_tensor("boxes", boxes, ("R", 4), (torch.float32,))
     check_tensor("gt_inds", gt_inds, (boxes.shape[0],), (torch.int64,), boxes.device)

@@ -1,6 +1,6 @@
-"""Implement the native ops in plain Python, as slow but readable references for tests.
+"""Provide slow but readable Python versions of nbseg's compiled ops, for tests.
 
-Each function returns the result of the op of the same name in :mod:`nbseg.ops`.
+Each function computes the same result as the function of the same name in :mod:`nbseg.ops`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def bpm_mask_loss(
 
 
 def _boundary_weights(x: Tensor, gain: float, border: str) -> Tensor:
-    # The Laplacian's magnitude is the same for p and 1 - p. Take whichever is close to 0 on most of
-    # the RoI, because numbers close to 0 are more precise: at x = 20, sigmoid(x) rounds to 1, but
-    # sigmoid(-x) is 2e-9.
+    # The Laplacian's magnitude is the same for p and 1 - p. Numbers close to 0 are more precise: at
+    # x = 20, sigmoid(x) rounds to 1, but sigmoid(-x) is 2e-9. So use 1 - p if the mean of x is
+    # positive.
     flipped = x.mean(dim=(1, 2), keepdim=True) > 0
     p = torch.sigmoid(torch.where(flipped, -x, x))
     if border == "replicate":
@@ -70,8 +70,16 @@ def multires_mask_targets(
 def _bin_weights(start: Tensor, end: Tensor, size: int, extent: int) -> Tensor:
     """Return the weight of each pixel in each RoIAlign bin along one axis.
 
-    The result has the shape (size, extent) and the dtype float64. Coordinates are computed in the
-    box's dtype, as in RoIAlign.
+    Coordinates are computed in the box's dtype, as in RoIAlign.
+
+    Args:
+        start: first coordinate of the box along the axis, in pixels, a scalar.
+        end: last coordinate of the box along the axis, in pixels, a scalar.
+        size: number of bins along the axis.
+        extent: size of the image along the axis, in pixels.
+
+    Returns:
+        Shape (size, extent), float64.
     """
     start, end = start - 0.5, end - 0.5
     bin_size = (end - start) / size
@@ -106,8 +114,8 @@ def paste_rle(
     for prob, box in zip(soft[:, None, None], corners[:, None], strict=True):
         bitmap = np.zeros((height, width), np.uint8, order="F")
         x0, y0, x1, y1 = box[0].tolist()
-        # MMDetection pastes up to one pixel beyond the box. If the box is farther than that from
-        # the image, its mask is empty.
+        # MMDetection pastes up to one pixel beyond the box. If the distance between box and image
+        # is larger, the pasted mask is empty.
         if floor(x0) - 1 < width and floor(y0) - 1 < height and ceil(x1) > -1 and ceil(y1) > -1:
             pasted, region = _do_paste_mask(prob, box, height, width, skip_empty=True)
             bitmap[region] = (pasted[0] >= threshold).numpy()

@@ -1,4 +1,4 @@
-"""Turn the prediction store into ``pseudo_labels.json``."""
+"""Turn a store of raw predictions into a COCO json of pseudo-labels."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def make_pseudo_labels(
 ) -> dict[str, Any]:
     """Choose pseudo-labels from raw predictions, and write them to a COCO json.
 
-    By default, the thresholds are chosen so that the pseudo-labels are like the labeled objects: as
-    many per image, and with as large a share of foreground inside their boxes.
+    By default, the thresholds are chosen so that pseudo-labels and labeled objects agree in two
+    numbers: how many there are per image, and which share of their boxes is foreground.
 
     Args:
         store: raw predictions on the unlabeled images.
@@ -60,11 +60,11 @@ def make_pseudo_labels(
             pseudo-labels of all classes together (Data Distillation).
         pixel_threshold: lowest probability of a foreground pixel. Either ``"match"``
             (:func:`match_pixel_threshold`) or a number.
-        floor: lower bound of matched box thresholds; without effect on given ones.
+        floor: lower bound of matched box thresholds; no effect if ``box_threshold`` has scores.
         mask_nms_iou: IoU threshold of :func:`mask_nms`, which removes duplicates across classes.
             None keeps the duplicates.
-        keep_best: whether an image without a score above the thresholds keeps the prediction with
-            its best score (STAC).
+        keep_best: whether an image keeps its prediction with the highest score if no prediction
+            reaches the threshold of its class (STAC).
 
     Returns:
         The ``info`` of the json, with these keys:
@@ -200,7 +200,8 @@ def _warn_of_unlabeled_classes(classes: Sequence[str], per_image: npt.NDArray[np
     for name, mean in zip(classes, per_image, strict=True):
         if mean == 0:
             MMLogger.get_current_instance().warning(
-                f"class {name!r} has no labeled instance, so none of its predictions is kept"
+                f"class {name!r} has no labeled instance, so none of its predictions is kept; "
+                "label an image that shows the class"
             )
 
 

@@ -56,7 +56,7 @@ def find_candidates(
         lowest_score: predictions with a lower score are no candidates.
         mask_nms_iou: IoU threshold of :func:`mask_nms`; None keeps overlapping masks.
     """
-    # Filter by score first: predictions below the lowest score must not suppress others.
+    # Filter by score first, so that mask NMS compares fewer masks.
     indices = np.flatnonzero(image.scores >= lowest_score)
     if mask_nms_iou is not None:
         indices = indices[mask_nms(image.select(indices), mask_nms_iou)]
@@ -107,8 +107,8 @@ def choose_box_thresholds(
             set (:func:`match_box_thresholds`).
         per_image: labeled instances of each class per labeled image, shape (C,).
         floor: lower bound of the matched thresholds.
-        together: whether matched thresholds are the same for all classes. The number of
-            pseudo-labels of all classes together is then matched.
+        together: whether all classes have the same matched threshold, which matches the total
+            number of pseudo-labels of all classes.
         keep_best: as for ``Candidates.above``.
 
     Returns:

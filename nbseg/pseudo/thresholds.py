@@ -1,7 +1,7 @@
 """Choose score and pixel thresholds by the labeled set (Noisy Boundaries paper, section 4.1).
 
-With these thresholds, unlabeled images have as many pseudo-labels per image as labeled images have
-instances, and both fill the same share of their boxes.
+With these thresholds, unlabeled images have on average as many pseudo-labels as labeled images have
+instances, and the share of foreground inside the boxes is the same in both sets.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ from nbseg.coco_masks import to_rle
 from nbseg.coco_values import reason_left_out
 
 LEVELS = 256  # number of values of a stored soft mask
-# Values of box_threshold with which thresholds are matched to the labeled set: those of each class,
-# or one threshold for all classes.
+# Values of box_threshold that match thresholds to the labeled set: "match" gives each class its own
+# threshold, and "match_total" gives all classes the same threshold.
 MATCHED = ("match", "match_total")
 
 
@@ -77,7 +77,7 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
 def fixed_box_thresholds(
     box_threshold: str | float | Mapping[str, float], classes: Sequence[str]
 ) -> npt.NDArray[Any] | None:
-    """Return the score threshold of each class, float64 of shape (C,); None for matched ones.
+    """Return the score threshold of each class, (C,) float64; None if thresholds are matched.
 
     Args:
         box_threshold: one of ``MATCHED``, one score for all classes, or one score per class name.

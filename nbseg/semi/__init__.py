@@ -1,1 +1,1 @@
-"""Train a student online: together with a teacher that labels each batch."""
+"""Train on labeled and unlabeled images in each batch: online teacher, CSD, CCT, STAC, others."""

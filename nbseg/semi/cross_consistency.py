@@ -1,4 +1,4 @@
-"""Let auxiliary mask heads on perturbed features agree with the student's mask head (CCT)."""
+"""Train auxiliary mask heads to agree with the student's mask head on perturbed features (CCT)."""
 
 from typing import Any
 
@@ -17,16 +17,17 @@ from nbseg.semi.proposals import likeliest_objects, propose, require_one_mask_si
 class CrossConsistency(JointStudent):
     """Trains without pseudo-labels: masks from perturbed features must equal the student's masks.
 
-    This is CCT (Ouali et al., CVPR 2020) for the mask branch. Each of ``PERTURBATIONS`` has an
-    auxiliary mask head, which sees unlabeled images only and is not published. RoIs are the
-    proposals in which an object is likelier than background. The loss is the mean squared
-    difference between the auxiliary heads' probabilities and the student's, for the likeliest
-    class. No gradient flows through the student's mask head, but the backbone learns from the
-    auxiliary heads.
+    This is CCT (Ouali et al., CVPR 2020) for the mask branch. Each perturbation in
+    ``PERTURBATIONS`` has an auxiliary mask head that sees only unlabeled images. The auxiliary
+    heads are not published. RoIs are the proposals in which an object is likelier than background.
+    The loss is the mean squared difference between the mask probabilities of an auxiliary head and
+    of the student's mask head, for the likeliest class of each RoI. The loss does not train the
+    student's mask head, but it trains the backbone.
 
     Args:
-        detector: config of the student. Its mask head must return logits of one size.
-        rois: largest number of RoIs per image: those with the highest objectness.
+        detector: config of the student, whose mask head must return logits of one size.
+        rois: largest number of proposals per image. The proposals with the highest objectness are
+            used; RoIs are chosen from them.
         **kwargs: other arguments of ``JointStudent``.
 
     Raises:
@@ -66,24 +67,28 @@ class CrossConsistency(JointStudent):
 
 
 def drop_channels(features: Tensor) -> Tensor:
-    """Set half of each RoI's channels to 0, chosen at random, and double the others."""
+    """Set each channel of each RoI to 0 with probability 0.5, and double the other channels."""
     return F.dropout2d(features, 0.5)
 
 
 def drop_attention(features: Tensor) -> Tensor:
-    """Set the cells to 0 whose mean over channels is above 0.7 to 0.9 times the RoI's highest."""
+    """Set the cells of each RoI with the highest channel means to 0.
+
+    These are cells whose mean over the channels is at least a random share, 0.7 to 0.9, of the
+    highest such mean in the RoI.
+    """
     attention = features.mean(dim=1, keepdim=True)
     share = torch.empty(len(features), 1, 1, 1, device=features.device).uniform_(0.7, 0.9)
     return features * (attention < share * attention.amax(dim=(2, 3), keepdim=True))
 
 
 def add_noise(features: Tensor) -> Tensor:
-    """Multiply the features by 1 + noise from -0.3 to 0.3, the same noise for all RoIs."""
+    """Multiply each feature by a random factor from 0.7 to 1.3; all RoIs have the same factors."""
     return features * (1 + torch.empty_like(features[:1]).uniform_(-0.3, 0.3))
 
 
 def cut_out(features: Tensor) -> Tensor:
-    """Set a random rectangle to 0, with 0.4 times the height and width, the same for all RoIs."""
+    """Set a random rectangle to 0, the same in all RoIs, of 0.4 times their height and width."""
     height, width = features.shape[2:]
     h, w = round(0.4 * height), round(0.4 * width)
     y, x = (int(torch.randint(free + 1, ())) for free in (height - h, width - w))

@@ -19,6 +19,9 @@ def extract_jointly(detector: Any, batches: Sequence[Tensor]) -> list[tuple[Tens
         detector: the detector.
         batches: images, (N, 3, H, W) each. Sizes may differ; smaller images are padded with 0 below
             and to the right.
+
+    Returns:
+        One tuple per batch, with one feature map (N, C, h, w) per level of the neck.
     """
     height, width = (max(batch.shape[dim] for batch in batches) for dim in (-2, -1))
     padded = [F.pad(b, (0, width - b.shape[-1], 0, height - b.shape[-2])) for b in batches]
@@ -30,7 +33,14 @@ def extract_jointly(detector: Any, batches: Sequence[Tensor]) -> list[tuple[Tens
 def losses_from(
     detector: Any, features: tuple[Tensor, ...], inputs: Tensor, samples: SampleList
 ) -> dict[str, Any]:
-    """Return the losses of a detector, computed from features that are already extracted."""
+    """Return the losses of a detector by name, without running its backbone and neck.
+
+    Args:
+        detector: the detector, which has the method ``loss``.
+        features: feature maps of the images, one per level, from ``extract_jointly``.
+        inputs: images, (N, 3, H, W).
+        samples: the sample of each image.
+    """
     detector.extract_feat = lambda inputs: features
     try:
         return dict(detector.loss(inputs, samples))

@@ -26,8 +26,8 @@ class JointStudent(BaseDetector):
     """Trains a detector, the student, on labeled and other images in the same batch.
 
     The loss is the student's loss on the labeled images plus ``current_weight()`` times the losses
-    that a subclass defines in ``other_losses``. Only the student is published. Therefore parts that
-    exist only in the training belong to the subclass.
+    that a subclass defines in ``other_losses``. Only the student's weights are published, so a
+    subclass keeps modules that only the training needs outside ``student``.
 
     The inputs come from MMDetection's ``MultiBranchDataPreprocessor`` and have two branches:
     ``sup`` (labeled images) and the branch whose name is the subclass's attribute ``branch``.
@@ -36,7 +36,8 @@ class JointStudent(BaseDetector):
         detector: config of the student.
         data_preprocessor: config of a ``MultiBranchDataPreprocessor``.
         unsup_weight: factor on the losses of ``other_losses``.
-        ramp: number of iterations during which the factor grows linearly to ``unsup_weight``.
+        ramp: number of iterations during which this factor grows linearly to ``unsup_weight``;
+            with 0, the factor is constant.
     """
 
     branch = "unsup"
@@ -55,11 +56,11 @@ class JointStudent(BaseDetector):
         self.ramp = ramp
 
     def other_losses(self, labeled: Branch, other: Branch) -> dict[str, Any]:
-        """Return the losses of the images that are not labeled.
+        """Return the losses, by name, that are added to the student's losses on labeled images.
 
         Args:
-            labeled: labeled images, for methods that use them once more.
-            other: images of the branch ``branch``.
+            labeled: labeled images, for methods that also use labeled images in these losses.
+            other: images of the branch ``branch``, which are unlabeled or pseudo-labeled.
         """
         raise NotImplementedError
 
@@ -68,7 +69,9 @@ class JointStudent(BaseDetector):
         multi_batch_inputs: dict[str, Tensor],
         multi_batch_data_samples: dict[str, SampleList],
     ) -> dict[str, Any]:
-        """Return the losses, whose names start with ``sup_`` or ``unsup_``, and the factor.
+        """Return the losses by name (prefix ``sup_`` or ``unsup_``), and the key ``unsup_weight``.
+
+        The key ``unsup_weight`` is the factor on the losses of ``other_losses``, for the log.
 
         Args:
             multi_batch_inputs: images of each branch, (N, 3, H, W).
@@ -104,6 +107,6 @@ class JointStudent(BaseDetector):
         return self.student._forward(batch_inputs, batch_data_samples)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load a checkpoint of this class, or a plain detector's into the student."""
+        """Load this class's checkpoint, or a plain detector's weights into the student."""
         spread_plain_checkpoint(self, state_dict, prefix, ("student",))
         super()._load_from_state_dict(state_dict, prefix, *args)

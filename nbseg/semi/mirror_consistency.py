@@ -18,21 +18,24 @@ from nbseg.semi.proposals import likeliest_objects, propose, require_one_mask_si
 class MirrorConsistency(JointStudent):
     """Trains without pseudo-labels: predictions for an image and its mirror image must agree.
 
-    This is CSD (Jeong et al., NeurIPS 2019) for detectors with a mask head. All images take part,
-    labeled or not. The RoIs are proposals for the image; for the mirror image, they are mirrored.
-    Of these, the RoIs count in which an object is likelier than background. For them, these
-    predictions of both views are compared:
+    This is CSD (Jeong et al., NeurIPS 2019) for detectors with a mask head. Labeled and unlabeled
+    images both take part. The RoIs are proposals for the image; the mirror image has the mirrored
+    RoIs. Only RoIs in which an object is likelier than background count. For these RoIs, the losses
+    compare the predictions for the image with the predictions for the mirror image:
 
-    - class probabilities, by the mean of both Kullback-Leibler divergences. In each of them, the
-      gradient flows through one view only.
-    - box deltas, by their squared difference. The mirror image's horizontal shift counts negative.
-    - masks, by the squared difference of the probabilities for the likeliest class.
+    - class probabilities, by the mean of the Kullback-Leibler divergences in both directions. In
+      each direction, the gradient flows through only one of the two images.
+    - box deltas of the likeliest class, by their squared difference. The sign of the horizontal
+      shift is reversed for the mirror image.
+    - masks of the likeliest class, by the squared difference of the probabilities.
 
     Args:
         detector: config of the student.
-        rois: largest number of RoIs per image: those with the highest objectness.
-        rise: share of the training in which the factor on the losses grows to ``unsup_weight``.
-        fall: share of the training after which the factor falls again.
+        rois: largest number of proposals per image. The proposals with the highest objectness are
+            used; RoIs are chosen from them.
+        rise: share of the training, from its start, in which the factor on the losses grows to
+            ``unsup_weight``.
+        fall: share of the training after which the factor falls from ``unsup_weight``.
         **kwargs: other arguments of ``JointStudent``; ``ramp`` has no effect.
 
     Raises:
@@ -101,7 +104,11 @@ class MirrorConsistency(JointStudent):
 
 
 def _divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """Return the Kullback-Leibler divergence of each row of q from p, shape (N,)."""
+    """Return the Kullback-Leibler divergence KL(p || q) of each RoI, shape (N,).
+
+    Args:
+        log_p, log_q: logarithms of class probabilities, shape (N, C + 1).
+    """
     return (log_p.exp() * (log_p - log_q)).sum(dim=1)
 
 

@@ -1,4 +1,4 @@
-"""Train a student on labels that a teacher, the student's moving average, makes for each batch."""
+"""Train a student on pseudo-labels that its moving average, the teacher, makes for each batch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,11 +33,11 @@ from nbseg.semi.teacher_predictions import (
 class OnlineTeacher(SemiBaseDetector):
     """Trains a two-stage detector with a mask head on labeled and unlabeled images.
 
-    The teacher's weights are a moving average of the student's (``OnlineTeacherHook``). In each
-    iteration, the teacher predicts the weakly augmented views of the unlabeled images. Predictions
-    whose score reaches the threshold of their class become labels for the student, which sees the
-    strongly augmented views. Predictions with a score between ``ignore_score`` and the threshold
-    are neither objects nor background for the student.
+    The teacher's weights are a moving average of the student's weights (``OnlineTeacherHook``). In
+    each iteration, the teacher predicts the weakly augmented views of the unlabeled images. The
+    predictions whose score reaches the threshold of their class become labels for the student,
+    which sees the strongly augmented views. Boxes with a score between ``ignore_score`` and the
+    threshold count neither as objects nor as background for the student.
 
     The inputs come from MMDetection's ``MultiBranchDataPreprocessor`` and have three branches:
     ``sup`` (labeled images), ``unsup_teacher`` (weak views) and ``unsup_student`` (strong views).
@@ -60,19 +60,20 @@ class OnlineTeacher(SemiBaseDetector):
         unsup_weight: factor on the losses of unlabeled images.
         unsup_box_weight: further factor on the box-regression losses of unlabeled images. Unbiased
             Teacher (Liu et al., ICLR 2021) sets it to 0.
-        ramp: number of iterations during which the factor grows linearly to ``unsup_weight``.
-        burn_in: number of iterations before the teacher follows the student. Until then, a teacher
-            from ``teacher_checkpoint`` does not change and makes labels. Without this checkpoint,
-            the student learns only from labeled images. At the end of the burn-in, the teacher gets
-            the student's weights.
-        teacher_checkpoint: checkpoint of a detector with the teacher's first weights. With None,
-            the teacher starts with the student's weights.
+        ramp: number of iterations during which the factor on the losses of unlabeled images grows
+            linearly to ``unsup_weight``; with 0, the factor is constant.
+        burn_in: number of iterations before the teacher starts to follow the student. During the
+            burn-in, a teacher with a ``teacher_checkpoint`` makes labels, and its weights do not
+            change. Without a ``teacher_checkpoint``, the student learns only from labeled images.
+            At the end of the burn-in, the student's weights are copied to the teacher.
+        teacher_checkpoint: path of a detector's checkpoint with the teacher's first weights. With
+            None, the teacher starts with the student's weights.
         loss_limit: ``times`` of ``LossLimit``.
 
     Raises:
         TypeError: the detector cannot predict soft masks.
-        ValueError: there is an ``ignore_score``, but an assigner ignores nothing; or an argument is
-            out of range.
+        ValueError: ``ignore_score`` is a number, but an assigner of the detector ignores no boxes;
+            or an argument is out of range.
     """
 
     def __init__(
@@ -166,7 +167,7 @@ class OnlineTeacher(SemiBaseDetector):
         scale = self.loss_limit.scale(_total(sup), _total(unsup))
         labels = sum(len(sample.gt_instances) for sample in strong)
         ignored = sum(len(sample.ignored_instances) for sample in strong)
-        # An image in which the teacher sees nothing at all says nothing about the background.
+        # Without a pseudo-label in the batch, the unlabeled images would teach only background.
         weight = self.current_weight() if labels else 0.0
         box_thresholds = self.thresholds.box_thresholds()
         kept = box_thresholds[np.isfinite(box_thresholds)]
@@ -197,8 +198,8 @@ class OnlineTeacher(SemiBaseDetector):
 
         The labels become ``pred_instances``, with the fields of ``add_soft_masks``. The ignored
         boxes become ``ignored_instances``. A box whose IoU with a label is 0.5 or more is not
-        ignored, because it would hide the label from the student. The predictions are also counted
-        for the thresholds.
+        ignored, because ``MaxIoUAssigner`` would ignore the anchors and proposals at this label.
+        The predictions are also counted for the thresholds.
 
         Args:
             batch_inputs: weak views, (N, 3, H, W).
@@ -233,12 +234,16 @@ class OnlineTeacher(SemiBaseDetector):
     def project_pseudo_instances(
         self, batch_pseudo_instances: SampleList, batch_data_samples: SampleList
     ) -> SampleList:
-        """Move labels and ignored boxes to the strong views, and return these views' samples.
+        """Move labels and ignored boxes from the weak views to the strong views.
 
         Args:
             batch_pseudo_instances: samples of the weak views, with ``pred_instances`` and
                 ``ignored_instances``.
             batch_data_samples: samples of the strong views of the same images.
+
+        Returns:
+            The samples of the strong views, with the labels as ``gt_instances``, which have masks,
+            and with ``ignored_instances``.
 
         Raises:
             ValueError: a strong view is rotated or warped relative to its weak view.
@@ -257,7 +262,7 @@ class OnlineTeacher(SemiBaseDetector):
         return batch_data_samples
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load a checkpoint of this class, or a plain detector's into both student and teacher."""
+        """Load this class's checkpoint, or a plain detector's weights into student and teacher."""
         spread_plain_checkpoint(self, state_dict, prefix, ("student", "teacher"))
         super()._load_from_state_dict(state_dict, prefix, *args)
 

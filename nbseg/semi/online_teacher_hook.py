@@ -17,9 +17,9 @@ from nbseg.semi.online_teacher import OnlineTeacher
 class OnlineTeacherHook(MeanTeacherHook):
     """Updates the teacher of an ``OnlineTeacher`` as a moving average of the student.
 
-    This hook differs from MMDetection's ``MeanTeacherHook`` in three ways. By default, the
-    statistics of batch normalization are averaged, too. A teacher that starts from a checkpoint is
-    not overwritten at the start. At the end of the burn-in, the teacher gets the student's weights.
+    This hook differs from MMDetection's ``MeanTeacherHook`` in three ways. By default, it also
+    averages the statistics of batch normalization. It does not overwrite a teacher that starts from
+    a checkpoint. At the end of the burn-in, it copies the student's weights to the teacher.
 
     Args:
         momentum: weight of the student in each update. Use 0.01 for hundreds of iterations, and
@@ -80,11 +80,13 @@ class OnlineTeacherHook(MeanTeacherHook):
         """Update the teacher, and log statistics of the pseudo-labels."""
         model, done = _online(runner), runner.iter + 1
         if get_world_size() > 1:
-            # Each process has statistics of its own; the checkpoint holds the main process's.
+            # Batch-norm statistics differ between processes. Use those of the main process, which
+            # writes the checkpoint.
             for buffer in model.student.buffers():
                 broadcast(buffer)
         if done == model.burn_in:
-            # Buffers too, even with skip_buffer: weights without their statistics predict nothing.
+            # Even with skip_buffer, copy the batch-norm statistics, because weights are useless
+            # without the statistics that belong to them.
             model.teacher.load_state_dict(model.student.state_dict())
             runner.logger.info(f"the teacher starts with the student's weights of iteration {done}")
         elif done > model.burn_in:

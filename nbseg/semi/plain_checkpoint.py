@@ -8,14 +8,15 @@ from torch import nn
 def spread_plain_checkpoint(
     model: nn.Module, state_dict: dict[str, Any], prefix: str, parts: tuple[str, ...]
 ) -> None:
-    """Rename the weights of a plain detector, in place, so that each part of the model gets them.
+    """Rename the weights of a plain detector so that each part of the model gets a copy of them.
 
-    What the model has beyond these parts keeps its values. A checkpoint of the whole model is not
-    changed.
+    The function changes ``state_dict`` in place. Weights of the model outside these parts keep
+    their values. If ``state_dict`` already has names of the parts, ``state_dict`` is a checkpoint
+    of the whole model and is not changed.
 
     Args:
         model: the model.
-        state_dict: the weights, by name.
+        state_dict: the checkpoint's weights, by name.
         prefix: start of the names of all weights of the model, such as ``module.``; may be empty.
         parts: names of the model's submodules that are detectors.
     """

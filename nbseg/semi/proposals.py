@@ -1,4 +1,4 @@
-"""Find RoIs of unlabeled images for methods that compare predictions for them."""
+"""Choose RoIs for methods that compare predictions; check that a detector has suitable heads."""
 
 from typing import Any
 
@@ -16,25 +16,25 @@ def require_standard_roi_head(detector: Any, user: str) -> None:
 
     Args:
         detector: the detector.
-        user: name of the class that needs this head, for the message.
+        user: name of the class that needs a ``StandardRoIHead``; it appears in the error message.
 
     Raises:
-        TypeError: the detector has no RoI head, or one of another type.
+        TypeError: the detector has no RoI head, or its RoI head has another type.
     """
     roi_head = getattr(detector, "roi_head", None)
     if not isinstance(roi_head, StandardRoIHead):
         raise TypeError(
             f"{user} needs a detector with a StandardRoIHead, found {type(roi_head).__name__} in "
-            f"{type(detector).__name__}; use another model"
+            f"{type(detector).__name__}; use a model with this head, such as Mask R-CNN"
         )
 
 
 def require_one_mask_size(detector: Any, user: str) -> None:
-    """Check for a ``StandardRoIHead`` whose mask head returns one tensor of logits.
+    """Check that a detector has a ``StandardRoIHead`` whose mask head returns one tensor of logits.
 
     Args:
         detector: the detector.
-        user: name of the class that needs this head, for the message.
+        user: name of the class that needs this check; it appears in the error message.
 
     Raises:
         TypeError: the detector has another RoI head, or a mask head that returns several tensors,
@@ -51,13 +51,14 @@ def require_one_mask_size(detector: Any, user: str) -> None:
 
 
 def likeliest_objects(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the likeliest class of each RoI, and whether it is likelier than background.
+    """Return each RoI's likeliest object class, and whether this class is likelier than background.
 
     Args:
         scores: logits or logarithms of probabilities, (N, C + 1); the last column is background.
 
     Returns:
-        The classes, int64, and bool; shape (N,) each.
+        Two tensors of shape (N,): the classes, int64, and whether they are likelier than
+        background, bool.
     """
     best, classes = scores[:, :-1].max(dim=1)
     return classes, best > scores[:, -1]
@@ -73,8 +74,8 @@ def propose(detector: Any, branch: Branch, count: int) -> Tensor:
         count: largest number of proposals per image.
 
     Returns:
-        The image's index in the batch and the box, (i, x0, y0, x1, y1), shape (N, 5), sorted by
-        image. Boxes are in pixels of the network's input.
+        RoIs of shape (N, 5), sorted by image: the image's index in the batch, then the box
+        (x0, y0, x1, y1) in pixels of the network's input.
     """
     found = detector.rpn_head.predict_by_feat(
         *detector.rpn_head(branch.features),

@@ -7,8 +7,8 @@ student's view at
 
 where sx and sy are scales (negative for a flip), and tx and ty are shifts in pixels.
 
-A soft mask is a grid of probabilities over its box. So moving the box moves the mask, and only a
-flip changes the grid. The mask is drawn once, at the resolution of the student's view.
+A soft mask is a grid of probabilities over its box. Cropping and scaling therefore change only the
+box; only a flip changes the grid. The mask is drawn once, at the resolution of the student's view.
 """
 
 from collections.abc import Sequence
@@ -120,7 +120,10 @@ def move_boxes(
         boxes: (N, 4) xyxy in pixels of the teacher's view.
         motion: motion from the teacher's view to the student's view.
         shape: height and width of the student's view in pixels.
-        min_size: smallest width and height of a box in pixels.
+        min_size: smallest width and height of a box in pixels, after clipping.
+
+    Returns:
+        Boxes, (M, 4) xyxy in pixels of the student's view, M <= N.
     """
     moved = clip(motion.boxes(boxes), int(shape[0]), int(shape[1]))
     return moved[_large(moved, min_size)]

@@ -1,4 +1,4 @@
-"""Weight the losses of pseudo-labeled images (STAC), or give them a mask head (dual-branch)."""
+"""Treat pseudo-labels differently from labels: a loss weight (STAC), a mask head (dual-branch)."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from nbseg.semi.proposals import require_standard_roi_head
 
 @MODELS.register_module()
 class PseudoLabelStudent(JointStudent):
-    """Trains on labeled and pseudo-labeled images, whose losses have a factor, ``unsup_weight``.
+    """Trains on labeled and pseudo-labeled images; ``unsup_weight`` scales the pseudo-label losses.
 
-    With a factor of 2 and the pseudo-labels of a high threshold, this is STAC (Sohn et al., 2020).
-    The pseudo-labeled images come in the branch ``pseudo``.
+    With an ``unsup_weight`` of 2 and pseudo-labels of a high threshold, this is STAC (Sohn et al.,
+    2020). The input branch ``pseudo`` has the pseudo-labeled images.
     """
 
     branch = "pseudo"
@@ -27,8 +27,8 @@ class PseudoLabelStudent(JointStudent):
 class DualBranchStudent(PseudoLabelStudent):
     """Trains one mask head on the labels, and another one on the pseudo-labels.
 
-    This is the dual-branch network (Luo and Yang, ECCV 2020) for detectors with a mask head. Both
-    mask heads share all other parts. The mask head of the pseudo-labels is not published.
+    This is the dual-branch network (Luo and Yang, ECCV 2020) for detectors with a mask head. All
+    other parts of the detector are shared. The pseudo-labels' mask head is not published.
 
     Args:
         detector: config of the student.
@@ -44,7 +44,7 @@ class DualBranchStudent(PseudoLabelStudent):
         self.pseudo_mask_head = MODELS.build(detector["roi_head"]["mask_head"])
 
     def other_losses(self, labeled: Branch, other: Branch) -> dict[str, Any]:
-        """Return the losses on the pseudo-labeled images, whose masks have a head of their own."""
+        """Return the losses on the pseudo-labeled images, with the pseudo-labels' mask head."""
         roi_head = self.student.roi_head
         published = roi_head.mask_head
         roi_head.mask_head = self.pseudo_mask_head

@@ -17,7 +17,7 @@ from nbseg.pseudo.thresholds import (
     soft_mask_histogram,
 )
 
-BINS = 1000  # of a class's histogram of scores from 0 to 1
+BINS = 1000  # number of bins in each class's histogram of scores from 0 to 1
 
 
 class RunningThresholds(nn.Module):
@@ -45,11 +45,11 @@ class RunningThresholds(nn.Module):
     """
 
     scores: Tensor  # number of the teacher's predictions by class and score, (C, BINS)
-    images: Tensor  # number of images of these predictions
-    soft_masks: Tensor  # number of pixels inside the pseudo-labels' boxes by value, (LEVELS,)
+    images: Tensor  # number of unlabeled images whose predictions are counted
+    soft_masks: Tensor  # pixels inside the pseudo-labels' boxes, by soft-mask value, (LEVELS,)
     labeled: Tensor  # number of labeled instances by class, (C,)
-    labeled_images: Tensor
-    labeled_pixels: Tensor  # foreground and all pixels inside the labeled boxes, (2,)
+    labeled_images: Tensor  # number of labeled images
+    labeled_pixels: Tensor  # numbers of foreground pixels and of all pixels in labeled boxes, (2,)
 
     def __init__(
         self,
@@ -135,9 +135,9 @@ class RunningThresholds(nn.Module):
     def box_thresholds(self) -> npt.NDArray[np.float64]:
         """Return the score threshold of each class, shape (C,); ``inf`` allows no pseudo-label.
 
-        A matched threshold is the edge of a histogram bin, and not below ``floor``. At this edge,
-        the number of kept predictions per unlabeled image is closest to the number of instances of
-        the class per labeled image.
+        A matched threshold is ``floor`` or a bin edge above it: the value at which the number of
+        predictions per unlabeled image that reach the threshold is closest to the number of
+        instances of the class per labeled image.
         """
         if self.fixed is not None:
             return self.fixed
@@ -152,7 +152,7 @@ class RunningThresholds(nn.Module):
             if not len(counts) or counts[0] <= wanted:
                 thresholds[label] = self.floor
                 continue
-            # Of several edges with the same count, the highest lies at the last score that is kept.
+            # If several edges are equally close, choose the highest edge.
             nearest = len(counts) - 1 - int(np.argmin(np.abs(counts - wanted)[::-1]))
             thresholds[label] = (first + nearest) / BINS
         return thresholds
@@ -162,7 +162,7 @@ class RunningThresholds(nn.Module):
 
         If the argument ``pixel_threshold`` is a number, this number is returned. Otherwise, the
         threshold is chosen so that the share of foreground pixels inside the boxes is the same for
-        pseudo-labels and labeled instances. Until pixels of both are counted, it is 0.5.
+        pseudo-labels and labeled instances. Before both have been counted, the threshold is 0.5.
         """
         if self.fixed_pixel is not None:
             return self.fixed_pixel

@@ -59,8 +59,8 @@ def add_soft_masks(
         features: the first result of ``predict_boxes``.
         batch: the predictions on each image, as ``predict_boxes`` returns them.
         samples: the sample of each image.
-        mask_nms_iou: if masks overlap by at least this IoU, only the instance with the highest
-            score is kept (``nbseg.pseudo.mask_nms``). None keeps all instances.
+        mask_nms_iou: of two masks whose IoU is this number or higher, only the instance with the
+            higher score is kept (``nbseg.pseudo.mask_nms``). None keeps all instances.
 
     Returns:
         The kept instances of each image, with the new field ``soft_masks``, (M, S, S) uint8;

@@ -29,7 +29,7 @@ class CroppedMasks:
     ``(w + 7) // 8`` bytes. The pixel in column ``c`` of the crop is bit ``c % 8`` (least
     significant first) of the row's byte ``c // 8``. The spare bits of a row are 0. An instance
     without foreground has the crop (0, 0, 0, 0). No method changes masks in place, so several
-    objects may share the same ``bits``.
+    ``CroppedMasks`` may share the same ``bits``.
 
     Args:
         bits (Tensor): bytes of all crops, one crop after the other, shape (B,), uint8.
@@ -185,10 +185,10 @@ class CroppedMasks:
 
     @classmethod
     def cat(cls: type[Masks], masks: Sequence[Masks]) -> Masks:
-        """Concatenate the instances of several objects; their images must have the same size.
+        """Concatenate the instances of several masks objects, whose images have the same size.
 
         Args:
-            masks: objects that :meth:`from_instance_masks` converts; at least one.
+            masks: one or more CroppedMasks, BitmapMasks or PolygonMasks.
 
         Raises:
             ValueError: ``masks`` is empty, or the images have different sizes.

@@ -8,9 +8,10 @@ import numpy.typing as npt
 def signed_distance(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Return the distance of each pixel to the mask's contour, negative in the foreground.
 
-    The contour runs between foreground and background pixels. The distance of a pixel is the
-    Euclidean distance from its center to the center of the nearest pixel on the contour's other
-    side, minus 0.5. The image's edge is not part of the contour.
+    The contour runs between foreground and background pixels. For a pixel in the foreground, the
+    distance is measured to the nearest background pixel, and vice versa: it is the Euclidean
+    distance between the centers of the two pixels, minus 0.5. The image's edge is not part of the
+    contour.
 
     Args:
         mask: shape (H, W), uint8 of 0 and 1.

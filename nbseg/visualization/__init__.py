@@ -1,1 +1,1 @@
-"""Draw on images without PyTorch."""
+"""Draw masks, names and scores on images; this package does not use PyTorch."""

@@ -48,7 +48,8 @@ def draw_mask(
 def draw_text(canvas: Picture, text: str, corner: tuple[int, int], scale: float) -> None:
     """Write white text with a black border on the canvas, in place.
 
-    ``corner`` is the x and y of the text's lower left corner, and ``scale`` is OpenCV's font scale.
+    ``corner`` is the position (x, y) of the text's lower left corner in pixels. ``scale`` is the
+    ``fontScale`` of OpenCV's ``putText``.
     """
     text = _ascii(text)
     for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
@@ -58,7 +59,7 @@ def draw_text(canvas: Picture, text: str, corner: tuple[int, int], scale: float)
 
 
 def _ascii(text: str) -> str:
-    """Put ``?`` for each character that OpenCV's font lacks: some of them crash OpenCV."""
+    """Replace each non-ASCII character with ``?``: some of these characters crash OpenCV."""
     return text.encode("ascii", "replace").decode()
 
 
@@ -75,7 +76,7 @@ def display_size(width: int, height: int, longest_side: int) -> tuple[int, int]:
 
 
 def resized(pixels: Picture, size: tuple[int, int]) -> Picture:
-    """Resize a picture to (width, height); enlarged pixels stay sharp."""
+    """Resize a picture to ``size`` (width, height); enlarging repeats pixels and blurs none."""
     smaller = size[0] < pixels.shape[1]
     interpolation = cv2.INTER_AREA if smaller else cv2.INTER_NEAREST
     return np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)

@@ -214,7 +214,7 @@ def test_refusals_name_what_is_wrong(truth, predictions, store, tmp_path):
     content = json.loads(truth.read_text())
     result = annotation(1, disc(30, 30, 15), score=0.5)
     refused(FileNotFoundError, "there is no file", a=tmp_path / "absent.json")
-    refused(ValueError, "no predictions are given; give those of at least one model")
+    refused(ValueError, "no predictions are given; give the predictions of at least one model")
     boxes = [{k: v for k, v in result.items() if k != "segmentation"}]
     refused(ValueError, "PREFIX.segm.json", a=write_json(tmp_path / "a.json", boxes))
     foreign = [{**result, "image_id": 77}]

@@ -75,7 +75,7 @@ def test_the_summary_counts(files):
     assert (dog.pseudo_labels, dog.labeled_per_image, dog.counts_candidates) == (3, 0, True)
     assert [warning.split(":")[0] for warning in summary.warnings] == [
         "There are 1.17 pseudo-labels per image but 1.50 instances per labeled image",
-        "Classes without a labeled instance",
+        "No labeled image has an instance of these classes",
         "The teacher rarely finds objects of these classes",
         "2 of 6 images have no pseudo-label, so the student never sees them.",
     ]

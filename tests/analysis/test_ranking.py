@@ -142,7 +142,7 @@ def test_the_table_and_the_page_say_why(tmp_path, labels):
     article = "a" if labels else "an"
     assert [row["reason"] for row in rows] == [
         f"most typical of 4 images of a kind{missing}",
-        f"1 unlabeled image resembles this image more than any {others}earlier ranked image",
+        f"1 unlabeled image is nearer to this image than to any {others}earlier ranked image",
         f"every other unlabeled image is at least as near to {article} {others}earlier ranked "
         "image as to this image",
     ]

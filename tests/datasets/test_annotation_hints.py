@@ -39,7 +39,7 @@ def test_polygons_through_pixel_centers():
     found = [by_contour(mask) for mask in disks()]
     (hint,) = annotation_hints(found)
     assert "12 of 12 objects with polygons end exactly one pixel" in hint
-    assert "repair --pixel-centers" in hint
+    assert "import --pixel-centers" in hint
     # Few objects, or many that do not look so, give no hint.
     assert not annotation_hints(found[:9])
     assert not annotation_hints(found + [by_edges(mask) for mask in disks(4)])

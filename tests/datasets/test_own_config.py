@@ -291,7 +291,7 @@ def test_labeled_images_alone_are_refused(folder):
     for name in ("11.png", "12.png"):
         Path("images", name).unlink()
     status, said = init()
-    assert status == 2 and "images has no images except the labeled ones" in said
+    assert status == 2 and "images has no readable image besides labeled images" in said
 
 
 def test_a_validation_set_without_a_class_is_refused(folder):

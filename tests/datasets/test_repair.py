@@ -76,8 +76,8 @@ def test_ids_boxes_and_areas_are_recomputed(tmp_path):
     np.testing.assert_array_equal(masks[4], disk(4))
     assert found[3]["score"] == 0.5 and found[4]["ignore"] == 1
     assert notes == [
-        "areas that were missing or were not the mask's: 4",
-        "boxes that were missing or more than a pixel off the mask's: 3",
+        "areas that were missing or differed from the area of the mask: 4",
+        "boxes that were missing or more than a pixel away from the mask: 3",
     ]
 
 

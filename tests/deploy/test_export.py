@@ -128,8 +128,8 @@ def test_a_failed_export_leaves_the_old_file(mask_rcnn, tmp_path, monkeypatch):
             lambda c: c.model.rpn_head.__setitem__(
                 "anchor_generator", {"type": "MlvlPointGenerator", "strides": [4, 8]}
             ),
-            "the RPN's anchor generator must be one that places anchors as AnchorGenerator does, "
-            "found MlvlPoint",
+            "anchor generator must be AnchorGenerator or a subclass that places anchors in the "
+            "same way, found MlvlPoint",
         ),
         (
             lambda c: c.model.roi_head.update(type="DoubleHeadRoIHead", reg_roi_scale_factor=1.3),
@@ -154,7 +154,7 @@ def test_a_failed_export_leaves_the_old_file(mask_rcnn, tmp_path, monkeypatch):
         ),
         (
             lambda c: c.model.roi_head.update(mask_head=None, mask_roi_extractor=None),
-            "RoI head must be one with a mask head, found StandardRoIHead without a mask head",
+            "CascadeRoIHead with a mask head, found StandardRoIHead without a mask head",
         ),
     ],
 )

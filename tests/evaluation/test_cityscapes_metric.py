@@ -254,6 +254,10 @@ def test_wrong_use_is_named(scenes, ann_dir, tmp_path):
         evaluate(samples_of(scenes[:1], True), tmp_path)
     with pytest.raises(ValueError, match=r"must be segm, boundary or both, found \['bbox'\]"):
         CityscapesInstanceMetric(str(ann_dir), metric=["bbox", "segm"])
+    (sample,) = samples_of(scenes[:1], False)
+    sample["pred_instances"]["masks"] = sample["pred_instances"]["masks"][:, :-1]
+    with pytest.raises(ValueError, match=r"masks have the shape .*; expected \(N, "):
+        evaluate([sample], ann_dir)
     metric = CityscapesInstanceMetric(str(ann_dir))
     metric.dataset_meta = {"classes": ("person", "dog")}
     with pytest.raises(ValueError, match=r"must be one of person, .*found \['dog'\]"):

@@ -73,12 +73,12 @@ TIMM = {"conv_stem.weight": torch.ones(32, 3, 3, 3), "bn1.weight": torch.ones(32
             TORCHVISION,
             r"weights.pth does not fit the MobileNetV2: 0 of the model's 260 tensors match by name "
             r"and shape \(needed: 90%\). The file has, for example, features.0.0.weight "
-            r"\(32, 3, 3, 3\); the model expects conv1.conv.weight \(32, 3, 3, 3\). The names are "
-            r"torchvision's: convert the file, for example with a script from MMPretrain's "
+            r"\(32, 3, 3, 3\); the model expects conv1.conv.weight \(32, 3, 3, 3\). The file's "
+            r"names are torchvision's: convert the file, for example with a script from MMPretrain's "
             "tools/model_converters. Set backbone_weights to a MobileNetV2 checkpoint from "
             "MMPretrain, MMDetection or nbseg",
         ),
-        ({"state_dict": TIMM}, "0 of the model's 260 .*The names are timm's"),
+        ({"state_dict": TIMM}, "0 of the model's 260 .*The file's names are timm's"),
         ({"model": {"backbone.bottom_up.stem.w": torch.ones(1)}}, "names are Detectron2's"),
         (
             {"epoch": 3, "args": {}},
@@ -170,7 +170,7 @@ def test_a_detector_of_other_classes_keeps_its_own_head(log):
     [
         (
             resnet().state_dict(),
-            "The file has only a backbone: use it as backbone_weights=FILE. the",
+            "The file has only a backbone: pass the file as backbone_weights=FILE. the",
         ),
         (Detector(depth=34).state_dict(), "102 of .*102 .* match .*; .* are not in the model"),
         (MobileNetV2().state_dict(), "0 of the model's 102 tensors match.*the advice"),

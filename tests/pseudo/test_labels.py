@@ -65,7 +65,8 @@ def test_pseudo_labels_match_the_labeled_set(store, labeled, tmp_path, log):
     # Two cats and two dogs (a tie) for four images; cows are not labeled, so none is kept.
     assert kept(out) == [(11, 10, 0.6), (11, 30, 0.8), (11, 30, 0.9), (12, 10, 0.6)]
     assert [r.message for r in log.records if "cow" in r.message] == [
-        "class 'cow' has no labeled instance, so none of its predictions is kept"
+        "class 'cow' has no labeled instance, so none of its predictions is kept; label an image "
+        "that shows the class"
     ]
     content = json.loads(out.read_text())
     assert content["info"] == info

@@ -194,7 +194,7 @@ def test_data_of_another_size_is_refused(reproduce, tmp_path, capsys):
 def test_unknown_rows_are_refused(reproduce, tmp_path, capsys):
     command = ("--table", 3, "--scale", "small", "--work-dir", tmp_path / "new", "--rows", "dna")
     assert reproduce(*command) == 2
-    assert "has no row named dna; choose from supervised, " in capsys.readouterr().out
+    assert "has no row named dna; choose from supervised, " in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 

@@ -53,7 +53,8 @@ def arguments(rois: int, classes: int, scale: float, device: str) -> tuple[Tenso
 
 def cases(threads: int, device: str) -> Iterator[Case]:
     compiled = torch.compile(in_pytorch, dynamic=False)
-    # Logits near zero, as of an untrained head, are computed in double, the others in float.
+    # nbseg computes logits near zero, such as those of an untrained mask head, in double precision,
+    # and other logits in float.
     for rois, classes, scale in ((128, 8, 3), (512, 80, 3), (128, 8, 0.01)):
         given = arguments(rois, classes, scale, device)
         pixels = rois * 28 * 28
@@ -69,7 +70,7 @@ def cases(threads: int, device: str) -> Iterator[Case]:
             # and the dense one.
             bytes_moved=pixels * (4 + 1 + 4 + 4) + 4 * pixels * classes,
         )
-    # The same loss with the costlier map that section 3.3 of the paper avoids.
+    # Compare with DistanceToBoundaryLoss, whose map section 3.3 of the paper avoids as too costly.
     given = arguments(128, 8, 3, device)
     yield Case(
         name="R 128 C 8, the other map",

@@ -28,12 +28,12 @@ class Case:
         nbseg: calls nbseg on the input, and returns the result.
         peers: for each peer's name, a function that calls the peer on the same input.
         agree: returns whether the results of nbseg and of a peer are the same.
-        bytes_moved: smallest number of bytes that a call must read and write; 0 if this number says
-            nothing about the call.
-        kernels: the part of `nbseg` that a CUDA graph captures; None captures all. A copy from
-            pinned memory cannot be replayed, because this memory is reused.
-        facts: for the name of each further result, a function that computes the text to print
-            from the measured times.
+        bytes_moved: smallest number of bytes that a call must read and write. With 0, the share of
+            the copy bandwidth is not reported.
+        kernels: the part of `nbseg` that a CUDA graph captures; None captures all. Leave out copies
+            from pinned memory: a replay would read memory that has been reused since.
+        facts: further results to print. For each name, a function that turns the measured times
+            into the text.
         rounds: number of rounds for calls that take seconds. In each round, every contender runs
             once; a ratio is the median of the rounds' ratios. 0 is for short calls, which are
             repeated for a fixed time.

@@ -1,8 +1,9 @@
-"""Benchmark deployment on the CPU: an exported model against its checkpoint, from file to RLE.
+"""Benchmark deployment on the CPU: an exported model against its PyTorch checkpoint.
 
-The networks are those of two configs, with random weights. The weights are adjusted so that time
-and agreement are like those of trained networks: activations have unit variance, scores are well
-separated, and the networks find as many objects as they may return.
+A call reads an image file and returns detections with RLE masks. The networks are those of two
+configs, with random weights. The weights are adjusted so that time and agreement are like those of
+trained networks: activations have unit variance, scores are well separated, and the networks find
+the largest number of objects that they can return.
 
 Int8 changes only the backbone and the neck. Its benchmark therefore extracts these two parts from
 the float32 and the int8 model, and runs only them.

@@ -39,7 +39,7 @@ def mask_rcnn_r50(head: dict[str, Any], loss: dict[str, Any]) -> Any:
 
 
 def scene(height: int, width: int, cropped: bool) -> tuple[DetDataSample, torch.Tensor]:
-    """Return an image's annotations and 128 positive proposals, as many as 512 RoIs may have."""
+    """Return an image's annotations and 128 positive proposals, the most among 512 sampled RoIs."""
     rng = np.random.default_rng(0)
     polygons = outlines(rng, INSTANCES, height, width)
     boxes = boxes_of(polygons)

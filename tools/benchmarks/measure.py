@@ -33,7 +33,7 @@ class Timing:
 
 
 def seconds_of(function: Callable[[], Any], device: str) -> float:
-    """Time one call; on a GPU between two events on the current stream."""
+    """Return the seconds of one call; on a GPU, between two events on the current stream."""
     if device == "cpu":
         start = time.perf_counter()
         function()
@@ -59,8 +59,8 @@ def measure_in_slices(
 ) -> dict[str, Timing]:
     """Time the calls of each function for the given number of seconds, at least five calls.
 
-    The functions take turns in slices of the seconds, so that a temporary slowdown of the machine
-    affects all of them.
+    The functions take turns. A turn lasts a fifth of the seconds, so that a temporary slowdown of
+    the machine affects all functions.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(SLICES):

@@ -31,7 +31,7 @@ def run_lengths(polygons: list[list[Polygon]], height: int, width: int) -> list[
 
 
 def bitmaps_of(polygons: list[list[Polygon]], height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Fill polygons with NumPy alone, (G, H, W) uint8, by the even-odd rule."""
+    """Return bitmaps of G polygons, (G, H, W) uint8, filled with NumPy by the even-odd rule."""
     bitmaps = np.zeros((len(polygons), height, width + 1), np.uint8)
     rows = np.arange(height)[:, None] + 0.5
     for bitmap, (polygon,) in zip(bitmaps, polygons, strict=True):

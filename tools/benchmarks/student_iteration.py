@@ -104,8 +104,8 @@ def cases(threads: int, device: str) -> Iterator[Case]:
     def compare_with_flops(measured: CaseTimes) -> str:
         times = 1 / measured.ratios["MMDetection"]
         return (
-            f"{flops:.3f} times MMDetection's; the time is {times:.3f} times MMDetection's, "
-            f"{times / flops - 1:+.1%} relative to the operations"
+            f"{flops:.3f} times MMDetection's number; the time is {times:.3f} times MMDetection's "
+            f"time, {times / flops - 1:+.1%} compared with the ratio of the operations"
         )
 
     def share(measured: CaseTimes) -> str:

@@ -17,8 +17,9 @@ classes = ['pedestrian', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 
 # The unlabeled images have no true masks to compare pseudo-labels with.
 report = dict(hidden_truth=None)
 
-# All images have 1280 x 720 pixels. As for Cityscapes in the released code, short sides are at
-# least 0.8 of 720, and holes have the same sizes relative to the width.
+# All images have 1280 x 720 pixels. About as in the released code for Cityscapes, training resizes
+# the short side to 0.8 to 1 times its size. CutOut's holes have the same sizes as for Cityscapes,
+# relative to the image width.
 test_resize = dict(_delete_=True, type='Resize', scale=(1280, 720), keep_ratio=True)
 weak_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -25,7 +25,8 @@ classes = [
     'microwave', 'oven', 'toaster', 'sink', 'refrigerator', 'book', 'clock', 'vase', 'scissors',
     'teddy bear', 'hair drier', 'toothbrush',
 ]
-# The released code's version of MMDetection has these filters.
+# As in the released code, training leaves out images without objects and images with a side below
+# 32 pixels.
 training_images = dict(filter_empty_gt=True, min_size=32)
 labeled_dataset = dict(filter_cfg='{training_images}')
 pseudo_dataset = dict(filter_cfg='{training_images}')
@@ -55,7 +56,8 @@ strong_pipeline = [
     dict(type='PackDetInputs'),
 ]
 
-# A batch has images of one orientation; otherwise half of the batch would be padding.
+# All images of a batch are landscape, or all are portrait; otherwise padding could fill about half
+# of the batch.
 aspect_ratio_sampler = dict(type='AspectRatioSampler', batch_size='{batch_size}')
 train_dataloader = dict(sampler='{aspect_ratio_sampler}')
 teacher = dict(train_dataloader=dict(sampler='{aspect_ratio_sampler}'))

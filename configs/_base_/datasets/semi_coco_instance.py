@@ -20,8 +20,10 @@ unlabeled_folder = '{train_images}'
 
 load_annotations = dict(type='LoadCroppedAnnotations', with_bbox=True, with_mask=True)
 # Augmentations that are off by default (docs/configs.md):
-#   bridge_prob=0.8 student.bridge_prob=0.5     bridge kinds of image, on these shares of the images
-#   transpose_prob=0.5                          turn images by 90 degrees, where this config does
+#   bridge_prob=0.8 student.bridge_prob=0.5     BridgeKinds changes color and contrast of 80% of the
+#                                               images, and of 50% in the student's training
+#   transpose_prob=0.5                          half of the images are transposed, in configs whose
+#                                               pipelines contain random_transpose
 bridge_prob = 0.0
 bridge_kinds = dict(type='BridgeKinds', prob='{bridge_prob}')
 transpose_prob = 0.0

@@ -1,12 +1,12 @@
-# Labeled images, and unlabeled images without pseudo-labels, in each batch. Both are augmented
-# weakly; the student starts from the teacher.
+# Each batch has labeled images, and unlabeled images without pseudo-labels. All images get weak
+# augmentation. The student starts from the teacher's weights.
 consistency_branches = ['sup', 'unsup']
 consistency_labeled_pipeline = [
     dict(type='Compose', transforms='{weak_pipeline}'),
     dict(type='MultiBranch', branch_field='{consistency_branches}', sup=[]),
 ]
 consistency_unlabeled_pipeline = [
-    # Another image takes the place of one that cannot be read.
+    # If an image cannot be read, the data set loads another image instead.
     dict(type='LoadImageFromFile', ignore_empty=True),
     dict(type='Compose', transforms='{shared_steps}'),
     '{bridge_kinds}',

@@ -34,8 +34,8 @@ geometry = dict(
 pseudo_geometry_branch = [
     dict(type='Compose', transforms='{labeled_steps}'),
     '{geometry}',
-    # The new boxes enclose the corners of the old ones. This crop, of the whole image, makes boxes
-    # from the masks.
+    # After a rotation or shear, a box encloses the moved corners of the old box and is too large.
+    # This crop keeps the whole image, but computes the boxes from the masks again.
     dict(
         type='RandomCrop',
         crop_size=(1.0, 1.0),

@@ -1,5 +1,6 @@
 # Unbiased Teacher (Liu et al., ICLR 2021): an online teacher with a fixed threshold, the focal
-# loss, and no box regression on unlabeled images. The burn-in is the offline teacher's training.
+# loss, and no box regression on unlabeled images. The training of the offline teacher replaces
+# the burn-in.
 _base_ = '../online.py'
 online = dict(
     method=dict(

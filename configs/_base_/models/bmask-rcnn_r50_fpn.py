@@ -1,7 +1,7 @@
 # BMask R-CNN (Cheng et al., ECCV 2020) with a ResNet-50.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
-# Teacher and student are the same model; `mask_loss` can be changed as in Mask R-CNN.
+# Teacher and student have the same architecture; `mask_loss` can be changed as in Mask R-CNN.
 mask_loss = dict(type='CrossEntropyLoss', use_mask=True)
 plain_mask_loss = dict(type='CrossEntropyLoss', use_mask=True)
 mask_head = dict(

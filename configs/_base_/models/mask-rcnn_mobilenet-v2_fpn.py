@@ -7,7 +7,8 @@ backbone_weights = 'open-mmlab://mmdet/mobilenet_v2'
 roi_extractor = dict(
     out_channels=64, featmap_strides=[4, 8, 16, 32], roi_layer=dict(sampling_ratio=2))
 
-# The method's mask head and loss, and the plain ones; each can be changed with --cfg-options:
+# The mask head and losses of Noisy Boundaries, and the plain ones. NTM is the noise-tolerant mask
+# head, BPM the boundary-preserving map. Values for --cfg-options:
 #   mask_head='{plain_mask_head}'               without NTM
 #   mask_loss='{plain_mask_loss}'               without BPM
 #   box_loss='{softmax_focal_loss}'             the rows marked § in the paper

@@ -9,7 +9,8 @@ roi_extractor = dict(
     featmap_strides=[4, 8, 16, 32],
     roi_layer=dict(sampling_ratio=1))
 
-# The method's heads and losses, and the plain ones; each can be changed with --cfg-options:
+# The mask head and losses of Noisy Boundaries, and the plain ones. NTM is the noise-tolerant mask
+# head, BPM the boundary-preserving map. Values for --cfg-options:
 #   mask_head='{plain_mask_head}'               without NTM
 #   mask_loss='{plain_mask_loss}'               without BPM
 #   mask_loss.border=zeros                      BPM with the released code's border

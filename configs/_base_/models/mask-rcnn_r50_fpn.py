@@ -4,8 +4,9 @@ _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
 backbone_weights = 'torchvision://resnet50'
 
-# The paper compares these heads and losses. The names without `plain_` are those of the student;
-# the section `teacher` sets them to the plain ones. Each can be changed with --cfg-options:
+# The paper compares these heads and losses. NTM is the noise-tolerant mask head, BPM the
+# boundary-preserving map. The student has the settings without `plain_`; the section `teacher` sets
+# the plain ones. Values for --cfg-options:
 #   mask_head='{plain_mask_head}'               without NTM
 #   mask_loss='{plain_mask_loss}'               without BPM
 #   mask_loss.border=zeros                      BPM with the released code's border

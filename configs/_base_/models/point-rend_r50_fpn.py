@@ -1,8 +1,8 @@
 # PointRend (Kirillov et al., CVPR 2020) with a ResNet-50, as configured by MMDetection.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
-# Teacher and student are the same model. `mask_loss` applies to the coarse 7 x 7 masks; the points
-# have cross-entropy.
+# Teacher and student have the same architecture. `mask_loss` applies to the coarse 7 x 7 masks; the
+# loss of the points is always cross-entropy.
 mask_loss = dict(type='CrossEntropyLoss', use_mask=True)
 plain_mask_loss = dict(type='CrossEntropyLoss', use_mask=True)
 mask_head = dict(

@@ -1,8 +1,8 @@
 # RefineMask (Zhang et al., CVPR 2021) with a ResNet-50.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
-# Teacher and student are the same model. `mask_loss` applies to the stages of size 14 and 28; the
-# stages of size 56 and 112 have the boundary-aware cross-entropy.
+# Teacher and student have the same architecture. `mask_loss` applies to the mask head's stages of
+# size 14 and 28; the stages of size 56 and 112 have the boundary-aware cross-entropy.
 mask_loss = dict(type='CrossEntropyLoss', use_mask=True)
 plain_mask_loss = dict(type='CrossEntropyLoss', use_mask=True)
 mask_head = dict(

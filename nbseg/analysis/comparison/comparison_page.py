@@ -49,16 +49,18 @@ def write_comparison(
     """Compare two models; write ``index.html``, ``comparison.csv`` and ``pictures/``.
 
     Each picture shows the image, the instances of both models, and the true instances if they are
-    known. An instance that only one model found is filled with color.
+    known. An instance that only one model found is filled with color. Pictures that an earlier
+    comparison wrote to the same folder are deleted.
 
     Args:
         models: two entries. The key is the model's name, which must not be ``truth``. The value is
-            the argument ``text`` of ``open_instances``.
-        image_folder: folder that the images' file names are relative to. If neither a truth nor a
-            file of predictions is given, all images in the folder are compared. Otherwise the
-            images that these files list are compared.
+            a json of predictions, ``CONFIG.py:CHECKPOINT`` or ``MODEL.onnx``.
+        image_folder: folder that the images' file names are relative to. If ``truth_json`` or a
+            json of predictions is given, the images that the jsons list are compared. Otherwise,
+            all images in the folder are compared.
         out: folder to write to.
-        truth_json: COCO json of the images, with or without true instances.
+        truth_json: COCO json of the images, with or without true instances; None if there is no
+            such json.
         min_score: predictions with a lower score are left out.
         limit: largest number of pictures, at least 1.
 
@@ -73,8 +75,8 @@ def write_comparison(
     image_folder, out = Path(image_folder), Path(out)
     if len(models) != 2:
         raise ValueError(
-            f"expected two models with distinct names, found {list(models)}; give each model its "
-            "own name"
+            f"expected two models with distinct names, found {list(models)}; give exactly two "
+            "models, each with its own name"
         )
     if limit < 1:
         raise ValueError(f"limit (the number of pictures) must be at least 1, found {limit}")
@@ -90,8 +92,8 @@ def write_comparison(
         name: open_instances(text, image_folder, truth, truth_path) for name, text in models.items()
     }
     if truth:
-        # Put the truth first: then the images of the truth are compared instead of the folder's,
-        # and the classes of the truth get the first numbers.
+        # Put the truth first. Then the classes of the truth get the first indices and colors, and
+        # the images of the truth, not all images in the folder, are compared.
         true_instances = coco_source(truth, list(truth.anns.values()), image_folder)
         sources = {"truth": true_instances, **sources}
     images = _same_images(sources, image_folder)
@@ -133,7 +135,7 @@ def write_comparison(
 
 
 def _pictures(out: Path) -> set[Path]:
-    """Return the pictures that the table of an earlier comparison lists."""
+    """Return the paths of the pictures that an earlier ``comparison.csv`` in ``out`` lists."""
     table = out / "comparison.csv"
     if not table.is_file():
         return set()
@@ -155,9 +157,9 @@ def _same_images(
             alone = sorted(set(other) ^ set(images))
             raise ValueError(
                 f"expected {first} and {name} to list the same images with the same sizes, found "
-                f"{len(images)} and {len(other)} images, of which "
-                f"{len({image[0] for image in alone})} differ, for example {alone[0][0]}; compare "
-                "predictions of the same images"
+                f"{len(images)} and {len(other)} images; {len({image[0] for image in alone})} "
+                f"images are missing in one list or differ in size, for example {alone[0][0]}; "
+                "compare predictions of the same images"
             )
     absent = [name for name, _, _ in images if not (image_folder / name).is_file()]
     if absent:
@@ -186,7 +188,10 @@ def _renumbered(
 def _picture(
     pixels: Picture, panels: dict[str, Instances], categories: Sequence[dict[str, Any]]
 ) -> Picture:
-    """Draw the image, both models' instances and the truth side by side."""
+    """Draw the image alone and once with the instances of each panel, side by side.
+
+    The first two panels are the models. Instances that only one of the models found are filled.
+    """
     height, width = pixels.shape[:2]
     size = display_size(width, height, PANEL_SIDE)
     a, b = list(panels.values())[:2]

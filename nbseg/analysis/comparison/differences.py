@@ -25,7 +25,7 @@ class ImageDifference:
         quality_a: panoptic quality of A (Kirillov et al., 2019), which is F1 times the mean mask
             IoU of the instances that match the truth. The quality is 1 if there are neither
             predictions nor true instances, and None if the truth is unknown.
-        quality_b: panoptic quality of B, with the same special values.
+        quality_b: panoptic quality of B, computed as ``quality_a`` is.
     """
 
     file_name: str

@@ -43,8 +43,8 @@ def open_instances(
     Args:
         text: path of a json, ``CONFIG.py:CHECKPOINT`` or ``MODEL.onnx``.
         image_folder: folder that the images' file names are relative to.
-        truth: indexed COCO json that defines the image and category ids of a list of COCO results;
-            may be None unless the json is such a list.
+        truth: indexed COCO json that defines the image and category ids of a list of COCO results.
+            Only needed if ``text`` is the path of such a list; otherwise None is allowed.
         truth_path: path of the truth's file, for messages.
 
     Raises:
@@ -131,8 +131,10 @@ def _model_source(segmenter: Any, image_folder: Path) -> InstanceSource:
 def _below(name: str, folder: Path) -> str:
     """Return the path of an image relative to the folder.
 
-    ``name`` is already relative to the folder, or is the path of a file, as tools/infer.py writes
-    it. A file outside the folder keeps its name.
+    If ``name`` is an absolute path or the path of an existing file inside the folder, as in the
+    json of tools/infer.py, the folder is removed from the path. Any other ``name`` is returned
+    unchanged, either because the name is already relative to the folder, or because the file is
+    outside the folder.
     """
     path = Path(name)
     if path.is_absolute() or path.exists():

@@ -15,19 +15,19 @@ from nbseg.deploy.detector import build_detector
 from nbseg.images import Image, read_image
 from nbseg.models.pretrained_weights import load_matching, load_pretrained, pretrained_inits
 
-# Shorter side of the scaled images in pixels; ImageNet's images are as large.
+# Shorter side of the scaled images in pixels, as in pretraining on ImageNet.
 SHORT_SIDE = 224
-# Longer side at most; a panorama is squeezed.
+# Upper limit of the longer side in pixels. Longer images are squeezed to this length.
 LONG_SIDE = 2 * SHORT_SIDE
-# Backbones reduce images by powers of two up to this one.
+# Largest factor by which the usual backbones reduce the image size.
 STRIDE = 32
 
 
 class BackboneFeatures:
     """Computes features of images with a detector's data preprocessor and pretrained backbone.
 
-    The features are the mean and the standard deviation of each channel of the backbone's feature
-    maps, over all positions.
+    The features of an image are the mean and the standard deviation of each channel of each feature
+    map of the backbone. Both are computed over all positions of the feature map.
 
     Args:
         detector: a detector with the attributes ``data_preprocessor`` and ``backbone``.
@@ -46,7 +46,8 @@ class BackboneFeatures:
         """
         height, width = pixels.shape[:2]
         scale = SHORT_SIDE / min(height, width)
-        # Sides that the stride divides need no padding, which would change the means.
+        # Round the sides to multiples of the stride. Other sides would need padding, and the
+        # padding would change the means.
         size = tuple(
             STRIDE * round(min(scale * side, LONG_SIDE) / STRIDE) for side in (width, height)
         )
@@ -72,7 +73,7 @@ class BackboneFeatures:
             try:
                 pixels = read_image(path)
             except (OSError, ValueError):
-                continue  # the checks of a run name such images
+                continue  # other checks of a run report the images that cannot be read
             read.append(path)
             features.append(self(pixels))
         return read, np.stack(features) if features else np.zeros((0, 0), np.float32)

@@ -1,4 +1,8 @@
-"""Write a list and a page of the unlabeled images of kinds that no labeled image shows."""
+"""Write a list and a page of unlabeled images of missing kinds.
+
+A missing kind is a kind of image that occurs among the unlabeled images, but not among the labeled
+images.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +48,7 @@ class ImageCoverage:
 
     @property
     def sentence(self) -> str:
-        """Return the number of images of missing kinds, and what to label, in one sentence."""
+        """Return a sentence that says how many images are of missing kinds, and what to label."""
         kinds = self.result.kinds
         seen = f"{len(self.unlabeled)} unlabeled images"
         if len(self.unlabeled) < self.all_unlabeled:
@@ -53,7 +57,7 @@ class ImageCoverage:
                 "unlabeled images)"
             )
         if not kinds:
-            return f"no missing kind of image was found among {seen}"
+            return f"found no kind of image without a labeled example among {seen}"
         names = " and ".join(self.unlabeled[index].name for index in kinds[0][:2])
         one = len(kinds) == 1
         missing, which = ("a kind", "them") if one else (f"{len(kinds)} kinds", "each kind")
@@ -103,13 +107,17 @@ def _tile(found: ImageCoverage, index: int) -> dict[str, object]:
 def pair_tile(
     image: Path, nearest: Path | None, caption: str, lines: Sequence[str]
 ) -> dict[str, object]:
-    """Return a tile for the template ``pair_tiles.html``: an image beside the nearest labeled one.
+    """Draw an unlabeled image beside its nearest labeled image, for ``pair_tiles.html``.
 
     Args:
         image: the unlabeled image.
         nearest: the nearest labeled image; None if no image is labeled.
         caption: caption of the unlabeled image.
         lines: text below the name of the nearest labeled image.
+
+    Returns:
+        The variables of a tile in the template: ``name``, ``alt``, ``source`` (the picture as a
+        data URI) and ``lines``.
 
     Raises:
         OSError, ValueError: an image cannot be read.

@@ -15,16 +15,17 @@ import numpy.typing as npt
 
 from nbseg.analysis.coverage.space import Floats, Ints, distances_of, spanning_tree
 
-# A gap is at least this many times as long as the links on both of its sides. Of those links, the
-# longest tenth does not count: it leads to images that resemble no other.
+# A link is a gap if it is longer than GAP times the QUANTILE (90%) of the link lengths on each
+# side. The longest tenth is ignored: such links lead to images that resemble no other image.
 GAP = 1.2
 QUANTILE = 0.9
-FEWEST, SMALLEST_SHARE = 3, 0.02  # least number of images in a kind, and least share of all images
+# A kind has at least FEWEST images, and at least the share SMALLEST_SHARE of all images.
+FEWEST, SMALLEST_SHARE = 3, 0.02
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Tells which unlabeled images are of kinds that no labeled image shows.
+    """Holds the missing kinds, which no labeled image shows, and the nearest labeled images.
 
     Attributes:
         kinds: the missing kinds, the largest first. A kind is a tuple of indices of unlabeled
@@ -32,9 +33,8 @@ class Coverage:
             images are sorted by their distance to the nearest labeled image, the farthest first.
         nearest: for each unlabeled image, the index of the nearest labeled image; int64, shape
             (U,).
-        distance: for each unlabeled image, the distance between its features and those of the
-            nearest labeled image, shape (U,). Features are standardized and scaled to length 1, so
-            distances are at most 2.
+        distance: for each unlabeled image, the distance to the nearest labeled image as computed
+            by ``distances_of``, from 0 to 2, shape (U,).
     """
 
     kinds: tuple[tuple[int, ...], ...]
@@ -55,7 +55,7 @@ def coverage(labeled: Floats, unlabeled: Floats) -> Coverage:
         unlabeled: features of the unlabeled images, shape (U, D).
 
     Raises:
-        ValueError: the shapes do not fit, or there is no labeled image or no feature.
+        ValueError: the shapes are not (L, D) and (U, D), or L or D is 0.
     """
     if labeled.ndim != 2 or unlabeled.ndim != 2 or labeled.shape[1] != unlabeled.shape[1]:
         raise ValueError(
@@ -78,12 +78,13 @@ def coverage(labeled: Floats, unlabeled: Floats) -> Coverage:
 def missing_kinds(distances: Floats, labeled: int) -> list[Ints]:
     """Return the missing kinds, each as an array of image indices.
 
-    If another gap splits the group behind a gap, each part is a kind of its own. If no image is
-    labeled, all kinds are missing.
+    A gap separates a group of unlabeled images from all labeled images. If a second gap divides
+    this group, each part is a separate kind. If no image is labeled, every kind is missing.
 
     Args:
         distances: distances between all images, shape (N, N).
-        labeled: number of labeled images, which are the first ones; may be 0.
+        labeled: number of labeled images; may be 0. The labeled images have the first indices in
+            ``distances``.
     """
     parents, lengths, order = spanning_tree(distances)
     images = len(distances)
@@ -107,12 +108,12 @@ def missing_kinds(distances: Floats, labeled: int) -> list[Ints]:
         return []
     membership, part = np.unique(np.stack(groups, 1), axis=0, return_inverse=True)
     parts = [np.flatnonzero(part.ravel() == number) for number in np.flatnonzero(membership.any(1))]
-    # A part may be an image that resembles no other, on the way to the group behind it.
+    # Leave out small parts, such as a single image between two gaps that resembles no other image.
     return [members for members in parts if len(members) >= fewest]
 
 
 def _subtree(parents: Ints, order: Ints, root: int) -> npt.NDArray[np.bool_]:
-    """Return which of the N images are ``root`` or below it in the spanning tree."""
+    """Return a mask of the N images, True for ``root`` and its descendants in the tree."""
     below = np.zeros(len(parents), bool)
     below[root] = True
     for image in order[1:]:
@@ -124,7 +125,8 @@ def _sorted_kind(members: Ints, distances: Floats, labeled: int) -> tuple[int, .
     """Return a kind as indices of unlabeled images; the two images to label come first."""
     inside = distances[np.ix_(members, members)]
     first = int(inside.sum(0).argmin())
-    # The second image shortens the way of the other images to their nearest chosen one the most.
+    # Choose the second image so that the distances of all images of the kind to the nearer of the
+    # two chosen images have the smallest sum.
     second = int(np.minimum(inside[first][:, None], inside).sum(0).argmin())
     chosen = list(dict.fromkeys((first, second)))
     farthest = np.argsort(-distances[members, :labeled].min(1), kind="stable").tolist()

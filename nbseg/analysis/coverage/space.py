@@ -28,15 +28,16 @@ def distances_of(features: Floats) -> Floats:
 
 
 def _principal_components(features: Floats) -> Floats:
-    """Standardize the features, give each image unit length, and keep the principal components.
+    """Return the principal components of N images, shape (N, 10); fewer columns if N < 10.
 
-    In a space of few dimensions, the images of a kind are close to each other. In the space of all
-    features, two photographs are as far apart as a photograph and a microscope image.
+    First, each feature is standardized over all images, and the features of each image are scaled
+    to unit length. Using all features would not work: then two photographs are as far apart as a
+    photograph and a microscope image. With few components, images of one kind are close together.
     """
     features = features.astype(np.float64)
     centered = features - features.mean(0)
     spread = centered.std(0)
-    # A feature that is constant except for rounding says nothing.
+    # Leave out features that are constant except for rounding errors: they distinguish no images.
     informative = spread > 1e-6 * (1e-12 + np.abs(features).max(0))
     standardized = centered[:, informative] / spread[informative]
     length = np.linalg.norm(standardized, axis=1, keepdims=True)
@@ -51,9 +52,13 @@ def _principal_components(features: Floats) -> Floats:
 def spanning_tree(distances: Floats) -> tuple[Ints, Floats, Ints]:
     """Return the minimum spanning tree of all images, by Prim's algorithm.
 
+    Args:
+        distances: distances between all images, shape (N, N).
+
     Returns:
-        The parent of each image, the length of the link to the parent, and the images in an order
-        in which parents precede their children; each of shape (N,). The first image is the root.
+        Three arrays of shape (N,): the index of each image's parent, the length of the link to the
+        parent, and all image indices in an order in which each parent precedes its children. Image
+        0 is the root; its parent is 0 and its link has no meaning.
     """
     count = len(distances)
     parents = np.zeros(count, np.int64)

@@ -102,7 +102,10 @@ def pixel_threshold_figure(summary: PseudoLabelSummary) -> Markup | None:
 
 
 def distance_figure(noise: NoiseAnalysis) -> Markup | None:
-    """Draw pixel accuracy by distance to the boundary (Fig. 3a); None without matched pairs."""
+    """Draw pixel accuracy by distance to the boundary (Fig. 3a).
+
+    Return None if no pseudo-label matches a true instance.
+    """
     points = noise.accuracy_by_distance
     centers = [(p.low + p.high) / 2 for p in points if p.accuracy is not None]
     accuracies = [p.accuracy for p in points if p.accuracy is not None]
@@ -120,7 +123,10 @@ def distance_figure(noise: NoiseAnalysis) -> Markup | None:
 
 
 def size_figure(noise: NoiseAnalysis) -> Markup | None:
-    """Draw mask and boundary IoU by mask size (Fig. 3b); return None without matched pairs."""
+    """Draw mask IoU and boundary IoU by mask size (Fig. 3b).
+
+    Return None if no pseudo-label matches a true instance.
+    """
     points = noise.iou_by_size
     masks = [p.mask_iou for p in points if p.mask_iou is not None]
     boundaries = [p.boundary_iou for p in points if p.boundary_iou is not None]

@@ -14,12 +14,18 @@ from nbseg.images import read_image
 from nbseg.visualization.annotations import draw_annotations
 from nbseg.visualization.drawing import Picture, display_size
 
-LONGEST_SIDE = 640  # largest side of a picture in pixels; small images get at least half of this
+# Upper limit of a picture's longer side in pixels. Small images are enlarged so that their longer
+# side has at least half of this length.
+LONGEST_SIDE = 640
 
 
 @dataclass(frozen=True)
 class Tab:
-    """Describes a tab of the gallery: images that were chosen by one criterion."""
+    """Describes a tab of the gallery: images that were chosen by one criterion.
+
+    ``name`` identifies the tab, ``title`` and ``explanation`` are shown on the page, and ``images``
+    holds the image ids in the order of the tab.
+    """
 
     name: str
     title: str
@@ -31,8 +37,9 @@ class Tab:
 class Tile:
     """Holds a tile of the gallery: one image with its annotations.
 
-    ``pictures`` has a picture of the pseudo-labels and, if the truth is known, a picture of the
-    true instances. The keys are captions. Pictures are RGB, uint8, shape (H, W, 3).
+    ``facts`` are short phrases about the image, such as "3 pseudo-labels". ``pictures`` has a
+    picture of the pseudo-labels and, if the truth is known, a picture of the true instances. The
+    keys of ``pictures`` are captions, and the values are RGB, uint8, shape (H, W, 3).
     """
 
     image_id: int
@@ -44,13 +51,16 @@ class Tile:
 def choose_tabs(
     inputs: ReportInputs, noise: NoiseAnalysis | None, images_per_tab: int = 12, seed: int = 0
 ) -> tuple[Tab, ...]:
-    """Choose the images of each tab; the most informative tab comes first.
+    """Choose the images of each tab of the gallery.
 
     Args:
         inputs: the report's inputs.
         noise: comparison of the pseudo-labels with the truth; None leaves out the tab "Worst".
         images_per_tab: largest number of images in a tab.
         seed: seed of the random choices.
+
+    Returns:
+        The tabs in the order of the page. If ``noise`` is given, the tab "Worst" comes first.
     """
     annotations = inputs.pseudo.imgToAnns
     images = list(inputs.pseudo.imgs)
@@ -79,7 +89,7 @@ def choose_tabs(
         Tab(
             "fewest",
             "Fewest",
-            "Some images without pseudo-labels, then the images with the fewest.",
+            "Some images without pseudo-labels, then those with the fewest pseudo-labels.",
             fewest,
         ),
         Tab(

@@ -12,7 +12,7 @@ from nbseg.coco_values import is_number
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Holds the inputs of a report: indexed COCO annotations with common category ids.
+    """Holds the inputs of a report; a category id means the same class in all annotations.
 
     Attributes:
         name: file name of the pseudo-labels' json.
@@ -20,10 +20,11 @@ class ReportInputs:
         info: the dictionary that ``make_pseudo_labels`` writes to ``info`` in the json; may be
             empty.
         image_folder: folder that the file names of ``pseudo`` are relative to.
-        labeled: annotations of the labeled images, or None.
-        truth: hidden true annotations of the images of ``pseudo``, with the same image ids, or
-            None.
-        kind_key: key of the entries in the jsons' table ``images`` that names the kind of an image.
+        labeled: annotations of the labeled images; None if there is no labeled json.
+        truth: hidden true annotations of the images of ``pseudo``, with the same image ids; None
+            if the truth is unknown.
+        kind_key: name of the key that gives the kind of an image in each entry of ``images`` in
+            the jsons.
     """
 
     name: str
@@ -36,7 +37,7 @@ class ReportInputs:
 
     @property
     def classes_info(self) -> dict[str, Any]:
-        """Return ``info["classes"]``, a dictionary by class name; empty if ``info`` lacks it."""
+        """Return the dictionary ``info["classes"]``, or an empty one if ``info`` lacks this key."""
         classes = self.info.get("classes")
         return classes if isinstance(classes, dict) else {}
 
@@ -61,8 +62,8 @@ def read_inputs(
         labeled_json: COCO json of the labeled images, if there is one.
         truth_json: COCO json with the hidden truth of the pseudo-labeled images, if there is one.
             It may contain other images, too.
-        kind_key: key of the entries in the jsons' table ``images`` that names the kind of an
-            image, such as ``modality``. The key may be missing.
+        kind_key: name of the key that gives the kind of an image (such as its modality) in each
+            entry of ``images`` in the jsons. Entries may lack this key.
 
     Raises:
         FileNotFoundError: a file, the folder or an image is missing.

@@ -11,7 +11,8 @@ from nbseg.analysis.matching import Agreement
 from nbseg.analysis.noise_analysis import NoiseAnalysis
 from nbseg.analysis.pseudo_report.inputs import ReportInputs
 
-MOST_KINDS = 50  # a key with more values, such as a date, does not name a kind
+# A key with more distinct values than this, such as a date, is not treated as a kind.
+MOST_KINDS = 50
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class KindSummary:
         labeled_per_image: mean number of instances in a labeled image of this kind, not counting
             crowds.
         images: number of images of this kind in the pseudo-labels' json.
-        empty_images: how many of ``images`` have no pseudo-label.
+        empty_images: number of images of this kind without a pseudo-label.
         pseudo_per_image: mean number of pseudo-labels per image of this kind.
         agreement: agreement with the hidden truth at mask IoU 0.5.
     """
@@ -41,9 +42,10 @@ class KindSummary:
 def summarize_kinds(inputs: ReportInputs, noise: NoiseAnalysis | None) -> tuple[KindSummary, ...]:
     """Summarize the pseudo-labels of each kind of image, the most frequent kind first.
 
-    The kind of an image is the value of ``inputs.kind_key`` in the pseudo-labels' json or, if that
-    json lacks the key, in the json of the hidden truth. The result is empty if no image has a kind,
-    or if there are more than 50 kinds.
+    The kind of an image is the value of the key ``inputs.kind_key`` in the image's entry in the
+    pseudo-labels' json. If this entry lacks the key, the entry in the json of the hidden truth
+    counts. Images without a kind are left out. The result is empty if no image has a kind, or if
+    there are more than 50 kinds.
     """
     key = inputs.kind_key
     kind_of = {

@@ -23,7 +23,7 @@ class Plot:
             page scales the figure.
         x_ticks: value and label of each tick; None chooses round values.
         y_ticks: value and label of each tick; None chooses round values.
-        percent: whether to write the round values on the y axis as percentages.
+        percent: whether to label the y axis in percent; without effect if ``y_ticks`` is given.
     """
 
     def __init__(
@@ -53,7 +53,14 @@ class Plot:
         self._text(4, 13, y_label, "start", css="label")
 
     def line(self, x: Sequence[float], y: Sequence[float], css: str, dots: bool = False) -> None:
-        """Draw a line of the CSS class ``css`` through points, with a dot on each if ``dots``."""
+        """Draw a line through points.
+
+        Args:
+            x: positions of the points on the x axis.
+            y: positions of the points on the y axis.
+            css: CSS class of the line and the dots.
+            dots: whether to draw a dot at each point; the tooltip of a dot shows its value of y.
+        """
         points = [(self._x(a), self._y(b)) for a, b in zip(x, y, strict=True)]
         path = "L".join(f"{a} {b}" for a, b in points)
         self._shapes.append(f'<path class="line {css}" d="M{path}"/>')

@@ -45,8 +45,8 @@ def write_report(
         out: folder to write both files to.
         images_per_tab: largest number of images in a tab of the gallery.
         seed: seed of the random choice of images.
-        visualizer: MMEngine visualizer to which the images of the gallery are added. The ``step``
-            of an image is its position in its tab, counted from 1.
+        visualizer: MMEngine visualizer to which the pictures of the gallery are added, with the
+            position in the tab (1, 2, ...) as ``step``. None adds no pictures.
 
     Returns:
         The summary and the comparison with the truth, as in ``analysis.json``. The comparison is
@@ -122,9 +122,9 @@ def _render(
 
 
 def _colors(names: list[str]) -> list[tuple[str, str]]:
-    """Return the name and color of each class for the legend.
+    """Return the name and the color ("#rrggbb") of each class for the legend.
 
-    The list is empty if several classes share a color.
+    The list is empty if there are more classes than colors.
     """
     if len(names) > len(PALETTE):
         return []
@@ -142,7 +142,9 @@ def _absent(inputs: ReportInputs, summary: PseudoLabelSummary) -> Iterator[str]:
             "hidden truth (--truth, or report.hidden_truth in the config)"
         )
     if inputs.labeled is None:
-        yield "the labeled instances of each image, which need the labeled json (--labeled)"
+        yield (
+            "the histogram of instances per labeled image, which needs the labeled json (--labeled)"
+        )
     if summary.foreground_at_threshold is None:
         yield (
             "the curve of the pixel threshold, which needs info.foreground_at_threshold in the "

@@ -1,4 +1,4 @@
-"""Compute those numbers about pseudo-labels for which no true labels are needed."""
+"""Compute the statistics of pseudo-labels that do not need the hidden truth."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from pycocotools.coco import COCO
 from nbseg.analysis.pseudo_report.inputs import ReportInputs
 
 HISTOGRAM_BINS = 100
-TOLERATED_DIFFERENCE = 0.2  # make_pseudo_labels warns at the same difference
-FEW = 0.5
-MANY_EMPTY = 0.2
-MOST_NAMES = 8
+# Warn if the pseudo-labels per image differ from the instances per labeled image by more than this
+# share of the instances per labeled image. ``make_pseudo_labels`` warns at the same share.
+TOLERATED_DIFFERENCE = 0.2
+FEW = 0.5  # warn of a class with a smaller ratio of pseudo-labels to labeled instances per image
+MANY_EMPTY = 0.2  # warn if a larger share of the images has no pseudo-label
+MOST_NAMES = 8  # largest number of names in a warning
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,9 @@ class PseudoLabelSummary:
         pseudo_per_image: mean number of pseudo-labels in an image.
         labeled_per_image: mean number of labeled instances in a labeled image, from the labeled
             json or from ``info``; None if neither has this number.
-        pseudo_counts: number of images with 0, 1, 2 ... pseudo-labels.
-        labeled_counts: number of images with 0, 1, 2 ... labeled instances, without crowds; None if
-            there is no labeled json.
+        pseudo_counts: entry n is the number of images with n pseudo-labels, for n = 0, 1, 2 ...
+        labeled_counts: entry n is the number of labeled images with n instances, not counting
+            crowds; None if there is no labeled json.
         pixel_threshold: pixel threshold of the pseudo-labels, from ``info``.
         labeled_foreground_fraction: share of foreground inside the labeled boxes, from ``info``.
         foreground_at_threshold: share of foreground inside the kept boxes at the pixel thresholds
@@ -172,7 +174,7 @@ def _warnings(
             )
     absent = [c.name for c in classes if c.labeled_per_image == 0]
     if absent:
-        yield f"Classes without a labeled instance: {_names(absent)}."
+        yield f"No labeled image has an instance of these classes: {_names(absent)}."
     few = [c.name for c in classes if c.pseudo_per_image < FEW * (c.labeled_per_image or 0)]
     if few:
         yield (

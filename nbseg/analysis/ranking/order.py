@@ -1,9 +1,9 @@
 """Choose the unlabeled images to label, the most useful first.
 
-Kinds of image that no labeled image shows come first, by their most typical image. Each further
-pick brings the other unlabeled images as near as possible to a labeled or picked image (greedy
-facility location). The picked image's own distance to the nearest labeled or picked image does not
-count. So picking an image that resembles no other image gains nothing.
+The first picks are the most typical images of the kinds that no labeled image shows. Each further
+pick is the image that most reduces the distances of the other unlabeled images to their nearest
+labeled or picked images (greedy facility location). The distance of the picked image itself does
+not count, so an image that resembles no other image has the score 0.
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,11 @@ class Pick:
         image: index of the unlabeled image.
         kind: number of unlabeled images of this image's kind, if the image was picked because no
             labeled image shows this kind; otherwise 0.
-        neighbors: number of other unlabeled images that are nearer to this image than to the
-            labeled images and the earlier picks.
+        neighbors: number of other unlabeled images that are nearer to this image than to any
+            labeled image or earlier pick.
         nearest: index of the nearest labeled image; None if no image is labeled.
-        distance: distance to the nearest labeled image; None if no image is labeled.
+        distance: distance to the nearest labeled image, as computed by ``distances_of``; None if no
+            image is labeled.
         uncertainty: the uncertainty of a model on this image; None without a model.
     """
 
@@ -42,19 +43,22 @@ def pick_images(
 ) -> list[Pick]:
     """Pick the unlabeled images to label.
 
-    Each kind of image that no labeled image shows gets a pick, the largest kind first. Then the
-    image with the highest score is picked, again and again until there are enough picks. The score
-    is the sum of the distances by which the other unlabeled images come nearer to a labeled or
-    picked image. With a model, this sum is multiplied by the model's uncertainty on the image.
+    First, the most typical image of each kind that no labeled image shows is picked, the largest
+    kind first. Then the image with the highest score is picked repeatedly, until there are
+    ``count`` picks. The score of an image says by how much a pick of this image would reduce the
+    distances of all other unlabeled images to their nearest labeled or picked images, in total. If
+    ``uncertainty`` is given, the score is multiplied by the uncertainty of the image.
 
-    An image is not picked by its score if its distance to an earlier pick is less than the 90%
-    quantile of the link lengths in the spanning tree, unless only such images are left.
+    The choice by score skips images whose distance to an earlier pick is less than the 90% quantile
+    of the link lengths in the minimum spanning tree of all images. If only such images are left,
+    they are picked, too.
 
     Args:
         labeled: features of the labeled images, shape (L, D); L may be 0.
         unlabeled: features of the unlabeled images, shape (U, D).
         count: number of picks.
-        uncertainty: uncertainty of a model on each unlabeled image, at least 0, shape (U,).
+        uncertainty: uncertainty of a model on each unlabeled image, at least 0, shape (U,); None
+            ranks without a model.
 
     Returns:
         The picks, the most useful first.
@@ -73,7 +77,8 @@ def pick_images(
     _, links, _ = spanning_tree(distances)
     # The first image is the root and has no link.
     close = float(np.quantile(links[1:], QUANTILE)) if len(links) > 1 else 0.0
-    # Without a label, all images are equally far from one.
+    # Distance to the nearest labeled or picked image; if no image is labeled, it starts as the
+    # largest of all distances.
     way = to_labeled.min(1, initial=float(distances.max()))
     kinds = sorted(missing_kinds(distances, labels), key=len, reverse=True)
     unpicked = np.ones(len(unlabeled), bool)

@@ -20,10 +20,11 @@ class RankedImages:
     """Holds ranked image files.
 
     Attributes:
-        labeled: paths of the L labeled images; none in a cold start.
-        unlabeled: paths of the U unlabeled images that were examined.
-        picks: the images to label, the most useful first; their indices refer to these paths.
-        all_unlabeled: number of unlabeled images, U or more.
+        labeled: paths of the labeled images; empty if the ranking ignores all labels (cold start).
+        unlabeled: paths of the unlabeled images that were examined.
+        picks: the images to label, the most useful first. ``Pick.image`` is an index into
+            ``unlabeled``, and ``Pick.nearest`` is an index into ``labeled``.
+        all_unlabeled: number of all unlabeled images, including those that were not examined.
     """
 
     labeled: tuple[Path, ...]
@@ -37,7 +38,7 @@ class RankedImages:
         return [self.unlabeled[pick.image] for pick in self.picks]
 
     def nearest(self, pick: Pick) -> Path | None:
-        """Return the path of the labeled image that is nearest to a pick, if there is one."""
+        """Return the path of the labeled image nearest to a pick; None if no image is labeled."""
         return None if pick.nearest is None else self.labeled[pick.nearest]
 
     def reason(self, pick: Pick) -> str:
@@ -50,8 +51,8 @@ class RankedImages:
             article = "a" if self.labeled else "an"
             near = f"is at least as near to {article} {others} image as to this image"
             return f"every other unlabeled image {near}"
-        verb = "image resembles" if pick.neighbors == 1 else "images resemble"
-        return f"{pick.neighbors} unlabeled {verb} this image more than any {others} image"
+        verb = "image is" if pick.neighbors == 1 else "images are"
+        return f"{pick.neighbors} unlabeled {verb} nearer to this image than to any {others} image"
 
 
 def write_ranking(found: RankedImages, out: Path) -> None:

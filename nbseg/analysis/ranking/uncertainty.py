@@ -1,8 +1,8 @@
-"""Measure how unsure a model is about an image, by stored predictions of several views.
+"""Measure how unsure a model is about an image, from the model's stored predictions.
 
-A store does not tell the views apart. But the score of a prediction is the mean over the views, and
-a view that missed the object counts as 0; the soft mask is the mean over the views, too. So where
-the views disagree, scores and masks lie between 0 and 1, and their entropy is high.
+The stored scores and soft masks are means over several views of the image, such as scaled and
+flipped copies. A view that missed the object counts as a score of 0. If the views disagree, the
+means lie between 0 and 1, so the entropy of scores and soft masks is high.
 """
 
 from collections.abc import Sequence
@@ -12,18 +12,20 @@ import numpy.typing as npt
 
 from nbseg.pseudo.predictions import ImagePredictions, PredictionStore
 
-# Predictions with a lower score are noise; by default, they never become pseudo-labels either.
+# Predictions with a lower score are ignored as noise. The default of ``label.floor`` is the same
+# number, so by default such predictions do not become pseudo-labels either.
 LOWEST_SCORE = 0.1
 
 
 def uncertainty(image: ImagePredictions) -> float:
-    """Return a model's uncertainty about an image: scores' entropy × masks' entropy, from 0 to 1.
+    """Return how unsure a model is about an image.
 
-    Both factors are means over the predictions with a score of 0.1 or more, in bits. The entropy of
-    a mask is the mean over its cells.
+    The uncertainty is the mean entropy of the scores times the mean entropy of the soft masks. Both
+    means are over the predictions with a score of 0.1 or more. An entropy is in bits, and the
+    entropy of a soft mask is the mean over the cells of the mask.
 
     Returns:
-        NaN if the image has no such prediction.
+        The uncertainty, from 0 to 1. NaN if no prediction has a score of 0.1 or more.
     """
     kept = image.scores >= LOWEST_SCORE
     if not kept.any():
@@ -48,16 +50,16 @@ def check_predicted(store: PredictionStore, names: Sequence[str]) -> None:
     if missing:
         raise ValueError(
             f"{store.folder} has no predictions of {len(missing)} of the {len(names)} unlabeled "
-            f"images, for example {missing[0]}; use the predictions of a run with the same "
-            "unlabeled images (its folder pseudo_labels/predictions)"
+            f"images, for example {missing[0]}; give the folder pseudo_labels/predictions of a run "
+            "that predicted the same unlabeled images"
         )
 
 
 def uncertainties(store: PredictionStore, names: Sequence[str]) -> npt.NDArray[np.float64]:
     """Return the uncertainty of each named image, shape (N,).
 
-    If an image has no prediction with a score of 0.1 or more, the model saw nothing that it could
-    be sure or unsure about. Such an image gets the median of the other images.
+    An image that has no prediction with a score of 0.1 or more gets the median uncertainty of the
+    other images. If no image has such a prediction, every image gets the uncertainty 1.
 
     Args:
         store: the predictions.
@@ -74,7 +76,7 @@ def uncertainties(store: PredictionStore, names: Sequence[str]) -> npt.NDArray[n
 
 
 def _entropy(probability: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Return the entropy of yes-or-no questions in bits, for the probability of a yes."""
+    """Return the binary entropy of each probability in bits; the shape is kept."""
     inside = np.clip(probability.astype(np.float64), 1e-12, 1 - 1e-12)
     bits: npt.NDArray[np.float64] = inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside)
     return -bits

@@ -38,8 +38,9 @@ def convert_bdd100k(
     or ignored becomes one annotation with ``iscrowd`` 1, as in the official ``to_coco``.
 
     If images/100k/train exists, its images are the unlabeled set. Images that are also in
-    images/10k (train, val or test) are left out. The unlabeled json has no masks. It keeps the
-    boxes as hidden truth. The width of a box is ``x2 - x1 + 1``, as in the official tools.
+    images/10k (train, val or test) are left out. The unlabeled json has no masks. It keeps the true
+    boxes as hidden truth: training on pseudo-labels never reads them. The width of a box is
+    ``x2 - x1 + 1``, as in the official tools.
 
     Args:
         root: folder with images/ and labels/.

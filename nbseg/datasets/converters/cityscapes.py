@@ -33,7 +33,8 @@ class Split:
     Attributes:
         annotations: folder of the annotations, gtFine or gtCoarse.
         images: number of images according to www.cityscapes-dataset.com.
-        instances: number of instances of each class, if published.
+        instances: published number of instances of each class, as text such as "17.9k"; empty if
+            no numbers are published.
     """
 
     annotations: str

@@ -30,8 +30,8 @@ def rasterize_polygons(path: Path) -> npt.NDArray[Any]:
     The image equals the result of ``json2instanceImg`` in cityscapesScripts 2.3. Pillow draws the
     polygons in the order of the file, so later polygons cover earlier polygons:
 
-    - For a class with instances, the pixels of object n have the value ``1000 * id + n``. Here id
-      is the label id of the class, and n is 0, 1, ... in the order of the file.
+    - For a class with instances, the pixels of an object have the value ``1000 * id + n``. Here id
+      is the label id of the class, and n counts the objects of this class from 0.
     - Pixels of groups (such as ``cargroup``) and of other classes have the label id as their value.
     - Deleted objects and license plates are skipped and not counted.
 

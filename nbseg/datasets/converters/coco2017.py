@@ -49,8 +49,8 @@ def convert_coco(
     train2017 consists of two parts: train2014, and the 35k images of val2014 that are not in
     val2017 (minival). The parts can be told apart only by the image ids in instances_val2014.json,
     not by file names or ``coco_url``. ``instances_train2017-val35k.json`` has the 35k images.
-    ``instances_train2017-val35k-unlabeled.json`` has the images of train2014, and keeps their
-    annotations as hidden truth.
+    ``instances_train2017-val35k-unlabeled.json`` has the images of train2014. It keeps their true
+    annotations as hidden truth: only the stage ``oracle`` trains on these annotations.
 
     ``instances_unlabeled2017.json`` has the images of image_info_unlabeled2017.json and the
     categories of train2017, which MMDetection needs. If image_info_unlabeled2017.json is missing,
@@ -127,7 +127,11 @@ def _read(path: Path, *tables: str) -> dict[str, Any]:
 
 
 def _parts_of_2014(images: list[dict[str, Any]], val2014: Path) -> dict[str, list[dict[str, Any]]]:
-    """Divide the images of train2017 into those from val2014 and those from train2014."""
+    """Divide the images of train2017 by their origin.
+
+    Returns:
+        A dictionary with the keys "val35k" (images from val2014) and "train2014".
+    """
     ids = {image["id"] for image in _read(val2014, "images")["images"]}
     val35k = [image for image in images if image["id"] in ids]
     train2014 = [image for image in images if image["id"] not in ids]
@@ -152,7 +156,9 @@ def _labeled(content: dict[str, Any], images: list[dict[str, Any]]) -> Iterator[
 def _checked(root: Path, name: str, content: dict[str, Any]) -> Prepared:
     """Count the annotations of a downloaded json, and check that its images exist."""
     path = root / "annotations" / f"instances_{name}.json"
-    require_all(root / name, [image["file_name"] for image in content["images"]], f"in {path}")
+    require_all(
+        root / name, [image["file_name"] for image in content["images"]], f"listed in {path}"
+    )
     names = {category["id"]: category["name"] for category in content["categories"]}
     summary = Summary()
     for image, annotations in _labeled(content, content["images"]):
@@ -166,5 +172,7 @@ def _unlabeled_images(
     if not image_info.exists():
         return images_of(folder, workers), {}
     content = _read(image_info, "images")
-    require_all(folder, [image["file_name"] for image in content["images"]], f"in {image_info}")
+    require_all(
+        folder, [image["file_name"] for image in content["images"]], f"listed in {image_info}"
+    )
     return content["images"], {"licenses": content.get("licenses", [])}

@@ -1,5 +1,6 @@
 """Read GeoJSON files whose coordinates are pixels, such as those of QuPath, one per image."""
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -80,7 +81,8 @@ def _label(properties: dict[str, Any]) -> str | None:
         value = properties.get(key)
         if isinstance(value, str) and value.startswith("{"):
             # geopandas writes QuPath's classification as text.
-            value = json.loads(value)
+            with contextlib.suppress(ValueError):
+                value = json.loads(value)
         if isinstance(value, dict):
             value = value.get("name")
         if value not in (None, ""):

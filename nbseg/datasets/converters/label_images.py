@@ -18,11 +18,12 @@ from nbseg.datasets.label_names import (
 )
 from nbseg.images import IMAGE_SUFFIXES, image_header, image_names, spread
 
-# Number of label images that are searched for objects with different numbers.
+# Largest number of label images per class in which connected parts are counted.
 SEARCHED = 20
-# With so many connected parts per number, the numbers are not those of objects.
+# If a number has at least this many connected parts on average, it does not stand for an object.
 PARTS = 3
-# Most numbers in a label image of classes.
+# If the numbers do not stand for objects, a label image with more numbers than this holds gray
+# levels; otherwise it holds classes.
 GRAY_LEVELS = 10
 LOSSY = (".jpg", ".jpeg")
 
@@ -35,11 +36,12 @@ class LabelImages:
     """Describes a folder of label images.
 
     Attributes:
-        folder: folder of the label images and its sub-folders.
-        images: folder of the images. A label image has the same path as its image below these
-            folders, except for the suffix and the endings in ``nbseg.datasets.label_names``.
-        class_name: class of all objects. If None, each folder in ``folder`` is a class: it holds
-            the label images of the class's objects, and its name is the name of the class.
+        folder: folder of the label images; its sub-folders are read, too.
+        images: folder of the images. The path of a label image below ``folder`` (without
+            ``class_name``: below ``folder``/CLASS) equals the path of its image below ``images``,
+            except for the suffix and the endings in ``nbseg.datasets.label_names``.
+        class_name: class of all objects. If None, each folder in ``folder`` is a class: the folder
+            has the name of the class, and holds the label images with the class's objects.
         parts: whether to make each connected part an object, in classes whose label images do not
             number objects. Parts that touch at a corner are connected.
     """
@@ -55,9 +57,9 @@ def convert_label_images(
 ) -> Prepared:
     """Write a COCO json of the images that have a label image, with lossless masks (RLE).
 
-    A pixel of a label image is 0, the background, or the number of an object. An object can have
-    several parts and holes. An image whose label images are 0 everywhere has no objects. An image
-    without a label image is left out.
+    The value of a pixel in a label image is the number of an object, or 0 for the background. An
+    object can have several parts and holes. An image whose label images are 0 everywhere is kept
+    without objects. An image without a label image is left out.
 
     Args:
         labels: the label images.
@@ -68,9 +70,9 @@ def convert_label_images(
     Raises:
         FileNotFoundError: a folder is missing or has no image, or no label image has an image.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
-        ValueError: the names are ambiguous; a label image is lossy, is no label image, or has
-            another size than its image; or the numbers in the label images are not those of
-            objects.
+        ValueError: a label image fits several images, or an image has several label images of a
+            class; a label image is lossy, is no label image, or has another size than its image; or
+            the numbers in the label images do not stand for objects.
     """
     for folder in (labels.folder, labels.images):
         if not folder.is_dir():
@@ -126,8 +128,8 @@ def _files(labels: LabelImages) -> tuple[list[str], dict[str, list[str]]]:
     if not images:
         raise FileNotFoundError(
             f"all images in {labels.images} lie in {labels.folder}, the folder of the label "
-            "images. Name the class of all objects (--class NAME) if label images lie next to "
-            "their images; otherwise, put them into a folder of their own"
+            "images. If label images lie next to their images, name the class of all objects "
+            "(--class NAME); otherwise, move the label images to a folder that has no images"
         )
     folders = [""] if labels.class_name else _class_names(labels)
     return images, {name: image_names(labels.folder / name) for name in folders}
@@ -144,8 +146,8 @@ def _pairs(labels: LabelImages) -> tuple[list[Pair], list[str]]:
             path = labels.folder / folder / name
             if path.suffix.lower() in LOSSY:
                 raise ValueError(
-                    f"the label image {path} is a JPEG, whose values are not those that were "
-                    "saved; export the label images as PNG or TIFF"
+                    f"the label image {path} is a JPEG, and JPEG compression changes the numbers; "
+                    "export the label images as PNG or TIFF"
                 )
             own = next((by_stem[s] for s in (stem(name), image_stem(name)) if s in by_stem), [])
             if not own:
@@ -195,12 +197,14 @@ def _pairs(labels: LabelImages) -> tuple[list[Pair], list[str]]:
 
 
 def _numbered_by_class(labels: LabelImages, name: str, paths: list[Path]) -> bool:
-    """Return whether the numbers in label images of a class belong to classes, not to objects.
+    """Return whether the numbers in a class's label images stand for classes instead of objects.
 
-    This is so if a number has several connected parts on average: an object rarely has.
+    The result is True if a number has at least three connected parts on average: a single object
+    rarely has so many parts.
 
     Raises:
-        ValueError: this is so, and ``labels.parts`` is False, or the values are gray levels.
+        ValueError: the numbers do not stand for objects, and either ``labels.parts`` is False or
+            the numbers are gray levels.
     """
     parts = numbers = most = 0
     for path in spread(paths, SEARCHED):
@@ -221,9 +225,9 @@ def _numbered_by_class(labels: LabelImages, name: str, paths: list[Path]) -> boo
         )
     if not labels.parts:
         raise ValueError(
-            f"{found}, so the numbers seem to tell foreground from background, or classes from "
-            "each other, but not objects that touch. If no objects touch, give --parts: then each "
-            "connected part is an object"
+            f"{found}, so the numbers seem to mark the foreground or classes, not single objects. "
+            "If no objects touch, give --parts, which makes each connected part an object; "
+            "otherwise, export label images that number the objects"
         )
     return True
 
@@ -237,8 +241,8 @@ def _load(images: Path, split: set[int], pair: Pair) -> Labeled:
         if size != ids.shape:
             raise ValueError(
                 f"{path} has {ids.shape[1]} x {ids.shape[0]} pixels, but {image} has "
-                f"{size[1]} x {size[0]}; a label image must have the size of its image (if Exif "
-                "data turn a photo: of the turned photo)"
+                f"{size[1]} x {size[0]}; export a label image of the image's size (if Exif data "
+                "rotate a photo: the size after the rotation)"
             )
         objects = number_parts(ids) if category in split else renumber(ids)
         annotations += [

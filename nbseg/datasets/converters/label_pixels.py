@@ -15,8 +15,8 @@ Objects = npt.NDArray[np.int32]
 def read_labels(path: Path) -> Labels:
     """Read a label image, and return the number of each pixel's object, shape (H, W), int64.
 
-    Whole numbers of any dtype are read without loss, also int64 TIFFs and the color indices of
-    palette images. OpenCV reads neither.
+    Whole numbers of any dtype are read without loss. This includes int64 TIFFs and the color
+    indices of palette images, which OpenCV cannot read.
 
     Raises:
         ValueError: the file is no image, has several channels or pages, or has a value that is
@@ -28,7 +28,8 @@ def read_labels(path: Path) -> Labels:
     if values.ndim != 2:
         raise ValueError(
             f"{path} has the shape {values.shape}; expected one page with one channel, whose "
-            "values are the numbers of the objects. Colors and stacks of images cannot be imported"
+            "values are the numbers of the objects. Export a label image with a single channel for "
+            "each image"
         )
     numbers = values.astype(np.int64)
     if (numbers != values).any() or (numbers < 0).any():
@@ -66,7 +67,7 @@ def _read_with_pillow(path: Path) -> npt.NDArray[Any]:
 
 
 def renumber(ids: Labels) -> Objects:
-    """Number the objects 1, 2, ... in the order of their numbers; the background stays 0."""
+    """Replace the object numbers by 1, 2, ... in ascending order; the background stays 0."""
     numbers, places = np.unique(ids, return_inverse=True)
     result: Objects = places.reshape(ids.shape).astype(np.int32)
     return result + np.int32(numbers[0] > 0)

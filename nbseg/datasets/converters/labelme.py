@@ -31,8 +31,8 @@ def read_labelme(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Dr
     Args:
         paths: the jsons.
         folder: folder that contains the jsons.
-        finder: finds the image of a json: the file that ``imagePath`` names or, if there is no such
-            file, the image with this name.
+        finder: finds the image of a json. If the file that ``imagePath`` names does not exist, the
+            finder searches the image folder for an image with the same file name.
 
     Raises:
         FileNotFoundError: the image of a json is missing.
@@ -52,7 +52,7 @@ def read_labelme(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Dr
         for position, shape in enumerate(shapes):
             if not isinstance(shape, dict) or not isinstance(shape.get("label"), str | int):
                 raise ValueError(
-                    f"{path}: shapes[{position}] has no label that is a text; set it in labelme"
+                    f"{path}: shapes[{position}] has no text as its label; set the label in labelme"
                 )
             kind = shape.get("shape_type") or "polygon"
             if shape["label"] == IGNORED:
@@ -125,7 +125,7 @@ def _shape(shape: dict[str, Any], kind: str) -> Shape:
         (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         return rectangle(x0, y0, x1 - x0, y1 - y0)
     if len(points) != 4:
-        raise ValueError(f"{len(points)} points; expected the corners")
+        raise ValueError(f"found {len(points)} points; expected 4 corners")
     return Polygon((points,))
 
 

@@ -31,7 +31,7 @@ class Plan:
         documented_images: see :class:`Prepared`.
         documented_instances: see :class:`Prepared`.
         notes: see :class:`Prepared`.
-        read: source files whose contents are part of this hash, too.
+        read: source files whose contents are also part of the hash in the json's ``info``.
     """
 
     path: Path
@@ -59,9 +59,12 @@ def carry_out(
         plans: plans of the jsons.
         load: module-level function that turns an item of a plan into the COCO entries of an image
             and its annotations.
-        root: folder of the data set.
+        root: folder of the data set; the hashes use file names relative to this folder.
         workers: number of processes.
         force: write all jsons again, even if they exist.
+
+    Returns:
+        One entry per plan, in the same order. Its ``summary`` is None if the json was kept.
 
     Raises:
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`; nothing was

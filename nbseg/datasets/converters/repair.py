@@ -30,13 +30,13 @@ class Repairs:
     """Chooses repairs that depend on the tool that wrote the json.
 
     Attributes:
-        crowds: make an object of each crowd (``iscrowd`` 1). Several tools mark each object as a
-            crowd that has a hole or parts, or that was painted with a brush.
+        crowds: make an object of each crowd (``iscrowd`` 1). Several tools set ``iscrowd`` to 1 if
+            an object has holes or several parts, or was painted with a brush.
         pixel_centers: fill polygons up to and including the pixels that they run through. COCO's
             polygons run along the edges of pixels. With COCO's rule, a polygon through the centers
             of the border pixels loses a row and a column.
-        holes: cut a polygon out that lies inside another one of the same object. In COCO, the mask
-            of an object is the union of its polygons, which cannot have a hole.
+        holes: make a hole of each polygon that lies inside another polygon of the same object. In
+            COCO, the mask of an object is the union of its polygons, so that no polygon is a hole.
     """
 
     crowds: bool = False
@@ -54,14 +54,15 @@ def repair_coco(source: Path, out: Path, repairs: Repairs, force: bool = False) 
     Args:
         source: the json to repair. Its annotations need ``image_id`` and ``category_id`` only.
         out: path of the new json.
-        repairs: further repairs.
+        repairs: repairs to make in addition to the repairs above.
         force: write the new json again, even if it exists.
 
     Raises:
         FileNotFoundError: ``source`` does not exist.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
         ValueError: ``source`` is not a COCO json, is the same file as ``out``, or has a repeated id
-            of an image or category, or a segmentation that is neither polygons nor run lengths.
+            of an image or category, a segmentation that is neither polygons nor run lengths, or a
+            mask of another size than its image.
     """
     if source.resolve() == out.resolve():
         raise ValueError(f"{out} is the json to repair; give another path for the new json")
@@ -139,9 +140,9 @@ def _repair(
         changes["crowds that are objects now"] += 1
         crowd = 0
     if annotation.get("area") != values["area"]:
-        changes["areas that were missing or were not the mask's"] += 1
+        changes["areas that were missing or differed from the area of the mask"] += 1
     if not _close(annotation.get("bbox"), values["bbox"]):
-        changes["boxes that were missing or more than a pixel off the mask's"] += 1
+        changes["boxes that were missing or more than a pixel away from the mask"] += 1
     kept = {
         key: value for key, value in annotation.items() if key not in ("id", "image_id", "iscrowd")
     }
@@ -156,7 +157,7 @@ def _close(box: Any, tight: list[float]) -> bool:
 
 
 def _fill(polygons: list[Any], height: int, width: int, repairs: Repairs) -> dict[str, Any]:
-    """Return the RLE of polygons."""
+    """Return the compressed RLE of an object's polygons, with the chosen ``repairs``."""
     union = to_rle(polygons, height, width)  # raises if a polygon is malformed
     if not (repairs.pixel_centers or repairs.holes):
         return union

@@ -6,9 +6,9 @@ from nbseg.datasets.converters.coco_json import Prepared
 def describe(prepared: Prepared) -> str:
     """Return a text with the counts of a json: images, and instances and crowds of each class.
 
-    The text also has the documented numbers of the full set. It has the documented numbers of
-    instances only if the json has the documented number of images. If the json already existed and
-    was not written again, the text has no counts.
+    If the data set documents how many images the full set has, the text gives this number. If the
+    json has exactly this number of images, the text also gives the documented numbers of instances.
+    If the json already existed and was not written again, the text has no counts.
     """
     summary = prepared.summary
     if summary is None:

@@ -20,7 +20,7 @@ def require(root: Path, paths: Iterable[str], tree: str) -> None:
     for path in paths:
         if not (root / path).exists():
             raise FileNotFoundError(
-                f"{root / path} is missing; expected these files in {root}:\n{tree}"
+                f"{root / path} is missing; unpack the archives so that {root} has:\n{tree}"
             )
 
 

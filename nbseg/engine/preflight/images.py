@@ -58,7 +58,8 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
                 broken[image["file_name"]] = problem
     bodies, decoded = broken_bodies(folder, [name for name in names if name not in broken])
     problems = [*broken.values(), *bodies]
-    # If no decoded image is sound, sound headers say nothing.
+    # If decoding failed for every tested image, count all images as broken, although their
+    # headers can be read.
     count = len(problems) if len(bodies) == decoded else len(looked_at)
     lines = [_answer(problems, count, folder, what, lenient)]
     lines += [f"warning: {what}: {count} images {note}" for note, count in notes.items()]
@@ -89,7 +90,10 @@ def check_folder(folder: Path, what: str) -> list[str]:
 
 
 def _answer(broken: list[Problem], count: int, folder: Path, what: str, lenient: bool) -> str:
-    """Return a warning about broken images, or refuse them; ``count`` images were checked."""
+    """Return a warning about broken images, or raise a StageError.
+
+    If ``lenient``, the error is raised only if all ``count`` checked images are broken.
+    """
     if not broken:
         return ""
     kinds = Counter(kind for kind, _ in broken)

@@ -16,8 +16,8 @@ def check_thresholds(label: dict[str, Any]) -> None:
         label: the section ``label`` of the config.
 
     Raises:
-        StageError: a threshold is neither "match" nor a number, a class has no threshold, or an
-            unknown class has one.
+        StageError: a threshold is neither a number nor "match" (or "match_total", for boxes), a
+            class has no threshold, or an unknown class has a threshold.
     """
     pixel = label.get("pixel_threshold", "match")
     try:

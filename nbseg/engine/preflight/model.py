@@ -1,4 +1,4 @@
-"""Check a model's number of classes, and warn of images with more objects than it can predict."""
+"""Check a model's number of classes, and warn of images with too many objects for the model."""
 
 from collections import Counter
 from collections.abc import Iterator

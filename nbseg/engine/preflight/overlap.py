@@ -41,10 +41,14 @@ def check_overlap(labeled: dict[str, Any], unlabeled: dict[str, Any]) -> None:
 def image_paths(dataset: dict[str, Any]) -> Iterator[str]:
     """Yield the paths of all images of a data set.
 
-    If the data set wraps several data sets, those whose json is missing are skipped.
+    A data set whose json is missing is skipped.
+
+    Args:
+        dataset: config of the data set, or of a wrapper around several data sets.
 
     Raises:
         StageError: one of the data sets cannot be read.
+        OSError: a file of a data set cannot be read.
     """
     for leaf in leaves(dataset):
         files = annotation_files(leaf)
@@ -54,7 +58,7 @@ def image_paths(dataset: dict[str, Any]) -> Iterator[str]:
             yield from _paths_of_leaf(leaf)
         except OSError:  # names its file
             raise
-        except Exception as error:  # third-party data sets raise anything
+        except Exception as error:  # a third-party data set may raise any error
             raise StageError(
                 f"the images of {next(iter(files), image_folder(leaf))} cannot be listed "
                 f"({type(error).__name__}: {error}); correct this data set"

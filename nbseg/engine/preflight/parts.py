@@ -73,8 +73,8 @@ def _check_loader(stage: str, key: str, loader: Any) -> None:
         pipeline = _build_pipeline(leaf, stage, f"{key}.dataset")
         if any(getattr(t, "subroutines", True) == [] for t in pipeline.transforms):
             raise StageError(
-                f"stage {stage}: TestTimeAug would make no view of an image; correct tta_scales or "
-                "tta_flips"
+                f"stage {stage}: TestTimeAug would make no augmented view of an image, so nothing "
+                "could be predicted; tta_scales and tta_flips must not be empty"
             )
     for name in ("sampler", "batch_sampler"):
         _check_arguments(DATA_SAMPLERS, loader.get(name), stage, f"{key}.{name}")
@@ -109,7 +109,10 @@ def _check_optimizer(stage: str, plain: Config, detector: Any) -> None:
         elif name in schedulers:
             _check_schedulers(stage, plain, f"param_scheduler.{name}", schedulers[name], optimizer)
         else:
-            raise StageError(f"stage {stage}: param_scheduler has no key {name!r}; add it")
+            raise StageError(
+                f"stage {stage}: param_scheduler has no key {name!r}, but optim_wrapper has an "
+                "optimizer of this name; add the schedule of this optimizer"
+            )
 
 
 def _check_schedulers(stage: str, plain: Config, key: str, parts: Any, optimizer: Any) -> None:
@@ -160,7 +163,8 @@ def _check_arguments(registry: Registry, part: Any, stage: str, key: str) -> Non
         return
     known, more = _arguments(kind)
     for name in sorted({*part} - {"type", "_scope_", *known} - READ_BEFORE.get(registry, set())):
-        # A class with **kwargs may know the key, unless it is almost one of the arguments.
+        # A class with **kwargs may accept any key. Refuse only a key that looks like a
+        # misspelled argument.
         close = _advice(name, known, 0.85 if more else 0.6)
         if close or not more:
             advice = close or f"the arguments of {kind.__name__} are {', '.join(known)}"
@@ -199,7 +203,7 @@ def _class_of(registry: Registry, part: Any, stage: str, key: str) -> Any:
         return None
     kind = part.get("type", DEFAULT_TYPES.get(registry))
     if kind is None:
-        raise StageError(f"stage {stage}: {key} has no 'type'; add the name of its class")
+        raise StageError(f"stage {stage}: {key} has no 'type'; add 'type' with the name of a class")
     if not isinstance(kind, str):
         return kind
     # As MMEngine does, search the registry of the config's default_scope.
@@ -227,7 +231,7 @@ def _naming(stage: str, key: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a class may raise any error about its arguments
-        # MMEngine's messages go on with general advice.
+        # Leave out the general advice at the end of MMEngine's messages.
         reason = str(error).split("\n")[0].split(". Please ")[0]
         raise StageError(
             f"stage {stage}: {key} cannot be built ({type(error).__name__}: {reason}); correct its "

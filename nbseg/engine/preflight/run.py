@@ -61,7 +61,8 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
             seen.add(data)
             for line in _check(data, leaf, plain, classes, categories):
                 lines.setdefault(line)
-        # This check comes last: wrong class names, which _check reports, also change their number.
+        # Check the number of classes after _check: _check gives a clearer message if class names
+        # are wrong.
         check_num_classes(_detector(plain), classes, stage)
     check_parts(configs)
     if makes_labels:
@@ -95,7 +96,10 @@ def _check(
     classes: list[str],
     categories: dict[Path, list[dict[str, Any]]],
 ) -> list[str]:
-    """Check one data set; the categories of its json are added to ``categories``."""
+    """Check one data set; return a line with the number of its images, and lines with warnings.
+
+    The function adds the categories of the data set's json to ``categories``, by path.
+    """
     what = f"{data.role} set {data.path}"
     if leaf.get("type") == "ImageFolderDataset":
         if data.folder.resolve() in Path(plain.work_dir).resolve().parents:
@@ -105,7 +109,7 @@ def _check(
             )
         return check_folder(data.folder, what)
     if data.path == data.folder:
-        return []  # only the data set itself knows where its annotations are
+        return []  # there is no json, and the format of the annotations is unknown
     content = read_checked(data.path, what)
     categories[data.path] = content["categories"]
     count = f"{what}: {len(content['images'])} images"
@@ -116,7 +120,8 @@ def _check(
     if data.role == "training" and (max(sizes) < least or leaf.get("indices") in (0, [])):
         # MMEngine's samplers would never return.
         raise StageError(
-            f"{what}: filter_cfg.min_size or indices leaves no image to train on; correct this key"
+            f"{what}: no image is left to train on, because filter_cfg.min_size or indices leaves "
+            "out every image; correct these keys of the data set"
         )
     if leaf["type"] == "CocoDataset":
         _refuse_other_order(content, classes, what)

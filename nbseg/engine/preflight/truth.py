@@ -32,7 +32,8 @@ def check_truth(dataset: dict[str, Any], evaluator: dict[str, Any], what: str) -
             evaluator raises an error when it reads this file.
     """
     try:
-        # The evaluator may not convert values as training does, and then fails here.
+        # Keep the values as they are in the json: an evaluator that cannot use these values must
+        # fail here, not after the training.
         content = read_coco(evaluator["ann_file"], consistent=False, normalized=False)
     except ValueError as error:
         raise StageError(
@@ -46,7 +47,7 @@ def check_truth(dataset: dict[str, Any], evaluator: dict[str, Any], what: str) -
         write_coco(path, {**content, "images": kept, "annotations": annotations}.items())
         try:
             values = _evaluate_truth({**dataset, "ann_file": path}, {**evaluator, "ann_file": path})
-        except Exception as error:  # third-party evaluators raise anything
+        except Exception as error:  # a third-party evaluator may raise any error
             reason = str(error).replace(path, str(evaluator["ann_file"]))
             raise StageError(
                 f"{what}: the evaluator {evaluator['type']} fails with the true objects as "
