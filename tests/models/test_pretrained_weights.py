@@ -74,9 +74,9 @@ TIMM = {"conv_stem.weight": torch.ones(32, 3, 3, 3), "bn1.weight": torch.ones(32
             r"weights.pth does not fit the MobileNetV2: 0 of the model's 260 tensors match by name "
             r"and shape \(needed: 90%\). The file has, for example, features.0.0.weight "
             r"\(32, 3, 3, 3\); the model expects conv1.conv.weight \(32, 3, 3, 3\). The file's "
-            r"names are torchvision's: convert the file, for example with a script from MMPretrain's "
-            "tools/model_converters. Set backbone_weights to a MobileNetV2 checkpoint from "
-            "MMPretrain, MMDetection or nbseg",
+            r"names are torchvision's: convert the file, for example with a script from "
+            "MMPretrain's tools/model_converters. Set backbone_weights to a MobileNetV2 checkpoint "
+            "from MMPretrain, MMDetection or nbseg",
         ),
         ({"state_dict": TIMM}, "0 of the model's 260 .*The file's names are timm's"),
         ({"model": {"backbone.bottom_up.stem.w": torch.ones(1)}}, "names are Detectron2's"),

@@ -32,10 +32,11 @@ class ImageFinder:
         """Return the path of an image, relative to the folder.
 
         An image in one of the folders ``near`` comes first. Then follow the image with exactly the
-        given path, and the only image with the given file name.
+        given path, and the only image with the given file name. If no image has this name, another
+        suffix fits, too: some tools do not store the suffix.
 
         Args:
-            given: path or file name of an image. Without a suffix, any suffix fits.
+            given: path or file name of an image.
             source: file that names the image, for error messages.
             near: sub-folders that are searched first, relative to the folder.
 
@@ -43,11 +44,14 @@ class ImageFinder:
             FileNotFoundError: no image fits, or several do.
         """
         path = PurePosixPath(given.replace("\\", "/"))
-        table = self._by_name if path.name in self._by_name else self._by_stem
-        same = table.get(path.name, [])
+        same = (
+            self._by_name.get(path.name)
+            or self._by_stem.get(path.name)
+            or self._by_stem.get(path.stem, [])
+        )
         choices = [
             [name for name in same if PurePosixPath(name).parent.as_posix() in near],
-            [name for name in same if name in (str(path), f"{path}{PurePosixPath(name).suffix}")],
+            [name for name in same if PurePosixPath(name).parent == path.parent],
             same,
         ]
         chosen = next((choice for choice in choices if len(choice) == 1), None)

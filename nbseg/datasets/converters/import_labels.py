@@ -23,6 +23,8 @@ from nbseg.images import IMAGE_SUFFIXES, files_below
 FORMATS = ("coco", "cvat", "geojson", "label-images", "label-studio", "labelme", "yolo")
 # Suffixes of the files that hold labels. The first one that a folder has decides on the format.
 SUFFIXES = (".xml", ".geojson", ".json", ".txt")
+# Files without labels in the folders that tools write.
+OTHERS = (*NAMES_FILES, "notes.json", "readme.txt", "readme.dataset.txt", "readme.roboflow.txt")
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,7 @@ def _label_files(path: Path, out: Path) -> tuple[str, list[Path]]:
     files = [file for file in files if file.resolve() != out.resolve()]
     for suffix in SUFFIXES:
         found = [file for file in files if file.suffix.lower() == suffix]
-        found = [file for file in found if file.name not in NAMES_FILES]
-        if suffix == ".txt":
-            found = [file for file in found if not file.name.lower().startswith("readme")]
+        found = [file for file in found if file.name.lower() not in OTHERS]
         if found:
             return suffix, found
     counts = Counter(file.suffix.lower() for file in files)

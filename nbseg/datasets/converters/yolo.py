@@ -33,7 +33,7 @@ def read_yolo(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Drawi
     """
     names_file, classes = _classes(folder)
     drawings, left_out = [], Counter[str]()
-    for path in (path for path in paths if path.name not in NAMES_FILES):
+    for path in paths:
         drawn = []
         for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
             where = f"line {number}"
