@@ -93,6 +93,16 @@ examples:
   python tools/prepare_data.py import my/masks --images my/images --class cell --out labeled.json
   python tools/prepare_data.py import exported.json --crowds --pixel-centers --out labeled.json
 """
+NEXT_EXAMPLES = """\
+CORRECTED is the json that `import` wrote from corrected pseudo-labels; import them with the folder
+of the unlabeled images (--images). The new config derives from CONFIG: the corrected images are
+labeled, and teacher and control start from the last student. NAME-corrections.html shows what was
+changed, and the AP of the earlier rounds.
+
+examples:
+  python tools/prepare_data.py next-round my/config.py --corrected corrected.json \\
+      --out my/config-2.py
+"""
 INIT_EXAMPLES = """\
 This command checks the labeled images, measures them, and writes a config with comments. By
 default, all other images in --images are unlabeled, and a fifth of the labeled images is set aside
@@ -237,6 +247,27 @@ def init(args: argparse.Namespace) -> None:
     infer = ["python", f"{tools}/infer.py", str(args.out), student, "IMAGES"]
     print(f"next: {shlex.join(train)}")
     print(f"then: {shlex.join([*infer, '--out', 'predictions/'])}")
+
+
+def next_round(args: argparse.Namespace) -> None:
+    import nbseg.built  # noqa: F401
+    from nbseg.config.reading import read_config
+    from nbseg.engine.next_round import write_next_round
+    from nbseg.engine.work_dir import WorkDir, default_work_dir
+
+    work_dir = args.work_dir or default_work_dir(read_config(args.config), args.config)
+    made = write_next_round(
+        args.config, WorkDir(work_dir), args.corrected, args.out, force=args.force
+    )
+    changes = made.changes
+    print(
+        f"objects: {changes.unchanged} unchanged, {changes.changed} changed, {changes.new} added, "
+        f"{changes.deleted} deleted"
+    )
+    print(f"images: {made.labeled} labeled, {made.unlabeled} unlabeled")
+    print("\n".join(f"wrote {path}" for path in made.files))
+    train = ["python", f"{os.path.relpath(Path(__file__).parent)}/train.py", str(args.out)]
+    print(f"next: {shlex.join(train)}")
 
 
 def _annotations(args: argparse.Namespace) -> Path:
@@ -452,6 +483,23 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         action="store_false",
         help="the images have no upright position: train and predict with turned images, too",
     )
+    command.add_argument("--force", action="store_true", help="replace files that exist")
+
+    command = add(
+        next_round,
+        "write the config of the next round, in which corrected images are labeled",
+        NEXT_EXAMPLES,
+        name="next-round",
+    )
+    command.add_argument("config", type=Path, metavar="CONFIG", help="config of the last round")
+    for name, metavar, text in [
+        ("corrected", "JSON", "COCO json of the corrected images"),
+        ("out", "CONFIG.py", "config to write"),
+        ("work-dir", "DIR", "work directory of the last round (default: as for tools/train.py)"),
+    ]:
+        command.add_argument(
+            f"--{name}", type=Path, required=name != "work-dir", metavar=metavar, help=text
+        )
     command.add_argument("--force", action="store_true", help="replace files that exist")
     return parser.parse_args(argv)
 

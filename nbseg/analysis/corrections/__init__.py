@@ -1,0 +1,1 @@
+"""Show what a person changed in pseudo-labels."""

@@ -1,0 +1,64 @@
+"""Match the objects of an image before and after a person corrected them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+# An object with at least this IoU with a pseudo-label is the same object.
+SAME = 0.5
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Counts the objects of an image, or of several images.
+
+    Attributes:
+        unchanged: objects with the class and exactly the mask of a pseudo-label.
+        changed: objects with another class or mask than their pseudo-label.
+        new: objects without a pseudo-label.
+        deleted: pseudo-labels without an object.
+    """
+
+    unchanged: int = 0
+    changed: int = 0
+    new: int = 0
+    deleted: int = 0
+
+    def __add__(self, other: "Changes") -> "Changes":
+        return Changes(
+            self.unchanged + other.unchanged,
+            self.changed + other.changed,
+            self.new + other.new,
+            self.deleted + other.deleted,
+        )
+
+
+def find_changes(
+    before: Sequence[tuple[str, dict[str, Any]]], after: Sequence[tuple[str, dict[str, Any]]]
+) -> Changes:
+    """Compare the pseudo-labels of an image with its corrected labels.
+
+    Pairs of a pseudo-label and an object are formed in the descending order of the IoU of their
+    masks, down to an IoU of 0.5. Each pseudo-label and each object is in one pair at most.
+
+    Args:
+        before: class and compressed RLE of each pseudo-label.
+        after: class and compressed RLE of each object.
+    """
+    pairs = []
+    if before and after:
+        masks = [[rle for _, rle in objects] for objects in (before, after)]
+        ious = np.asarray(coco_mask.iou(*masks, [0] * len(after)))
+        free = [set(range(len(before))), set(range(len(after)))]
+        for old, new in np.argwhere(ious >= SAME)[np.argsort(-ious[ious >= SAME], kind="stable")]:
+            if old in free[0] and new in free[1]:
+                free[0].remove(old)
+                free[1].remove(new)
+                pairs.append((before[old][0] == after[new][0], ious[old, new]))
+    unchanged = sum(same and iou == 1 for same, iou in pairs)
+    return Changes(
+        unchanged, len(pairs) - unchanged, len(after) - len(pairs), len(before) - len(pairs)
+    )

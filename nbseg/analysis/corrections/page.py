@@ -1,0 +1,84 @@
+"""Write a page with the corrected images, before and after the correction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from nbseg.analysis.corrections.changes import Changes
+from nbseg.analysis.html import jpeg_uri, render_page
+from nbseg.files import replacing
+from nbseg.images import read_image
+from nbseg.visualization.annotations import draw_annotations
+from nbseg.visualization.drawing import captioned, resized, side_by_side
+
+SHOWN = 60  # images on the page
+SIDE = 420  # longer side of a picture in pixels
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """A corrected image.
+
+    Attributes:
+        path: the image.
+        before: COCO annotations of its pseudo-labels.
+        after: COCO annotations of its corrected objects.
+        changes: counts of the changes.
+    """
+
+    path: Path
+    before: Sequence[dict[str, Any]]
+    after: Sequence[dict[str, Any]]
+    changes: Changes
+
+
+def write_corrections(
+    images: Sequence[Corrected],
+    categories: Sequence[Sequence[dict[str, Any]]],
+    rounds: Sequence[tuple[str, int, Mapping[str, float]]],
+    out: Path,
+) -> None:
+    """Write a self-contained page.
+
+    Args:
+        images: the corrected images; those with the most changes come first on the page.
+        categories: COCO categories of ``before`` and of ``after``.
+        rounds: name, number of labeled images, and metrics of the student of each earlier run.
+        out: the HTML file.
+    """
+    total = sum((image.changes for image in images), Changes())
+    ordered = sorted(images, key=lambda image: -_touched(image.changes))[:SHOWN]
+    page = render_page(
+        "nbseg.analysis.corrections",
+        images=images,
+        total=total,
+        rounds=rounds,
+        tiles=[
+            {"name": image.path.name, "changes": image.changes, "uri": _picture(image, categories)}
+            for image in ordered
+        ],
+    )
+    with replacing(out) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _touched(changes: Changes) -> int:
+    return changes.changed + changes.new + changes.deleted
+
+
+def _picture(image: Corrected, categories: Sequence[Sequence[dict[str, Any]]]) -> str:
+    pixels = read_image(image.path)
+    height, width = pixels.shape[:2]
+    scale = SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    tiles = [captioned(resized(pixels, size), "image")]
+    for name, annotations, known in zip(
+        ("pseudo-labels", "corrected"), (image.before, image.after), categories, strict=True
+    ):
+        drawn = draw_annotations(pixels, annotations, known, size)
+        tiles.append(captioned(drawn, f"{name} ({len(annotations)})"))
+    encoded = cv2.imencode(".jpg", side_by_side(tiles), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+    return jpeg_uri(encoded.tobytes())

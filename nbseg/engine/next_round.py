@@ -1,0 +1,238 @@
+"""Write the config of the next round, in which corrected images are labeled."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pycocotools.coco import COCO
+
+from nbseg.analysis.corrections.changes import Changes, find_changes
+from nbseg.analysis.corrections.page import Corrected, write_corrections
+from nbseg.coco import load_coco, read_coco, write_coco
+from nbseg.config.reading import read_config
+from nbseg.engine.data_sets import annotation_files, image_folder, leaves
+from nbseg.engine.preflight.overlap import image_paths
+from nbseg.engine.stages import stage_config
+from nbseg.engine.work_dir import WorkDir
+from nbseg.errors import StageError
+from nbseg.files import read_json, replacing, write_json
+from nbseg.images import image_size
+
+
+@dataclass(frozen=True)
+class NextRound:
+    """Describes the next round.
+
+    Attributes:
+        labeled: number of labeled images.
+        unlabeled: number of unlabeled images.
+        changes: what a person changed in the pseudo-labels.
+        files: the files that were written; the config is the last one.
+    """
+
+    labeled: int
+    unlabeled: int
+    changes: Changes
+    files: list[Path]
+
+
+def write_next_round(
+    config_path: Path, work_dir: WorkDir, corrected: Path, out: Path, force: bool = False
+) -> NextRound:
+    """Move corrected images from the unlabeled to the labeled images, and write a config.
+
+    The new config derives from the config of the last round. Its teacher and its control start from
+    the student of the last round. Next to the config, this function writes the jsons of the labeled
+    and of the unlabeled images, a page that shows what was changed, and a json with the AP of the
+    earlier rounds.
+
+    Args:
+        config_path: config of the last round.
+        work_dir: work directory of the last round, with a trained student.
+        corrected: COCO json of the corrected images, relative to the folder of the unlabeled
+            images, as `tools/prepare_data.py import` writes it.
+        out: the new config.
+        force: replace files that exist.
+
+    Raises:
+        FileNotFoundError: the last round has no student or no pseudo-labels, or a json is missing.
+        FileExistsError: a file to write exists, and ``force`` is False.
+        StageError: the round has more than one labeled or unlabeled data set, a corrected image is
+            not among the unlabeled images, or a class is unknown.
+    """
+    if out.suffix != ".py":
+        raise ValueError(f"the config {out} must end in .py; choose another name")
+    names = ("labeled.json", "unlabeled.json", "corrections.html", "rounds.json")
+    paths = [out.with_name(f"{out.stem}-{name}") for name in names]
+    taken = [path for path in (*paths, out) if path.exists()]
+    if taken and not force:
+        raise FileExistsError(
+            f"{taken[0]} exists; choose another --out, or replace the file with --force"
+        )
+    for path in (work_dir.checkpoint("student"), work_dir.pseudo_labels):
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"the last round has no {path}; train it, or correct --work-dir"
+            )
+    config = read_config(config_path)
+    stages = [stage_config(config, stage, work_dir) for stage in ("teacher", "predict")]
+    labeled, labeled_folder = _only_set(stages[0].train_dataloader.dataset, "labeled")
+    unlabeled, unlabeled_folder = _only_set(stages[1].test_dataloader.dataset, "unlabeled")
+    if not labeled:
+        raise StageError("the labeled images must be listed in a COCO json; correct labeled_json")
+    new = load_coco(corrected, masks=True)
+    all_unlabeled = [Path(path) for path in image_paths(stages[1].test_dataloader.dataset)]
+    paths_of_new = [unlabeled_folder / image["file_name"] for image in new.imgs.values()]
+    moved = _check_images(paths_of_new, all_unlabeled, corrected)
+    joined = _joined(read_coco(labeled), new, labeled_folder, unlabeled_folder, corrected)
+    rest = [path for path in all_unlabeled if os.path.abspath(path) not in moved]
+    images = _changes(work_dir, new, unlabeled_folder)
+    rounds = _rounds(config_path, work_dir, len(joined["images"]) - len(new.imgs))
+    write_coco(paths[0], joined.items())
+    listed = {
+        "images": _listed(rest, unlabeled_folder, unlabeled),
+        "annotations": [],
+        "categories": joined["categories"],
+    }
+    write_coco(paths[1], listed.items())
+    write_corrections(
+        images,
+        (load_coco(work_dir.pseudo_labels).dataset["categories"], new.dataset["categories"]),
+        [(r["work_dir"], r["labeled"], r["student"]) for r in rounds],
+        paths[2],
+    )
+    write_json(paths[3], rounds, indent=1)
+    with replacing(out) as temporary:
+        temporary.write_text(
+            _config_text(config_path, work_dir, paths, unlabeled_folder, len(new.imgs)),
+            encoding="utf-8",
+        )
+    total = sum((image.changes for image in images), Changes())
+    return NextRound(len(joined["images"]), len(rest), total, [*paths, out])
+
+
+def _only_set(dataset: dict[str, Any], kind: str) -> tuple[Path | None, Path]:
+    """Return the json (None without one) and the image folder of the only data set in a config."""
+    sets = list(leaves(dataset))
+    if len(sets) != 1:
+        raise StageError(f"the config has {len(sets)} {kind} data sets; expected 1")
+    files = annotation_files(sets[0])
+    return (files[0] if files else None), image_folder(sets[0])
+
+
+def _check_images(paths: list[Path], unlabeled: list[Path], corrected: Path) -> set[str]:
+    """Return the absolute paths of the corrected images, all of which must be unlabeled."""
+    known = {os.path.abspath(path) for path in unlabeled}
+    moved = {os.path.abspath(path) for path in paths}
+    if unknown := sorted(moved - known):
+        raise StageError(
+            f"{len(unknown)} of {len(moved)} images in {corrected} are not unlabeled images of the "
+            f"last round, the first: {unknown[0]}. Import the corrected labels with the folder of "
+            "the unlabeled images (--images), and leave out images that are labeled already"
+        )
+    return moved
+
+
+def _joined(
+    content: dict[str, Any], new: COCO, labeled: Path, unlabeled: Path, corrected: Path
+) -> dict[str, Any]:
+    """Return a COCO json with the labeled and the corrected images."""
+    ids = {category["name"]: category["id"] for category in content["categories"]}
+    if unknown := sorted({c["name"] for c in new.cats.values()} - set(ids)):
+        raise StageError(
+            f"{corrected} has the classes {unknown}, which the labeled images do not have; use the "
+            f"classes {sorted(ids)}"
+        )
+    images, annotations = list(content["images"]), list(content["annotations"])
+    first = max((image["id"] for image in images), default=0) + 1
+    numbers = {image: first + position for position, image in enumerate(new.imgs)}
+    for image in new.imgs.values():
+        name = Path(os.path.relpath(unlabeled / image["file_name"], labeled)).as_posix()
+        images.append({**image, "id": numbers[image["id"]], "file_name": name})
+    first = max((annotation["id"] for annotation in annotations), default=0) + 1
+    for position, annotation in enumerate(new.anns.values()):
+        annotations.append(
+            {
+                **annotation,
+                "id": first + position,
+                "image_id": numbers[annotation["image_id"]],
+                "category_id": ids[new.cats[annotation["category_id"]]["name"]],
+            }
+        )
+    return {**content, "images": images, "annotations": annotations}
+
+
+def _listed(paths: list[Path], folder: Path, source: Path | None) -> list[dict[str, Any]]:
+    """Return the entries of unlabeled images; images that cannot be read are left out."""
+    if source:
+        entries = {os.path.abspath(folder / i["file_name"]): i for i in read_coco(source)["images"]}
+        return [entries[os.path.abspath(path)] for path in paths]
+    sizes = ((path, image_size(path)) for path in paths)
+    return [
+        {
+            "id": number,
+            "file_name": Path(os.path.relpath(path, folder)).as_posix(),
+            "height": size[0],
+            "width": size[1],
+        }
+        for number, (path, size) in enumerate(sizes, start=1)
+        if size
+    ]
+
+
+def _changes(work_dir: WorkDir, new: COCO, folder: Path) -> list[Corrected]:
+    before = load_coco(work_dir.pseudo_labels, masks=True)
+    names = {image["file_name"]: image["id"] for image in before.imgs.values()}
+    found = []
+    for number, image in new.imgs.items():
+        old = before.imgToAnns[names[image["file_name"]]] if image["file_name"] in names else []
+        annotations = new.imgToAnns[number]
+        changes = find_changes(
+            *(
+                [(coco.cats[a["category_id"]]["name"], coco.annToRLE(a)) for a in each]
+                for coco, each in ((before, old), (new, annotations))
+            )
+        )
+        found.append(Corrected(folder / image["file_name"], old, annotations, changes))
+    return found
+
+
+def _rounds(config_path: Path, work_dir: WorkDir, labeled: int) -> list[dict[str, Any]]:
+    """Return the earlier rounds, and the last one, with the metrics of their students."""
+    before = config_path.with_name(f"{config_path.stem}-rounds.json")
+    rounds = list(read_json(before)) if before.is_file() else []
+    metrics = read_json(work_dir.metrics) if work_dir.metrics.is_file() else {}
+    return [
+        *rounds,
+        {
+            "work_dir": str(work_dir.path),
+            "labeled": labeled,
+            "student": metrics.get("student", {}),
+        },
+    ]
+
+
+def _config_text(
+    config_path: Path, work_dir: WorkDir, paths: list[Path], folder: Path, corrected: int
+) -> str:
+    student = os.path.abspath(work_dir.checkpoint("student"))
+    keys = {
+        "_base_": os.path.abspath(config_path),
+        "labeled_json": os.path.abspath(paths[0]),
+        "unlabeled_json": os.path.abspath(paths[1]),
+        "unlabeled_folder": os.path.abspath(folder),
+    }
+    lines = [
+        f"# The next round: {corrected} corrected images are labeled. Written by",
+        "# `tools/prepare_data.py next-round`. Teacher and control start from the last student.",
+        *(f"{key} = {value!r}" for key, value in keys.items()),
+        "split = dict(_delete_=True)",
+        "predict = dict(",
+        "    test_dataloader=dict(",
+        "        dataset=dict(type='CocoInstanceDataset', ann_file='{unlabeled_json}')))",
+        "report = dict(hidden_truth=None)",
+        f"teacher = dict(load_from={student!r})",
+        f"control = dict(load_from={student!r})",
+    ]
+    return "\n".join(lines) + "\n"
