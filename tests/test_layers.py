@@ -18,7 +18,7 @@ LAYERS = (
     ("coco", "checkpoint", "built"),
     ("coco_tables",),
     ("images", "errors", "files", "registry", "coco_values", "commands"),
-    ("coco_masks",),
+    ("coco_masks", "rle"),
     ("_native",),
     ("__init__",),
 )

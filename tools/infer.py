@@ -28,6 +28,7 @@ from nbseg.coco import write_coco
 from nbseg.deploy.coco_predictions import CocoPredictions
 from nbseg.deploy.drawing import PictureFolder
 from nbseg.deploy.inputs import find_files, is_video, read_frames
+from nbseg.deploy.tiling import TiledSegmenter
 from nbseg.images import read_image
 
 
@@ -63,6 +64,20 @@ def parse_arguments() -> argparse.Namespace:
         "--threads", type=int, help="number of CPU threads; default: the number of cores"
     )
     parser.add_argument(
+        "--tile",
+        type=int,
+        metavar="PIXELS",
+        help="predict larger images in tiles of this side, and join the objects that lie in "
+        "several tiles",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=int,
+        metavar="PIXELS",
+        help="number of pixels that neighboring tiles share; choose it larger than most objects; "
+        "default: a quarter of --tile",
+    )
+    parser.add_argument(
         "--providers",
         type=lambda text: text.split(","),
         metavar="NAME,...",
@@ -76,6 +91,8 @@ def parse_arguments() -> argparse.Namespace:
         arguments.checkpoint, *arguments.inputs = arguments.inputs
     if not arguments.inputs:
         parser.error("no INPUT is given; name images, folders, patterns or videos")
+    if arguments.overlap is not None and not arguments.tile:
+        parser.error("--overlap is for --tile; give --tile, too")
     return arguments
 
 
@@ -120,6 +137,8 @@ def main() -> None:
     try:
         files = find_files(arguments.inputs)
         segmenter = load_segmenter(arguments)
+        if arguments.tile:
+            segmenter = TiledSegmenter(segmenter, arguments.tile, arguments.overlap)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
     print(f"{len(files)} files; the model runs with {', '.join(segmenter.providers)}")

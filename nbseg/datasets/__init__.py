@@ -1,8 +1,7 @@
 """Provide data sets, splits and transforms; importing this package loads none of its modules.
 
-``shapes``, ``splits`` and ``coco_rle`` need only numpy and OpenCV. ``converters`` and
-``check_coco`` need neither torch nor MMDetection. Configs name ``nbseg.register`` in
-``custom_imports``; ``nbseg.register`` imports ``bridge_kinds``, ``coco_instances``,
-``image_folder``, ``loading``, ``random_transpose``, ``samplers`` and ``transforms``, which register
-their classes with MMDetection.
+``shapes`` and ``splits`` need only numpy and OpenCV. ``converters`` and ``check_coco`` need neither
+torch nor MMDetection. Configs name ``nbseg.register`` in ``custom_imports``; ``nbseg.register``
+imports ``bridge_kinds``, ``coco_instances``, ``image_folder``, ``loading``, ``random_transpose``,
+``samplers`` and ``transforms``, which register their classes with MMDetection.
 """

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nbseg.coco import write_coco
-from nbseg.datasets.coco_rle import encode_rle
 from nbseg.datasets.shape_outlines import CLASSES
 from nbseg.datasets.shape_scenes import draw_scene
 from nbseg.files import read_json, write_json
 from nbseg.images import write_image
+from nbseg.rle import encode_rle
 
 GENERATOR_VERSION = 1  # increase this number whenever the same options give other images
 SPLITS = ("train", "val")

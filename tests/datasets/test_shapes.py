@@ -11,9 +11,9 @@ import pytest
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
-from nbseg.datasets.coco_rle import encode_rle
 from nbseg.datasets.shape_outlines import CLASSES
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
+from nbseg.rle import encode_rle
 
 OPTIONS = ShapesOptions(size=128, train=60, val=5, seed=3)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
-from nbseg.datasets.coco_rle import encode_rle
+from nbseg.rle import encode_rle
 from nbseg.structures import CroppedMasks
 
 bitmaps = arrays(

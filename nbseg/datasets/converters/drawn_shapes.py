@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
 from nbseg.coco_masks import to_rle
 from nbseg.datasets.converters.polygon_pixels import draw_centers, draw_edges
+from nbseg.rle import encode_crop
 
 Mask = npt.NDArray[np.bool_]
 Points = npt.NDArray[np.float64]
@@ -53,7 +53,7 @@ class Polygon:
         mask, _ = draw(rings[0] - corner, rows, columns)
         for hole in rings[1:]:
             mask &= ~draw(hole - corner, rows, columns)[1]
-        return place(mask, int(corner[1]), int(corner[0]), height, width)
+        return encode_crop(mask, int(corner[1]), int(corner[0]), height, width)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Ellipse:
         first, second = x * cosine + y * sine, y * cosine - x * sine
         a, b = self.radii
         inside = (first * b) ** 2 + (second * a) ** 2 <= (a * b) ** 2
-        return place(inside, top, left, height, width)
+        return encode_crop(inside, top, left, height, width)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Bitmap:
         rows, columns = self.mask.shape
         if min(self.top, self.left) < 0 or self.top + rows > height or self.left + columns > width:
             raise ValueError("the mask extends beyond the image")
-        return place(self.mask, self.top, self.left, height, width)
+        return encode_crop(self.mask, self.top, self.left, height, width)
 
 
 Shape = Polygon | Ellipse | Bitmap
@@ -136,25 +136,3 @@ def rectangle(
     cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     turned = (corners - fixed) @ np.array([(cosine, sine), (-sine, cosine)]) + fixed
     return Polygon(((corners if angle == 0 else turned) + (x, y),))
-
-
-def place(mask: Mask, top: int, left: int, height: int, width: int) -> dict[str, Any]:
-    """Return the compressed RLE of an image that is empty except for a mask.
-
-    The full-size mask is never made: its size would limit the size of images.
-
-    Args:
-        mask: shape (h, w), bool; it must lie inside the image.
-        top, left: row and column of the mask's first pixel in the image.
-        height, width: size of the image in pixels.
-    """
-    padded = np.pad(mask.astype(np.int8), ((1, 1), (0, 0)))
-    steps = np.diff(padded, axis=0).T
-    column, row = np.nonzero(steps)
-    borders = (left + column) * height + top + row
-    # A run that reaches the last row goes on in the first row of the next column.
-    joined = np.flatnonzero(borders[1:] == borders[:-1])
-    borders = np.delete(borders, np.concatenate([joined, joined + 1]))
-    counts = np.diff(borders, prepend=0, append=height * width).tolist()
-    rle = {"size": [height, width], "counts": counts}
-    return dict(coco_mask.frPyObjects(rle, height, width))

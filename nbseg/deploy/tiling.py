@@ -1,0 +1,227 @@
+"""Predict large images tile by tile, and join the objects that lie in several tiles."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nbseg._native import crops_from_rle
+from nbseg.deploy.detections import Detections
+from nbseg.deploy.preprocessing import check_image
+from nbseg.images import Image
+from nbseg.rle import encode_crop
+
+# Two detections of different tiles are the same object if at least this share of the smaller one,
+# inside both tiles, is a part of the other one.
+SAME = 0.5
+# A mask that ends within this number of pixels from the border of its tile may be cut off there.
+NEAR = 3
+
+# Top, bottom, left and right; bottom and right are exclusive.
+Window = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A detection in a tile.
+
+    Attributes:
+        tile: number of the tile.
+        label, score, box: as in ``Detections``, but the box is in pixels of the whole image.
+        window: the place of the mask in the whole image.
+        mask: crop of the mask, bool.
+        cut: whether the mask may be cut off by the border of the tile.
+    """
+
+    tile: int
+    label: int
+    score: float
+    box: npt.NDArray[np.float32]
+    window: Window
+    mask: npt.NDArray[np.bool_]
+    cut: bool
+
+
+class TiledSegmenter:
+    """Applies a segmenter to overlapping tiles of an image.
+
+    Objects that are not longer than the overlap lie completely in at least one tile. Larger objects
+    are joined from their parts. If an object is detected in several tiles, the result is the
+    detection with the highest score that no tile cuts off. If all tiles cut the object off, the
+    result is the union of the masks.
+
+    Args:
+        segmenter: a ``Segmenter`` or a ``CheckpointSegmenter``.
+        tile: side of a tile in pixels of the image. Smaller images are predicted as a whole.
+        overlap: number of pixels that neighboring tiles share at least; None for a quarter of
+            ``tile``.
+
+    Raises:
+        ValueError: ``tile`` is less than 32, or ``overlap`` is negative or more than half a tile.
+    """
+
+    def __init__(self, segmenter: Any, tile: int, overlap: int | None = None) -> None:
+        overlap = tile // 4 if overlap is None else overlap
+        if tile < 32 or not 0 <= overlap <= tile // 2:
+            raise ValueError(
+                f"a tile must have at least 32 pixels, and the overlap 0 to {max(tile, 0) // 2} "
+                f"pixels (half a tile); found the tile {tile} and the overlap {overlap}"
+            )
+        self._segmenter = segmenter
+        self._tile, self._overlap = tile, overlap
+        self.classes: Sequence[str] = segmenter.classes
+        self.providers: Sequence[str] = segmenter.providers
+
+    def __call__(self, image: Image) -> Detections:
+        """Return the detections in one image, as ``Segmenter.__call__`` does."""
+        height, width = check_image(image).shape[:2]
+        windows = list(tile_windows(height, width, self._tile, self._overlap))
+        if len(windows) == 1:
+            found: Detections = self._segmenter(image)
+            return found
+        parts = [
+            part
+            for number, (top, bottom, left, right) in enumerate(windows)
+            for part in _parts(
+                self._segmenter(np.ascontiguousarray(image[top:bottom, left:right])),
+                number,
+                windows[number],
+                (height, width),
+            )
+        ]
+        objects = [_joined([parts[i] for i in group]) for group in _groups(parts, windows)]
+        objects.sort(key=lambda part: -part.score)
+        return Detections(
+            np.array([part.box for part in objects], np.float32).reshape(-1, 4),
+            np.array([part.score for part in objects], np.float32),
+            np.array([part.label for part in objects], np.int64),
+            [_rle(part, height, width) for part in objects],
+        )
+
+
+def tile_windows(height: int, width: int, tile: int, overlap: int) -> Iterator[Window]:
+    """Yield the tiles of an image, row by row; all have the same size and are evenly spread.
+
+    Args:
+        height, width: size of the image in pixels.
+        tile: side of a tile; a shorter side of the image is the side of the tile.
+        overlap: number of pixels that neighboring tiles share at least.
+    """
+    starts = []
+    for side in (height, width):
+        count = max(1, -(-(side - overlap) // (tile - overlap)))
+        starts.append(np.linspace(0, max(0, side - tile), count).astype(int).tolist())
+    for top, left in product(*starts):
+        yield top, min(top + tile, height), left, min(left + tile, width)
+
+
+def _parts(
+    detections: Detections, number: int, window: Window, size: tuple[int, int]
+) -> Iterator[Part]:
+    """Yield the detections of a tile that have a pixel."""
+    top, bottom, left, right = window
+    shift = np.array([left, top, left, top], np.float32)
+    for index, rle in enumerate(detections.rles):
+        bits, _, ((x, y, w, h),) = crops_from_rle([rle["counts"]], *rle["size"])
+        if not (w and h):
+            continue
+        mask = np.unpackbits(bits.reshape(h, -1), axis=1, bitorder="little")[:, :w].astype(bool)
+        place = (top + int(y), top + int(y + h), left + int(x), left + int(x + w))
+        cut = (
+            (top > 0 and place[0] - top < NEAR)
+            or (bottom < size[0] and bottom - place[1] < NEAR)
+            or (left > 0 and place[2] - left < NEAR)
+            or (right < size[1] and right - place[3] < NEAR)
+        )
+        yield Part(
+            number,
+            int(detections.labels[index]),
+            float(detections.scores[index]),
+            detections.boxes[index] + shift,
+            place,
+            mask,
+            cut,
+        )
+
+
+def _groups(parts: Sequence[Part], windows: Sequence[Window]) -> list[list[int]]:
+    """Return the positions of the parts of each object."""
+    root = list(range(len(parts)))
+
+    def find(part: int) -> int:
+        while root[part] != part:
+            root[part] = root[root[part]]
+            part = root[part]
+        return part
+
+    tiles = np.array([part.tile for part in parts])
+    labels = np.array([part.label for part in parts])
+    places = np.array([part.window for part in parts]).reshape(-1, 4)
+    for first, part in enumerate(parts):
+        top, bottom, left, right = part.window
+        near = (
+            (tiles > part.tile)
+            & (labels == part.label)
+            & (places[:, 0] < bottom)
+            & (places[:, 1] > top)
+            & (places[:, 2] < right)
+            & (places[:, 3] > left)
+        )
+        for second in np.flatnonzero(near).tolist():
+            shared = _intersection(windows[part.tile], windows[parts[second].tile])
+            if shared and _same(part, parts[second], shared):
+                root[find(second)] = find(first)
+    groups: dict[int, list[int]] = {}
+    for part_number in range(len(parts)):
+        groups.setdefault(find(part_number), []).append(part_number)
+    return list(groups.values())
+
+
+def _intersection(a: Window, b: Window) -> Window | None:
+    top, bottom = max(a[0], b[0]), min(a[1], b[1])
+    left, right = max(a[2], b[2]), min(a[3], b[3])
+    return (top, bottom, left, right) if top < bottom and left < right else None
+
+
+def _crop(part: Part, window: Window) -> npt.NDArray[np.bool_]:
+    """Return the mask of a part inside a window that contains pixels of the part's window."""
+    top, _, left, _ = part.window
+    return part.mask[window[0] - top : window[1] - top, window[2] - left : window[3] - left]
+
+
+def _same(a: Part, b: Part, shared: Window) -> bool:
+    """Tell whether two parts are the same object, by their pixels inside both tiles."""
+    both = _intersection(a.window, b.window)
+    both = both and _intersection(both, shared)
+    if both is None:
+        return False
+    common = np.count_nonzero(_crop(a, both) & _crop(b, both))
+    areas = []
+    for part in (a, b):
+        window = _intersection(part.window, shared)
+        areas.append(np.count_nonzero(_crop(part, window)) if window else 0)
+    return common >= max(1, SAME * min(areas))
+
+
+def _joined(parts: Sequence[Part]) -> Part:
+    """Return one detection for all parts of an object."""
+    best = max(parts, key=lambda part: (not part.cut, part.score))
+    if len(parts) == 1 or not best.cut:
+        return best
+    tops, bottoms, lefts, rights = zip(*(part.window for part in parts), strict=True)
+    window = min(tops), max(bottoms), min(lefts), max(rights)
+    mask = np.zeros((window[1] - window[0], window[3] - window[2]), bool)
+    for part in parts:
+        top, left = part.window[0] - window[0], part.window[2] - window[2]
+        mask[top : top + part.mask.shape[0], left : left + part.mask.shape[1]] |= part.mask
+    boxes = np.array([part.box for part in parts])
+    box = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+    return Part(best.tile, best.label, best.score, box, window, mask, True)
+
+
+def _rle(part: Part, height: int, width: int) -> dict[str, Any]:
+    rle = encode_crop(part.mask, part.window[0], part.window[2], height, width)
+    return {**rle, "counts": rle["counts"].encode()}
