@@ -14,11 +14,13 @@ from nbseg.deploy.preprocessing import check_image
 from nbseg.images import Image
 from nbseg.rle import encode_crop
 
-# Two detections of different tiles are the same object if at least this share of the smaller one,
-# inside both tiles, is a part of the other one.
+# Two detections of different tiles are the same object if their IoU, in the pixels that the tiles
+# share, is at least this value. A mask that is cut off belongs to an object if the object has at
+# least this share of it.
 SAME = 0.5
-# A mask that ends within this number of pixels from the border of its tile may be cut off there.
-NEAR = 3
+# A mask that ends within CUT pixels from the border of its tile may be cut off there. Masks that
+# end within ROOM pixels are less reliable, the nearer they are to the border.
+CUT, ROOM = 3, 16
 
 # Top, bottom, left and right; bottom and right are exclusive.
 Window = tuple[int, int, int, int]
@@ -33,7 +35,8 @@ class Part:
         label, score, box: as in ``Detections``, but the box is in pixels of the whole image.
         window: the place of the mask in the whole image.
         mask: crop of the mask, bool.
-        cut: whether the mask may be cut off by the border of the tile.
+        room: number of pixels between the mask and the nearest border of the tile inside the image,
+            at most ``ROOM``.
     """
 
     tile: int
@@ -42,16 +45,16 @@ class Part:
     box: npt.NDArray[np.float32]
     window: Window
     mask: npt.NDArray[np.bool_]
-    cut: bool
+    room: int
 
 
 class TiledSegmenter:
     """Applies a segmenter to overlapping tiles of an image.
 
-    Objects that are not longer than the overlap lie completely in at least one tile. Larger objects
-    are joined from their parts. If an object is detected in several tiles, the result is the
-    detection with the highest score that no tile cuts off. If all tiles cut the object off, the
-    result is the union of the masks.
+    Objects that are not longer than the overlap lie completely in at least one tile. If several
+    tiles have the complete object, the detection farthest from the border of its tile counts, or
+    the one with the higher score if both are far. Parts of complete objects are dropped. Objects
+    that every tile cuts off are joined from their parts.
 
     Args:
         segmenter: a ``Segmenter`` or a ``CheckpointSegmenter``.
@@ -84,15 +87,10 @@ class TiledSegmenter:
             return found
         parts = [
             part
-            for number, (top, bottom, left, right) in enumerate(windows)
-            for part in _parts(
-                self._segmenter(np.ascontiguousarray(image[top:bottom, left:right])),
-                number,
-                windows[number],
-                (height, width),
-            )
+            for number, window in enumerate(windows)
+            for part in self._predict(image, number, window)
         ]
-        objects = [_joined([parts[i] for i in group]) for group in _groups(parts, windows)]
+        objects = _objects(parts, windows)
         objects.sort(key=lambda part: -part.score)
         return Detections(
             np.array([part.box for part in objects], np.float32).reshape(-1, 4),
@@ -100,6 +98,35 @@ class TiledSegmenter:
             np.array([part.label for part in objects], np.int64),
             [_rle(part, height, width) for part in objects],
         )
+
+    def _predict(self, image: Image, number: int, window: Window) -> Iterator[Part]:
+        """Yield the detections in a tile that have a pixel."""
+        top, bottom, left, right = window
+        height, width = image.shape[:2]
+        tile = np.ascontiguousarray(image[top:bottom, left:right])
+        detections: Detections = self._segmenter(tile)
+        shift = np.array([left, top, left, top], np.float32)
+        for index, rle in enumerate(detections.rles):
+            bits, _, ((x, y, w, h),) = crops_from_rle([rle["counts"]], *rle["size"])
+            if not (w and h):
+                continue
+            mask = np.unpackbits(bits.reshape(h, -1), axis=1, bitorder="little")[:, :w]
+            place = (top + int(y), top + int(y + h), left + int(x), left + int(x + w))
+            yield Part(
+                number,
+                int(detections.labels[index]),
+                float(detections.scores[index]),
+                detections.boxes[index] + shift,
+                place,
+                mask.astype(bool),
+                min(
+                    ROOM,
+                    place[0] - top if top > 0 else ROOM,
+                    bottom - place[1] if bottom < height else ROOM,
+                    place[2] - left if left > 0 else ROOM,
+                    right - place[3] if right < width else ROOM,
+                ),
+            )
 
 
 def tile_windows(height: int, width: int, tile: int, overlap: int) -> Iterator[Window]:
@@ -118,66 +145,49 @@ def tile_windows(height: int, width: int, tile: int, overlap: int) -> Iterator[W
         yield top, min(top + tile, height), left, min(left + tile, width)
 
 
-def _parts(
-    detections: Detections, number: int, window: Window, size: tuple[int, int]
-) -> Iterator[Part]:
-    """Yield the detections of a tile that have a pixel."""
-    top, bottom, left, right = window
-    shift = np.array([left, top, left, top], np.float32)
-    for index, rle in enumerate(detections.rles):
-        bits, _, ((x, y, w, h),) = crops_from_rle([rle["counts"]], *rle["size"])
-        if not (w and h):
-            continue
-        mask = np.unpackbits(bits.reshape(h, -1), axis=1, bitorder="little")[:, :w].astype(bool)
-        place = (top + int(y), top + int(y + h), left + int(x), left + int(x + w))
-        cut = (
-            (top > 0 and place[0] - top < NEAR)
-            or (bottom < size[0] and bottom - place[1] < NEAR)
-            or (left > 0 and place[2] - left < NEAR)
-            or (right < size[1] and right - place[3] < NEAR)
-        )
-        yield Part(
-            number,
-            int(detections.labels[index]),
-            float(detections.scores[index]),
-            detections.boxes[index] + shift,
-            place,
-            mask,
-            cut,
-        )
-
-
-def _groups(parts: Sequence[Part], windows: Sequence[Window]) -> list[list[int]]:
-    """Return the positions of the parts of each object."""
-    root = list(range(len(parts)))
-
-    def find(part: int) -> int:
-        while root[part] != part:
-            root[part] = root[root[part]]
-            part = root[part]
-        return part
-
+def _objects(parts: Sequence[Part], windows: Sequence[Window]) -> list[Part]:
+    """Return one detection for each object."""
     tiles = np.array([part.tile for part in parts])
     labels = np.array([part.label for part in parts])
     places = np.array([part.window for part in parts]).reshape(-1, 4)
-    for first, part in enumerate(parts):
+
+    def common(number: int, among: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int, int, int]]:
+        """Yield parts of other tiles, with the pixels shared, of the part, and of the other."""
+        part = parts[number]
         top, bottom, left, right = part.window
-        near = (
-            (tiles > part.tile)
-            & (labels == part.label)
-            & (places[:, 0] < bottom)
-            & (places[:, 1] > top)
-            & (places[:, 2] < right)
-            & (places[:, 3] > left)
-        )
-        for second in np.flatnonzero(near).tolist():
-            shared = _intersection(windows[part.tile], windows[parts[second].tile])
-            if shared and _same(part, parts[second], shared):
-                root[find(second)] = find(first)
-    groups: dict[int, list[int]] = {}
-    for part_number in range(len(parts)):
-        groups.setdefault(find(part_number), []).append(part_number)
-    return list(groups.values())
+        near = among & (tiles != part.tile) & (labels == part.label)
+        near &= (places[:, 0] < bottom) & (places[:, 1] > top)
+        near &= (places[:, 2] < right) & (places[:, 3] > left)
+        for other in np.flatnonzero(near).tolist():
+            shared = _intersection(windows[part.tile], windows[parts[other].tile])
+            if shared:
+                yield other, *_pixels(part, parts[other], shared)
+
+    kept = np.zeros(len(parts), bool)
+    pieces = np.zeros(len(parts), bool)
+    for number in sorted(range(len(parts)), key=lambda i: (-parts[i].room, -parts[i].score)):
+        whole = parts[number].room >= CUT
+        for _, both, own, theirs in common(number, kept):
+            if both and both >= SAME * (own + theirs - both if whole else own):
+                break
+        else:
+            (kept if whole else pieces)[number] = True
+
+    root = {number: number for number in np.flatnonzero(pieces).tolist()}
+
+    def find(number: int) -> int:
+        while root[number] != number:
+            number = root[number]
+        return number
+
+    for number in root:
+        for other, both, own, theirs in common(number, pieces):
+            if both and both >= SAME * min(own, theirs):
+                root[find(other)] = find(number)
+    groups: dict[int, list[Part]] = {}
+    for number in root:
+        groups.setdefault(find(number), []).append(parts[number])
+    return [parts[i] for i in np.flatnonzero(kept)] + [_joined(group) for group in groups.values()]
 
 
 def _intersection(a: Window, b: Window) -> Window | None:
@@ -192,24 +202,22 @@ def _crop(part: Part, window: Window) -> npt.NDArray[np.bool_]:
     return part.mask[window[0] - top : window[1] - top, window[2] - left : window[3] - left]
 
 
-def _same(a: Part, b: Part, shared: Window) -> bool:
-    """Tell whether two parts are the same object, by their pixels inside both tiles."""
+def _pixels(a: Part, b: Part, shared: Window) -> tuple[int, int, int]:
+    """Return how many pixels of a window two parts have in common, and how many each has."""
     both = _intersection(a.window, b.window)
     both = both and _intersection(both, shared)
-    if both is None:
-        return False
-    common = np.count_nonzero(_crop(a, both) & _crop(b, both))
+    common = np.count_nonzero(_crop(a, both) & _crop(b, both)) if both else 0
     areas = []
     for part in (a, b):
         window = _intersection(part.window, shared)
         areas.append(np.count_nonzero(_crop(part, window)) if window else 0)
-    return common >= max(1, SAME * min(areas))
+    return int(common), int(areas[0]), int(areas[1])
 
 
 def _joined(parts: Sequence[Part]) -> Part:
-    """Return one detection for all parts of an object."""
-    best = max(parts, key=lambda part: (not part.cut, part.score))
-    if len(parts) == 1 or not best.cut:
+    """Return the union of the parts of an object, with the highest score."""
+    best = max(parts, key=lambda part: part.score)
+    if len(parts) == 1:
         return best
     tops, bottoms, lefts, rights = zip(*(part.window for part in parts), strict=True)
     window = min(tops), max(bottoms), min(lefts), max(rights)
@@ -219,7 +227,7 @@ def _joined(parts: Sequence[Part]) -> Part:
         mask[top : top + part.mask.shape[0], left : left + part.mask.shape[1]] |= part.mask
     boxes = np.array([part.box for part in parts])
     box = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
-    return Part(best.tile, best.label, best.score, box, window, mask, True)
+    return Part(best.tile, best.label, best.score, box, window, mask, best.room)
 
 
 def _rle(part: Part, height: int, width: int) -> dict[str, Any]:
