@@ -18,7 +18,7 @@ LAYERS = (
     ("coco", "checkpoint", "built"),
     ("coco_tables",),
     ("images", "errors", "files", "registry", "coco_values", "commands"),
-    ("coco_masks", "rle"),
+    ("coco_masks", "rle", "tiles"),
     ("_native",),
     ("__init__",),
 )

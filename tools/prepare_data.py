@@ -93,6 +93,16 @@ examples:
   python tools/prepare_data.py import my/masks --images my/images --class cell --out labeled.json
   python tools/prepare_data.py import exported.json --crowds --pixel-centers --out labeled.json
 """
+TILE_EXAMPLES = """\
+The tiles are written to OUT/images, and a COCO json of the tiles to OUT/tiles.json. A part of an
+object is an object of its tile; parts with less than a quarter of the object are crowds, which
+training ignores. Cut unlabeled images, too: a model must see objects of the same size. To predict
+large images, use `tools/infer.py --tile`.
+
+examples:
+  python tools/prepare_data.py tile slides --annotations labeled.json --out labeled_tiles
+  python tools/prepare_data.py tile more_slides --size 512 --overlap 0 --out unlabeled_tiles
+"""
 NEXT_EXAMPLES = """\
 CORRECTED is the json that `import` wrote from corrected pseudo-labels; import them with the folder
 of the unlabeled images (--images). The new config derives from CONFIG: the corrected images are
@@ -247,6 +257,17 @@ def init(args: argparse.Namespace) -> None:
     infer = ["python", f"{tools}/infer.py", str(args.out), student, "IMAGES"]
     print(f"next: {shlex.join(train)}")
     print(f"then: {shlex.join([*infer, '--out', 'predictions/'])}")
+
+
+def tile(args: argparse.Namespace) -> None:
+    import nbseg.built  # noqa: F401
+    from nbseg.datasets.converters.report import report
+    from nbseg.datasets.converters.tile import cut_tiles
+
+    made = cut_tiles(
+        args.dir, args.out, args.size, args.overlap, args.annotations, args.workers, args.force
+    )
+    report([made], args.out)
 
 
 def next_round(args: argparse.Namespace) -> None:
@@ -484,6 +505,29 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="the images have no upright position: train and predict with turned images, too",
     )
     command.add_argument("--force", action="store_true", help="replace files that exist")
+
+    command = add(tile, "cut large images and their masks into tiles", TILE_EXAMPLES)
+    command.add_argument("dir", type=Path, metavar="DIR", help="folder of the images")
+    command.add_argument(
+        "--annotations",
+        type=Path,
+        metavar="JSON",
+        help="COCO json of the images to cut (default: cut all images in DIR)",
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="OUT", help="folder to write the tiles to"
+    )
+    for name, default, text in [
+        ("size", 1024, "side of a tile in pixels"),
+        ("overlap", 128, "number of pixels that neighboring tiles share at least"),
+    ]:
+        command.add_argument(
+            f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default: {default})"
+        )
+    command.add_argument(
+        "--force", action="store_true", help="write json and tiles again, even if they exist"
+    )
+    add_workers(command)
 
     command = add(
         next_round,

@@ -204,7 +204,7 @@ def _detections(objects: int, limit: int) -> Part:
     if objects > limit:
         comment += (
             f" Warning: the model cannot find more than {limit} objects in an image; cut such "
-            "images into tiles, or raise max_per_img."
+            "images into tiles (tools/prepare_data.py tile), or raise max_per_img."
         )
     return comment, {"max_per_img": limit}
 
@@ -224,7 +224,7 @@ def _image_size(found: Fingerprint, chosen: Settings, largest: float) -> Part:
         if side >= LARGE:
             comment += (
                 f" Warning: a prediction of an image with a side of {side:.0f} pixels needs "
-                "gigabytes of memory; cut such images into tiles."
+                "gigabytes of memory; cut such images into tiles (tools/prepare_data.py tile)."
             )
         if chosen.crop_hits < FEW_HITS:
             hits = max(chosen.crop_hits, 0.0001)
@@ -232,7 +232,7 @@ def _image_size(found: Fingerprint, chosen: Settings, largest: float) -> Part:
                 f" Warning: only {hits:.2%} of the crops contain an object, and the training draws "
                 f"crops until one of them does. It therefore loads about {1 / hits:.0f} images for "
                 "each training sample, which is slow; cut the labeled and the unlabeled images "
-                "into tiles."
+                "into tiles (tools/prepare_data.py tile)."
             )
         return comment, keys | {"image_scale": chosen.image_scale}
     comment = (

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from nbseg.deploy.detections import Detections
 from nbseg.deploy.preprocessing import check_image
 from nbseg.images import Image
 from nbseg.rle import encode_crop
+from nbseg.tiles import Window, intersection, tile_windows
 
 # Two detections of different tiles are the same object if their IoU, in the pixels that the tiles
 # share, is at least this value. A mask that is cut off belongs to an object if the object has at
@@ -21,9 +21,6 @@ SAME = 0.5
 # A mask that ends within CUT pixels from the border of its tile may be cut off there. Masks that
 # end within ROOM pixels are less reliable, the nearer they are to the border.
 CUT, ROOM = 3, 16
-
-# Top, bottom, left and right; bottom and right are exclusive.
-Window = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -68,11 +65,7 @@ class TiledSegmenter:
 
     def __init__(self, segmenter: Any, tile: int, overlap: int | None = None) -> None:
         overlap = tile // 4 if overlap is None else overlap
-        if tile < 32 or not 0 <= overlap <= tile // 2:
-            raise ValueError(
-                f"a tile must have at least 32 pixels, and the overlap 0 to {max(tile, 0) // 2} "
-                f"pixels (half a tile); found the tile {tile} and the overlap {overlap}"
-            )
+        list(tile_windows(tile, tile, tile, overlap))  # refuses wrong sizes
         self._segmenter = segmenter
         self._tile, self._overlap = tile, overlap
         self.classes: Sequence[str] = segmenter.classes
@@ -129,22 +122,6 @@ class TiledSegmenter:
             )
 
 
-def tile_windows(height: int, width: int, tile: int, overlap: int) -> Iterator[Window]:
-    """Yield the tiles of an image, row by row; all have the same size and are evenly spread.
-
-    Args:
-        height, width: size of the image in pixels.
-        tile: side of a tile; a shorter side of the image is the side of the tile.
-        overlap: number of pixels that neighboring tiles share at least.
-    """
-    starts = []
-    for side in (height, width):
-        count = max(1, -(-(side - overlap) // (tile - overlap)))
-        starts.append(np.linspace(0, max(0, side - tile), count).astype(int).tolist())
-    for top, left in product(*starts):
-        yield top, min(top + tile, height), left, min(left + tile, width)
-
-
 def _objects(parts: Sequence[Part], windows: Sequence[Window]) -> list[Part]:
     """Return one detection for each object."""
     tiles = np.array([part.tile for part in parts])
@@ -159,7 +136,7 @@ def _objects(parts: Sequence[Part], windows: Sequence[Window]) -> list[Part]:
         near &= (places[:, 0] < bottom) & (places[:, 1] > top)
         near &= (places[:, 2] < right) & (places[:, 3] > left)
         for other in np.flatnonzero(near).tolist():
-            shared = _intersection(windows[part.tile], windows[parts[other].tile])
+            shared = intersection(windows[part.tile], windows[parts[other].tile])
             if shared:
                 yield other, *_pixels(part, parts[other], shared)
 
@@ -190,12 +167,6 @@ def _objects(parts: Sequence[Part], windows: Sequence[Window]) -> list[Part]:
     return [parts[i] for i in np.flatnonzero(kept)] + [_joined(group) for group in groups.values()]
 
 
-def _intersection(a: Window, b: Window) -> Window | None:
-    top, bottom = max(a[0], b[0]), min(a[1], b[1])
-    left, right = max(a[2], b[2]), min(a[3], b[3])
-    return (top, bottom, left, right) if top < bottom and left < right else None
-
-
 def _crop(part: Part, window: Window) -> npt.NDArray[np.bool_]:
     """Return the mask of a part inside a window that contains pixels of the part's window."""
     top, _, left, _ = part.window
@@ -204,12 +175,12 @@ def _crop(part: Part, window: Window) -> npt.NDArray[np.bool_]:
 
 def _pixels(a: Part, b: Part, shared: Window) -> tuple[int, int, int]:
     """Return how many pixels of a window two parts have in common, and how many each has."""
-    both = _intersection(a.window, b.window)
-    both = both and _intersection(both, shared)
+    both = intersection(a.window, b.window)
+    both = both and intersection(both, shared)
     common = np.count_nonzero(_crop(a, both) & _crop(b, both)) if both else 0
     areas = []
     for part in (a, b):
-        window = _intersection(part.window, shared)
+        window = intersection(part.window, shared)
         areas.append(np.count_nonzero(_crop(part, window)) if window else 0)
     return int(common), int(areas[0]), int(areas[1])
 

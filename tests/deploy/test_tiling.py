@@ -6,8 +6,9 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from nbseg.deploy.detections import Detections
-from nbseg.deploy.tiling import TiledSegmenter, tile_windows
+from nbseg.deploy.tiling import TiledSegmenter
 from nbseg.rle import encode_rle
+from nbseg.tiles import tile_windows
 
 
 class Exact:

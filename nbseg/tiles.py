@@ -1,0 +1,40 @@
+"""Divide an image into overlapping tiles."""
+
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+
+# Top, bottom, left and right; bottom and right are exclusive.
+Window = tuple[int, int, int, int]
+
+
+def tile_windows(height: int, width: int, tile: int, overlap: int) -> Iterator[Window]:
+    """Yield the tiles of an image, row by row; all have the same size and are evenly spread.
+
+    Args:
+        height, width: size of the image in pixels.
+        tile: side of a tile; if a side of the image is shorter, it is the side of the tile.
+        overlap: number of pixels that neighboring tiles share at least, 0 to half of ``tile``.
+
+    Raises:
+        ValueError: ``tile`` is less than 32, or ``overlap`` is out of range.
+    """
+    if tile < 32 or not 0 <= overlap <= tile // 2:
+        raise ValueError(
+            f"a tile must have at least 32 pixels, and the overlap 0 to {max(tile, 0) // 2} pixels "
+            f"(half a tile); found the tile {tile} and the overlap {overlap}"
+        )
+    starts = []
+    for side in (height, width):
+        count = max(1, -(-(side - overlap) // (tile - overlap)))
+        starts.append(np.linspace(0, max(0, side - tile), count).astype(int).tolist())
+    for top, left in product(*starts):
+        yield top, min(top + tile, height), left, min(left + tile, width)
+
+
+def intersection(a: Window, b: Window) -> Window | None:
+    """Return the pixels that two windows have in common; None if there are none."""
+    top, bottom = max(a[0], b[0]), min(a[1], b[1])
+    left, right = max(a[2], b[2]), min(a[3], b[3])
+    return (top, bottom, left, right) if top < bottom and left < right else None
