@@ -155,7 +155,10 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def plain_configs(args: argparse.Namespace) -> list[Config]:
-    """Return the plain configs of the stages label, teacher and predict; --out is the work dir."""
+    """Return the configs of the stages label, teacher and predict, as MMDetection reads them.
+
+    The folder of --out is the work directory of these stages.
+    """
     from nbseg.config.reading import read_config
     from nbseg.engine.stages import stage_config
     from nbseg.engine.work_dir import WorkDir

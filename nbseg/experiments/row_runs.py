@@ -74,7 +74,9 @@ class RowRun:
 def runs_of_rows(
     table: Table, rows: Iterable[Row], seeds: Iterable[int], setup: Callable[[Row], Setup]
 ) -> list[RowRun]:
-    """Return the runs of the rows that can be trained, seed by seed.
+    """Return the runs that measure the rows, seed by seed.
+
+    Rows that :meth:`Setup.trains` refuses, such as quoted results, are left out.
 
     Args:
         table: the rows' table.
@@ -83,7 +85,7 @@ def runs_of_rows(
         setup: function that returns the training setup of a row.
 
     Raises:
-        ValueError: a row cannot be trained with its setup.
+        ValueError: the recipe of another row cannot be trained with its setup.
     """
     pairs = [(row, setup(row)) for row in rows]
     trained = [(row, of_row) for row, of_row in pairs if of_row.trains(row)]

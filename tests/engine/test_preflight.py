@@ -192,7 +192,7 @@ def test_a_plain_coco_dataset_of_another_order_is_refused(
 def test_more_objects_than_a_limit_are_warned_of(run, make_pipeline):
     plan = make_pipeline(run, {"val_evaluator.max_detections": 1}).prepare()
     assert any("but max_detections allows only 1 detections" in line for line in plan)
-    assert any("with the true objects as predictions, the mask AP" in line for line in plan)
+    assert any("given to it as predictions; the mask AP" in line for line in plan)
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,9 @@ def test_the_evaluator_finds_the_values_of_the_file(tmp_path):
     for evaluator in ({"type": "InstanceMetric"}, plain):
         assert truth_checked(path, TRUTH, evaluator) == ""
     assert truth_checked(path, text, {"type": "InstanceMetric"}) == ""
-    with pytest.raises(StageError, match="evaluator CocoMetric fails with the true objects as pre"):
+    with pytest.raises(
+        StageError, match="test the evaluator CocoMetric, the true objects were given to it"
+    ):
         truth_checked(path, text, plain)
 
 
@@ -136,8 +138,9 @@ def test_a_limit_of_detections_lowers_the_score_of_the_truth(tmp_path, limit, sc
     evaluator = {"type": "InstanceMetric", "metric": "segm", "max_detections": limit}
     found = truth_checked(tmp_path / "truth.json", content, evaluator)
     expected = (
-        f"warning: test set: with the true objects as predictions, the mask AP is {score} instead "
-        "of 1; check the evaluator's settings and the json"
+        "warning: test set: to test the evaluator, the true objects were given to it as "
+        f"predictions; the mask AP is {score} instead of 1. Check the evaluator's settings and the "
+        "json"
     )
     assert found == (expected if score else "")
 

@@ -58,7 +58,7 @@ def find_changes(
                 free[0].remove(old)
                 free[1].remove(new)
                 pairs.append((before[old][0] == after[new][0], ious[old, new]))
-    unchanged = sum(same and iou == 1 for same, iou in pairs)
+    unchanged = sum(bool(same and iou == 1) for same, iou in pairs)
     return Changes(
         unchanged, len(pairs) - unchanged, len(after) - len(pairs), len(before) - len(pairs)
     )

@@ -50,15 +50,17 @@ def check_truth(dataset: dict[str, Any], evaluator: dict[str, Any], what: str) -
         except Exception as error:  # a third-party evaluator may raise any error
             reason = str(error).replace(path, str(evaluator["ann_file"]))
             raise StageError(
-                f"{what}: the evaluator {evaluator['type']} fails with the true objects as "
-                f"predictions ({type(error).__name__}: {reason}); correct the json or the evaluator"
+                f"{what}: to test the evaluator {evaluator['type']}, the true objects were given "
+                f"to it as predictions; it failed ({type(error).__name__}: {reason}). Correct the "
+                "json or the evaluator"
             ) from error
     score = values.get("segm_mAP")
     if score is None or score < 0 or score > 0.99:
         return ""
     return (
-        f"warning: {what}: with the true objects as predictions, the mask AP is {score:.3f} "
-        "instead of 1; check the evaluator's settings and the json"
+        f"warning: {what}: to test the evaluator, the true objects were given to it as "
+        f"predictions; the mask AP is {score:.3f} instead of 1. Check the evaluator's settings and "
+        "the json"
     )
 
 
