@@ -203,7 +203,8 @@ def test_compiles_without_a_graph_break(arguments):
         (
             {"masks": BitmapMasks(np.ones((2, 20, 30), np.uint8), 20, 30)},
             TypeError,
-            "masks must be CroppedMasks, found BitmapMasks; convert MMDetection.s masks with CroppedMasks.from_instance_masks",
+            "masks must be CroppedMasks, found BitmapMasks; convert MMDetection's masks with "
+            "CroppedMasks.from_instance_masks",
         ),
         (
             {"boxes": torch.zeros(2, 4, dtype=torch.float64)},
