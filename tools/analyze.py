@@ -232,6 +232,7 @@ def export_labels(args: argparse.Namespace) -> None:
         listed=args.list,
         count=args.count,
         url=args.url,
+        force=args.force,
     )
     print(f"{count} images:", *paths, *["..."] * (args.to == "labelme" and count > 1))
 
@@ -480,6 +481,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar="TEXT",
         help="Label Studio: text before the file name in the address of an image, for example "
         "/data/local-files/?d=photos/ (default: the tasks contain the images)",
+    )
+    command.add_argument(
+        "--force", action="store_true", help="replace files that exist, with their corrections"
     )
     return parser.parse_args(argv)
 

@@ -91,7 +91,7 @@ def parse_arguments() -> argparse.Namespace:
         arguments.checkpoint, *arguments.inputs = arguments.inputs
     if not arguments.inputs:
         parser.error("no INPUT is given; name images, folders, patterns or videos")
-    if arguments.overlap is not None and not arguments.tile:
+    if arguments.overlap is not None and arguments.tile is None:
         parser.error("--overlap is for --tile; give --tile, too")
     return arguments
 
@@ -137,7 +137,7 @@ def main() -> None:
     try:
         files = find_files(arguments.inputs)
         segmenter = load_segmenter(arguments)
-        if arguments.tile:
+        if arguments.tile is not None:
             segmenter = TiledSegmenter(segmenter, arguments.tile, arguments.overlap)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")

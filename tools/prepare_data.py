@@ -210,6 +210,7 @@ def import_labels(args: argparse.Namespace) -> None:
         args.format,
         args.class_name,
         args.parts,
+        args.keep_empty,
         Repairs(args.crowds, args.pixel_centers, args.holes),
     )
     report([convert(source, args.out, args.workers, args.force)], args.out.parent)
@@ -444,6 +445,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     for name, text in [
         ("parts", "label images: make each connected part an object if all have the same number"),
+        ("keep-empty", "CVAT: images without shapes are labeled and have no objects"),
         ("crowds", "COCO: turn each crowd (iscrowd 1) into an ordinary object"),
         ("holes", "COCO: read a polygon inside another polygon of the same object as a hole"),
         ("pixel-centers", "read polygons as outlines through the centers of the border pixels"),

@@ -14,9 +14,10 @@ from nbseg.images import Image
 from nbseg.rle import encode_crop
 from nbseg.tiles import Window, intersection, tile_windows
 
-# Two detections of different tiles are the same object if their IoU, in the pixels that the tiles
-# share, is at least this value. A mask that is cut off belongs to an object if the object has at
-# least this share of it.
+# Complete detections of two tiles are the same object if their IoU is at least this value.
+# A mask that is cut off belongs to a complete object if the object has at least this share of it,
+# and to another mask that is cut off if they have this share of the smaller one in common, in the
+# pixels that both tiles have.
 SAME = 0.5
 # A mask that ends within CUT pixels from the border of its tile may be cut off there. Masks that
 # end within ROOM pixels are less reliable, the nearer they are to the border.
@@ -50,22 +51,26 @@ class TiledSegmenter:
 
     Objects that are not longer than the overlap lie completely in at least one tile. If several
     tiles have the complete object, the detection farthest from the border of its tile counts, or
-    the one with the higher score if both are far. Parts of complete objects are dropped. Objects
-    that every tile cuts off are joined from their parts.
+    the one with the higher score if both are far. A part of which a complete object has at least
+    half is dropped. Objects that every tile cuts off are joined from their parts; if two such
+    objects of the same class lie on each other, they may become one.
 
     Args:
         segmenter: a ``Segmenter`` or a ``CheckpointSegmenter``.
         tile: side of a tile in pixels of the image. Smaller images are predicted as a whole.
         overlap: number of pixels that neighboring tiles share at least; None for a quarter of
-            ``tile``.
+            ``tile``. Without an overlap, the parts of an object could not be recognized.
 
     Raises:
-        ValueError: ``tile`` is less than 32, or ``overlap`` is negative or more than half a tile.
+        ValueError: ``tile`` is less than 32, or ``overlap`` is less than 6 or more than half a
+            tile.
     """
 
     def __init__(self, segmenter: Any, tile: int, overlap: int | None = None) -> None:
         overlap = tile // 4 if overlap is None else overlap
         list(tile_windows(tile, tile, tile, overlap))  # refuses wrong sizes
+        if overlap < 2 * CUT:
+            raise ValueError(f"the overlap must be at least {2 * CUT} pixels, found {overlap}")
         self._segmenter = segmenter
         self._tile, self._overlap = tile, overlap
         self.classes: Sequence[str] = segmenter.classes
@@ -128,24 +133,28 @@ def _objects(parts: Sequence[Part], windows: Sequence[Window]) -> list[Part]:
     labels = np.array([part.label for part in parts])
     places = np.array([part.window for part in parts]).reshape(-1, 4)
 
-    def common(number: int, among: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int, int, int]]:
-        """Yield parts of other tiles, with the pixels shared, of the part, and of the other."""
+    def near(number: int, among: npt.NDArray[np.bool_]) -> Iterator[tuple[int, Window]]:
+        """Yield the parts of other tiles that may overlap, with the window of both tiles."""
         part = parts[number]
         top, bottom, left, right = part.window
-        near = among & (tiles != part.tile) & (labels == part.label)
-        near &= (places[:, 0] < bottom) & (places[:, 1] > top)
-        near &= (places[:, 2] < right) & (places[:, 3] > left)
-        for other in np.flatnonzero(near).tolist():
+        found = among & (tiles != part.tile) & (labels == part.label)
+        found &= (places[:, 0] < bottom) & (places[:, 1] > top)
+        found &= (places[:, 2] < right) & (places[:, 3] > left)
+        for other in np.flatnonzero(found).tolist():
             shared = intersection(windows[part.tile], windows[parts[other].tile])
             if shared:
-                yield other, *_pixels(part, parts[other], shared)
+                yield other, shared
 
     kept = np.zeros(len(parts), bool)
     pieces = np.zeros(len(parts), bool)
     for number in sorted(range(len(parts)), key=lambda i: (-parts[i].room, -parts[i].score)):
-        whole = parts[number].room >= CUT
-        for _, both, own, theirs in common(number, kept):
-            if both and both >= SAME * (own + theirs - both if whole else own):
+        part = parts[number]
+        whole = part.room >= CUT
+        own = np.count_nonzero(part.mask)
+        for other, shared in near(number, kept):
+            both = _common(part, parts[other], shared)
+            union = own + np.count_nonzero(parts[other].mask) - both
+            if both and both >= SAME * (union if whole else own):
                 break
         else:
             (kept if whole else pieces)[number] = True
@@ -158,8 +167,10 @@ def _objects(parts: Sequence[Part], windows: Sequence[Window]) -> list[Part]:
         return number
 
     for number in root:
-        for other, both, own, theirs in common(number, pieces):
-            if both and both >= SAME * min(own, theirs):
+        for other, shared in near(number, pieces):
+            pair = parts[number], parts[other]
+            both = _common(*pair, shared)
+            if both and both >= SAME * min(_area(part, shared) for part in pair):
                 root[find(other)] = find(number)
     groups: dict[int, list[Part]] = {}
     for number in root:
@@ -173,16 +184,17 @@ def _crop(part: Part, window: Window) -> npt.NDArray[np.bool_]:
     return part.mask[window[0] - top : window[1] - top, window[2] - left : window[3] - left]
 
 
-def _pixels(a: Part, b: Part, shared: Window) -> tuple[int, int, int]:
-    """Return how many pixels of a window two parts have in common, and how many each has."""
+def _common(a: Part, b: Part, shared: Window) -> int:
+    """Return the number of pixels of a window that two parts have in common."""
     both = intersection(a.window, b.window)
     both = both and intersection(both, shared)
-    common = np.count_nonzero(_crop(a, both) & _crop(b, both)) if both else 0
-    areas = []
-    for part in (a, b):
-        window = intersection(part.window, shared)
-        areas.append(np.count_nonzero(_crop(part, window)) if window else 0)
-    return int(common), int(areas[0]), int(areas[1])
+    return int(np.count_nonzero(_crop(a, both) & _crop(b, both))) if both else 0
+
+
+def _area(part: Part, window: Window) -> int:
+    """Return the number of pixels of a part inside a window."""
+    inside = intersection(part.window, window)
+    return int(np.count_nonzero(_crop(part, inside))) if inside else 0
 
 
 def _joined(parts: Sequence[Part]) -> Part:

@@ -1,6 +1,7 @@
 """Write the config of the next round, in which corrected images are labeled."""
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,8 @@ def write_next_round(
     rest = [path for path in all_unlabeled if os.path.abspath(path) not in moved]
     images = _changes(work_dir, new, unlabeled_folder)
     rounds = _rounds(config_path, work_dir, len(joined["images"]) - len(new.imgs))
+    text = _config_text(config_path, work_dir, paths, unlabeled_folder, len(new.imgs))
+    _check_config(text, work_dir, paths)
     write_coco(paths[0], joined.items())
     listed = {
         "images": _listed(rest, unlabeled_folder, unlabeled),
@@ -104,12 +107,42 @@ def write_next_round(
     )
     write_json(paths[3], rounds, indent=1)
     with replacing(out) as temporary:
-        temporary.write_text(
-            _config_text(config_path, work_dir, paths, unlabeled_folder, len(new.imgs)),
-            encoding="utf-8",
-        )
+        temporary.write_text(text, encoding="utf-8")
     total = sum((image.changes for image in images), Changes())
     return NextRound(len(joined["images"]), len(rest), total, [*paths, out])
+
+
+def _check_config(text: str, work_dir: WorkDir, paths: list[Path]) -> None:
+    """Refuse a new config whose base names data sets or weights in another way than by keys."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.py"
+        path.write_text(text, encoding="utf-8")
+        config = read_config(path)
+    stages = {
+        name: stage_config(config, name, work_dir) for name in ("teacher", "control", "predict")
+    }
+    read = {
+        "labeled": [
+            annotation_files(stages[name].train_dataloader.dataset)
+            for name in ("teacher", "control")
+        ],
+        "unlabeled": [annotation_files(stages["predict"].test_dataloader.dataset)],
+    }
+    for kind, expected in zip(read, paths, strict=False):
+        for found in read[kind]:
+            if [os.path.abspath(file) for file in found] != [os.path.abspath(expected)]:
+                raise StageError(
+                    f"the config of the last round does not read its {kind} images by the key "
+                    f"{kind}_json, so that the next round would read {', '.join(map(str, found))} "
+                    f"instead of {expected}; use this key in the config"
+                )
+    for name in ("teacher", "control"):
+        student = work_dir.checkpoint("student")
+        if os.path.abspath(stages[name].load_from or "") != os.path.abspath(student):
+            raise StageError(
+                f"the {name} of the next round would start from {stages[name].load_from} instead "
+                f"of {student}; remove load_from from other places of the last config"
+            )
 
 
 def _only_set(dataset: dict[str, Any], kind: str) -> tuple[Path | None, Path]:
@@ -139,7 +172,8 @@ def _joined(
 ) -> dict[str, Any]:
     """Return a COCO json with the labeled and the corrected images."""
     ids = {category["name"]: category["id"] for category in content["categories"]}
-    if unknown := sorted({c["name"] for c in new.cats.values()} - set(ids)):
+    used = {new.cats[annotation["category_id"]]["name"] for annotation in new.anns.values()}
+    if unknown := sorted(used - set(ids)):
         raise StageError(
             f"{corrected} has the classes {unknown}, which the labeled images do not have; use the "
             f"classes {sorted(ids)}"
@@ -232,7 +266,8 @@ def _config_text(
         "    test_dataloader=dict(",
         "        dataset=dict(type='CocoInstanceDataset', ann_file='{unlabeled_json}')))",
         "report = dict(hidden_truth=None)",
-        f"teacher = dict(load_from={student!r})",
+        f"teacher = dict(load_from={student!r}, checkpoint=None)",
         f"control = dict(load_from={student!r})",
+        "label = dict(ann_file=None)",
     ]
     return "\n".join(lines) + "\n"

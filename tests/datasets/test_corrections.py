@@ -100,7 +100,8 @@ def test_masks_come_back_unchanged(pseudo, tmp_path, tool):
     images, out = tmp_path / "images", tmp_path / "correct"
     count, _ = export_labels(pseudo, images, tool, out)
     assert count == 4
-    made = import_labels(LabelSource(corrected(out, tool), images), tmp_path / "back.json")
+    source = LabelSource(corrected(out, tool), images, keep_empty=tool == "cvat")
+    made = import_labels(source, tmp_path / "back.json")
     assert objects(tmp_path / "back.json") == objects(pseudo)
     assert made.notes == (["unchanged objects: 33"] if tool == "label-studio" else [])
 
@@ -111,7 +112,7 @@ def test_the_least_certain_images_come_first(pseudo, tmp_path):
     def exported(*arguments):
         said = io.StringIO()
         command = ("export-labels", pseudo, "--images", tmp_path / "images", "--to", "label-studio")
-        out = ("--out", tmp_path / "correct", "--url", "/data/local-files/?d=x/")
+        out = ("--out", tmp_path / "correct", "--url", "/data/local-files/?d=x/", "--force")
         status = run_tool(TOOLS_FOLDER / "analyze.py", (*command, *out, *arguments), said, said)
         assert status == 0, said.getvalue()
         tasks = json.loads((tmp_path / "correct/tasks.json").read_text())
@@ -130,6 +131,8 @@ def test_the_least_certain_images_come_first(pseudo, tmp_path):
     (tmp_path / "names.txt").write_text("z.png")
     with pytest.raises(ValueError, match=r"1 of 1 listed images are not in the json.*z\.png"):
         export_labels(pseudo, tmp_path / "images", "cvat", tmp_path, listed=tmp_path / "names.txt")
+    with pytest.raises(FileExistsError, match=r"tasks\.json exists, and may hold corrections"):
+        export_labels(pseudo, tmp_path / "images", "label-studio", tmp_path / "correct")
     (tmp_path / "images/a.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"1 of 4 images are not in .*first: a\.png"):
         export_labels(pseudo, tmp_path / "images", "cvat", tmp_path)
@@ -234,3 +237,46 @@ def test_damaged_brush_streams_are_refused(change, message):
     stream = encode_brush(masks()["disk"])
     with pytest.raises(ValueError, match=message):
         decode_brush(change(stream), HEIGHT, WIDTH)
+
+
+def test_files_of_labelme_lie_in_the_folder_and_differ(tmp_path):
+    """Images of one name with two suffixes, of other folders, and with absolute paths."""
+    images = tmp_path / "images"
+    images.mkdir()
+    names = ["a.png", "a.jpg", "../other/b.png", str(images / "c.png"), str(tmp_path / "d.png")]
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
+    for number, name in enumerate(names, start=1):
+        (images / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(images / name), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        size = {"height": HEIGHT, "width": WIDTH}
+        content["images"].append({"id": number, "file_name": name, **size})
+        mask = masks()["disk"] if number % 2 else masks()["ring"]
+        annotation = {"id": number, "image_id": number, "category_id": 1, "iscrowd": 0}
+        annotation |= {"segmentation": rle(mask), "bbox": [0, 0, 1, 1], "area": int(mask.sum())}
+        content["annotations"].append(annotation)
+    # A tool may write polygons of two points beside others, and objects without a pixel.
+    odd = [[1, 1, 5, 5], [1, 1, 5, 1, 5, 5, 1, 5]]
+    for segmentation in (odd, [[5.1, 5.1, 5.3, 5.1, 5.3, 5.3]], []):
+        number = len(content["annotations"]) + 1
+        annotation = {"id": number, "image_id": 1, "category_id": 1, "iscrowd": 0}
+        annotation |= {"segmentation": segmentation, "bbox": [0, 0, 1, 1], "area": 1}
+        content["annotations"].append(annotation)
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    before = sorted(tmp_path.rglob("*"))
+    out = tmp_path / "correct"
+    export_labels(tmp_path / "all.json", images, "labelme", out)
+    written = {path.relative_to(out).as_posix() for path in out.rglob("*.json")}
+    assert written == {"a.png.json", "a.jpg.json", "other/b.json", "c.json", "d.json"}
+    assert sorted(set(tmp_path.rglob("*")) - set(before) - set(out.rglob("*"))) == [out]
+    counts = {
+        path.name: len(json.loads(path.read_text())["shapes"]) for path in out.rglob("*.json")
+    }
+    assert counts == {"a.png.json": 2, "a.jpg.json": 1, "b.json": 1, "c.json": 1, "d.json": 1}
+    for path in out.rglob("*.json"):
+        stored = json.loads(path.read_text())["imagePath"]
+        assert (path.parent / stored).resolve().is_file()
+
+    content["annotations"][0]["segmentation"] = {"size": [9, 9], "counts": [40, 41]}
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="annotation 1 is for an image of 9 x 9 pixels"):
+        export_labels(tmp_path / "all.json", images, "cvat", tmp_path / "other_out")

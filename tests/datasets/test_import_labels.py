@@ -11,7 +11,8 @@ from pycocotools import mask as coco_mask
 from tool_runs import run_tool
 
 from nbseg.datasets.converters.brush_rle import encode_brush
-from nbseg.datasets.converters.import_labels import LabelSource, import_labels, recognize
+from nbseg.datasets.converters.import_labels import LabelSource, import_labels
+from nbseg.datasets.converters.label_formats import find_labels
 from nbseg.datasets.converters.repair import Repairs
 
 TOOL = Path(__file__).parents[2] / "tools/prepare_data.py"
@@ -106,7 +107,7 @@ def test_cvat(tmp_path):
     painted = block()
     painted[7:9, 5:8] = [[0, 1, 1], [1, 0, 1]]  # row by row: 0 111 0 1
     columns, rows = centers()
-    assert classes == ["b", "a", "unused"] and found["empty.png"] == []
+    assert classes == ["b", "a", "unused"] and list(found) == ["sub/x.png"]
     expected = [("a", painted), ("b", block((5, 15, 10, 20)))]
     corners = np.array([(-5, -2), (5, -2), (5, 2), (-5, 2)])
     angle = np.radians(30)
@@ -120,9 +121,10 @@ def test_cvat(tmp_path):
     expected += [("a", block((1, 3, 1, 3), (30, 32, 50, 52))), ("b", block((1, 3, 1, 3)))]
     assert_same(found["sub/x.png"], expected)
     assert notes == [
+        "images without shapes, left out (--keep-empty keeps them): 1",
         "shapes of the type points, left out: 1",
         "shapes of the type polyline, left out: 1",
-        "images without labels, left out: 1",
+        "images without labels, left out: 2",
     ]
 
 
@@ -406,8 +408,9 @@ def test_malformed_files_are_named(tmp_path, name, text, message):
     (tmp_path / "labels" / name).write_text(text)
     (tmp_path / "labels/classes.txt").write_text("cell")
     source = tmp_path / "labels" if name.endswith(".txt") else tmp_path / "labels" / name
+    kind = "yolo" if name.endswith(".txt") else None
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        imported(source, tmp_path, tmp_path / "o.json")
+        imported(source, tmp_path, tmp_path / "o.json", format=kind)
 
 
 def test_options_that_do_not_fit_are_refused(tmp_path):
@@ -435,13 +438,13 @@ def test_formats_are_recognized(tmp_path):
         photos(folder, "images/a.png")
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-        assert recognize(folder, out) == expected
-        assert recognize(tmp_path / name, out) == expected
+        assert find_labels(folder, out) == (expected, [tmp_path / name])
+        assert find_labels(tmp_path / name, out) == (expected, [tmp_path / name])
     photos(tmp_path / "masks", "a.png", "a_masks.png")
     (tmp_path / "masks/README.txt").write_text("")
-    assert recognize(tmp_path / "masks", tmp_path / "masks/out.json") == "label-images"
+    assert find_labels(tmp_path / "masks", tmp_path / "masks/out.json")[0] == "label-images"
     with pytest.raises(FileNotFoundError, match="there is no file or folder"):
-        recognize(tmp_path / "nothing", out)
+        find_labels(tmp_path / "nothing", out)
 
 
 def test_the_command(tmp_path):
@@ -458,3 +461,167 @@ def test_the_command(tmp_path):
     status, said = prepare(*command, "--parts")
     assert status == 2 and "--parts does not fit" in said
     assert prepare("check", tmp_path / "labeled.json", "--images", tmp_path / "images")[0] == 0
+
+
+def cvat_images(*names):
+    shape = '<box label="a" xtl="1" ytl="1" xbr="5" ybr="5"/>'
+    size = 'width="60" height="40"'
+    images = "".join(f'<image name="{name}" {size}>{shape}</image>' for name in names)
+    return f"<annotations>{images}</annotations>"
+
+
+@pytest.mark.parametrize(
+    ("given", "files", "expected"),
+    [
+        ("sub/x.png", ["x.png", "sub/x.png"], "sub/x.png"),
+        ("set/sub/x.png", ["x.png", "sub/x.png"], "sub/x.png"),
+        ("x.png", ["x.png", "sub/x.png"], None),
+        ("p1/x.png", ["p2/x.png"], None),
+        ("x.png", ["p2/x.png"], "p2/x.png"),
+        ("C:\\photos\\x.png", ["x.png"], "x.png"),
+        ("x", ["x.v2.png"], None),
+        ("x.v2", ["x.png"], None),
+        ("x.jpg", ["x.png"], "x.png"),
+        ("A\u0308.png", ["\u00c4.png"], "\u00c4.png"),
+    ],
+)
+def test_images_are_found_by_the_ends_of_their_paths(tmp_path, given, files, expected):
+    photos(tmp_path / "images", *files)
+    (tmp_path / "a.xml").write_text(cvat_images(given))
+    if expected is None:
+        with pytest.raises(FileNotFoundError, match="image"):
+            imported(tmp_path / "a.xml", tmp_path / "images", tmp_path / "o.json")
+    else:
+        found, _, _ = imported(tmp_path / "a.xml", tmp_path / "images", tmp_path / "o.json")
+        assert list(found) == [expected]
+
+
+def test_images_of_cvat_without_shapes(tmp_path):
+    photos(tmp_path, "sub/x.png", "empty.png")
+    (tmp_path / "a.xml").write_text(CVAT)
+    found, _, notes = imported(tmp_path / "a.xml", tmp_path, tmp_path / "o.json")
+    assert "empty.png" not in found
+    assert "images without shapes, left out (--keep-empty keeps them): 1" in notes
+    found, _, _ = imported(tmp_path / "a.xml", tmp_path, tmp_path / "o.json", keep_empty=True)
+    assert found["empty.png"] == []
+
+
+def test_regions_of_label_studio_without_ids(tmp_path):
+    """The class of a region counts; a second region with its id is for regions without a class."""
+    photos(tmp_path, "x.png")
+    square = {"points": percent((1, 1), (3, 1), (3, 3), (1, 3))}
+    regions = [region("polygonlabels", 0, label, square) for label in ("a", "b")]
+    for each in regions:
+        del each["id"]
+    regions += [region("polygonlabels", 5, "c", square), region("polygonlabels", 5, "d", square)]
+    content = task("x.png", ("1", False, *regions), data={"image": "x.png", "regions": [{"x": 1}]})
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    found, _, _ = imported(tmp_path / "x.json", tmp_path, tmp_path / "o.json")
+    assert [label for label, _ in found["x.png"]] == ["a", "b", "c", "d"]
+
+
+def test_only_the_newest_annotation_is_counted(tmp_path):
+    photos(tmp_path, "x (1).png")
+    square = {"points": percent((1, 1), (3, 1), (3, 3), (1, 3))}
+    changed = region("polygonlabels", 1, "a", square, "prediction-changed")
+    # Label Studio replaces spaces and leaves out brackets in the names of uploads.
+    tasks = [task("0a1b2c3d-x_1.png", ("1", False, changed), ("2", False, changed))]
+    (tmp_path / "x.json").write_text(json.dumps(tasks))
+    found, _, notes = imported(tmp_path / "x.json", tmp_path, tmp_path / "o.json")
+    assert len(found["x (1).png"]) == 1 and "changed objects: 1" in notes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"to_name": "image2"}, {"image_rotation": 90}, {"value": []}, {"original_width": "wide"}],
+)
+def test_regions_that_are_refused(tmp_path, change):
+    photos(tmp_path, "x.png")
+    square = {"points": percent((1, 1), (3, 1), (3, 3), (1, 3))}
+    regions = [region("polygonlabels", i, "a", square) for i in range(2)]
+    regions[1] |= change
+    (tmp_path / "x.json").write_text(json.dumps([task("x.png", ("1", False, *regions))]))
+    with pytest.raises(ValueError, match=r"x\.json: "):
+        imported(tmp_path / "x.json", tmp_path, tmp_path / "o.json")
+
+
+def test_classes_of_qupath(tmp_path):
+    """Derived classes have several names, or a class above."""
+    photos(tmp_path, "x.png")
+    square = {"type": "Polygon", "coordinates": [ring(1, 1, 5, 5)]}
+    parent = {"name": "Positive", "parentClass": {"name": "Tumor"}}
+    classes = [{"names": ["Tumor", "Positive"]}, parent, {"name": "Tumor: Positive"}]
+    features = [feature(square, {"classification": each}) for each in classes]
+    features += [feature({"type": "Polygon", "coordinates": []}, {})]
+    (tmp_path / "x.geojson").write_text(json.dumps(features))
+    found, known, notes = imported(tmp_path / "x.geojson", tmp_path, tmp_path / "o.json")
+    assert known == ["Tumor: Positive"] and len(found["x.png"]) == 3
+    assert notes == ["features without coordinates, left out: 1"]
+    (tmp_path / "x.geojson").write_text(json.dumps([feature([1], {})]))
+    with pytest.raises(ValueError, match="a list as geometry or properties"):
+        imported(tmp_path / "x.geojson", tmp_path, tmp_path / "o.json")
+
+
+def test_classes_of_yolo(tmp_path):
+    photos(tmp_path, "x.png")
+    rows = [row(number, (10, 5), (20, 5), (20, 15), (10, 15)) for number in ("2.0", 0)]
+    (tmp_path / "x.txt").write_text("\n".join(rows))
+    with pytest.raises(FileNotFoundError, match="the option --class"):
+        imported(tmp_path, None, tmp_path / "o.json")
+    found, _, _ = imported(tmp_path, None, tmp_path / "o.json", class_name="cell")
+    assert [label for label, _ in found["x.png"]] == ["cell", "cell"]
+    (tmp_path / "classes.txt").write_text("a\n\nc\n")
+    found, _, _ = imported(tmp_path, None, tmp_path / "o.json")
+    assert [label for label, _ in found["x.png"]] == ["c", "a"]
+    (tmp_path / "data.yml").write_text("names: nucleus")
+    with pytest.raises(ValueError, match=r"data\.yml has no list 'names'"):
+        imported(tmp_path, None, tmp_path / "o.json")
+
+
+def test_other_files_beside_the_labels(tmp_path):
+    """cellpose's outlines, YOLO's lists of images, licenses and notes hold no labels."""
+    photos(tmp_path / "masks", "a.png", "a_cp_masks.png")
+    (tmp_path / "masks/a_cp_outlines.txt").write_text("12,34,13,35,14,36\n")
+    (tmp_path / "masks/info.json").write_text('{"diameter": 30}')
+    assert find_labels(tmp_path / "masks", tmp_path / "o.json")[0] == "label-images"
+    photos(tmp_path / "yolo", "images/a.png")
+    (tmp_path / "yolo/labels").mkdir()
+    (tmp_path / "yolo/labels/a.txt").write_text(row(0, (10, 5), (20, 5), (20, 15), (10, 15)))
+    (tmp_path / "yolo/classes.txt").write_text("cell")
+    (tmp_path / "yolo/train.txt").write_text("images/a.png\n")
+    (tmp_path / "yolo/LICENSE.txt").write_text("CC BY 4.0\n")
+    (tmp_path / "yolo/meta.json").write_text("{}")
+    for kind in (None, "yolo"):
+        found, _, _ = imported(tmp_path / "yolo", None, tmp_path / "o.json", format=kind)
+        assert len(found["images/a.png"]) == 1
+    photos(tmp_path / "voc", "a.png")
+    (tmp_path / "voc/a.xml").write_text("<annotation><object/></annotation>")
+    with pytest.raises(ValueError, match="Pascal VOC files have boxes without masks"):
+        imported(tmp_path / "voc", None, tmp_path / "o.json", format="cvat")
+
+
+def test_a_file_to_import_is_not_replaced(tmp_path):
+    photos(tmp_path, "x.png")
+    path = tmp_path / "x.json"
+    for source in (path, tmp_path):
+        path.write_text(json.dumps([task("x.png", ("1", False))]))
+        with pytest.raises(ValueError, match=r"x\.json is (the|a) file to import"):
+            imported(source, tmp_path, path)
+
+
+def test_shapes_without_an_extent_have_no_pixel(tmp_path):
+    photos(tmp_path, "x.png")
+    ellipses = "".join(f'<ellipse label="a" cx="9" cy="9" rx="{rx}" ry="5"/>' for rx in (0, -2))
+    shapes = ellipses + 2 * '<box label="a" xtl="1" ytl="1" xbr="5" ybr="5"/>'
+    content = f'<annotations><image name="x.png">{shapes}</image></annotations>'
+    (tmp_path / "x.xml").write_text(content)
+    found, _, notes = imported(tmp_path / "x.xml", tmp_path, tmp_path / "o.json")
+    assert len(found["x.png"]) == 2
+    assert notes == ["objects without a pixel in the image, left out: 2"]
+    line = feature({"type": "Polygon", "coordinates": [[[0, 0], [20, 0], [10, 0]]]}, {"label": "a"})
+    (tmp_path / "x.geojson").write_text(json.dumps(line))
+    repairs = Repairs(pixel_centers=True)
+    found, _, _ = imported(tmp_path / "x.geojson", tmp_path, tmp_path / "o.json", repairs=repairs)
+    first_row = np.zeros((HEIGHT, WIDTH), np.uint8)
+    first_row[0, :21] = 1
+    assert_same(found["x.png"], [("a", first_row)])

@@ -67,7 +67,7 @@ def test_tiles_hold_the_pixels_and_the_parts_of_the_objects(large):
             mask = coco_mask.decode(annotation["segmentation"])
             part = mask[window]
             if part.any():
-                small = part.sum() < 0.25 * mask.sum()
+                small = part.sum() < 0.25 * min(mask.sum(), 96 * 96)
                 expected.append((part.tobytes(), int(annotation["iscrowd"] or small)))
         found = [a for a in tiles["annotations"] if a["image_id"] == tile["id"]]
         masks = [np.ascontiguousarray(coco_mask.decode(a["segmentation"])) for a in found]
@@ -94,3 +94,31 @@ def test_the_command(large):
     assert status == 2 and "would become images of" in said
     status, said = run(large / "images", "--size", "16", "--out", large / "small")
     assert status == 2 and "at least 32 pixels" in said and not (large / "small").exists()
+
+
+def test_large_objects_and_objects_without_a_pixel(tmp_path):
+    """An object that fills its tiles is trained on, whatever its size."""
+    (tmp_path / "images").mkdir()
+    names = ["a.png", "a.jpg", str(tmp_path / "images/b.png")]
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
+    for number, name in enumerate(names, start=1):
+        cv2.imwrite(str(tmp_path / "images" / name), np.full((200, 200, 3), number, np.uint8))
+        content["images"].append({"id": number, "file_name": name, "height": 200, "width": 200})
+    for polygon in ([0, 0, 200, 0, 200, 200, 0, 200], [5.1, 5.1, 5.3, 5.1, 5.3, 5.3]):
+        annotation = {"id": len(content["annotations"]) + 1, "image_id": 1, "category_id": 1}
+        annotation |= {"segmentation": [polygon], "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0}
+        content["annotations"].append(annotation)
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    made = cut_tiles(tmp_path / "images", tmp_path / "out", 64, 0, tmp_path / "all.json")
+    tiles = json.loads((tmp_path / "out/tiles.json").read_text())
+    assert [a["iscrowd"] for a in tiles["annotations"]] == [0] * 16
+    assert "objects without a pixel, left out: 1" in made.notes
+    files = {path.name for path in (tmp_path / "out/images").iterdir()}
+    assert files == {image["file_name"] for image in tiles["images"]} and len(files) == 48
+    assert {"a.png_0_0.png", "a.jpg_0_0.png", "b_0_0.png"} <= files
+
+    # Tiles of another size replace the earlier ones.
+    cut_tiles(tmp_path / "images", tmp_path / "out", 128, 0, tmp_path / "all.json", force=True)
+    tiles = json.loads((tmp_path / "out/tiles.json").read_text())
+    files = {path.name for path in (tmp_path / "out/images").iterdir()}
+    assert files == {image["file_name"] for image in tiles["images"]} and len(files) == 12

@@ -149,3 +149,43 @@ def test_tiles_cover_the_image_and_overlap(height, width, tile, overlap):
 def test_wrong_sizes_are_refused(tile, overlap):
     with pytest.raises(ValueError, match="at least 32 pixels, and the overlap 0 to"):
         TiledSegmenter(Exact(), tile, overlap)
+
+
+def test_large_objects_near_smaller_ones_are_kept_whole():
+    """A small object in the overlap is no reason to drop a part of a large one."""
+    image = np.zeros((100, 224, 3), np.uint8)
+    image[40:46, 20:200] = (9, 240, 1)
+    image[48:66, 100:124] = (9, 20, 1)
+    found = TiledSegmenter(Exact(), 128, 32)(image)
+    assert as_set(found) == as_set(Exact()(image))
+
+
+class Nested(Exact):
+    """Also sees the bright core of an object as an object of the same class."""
+
+    def __call__(self, image):
+        whole = super().__call__(image)
+        core = np.where(image[..., :1] == 50, image, 0)
+        inner = super().__call__(core)
+        order = np.argsort(-np.concatenate([whole.scores, inner.scores]), kind="stable")
+        return Detections(
+            np.concatenate([whole.boxes, inner.boxes])[order],
+            np.concatenate([whole.scores, inner.scores])[order],
+            np.concatenate([whole.labels, inner.labels])[order],
+            [(whole.rles + inner.rles)[i] for i in order],
+        )
+
+
+@pytest.mark.parametrize("score", [30, 250])
+def test_an_object_with_a_core_in_the_overlap(score):
+    image = np.zeros((100, 224, 3), np.uint8)
+    image[48:53, 20:200] = (9, 100, 1)
+    image[38:63, 104:118] = (50, score, 1)
+    expected = Nested()(image)
+    found = TiledSegmenter(Nested(), 128, 32)(image)
+    assert sorted(rle["counts"] for rle in found.rles) == sorted(r["counts"] for r in expected.rles)
+
+
+def test_an_overlap_is_needed():
+    with pytest.raises(ValueError, match="overlap must be at least 6 pixels, found 0"):
+        TiledSegmenter(Exact(), 128, 0)

@@ -42,7 +42,8 @@ def find_changes(
     """Compare the pseudo-labels of an image with its corrected labels.
 
     Pairs of a pseudo-label and an object are formed in the descending order of the IoU of their
-    masks, down to an IoU of 0.5. Each pseudo-label and each object is in one pair at most.
+    masks, down to an IoU of 0.5; if the IoUs are equal, pairs of the same class come
+    first. Each pseudo-label and each object is in one pair at most.
 
     Args:
         before: class and compressed RLE of each pseudo-label.
@@ -53,7 +54,10 @@ def find_changes(
         masks = [[rle for _, rle in objects] for objects in (before, after)]
         ious = np.asarray(coco_mask.iou(*masks, [0] * len(after)))
         free = [set(range(len(before))), set(range(len(after)))]
-        for old, new in np.argwhere(ious >= SAME)[np.argsort(-ious[ious >= SAME], kind="stable")]:
+        same = np.array([[old == new for new, _ in after] for old, _ in before])
+        pairs_found = np.argwhere(ious >= SAME)
+        order = np.lexsort((~same[ious >= SAME], -ious[ious >= SAME]))
+        for old, new in pairs_found[order].tolist():
             if old in free[0] and new in free[1]:
                 free[0].remove(old)
                 free[1].remove(new)

@@ -6,18 +6,24 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn
+from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn, whole_size
 from nbseg.datasets.converters.drawn_shapes import Bitmap, Ellipse, Polygon, Shape, rectangle
 from nbseg.datasets.converters.find_images import ImageFinder
 
 SHAPES = ("polygon", "box", "ellipse", "mask")
 
 
-def read_cvat(path: Path, finder: ImageFinder) -> Drawings:
+def read_cvat(path: Path, finder: ImageFinder, keep_empty: bool = False) -> Drawings:
     """Read the polygons, boxes, ellipses and masks of each image.
 
     Shapes with the same label and the same ``group_id`` are parts of one object. Lines, points and
     other shapes are left out and counted.
+
+    Args:
+        path: the file.
+        finder: finds the images.
+        keep_empty: whether an image without shapes has no objects. CVAT also exports the images
+            that nobody has labeled yet. If False, images without shapes are left out and counted.
 
     Raises:
         FileNotFoundError: an image is missing.
@@ -32,29 +38,36 @@ def read_cvat(path: Path, finder: ImageFinder) -> Drawings:
     if root.tag != "annotations" or root.find("track") is not None or root.find("image") is None:
         raise ValueError(
             f"{path} has no images with labels; export the labels from CVAT in the format "
-            '"CVAT for images 1.1"'
+            '"CVAT for images 1.1". Pascal VOC files have boxes without masks'
         )
-    drawings, left_out = [], Counter[str]()
+    drawings, left_out, empty = [], Counter[str](), 0
     for image in root.iter("image"):
         name = image.get("name", "")
+        size = whole_size(image.get("height"), image.get("width"), path)
         drawn = []
         for element in image:
             if element.tag in SHAPES:
-                drawn.append(_drawn(element, name, path))
+                drawn.append(_drawn(element, name, path, size))
             elif element.tag != "tag":
                 left_out[f"shapes of the type {element.tag}"] += 1
-        size = int(image.get("height", 0)), int(image.get("width", 0))
-        drawings.append(Drawing(finder.find(name, path), path, drawn, size if all(size) else None))
+        if not len(image) and not keep_empty:
+            empty += 1
+            continue
+        drawings.append(Drawing(finder.find(name, path), path, drawn, size))
     classes = [name.text or "" for name in root.findall(".//labels/label/name")]
-    return Drawings("CVAT", drawings, [path], left_out, classes=list(dict.fromkeys(classes)))
+    notes = [f"images without shapes, left out (--keep-empty keeps them): {empty}"] * bool(empty)
+    known = list(dict.fromkeys(classes))
+    return Drawings("CVAT", drawings, [path], left_out, notes, classes=known)
 
 
-def _drawn(element: ElementTree.Element, name: str, path: Path) -> Drawn:
+def _drawn(
+    element: ElementTree.Element, name: str, path: Path, size: tuple[int, int] | None
+) -> Drawn:
     group = element.get("group_id")
     try:
         return Drawn(
             element.attrib["label"],
-            _shape(element),
+            _shape(element, size),
             f"a shape of the type {element.tag} in {name}",
             None if group in (None, "0") else group,
         )
@@ -65,7 +78,7 @@ def _drawn(element: ElementTree.Element, name: str, path: Path) -> Drawn:
         ) from error
 
 
-def _shape(element: ElementTree.Element) -> Shape:
+def _shape(element: ElementTree.Element, size: tuple[int, int] | None) -> Shape:
     def numbers(*keys: str) -> list[float]:
         values = [float(element.attrib[key]) for key in keys]
         if not np.isfinite(values).all():
@@ -86,6 +99,8 @@ def _shape(element: ElementTree.Element) -> Shape:
         x, y, a, b = numbers("cx", "cy", "rx", "ry")
         return Ellipse((x, y), (a, b), angle)
     left, top, width, height = map(int, numbers("left", "top", "width", "height"))
+    if size and not (0 <= top <= size[0] - height and 0 <= left <= size[1] - width):
+        raise ValueError("the mask extends beyond the image")
     # Lengths of runs row by row; the first run is background.
     runs = np.array(element.attrib["rle"].split(","), np.int64)
     if runs.min() < 0 or runs.sum() != width * height:

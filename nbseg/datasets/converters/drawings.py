@@ -157,6 +157,22 @@ def convert_drawings(
     return made
 
 
+def whole_size(height: Any, width: Any, source: Path) -> tuple[int, int] | None:
+    """Return the size of an image in a tool's file as numbers; None if the file has no size.
+
+    Raises:
+        ValueError: a side is not a whole number.
+    """
+    if height in (None, "", 0, "0") or width in (None, "", 0, "0"):
+        return None
+    try:
+        return int(height), int(width)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{source} has the image size {width!r} x {height!r}; expected whole numbers of pixels"
+        ) from error
+
+
 def _few(paths: Iterable[Path]) -> str:
     return ", ".join(dict.fromkeys(map(str, list(paths)[:2])))
 

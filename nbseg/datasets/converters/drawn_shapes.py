@@ -40,7 +40,9 @@ class Polygon:
         """
         scale = (width, height) if self.relative else (1, 1)
         rings = [ring * scale for ring in self.rings]
-        if (rings[0].max(axis=0) <= 0).any() or (rings[0].min(axis=0) >= (width, height)).any():
+        end, start = rings[0].max(axis=0), rings[0].min(axis=0)
+        left_of = end < 0 if pixel_centers else end <= 0
+        if left_of.any() or (start >= (width, height)).any():
             return to_rle(None, height, width)
         if len(rings) == 1 and not pixel_centers:
             return to_rle([rings[0].ravel().tolist()], height, width)
@@ -72,6 +74,8 @@ class Ellipse:
 
     def encode(self, height: int, width: int, pixel_centers: bool = False) -> dict[str, Any]:
         """Return the compressed RLE of the pixels whose centers lie in the ellipse."""
+        if min(self.radii) <= 0:
+            return to_rle(None, height, width)
         reach = max(self.radii)
         left, top, right, bottom = (
             int(np.clip(value, 0, limit))

@@ -1,10 +1,11 @@
 """Find the image that a labeling tool's file names."""
 
+import unicodedata
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
-from nbseg.images import image_names
+from nbseg.images import IMAGE_SUFFIXES, image_names
 
 
 class ImageFinder:
@@ -25,40 +26,61 @@ class ImageFinder:
         self._by_name = defaultdict(list)
         self._by_stem = defaultdict(list)
         for name in self.names:
-            self._by_name[PurePosixPath(name).name].append(name)
-            self._by_stem[PurePosixPath(name).stem].append(name)
+            path = _path(name)
+            self._by_name[path.name].append(name)
+            self._by_stem[path.stem].append(name)
 
-    def find(self, given: str, source: object, near: Collection[str] = (".",)) -> str:
+    def has(self, stem: str) -> bool:
+        """Return whether an image has a file name without its suffix."""
+        return _path(stem).name in self._by_stem
+
+    def find(self, given: str, source: object, near: Collection[str] = ()) -> str:
         """Return the path of an image, relative to the folder.
 
-        An image in one of the folders ``near`` comes first. Then follow the image with exactly the
-        given path, and the only image with the given file name. If no image has this name, another
-        suffix fits, too: some tools do not store the suffix.
+        The image has the given file name. If the folders of the image and of the given path differ,
+        one path must end with the other path: ``set/sub/x.png`` names ``sub/x.png`` and ``x.png``,
+        but not ``other/x.png``. Of several such images, the one with the longest path counts. If no
+        image has the file name, another suffix fits, too: some tools do not store the suffix.
 
         Args:
             given: path or file name of an image.
             source: file that names the image, for error messages.
-            near: sub-folders that are searched first, relative to the folder.
+            near: sub-folders that are searched first, relative to the folder, if ``given`` has no
+                folder.
 
         Raises:
             FileNotFoundError: no image fits, or several do.
         """
-        path = PurePosixPath(given.replace("\\", "/"))
-        same = (
-            self._by_name.get(path.name)
-            or self._by_stem.get(path.name)
-            or self._by_stem.get(path.stem, [])
-        )
-        choices = [
-            [name for name in same if PurePosixPath(name).parent.as_posix() in near],
-            [name for name in same if PurePosixPath(name).parent == path.parent],
-            same,
-        ]
-        chosen = next((choice for choice in choices if len(choice) == 1), None)
-        if chosen is None:
-            found = f"several images, {' and '.join(same[:2])}," if same else "no image"
+        path = _path(given)
+        same = self._by_name.get(path.name) or self._by_stem.get(path.name, [])
+        if not same and path.suffix.lower() in IMAGE_SUFFIXES:
+            same = self._by_stem.get(path.stem, [])
+        fitting = [name for name in same if _ends_alike(_path(name), path)]
+        parents = {name: _path(name).parent.parts for name in fitting}
+        if not path.parent.parts:
+            longest = [name for name in fitting if str(_path(name).parent) in near] or fitting
+        else:
+            most = max((len(parts) for parts in parents.values()), default=0)
+            longest = [name for name in fitting if len(parents[name]) == most]
+        if len(longest) != 1:
             raise FileNotFoundError(
-                f"{source} is for the image {given}, but {self.folder} has {found} of this name; "
-                "give the folder of the labeled images"
+                f"{source} is for the image {given}, but {self.folder} has {_found(longest)} of "
+                "this name; give the folder of the labeled images"
             )
-        return chosen[0]
+        return longest[0]
+
+
+def _path(name: str) -> PurePosixPath:
+    """Return a name as a path. macOS writes accented letters as two characters each."""
+    path = PurePosixPath(unicodedata.normalize("NFC", name.replace("\\", "/")))
+    return PurePosixPath(*(part for part in path.parts if part not in ("/", "..")))
+
+
+def _ends_alike(a: PurePosixPath, b: PurePosixPath) -> bool:
+    """Return whether the shorter one of two lists of folders is the end of the longer one."""
+    short, long = sorted((a.parent.parts, b.parent.parts), key=len)
+    return long[len(long) - len(short) :] == short
+
+
+def _found(names: Sequence[str]) -> str:
+    return f"several images, {' and '.join(names[:2])}," if names else "no image"

@@ -38,20 +38,25 @@ def read_geojson(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Dr
     for path in paths:
         drawn: list[Drawn] = []
         for position, feature in enumerate(features(read_json(path), path)):
-            geometry = feature.get("geometry") or {}
+            geometry, properties = (feature.get(key) or {} for key in ("geometry", "properties"))
             where = f"feature {position}"
+            if not isinstance(geometry, dict) or not isinstance(properties, dict):
+                raise ValueError(
+                    f"{path}: {where} has a list as geometry or properties; correct it"
+                )
             kind = geometry.get("type")
             if kind not in ("Polygon", "MultiPolygon"):
                 left_out[f"features of the type {kind}"] += 1
                 continue
-            label = _label(feature.get("properties") or {})
+            label = _label(properties)
             try:
                 coordinates = geometry["coordinates"]
                 parts = [coordinates] if kind == "Polygon" else coordinates
+                filled = [rings for rings in parts if rings]
+                left_out["features without coordinates"] += not filled
                 drawn += [
                     Drawn(label, Polygon(tuple(map(_ring, rings))), where, where)
-                    for rings in parts
-                    if rings
+                    for rings in filled
                 ]
             except (ValueError, TypeError, KeyError) as error:
                 raise ValueError(
@@ -59,7 +64,7 @@ def read_geojson(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Dr
                 ) from error
         near = [path.relative_to(folder).parent.as_posix()]
         drawings.append(Drawing(finder.find(path.stem, path, near), path, drawn))
-    return Drawings("GeoJSON", drawings, paths, left_out)
+    return Drawings("GeoJSON", drawings, paths, +left_out)
 
 
 def features(content: Any, path: Path) -> list[dict[str, Any]]:
@@ -84,10 +89,19 @@ def _label(properties: dict[str, Any]) -> str | None:
             with contextlib.suppress(ValueError):
                 value = json.loads(value)
         if isinstance(value, dict):
-            value = value.get("name")
+            value = _name(value)
         if value not in (None, ""):
             return str(value)
     return None
+
+
+def _name(classification: dict[str, Any]) -> str:
+    """Return the name of a class of QuPath; the names of derived classes are joined by ": "."""
+    if isinstance(names := classification.get("names"), list):
+        return ": ".join(map(str, names))
+    parent = classification.get("parentClass")
+    above = _name(parent) if isinstance(parent, dict) else ""
+    return ": ".join(filter(None, (above, str(classification.get("name") or ""))))
 
 
 def _ring(points: Any) -> Points:

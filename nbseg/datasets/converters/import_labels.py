@@ -1,30 +1,20 @@
-"""Recognize the files of labeling tools, and convert them to a COCO json."""
+"""Convert the files of a labeling tool to a COCO json."""
 
-import os
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nbseg.datasets.converters.coco_json import Prepared
 from nbseg.datasets.converters.cvat_xml import read_cvat
 from nbseg.datasets.converters.drawings import Drawings, convert_drawings
 from nbseg.datasets.converters.find_images import ImageFinder
 from nbseg.datasets.converters.geojson import read_geojson
+from nbseg.datasets.converters.label_formats import FORMATS, find_labels
 from nbseg.datasets.converters.label_images import LabelImages, convert_label_images
 from nbseg.datasets.converters.label_studio import read_label_studio
 from nbseg.datasets.converters.labelme import read_labelme
 from nbseg.datasets.converters.repair import Repairs, repair_coco
-from nbseg.datasets.converters.yolo import NAMES_FILES, read_yolo
+from nbseg.datasets.converters.yolo import read_yolo
 from nbseg.files import read_json
-from nbseg.images import IMAGE_SUFFIXES, files_below
-
-FORMATS = ("coco", "cvat", "geojson", "label-images", "label-studio", "labelme", "yolo")
-# Suffixes of the files that hold labels. The first one that a folder has decides on the format.
-SUFFIXES = (".xml", ".geojson", ".json", ".txt")
-# Files without labels in the folders that tools write.
-OTHERS = (*NAMES_FILES, "notes.json", "readme.txt", "readme.dataset.txt", "readme.roboflow.txt")
 
 
 @dataclass(frozen=True)
@@ -37,6 +27,7 @@ class LabelSource:
         format: one of ``FORMATS``; None to recognize the format.
         class_name: class of all label images, or of the shapes whose file names no class.
         parts: see :class:`nbseg.datasets.converters.label_images.LabelImages`.
+        keep_empty: see :func:`nbseg.datasets.converters.cvat_xml.read_cvat`.
         repairs: see :class:`nbseg.datasets.converters.repair.Repairs`. ``pixel_centers`` also
             concerns the polygons of other formats.
     """
@@ -46,6 +37,7 @@ class LabelSource:
     format: str | None = None
     class_name: str | None = None
     parts: bool = False
+    keep_empty: bool = False
     repairs: Repairs = Repairs()
 
 
@@ -63,25 +55,37 @@ def import_labels(
     Raises:
         FileNotFoundError: a file, a folder or an image is missing.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
-        ValueError: the format is not recognized, an option does not fit the format, or a file is
-            malformed.
+        ValueError: the format is not recognized, an option does not fit the format, a file is
+            malformed, or ``out`` is one of the files to import.
     """
-    kind = source.format or recognize(source.path, out)
+    kind, files = find_labels(source.path, out, source.format)
     _check_options(source, kind)
     images = source.images or (source.path if source.path.is_dir() else source.path.parent)
+    if kind == "label-images":
+        labels = LabelImages(source.path, images, source.class_name, source.parts)
+        return convert_label_images(labels, out, workers, force)
+    if kind in ("coco", "cvat", "label-studio") and len(files) > 1:
+        raise ValueError(
+            f"{source.path} has {len(files)} files such as {files[0]}; give one of them"
+        )
     if kind == "coco":
-        made = repair_coco(_only_json(source.path, out), out, source.repairs, force)
+        made = repair_coco(files[0], out, source.repairs, force)
         if source.images:
             made.image_folder = source.images
         elif made.summary:
             made.summary.samples.clear()  # there may be no images to draw
         return made
-    if kind == "label-images":
-        labels = LabelImages(source.path, images, source.class_name, source.parts)
-        return convert_label_images(labels, out, workers, force)
     finder = ImageFinder(images)
+    try:
+        drawings = _read(source, kind, files, finder)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        # A file that another program changed may have any value in any place.
+        raise ValueError(
+            f"{source.path} is not as {kind} files are ({type(error).__name__}: {error}); export "
+            "the labels again, or name the format (--format)"
+        ) from error
     return convert_drawings(
-        _read(source.path, kind, finder, out),
+        drawings,
         images,
         finder.names,
         out,
@@ -92,110 +96,31 @@ def import_labels(
     )
 
 
-def recognize(path: Path, out: Path) -> str:
-    """Return the format of a file or folder, one of ``FORMATS``.
-
-    Args:
-        path: the file or folder.
-        out: a file that is ignored in the folder, because an earlier import wrote it.
-
-    Raises:
-        FileNotFoundError: the path does not exist.
-        ValueError: the format is unknown; the message names the formats.
-    """
-    suffix, files = _label_files(path, out)
-    if suffix == ".xml":
-        return "cvat"
-    if suffix == ".geojson":
-        return "geojson"
-    if suffix == ".txt":
-        return "yolo"
-    if suffix == ".json":
-        return _recognize_json(read_json(files[0]), files[0])
-    if suffix in IMAGE_SUFFIXES:
-        return "label-images"
-    raise ValueError(
-        f"the format of {path} is not recognized. Known are label images, COCO jsons, jsons of "
-        'labelme, XML files of "CVAT for images", jsons of Label Studio ("JSON"), GeoJSON files '
-        "and text files of YOLO; unpack archives first"
-    )
-
-
-def _recognize_json(content: Any, path: Path) -> str:
-    first = content[0] if isinstance(content, list) and content else content
-    if isinstance(first, dict):
-        if isinstance(first.get("images"), list):
-            return "coco"
-        if isinstance(first.get("shapes"), list):
-            return "labelme"
-        if first.get("type") in ("FeatureCollection", "Feature"):
-            return "geojson"
-        if "data" in first and ("annotations" in first or "predictions" in first):
-            return "label-studio"
-    raise ValueError(
-        f"{path} is in no known format: expected a COCO json, a json of labelme, GeoJSON, or a "
-        'json that Label Studio exports in the format "JSON"'
-    )
-
-
-def _label_files(path: Path, out: Path) -> tuple[str, list[Path]]:
-    """Return the suffix of the label files in a path, and these files."""
-    if path.is_file():
-        return path.suffix.lower(), [path]
-    if not path.is_dir():
-        raise FileNotFoundError(f"there is no file or folder {path}; correct the path")
-    files = [path / name for name in files_below(path)]
-    files = [file for file in files if file.resolve() != out.resolve()]
-    for suffix in SUFFIXES:
-        found = [file for file in files if file.suffix.lower() == suffix]
-        found = [file for file in found if file.name.lower() not in OTHERS]
-        if found:
-            return suffix, found
-    counts = Counter(file.suffix.lower() for file in files)
-    suffix = next((suffix for suffix in IMAGE_SUFFIXES if counts[suffix]), "")
-    return suffix, files
-
-
-def _read(path: Path, kind: str, finder: ImageFinder, out: Path) -> Drawings:
-    _, files = _label_files(path, out)
-    folder = path if path.is_dir() else path.parent
-    many: dict[str, Callable[..., Drawings]] = {
-        "labelme": read_labelme,
-        "geojson": read_geojson,
-        "yolo": read_yolo,
-    }
-    if kind in many:
-        return many[kind](files, folder, finder)
-    if len(files) > 1:
-        raise ValueError(f"{path} has {len(files)} files such as {files[0]}; give one of them")
+def _read(source: LabelSource, kind: str, files: list[Path], finder: ImageFinder) -> Drawings:
+    folder = source.path if source.path.is_dir() else source.path.parent
+    if kind == "labelme":
+        return read_labelme(files, folder, finder)
+    if kind == "geojson":
+        return read_geojson(files, folder, finder)
+    if kind == "yolo":
+        return read_yolo(files, folder, finder, source.class_name)
     if kind == "cvat":
-        return read_cvat(files[0], finder)
-    return read_label_studio(read_json(files[0]), files[0], finder)
-
-
-def _only_json(path: Path, out: Path) -> Path:
-    if path.is_file():
-        return path
-    _, files = _label_files(path, out)
-    if len(files) == 1:
-        return files[0]
-    raise ValueError(
-        f"{path} has {len(files)} jsons, {os.fspath(files[0])} among them; give one of them"
-    )
+        return read_cvat(files[0], finder, source.keep_empty)
+    content = read_json(files[0])
+    return read_label_studio(content if isinstance(content, list) else [content], files[0], finder)
 
 
 def _check_options(source: LabelSource, kind: str) -> None:
     """Refuse options that the format does not have."""
-    drawn = ("cvat", "geojson", "label-studio", "labelme", "yolo")
+    drawn = tuple(name for name in FORMATS if name not in ("coco", "label-images"))
     fitting = {
         "--class": (source.class_name, ("label-images", *drawn)),
         "--parts": (source.parts, ("label-images",)),
+        "--keep-empty": (source.keep_empty, ("cvat",)),
         "--crowds": (source.repairs.crowds, ("coco",)),
         "--holes": (source.repairs.holes, ("coco",)),
         "--pixel-centers": (source.repairs.pixel_centers, ("coco", *drawn)),
     }
-    if kind not in FORMATS:
-        raise ValueError(f"unknown format {kind!r}; known are {', '.join(FORMATS)}")
     for option, (given, kinds) in fitting.items():
         if given and kind not in kinds:
             raise ValueError(

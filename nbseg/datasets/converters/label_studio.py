@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,7 +22,7 @@ SHAPES = ("brush", "bitmask", "polygon", "rectangle", "ellipse")
 # Key of a task's data with the path of the image. Label Studio renames uploaded images.
 FILE_KEY = "file_name"
 # Key of a task's data with the ids of the regions that a person was given to correct.
-REGIONS_KEY = "regions"
+REGIONS_KEY = "nbseg_regions"
 # Origins of regions that a task had as predictions.
 ORIGINS = {"prediction": "unchanged objects", "prediction-changed": "changed objects"}
 # Label Studio writes eight letters and a hyphen before the name of an uploaded image.
@@ -44,10 +45,10 @@ def read_label_studio(tasks: list[Any], path: Path, finder: ImageFinder) -> Draw
         ValueError: the json is in another format of Label Studio, or a region is malformed.
     """
     left_out, origins = Counter[str](), Counter[str]()
-    newest: dict[str, tuple[str, Drawing]] = {}
+    newest: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {}
     older = 0
     for task in tasks:
-        if not isinstance(task.get("annotations"), list):
+        if not isinstance(task, dict) or not isinstance(task.get("annotations"), list):
             raise ValueError(
                 f"{path} has tasks without a list 'annotations'; export the labels from Label "
                 'Studio in the format "JSON", not "JSON-MIN"'
@@ -56,16 +57,20 @@ def read_label_studio(tasks: list[Any], path: Path, finder: ImageFinder) -> Draw
         if not done:
             left_out["tasks without an annotation"] += 1
             continue
-        image = _image_of(task.get("data") or {}, path, finder)
+        data = task.get("data") or {}
+        image = _image_of(data, path, finder)
         for entry in done:
             time = str(entry.get("updated_at") or entry.get("created_at") or "")
             older += image in newest
             if image in newest and newest[image][0] > time:
                 continue
-            newest[image] = time, _drawing(entry, image, path, left_out, origins, task["data"])
+            newest[image] = time, entry, data
+    drawings = [
+        _drawing(entry, image, path, left_out, origins, data)
+        for image, (_, entry, data) in newest.items()
+    ]
     notes = [f"annotations of an image that has a newer one, left out: {older}"] * bool(older)
     notes += [f"{name}: {count}" for name, count in sorted(origins.items())]
-    drawings = [drawing for _, drawing in newest.values()]
     return Drawings("Label Studio", drawings, [path], left_out, notes)
 
 
@@ -84,13 +89,19 @@ def _image_of(data: dict[str, Any], path: Path, finder: ImageFinder) -> str:
         stored = PurePosixPath(name).name
         uploaded = len(stored) > PREFIX and stored[PREFIX - 1] == "-" and "/upload/" in name
         names = {PurePosixPath(found).name for found in finder.names}
-        return finder.find(
-            stored[PREFIX:] if uploaded and stored not in names else name.lstrip("/"), path
-        )
+        if not uploaded or stored in names:
+            return finder.find(name.lstrip("/"), path)
+        # Label Studio also replaces spaces and leaves out other characters.
+        original = [found for found in names if _slug(found) == stored[PREFIX:]]
+        return finder.find(original[0] if len(original) == 1 else stored[PREFIX:], path)
     raise ValueError(
         f"{path}: a task does not name its image: its data have the keys {', '.join(data) or '-'}; "
         f"add the key {FILE_KEY!r} with the name of the image"
     )
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^-\w.]", "", name.replace(" ", "_"))
 
 
 def _drawing(
@@ -102,15 +113,16 @@ def _drawing(
     data: dict[str, Any],
 ) -> Drawing:
     regions = [region for region in entry.get("result") or () if isinstance(region, dict)]
-    # With separate tools for shape and class, two regions with the same id are one.
-    labels: dict[Any, str] = {}
-    for region in regions:
-        kind, value = str(region.get("type")), region.get("value") or {}
-        names = value.get(kind) if kind.endswith("labels") else None
-        if names:
-            labels[region.get("id")] = str(names[0])
+    images = {region.get("to_name") for region in regions if "original_width" in region}
+    if len(images) > 1:
+        raise ValueError(
+            f"{path}: the task of {image} has several images; import tasks with one image each"
+        )
+    # With separate tools for shape and class, a second region with the same id has the class.
+    labels = {region.get("id"): _class_of(region) for region in regions if _class_of(region)}
+    labels.pop(None, None)
     drawn, size = [], None
-    given = set(given) if isinstance(given := data.get(REGIONS_KEY), list) else set()
+    given = set(map(str, data.get(REGIONS_KEY) or ()))
     kept = set()
     for region in regions:
         kind = str(region.get("type"))
@@ -121,9 +133,11 @@ def _drawing(
             continue
         where = f"region {region.get('id')} of {image}"
         try:
+            if region.get("image_rotation"):
+                raise ValueError("the image was rotated in the editor; rotate it back")
             width, height = int(region["original_width"]), int(region["original_height"])
             shape = _shape(region["value"], kind, height, width)
-        except (ValueError, TypeError, KeyError, OSError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
             raise ValueError(
                 f"{path}: {where} is a malformed {kind} ({error}); correct or delete it in Label "
                 "Studio"
@@ -134,10 +148,10 @@ def _drawing(
         size = height, width
         if region.get("origin") in ORIGINS:
             origins[ORIGINS[region["origin"]]] += 1
-            kept.add(region.get("id"))
+            kept.add(str(region.get("id")))
         elif given:
             origins["new objects"] += 1
-        drawn.append(Drawn(labels.get(region.get("id")), shape, where))
+        drawn.append(Drawn(_class_of(region) or labels.get(region.get("id")), shape, where))
     if deleted := len(given - kept):
         origins["deleted objects"] += deleted
     return Drawing(image, path, drawn, size)
@@ -150,7 +164,7 @@ def _shape(value: dict[str, Any], kind: str, height: int, width: int) -> Shape |
         if not value.get("rle"):
             return None
         mask = decode_brush(value["rle"], height, width)
-        return Bitmap(mask) if mask.any() else None
+        return _cropped(mask)
     if kind.startswith("bitmask"):
         mask = _decode_png(value["imageDataURL"])
         if mask.shape != (height, width):
@@ -158,7 +172,7 @@ def _shape(value: dict[str, Any], kind: str, height: int, width: int) -> Shape |
                 f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels; expected "
                 f"{width} x {height}"
             )
-        return Bitmap(mask) if mask.any() else None
+        return _cropped(mask)
     if kind.startswith("polygon"):
         points = np.asarray(value["points"], np.float64) * scale
         if len(points) < 3 or points.shape[1:] != (2,) or not np.isfinite(points).all():
@@ -171,6 +185,22 @@ def _shape(value: dict[str, Any], kind: str, height: int, width: int) -> Shape |
         return rectangle(x, y, w, h, angle)
     a, b = np.array((value["radiusX"], value["radiusY"]), np.float64) * scale
     return Ellipse((x, y), (a, b), angle)
+
+
+def _class_of(region: dict[str, Any]) -> str | None:
+    """Return the class in a region, for example under the key ``brushlabels``."""
+    kind, value = str(region.get("type")), region.get("value")
+    names = value.get(kind) if isinstance(value, dict) and kind.endswith("labels") else None
+    return str(names[0]) if names else None
+
+
+def _cropped(mask: npt.NDArray[np.bool_]) -> Bitmap | None:
+    """Return a mask without the empty rows and columns around it; None if it is empty."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return None
+    top, left = int(rows[0]), int(columns[0])
+    return Bitmap(mask[top : rows[-1] + 1, left : columns[-1] + 1].copy(), top, left)
 
 
 def _decode_png(url: str) -> npt.NDArray[np.bool_]:

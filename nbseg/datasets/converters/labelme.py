@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn
+from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn, whole_size
 from nbseg.datasets.converters.drawn_shapes import Bitmap, Ellipse, Polygon, Shape, rectangle
 from nbseg.datasets.converters.find_images import ImageFinder
 from nbseg.files import read_json
@@ -61,13 +61,13 @@ def read_labelme(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Dr
                 left_out[f"shapes of the type {kind}"] += 1
             else:
                 drawn.append(_drawn(shape, kind, f"shapes[{position}]", path))
-        size = content.get("imageHeight"), content.get("imageWidth")
+        size = whole_size(content.get("imageHeight"), content.get("imageWidth"), path)
         drawings.append(
             Drawing(
                 _image_of(content, path, folder, finder),
                 path,
                 drawn,
-                (int(size[0]), int(size[1])) if size[0] and size[1] else None,
+                size,
             )
         )
     return Drawings("labelme", drawings, paths, left_out)

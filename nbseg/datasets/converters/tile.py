@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as coco_mask
 
 from nbseg._native import crops_from_rle
-from nbseg.coco import load_coco
+from nbseg.coco import load_coco, read_images
+from nbseg.coco_masks import to_rle
 from nbseg.coco_tables import KEYS
 from nbseg.datasets.converters.coco_json import (
     Labeled,
@@ -19,12 +21,14 @@ from nbseg.datasets.converters.coco_json import (
 )
 from nbseg.datasets.converters.instance_map import annotation_of
 from nbseg.datasets.converters.parallel import parallel_map
+from nbseg.datasets.exporters.file_stems import file_stems
 from nbseg.files import replacing
 from nbseg.images import image_names, read_image, write_image
 from nbseg.rle import encode_crop
 from nbseg.tiles import Window, intersection, tile_windows
 
-# Parts with a smaller share of their object become crowds, which training ignores.
+# Parts with a smaller share of both their object and their tile become crowds, which training
+# ignores.
 LEAST = 0.25
 
 
@@ -39,9 +43,11 @@ def cut_tiles(
 ) -> Prepared:
     """Write the tiles of all images to ``out``/images, and a COCO json to ``out``/tiles.json.
 
-    The tile of ``a/b.tif`` whose upper left pixel is in row 512 and column 0 is ``a/b_512_0.png``.
-    A part of an object is an object of its tile. A part with less than a quarter of the object's
-    pixels is a crowd (``iscrowd`` 1): training ignores it, because it shows too little.
+    The tile of ``a/b.tif`` whose upper left pixel is in row 512 and column 0 is ``a/b_512_0.png``,
+    or ``a/b.tif_512_0.png`` if another image differs only by its suffix. A part of an object is an
+    object of its tile. A part is a crowd (``iscrowd`` 1) if it has less than a quarter of the
+    object's pixels and covers less than a quarter of the tile: training ignores it, because it
+    shows too little. Objects without a pixel are left out and counted.
 
     Args:
         images: folder of the images.
@@ -50,7 +56,8 @@ def cut_tiles(
         overlap: number of pixels that neighboring tiles share at least.
         annotations: COCO json of the images; None for all images of the folder, without objects.
         workers: number of processes.
-        force: write the json and the tiles again, even if the json exists.
+        force: write the json and the tiles again, even if the json exists. The tiles that it lists
+            are deleted first.
 
     Raises:
         FileNotFoundError: the folder, the json or an image is missing.
@@ -67,31 +74,56 @@ def cut_tiles(
     if annotations is None:
         categories = []
         items: list[Any] = [({"file_name": name}, []) for name in image_names(images)]
+        empty = 0
     else:
         coco = load_coco(annotations, masks=True)
         categories = coco.dataset["categories"]
         others = {k: v for k, v in coco.dataset.items() if k not in (*KEYS, "info")}
-        items = [
-            (image, [{**a, "segmentation": coco.annToRLE(a)} for a in coco.imgToAnns[number]])
-            for number, image in coco.imgs.items()
-        ]
+        items, empty = [], 0
+        for number, image in coco.imgs.items():
+            found = [_with_rle(a, image, annotations) for a in coco.imgToAnns[number]]
+            items.append((image, [a for a in found if coco_mask.area(a["segmentation"])]))
+            empty += len(found) - len(items[-1][1])
     paths = [images / image["file_name"] for image, _ in items]
     sources = [annotations] if annotations else []
     record = source_record(f"tiles of {size}, overlap {overlap}", images, paths, sources)
     path, summary, notes = out / "tiles.json", None, []
     if not is_prepared(path, record, force):
+        if path.exists():
+            for image in read_images(path):
+                (out / "images" / image["file_name"]).unlink(missing_ok=True)
+        stems = file_stems([image["file_name"] for image, _ in items], images)
+        work = [(*item, stem) for item, stem in zip(items, stems, strict=True)]
         cut = partial(_cut, images, out / "images", size, overlap)
-        tiles = (tile for made in parallel_map(cut, items, workers, "tiles") for tile in made)
+        tiles = (tile for made in parallel_map(cut, work, workers, "tiles") for tile in made)
         summary = write_coco_json(path, record, categories, tiles, len(items), others)
         notes.append(f"tiles of {size} pixels from {len(items)} images: {out / 'images'}")
+        notes += [f"objects without a pixel, left out: {empty}"] * bool(empty)
     return Prepared(path, out / "images", categories, summary, notes=notes)
 
 
+def _with_rle(annotation: dict[str, Any], image: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return an annotation with a compressed RLE of its image's size."""
+    height, width = image["height"], image["width"]
+    rle = to_rle(annotation.get("segmentation"), height, width)
+    if list(rle["size"]) != [height, width]:
+        raise ValueError(
+            f"{path}: the mask of annotation {annotation['id']} is for an image of "
+            f"{rle['size'][1]} x {rle['size'][0]} pixels, but {image['file_name']} has "
+            f"{width} x {height}; export the labels again"
+        )
+    return {**annotation, "segmentation": rle}
+
+
 def _cut(
-    images: Path, out: Path, size: int, overlap: int, item: tuple[dict[str, Any], list[Any]]
+    images: Path,
+    out: Path,
+    size: int,
+    overlap: int,
+    item: tuple[dict[str, Any], list[Any], str],
 ) -> list[Labeled]:
     """Write the tiles of an image; return the COCO entries of the tiles and their annotations."""
-    image, annotations = item
+    image, annotations, stem = item
     stored = (image["height"], image["width"]) if "height" in image else None
     pixels = read_image(images / image["file_name"], stored)
     height, width = pixels.shape[:2]
@@ -99,7 +131,6 @@ def _cut(
     made = []
     for window in tile_windows(height, width, size, overlap):
         top, bottom, left, right = window
-        stem = Path(image["file_name"]).with_suffix("").as_posix()
         name = f"{stem}_{top}_{left}.png"
         with replacing(out / name) as temporary:
             write_image(temporary, pixels[top:bottom, left:right])
@@ -115,7 +146,7 @@ def _cut(
                 continue
             rle = encode_crop(part, shared[0] - top, shared[2] - left, bottom - top, right - left)
             kept = {k: v for k, v in annotation.items() if k not in ("id", "image_id")}
-            whole = part.sum() >= LEAST * mask.sum()
+            whole = part.sum() >= LEAST * min(mask.sum(), (bottom - top) * (right - left))
             crowd = 1 if annotation.get("iscrowd") or not whole else 0
             parts.append({**kept, **annotation_of(rle), "iscrowd": crowd})
         entry = {**image, "file_name": name, "height": bottom - top, "width": right - left}

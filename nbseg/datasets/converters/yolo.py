@@ -12,36 +12,41 @@ from nbseg.datasets.converters.drawn_shapes import Polygon
 from nbseg.datasets.converters.find_images import ImageFinder
 
 # Files with the names of the classes.
-NAMES_FILES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")
+NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
 
 
-def read_yolo(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Drawings:
+def read_yolo(
+    paths: Sequence[Path], folder: Path, finder: ImageFinder, class_name: str | None = None
+) -> Drawings:
     """Read rows "class x0 y0 x1 y1 ..." with coordinates as fractions of the image's sides.
 
     Rows of a class and a box, which have four numbers after the class, are left out and counted.
-    An empty file is an image without objects.
+    An empty file is an image without objects. Text files that have no such row and no image, such
+    as a license, are left out.
 
     Args:
         paths: the text files. The image of ``a.txt`` is ``a.jpg``, with any suffix of images.
         folder: folder that contains the files. The names of the classes are in ``data.yaml`` or
             ``classes.txt``, in this folder or in one of the two folders above it.
         finder: finds the images.
+        class_name: class of all objects if there is no file with the names of the classes.
 
     Raises:
         FileNotFoundError: an image or the file with the names of the classes is missing.
         ValueError: a row is malformed.
     """
-    names_file, classes = _classes(folder)
+    names_file, classes = _classes(folder, class_name)
     drawings, left_out = [], Counter[str]()
-    for path in paths:
+    labels = [path for path in paths if finder.has(path.stem) or is_labels(path)]
+    for path in labels:
         drawn = []
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        for number, line in enumerate(_text(path).splitlines(), start=1):
             where = f"line {number}"
             values = line.split()
             if not values:
                 continue
             try:
-                label = classes[int(values[0])]
+                label = classes[int(float(values[0]))] if names_file else None
                 points = np.array(values[1:], np.float64)
                 if len(points) == 4:
                     left_out["rows with a box instead of a polygon"] += 1
@@ -67,24 +72,48 @@ def read_yolo(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Drawi
         drawings.append(
             Drawing(finder.find(path.stem, path, [str(path) for path in near]), path, drawn)
         )
-    return Drawings("YOLO", drawings, [*paths, names_file], left_out, classes=[*classes.values()])
+    sources = [*labels, *([names_file] if names_file else ())]
+    return Drawings("YOLO", drawings, sources, left_out, classes=[*classes.values()])
 
 
-def _classes(folder: Path) -> tuple[Path, dict[int, str]]:
+def is_labels(path: Path) -> bool:
+    """Return whether a text file is empty, or starts with a row of a class and coordinates."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            values = [float(value) for value in file.readline().split()]
+    except ValueError:
+        return False
+    return len(values) != 1
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
+
+
+def _classes(folder: Path, class_name: str | None) -> tuple[Path | None, dict[int, str]]:
     places = [folder, *list(folder.resolve().parents)[:2]]
     found = next(
         (path for place in places for name in NAMES_FILES if (path := place / name).is_file()), None
     )
+    if found is None and class_name:
+        return None, {}
     if found is None:
         raise FileNotFoundError(
             f"{folder} has no file with the names of the classes: expected {NAMES_FILES[0]} or "
-            f"{NAMES_FILES[2]} (one name per line) in this folder or in a folder above it"
+            "classes.txt (one name per line) in this folder or in a folder above it, or the option "
+            "--class"
         )
-    text = found.read_text(encoding="utf-8-sig")
-    if found.suffix != ".yaml":
-        return found, dict(enumerate(filter(None, map(str.strip, text.splitlines()))))
+    text = _text(found)
+    if found.suffix not in (".yaml", ".yml"):
+        # A blank line in between is a class, too.
+        return found, dict(enumerate(map(str.strip, text.rstrip().splitlines())))
     try:
         names = yaml.safe_load(text)["names"]
+        if isinstance(names, str):
+            raise ValueError("names is a text")
         pairs = names.items() if isinstance(names, dict) else enumerate(names)
         return found, {int(number): str(name) for number, name in pairs}
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from nbseg.coco import load_coco
 from nbseg.datasets.converters.parallel import with_progress
 from nbseg.datasets.exporters.cvat_xml import write_cvat
+from nbseg.datasets.exporters.file_stems import file_stems
 from nbseg.datasets.exporters.label_studio import labeling_config, task_of
 from nbseg.datasets.exporters.labelme import write_labelme
 from nbseg.datasets.exporters.objects import choose_images, objects_of, read_names
@@ -23,6 +24,7 @@ def export_labels(
     listed: Path | None = None,
     count: int | None = None,
     url: str | None = None,
+    force: bool = False,
 ) -> tuple[int, list[Path]]:
     """Write the masks of a COCO json without loss, and return how many images and which files.
 
@@ -36,9 +38,11 @@ def export_labels(
             score come first.
         count: largest number of images; None for all.
         url: see :func:`nbseg.datasets.exporters.label_studio.task_of`.
+        force: replace files that exist. They may hold corrections.
 
     Raises:
         FileNotFoundError: an image is missing.
+        FileExistsError: a file to write exists, and ``force`` is False.
         ValueError: the json is malformed, or does not list an image.
     """
     coco = load_coco(annotations, masks=True)
@@ -55,14 +59,30 @@ def export_labels(
         (coco.imgs[image], objects_of(coco, image))
         for image in with_progress(chosen, len(chosen), "writing")
     )
+    names_of = {
+        "labelme": [
+            f"{stem}.json"
+            for stem in file_stems([coco.imgs[image]["file_name"] for image in chosen], images)
+        ],
+        "cvat": ["annotations.xml"],
+        "label-studio": ["tasks.json", "labeling_config.xml"],
+    }
+    paths = [out / name for name in names_of[tool]]
+    taken = [path for path in paths if path.exists()]
+    if taken and not force:
+        raise FileExistsError(
+            f"{taken[0]} exists, and may hold corrections; choose another --out, or replace the "
+            "file with --force"
+        )
     out.mkdir(parents=True, exist_ok=True)
     if tool == "labelme":
-        return len(chosen), [write_labelme(*pair, images, out) for pair in pairs][:1]
+        for pair, path in zip(pairs, paths, strict=True):
+            write_labelme(*pair, images, path)
+        return len(chosen), paths[:1]
     if tool == "cvat":
-        path = out / "annotations.xml"
-        write_cvat(pairs, classes, path)
-        return len(chosen), [path]
-    path, config = out / "tasks.json", out / "labeling_config.xml"
+        write_cvat(pairs, classes, paths[0])
+        return len(chosen), paths
+    path, config = paths
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for position, pair in enumerate(pairs):
             file.write("[\n" if position == 0 else ",\n")
@@ -70,4 +90,4 @@ def export_labels(
         file.write("\n]\n" if chosen else "[]\n")
     with replacing(config) as temporary:
         temporary.write_text(labeling_config(classes), encoding="utf-8")
-    return len(chosen), [path, config]
+    return len(chosen), paths

@@ -15,9 +15,9 @@ from nbseg.files import write_json
 
 
 def write_labelme(
-    entry: dict[str, Any], objects: Iterable[Object], images: Path, out: Path
-) -> Path:
-    """Write the json of an image, and return its path.
+    entry: dict[str, Any], objects: Iterable[Object], images: Path, path: Path
+) -> None:
+    """Write the json of an image.
 
     labelme 6 refuses a json if it has no key ``imageData``, or if ``group_id`` is a string.
 
@@ -25,9 +25,8 @@ def write_labelme(
         entry: the image's entry in a COCO json.
         objects: objects of the image.
         images: folder that the entry's file name is relative to.
-        out: folder to write to; the json has the name of the image.
+        path: the json to write.
     """
-    path = out / Path(entry["file_name"]).with_suffix(".json")
     shapes: list[dict[str, Any]] = [
         {
             "label": each.label,
@@ -56,7 +55,6 @@ def write_labelme(
         "imageWidth": entry["width"],
     }
     write_json(path, content, indent=2)
-    return path
 
 
 def _png(each: Object) -> str:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from nbseg._native import crops_from_rle
+from nbseg.coco_masks import to_rle
+
 if TYPE_CHECKING:
     from pycocotools.coco import COCO
 
@@ -77,28 +80,40 @@ def read_names(path: Path, images: Path) -> list[str]:
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix.lower() != ".csv":
         return [line.strip() for line in text.splitlines() if line.strip()]
-    rows = list(csv.DictReader(text.splitlines()))
+    rows = [row for row in csv.DictReader(text.splitlines()) if any(row.values())]
     if rows and "file" not in rows[0]:
         raise ValueError(f"{path} has no column 'file'; found {', '.join(rows[0])}")
+    if not all(row["file"] for row in rows):
+        raise ValueError(f"{path} has a row without a file; correct or delete the row")
     return [Path(os.path.relpath(row["file"], images)).as_posix() for row in rows]
 
 
 def objects_of(coco: "COCO", image: int) -> Iterator[Object]:
-    """Yield the objects of an image that have a pixel; crowds are left out."""
-    from pycocotools import mask as coco_mask
+    """Yield the objects of an image that have a pixel; crowds are left out.
 
+    Raises:
+        ValueError: a mask has another size than the image.
+    """
+    size = [coco.imgs[image][side] for side in ("height", "width")]
     for annotation in coco.imgToAnns[image]:
         if annotation.get("iscrowd"):
             continue
-        rle = coco.annToRLE(annotation)
-        x, y, width, height = (int(side) for side in coco_mask.toBbox(rle))
+        rle = to_rle(annotation.get("segmentation"), *size)
+        if list(rle["size"]) != size:
+            raise ValueError(
+                f"the mask of annotation {annotation['id']} is for an image of {rle['size'][1]} x "
+                f"{rle['size'][0]} pixels, but {coco.imgs[image]['file_name']} has {size[1]} x "
+                f"{size[0]}; export the labels again"
+            )
+        bits, _, ((x, y, width, height),) = crops_from_rle([rle["counts"]], *size)
         if width and height:
+            mask = np.unpackbits(bits.reshape(int(height), -1), axis=1, bitorder="little")
             score = annotation.get("score")
             yield Object(
                 annotation["id"],
                 coco.cats[annotation["category_id"]]["name"],
-                coco_mask.decode(rle)[y : y + height, x : x + width].astype(bool),
-                y,
-                x,
+                mask[:, :width].astype(bool),
+                int(y),
+                int(x),
                 None if score is None else float(score),
             )

@@ -1,0 +1,38 @@
+"""Name the files that are written for images."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def file_stems(names: Sequence[str], images: Path) -> list[str]:
+    """Return a path without a suffix for each image; all paths differ and lead downwards.
+
+    Args:
+        names: paths of the images, relative to ``images`` or absolute, in any folder.
+        images: folder of the images.
+
+    Returns:
+        The path of the image without its suffix, or with it if another image differs only by its
+        suffix. Of images outside the folder, the path has no ``..``.
+
+    Raises:
+        ValueError: two images would have the same path.
+    """
+    inside = [
+        Path(*(part for part in Path(os.path.relpath(images / name, images)).parts if part != ".."))
+        for name in names
+    ]
+    stems = [path.with_suffix("").as_posix() for path in inside]
+    counts = Counter(stems)
+    paths = [
+        stem if counts[stem] == 1 else path.as_posix()
+        for stem, path in zip(stems, inside, strict=True)
+    ]
+    twice = [path for path, count in Counter(paths).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"two images would have files with the name {twice[0]}; rename one of the images"
+        )
+    return paths
