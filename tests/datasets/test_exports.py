@@ -22,10 +22,10 @@ BOTH = {"repairs": Repairs(crowds=True, pixel_centers=True)}
 # Path, options, and the best IoU of each given mask (disk, ring, two parts, square) with an object.
 ALL = [1.0, 1.0, 1.0, 1.0]
 EXPORTS = [
-    # cvat-sdk 2.80.0: painted masks. datumaro 1.13.12: painted masks, and polygons along the edges
-    # of pixels. The XML file has only the polygons; of the ring, only the outline was given.
+    # cvat-sdk 2.80.0 and datumaro 1.13.12: painted masks, and polygons along the edges of pixels.
+    # Of the ring, only the outline was given as a polygon.
     ("cvat_sdk/annotations.xml", {}, ALL),
-    ("datumaro/cvat/train.xml", {}, [1.0, 0.7, 1.0, 1.0]),
+    ("datumaro/cvat/train.xml", {}, ALL),
     ("datumaro/coco_masks/annotations/instances_train.json", {}, [0, 0, 0, 0]),
     ("datumaro/coco_masks/annotations/instances_train.json", CROWDS, ALL),
     ("datumaro/coco_polygons/annotations/instances_train.json", {}, [1.0, 0.7, 1.0, 1.0]),

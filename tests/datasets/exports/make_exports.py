@@ -147,7 +147,7 @@ def datumaro():
     for name, shapes, form in [
         ("coco_masks", masks, "coco_instances"),
         ("coco_polygons", polygons, "coco_instances"),
-        ("cvat", [*masks, *polygons], "cvat"),
+        ("cvat", masks, "cvat"),
     ]:
         items(shapes).export(str(path / name), form, save_media=False)
 
