@@ -22,6 +22,7 @@ from mmengine.dist import is_main_process
 import nbseg.built  # noqa: F401
 from nbseg.config.options import add_config_options
 from nbseg.config.reading import read_config
+from nbseg.engine.estimate import estimate
 from nbseg.engine.pipeline import Pipeline
 from nbseg.engine.processes import add_launcher_options, failing_as_one
 from nbseg.engine.run_summary import print_metrics, write_pictures
@@ -67,6 +68,12 @@ def parse_arguments() -> argparse.Namespace:
         help="check configs and data, print which stages would start, and stop",
     )
     parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="like --dry-run; also run a few iterations of each stage, and print how long the "
+        "stages would take, and how much memory",
+    )
+    parser.add_argument(
         "--amp", action="store_true", help="train in mixed precision (float16, on a GPU)"
     )
     parser.add_argument(
@@ -108,6 +115,9 @@ def run(arguments: argparse.Namespace) -> None:
     try:
         if arguments.dry_run:
             print("\n".join(pipeline.prepare()))
+            return
+        if arguments.estimate:
+            print("\n".join([*pipeline.prepare(), *estimate(pipeline.waiting)]))
             return
         metrics = pipeline.run()
         if is_main_process():

@@ -113,7 +113,7 @@ class Pipeline:
         if is_main_process():
             split_annotations(self.settings, self.work_dir)
         barrier()
-        tasks = [self._task(name) for name in self.stages if not self._up_to_date(name)]
+        tasks = self.waiting
         starting = {task.stage for task in tasks}
         plan = [f"[{n}] {'would start' if n in starting else 'is finished'}" for n in self.stages]
         if is_main_process():
@@ -123,6 +123,11 @@ class Pipeline:
         barrier()
         check_weights([task for task in tasks if task.stage != "label"])
         return plan + coverage_lines(self.config, tasks)
+
+    @property
+    def waiting(self) -> list[StageTask]:
+        """Return the stages that would run, because they are not finished or not kept."""
+        return [self._task(name) for name in self.stages if not self._up_to_date(name)]
 
     def run(self) -> dict[str, dict[str, float]]:
         """Run the unfinished stages; return {stage: {metric: value}} of all trained stages."""

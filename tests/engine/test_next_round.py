@@ -12,6 +12,7 @@ from tool_runs import run_tool
 
 from nbseg.analysis.corrections.changes import Changes, find_changes
 from nbseg.engine.next_round import write_next_round
+from nbseg.engine.stages import left_out
 from nbseg.engine.work_dir import WorkDir
 from nbseg.errors import StageError
 
@@ -138,6 +139,16 @@ def test_what_is_refused(finished, corrected, tmp_path):
     refused(StageError, r"has the classes \['dog'\]", {
         "categories": [{**c, "name": "dog"} for c in content["categories"]]
     })  # fmt: skip
+    split = next(run.splits.glob("*@*[0-9].json"))
+    derived = tmp_path / "derived.py"
+    derived.write_text(
+        f"_base_ = {str(finished.config)!r}\nlabeled_dataset = dict(ann_file={str(split)!r})"
+    )
+    refused(StageError, "does not read its labeled images by the key labeled_json", config=derived)
+    text = derived.read_text().splitlines()[0]
+    derived.write_text(f"{text}\nteacher = dict(checkpoint={str(run.checkpoint('teacher'))!r})")
+    write_next_round(derived, run, corrected, tmp_path / "other.py")
+    assert not left_out(Config.fromfile(tmp_path / "other.py"), "teacher")
     refused(FileNotFoundError, r"the last round has no .*student\.pth", run=WorkDir(tmp_path))
     with pytest.raises(ValueError, match=r"must end in \.py"):
         write_next_round(finished.config, run, corrected, tmp_path / "second.yaml")
