@@ -77,7 +77,8 @@ SAFE_GLOBALS: list[Any] = [
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Return the content of a checkpoint file without running code from the file.
 
-    If the environment variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is 1, PyTorch runs this code.
+    Exception: if the environment variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is 1, PyTorch does
+    run code that the file contains.
 
     Args:
         path: ``.pth`` file.
@@ -118,9 +119,10 @@ def _refuse_changed_bytes(path: Path) -> None:
 
 @contextmanager
 def _as_data(name: str | Path) -> Iterator[None]:
-    """Let ``torch.load`` read only plain data and ``SAFE_GLOBALS``, and name the file in errors.
+    """Restrict ``torch.load`` in a ``with`` block to tensors, plain data and ``SAFE_GLOBALS``.
 
-    If the environment variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is 1, nothing is restricted.
+    Errors in the block are raised as a StageError that contains ``name``. If the environment
+    variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is 1, nothing is restricted.
     """
     previous = os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
     if not _trusted():

@@ -20,8 +20,9 @@ UNKNOWN = -1
 def normalize(content: dict[str, Any], path: object) -> None:
     """Convert ids, sizes, boxes, areas and flags of a COCO json to numbers, in place.
 
-    A string that holds a number becomes this number. ``iscrowd`` and ``ignore`` become 0 or 1:
-    0 also if the flag is null or one of the strings "", "no" and "false". Absent keys stay absent.
+    A string that holds a number becomes this number. The flags ``iscrowd`` and ``ignore`` become 0
+    or 1. A flag that is null or one of the strings "", "no" and "false" becomes 0. Absent keys stay
+    absent.
 
     If one of the lists ``images``, ``categories`` and ``annotations`` still has an id that is not a
     whole number from -2**53 to 2**53, all entries of this list get the new ids 1, 2, ... in the
@@ -59,7 +60,7 @@ def normalize(content: dict[str, Any], path: object) -> None:
 
 
 def as_number(value: Any) -> Any:
-    """Convert "2.5" to 2.5, and "2" and 2.0 to 2; return values that are no numbers unchanged."""
+    """Convert "2.5" to 2.5, and "2" and 2.0 to 2. Any other value is returned unchanged."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -159,7 +160,11 @@ def polygon_area(polygon: Sequence[float]) -> float:
 
 
 def _number_entries(table: list[Entry]) -> dict[Any, int]:
-    """Make the ids of a table whole numbers; return {old id: new id}, empty if all are kept."""
+    """Make the ids of a table whole numbers, in place, and return {old id: new id}.
+
+    If all ids are whole numbers already, or strings such as "7", no entry gets a new id, and the
+    result is empty.
+    """
     ids = [canonical_id(entry.get("id")) for entry in table]
     if all(type(number) is int and abs(number) <= LARGEST_ID for number in ids):
         numbers: dict[Any, int] = {}

@@ -1,4 +1,4 @@
-"""Define the error for problems that a user can solve, and the command that builds nbseg."""
+"""Define ``StageError`` for problems that a user can solve, and the build command of nbseg."""
 
 # This command builds the compiled functions; run it in nbseg's source folder.
 BUILD = "pip install --no-build-isolation -e ."

@@ -44,7 +44,7 @@ class ImageHeader(NamedTuple):
     several: bool
 
     def notes(self) -> list[str]:
-        """Return notes on bits and frames that are not read, worded to follow "these images"."""
+        """Return notes about unread bits and frames, worded to follow "these images"."""
         notes = []
         if self.bits > 8:
             notes.append(f"have {self.bits} bits per channel, of which only the upper 8 are read")

@@ -12,9 +12,12 @@ Window = tuple[int, int, int, int]
 def tile_windows(height: int, width: int, tile: int, overlap: int) -> Iterator[Window]:
     """Yield the tiles of an image, row by row; all have the same size and are evenly spread.
 
+    A tile is a window (top, bottom, left, right) in pixels; bottom and right are exclusive.
+
     Args:
         height, width: size of the image in pixels.
-        tile: side of a tile; if a side of the image is shorter, it is the side of the tile.
+        tile: height and width of a tile in pixels. If the image is lower or narrower, the tiles
+            are only as high or as wide as the image.
         overlap: number of pixels that neighboring tiles share at least, 0 to half of ``tile``.
 
     Raises:

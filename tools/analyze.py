@@ -106,13 +106,13 @@ This command writes masks without loss, so that a person can correct them:
   labelme       a json for each image
   cvat          DIR/annotations.xml ("CVAT for images")
 
-Images whose objects have the lowest mean score come first, or the images in --list do. Afterwards,
+Without --list, images whose objects have the lowest mean score come first. Afterwards,
 `tools/prepare_data.py import` reads the corrected labels.
 
 examples:
-  python tools/analyze.py export-labels work_dirs/RUN/pseudo_labels/pseudo_labels.json \
+  python tools/analyze.py export-labels work_dirs/RUN/pseudo_labels/pseudo_labels.json \\
       --images photos --to label-studio --count 20 --out correct
-  python tools/analyze.py export-labels work_dirs/RUN/pseudo_labels/pseudo_labels.json \
+  python tools/analyze.py export-labels work_dirs/RUN/pseudo_labels/pseudo_labels.json \\
       --images photos --to labelme --list rank/rank.csv --out correct
 """
 
@@ -155,9 +155,9 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def plain_configs(args: argparse.Namespace) -> list[Config]:
-    """Return the configs of the stages label, teacher and predict, as MMDetection reads them.
+    """Return the configs of the stages label, teacher and predict, as ``stage_config`` does.
 
-    The folder of --out is the work directory of these stages.
+    The folder of --out takes the place of the run's work directory.
     """
     from nbseg.config.reading import read_config
     from nbseg.engine.stages import stage_config

@@ -4,8 +4,9 @@ python tools/print_config.py configs/shapes/demo.py --stage student
 python tools/print_config.py CONFIG --stage teacher --work-dir work_dirs/demo > teacher.py
 python tools/print_config.py CONFIG --stage label --cfg-options label.floor=0.2
 
-The tools of MMDetection and MMEngine accept the output as a config. Only the stage label runs no
-model: its output has the sections label, report and split, and the visualizer.
+The tools of MMDetection and MMEngine accept the output as a config. The stage label is an
+exception, because it runs no model: its output has only the sections label, report and split, and
+the key visualizer.
 """
 
 import argparse

@@ -29,8 +29,8 @@ def replace_names(value: Any, names: Mapping[str, Any]) -> Any:
         names: value of each name; a value may contain other names in braces.
 
     Raises:
-        ValueError: a name is unknown, has the value None or refers to itself. Also if a value
-            cannot be inserted into a longer string, or if an expression cannot be evaluated.
+        ValueError: a name is unknown, has the value None or refers to itself; a value in a longer
+            string is neither a string nor a number; or an expression cannot be evaluated.
     """
     return _replace(value, names, ())
 

@@ -9,10 +9,10 @@ ONLINE_KEYS = frozenset({"method", "hook"})
 
 
 def train_online(plain: Config) -> None:
-    """Wrap the detector of a plain config in the model of a training method, in place.
+    """Wrap the detector of an MMDetection config in the model of a training method, in place.
 
     Args:
-        plain: a plain config with two more keys, ``method`` and ``hook``, which this function
+        plain: an MMDetection config with two more keys, ``method`` and ``hook``, that this function
             removes. ``method`` is the config of an ``OnlineTeacher`` or a ``JointStudent``, without
             the keys ``detector`` and ``data_preprocessor``. ``hook`` is the config of the hook that
             updates the teacher. A ``JointStudent`` has no teacher and needs no key ``hook``.

@@ -30,14 +30,14 @@ TRAINING_KEYS = frozenset(
 
 
 def student_config(config: Config, work_dir: str | Path) -> Config:
-    """Return the plain config of the student for testing, export and inference.
+    """Return a plain MMDetection config of the student for testing, export and inference.
 
     The config has no training keys.
 
     Args:
-        config: the user's config, or the plain config of a stage. If it is the plain config of a
-            stage, the result has the model of this stage instead of the student.
-        work_dir: folder of the logs, and the value of ``{work_dir}``.
+        config: the user's config, with sections, or the plain MMDetection config of a stage. In the
+            latter case, the result has the model of this stage instead of the student.
+        work_dir: folder of the logs; this path also replaces ``{work_dir}`` in the config.
     """
     names = {"work_dir": str(work_dir)}
     plain = resolve(config, ("student", "online"), names, RUNNER_KEYS - TRAINING_KEYS)

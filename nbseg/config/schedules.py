@@ -1,4 +1,4 @@
-"""Read and change the training schedule of a plain config."""
+"""Read and change the training schedule in the plain MMDetection config of a stage."""
 
 from typing import Any
 
@@ -33,13 +33,13 @@ def iterations(stage: str, plain: Config) -> int:
 
 
 def stretch_schedule(plain: Config, iterations: int) -> None:
-    """Set ``max_iters`` of a plain config, in place, and stretch its learning-rate schedule.
+    """Set ``max_iters`` of an MMDetection config and stretch its learning rates, in place.
 
-    The schedule keeps its shape and ends at the new ``max_iters``. A warm-up (``LinearLR``) keeps
-    its length.
+    The learning-rate schedule keeps its shape and ends at the new ``max_iters``. A warm-up
+    (``LinearLR``) keeps its length.
 
     Args:
-        plain: the plain config.
+        plain: plain MMDetection config of a training stage.
         iterations: the new ``max_iters``.
     """
     length = plain.train_cfg.max_iters

@@ -26,15 +26,16 @@ CUT, ROOM = 3, 16
 
 @dataclass(frozen=True)
 class Part:
-    """A detection in a tile.
+    """Describes a detection in a tile, or the union of several such detections.
 
     Attributes:
-        tile: number of the tile.
+        tile: index of the tile.
         label, score, box: as in ``Detections``, but the box is in pixels of the whole image.
-        window: the place of the mask in the whole image.
-        mask: crop of the mask, bool.
-        room: number of pixels between the mask and the nearest border of the tile inside the image,
-            at most ``ROOM``.
+        window: place of ``mask`` in the whole image: top, bottom, left and right in pixels;
+            bottom and right are exclusive.
+        mask: the mask, cropped to its foreground; bool, shape (bottom - top, right - left).
+        room: distance in pixels between the mask and the nearest border of the tile, at most
+            ``ROOM``. Borders of the tile that lie on the image's border do not count.
     """
 
     tile: int
@@ -49,11 +50,12 @@ class Part:
 class TiledSegmenter:
     """Applies a segmenter to overlapping tiles of an image.
 
-    Objects that are not longer than the overlap lie completely in at least one tile. If several
-    tiles have the complete object, the detection farthest from the border of its tile counts, or
-    the one with the higher score if both are far. A part of which a complete object has at least
-    half is dropped. Objects that every tile cuts off are joined from their parts; if two such
-    objects of the same class lie on each other, they may become one.
+    An object that is not longer than the overlap lies completely in at least one tile. If several
+    tiles contain the complete object, the detection that is farthest from the border of its tile is
+    kept. Distances of 16 pixels or more count as equal; then the detection with the higher score is
+    kept. A detection that is cut off at the border of its tile is dropped if a complete object of
+    the same class covers at least half of it. An object that every tile cuts off is joined from
+    its parts. If two such objects of the same class overlap, they may become one object.
 
     Args:
         segmenter: a ``Segmenter`` or a ``CheckpointSegmenter``.
@@ -98,7 +100,7 @@ class TiledSegmenter:
         )
 
     def _predict(self, image: Image, number: int, window: Window) -> Iterator[Part]:
-        """Yield the detections in a tile that have a pixel."""
+        """Yield the detections in a tile whose masks are not empty."""
         top, bottom, left, right = window
         height, width = image.shape[:2]
         tile = np.ascontiguousarray(image[top:bottom, left:right])
@@ -134,7 +136,11 @@ def _objects(parts: Sequence[Part], windows: Sequence[Window]) -> list[Part]:
     places = np.array([part.window for part in parts]).reshape(-1, 4)
 
     def near(number: int, among: npt.NDArray[np.bool_]) -> Iterator[tuple[int, Window]]:
-        """Yield the parts of other tiles that may overlap, with the window of both tiles."""
+        """Yield the indices of parts that may show the same object as the part ``number``.
+
+        Such a part is in ``among``, comes from another tile and has the same label, and its window
+        overlaps. With each index, yield the window that both tiles have in common.
+        """
         part = parts[number]
         top, bottom, left, right = part.window
         found = among & (tiles != part.tile) & (labels == part.label)
@@ -179,26 +185,26 @@ def _objects(parts: Sequence[Part], windows: Sequence[Window]) -> list[Part]:
 
 
 def _crop(part: Part, window: Window) -> npt.NDArray[np.bool_]:
-    """Return the mask of a part inside a window that contains pixels of the part's window."""
+    """Return the mask of a part inside ``window``, which must lie within the part's window."""
     top, _, left, _ = part.window
     return part.mask[window[0] - top : window[1] - top, window[2] - left : window[3] - left]
 
 
 def _common(a: Part, b: Part, shared: Window) -> int:
-    """Return the number of pixels of a window that two parts have in common."""
+    """Return the number of pixels inside ``shared`` that belong to the masks of both parts."""
     both = intersection(a.window, b.window)
     both = both and intersection(both, shared)
     return int(np.count_nonzero(_crop(a, both) & _crop(b, both))) if both else 0
 
 
 def _area(part: Part, window: Window) -> int:
-    """Return the number of pixels of a part inside a window."""
+    """Return the number of pixels inside ``window`` that belong to the mask of a part."""
     inside = intersection(part.window, window)
     return int(np.count_nonzero(_crop(part, inside))) if inside else 0
 
 
 def _joined(parts: Sequence[Part]) -> Part:
-    """Return the union of the parts of an object, with the highest score."""
+    """Return the union of an object's parts, with the score of the part that scores highest."""
     best = max(parts, key=lambda part: part.score)
     if len(parts) == 1:
         return best

@@ -37,7 +37,7 @@ def check_config(config: Config, settings: Config) -> None:
 
     Args:
         config: the user's config.
-        settings: the resolved config of the stage ``label``.
+        settings: the config of the stage ``label``, as ``stage_config`` returns it.
 
     Raises:
         ValueError: a key is unknown, ``classes`` is not a list of distinct names, a threshold is
@@ -72,10 +72,14 @@ def check_config(config: Config, settings: Config) -> None:
 
 
 def check_stage(stage: str, plain: Config) -> None:
-    """Refuse values in a stage's plain config with which the stage would fail or never end.
+    """Refuse config values with which a stage would fail or never end.
 
     The checked values are training lengths, intervals, batch sizes, worker counts, the seed and the
     log level.
+
+    Args:
+        stage: name of the stage, for messages.
+        plain: plain MMDetection config of the stage.
 
     Raises:
         ValueError: a value has a wrong type or is out of range (the message names its key), a
@@ -115,10 +119,10 @@ def check_stage(stage: str, plain: Config) -> None:
 
 
 def check_batches(stage: str, plain: Config) -> None:
-    """Refuse a batch size with which a batch would have no image of one of the data sets.
+    """Refuse a batch size that is too small for a batch to have images of each data set.
 
-    The data sets are the labeled images, and the pseudo-labeled or unlabeled images. With such
-    a batch size, MMDetection's sampler never returns.
+    One data set has the labeled images, the other the pseudo-labeled or unlabeled images. With too
+    small a batch size, MMDetection's sampler never returns.
 
     Raises:
         ValueError: the batch size is too small for the sampler's ``source_ratio``; this ratio is

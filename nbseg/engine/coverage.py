@@ -72,8 +72,8 @@ def coverage_lines(config: Config, tasks: Sequence[StageTask]) -> list[str]:
 
     Returns:
         A list with one line. The line starts with "warning" if unlabeled images are of a kind
-        that no labeled image shows, or if the examination fails. The list is empty if the
-        stages teacher and predict will not both run, in the two cases above, and in processes other
+        that no labeled image shows, or if the examination fails. The list is empty if the run is
+        not examined, if the stages teacher and predict will not both run, and in processes other
         than the main process.
     """
     # Every process must examine the images: when MMEngine loads weights from a URL, each process

@@ -51,9 +51,9 @@ class TimesHook(Hook):
 def estimate(tasks: Sequence[StageTask]) -> list[str]:
     """Run a few iterations of each stage with random weights, and estimate time and memory.
 
-    Tests and validations are not part of the estimate, nor are data loaders' processes. Pseudo-
-    labels that a stage will make are replaced by the labels. Nothing is written to the work
-    directory.
+    The time does not include tests and validations. The memory does not include the data loaders'
+    worker processes. If the pseudo-labels of a training do not exist yet, the training is measured
+    with labeled images instead. Nothing is written to the work directory.
 
     Args:
         tasks: the stages that will run.
@@ -109,6 +109,9 @@ def _train(config: Config) -> float:
     for key in ("test_cfg", "test_dataloader", "test_evaluator"):
         config[key] = None
     config.load_from, config.resume = None, False
+    for key, value in (("burn_in", 0), ("teacher_checkpoint", None)):
+        if key in config.model:  # an online teacher without its checkpoint, after its burn-in
+            config.model[key] = value
     config.default_hooks.checkpoint = None
     sets = list(leaves(config.train_dataloader.dataset))
     made = next(s for s in sets if all(file.exists() for file in annotation_files(s)))

@@ -1,4 +1,8 @@
-"""Write the config of the next round, in which corrected images are labeled."""
+"""Write the config of the next round, in which corrected images are labeled.
+
+A round is a whole run: a teacher, its pseudo-labels and a student. After each round, a person
+corrects the pseudo-labels of some images.
+"""
 
 import os
 import tempfile
@@ -43,24 +47,26 @@ def write_next_round(
 ) -> NextRound:
     """Move corrected images from the unlabeled to the labeled images, and write a config.
 
-    The new config derives from the config of the last round. Its teacher and its control start from
-    the student of the last round. Next to the config, this function writes the jsons of the labeled
-    and of the unlabeled images, a page that shows what was changed, and a json with the AP of the
-    earlier rounds.
+    The new config derives from the config of the last round. In the next round, the stages teacher
+    and control start from the student of the last round. Next to the config, this function writes
+    the jsons of the labeled and of the unlabeled images, a page that shows what a person changed,
+    and a json with the students' metrics in all rounds so far.
 
     Args:
         config_path: config of the last round.
         work_dir: work directory of the last round, with a trained student.
-        corrected: COCO json of the corrected images, relative to the folder of the unlabeled
-            images, as `tools/prepare_data.py import` writes it.
-        out: the new config.
-        force: replace files that exist.
+        corrected: COCO json of the corrected images, as `tools/prepare_data.py import` writes it.
+            File names are relative to the folder of the unlabeled images.
+        out: path of the new config, which ends in ``.py``.
+        force: whether to replace files that exist.
 
     Raises:
         FileNotFoundError: the last round has no student or no pseudo-labels, or a json is missing.
         FileExistsError: a file to write exists, and ``force`` is False.
-        StageError: the round has more than one labeled or unlabeled data set, a corrected image is
-            not among the unlabeled images, or a class is unknown.
+        StageError: the last round has more than one labeled or unlabeled data set, the labeled
+            images have no json, a corrected image is not among the unlabeled images, a class is
+            unknown, or the new config would not use the new jsons and the student's weights.
+        ValueError: ``out`` does not end in ``.py``.
     """
     if out.suffix != ".py":
         raise ValueError(f"the config {out} must end in .py; choose another name")
@@ -113,7 +119,16 @@ def write_next_round(
 
 
 def _check_config(text: str, work_dir: WorkDir, paths: list[Path]) -> None:
-    """Refuse a new config whose base names data sets or weights in another way than by keys."""
+    """Refuse a new config whose stages would not read the new jsons or start from the student.
+
+    This happens if the last config sets data sets or weights in places that the new config does not
+    override.
+
+    Args:
+        text: content of the new config.
+        work_dir: work directory of the last round, with the student.
+        paths: the new jsons: the first lists the labeled, the second the unlabeled images.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.py"
         path.write_text(text, encoding="utf-8")
@@ -233,7 +248,11 @@ def _changes(work_dir: WorkDir, new: COCO, folder: Path) -> list[Corrected]:
 
 
 def _rounds(config_path: Path, work_dir: WorkDir, labeled: int) -> list[dict[str, Any]]:
-    """Return the earlier rounds, and the last one, with the metrics of their students."""
+    """Return a dictionary for each round so far; the last round is the last entry.
+
+    The keys are ``work_dir``, ``labeled`` (the number of labeled images) and ``student`` (the
+    student's metrics). ``labeled`` is also the argument with this number for the last round.
+    """
     before = config_path.with_name(f"{config_path.stem}-rounds.json")
     rounds = list(read_json(before)) if before.is_file() else []
     metrics = read_json(work_dir.metrics) if work_dir.metrics.is_file() else {}

@@ -49,8 +49,8 @@ class Pipeline:
 
     Raises:
         ValueError: the config or an option is invalid, a stage is unknown, an earlier version of
-            nbseg made the work directory, or settings have changed of a stage that would be kept
-            or continued.
+            nbseg made the work directory, or a stage that would be kept or continued was run with
+            other settings.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Pipeline:
 
     @property
     def waiting(self) -> list[StageTask]:
-        """Return the stages that would run, because they are not finished or not kept."""
+        """Return the stages that would run now: all that are not both finished and kept."""
         return [self._task(name) for name in self.stages if not self._up_to_date(name)]
 
     def run(self) -> dict[str, dict[str, float]]:

@@ -90,7 +90,10 @@ def init_processes(launcher: str, config: Config) -> None:
 
 
 def distribute(plain: Config, launcher: str) -> None:
-    """Set the launcher in a plain config, in place; without GPUs, also configure DDP for CPUs."""
+    """Set the launcher in an MMDetection config, in place.
+
+    If this machine has no GPU, also configure the model's wrapper (DDP) for CPUs.
+    """
     plain.launcher = launcher
     if launcher == "none" or get_device() != "cpu":
         return

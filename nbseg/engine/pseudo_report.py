@@ -17,7 +17,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
     """Write ``report/index.html`` about the pseudo-labels of a run, and log its path.
 
-    The section ``report`` of the settings can have these keys:
+    The section ``report`` of ``config`` can have these keys:
 
     - ``image_folder``: folder of the unlabeled images. Without this key, no report is written.
     - ``hidden_truth``: COCO json with the true labels of the unlabeled images. A json that does not

@@ -54,7 +54,7 @@ def rank_images(
         StageError: there is no unlabeled or no labeled image, there are fewer unlabeled images than
             ``count``, the backbone starts from random weights, or ``predictions`` are given for a
             cold start without ``images``.
-        ValueError: the store lacks an image.
+        ValueError: the prediction store lacks an examined image.
         FileNotFoundError: the weights, the store or the folder is missing.
     """
     if cold_start and predictions and not images:
@@ -139,7 +139,8 @@ def check_outputs(configs: Sequence[Config], paths: Iterable[Path]) -> None:
     """Refuse to write jsons over the annotations that a run reads.
 
     Args:
-        configs: plain configs of stages, with data loaders or the section ``split``.
+        configs: configs of stages, as ``stage_config`` returns them. Their data loaders and
+            sections ``split`` name the annotation files.
         paths: the jsons to write.
 
     Raises:
@@ -173,8 +174,9 @@ def split_ranked(
     Args:
         teacher: plain MMDetection config of the teacher, which names the labeled images.
         predict: plain MMDetection config of the predict stage, which names the unlabeled images.
-        found: the ranked images.
-        paths: the labeled and the unlabeled json to write.
+        found: the result of :func:`rank_images`, which holds the picked images.
+        paths: the two jsons to write: the first for the labeled and picked images, the second
+            for the other images.
 
     Returns:
         File names of those picked images and copies that have no annotation. Such an image either

@@ -54,12 +54,13 @@ def in_two_processes(
     Args:
         run: function that runs the stage with a given name. The second process gets a pickled copy
             of this function.
-        stages: names of the stages.
+        stages: names of all stages of the run, in order.
         beside: whether to start the second process; False if ``control`` is finished or not among
-            the stages. If False, this process runs all stages, still with half of the threads. The
-            number of threads changes the rounding, and a resumed run must give the same results.
+            the stages. If False, this process runs all stages, but also with half of the threads,
+            because the number of threads changes rounding errors, and a resumed run must give the
+            same results as an uninterrupted run.
         config: config of the run; the second process first imports its ``custom_imports``.
-        work_dir: folder of the run; the second process writes its output to ``work_dir.log``.
+        work_dir: the run's paths; the second process writes its output to the log of ``control``.
 
     Raises:
         StageError: the second process failed; the message quotes the cause from its output.

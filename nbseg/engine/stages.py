@@ -41,7 +41,8 @@ class Stage:
             ``Pipeline``. The function returns results, which are recorded in the manifest.
         trains: whether the stage trains a model.
         resumes: whether an interrupted stage can be continued.
-        labels_from: config section whose ``ann_file`` replaces the pseudo-labels.
+        labels_from: name of a config section. If this section has the key ``ann_file``, the stage
+            reads this file instead of the run's pseudo-labels.
     """
 
     name: str
@@ -97,7 +98,7 @@ TRAINING_STAGES = tuple(stage.name for stage in STAGES.values() if stage.trains)
 
 
 def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> Config:
-    """Return the resolved config of a stage.
+    """Return the resolved config of a stage: sections merged, and names in braces replaced.
 
     Args:
         config: the user's config, with sections.
@@ -109,8 +110,9 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
         sections ``label``, ``report`` and ``split`` and the key ``visualizer``.
 
     Raises:
-        ValueError: a name in braces is unknown, the control arm's schedule cannot be derived, a
-            key is missing, or a value is a string or a number instead of a dictionary.
+        ValueError: a name in braces, such as ``{work_dir}``, is unknown; the training length of
+            the stage ``control`` cannot be derived from teacher and student; a key is missing; or
+            a value is a string or a number instead of a dictionary.
     """
     try:
         return _resolved(config, name, work_dir)
@@ -165,7 +167,12 @@ def teacher_checkpoint(config: Config, work_dir: WorkDir) -> Path:
 
 
 def left_out(config: Config, name: str) -> bool:
-    """Return whether a stage is left out: its output is given, or no stage needs its output."""
+    """Return whether a run leaves out a stage because its output is not needed.
+
+    The stage ``teacher`` is left out if the user gives the teacher's checkpoint. The stages
+    ``predict`` and ``label`` are left out if the user gives the pseudo-labels, or if the student is
+    trained by a method that needs no stored pseudo-labels (:func:`trains_online`).
+    """
     if name == "teacher":
         return user_file(config, "teacher", "checkpoint") is not None
     given = user_file(config, "label", "ann_file") is not None or trains_online(config)

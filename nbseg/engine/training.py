@@ -106,9 +106,15 @@ def training_inputs(task: StageTask) -> dict[str, Path]:
 
 
 def set_training_options(plain: Config, amp: bool, auto_scale_lr: bool) -> None:
-    """Apply ``--amp`` and ``--auto-scale-lr`` to a plain config in place, and check the result.
+    """Apply the options ``--amp`` and ``--auto-scale-lr`` to a training's config, in place.
 
-    The check also covers mixed precision, scaling and ``save_best`` that the config itself sets.
+    Then check mixed precision, scaling and ``save_best``, even if the config itself sets them.
+
+    Args:
+        plain: plain MMDetection config of a training stage.
+        amp: whether to turn on mixed precision; False keeps the config's choice.
+        auto_scale_lr: whether to scale the learning rate with the batch size; False keeps the
+            config's choice.
 
     Raises:
         ValueError: torch finds no GPU for mixed precision, the dtype of mixed precision is not

@@ -93,7 +93,10 @@ class InstanceMetric(CocoMetric):
 
     @property
     def dataset_meta(self) -> dict[str, Any] | None:
-        """Return the data set's meta information; entry i of ``classes`` is the name of label i."""
+        """Return the data set's meta information; entry i of ``classes`` is the name of label i.
+
+        The value is None until a runner sets it.
+        """
         return self._dataset_meta
 
     @dataset_meta.setter

@@ -97,10 +97,13 @@ def _train_function(gpus: int) -> str:
 
 
 def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, str]]:
-    """Return the lines that set a block's bash variables, and a title for each training command.
+    """Return the bash code for the rows of a table that have the given percentage of labels.
 
-    The title of a command is that of the table row that the command trains. If a command trains a
-    model from which a row's own training starts, the title is "for the row" and the row's title.
+    Returns:
+        The lines that set bash variables, and a dictionary from each training command to its title.
+        The title is the title of the table row that the command trains. If the command only trains
+        a model from which the training of a row starts, the title is "for the row" and the title
+        of this row.
     """
     shared: dict[str, str] = {}  # row titles by stages, for the shared work directory
     others: dict[str, str] = {}
@@ -144,8 +147,9 @@ def _further_options(run: Run, setup: Setup) -> dict[str, Any]:
 def _is_shared(run: Run, setup: Setup) -> bool:
     """Return whether a run belongs in the shared work directory.
 
-    The shared work directory holds the teacher, its pseudo-labels, and the student of the full
-    method. One command trains both the teacher and this student.
+    The shared work directory holds the teacher, its pseudo-labels, and the student that is trained
+    with the options of the setup alone (the paper's method with all its parts). One command trains
+    both the teacher and this student.
     """
     full_method = run.stages == ("student",) and not _further_options(run, setup)
     return run.folder.startswith("shared/") or full_method

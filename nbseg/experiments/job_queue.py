@@ -100,7 +100,8 @@ class JobQueue:
         """Execute the unfinished runs, each after the runs that it needs.
 
         Returns:
-            By run name, the reasons why runs failed or could not start; empty if all runs finished.
+            A dictionary {run name: reason} with each run that failed or could not start, and the
+            reason. The dictionary is empty if all runs finished.
 
         Raises:
             BlockingIOError: another process uses the work directory.

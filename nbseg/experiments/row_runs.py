@@ -39,7 +39,8 @@ class Setup:
         half: options for a supervised run that continues an earlier run for half as many iterations
             as the student trains.
         other_gain: value of ``mask_gain`` for the rows with ``other_gain=True``.
-        methods: for the name of each comparison method that can be trained, its config's path.
+        methods: paths of the configs of comparison methods, by the name of the method. Only the
+            methods in this dictionary can be trained.
     """
 
     name: str
@@ -55,7 +56,7 @@ class Setup:
     methods: Mapping[str, str] = field(default_factory=dict)
 
     def trains(self, row: Row) -> bool:
-        """Return whether the row can be trained; other rows are only quoted."""
+        """Return whether the row is trained; for other rows, only the paper's values are shown."""
         if row.recipe == "method":
             return row.method in self.methods
         return row.recipe != "quoted"
@@ -76,7 +77,7 @@ def runs_of_rows(
 ) -> list[RowRun]:
     """Return the runs that measure the rows, seed by seed.
 
-    Rows that :meth:`Setup.trains` refuses, such as quoted results, are left out.
+    Rows for which :meth:`Setup.trains` returns False, such as quoted results, are left out.
 
     Args:
         table: the rows' table.
@@ -85,7 +86,7 @@ def runs_of_rows(
         setup: function that returns the training setup of a row.
 
     Raises:
-        ValueError: the recipe of another row cannot be trained with its setup.
+        ValueError: a row that is not left out has an unknown ``recipe``.
     """
     pairs = [(row, setup(row)) for row in rows]
     trained = [(row, of_row) for row, of_row in pairs if of_row.trains(row)]
@@ -102,7 +103,7 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
         setup: the training setup of the row's table and percentage.
 
     Raises:
-        ValueError: the row cannot be trained with this setup.
+        ValueError: the row's ``recipe`` is unknown, or :meth:`Setup.trains` returns False for it.
     """
     folder = f"table-{table.number}/seed-{seed}/{row.name}"
     options = {**setup.options, "seed": seed}

@@ -25,7 +25,10 @@ MAPS: dict[str | None, str] = {
 
 
 def heading(table: Table, scale: str) -> str:
-    """Return the title of a table's section and plot; it names the data if the scale is small."""
+    """Return the title of a table's section and plot.
+
+    If ``scale`` is ``small`` or ``nuclei``, the title also says which images were used.
+    """
     return f"Table {table.number}{MEASURED_ON[scale]}: {table.title}"
 
 

@@ -25,9 +25,11 @@ class Row:
     Attributes:
         name: name of the row's folder, and value for ``--rows``.
         title: the row's title in the paper.
-        recipe: how the row is trained: ``supervised``, ``student``, ``coarse``, ``coarse-fine``,
-            ``fine-coarse-fine``; ``method`` for a method that nbseg is compared with; or ``quoted``
-            for a method that is not part of nbseg.
+        recipe: how the row is trained. ``supervised``: on labeled images alone. ``student``: on
+            labels and pseudo-labels. ``coarse``: on fine and coarse labels together.
+            ``coarse-fine`` and ``fine-coarse-fine``: on one kind of labels after the other.
+            ``method``: by a method that nbseg is compared with. ``quoted``: not at all, because
+            the method is not part of nbseg.
         percent: percentage of the training images that are labeled. At 100, the unlabeled images
             come from outside the training set.
         strong: whether strong augmentation is on.
@@ -39,7 +41,8 @@ class Row:
         other_gain: whether ``mask_gain`` is the setup's ``other_gain``.
         focal: whether the box classifier has softmax focal loss.
         published: the paper's values in percent by metric.
-        method: with the recipe ``method``, the start of the names of the method's configs.
+        method: with the recipe ``method``, the name of the method, with which the file names of the
+            method's configs start; otherwise empty.
     """
 
     name: str
@@ -86,9 +89,9 @@ def _by_percent(
     percents: tuple[int, ...],
     published: Mapping[str, tuple[float, ...]],
 ) -> tuple[Row, ...]:
-    """Return a copy of each row for each percentage.
+    """Return a copy of each row for each percentage of labeled images.
 
-    ``published`` holds the paper's mask AP by row name, for each percentage.
+    ``published`` holds, for each row name, the paper's mask AP at each of the ``percents``.
     """
     return tuple(
         replace(
@@ -105,7 +108,10 @@ def _by_percent(
 def _with_figures(
     rows: tuple[Row, ...], metrics: tuple[str, ...], published: Mapping[str, tuple[float, ...]]
 ) -> tuple[Row, ...]:
-    """Return the rows with the paper's figures of the metrics; rows of nbseg's own have none."""
+    """Return copies of the rows with the values that the paper prints for the metrics.
+
+    ``published`` holds these values by row name. Rows that the paper does not have get no values.
+    """
     return tuple(
         replace(row, published=dict(zip(metrics, published.get(row.name, ()), strict=False)))
         for row in rows

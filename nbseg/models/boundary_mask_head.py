@@ -136,7 +136,7 @@ class BoundaryMaskHead(MultiMaskHead):
     def target_sizes(
         self, mask_preds: Sequence[Tensor], rcnn_train_cfg: ConfigType
     ) -> tuple[int, ...]:
-        """Return the side length of the mask logits; the boundary logits have the same size."""
+        """Return a tuple with one target size: the side length of the mask and boundary logits."""
         return super().target_sizes(mask_preds[:1], rcnn_train_cfg)
 
     def losses(

@@ -31,7 +31,8 @@ class MaskTTAModel(DetTTAModel):
        same class whose IoU with the chosen box is at least NMS's threshold. The candidate with the
        highest score is contributed.
     4. The mean of the contributed boxes, weighted by their scores, replaces the chosen box. The new
-       score is the mean of their scores. A view that contributes no box counts as a score of 0.
+       score is the mean over all views of the scores of the contributed boxes, where a view that
+       contributes no box counts as a score of 0.
 
     Steps 3 and 4 are weighted boxes fusion (Solovyev et al., 2021). NMS alone would keep the
     mistakes of the most confident view.

@@ -165,7 +165,10 @@ class PredictionStore:
         return []
 
     def predicted(self) -> dict[str, int]:
-        """Return {file name: id} of the images in the parts; the ids are as stored there."""
+        """Return {file name: id} of all images in the parts, listed in ``images.json`` or not.
+
+        The ids are those in the parts, which may differ from the ids in ``images.json``.
+        """
         ids: dict[str, int] = {}
         for path in self._parts():
             with np.load(path) as part:

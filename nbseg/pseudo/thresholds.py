@@ -77,10 +77,14 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
 def fixed_box_thresholds(
     box_threshold: str | float | Mapping[str, float], classes: Sequence[str]
 ) -> npt.NDArray[Any] | None:
-    """Return the score threshold of each class, (C,) float64; None if thresholds are matched.
+    """Return the user's score threshold of each class, (C,) float64, if the user gives scores.
+
+    Return None if ``box_threshold`` is ``"match"`` or ``"match_total"``, with which the thresholds
+    are chosen later.
 
     Args:
-        box_threshold: one of ``MATCHED``, one score for all classes, or one score per class name.
+        box_threshold: ``"match"``, ``"match_total"``, one score for all classes, or one score per
+            class name.
         classes: class names, in the order of the labels.
 
     Raises:

@@ -1,1 +1,4 @@
-"""Train on labeled and unlabeled images in each batch: online teacher, CSD, CCT, STAC, others."""
+"""Provide training methods whose batches mix labeled images with unlabeled or pseudo-labeled ones.
+
+The methods are an online teacher and methods of other papers, such as CSD, CCT and STAC.
+"""

@@ -72,10 +72,10 @@ def drop_channels(features: Tensor) -> Tensor:
 
 
 def drop_attention(features: Tensor) -> Tensor:
-    """Set the cells of each RoI with the highest channel means to 0.
+    """Set those cells of each RoI to 0 whose mean over the channels is highest.
 
-    These are cells whose mean over the channels is at least a random share, 0.7 to 0.9, of the
-    highest such mean in the RoI.
+    A cell is set to 0 if its mean is at least s times the highest mean in the RoI. The share s is
+    drawn at random from 0.7 to 0.9 for each RoI.
     """
     attention = features.mean(dim=1, keepdim=True)
     share = torch.empty(len(features), 1, 1, 1, device=features.device).uniform_(0.7, 0.9)
@@ -88,7 +88,10 @@ def add_noise(features: Tensor) -> Tensor:
 
 
 def cut_out(features: Tensor) -> Tensor:
-    """Set a random rectangle to 0, the same in all RoIs, of 0.4 times their height and width."""
+    """Set a random rectangle to 0; all RoIs have the same rectangle.
+
+    The rectangle has 0.4 times the height and 0.4 times the width of a RoI's features.
+    """
     height, width = features.shape[2:]
     h, w = round(0.4 * height), round(0.4 * width)
     y, x = (int(torch.randint(free + 1, ())) for free in (height - h, width - w))

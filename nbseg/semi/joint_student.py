@@ -26,8 +26,9 @@ class JointStudent(BaseDetector):
     """Trains a detector, the student, on labeled and other images in the same batch.
 
     The loss is the student's loss on the labeled images plus ``current_weight()`` times the losses
-    that a subclass defines in ``other_losses``. Only the student's weights are published, so a
-    subclass keeps modules that only the training needs outside ``student``.
+    that a subclass defines in ``other_losses``. Only the weights of the submodule ``student`` are
+    published. A subclass must therefore not put modules that are used only in training into
+    ``student``.
 
     The inputs come from MMDetection's ``MultiBranchDataPreprocessor`` and have two branches:
     ``sup`` (labeled images) and the branch whose name is the subclass's attribute ``branch``.

@@ -35,7 +35,8 @@ class MirrorConsistency(JointStudent):
             used; RoIs are chosen from them.
         rise: share of the training, from its start, in which the factor on the losses grows to
             ``unsup_weight``.
-        fall: share of the training after which the factor falls from ``unsup_weight``.
+        fall: share of the training after which the factor falls again, from ``unsup_weight`` to
+            almost 0 at the end.
         **kwargs: other arguments of ``JointStudent``; ``ramp`` has no effect.
 
     Raises:

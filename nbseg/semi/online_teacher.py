@@ -61,14 +61,17 @@ class OnlineTeacher(SemiBaseDetector):
         unsup_box_weight: further factor on the box-regression losses of unlabeled images. Unbiased
             Teacher (Liu et al., ICLR 2021) sets it to 0.
         ramp: number of iterations during which the factor on the losses of unlabeled images grows
-            linearly to ``unsup_weight``; with 0, the factor is constant.
+            linearly to ``unsup_weight``; with 0, the factor is constant. The growth starts when
+            unlabeled images are first used: after a ``burn_in`` without ``teacher_checkpoint``,
+            otherwise in the first iteration.
         burn_in: number of iterations before the teacher starts to follow the student. During the
             burn-in, a teacher with a ``teacher_checkpoint`` makes labels, and its weights do not
             change. Without a ``teacher_checkpoint``, the student learns only from labeled images.
             At the end of the burn-in, the student's weights are copied to the teacher.
         teacher_checkpoint: path of a detector's checkpoint with the teacher's first weights. With
             None, the teacher starts with the student's weights.
-        loss_limit: ``times`` of ``LossLimit``.
+        loss_limit: the argument ``times`` of ``LossLimit``, which limits the losses of unlabeled
+            images relative to the losses of labeled images.
 
     Raises:
         TypeError: the detector cannot predict soft masks.

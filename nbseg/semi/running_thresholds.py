@@ -23,6 +23,9 @@ BINS = 1000  # number of bins in each class's histogram of scores from 0 to 1
 class RunningThresholds(nn.Module):
     """Chooses thresholds from running counts, by the rule of ``nbseg.pseudo.thresholds``.
 
+    By this rule, unlabeled images have on average as many pseudo-labels as labeled images have
+    instances, and the share of foreground inside the boxes is the same in both sets.
+
     The counts of labeled instances add up. The counts of the teacher's predictions fade, because
     the teacher changes: in each iteration, the old counts are multiplied by ``decay`` before new
     counts are added. All counts include the images of all processes. The counts are buffers, so
@@ -33,10 +36,12 @@ class RunningThresholds(nn.Module):
 
     Args:
         num_classes: number C of classes.
-        box_threshold: ``"match"``, one score for all classes, or a list with the score of each
+        box_threshold: lowest score of a pseudo-label: ``"match"`` to choose the threshold of each
+            class by the rule above, one score for all classes, or a list with the score of each
             class in the order of the labels.
-        pixel_threshold: ``"match"``, or the probability from which a pixel is foreground.
-        floor: lower bound of matched score thresholds.
+        pixel_threshold: lowest probability of a foreground pixel: ``"match"`` to choose the
+            threshold by the rule above, or a number.
+        floor: lower bound of the score thresholds that ``"match"`` chooses.
         decay: factor by which the counts of predictions are multiplied in each iteration.
 
     Raises:

@@ -8,10 +8,10 @@ import numpy.typing as npt
 def signed_distance(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Return the distance of each pixel to the mask's contour, negative in the foreground.
 
-    The contour runs between foreground and background pixels. For a pixel in the foreground, the
-    distance is measured to the nearest background pixel, and vice versa: it is the Euclidean
-    distance between the centers of the two pixels, minus 0.5. The image's edge is not part of the
-    contour.
+    The contour runs between foreground and background pixels. The distance of a foreground pixel is
+    the Euclidean distance between its center and the center of the nearest background pixel, minus
+    0.5. The distance of a background pixel is computed in the same way from the nearest foreground
+    pixel. The image's edge is not part of the contour.
 
     Args:
         mask: shape (H, W), uint8 of 0 and 1.

@@ -13,13 +13,17 @@ SAME = 0.5
 
 @dataclass(frozen=True)
 class Changes:
-    """Counts the objects of an image, or of several images.
+    """Counts what a person changed in the pseudo-labels of one or several images.
+
+    An object is an instance in the corrected labels. :func:`find_changes` pairs objects with
+    pseudo-labels.
 
     Attributes:
-        unchanged: objects with the class and exactly the mask of a pseudo-label.
-        changed: objects with another class or mask than their pseudo-label.
-        new: objects without a pseudo-label.
-        deleted: pseudo-labels without an object.
+        unchanged: number of objects with the same class and exactly the same mask as their
+            pseudo-label.
+        changed: number of objects with another class or another mask than their pseudo-label.
+        new: number of objects without a pseudo-label.
+        deleted: number of pseudo-labels without an object.
     """
 
     unchanged: int = 0
@@ -39,7 +43,7 @@ class Changes:
 def find_changes(
     before: Sequence[tuple[str, dict[str, Any]]], after: Sequence[tuple[str, dict[str, Any]]]
 ) -> Changes:
-    """Compare the pseudo-labels of an image with its corrected labels.
+    """Compare the pseudo-labels of an image with the objects in its corrected labels.
 
     Pairs of a pseudo-label and an object are formed in the descending order of the IoU of their
     masks, down to an IoU of 0.5; if the IoUs are equal, pairs of the same class come
@@ -47,7 +51,7 @@ def find_changes(
 
     Args:
         before: class and compressed RLE of each pseudo-label.
-        after: class and compressed RLE of each object.
+        after: class and compressed RLE of each object in the corrected labels.
     """
     pairs = []
     if before and after:

@@ -20,12 +20,12 @@ SIDE = 420  # longer side of a picture in pixels
 
 @dataclass(frozen=True)
 class Corrected:
-    """A corrected image.
+    """Describes an image whose pseudo-labels a person corrected.
 
     Attributes:
-        path: the image.
-        before: COCO annotations of its pseudo-labels.
-        after: COCO annotations of its corrected objects.
+        path: path of the image.
+        before: pseudo-labels of the image as COCO annotations.
+        after: corrected labels of the image as COCO annotations.
         changes: counts of the changes.
     """
 
@@ -41,12 +41,14 @@ def write_corrections(
     rounds: Sequence[tuple[str, int, Mapping[str, float]]],
     out: Path,
 ) -> None:
-    """Write a self-contained page.
+    """Write a self-contained page with the numbers of changes and pictures of corrected images.
 
     Args:
         images: the corrected images; those with the most changes come first on the page.
-        categories: COCO categories of ``before`` and of ``after``.
-        rounds: name, number of labeled images, and metrics of the student of each earlier run.
+        categories: two lists of COCO categories: the categories to which the annotations in
+            ``Corrected.before`` refer, and those to which ``Corrected.after`` refers.
+        rounds: for each round so far, which is a run with a student: the name of the round, the
+            number of labeled images, and the student's test metrics by name.
         out: the HTML file.
     """
     total = sum((image.changes for image in images), Changes())

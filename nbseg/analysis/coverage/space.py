@@ -31,8 +31,8 @@ def _principal_components(features: Floats) -> Floats:
     """Return the principal components of N images, shape (N, 10); fewer columns if N < 10.
 
     First, each feature is standardized over all images, and the features of each image are scaled
-    to unit length. Using all features would not work: then two photographs are as far apart as a
-    photograph and a microscope image. With few components, images of one kind are close together.
+    to unit length. With all components, two photographs would be as far apart as a photograph and a
+    microscope image. With only 10 components, images of one kind are close together.
     """
     features = features.astype(np.float64)
     centered = features - features.mean(0)

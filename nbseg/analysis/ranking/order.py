@@ -45,9 +45,9 @@ def pick_images(
 
     First, the most typical image of each kind that no labeled image shows is picked, the largest
     kind first. Then the image with the highest score is picked repeatedly, until there are
-    ``count`` picks. The score of an image says by how much a pick of this image would reduce the
-    distances of all other unlabeled images to their nearest labeled or picked images, in total. If
-    ``uncertainty`` is given, the score is multiplied by the uncertainty of the image.
+    ``count`` picks. Each other unlabeled image has a distance to its nearest labeled or picked
+    image. The score of an image is the amount by which picking it would reduce the sum of these
+    distances. If ``uncertainty`` is given, the score is multiplied by the image's uncertainty.
 
     The choice by score skips images whose distance to an earlier pick is less than the 90% quantile
     of the link lengths in the minimum spanning tree of all images. If only such images are left,

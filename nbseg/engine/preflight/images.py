@@ -31,13 +31,15 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
             images are broken.
 
     Returns:
-        A string with a line for each warning; it is empty if there is no warning. Warnings are
-        about broken images, and about images that are read only in part, such as 8 of 16 bits.
+        A string with a line for each warning; it is empty if there is no warning. There are
+        warnings about broken images, and about images of which only a part is read, for example
+        only 8 of the 16 bits per channel.
 
     Raises:
-        StageError: an image is missing, or an image's name is not UTF-8. Images that are broken or
-            differ in size from the json also raise this error if ``lenient`` is False or all
-            checked images are broken.
+        StageError: an image is missing, or an image's name is not UTF-8. If ``lenient`` is False,
+            the error is also raised if an image is broken. If ``lenient`` is True, the error is
+            also raised if all checked images are broken. An image whose size differs from the size
+            in the json counts as broken.
     """
     names = [image["file_name"] for image in images]
     if others := other_encodings(names):

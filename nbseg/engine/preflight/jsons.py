@@ -57,9 +57,8 @@ def check_annotations(content: dict[str, Any], what: str) -> list[str]:
         Warnings about boxes and masks.
 
     Raises:
-        StageError: a box is not four numbers, or a mask is invalid. Also if most of the annotations
-            checked in full have boxes that are given by two corners, or that lie apart from their
-            masks.
+        StageError: a box is not four numbers; a mask is invalid; or, in most of the annotations
+            that are checked in full, the box is given by two corners or lies apart from the mask.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     annotations = content["annotations"]
