@@ -18,9 +18,10 @@ def encode_rle(mask: npt.NDArray[Any]) -> dict[str, Any]:
 def encode_crop(
     crop: npt.NDArray[Any], top: int, left: int, height: int, width: int
 ) -> dict[str, Any]:
-    """Encode the mask of an image that is background except for a crop, as :func:`encode_rle`.
+    """Encode the mask of an image in which all pixels outside a crop are background.
 
-    The full-size mask is never made, so that the image may be large.
+    The result equals :func:`encode_rle` of the full-size mask. The full-size mask is never made, so
+    the image may be large.
 
     Args:
         crop: binary mask (h, w), which must lie inside the image.

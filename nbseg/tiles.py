@@ -18,15 +18,16 @@ def tile_windows(height: int, width: int, tile: int, overlap: int) -> Iterator[W
         height, width: size of the image in pixels.
         tile: height and width of a tile in pixels. If the image is lower or narrower, the tiles
             are only as high or as wide as the image.
-        overlap: number of pixels that neighboring tiles share at least, 0 to half of ``tile``.
+        overlap: smallest number of pixels that neighboring tiles share, 0 to half of ``tile``.
 
     Raises:
         ValueError: ``tile`` is less than 32, or ``overlap`` is out of range.
     """
     if tile < 32 or not 0 <= overlap <= tile // 2:
         raise ValueError(
-            f"a tile must have at least 32 pixels, and the overlap 0 to {max(tile, 0) // 2} pixels "
-            f"(half a tile); found the tile {tile} and the overlap {overlap}"
+            "the side of a tile must be at least 32 pixels, and the overlap must be 0 to "
+            f"{max(tile, 0) // 2} pixels (half a side); found a side of {tile} and an overlap of "
+            f"{overlap}"
         )
     starts = []
     for side in (height, width):
@@ -37,7 +38,7 @@ def tile_windows(height: int, width: int, tile: int, overlap: int) -> Iterator[W
 
 
 def intersection(a: Window, b: Window) -> Window | None:
-    """Return the pixels that two windows have in common; None if there are none."""
+    """Return the window of the pixels that two windows have in common; None if there are none."""
     top, bottom = max(a[0], b[0]), min(a[1], b[1])
     left, right = max(a[2], b[2]), min(a[3], b[3])
     return (top, bottom, left, right) if top < bottom and left < right else None

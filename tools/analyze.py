@@ -106,8 +106,9 @@ This command writes masks without loss, so that a person can correct them:
   labelme       a json for each image
   cvat          DIR/annotations.xml ("CVAT for images")
 
-Without --list, images whose objects have the lowest mean score come first. Afterwards,
-`tools/prepare_data.py import` reads the corrected labels.
+With --list, the command writes the listed images. Without --list, it writes all images, and images
+whose objects have the lowest mean score come first. To read the corrected labels, use
+`tools/prepare_data.py import`.
 
 examples:
   python tools/analyze.py export-labels work_dirs/RUN/pseudo_labels/pseudo_labels.json \\
@@ -212,7 +213,7 @@ def rank(args: argparse.Namespace) -> None:
     except StageError as error:
         print(f"labeled.json and unlabeled.json were not written: {error}")
         return
-    print("jsons in which the chosen images are labeled:", *splits)
+    print("jsons of the labeled images, with the chosen ones, and of the others:", *splits)
     if bare:
         print(
             f"warning: the new labeled json contains images without annotations: "
@@ -234,7 +235,7 @@ def export_labels(args: argparse.Namespace) -> None:
         url=args.url,
         force=args.force,
     )
-    print(f"{count} images:", *paths, *["..."] * (args.to == "labelme" and count > 1))
+    print(f"wrote {count} images:", *paths, *["..."] * (args.to == "labelme" and count > 1))
 
 
 def named_path(text: str) -> tuple[str, Path]:
@@ -471,7 +472,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--list",
         type=Path,
         metavar="FILE",
-        help="images to write: a text file with one file name per line, or rank.csv of `rank`",
+        help="list of the images to write: a text file with one file name per line, or rank.csv, "
+        "which the command `rank` writes (default: all images)",
     )
     command.add_argument(
         "--count", type=positive, metavar="K", help="largest number of images (default: all)"
@@ -483,7 +485,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "/data/local-files/?d=photos/ (default: the tasks contain the images)",
     )
     command.add_argument(
-        "--force", action="store_true", help="replace files that exist, with their corrections"
+        "--force",
+        action="store_true",
+        help="replace files that exist, although they may hold corrections",
     )
     return parser.parse_args(argv)
 

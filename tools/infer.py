@@ -67,15 +67,15 @@ def parse_arguments() -> argparse.Namespace:
         "--tile",
         type=int,
         metavar="PIXELS",
-        help="predict larger images in tiles of this side, and join the objects that lie in "
-        "several tiles",
+        help="side of a tile: predict larger images tile by tile, and join the parts of objects "
+        "that lie in several tiles; default: predict each image as a whole",
     )
     parser.add_argument(
         "--overlap",
         type=int,
         metavar="PIXELS",
-        help="number of pixels that neighboring tiles share; choose it larger than most objects; "
-        "default: a quarter of --tile",
+        help="smallest number of pixels that neighboring tiles share; choose a number larger than "
+        "most objects; default: a quarter of --tile",
     )
     parser.add_argument(
         "--providers",
@@ -92,7 +92,7 @@ def parse_arguments() -> argparse.Namespace:
     if not arguments.inputs:
         parser.error("no INPUT is given; name images, folders, patterns or videos")
     if arguments.overlap is not None and arguments.tile is None:
-        parser.error("--overlap is for --tile; give --tile, too")
+        parser.error("--overlap has no effect without --tile; add --tile, or remove --overlap")
     return arguments
 
 

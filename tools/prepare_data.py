@@ -94,20 +94,22 @@ examples:
   python tools/prepare_data.py import exported.json --crowds --pixel-centers --out labeled.json
 """
 TILE_EXAMPLES = """\
-The tiles are written to OUT/images, and a COCO json of the tiles to OUT/tiles.json. A part of an
-object is an object of its tile; parts with less than a quarter of the object are crowds, which
-training ignores. Cut unlabeled images, too: a model must see objects of the same size. To predict
+The tiles are written to OUT/images, and a COCO json of the tiles to OUT/tiles.json. The part of an
+object inside a tile becomes an object of this tile. The part is a crowd, which training ignores, if
+it has less than a quarter of the object and covers less than a quarter of the tile. Cut the
+unlabeled images, too, so that the model sees objects of the same size in both sets. To predict
 large images, use `tools/infer.py --tile`.
 
 examples:
   python tools/prepare_data.py tile slides --annotations labeled.json --out labeled_tiles
-  python tools/prepare_data.py tile more_slides --size 512 --overlap 0 --out unlabeled_tiles
+  python tools/prepare_data.py tile more_slides --out unlabeled_tiles
 """
 NEXT_EXAMPLES = """\
-CORRECTED is the json that `import` wrote from corrected pseudo-labels; import them with the folder
-of the unlabeled images (--images). The new config derives from CONFIG: the corrected images are
-labeled, and teacher and control start from the last student. NAME-corrections.html shows what was
-changed, and the AP of the earlier rounds.
+A round is a whole run of tools/train.py. After the round, a person corrects some pseudo-labels.
+Convert the corrected labels with `import` first; give it the folder of the unlabeled images
+(--images). The new config derives from CONFIG: the corrected images become labeled images, and the
+teacher and the control start from the student of the last round. If --out is NAME.py, this command
+also writes NAME-corrections.html, which shows what was changed and the AP of the rounds so far.
 
 examples:
   python tools/prepare_data.py next-round my/config.py --corrected corrected.json \\
@@ -422,10 +424,14 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         name="import",
     )
     command.add_argument(
-        "source", type=Path, metavar="SOURCE", help="file or folder of the labeling tool"
+        "source", type=Path, metavar="SOURCE", help="file or folder that a labeling tool wrote"
     )
     for name, metavar, text in [
-        ("images", "DIR", "folder of the labeled images (default: SOURCE, or its folder)"),
+        (
+            "images",
+            "DIR",
+            "folder of the labeled images (default: SOURCE; if SOURCE is a file, its folder)",
+        ),
         ("out", "JSON", "COCO json to write"),
     ]:
         command.add_argument(
@@ -444,8 +450,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "label images is a class; shapes without a class are left out)",
     )
     for name, text in [
-        ("parts", "label images: make each connected part an object if all have the same number"),
-        ("keep-empty", "CVAT: images without shapes are labeled and have no objects"),
+        ("parts", "label images that do not number objects: make each connected part an object"),
+        ("keep-empty", "CVAT: keep images without shapes, as labeled images without objects"),
         ("crowds", "COCO: turn each crowd (iscrowd 1) into an ordinary object"),
         ("holes", "COCO: read a polygon inside another polygon of the same object as a hole"),
         ("pixel-centers", "read polygons as outlines through the centers of the border pixels"),
@@ -514,14 +520,14 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--annotations",
         type=Path,
         metavar="JSON",
-        help="COCO json of the images to cut (default: cut all images in DIR)",
+        help="COCO json of the images to cut (default: cut all images in DIR, without objects)",
     )
     command.add_argument(
         "--out", type=Path, required=True, metavar="OUT", help="folder to write the tiles to"
     )
     for name, default, text in [
         ("size", 1024, "side of a tile in pixels"),
-        ("overlap", 128, "number of pixels that neighboring tiles share at least"),
+        ("overlap", 128, "smallest number of pixels that neighboring tiles share"),
     ]:
         command.add_argument(
             f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default: {default})"
@@ -533,15 +539,19 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
     command = add(
         next_round,
-        "write the config of the next round, in which corrected images are labeled",
+        "write the config of the next round, in which corrected images are labeled images",
         NEXT_EXAMPLES,
         name="next-round",
     )
     command.add_argument("config", type=Path, metavar="CONFIG", help="config of the last round")
     for name, metavar, text in [
-        ("corrected", "JSON", "COCO json of the corrected images"),
+        ("corrected", "JSON", "COCO json of the corrected images, which `import` wrote"),
         ("out", "CONFIG.py", "config to write"),
-        ("work-dir", "DIR", "work directory of the last round (default: as for tools/train.py)"),
+        (
+            "work-dir",
+            "DIR",
+            "work directory of the last round (default: the same as in tools/train.py)",
+        ),
     ]:
         command.add_argument(
             f"--{name}", type=Path, required=name != "work-dir", metavar=metavar, help=text

@@ -177,8 +177,8 @@ def main(argv: list[str] | None = None) -> int:
         quoted = [row.name for row in rows if row.name not in trained]
         if quoted:
             print(
-                "these rows cannot be trained at this scale; only the paper's values are quoted: "
-                f"{', '.join(quoted)}"
+                f"the rows {', '.join(quoted)} cannot be trained at this scale; the table only "
+                "quotes the paper's values for them"
             )
         runs = [row_run.run for row_run in row_runs]
         if arguments.dry_run:

@@ -70,8 +70,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--estimate",
         action="store_true",
-        help="like --dry-run; also run a few iterations of each stage, and print how long the "
-        "stages would take, and how much memory",
+        help="do the same as --dry-run, and also run a few iterations of each stage to estimate "
+        "how much time and memory the run would need",
     )
     parser.add_argument(
         "--amp", action="store_true", help="train in mixed precision (float16, on a GPU)"

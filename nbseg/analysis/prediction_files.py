@@ -220,7 +220,7 @@ def check_results(results: list[dict[str, Any]], path: Path, truth: COCO, truth_
         except ValueError as error:
             raise ValueError(
                 f"{path}: result {number} has a segmentation that is neither a list of polygons "
-                f"nor a valid RLE: {error}"
+                f"nor a valid RLE ({error}); correct this segmentation"
             ) from error
         if mask_size != size:
             raise ValueError(

@@ -14,13 +14,15 @@ from nbseg.images import Image
 from nbseg.rle import encode_crop
 from nbseg.tiles import Window, intersection, tile_windows
 
-# Complete detections of two tiles are the same object if their IoU is at least this value.
-# A mask that is cut off belongs to a complete object if the object has at least this share of it,
-# and to another mask that is cut off if they have this share of the smaller one in common, in the
-# pixels that both tiles have.
+# Two detections of different tiles show the same object in the cases below. The pixels that their
+# masks have in common are counted only where the tiles overlap.
+# - Both masks are complete, and their IoU is at least SAME.
+# - One mask is complete, and covers at least this share of the other mask, which is cut off.
+# - Both masks are cut off, and have at least this share of the smaller mask in common. Only the
+#   pixels that lie in both tiles are counted.
 SAME = 0.5
-# A mask that ends within CUT pixels from the border of its tile may be cut off there. Masks that
-# end within ROOM pixels are less reliable, the nearer they are to the border.
+# A mask less than CUT pixels from the border of its tile may be cut off there. Of masks less than
+# ROOM pixels from the border, the nearer a mask is to the border, the less reliable it is.
 CUT, ROOM = 3, 16
 
 
@@ -60,8 +62,8 @@ class TiledSegmenter:
     Args:
         segmenter: a ``Segmenter`` or a ``CheckpointSegmenter``.
         tile: side of a tile in pixels of the image. Smaller images are predicted as a whole.
-        overlap: number of pixels that neighboring tiles share at least; None for a quarter of
-            ``tile``. Without an overlap, the parts of an object could not be recognized.
+        overlap: smallest number of pixels that neighboring tiles share; None for a quarter of
+            ``tile``. Without an overlap, the parts of an object could not be matched.
 
     Raises:
         ValueError: ``tile`` is less than 32, or ``overlap`` is less than 6 or more than half a

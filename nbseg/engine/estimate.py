@@ -24,12 +24,12 @@ from nbseg.engine.task import StageTask
 # The first iteration is not measured: it starts the workers, and compiles and allocates.
 ITERATIONS = 4
 IMAGES = 3
-# Units of time in seconds, with the largest number that is printed in the unit.
+# Units of time: name, length in seconds, and the number from which the next unit is used.
 UNITS = (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48), ("days", 86400, float("inf")))
 
 
 class TimesHook(Hook):
-    """Notes when each iteration ends."""
+    """Records the time at which each iteration ends, and computes the mean time of an iteration."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -45,11 +45,13 @@ class TimesHook(Hook):
     @property
     def seconds(self) -> float:
         """Return the mean time of an iteration, without the first one."""
+        if len(self.ends) < 2:
+            raise ValueError("there is only one image or iteration, so no time can be measured")
         return (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
 
 
 def estimate(tasks: Sequence[StageTask]) -> list[str]:
-    """Run a few iterations of each stage with random weights, and estimate time and memory.
+    """Run a few iterations of each stage without checkpoints, and estimate time and memory.
 
     The time does not include tests and validations. The memory does not include the data loaders'
     worker processes. If the pseudo-labels of a training do not exist yet, the training is measured
@@ -114,7 +116,10 @@ def _train(config: Config) -> float:
             config.model[key] = value
     config.default_hooks.checkpoint = None
     sets = list(leaves(config.train_dataloader.dataset))
-    made = next(s for s in sets if all(file.exists() for file in annotation_files(s)))
+    there = [s for s in sets if all(file.exists() for file in annotation_files(s))]
+    if not there:
+        raise ValueError("no json of training images exists yet")
+    made = there[0]
     for leaf in sets:
         if not all(file.exists() for file in annotation_files(leaf)):
             leaf["ann_file"], leaf["data_prefix"] = made["ann_file"], made["data_prefix"]

@@ -32,7 +32,7 @@ class NextRound:
     Attributes:
         labeled: number of labeled images.
         unlabeled: number of unlabeled images.
-        changes: what a person changed in the pseudo-labels.
+        changes: numbers of objects that a person kept, changed, added and deleted.
         files: the files that were written; the config is the last one.
     """
 
@@ -46,6 +46,8 @@ def write_next_round(
     config_path: Path, work_dir: WorkDir, corrected: Path, out: Path, force: bool = False
 ) -> NextRound:
     """Move corrected images from the unlabeled to the labeled images, and write a config.
+
+    The function writes new jsons with the two sets of images; the image files stay in place.
 
     The new config derives from the config of the last round. In the next round, the stages teacher
     and control start from the student of the last round. Next to the config, this function writes
@@ -80,14 +82,18 @@ def write_next_round(
     for path in (work_dir.checkpoint("student"), work_dir.pseudo_labels):
         if not path.is_file():
             raise FileNotFoundError(
-                f"the last round has no {path}; train it, or correct --work-dir"
+                f"the last round has not written {path}; finish it (tools/train.py CONFIG), or "
+                "correct --work-dir"
             )
     config = read_config(config_path)
     stages = [stage_config(config, stage, work_dir) for stage in ("teacher", "predict")]
     labeled, labeled_folder = _only_set(stages[0].train_dataloader.dataset, "labeled")
     unlabeled, unlabeled_folder = _only_set(stages[1].test_dataloader.dataset, "unlabeled")
     if not labeled:
-        raise StageError("the labeled images must be listed in a COCO json; correct labeled_json")
+        raise StageError(
+            "the labeled data set of the config has no COCO json; set labeled_json to the json of "
+            "the labeled images"
+        )
     new = load_coco(corrected, masks=True)
     all_unlabeled = [Path(path) for path in image_paths(stages[1].test_dataloader.dataset)]
     paths_of_new = [unlabeled_folder / image["file_name"] for image in new.imgs.values()]
@@ -147,24 +153,27 @@ def _check_config(text: str, work_dir: WorkDir, paths: list[Path]) -> None:
         for found in read[kind]:
             if [os.path.abspath(file) for file in found] != [os.path.abspath(expected)]:
                 raise StageError(
-                    f"the config of the last round does not read its {kind} images by the key "
-                    f"{kind}_json, so that the next round would read {', '.join(map(str, found))} "
-                    f"instead of {expected}; use this key in the config"
+                    f"the config of the last round does not use the key {kind}_json for its {kind} "
+                    f"images, so the next round would read {', '.join(map(str, found))} instead of "
+                    f"{expected}; set ann_file='{{{kind}_json}}' for this data set in the config"
                 )
     for name in ("teacher", "control"):
         student = work_dir.checkpoint("student")
         if os.path.abspath(stages[name].load_from or "") != os.path.abspath(student):
             raise StageError(
                 f"the {name} of the next round would start from {stages[name].load_from} instead "
-                f"of {student}; remove load_from from other places of the last config"
+                f"of {student}; the config of the last round also sets load_from in another place, "
+                "so delete it there"
             )
 
 
 def _only_set(dataset: dict[str, Any], kind: str) -> tuple[Path | None, Path]:
-    """Return the json (None without one) and the image folder of the only data set in a config."""
+    """Return the json and the image folder of the only data set; the json may be None."""
     sets = list(leaves(dataset))
     if len(sets) != 1:
-        raise StageError(f"the config has {len(sets)} {kind} data sets; expected 1")
+        raise StageError(
+            f"the config has {len(sets)} {kind} data sets; expected 1. Join the data sets into one"
+        )
     files = annotation_files(sets[0])
     return (files[0] if files else None), image_folder(sets[0])
 
@@ -213,7 +222,11 @@ def _joined(
 
 
 def _listed(paths: list[Path], folder: Path, source: Path | None) -> list[dict[str, Any]]:
-    """Return the entries of unlabeled images; images that cannot be read are left out."""
+    """Return the COCO entries of unlabeled images.
+
+    The entries are copied from the json ``source``. If it is None, they are made from the image
+    files, and images that cannot be read are left out.
+    """
     if source:
         entries = {os.path.abspath(folder / i["file_name"]): i for i in read_coco(source)["images"]}
         return [entries[os.path.abspath(path)] for path in paths]

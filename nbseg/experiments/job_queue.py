@@ -174,7 +174,7 @@ class JobQueue:
             missing = [earlier.name for earlier in run.before() if earlier.name in failed]
             if missing:
                 waiting.remove(run)
-                failed[run.name] = f"needs {missing[0]}, which failed"
+                failed[run.name] = f"not started, because it needs {missing[0]}, which failed"
 
     def _start_some(self, waiting: list[Run], running: dict[Run, RunningProcess]) -> None:
         """Start waiting runs whose needed runs have finished, until all job slots are taken."""

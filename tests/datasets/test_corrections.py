@@ -229,8 +229,8 @@ def test_long_runs_are_split():
         (lambda stream: stream[:-3], "cut off"),
         (lambda stream: stream[:3], "cut off"),
         (lambda stream: [*stream[:3], stream[3] ^ 4, *stream[4:]], "four for each of 61 x 47"),
-        (lambda stream: [300, *stream[1:]], "no list of bytes"),
-        (lambda stream: "text", "no list of bytes"),
+        (lambda stream: [300, *stream[1:]], "not a list of bytes"),
+        (lambda stream: "text", "not a list of bytes"),
     ],
 )
 def test_damaged_brush_streams_are_refused(change, message):

@@ -219,11 +219,11 @@ def test_label_studio(tmp_path):
     assert [len(found[name]) for name in ("0a1b2c3d-w.png", "sub/y.png")] == [2, 1]
     assert classes == ["box", "cell", "separate"]
     assert notes == [
-        "annotations of an image that has a newer one, left out: 2",
+        "older annotations of the same image, left out: 2",
         "regions of the type choices, left out: 1",
         "regions of the type keypointlabels, left out: 1",
         "regions without a pixel, left out: 1",
-        "shapes without a class; name their class with --class, left out: 1",
+        "shapes without a class (--class NAME gives them a class), left out: 1",
         "tasks without an annotation, left out: 1",
         "images without labels, left out: 1",
     ]
@@ -241,7 +241,7 @@ def test_label_studio(tmp_path):
         (
             [task("x.png", ("1", False, region("brushlabels", 1, "a", {"rle": encode_brush(
                 np.ones((WIDTH, HEIGHT), bool))}, size=(WIDTH, HEIGHT))))],
-            "of 40 x 60 pixels, but .* has 60 x 40; The photo is turned",
+            "of 40 x 60 pixels, but .* has 60 x 40; the photo is turned",
         ),
         (
             [task("x.png", ("1", False, region("brushlabels", 1, "a", {"rle": encode_brush(
@@ -306,9 +306,9 @@ def test_geojson(tmp_path):
     assert_same(found["y.png"], [first])
     assert classes == ["cell", "edge", "other"]
     assert notes == [
-        "features of the type None, left out: 1",
         "features of the type Point, left out: 1",
-        "shapes without a class; name their class with --class, left out: 1",
+        "features without a geometry, left out: 1",
+        "shapes without a class (--class NAME gives them a class), left out: 1",
     ]
 
 
@@ -386,17 +386,21 @@ def test_pixel_centers(tmp_path):
             "5 0.1 0.1 0.2 0.1 0.2 0.2",
             r"x\.txt: line 1 .*class 5 is not in .*classes\.txt",
         ),
-        ("x.txt", "0 10 10 20 10 20 20", "no fractions of the image's sides"),
-        ("x.txt", "0 0.1 0.1 0.2", "3 coordinates; expected at least 3 points"),
+        ("x.txt", "0 10 10 20 10 20 20", "not fractions of the image's sides"),
+        ("x.txt", "0 0.1 0.1 0.2", "3 coordinates; expected finite x and y of at least 3 points"),
         ("x.txt", "cell 0.1 0.1", "line 1 is malformed"),
         ("w.txt", "0 0.1 0.1 0.2 0.1 0.2 0.2", r"w\.txt is for the image w, but .* no image"),
         ("x.xml", "<annotations>", "cannot be read as XML"),
         ("x.xml", "<annotation><object/></annotation>", '"CVAT for images 1.1"'),
-        ("x.xml", CVAT.replace('"0, 4"', '"0, 3"'), "runs have 3 pixels; expected 2 x 2"),
+        ("x.xml", CVAT.replace('"0, 4"', '"0, 3"'), "runs add up to 3 pixels; expected 2 x 2"),
         ("x.xml", CVAT.replace('cx="30.5"', 'cx="nan"'), "cx, cy, rx, ry are not finite"),
         ("x.xml", CVAT.replace('"1,1;3,1;3,3;1,3"', '"1,1;3,1"'), "at least 3 points"),
-        ("x.geojson", '{"type": "Polygon"}', "expected a list of features"),
-        ("x.geojson", json.dumps([feature({"type": "Polygon"}, {})]), "feature 0 is a malformed"),
+        ("x.geojson", '{"type": "Polygon"}', "expected a FeatureCollection, a list of"),
+        (
+            "x.geojson",
+            json.dumps([feature({"type": "Polygon"}, {})]),
+            "the key 'coordinates' is missing",
+        ),
         ("x.json", "[[1]]", "no known format"),
         ("x.zip", "", "unpack archives first"),
     ],
@@ -475,6 +479,7 @@ def cvat_images(*names):
     [
         ("sub/x.png", ["x.png", "sub/x.png"], "sub/x.png"),
         ("set/sub/x.png", ["x.png", "sub/x.png"], "sub/x.png"),
+        ("sub/x.png", ["a/sub/x.png", "sub/x.png"], "sub/x.png"),
         ("x.png", ["x.png", "sub/x.png"], None),
         ("p1/x.png", ["p2/x.png"], None),
         ("x.png", ["p2/x.png"], "p2/x.png"),
@@ -558,7 +563,7 @@ def test_classes_of_qupath(tmp_path):
     assert known == ["Tumor: Positive"] and len(found["x.png"]) == 3
     assert notes == ["features without coordinates, left out: 1"]
     (tmp_path / "x.geojson").write_text(json.dumps([feature([1], {})]))
-    with pytest.raises(ValueError, match="a list as geometry or properties"):
+    with pytest.raises(ValueError, match="properties of feature 0 are not a json object"):
         imported(tmp_path / "x.geojson", tmp_path, tmp_path / "o.json")
 
 
@@ -566,7 +571,7 @@ def test_classes_of_yolo(tmp_path):
     photos(tmp_path, "x.png")
     rows = [row(number, (10, 5), (20, 5), (20, 15), (10, 15)) for number in ("2.0", 0)]
     (tmp_path / "x.txt").write_text("\n".join(rows))
-    with pytest.raises(FileNotFoundError, match="the option --class"):
+    with pytest.raises(FileNotFoundError, match="one class .--class NAME"):
         imported(tmp_path, None, tmp_path / "o.json")
     found, _, _ = imported(tmp_path, None, tmp_path / "o.json", class_name="cell")
     assert [label for label, _ in found["x.png"]] == ["cell", "cell"]

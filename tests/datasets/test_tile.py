@@ -91,7 +91,7 @@ def test_the_command(large):
     status, said = run(*command[:2], "64", *command[3:])
     assert status == 2 and "made from other files or options" in said
     status, said = run(large / "images", "--out", large / "images/tiles")
-    assert status == 2 and "would become images of" in said
+    assert status == 2 and "the tiles would lie in the image folder" in said
     status, said = run(large / "images", "--size", "16", "--out", large / "small")
     assert status == 2 and "at least 32 pixels" in said and not (large / "small").exists()
 

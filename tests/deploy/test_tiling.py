@@ -147,7 +147,7 @@ def test_tiles_cover_the_image_and_overlap(height, width, tile, overlap):
 
 @pytest.mark.parametrize(("tile", "overlap"), [(31, 5), (64, 33), (64, -1), (-5, None)])
 def test_wrong_sizes_are_refused(tile, overlap):
-    with pytest.raises(ValueError, match="at least 32 pixels, and the overlap 0 to"):
+    with pytest.raises(ValueError, match="at least 32 pixels, and the overlap must be 0 to"):
         TiledSegmenter(Exact(), tile, overlap)
 
 

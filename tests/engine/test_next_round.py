@@ -144,11 +144,11 @@ def test_what_is_refused(finished, corrected, tmp_path):
     derived.write_text(
         f"_base_ = {str(finished.config)!r}\nlabeled_dataset = dict(ann_file={str(split)!r})"
     )
-    refused(StageError, "does not read its labeled images by the key labeled_json", config=derived)
+    refused(StageError, "does not use the key labeled_json for its labeled imag", config=derived)
     text = derived.read_text().splitlines()[0]
     derived.write_text(f"{text}\nteacher = dict(checkpoint={str(run.checkpoint('teacher'))!r})")
     write_next_round(derived, run, corrected, tmp_path / "other.py")
     assert not left_out(Config.fromfile(tmp_path / "other.py"), "teacher")
-    refused(FileNotFoundError, r"the last round has no .*student\.pth", run=WorkDir(tmp_path))
+    refused(FileNotFoundError, r"round has not written .*student\.pth", run=WorkDir(tmp_path))
     with pytest.raises(ValueError, match=r"must end in \.py"):
         write_next_round(finished.config, run, corrected, tmp_path / "second.yaml")

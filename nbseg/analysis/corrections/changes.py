@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-# An object with at least this IoU with a pseudo-label is the same object.
+# A corrected object can be paired with a pseudo-label if their masks have at least this IoU.
 SAME = 0.5
 
 

@@ -57,7 +57,7 @@ class ImageCoverage:
                 "unlabeled images)"
             )
         if not kinds:
-            return f"found no kind of image without a labeled example among {seen}"
+            return f"labeled images show every kind of image that occurs among {seen}"
         names = " and ".join(self.unlabeled[index].name for index in kinds[0][:2])
         one = len(kinds) == 1
         missing, which = ("a kind", "them") if one else (f"{len(kinds)} kinds", "each kind")

@@ -1,12 +1,14 @@
 """Decode and encode the bit streams in which Label Studio stores painted masks.
 
-A stream holds four equal channels of 8 bits per pixel, row by row, as runs and literals:
+A stream holds four values of 8 bits for each pixel, row by row. The fourth value is the opacity;
+nbseg writes four equal values. The parts of a stream are:
 
 - 32 bits: number of values, 4 * width * height.
 - 5 bits: size of a value in bits, minus 1.
-- four times 4 bits: the four sizes of lengths in bits, minus 1.
-- records until all values are there: 1 bit (1 for a run, 0 for literals), 2 bits (which size the
-  length has), the length minus 1, and one value for a run or as many values as the length.
+- four times 4 bits: the four sizes that the length in a record can have, in bits, minus 1.
+- records, until all values are stored. A record is a run (one value that is repeated) or literals
+  (values that follow one another). It has 1 bit (1 for a run, 0 for literals), 2 bits (which of the
+  four sizes the length has), the length minus 1, and the value of the run or all literals.
 """
 
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ import numpy.typing as npt
 
 VALUE_BITS = 8
 LENGTH_BITS = (3, 4, 8, 16)
-# A record for a run with the largest size of lengths.
+# Size in bits of a run's record in which the length has the largest size.
 RECORD_BITS = 1 + 2 + LENGTH_BITS[-1] + VALUE_BITS
 LONGEST = 2 ** LENGTH_BITS[-1]
 
@@ -45,9 +47,9 @@ def encode_brush(mask: npt.NDArray[np.bool_]) -> list[int]:
 
 
 def decode_brush(stream: Sequence[int], height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Return the mask of a stream: the pixels whose opacity is above 127, of at most 255.
+    """Return the mask of a stream, (H, W), bool: the pixels whose opacity (0 to 255) is above 127.
 
-    The edges of strokes and of the eraser are soft in Label Studio.
+    Opacities between 0 and 255 occur at the soft edges of Label Studio's brush and eraser.
 
     Raises:
         ValueError: the stream is cut off or damaged, or has another number of pixels.
@@ -55,7 +57,7 @@ def decode_brush(stream: Sequence[int], height: int, width: int) -> npt.NDArray[
     try:
         octets = np.array(stream, np.uint8)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError("the brush stroke is no list of bytes") from error
+        raise ValueError("the brush stroke is not a list of bytes") from error
     place = 0
 
     def take(size: int, count: int = 1) -> npt.NDArray[np.int64]:

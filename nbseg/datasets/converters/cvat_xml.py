@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn, whole_size
+from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn, reason, whole_size
 from nbseg.datasets.converters.drawn_shapes import Bitmap, Ellipse, Polygon, Shape, rectangle
 from nbseg.datasets.converters.find_images import ImageFinder
 
@@ -22,8 +22,9 @@ def read_cvat(path: Path, finder: ImageFinder, keep_empty: bool = False) -> Draw
     Args:
         path: the file.
         finder: finds the images.
-        keep_empty: whether an image without shapes has no objects. CVAT also exports the images
-            that nobody has labeled yet. If False, images without shapes are left out and counted.
+        keep_empty: whether to keep images without shapes, as labeled images without objects. If
+            False, these images are left out and counted, because CVAT also exports images that
+            nobody has labeled yet.
 
     Raises:
         FileNotFoundError: an image is missing.
@@ -37,8 +38,9 @@ def read_cvat(path: Path, finder: ImageFinder, keep_empty: bool = False) -> Draw
         ) from error
     if root.tag != "annotations" or root.find("track") is not None or root.find("image") is None:
         raise ValueError(
-            f"{path} has no images with labels; export the labels from CVAT in the format "
-            '"CVAT for images 1.1". Pascal VOC files have boxes without masks'
+            f'{path} is not a file with images in the format "CVAT for images 1.1"; export the '
+            "labels from CVAT in this format. Pascal VOC files have boxes without masks, so they "
+            "cannot be imported"
         )
     drawings, left_out, empty = [], Counter[str](), 0
     for image in root.iter("image"):
@@ -73,8 +75,8 @@ def _drawn(
         )
     except (ValueError, KeyError) as error:
         raise ValueError(
-            f"{path}: a shape of the type {element.tag} in {name} is malformed ({error}); correct "
-            "or delete it in CVAT"
+            f"{path}: a shape of the type {element.tag} in {name} is malformed ({reason(error)}); "
+            "correct or delete it in CVAT"
         ) from error
 
 
@@ -104,7 +106,7 @@ def _shape(element: ElementTree.Element, size: tuple[int, int] | None) -> Shape:
     # Lengths of runs row by row; the first run is background.
     runs = np.array(element.attrib["rle"].split(","), np.int64)
     if runs.min() < 0 or runs.sum() != width * height:
-        raise ValueError(f"its runs have {runs.sum()} pixels; expected {width} x {height}")
+        raise ValueError(f"its runs add up to {runs.sum()} pixels; expected {width} x {height}")
     return Bitmap(
         np.repeat(np.arange(len(runs)) % 2 > 0, runs).reshape(height, width), int(top), int(left)
     )

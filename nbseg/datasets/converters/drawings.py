@@ -15,7 +15,7 @@ from nbseg.datasets.converters.instance_map import annotation_of
 from nbseg.datasets.converters.plan import Plan, carry_out
 from nbseg.images import image_header
 
-UNNAMED = "shapes without a class; name their class with --class"
+UNNAMED = "shapes without a class (--class NAME gives them a class)"
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,16 @@ class Drawing:
 
 @dataclass
 class Drawings:
-    """What a reader found in the files of a labeling tool.
+    """Holds the shapes that were read from the files of a labeling tool.
 
     Attributes:
         tool: name of the tool.
-        drawings: one for each labeled image.
-        sources: the files.
-        left_out: number of shapes that are no objects, by reason.
+        drawings: the shapes of each labeled image.
+        sources: the files that were read.
+        left_out: number of shapes and other entries that are left out, by reason.
         notes: lines to print below the counts.
-        classes: names of all classes in order; if empty, the classes are the sorted labels.
+        classes: names of classes in the order of their category ids. Labels that are not among
+            these names get the next ids, in alphabetical order.
     """
 
     tool: str
@@ -85,7 +86,7 @@ def convert_drawings(
     workers: int = 1,
     force: bool = False,
 ) -> Prepared:
-    """Write a COCO json, with masks as run lengths.
+    """Write a COCO json with the masks of the shapes as run lengths (RLE).
 
     Shapes without a class and objects without a pixel in the image are left out and counted. An
     image with a drawing but without shapes has no objects. An image without a drawing is left out.
@@ -95,20 +96,20 @@ def convert_drawings(
         images: folder of the images.
         all_names: paths of all images in this folder.
         out: path of the COCO json.
-        class_name: class of the shapes without a class.
+        class_name: class of the shapes without a class; None leaves these shapes out.
         pixel_centers: see :meth:`nbseg.datasets.converters.drawn_shapes.Polygon.encode`.
         workers: number of processes.
         force: write the json again, even if it exists.
 
     Raises:
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
-        ValueError: there is no drawing, an image has two drawings or another size than its drawing,
-            a shape cannot be encoded, or most shapes of an image lie outside the image.
+        ValueError: there is no drawing; an image has two drawings, or another size than its drawing
+            states; a shape cannot be encoded; or most objects of an image lie outside the image.
     """
     if not found.drawings:
         raise ValueError(
-            f"there is no labeled image in these files of {found.tool}: {_few(found.sources)}; "
-            "export the labels again"
+            f"these files of {found.tool} have no labeled image: {_few(found.sources)}; label "
+            "images in the tool, and export the labels again"
         )
     left_out = Counter(found.left_out)
     items: dict[str, Drawing] = {}
@@ -116,7 +117,7 @@ def convert_drawings(
         if (other := items.setdefault(drawing.image, drawing)) is not drawing:
             raise ValueError(
                 f"{_few([other.source, drawing.source])}: the image {drawing.image} is labeled "
-                "twice; remove one of the two"
+                "twice; keep the labels of only one file or entry for this image"
             )
     objects = 0
     used = set()
@@ -157,8 +158,13 @@ def convert_drawings(
     return made
 
 
+def reason(error: Exception) -> str:
+    """Return what is wrong with a shape, for an error message."""
+    return f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
+
+
 def whole_size(height: Any, width: Any, source: Path) -> tuple[int, int] | None:
-    """Return the size of an image in a tool's file as numbers; None if the file has no size.
+    """Return an image's (height, width) from a tool's file as integers; None if it is not given.
 
     Raises:
         ValueError: a side is not a whole number.
@@ -169,7 +175,8 @@ def whole_size(height: Any, width: Any, source: Path) -> tuple[int, int] | None:
         return int(height), int(width)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{source} has the image size {width!r} x {height!r}; expected whole numbers of pixels"
+            f"{source} has the image size {width!r} x {height!r}; expected whole numbers of "
+            "pixels. Export the labels again"
         ) from error
 
 
@@ -192,7 +199,7 @@ def _load(images: Path, numbers: dict[str, int], pixel_centers: bool, drawing: D
     height, width = header.height, header.width
     if drawing.size and drawing.size != (height, width):
         turned = drawing.size == (width, height)
-        why = " The photo is turned by its Exif data: label it as it is shown." if turned else ""
+        why = " the photo is turned by its Exif data: label the turned photo, or" if turned else ""
         raise ValueError(
             f"{drawing.source} has labels for an image of {drawing.size[1]} x {drawing.size[0]} "
             f"pixels, but {path} has {width} x {height};{why} give the folder of the labeled images"
@@ -218,6 +225,7 @@ def _load(images: Path, numbers: dict[str, int], pixel_centers: bool, drawing: D
         raise ValueError(
             f"{drawing.source}: {outside} of {outside + len(annotations)} objects have no pixel in "
             f"{path}, which has {width} x {height} pixels. The coordinates seem to be those of "
-            "another image or of a map; expected pixels from the image's upper left corner"
+            "another image or of a map; expected pixels from the image's upper left corner. Give "
+            "the folder of the labeled images (--images), or export pixel coordinates"
         )
     return {"file_name": drawing.image, "height": height, "width": width}, annotations

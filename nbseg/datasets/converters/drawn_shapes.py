@@ -1,7 +1,7 @@
-"""Encode the shapes that people draw in labeling tools as run lengths.
+"""Encode shapes that people drew in labeling tools as masks in run-length encoding (RLE).
 
-Coordinates are (x, y) in pixels from the upper left corner of the image, along the edges of pixels:
-the center of the first pixel is (0.5, 0.5).
+Coordinates are (x, y) in pixels. (0, 0) is the upper left corner of the first pixel, so the center
+of this pixel is (0.5, 0.5). Only for polygons with ``pixel_centers``, this center is (0, 0).
 """
 
 from dataclasses import dataclass
@@ -31,12 +31,13 @@ class Polygon:
     relative: bool = False
 
     def encode(self, height: int, width: int, pixel_centers: bool) -> dict[str, Any]:
-        """Return the compressed RLE in an image of ``height`` x ``width`` pixels.
+        """Return the compressed RLE of the polygon's mask in an image.
 
         Args:
             height, width: size of the image in pixels.
-            pixel_centers: the outlines run through the centers of the border pixels, whose
-                coordinates are whole numbers. These pixels belong to the object.
+            pixel_centers: whether the outlines run through the centers of the border pixels.
+                These centers have whole numbers as coordinates, and the border pixels belong to the
+                object. If False, the outlines run along the edges of pixels.
         """
         scale = (width, height) if self.relative else (1, 1)
         rings = [ring * scale for ring in self.rings]
@@ -64,7 +65,7 @@ class Ellipse:
 
     Attributes:
         center: (x, y).
-        radii: lengths of the two half axes.
+        radii: half axes along x and along y, before the ellipse is turned.
         angle: angle by which the ellipse is turned clockwise, in degrees.
     """
 
@@ -73,7 +74,10 @@ class Ellipse:
     angle: float = 0.0
 
     def encode(self, height: int, width: int, pixel_centers: bool = False) -> dict[str, Any]:
-        """Return the compressed RLE of the pixels whose centers lie in the ellipse."""
+        """Return the compressed RLE of the pixels whose centers lie in the ellipse.
+
+        ``height`` and ``width`` are the size of the image. ``pixel_centers`` has no effect.
+        """
         if min(self.radii) <= 0:
             return to_rle(None, height, width)
         reach = max(self.radii)
@@ -109,7 +113,9 @@ class Bitmap:
     left: int = 0
 
     def encode(self, height: int, width: int, pixel_centers: bool = False) -> dict[str, Any]:
-        """Return the compressed RLE.
+        """Return the compressed RLE of the mask in an image of ``height`` x ``width`` pixels.
+
+        ``pixel_centers`` has no effect.
 
         Raises:
             ValueError: the mask extends beyond the image.
@@ -131,7 +137,7 @@ def rectangle(
     Args:
         x, y: upper left corner before the turn.
         width, height: sides in pixels.
-        angle: the angle.
+        angle: angle of the clockwise turn in degrees.
         pivot: ``"corner"`` turns the rectangle around its upper left corner, ``"center"`` around
             its center.
     """

@@ -1,4 +1,4 @@
-"""Find the image that a labeling tool's file names."""
+"""Find images by the names and paths that labeling tools store."""
 
 import unicodedata
 from collections import defaultdict
@@ -12,7 +12,7 @@ class ImageFinder:
     """Finds images in a folder by the names that labeling tools store.
 
     Args:
-        folder: folder of the images and its sub-folders.
+        folder: folder to search, with its sub-folders.
 
     Attributes:
         names: sorted paths of all images, relative to ``folder``.
@@ -31,22 +31,24 @@ class ImageFinder:
             self._by_stem[path.stem].append(name)
 
     def has(self, stem: str) -> bool:
-        """Return whether an image has a file name without its suffix."""
+        """Return whether there is an image whose file name, without its suffix, is ``stem``."""
         return _path(stem).name in self._by_stem
 
     def find(self, given: str, source: object, near: Collection[str] = ()) -> str:
-        """Return the path of an image, relative to the folder.
+        """Find the image with a given name or path; return its path relative to ``folder``.
 
-        The image has the given file name. If the folders of the image and of the given path differ,
-        one path must end with the other path: ``set/sub/x.png`` names ``sub/x.png`` and ``x.png``,
-        but not ``other/x.png``. Of several such images, the one with the longest path counts. If no
-        image has the file name, another suffix fits, too: some tools do not store the suffix.
+        An image fits if it has the given file name, and if its path ends with the given path or the
+        given path ends with its path: ``set/sub/x.png`` fits the images ``sub/x.png`` and
+        ``x.png``, but not ``other/x.png``. If ``given`` has folders and several images fit, the
+        image with exactly this path is chosen, or else the image in the most folders. If no image
+        has the file name, an image with another suffix fits, too, because some tools do not store
+        the suffix.
 
         Args:
             given: path or file name of an image.
             source: file that names the image, for error messages.
-            near: sub-folders that are searched first, relative to the folder, if ``given`` has no
-                folder.
+            near: sub-folders, relative to ``folder``, whose images are preferred if ``given`` has
+                no folder.
 
         Raises:
             FileNotFoundError: no image fits, or several do.
@@ -60,8 +62,9 @@ class ImageFinder:
         if not path.parent.parts:
             longest = [name for name in fitting if str(_path(name).parent) in near] or fitting
         else:
+            exact = [name for name in fitting if parents[name] == path.parent.parts]
             most = max((len(parts) for parts in parents.values()), default=0)
-            longest = [name for name in fitting if len(parents[name]) == most]
+            longest = exact or [name for name in fitting if len(parents[name]) == most]
         if len(longest) != 1:
             raise FileNotFoundError(
                 f"{source} is for the image {given}, but {self.folder} has {_found(longest)} of "
@@ -71,7 +74,10 @@ class ImageFinder:
 
 
 def _path(name: str) -> PurePosixPath:
-    """Return a name as a path. macOS writes accented letters as two characters each."""
+    """Return a name as a path, with slashes for backslashes, and without ``..`` or a root.
+
+    Accented letters become one character each, because macOS writes them as two characters.
+    """
     path = PurePosixPath(unicodedata.normalize("NFC", name.replace("\\", "/")))
     return PurePosixPath(*(part for part in path.parts if part not in ("/", "..")))
 

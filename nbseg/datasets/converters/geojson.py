@@ -1,4 +1,4 @@
-"""Read GeoJSON files whose coordinates are pixels, such as those of QuPath, one per image."""
+"""Read GeoJSON files with coordinates in pixels, as QuPath writes them: one file per image."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn
+from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn, reason
 from nbseg.datasets.converters.drawn_shapes import Points, Polygon
 from nbseg.datasets.converters.find_images import ImageFinder
 from nbseg.files import read_json
@@ -21,12 +21,12 @@ CLASS_KEYS = ("classification", "class", "label", "category")
 def read_geojson(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Drawings:
     """Read polygons with holes. The parts of a MultiPolygon are one object.
 
-    The class of a feature is one of its properties in ``CLASS_KEYS``: a text, or the ``name`` in
-    QuPath's ``classification``. Points, lines and features without a geometry are left out and
-    counted.
+    The class of a feature is the first of the properties in ``CLASS_KEYS`` that the feature has.
+    The property is the name of the class, or a dictionary with the ``name``, as QuPath's
+    ``classification`` is. Points, lines and features without a geometry are left out and counted.
 
     Args:
-        paths: the files. The image of ``a.geojson`` is ``a.tif``, with any suffix of images.
+        paths: the files. The image of ``a.geojson`` is ``a.tif``, or has another image suffix.
         folder: folder that contains the files.
         finder: finds the images.
 
@@ -42,11 +42,14 @@ def read_geojson(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Dr
             where = f"feature {position}"
             if not isinstance(geometry, dict) or not isinstance(properties, dict):
                 raise ValueError(
-                    f"{path}: {where} has a list as geometry or properties; correct it"
+                    f"{path}: the geometry or the properties of {where} are not a json object; "
+                    "correct or delete this feature"
                 )
             kind = geometry.get("type")
             if kind not in ("Polygon", "MultiPolygon"):
-                left_out[f"features of the type {kind}"] += 1
+                left_out[
+                    f"features of the type {kind}" if kind else "features without a geometry"
+                ] += 1
                 continue
             label = _label(properties)
             try:
@@ -60,7 +63,7 @@ def read_geojson(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Dr
                 ]
             except (ValueError, TypeError, KeyError) as error:
                 raise ValueError(
-                    f"{path}: {where} is a malformed {kind} ({error}); correct or delete it"
+                    f"{path}: {where} is a malformed {kind} ({reason(error)}); correct or delete it"
                 ) from error
         near = [path.relative_to(folder).parent.as_posix()]
         drawings.append(Drawing(finder.find(path.stem, path, near), path, drawn))
@@ -77,7 +80,10 @@ def features(content: Any, path: Path) -> list[dict[str, Any]]:
         content = content.get("features")
     found = content if isinstance(content, list) else [content]
     if not all(isinstance(entry, dict) and entry.get("type") == "Feature" for entry in found):
-        raise ValueError(f"{path} is no GeoJSON: expected a list of features; export it again")
+        raise ValueError(
+            f"{path} is not GeoJSON: expected a FeatureCollection, a list of features or one "
+            "feature; export the labels again"
+        )
     return found
 
 
@@ -96,7 +102,7 @@ def _label(properties: dict[str, Any]) -> str | None:
 
 
 def _name(classification: dict[str, Any]) -> str:
-    """Return the name of a class of QuPath; the names of derived classes are joined by ": "."""
+    """Return the name of a QuPath class; for a derived class, return "PARENT: NAME"."""
     if isinstance(names := classification.get("names"), list):
         return ": ".join(map(str, names))
     parent = classification.get("parentClass")

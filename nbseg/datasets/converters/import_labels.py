@@ -23,13 +23,14 @@ class LabelSource:
 
     Attributes:
         path: file or folder that a labeling tool wrote.
-        images: folder of the labeled images; None for ``path``, or for its folder if it is a file.
+        images: folder of the labeled images. None means ``path`` if this is a folder, otherwise
+            the folder that contains ``path``.
         format: one of ``FORMATS``; None to recognize the format.
-        class_name: class of all label images, or of the shapes whose file names no class.
+        class_name: class of all objects in label images, or of all shapes that have no class.
         parts: see :class:`nbseg.datasets.converters.label_images.LabelImages`.
         keep_empty: see :func:`nbseg.datasets.converters.cvat_xml.read_cvat`.
         repairs: see :class:`nbseg.datasets.converters.repair.Repairs`. ``pixel_centers`` also
-            concerns the polygons of other formats.
+            applies to polygons in other formats than COCO.
     """
 
     path: Path
@@ -66,7 +67,8 @@ def import_labels(
         return convert_label_images(labels, out, workers, force)
     if kind in ("coco", "cvat", "label-studio") and len(files) > 1:
         raise ValueError(
-            f"{source.path} has {len(files)} files such as {files[0]}; give one of them"
+            f"{source.path} has {len(files)} {kind} files, such as {files[0]}; expected one file. "
+            "Give the path of one of these files"
         )
     if kind == "coco":
         made = repair_coco(files[0], out, source.repairs, force)
@@ -81,8 +83,8 @@ def import_labels(
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         # A file that another program changed may have any value in any place.
         raise ValueError(
-            f"{source.path} is not as {kind} files are ({type(error).__name__}: {error}); export "
-            "the labels again, or name the format (--format)"
+            f"{source.path} cannot be read in the format {kind} ({type(error).__name__}: {error}); "
+            "export the labels again, or name another format (--format)"
         ) from error
     return convert_drawings(
         drawings,
@@ -111,7 +113,7 @@ def _read(source: LabelSource, kind: str, files: list[Path], finder: ImageFinder
 
 
 def _check_options(source: LabelSource, kind: str) -> None:
-    """Refuse options that the format does not have."""
+    """Refuse options that have no effect on labels of this format."""
     drawn = tuple(name for name in FORMATS if name not in ("coco", "label-images"))
     fitting = {
         "--class": (source.class_name, ("label-images", *drawn)),
@@ -124,6 +126,6 @@ def _check_options(source: LabelSource, kind: str) -> None:
     for option, (given, kinds) in fitting.items():
         if given and kind not in kinds:
             raise ValueError(
-                f"{option} does not fit {source.path}, which has the format {kind}; the option is "
-                f"for {', '.join(kinds)}"
+                f"{option} does not fit {source.path}, which has the format {kind}; remove this "
+                f"option, which is only for {', '.join(kinds)}"
             )

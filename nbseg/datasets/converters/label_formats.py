@@ -19,7 +19,7 @@ SUFFIXES = {
     "label-images": IMAGE_SUFFIXES,
 }
 FORMATS = tuple(sorted(SUFFIXES))
-# Number of jsons in a folder that are searched for a known format.
+# Largest number of XML files, and of jsons, in a folder that are read to recognize the format.
 SEARCHED = 20
 
 
@@ -28,8 +28,8 @@ def find_labels(path: Path, out: Path, kind: str | None = None) -> tuple[str, li
 
     Args:
         path: the file or folder.
-        out: the json to write. In a folder, this file is left out, because an earlier import may
-            have written it.
+        out: the json to write. If the folder ``path`` contains this file, the file is left out,
+            because an earlier import may have written it.
         kind: the format, one of ``FORMATS``; None to recognize the format.
 
     Raises:
@@ -39,7 +39,9 @@ def find_labels(path: Path, out: Path, kind: str | None = None) -> tuple[str, li
     """
     if path.is_file():
         if out.exists() and out.samefile(path):
-            raise ValueError(f"{out} is the file to import; give another path (--out)")
+            raise ValueError(
+                f"{out} is the file to import; give another path for the new json (--out)"
+            )
         if path.suffix.lower() == ".xml":
             kind = kind or "cvat"
         return kind or _format_of(path) or _unknown(path), [path]
@@ -48,7 +50,7 @@ def find_labels(path: Path, out: Path, kind: str | None = None) -> tuple[str, li
     files = [path / name for name in files_below(path)]
     written = [file for file in files if out.exists() and file.samefile(out)]
     if written and _json_format(written[0]) in ("labelme", "label-studio", "geojson"):
-        raise ValueError(f"{out} is a file to import; give another path (--out)")
+        raise ValueError(f"{out} is a file to import; give another path for the new json (--out)")
     files = [file for file in files if file not in written and file.name not in NAMES_FILES]
     kind = kind or _format_of_folder(files) or _unknown(path)
     suffixes = SUFFIXES[kind]
@@ -120,7 +122,7 @@ def _json_format(file: Path) -> str | None:
 
 def _unknown(path: Path) -> str:
     raise ValueError(
-        f"{path} is in no known format. Known are label images, COCO jsons, jsons of labelme, XML "
-        'files of CVAT ("CVAT for images"), jsons of Label Studio ("JSON"), GeoJSON files and text '
-        "files of YOLO. Name the format (--format), and unpack archives first"
+        f"{path} is in no known format. The known formats are label images, COCO jsons, jsons of "
+        'labelme, XML files of CVAT ("CVAT for images"), jsons of Label Studio ("JSON"), GeoJSON '
+        "files and text files of YOLO. Name the format (--format), and unpack archives first"
     )

@@ -190,8 +190,8 @@ def _pairs(labels: LabelImages) -> tuple[list[Pair], list[str]]:
     inside = labels.folder.resolve().is_relative_to(labels.images.resolve())
     if inside and labels.folder.resolve() != labels.images.resolve():
         notes.append(
-            f"{labels.folder} is inside {labels.images}; move it out, or `init` takes the label "
-            "images for unlabeled images"
+            f"the folder of the label images, {labels.folder}, is inside {labels.images}; move it "
+            "out of there, because `init` would use the label images as unlabeled images"
         )
     return [(labels.images / name, found[name]) for name in sorted(found)], notes
 

@@ -12,18 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from nbseg.datasets.converters.brush_rle import decode_brush
-from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn
+from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn, reason
 from nbseg.datasets.converters.drawn_shapes import Bitmap, Ellipse, Polygon, Shape, rectangle
 from nbseg.datasets.converters.find_images import ImageFinder
 from nbseg.images import IMAGE_SUFFIXES
 
-# Beginnings of the types of regions, such as "brushlabels" and "brush".
+# A type of region begins with one of these words: "brush" stands for "brush" and "brushlabels".
 SHAPES = ("brush", "bitmask", "polygon", "rectangle", "ellipse")
-# Key of a task's data with the path of the image. Label Studio renames uploaded images.
+# Key in a task's data that holds the path of the image, because Label Studio renames uploads.
 FILE_KEY = "file_name"
-# Key of a task's data with the ids of the regions that a person was given to correct.
+# Key in a task's data that holds the ids of the regions that nbseg exported for correction.
 REGIONS_KEY = "nbseg_regions"
-# Origins of regions that a task had as predictions.
+# Values of the key "origin" in regions that were exported as predictions, and their descriptions.
 ORIGINS = {"prediction": "unchanged objects", "prediction-changed": "changed objects"}
 # Label Studio writes eight letters and a hyphen before the name of an uploaded image.
 PREFIX = 9
@@ -32,8 +32,9 @@ PREFIX = 9
 def read_label_studio(tasks: list[Any], path: Path, finder: ImageFinder) -> Drawings:
     """Read brush strokes, bit masks, polygons, rectangles and ellipses.
 
-    The newest annotation of an image counts that nobody canceled. Images without one are left out.
-    Regions of other types and regions without a pixel are left out and counted.
+    For each image, the newest annotation that nobody canceled counts. An image without such an
+    annotation is left out. Regions of other types and regions without a pixel are left out and
+    counted.
 
     Args:
         tasks: content of the json.
@@ -69,7 +70,7 @@ def read_label_studio(tasks: list[Any], path: Path, finder: ImageFinder) -> Draw
         _drawing(entry, image, path, left_out, origins, data)
         for image, (_, entry, data) in newest.items()
     ]
-    notes = [f"annotations of an image that has a newer one, left out: {older}"] * bool(older)
+    notes = [f"older annotations of the same image, left out: {older}"] * bool(older)
     notes += [f"{name}: {count}" for name, count in sorted(origins.items())]
     return Drawings("Label Studio", drawings, [path], left_out, notes)
 
@@ -82,7 +83,7 @@ def _image_of(data: dict[str, Any], path: Path, finder: ImageFinder) -> str:
         if not isinstance(value, str) or value.startswith("data:"):
             continue
         url = urlsplit(value)
-        # Local files are in a query: /data/local-files/?d=folder/a.png
+        # The URL of a local file has the path in its query: /data/local-files/?d=folder/a.png
         name = parse_qs(url.query).get("d", [unquote(url.path)])[0]
         if PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
             continue
@@ -91,7 +92,7 @@ def _image_of(data: dict[str, Any], path: Path, finder: ImageFinder) -> str:
         names = {PurePosixPath(found).name for found in finder.names}
         if not uploaded or stored in names:
             return finder.find(name.lstrip("/"), path)
-        # Label Studio also replaces spaces and leaves out other characters.
+        # In the names of uploads, Label Studio also replaces spaces and drops some characters.
         original = [found for found in names if _slug(found) == stored[PREFIX:]]
         return finder.find(original[0] if len(original) == 1 else stored[PREFIX:], path)
     raise ValueError(
@@ -139,8 +140,8 @@ def _drawing(
             shape = _shape(region["value"], kind, height, width)
         except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
             raise ValueError(
-                f"{path}: {where} is a malformed {kind} ({error}); correct or delete it in Label "
-                "Studio"
+                f"{path}: {where} is a malformed {kind} ({reason(error)}); correct or delete it in "
+                "Label Studio"
             ) from error
         if shape is None:
             left_out["regions without a pixel"] += 1
@@ -158,7 +159,10 @@ def _drawing(
 
 
 def _shape(value: dict[str, Any], kind: str, height: int, width: int) -> Shape | None:
-    """Return the shape of a region, or None if it was erased. Coordinates are in percent."""
+    """Return the shape of a region, or None if the mask is empty, for example after an erasure.
+
+    The region's coordinates are in percent of the image's width and height.
+    """
     scale = np.array((width, height)) / 100
     if kind.startswith("brush"):
         if not value.get("rle"):
@@ -188,7 +192,7 @@ def _shape(value: dict[str, Any], kind: str, height: int, width: int) -> Shape |
 
 
 def _class_of(region: dict[str, Any]) -> str | None:
-    """Return the class in a region, for example under the key ``brushlabels``."""
+    """Return the class that a region names, for example under ``brushlabels``; None without one."""
     kind, value = str(region.get("type")), region.get("value")
     names = value.get(kind) if isinstance(value, dict) and kind.endswith("labels") else None
     return str(names[0]) if names else None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn, whole_size
+from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn, reason, whole_size
 from nbseg.datasets.converters.drawn_shapes import Bitmap, Ellipse, Polygon, Shape, rectangle
 from nbseg.datasets.converters.find_images import ImageFinder
 from nbseg.files import read_json
@@ -100,7 +100,8 @@ def _drawn(shape: dict[str, Any], kind: str, where: str, path: Path) -> Drawn:
         )
     except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
         raise ValueError(
-            f"{path}: {where} is a malformed {kind} ({error}); correct or delete it in labelme"
+            f"{path}: {where} is a malformed {kind} ({reason(error)}); correct or delete it in "
+            "labelme"
         ) from error
 
 
@@ -110,7 +111,7 @@ def _shape(shape: dict[str, Any], kind: str) -> Shape:
         raise ValueError("its points are not pairs of finite numbers")
     if kind == "polygon":
         if len(points) < 3:
-            raise ValueError(f"{len(points)} points; expected at least 3")
+            raise ValueError(f"found {len(points)} points; expected at least 3")
         return Polygon((points,))
     if kind == "mask":
         # Moving a mask with the mouse makes its corners fractional.
@@ -118,7 +119,7 @@ def _shape(shape: dict[str, Any], kind: str) -> Shape:
         return Bitmap(_decode(shape["mask"]), top, left)
     if kind == "circle":
         if len(points) != 2:
-            raise ValueError(f"{len(points)} points; expected the center and a point of the circle")
+            raise ValueError(f"found {len(points)} points; expected the center and a border point")
         radius = float(np.hypot(*(points[1] - points[0])))
         return Ellipse((points[0, 0], points[0, 1]), (radius, radius))
     if kind == "rectangle" and len(points) == 2:

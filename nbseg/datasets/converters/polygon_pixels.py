@@ -1,4 +1,4 @@
-"""Draw polygons into masks by two rules: along the edges or through the centers of pixels."""
+"""Draw polygons as masks; their outlines run along the edges or through the centers of pixels."""
 
 import cv2
 import numpy as np
@@ -12,15 +12,30 @@ Points = npt.NDArray[np.float64]
 
 
 def draw_edges(points: Points, height: int, width: int) -> tuple[Mask, Mask]:
-    """Return the mask of a polygon along pixel edges, twice; (H, W), bool."""
+    """Return the mask of a polygon whose outline runs along pixel edges.
+
+    Args:
+        points: x and y of each point in pixels, shape (N, 2).
+        height, width: size of the masks in pixels.
+
+    Returns:
+        Two equal masks (H, W), bool. The second one is the mask without border pixels, as in
+        :func:`draw_centers`; but here, no pixel lies on the outline.
+    """
     mask = coco_mask.decode(to_rle([points.ravel().tolist()], height, width)).astype(bool)
     return mask, mask.copy()
 
 
 def draw_centers(points: Points, height: int, width: int) -> tuple[Mask, Mask]:
-    """Return the mask of a polygon through pixel centers, with and without its border pixels.
+    """Return the mask of a polygon whose outline runs through the centers of its border pixels.
 
-    The border pixels of a hole belong to the object.
+    Args:
+        points: x and y of each point, shape (N, 2); they are rounded to whole pixels.
+        height, width: size of the masks in pixels.
+
+    Returns:
+        The mask with the border pixels and the mask without them, both (H, W), bool. To cut out a
+        hole, use the mask without them, because the border pixels of a hole belong to the object.
     """
     corners = [np.round(points).astype(np.int32)]
     filled, border = np.zeros((2, height, width), np.uint8)

@@ -27,8 +27,8 @@ from nbseg.images import image_names, read_image, write_image
 from nbseg.rle import encode_crop
 from nbseg.tiles import Window, intersection, tile_windows
 
-# Parts with a smaller share of both their object and their tile become crowds, which training
-# ignores.
+# A part of an object becomes a crowd, which training ignores, if it has less than this share of the
+# object's pixels and also covers less than this share of its tile.
 LEAST = 0.25
 
 
@@ -44,31 +44,33 @@ def cut_tiles(
     """Write the tiles of all images to ``out``/images, and a COCO json to ``out``/tiles.json.
 
     The tile of ``a/b.tif`` whose upper left pixel is in row 512 and column 0 is ``a/b_512_0.png``,
-    or ``a/b.tif_512_0.png`` if another image differs only by its suffix. A part of an object is an
-    object of its tile. A part is a crowd (``iscrowd`` 1) if it has less than a quarter of the
-    object's pixels and covers less than a quarter of the tile: training ignores it, because it
-    shows too little. Objects without a pixel are left out and counted.
+    or ``a/b.tif_512_0.png`` if another image differs only by its suffix. The part of an object
+    inside a tile becomes an object of this tile. The part is a crowd (``iscrowd`` 1), which
+    training ignores, if it has less than a quarter of the object's pixels and covers less than a
+    quarter of the tile. Objects without a pixel are left out and counted.
 
     Args:
         images: folder of the images.
         out: folder to write to.
-        size: side of a tile in pixels. Smaller images are copied.
-        overlap: number of pixels that neighboring tiles share at least.
-        annotations: COCO json of the images; None for all images of the folder, without objects.
+        size: side of a tile in pixels. A smaller image becomes one tile.
+        overlap: smallest number of pixels that neighboring tiles share.
+        annotations: COCO json of the images to cut. None cuts all images of the folder; the json of
+            the tiles then has no objects.
         workers: number of processes.
-        force: write the json and the tiles again, even if the json exists. The tiles that it lists
-            are deleted first.
+        force: write the json and the tiles again, even if the json exists. The tiles that the
+            existing json lists are deleted first.
 
     Raises:
         FileNotFoundError: the folder, the json or an image is missing.
         FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
-        ValueError: ``size`` or ``overlap`` is out of range, the json is malformed, or an image
-            cannot be read.
+        ValueError: ``size`` or ``overlap`` is out of range, ``out``/images lies in ``images``, the
+            json is malformed, or an image cannot be read.
     """
     list(tile_windows(size, size, size, overlap))  # refuses wrong sizes
     if (out / "images").resolve().is_relative_to(images.resolve()):
         raise ValueError(
-            f"the tiles in {out} would become images of {images}; choose another --out"
+            f"with --out {out}, the tiles would lie in the image folder {images} and count as "
+            "images of this folder; choose another --out"
         )
     others: dict[str, Any] = {}
     if annotations is None:
@@ -156,7 +158,7 @@ def _cut(
 
 
 def _crop(rle: dict[str, Any]) -> tuple[npt.NDArray[np.bool_], Window]:
-    """Return the crop of a mask to its box, and the place of the crop in the image."""
+    """Crop a mask to its box; return the crop, and the crop's place in the image."""
     bits, _, ((x, y, w, h),) = crops_from_rle([rle["counts"]], *rle["size"])
     mask = np.unpackbits(bits.reshape(int(h), -1), axis=1, bitorder="little")[:, : int(w)]
     return mask.astype(bool), (int(y), int(y + h), int(x), int(x + w))

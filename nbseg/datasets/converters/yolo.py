@@ -20,12 +20,12 @@ def read_yolo(
 ) -> Drawings:
     """Read rows "class x0 y0 x1 y1 ..." with coordinates as fractions of the image's sides.
 
-    Rows of a class and a box, which have four numbers after the class, are left out and counted.
-    An empty file is an image without objects. Text files that have no such row and no image, such
-    as a license, are left out.
+    Rows with a box, which have four numbers after the class, are left out and counted. An empty
+    file stands for an image without objects. Text files without labels, such as a license, are left
+    out: they do not begin with a row of numbers, and no image has the same name.
 
     Args:
-        paths: the text files. The image of ``a.txt`` is ``a.jpg``, with any suffix of images.
+        paths: the text files. The image of ``a.txt`` is ``a.jpg``, or has another image suffix.
         folder: folder that contains the files. The names of the classes are in ``data.yaml`` or
             ``classes.txt``, in this folder or in one of the two folders above it.
         finder: finds the images.
@@ -52,16 +52,23 @@ def read_yolo(
                     left_out["rows with a box instead of a polygon"] += 1
                     continue
                 if len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
-                    raise ValueError(f"{len(points)} coordinates; expected at least 3 points")
+                    raise ValueError(
+                        f"found {len(points)} coordinates; expected finite x and y of at least 3 "
+                        "points"
+                    )
                 if np.abs(points).max() > 2:
-                    raise ValueError("the coordinates are no fractions of the image's sides")
+                    raise ValueError(
+                        "the coordinates are not fractions of the image's sides, from 0 to 1"
+                    )
             except (ValueError, KeyError) as error:
                 reason = (
                     f"the class {error} is not in {names_file}"
                     if isinstance(error, KeyError)
                     else error
                 )
-                raise ValueError(f"{path}: {where} is malformed ({reason}); correct it") from error
+                raise ValueError(
+                    f"{path}: {where} is malformed ({reason}); correct this line"
+                ) from error
             drawn.append(Drawn(label, Polygon((points.reshape(-1, 2),), relative=True), where))
         # Images lie in images/train or train/images if labels lie in labels/train or train/labels.
         parts = path.relative_to(folder).parent.parts
@@ -102,13 +109,13 @@ def _classes(folder: Path, class_name: str | None) -> tuple[Path | None, dict[in
         return None, {}
     if found is None:
         raise FileNotFoundError(
-            f"{folder} has no file with the names of the classes: expected {NAMES_FILES[0]} or "
-            "classes.txt (one name per line) in this folder or in a folder above it, or the option "
-            "--class"
+            f"the names of the classes are missing: expected {NAMES_FILES[0]} or classes.txt (one "
+            f"name per line) in {folder} or in one of the two folders above it; add such a file, "
+            "or give all objects one class (--class NAME)"
         )
     text = _text(found)
     if found.suffix not in (".yaml", ".yml"):
-        # A blank line in between is a class, too.
+        # A blank line between two names counts as a class, so later names keep their numbers.
         return found, dict(enumerate(map(str.strip, text.rstrip().splitlines())))
     try:
         names = yaml.safe_load(text)["names"]
@@ -117,4 +124,6 @@ def _classes(folder: Path, class_name: str | None) -> tuple[Path | None, dict[in
         pairs = names.items() if isinstance(names, dict) else enumerate(names)
         return found, {int(number): str(name) for number, name in pairs}
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{found} has no list 'names' of the classes; correct it") from error
+        raise ValueError(
+            f"{found} has no list 'names' with the names of the classes; add this list"
+        ) from error

@@ -17,7 +17,7 @@ def write_cvat(
     """Write the masks of all images.
 
     Args:
-        images: entries of the images in a COCO json, with their objects.
+        images: for each image, the entry of the image in a COCO json, and the image's objects.
         classes: names of the classes.
         path: file to write.
     """
@@ -56,7 +56,7 @@ def write_cvat(
 
 
 def _runs(mask: Any) -> list[int]:
-    """Return the lengths of the runs row by row; the first run is background."""
+    """Return the run lengths of a mask, row by row; the first run is background."""
     flat = np.concatenate([[False], mask.ravel()])
     borders = np.flatnonzero(flat[1:] != flat[:-1])
     return [int(run) for run in np.diff(borders, prepend=0, append=mask.size)]

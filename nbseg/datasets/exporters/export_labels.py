@@ -1,4 +1,4 @@
-"""Write annotations as files in which a person corrects them with a labeling tool."""
+"""Write annotations to files that a person can open and correct in a labeling tool."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def export_labels(
     url: str | None = None,
     force: bool = False,
 ) -> tuple[int, list[Path]]:
-    """Write the masks of a COCO json without loss, and return how many images and which files.
+    """Write the masks of a COCO json, without loss, to files that a labeling tool opens.
 
     Args:
         annotations: a COCO json, such as ``pseudo_labels.json``. Crowds are left out.
@@ -38,12 +38,16 @@ def export_labels(
             score come first.
         count: largest number of images; None for all.
         url: see :func:`nbseg.datasets.exporters.label_studio.task_of`.
-        force: replace files that exist. They may hold corrections.
+        force: replace files that exist, although they may hold corrections.
+
+    Returns:
+        The number of images, and the paths of the written files. For labelme, which gets one file
+        for each image, only the first path is returned.
 
     Raises:
         FileNotFoundError: an image is missing.
         FileExistsError: a file to write exists, and ``force`` is False.
-        ValueError: the json is malformed, or does not list an image.
+        ValueError: the json is malformed, or an image in ``listed`` is not in the json.
     """
     coco = load_coco(annotations, masks=True)
     names = None if listed is None else read_names(listed, images)

@@ -1,4 +1,4 @@
-"""Name the files that are written for images."""
+"""Choose distinct names for files that are written for images, such as one json per image."""
 
 import os
 from collections import Counter
@@ -7,15 +7,16 @@ from pathlib import Path
 
 
 def file_stems(names: Sequence[str], images: Path) -> list[str]:
-    """Return a path without a suffix for each image; all paths differ and lead downwards.
+    """Return a path without a suffix for each image; all paths differ, and none contains ``..``.
 
     Args:
         names: paths of the images, relative to ``images`` or absolute, in any folder.
         images: folder of the images.
 
     Returns:
-        The path of the image without its suffix, or with it if another image differs only by its
-        suffix. Of images outside the folder, the path has no ``..``.
+        For each image, its path relative to ``images`` without the suffix. The path keeps the
+        suffix if another image differs only by its suffix. If the image is outside ``images``, all
+        ``..`` are removed from the path.
 
     Raises:
         ValueError: two images would have the same path.
@@ -33,6 +34,7 @@ def file_stems(names: Sequence[str], images: Path) -> list[str]:
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
         raise ValueError(
-            f"two images would have files with the name {twice[0]}; rename one of the images"
+            f"the files of two images would have the same name, {twice[0]}; rename one of these "
+            "images"
         )
     return paths

@@ -24,12 +24,13 @@ def task_of(
 ) -> dict[str, Any]:
     """Return a task whose prediction has a brush stroke for each object.
 
-    The keys that :func:`nbseg.datasets.converters.label_studio.read_label_studio` needs to find the
-    image and to count deleted objects are in the task's ``data``: Label Studio renames images, and
-    drops unknown keys of regions.
+    The task's ``data`` holds the file name of the image and the ids of the regions, because Label
+    Studio renames images and drops unknown keys of regions. With them,
+    :func:`nbseg.datasets.converters.label_studio.read_label_studio` finds the image and counts
+    deleted objects.
 
     Args:
-        entry: the image's entry in a COCO json; its size is that of the image as it is shown.
+        entry: the image's entry in a COCO json, with the size of the image after its Exif rotation.
         objects: objects of the image.
         images: folder that the entry's file name is relative to.
         url: text before the file name in the address of the image, for example
@@ -43,7 +44,7 @@ def task_of(
         mask[each.top : each.top + rows, each.left : each.left + columns] = each.mask
         regions.append(
             {
-                # Label Studio cannot open tasks whose ids of regions are numbers.
+                # Label Studio cannot open a task in which the id of a region is a number.
                 "id": f"nbseg-{each.number}",
                 "type": "brushlabels",
                 "from_name": "label",
@@ -70,7 +71,7 @@ def task_of(
 
 
 def labeling_config(classes: Iterable[str]) -> str:
-    """Return the labeling configuration of a project for the tasks of :func:`task_of`."""
+    """Return the labeling configuration (XML) of a Label Studio project for these tasks."""
     labels = "\n".join(f"    <Label value={quoteattr(name)}/>" for name in classes)
     return (
         '<View>\n  <Image name="image" value="$image" zoom="true"/>\n'

@@ -30,7 +30,7 @@ def write_labelme(
     shapes: list[dict[str, Any]] = [
         {
             "label": each.label,
-            # Both corners are pixels of the mask.
+            # The first and the last pixel of the crop: labelme counts both as part of the mask.
             "points": [
                 [each.left, each.top],
                 [each.left + each.mask.shape[1] - 1, each.top + each.mask.shape[0] - 1],

@@ -1,4 +1,4 @@
-"""Choose the images of a COCO json to correct, and decode their objects."""
+"""Choose the images of a COCO json that a person will correct, and decode their objects."""
 
 import csv
 import os
@@ -42,8 +42,9 @@ def choose_images(coco: "COCO", names: Sequence[str] | None, count: int | None) 
 
     Args:
         coco: the annotations.
-        names: file names in the wanted order; None for all images, those with the lowest mean score
-            first. There, images without an object come last, and a missing score counts as 1.
+        names: file names in the wanted order. None sorts all images by the mean score of their
+            objects, the lowest first: a missing score counts as 1, and images without an object
+            come last.
         count: largest number of images; None for all.
 
     Raises:
@@ -57,7 +58,8 @@ def choose_images(coco: "COCO", names: Sequence[str] | None, count: int | None) 
     if unknown:
         raise ValueError(
             f"{len(unknown)} of {len(names)} listed images are not in the json, the first: "
-            f"{unknown[0]}; the json lists names such as {next(iter(ids), 'none')}"
+            f"{unknown[0]}; the json lists names such as {next(iter(ids), 'none')}. Correct the "
+            "list (--list), or the folder of the images (--images)"
         )
     return [ids[name] for name in dict.fromkeys(names)][:count]
 
@@ -68,23 +70,28 @@ def _mean_score(annotations: list[dict[str, Any]]) -> float:
 
 
 def read_names(path: Path, images: Path) -> list[str]:
-    """Return the file names in a text file with one name per line, or in the table of `rank`.
+    """Return the file names in a text file, or in the table of `tools/analyze.py rank`.
 
     Args:
-        path: the text file, or a csv file whose column ``file`` holds paths of images.
-        images: folder that the returned names are relative to.
+        path: a text file with one name per line, or a csv file whose column ``file`` holds paths of
+            images, such as ``rank.csv``.
+        images: folder of the images. Names from a csv file become relative to this folder; names
+            from a text file are returned unchanged.
 
     Raises:
-        ValueError: the csv file has no such column.
+        ValueError: the csv file has no such column, or a row has no path.
     """
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix.lower() != ".csv":
         return [line.strip() for line in text.splitlines() if line.strip()]
     rows = [row for row in csv.DictReader(text.splitlines()) if any(row.values())]
     if rows and "file" not in rows[0]:
-        raise ValueError(f"{path} has no column 'file'; found {', '.join(rows[0])}")
+        raise ValueError(
+            f"{path} has no column 'file', but the columns {', '.join(rows[0])}; give rank.csv, or "
+            "a text file with one file name per line and another suffix than .csv"
+        )
     if not all(row["file"] for row in rows):
-        raise ValueError(f"{path} has a row without a file; correct or delete the row")
+        raise ValueError(f"{path} has a row with an empty column 'file'; correct or delete the row")
     return [Path(os.path.relpath(row["file"], images)).as_posix() for row in rows]
 
 

@@ -163,8 +163,8 @@ def _refuse_other_order(content: dict[str, Any], classes: list[str], what: str) 
     if names != list(classes):
         raise StageError(
             f"{what}: its categories are {names}, but the config's classes are {list(classes)}. "
-            "CocoDataset numbers the labels in the order of the json. Use instead "
-            "type='CocoInstanceDataset', which finds the category of each class by name"
+            "CocoDataset numbers the labels in the order of the json. Use "
+            "type='CocoInstanceDataset' instead, which finds the category of each class by name"
         )
 
 
