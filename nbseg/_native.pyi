@@ -101,5 +101,27 @@ def select_pixels(
         ValueError: an index or a crop lies outside the old image, or an array has a wrong shape.
     """
 
+def boundary_rle(
+    counts: Sequence[str | bytes], height: int, width: int, dilation: int
+) -> list[bytes]:
+    """Find the boundary regions of masks, without full-size masks.
+
+    The boundary of a mask consists of the pixels that ``dilation`` erosions with a 3 x 3 kernel
+    remove (Cheng et al., CVPR 2021). Everything outside the image is background.
+
+    Args:
+        counts: the compressed ``counts`` of COCO RLEs, str or bytes.
+        height, width: image size in pixels.
+        dilation: width of the boundary in pixels, at least 1.
+
+    Returns:
+        The compressed ``counts`` of each boundary as bytes, in the order of the masks.
+
+    Raises:
+        ValueError: an entry of counts does not hold the run lengths of height * width pixels,
+            height or width is negative, the image has 2**32 pixels or more, or dilation is less
+            than 1.
+    """
+
 def torch_uses_fma() -> bool:
     """Return whether paste_rle uses fused multiply-adds, as torch's AVX2 and AVX512 kernels do."""

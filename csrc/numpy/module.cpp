@@ -22,4 +22,5 @@ PYBIND11_MODULE(_native, module) {
   module.doc() = "Functions of nbseg that need NumPy only.";
   nbseg::bind_paste_rle(module);
   nbseg::bind_mask_crops(module);
+  nbseg::bind_boundary(module);
 }

@@ -13,5 +13,6 @@ void check_image_size(std::int64_t height, std::int64_t width);
 // Each file of this folder defines one of these functions; module.cpp calls them.
 void bind_paste_rle(pybind11::module_& module);
 void bind_mask_crops(pybind11::module_& module);
+void bind_boundary(pybind11::module_& module);
 
 }  // namespace nbseg

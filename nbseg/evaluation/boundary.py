@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
-from pycocotools import mask as coco_mask
 
-from nbseg.structures import CroppedMasks
+from nbseg._native import boundary_rle
+from nbseg.structures.mask_conversions import compressed_counts
 
 Mask = npt.NDArray[np.uint8]
 RLE = dict[str, Any]
@@ -115,11 +115,11 @@ def boundary_rles(
     Raises:
         ValueError: an RLE is invalid, or its size is not (height, width).
     """
-    masks = CroppedMasks.from_segmentations(segmentations, height, width)
+    counts = [compressed_counts(each, height, width) for each in segmentations]
     dilation = boundary_width(height, width, dilation_ratio)
     return [
-        _encode(boundary_of_crop(crop, dilation), x, y, height, width)
-        for crop, (x, y) in masks.iterate_crops()
+        {"size": [height, width], "counts": found}
+        for found in boundary_rle(counts, height, width, dilation)
     ]
 
 
@@ -138,20 +138,3 @@ def boundary_of_crop(crop: Mask, dilation: int) -> Mask:
     padded = np.pad(crop, 1)
     eroded = np.asarray(cv2.erode(padded, KERNEL, iterations=dilation), np.uint8)
     return crop - eroded[1:-1, 1:-1]
-
-
-def _encode(crop: Mask, x: int, y: int, height: int, width: int) -> RLE:
-    """Encode a full-size mask that has this crop at (x, y) and is 0 elsewhere."""
-    rows = crop.shape[0]
-    # A row of background below the crop ends each run in the column where it started.
-    columns = np.pad(crop, ((0, 1), (0, 0))).ravel(order="F")
-    changes = np.flatnonzero(np.diff(columns, prepend=0))
-    column, row = np.divmod(changes, rows + 1)
-    changes = (x + column) * height + y + row
-    # If the crop is as high as the image, a run may continue in the next column. Merge such runs.
-    continued = np.flatnonzero(np.diff(changes) == 0)
-    changes = np.delete(changes, np.concatenate([continued, continued + 1]))
-    size = height * width
-    counts = np.diff(changes[changes < size], prepend=0, append=size)
-    runs = {"size": [height, width], "counts": counts.tolist()}
-    return dict(coco_mask.frPyObjects(runs, height, width))
