@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <stdexcept>
 
 #include "rle_runs.h"
@@ -9,6 +10,9 @@
 
 namespace nbseg {
 namespace {
+
+// Counts columns up to 2 * dilation + 1. Small numbers fit into more lanes of a vector.
+using Streak = int16_t;
 
 // The foreground rows [begin, end) of a part of a column.
 struct Segment {
@@ -61,8 +65,12 @@ class BoundaryWriter {
     // A pixel survives the erosion if the columns up to `dilation` away all have it at least
     // `dilation` rows away from their segments' ends: erode the columns, and count for each row how
     // many columns in succession have the row.
-    const int needed = 2 * dilation_ + 1;
+    const int64_t needed = int64_t{2} * dilation_ + 1;
     const bool survivors = count >= needed && rows >= needed;
+    if (survivors && needed > std::numeric_limits<Streak>::max()) {
+      throw std::invalid_argument("dilation is " + std::to_string(dilation_) + ", wanted at most " +
+                                  std::to_string(std::numeric_limits<Streak>::max() / 2));
+    }
     if (survivors) {
       eroded_.assign(rows, 0);
       streaks_.assign(rows, 0);
@@ -78,20 +86,25 @@ class BoundaryWriter {
 
  private:
   // Updates the streaks by a column, which is empty behind the last one.
-  void advance(int64_t column, int needed) {
-    std::fill(eroded_.begin(), eroded_.end(), uint8_t{0});
+  void advance(int64_t column, int64_t needed) {
+    std::fill(eroded_.begin(), eroded_.end(), Streak{0});
     if (column < columns_.count()) {
       for (size_t i = columns_.starts[column]; i < columns_.starts[column + 1]; ++i) {
         const Segment& segment = columns_.segments[i];
         const int begin = segment.begin + dilation_, end = segment.end - dilation_;
-        if (begin < end) std::memset(&eroded_[begin - columns_.y0], 1, end - begin);
+        if (begin < end) std::memset(&eroded_[begin - columns_.y0], 0xff, 2 * (end - begin));
       }
     }
-    const int rows = static_cast<int>(eroded_.size());
-    for (int row = 0; row < rows; ++row) {
-      streaks_[row] = (streaks_[row] + 1) * eroded_[row];
-      survives_[row] = streaks_[row] >= needed;
+    const size_t rows = eroded_.size();
+    const auto enough = static_cast<Streak>(needed);
+    Streak* streaks = streaks_.data();
+    const Streak* eroded = eroded_.data();
+    for (size_t row = 0; row < rows; ++row) {
+      const auto longer = static_cast<Streak>(streaks[row] + 1);
+      streaks[row] = std::min(longer, enough) & eroded[row];
     }
+    uint8_t* survives = survives_.data();
+    for (size_t row = 0; row < rows; ++row) survives[row] = streaks[row] == enough;
   }
 
   // Writes the pixels of a column that do not survive.
@@ -126,8 +139,9 @@ class BoundaryWriter {
   int64_t height_, pixels_;
   int dilation_;
   Columns columns_;
-  std::vector<uint8_t> eroded_, survives_;  // of the current column, from row y0 on
-  std::vector<int> streaks_;
+  // Of the current column, from row y0 on: all bits of a row in the eroded column are set.
+  std::vector<Streak> eroded_, streaks_;
+  std::vector<uint8_t> survives_;
   std::vector<int> ends_;
   RleWriter writer_;
 };

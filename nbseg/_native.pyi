@@ -120,7 +120,7 @@ def boundary_rle(
     Raises:
         ValueError: an entry of counts does not hold the run lengths of height * width pixels,
             height or width is negative, the image has 2**32 pixels or more, or dilation is less
-            than 1.
+            than 1. A dilation above 16383 is refused, too, unless it removes the whole mask.
     """
 
 def torch_uses_fma() -> bool:

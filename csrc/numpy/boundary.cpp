@@ -40,7 +40,8 @@ Returns:
 
 Raises:
     ValueError: an entry of counts does not hold the run lengths of height * width pixels, height or
-        width is negative, the image has 2**32 pixels or more, or dilation is less than 1.
+        width is negative, the image has 2**32 pixels or more, or dilation is less than 1. A
+        dilation above 16383 is refused, too, unless it removes the whole mask.
 )";
 
 }  // namespace

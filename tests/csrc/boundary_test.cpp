@@ -98,6 +98,22 @@ void empty_full_and_wide() {
   CHECK(boundary_rle({}, 4, 3, 1).empty());
 }
 
+void a_dilation_beyond_the_counters_is_refused() {
+  const int side = 32769;
+  RleWriter writer;
+  const int ends[] = {0, side};
+  for (int64_t column = 0; column < side; ++column) writer.add(column * side, ends, 2);
+  const std::string all = writer.finish(int64_t{side} * side);
+  bool refused = false;
+  try {
+    boundary_rle({all}, side, side, 16384);
+  } catch (const std::invalid_argument&) {
+    refused = true;
+  }
+  CHECK(refused);
+  CHECK(boundary_rle({all}, side, side, 16385)[0] == all);
+}
+
 void other_strings_are_refused() {
   bool refused = false;
   try {
@@ -113,5 +129,6 @@ void other_strings_are_refused() {
 int main() {
   boundaries_equal_the_definition();
   empty_full_and_wide();
+  a_dilation_beyond_the_counters_is_refused();
   other_strings_are_refused();
 }
