@@ -4,6 +4,9 @@ from math import isfinite
 from operator import index
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from nbseg._native import crops_from_rle
 
 # pycocotools walks along a polygon's edges and runs out of memory if a point is far away.
@@ -63,6 +66,50 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
         return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
     empty = {"size": [height, width], "counts": [height * width]}
     return dict(coco_mask.frPyObjects(empty, height, width))
+
+
+def decode_crop(rle: dict[str, Any]) -> tuple[npt.NDArray[np.bool_], tuple[int, int, int, int]]:
+    """Decode a mask inside its tight box, without a full-size mask.
+
+    Args:
+        rle: a compressed RLE.
+
+    Returns:
+        The crop, shape (h, w), bool, and its place in the image: top, bottom, left and right, of
+        which bottom and right are exclusive. An empty mask has a crop of 0 x 0 pixels.
+
+    Raises:
+        ValueError: the counts do not hold the run lengths of an image of the RLE's ``size``.
+    """
+    bits, _, ((x, y, w, h),) = crops_from_rle([rle["counts"]], *rle["size"])
+    packed = bits.reshape(int(h), (int(w) + 7) // 8)
+    mask = np.unpackbits(packed, axis=1, count=int(w), bitorder="little").astype(bool)
+    return mask, (int(y), int(y + h), int(x), int(x + w))
+
+
+def require_size(
+    rle: dict[str, Any], annotation: dict[str, Any], image: dict[str, Any], source: object = None
+) -> None:
+    """Refuse an RLE that has another size than its image.
+
+    Args:
+        rle: the RLE.
+        annotation: the mask's annotation, whose id the message names.
+        image: the image's entry in a COCO json.
+        source: the json, with which the message begins; None leaves it out.
+
+    Raises:
+        ValueError: the sizes differ.
+    """
+    height, width = image["height"], image["width"]
+    if list(rle["size"]) != [height, width]:
+        raise ValueError(
+            f"{source}: "
+            * (source is not None)
+            + f"the mask of annotation {annotation.get('id')} is for an image of "
+            f"{rle['size'][1]} x {rle['size'][0]} pixels, but {image['file_name']} has "
+            f"{width} x {height}; export the labels again"
+        )
 
 
 def _compressed(rle: dict[str, Any]) -> dict[str, Any]:

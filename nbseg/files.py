@@ -4,7 +4,7 @@ import gc
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -47,6 +47,29 @@ def remove_partial_files(folder: Path) -> None:
     for file in folder.rglob(".*.partial[0-9]*"):
         if file.is_file():
             file.unlink()
+
+
+def refuse_existing(paths: Iterable[Path], force: bool, note: str = "") -> None:
+    """Refuse to replace files, unless ``force`` is True.
+
+    Args:
+        paths: the files to write.
+        force: whether files may be replaced.
+        note: text after "PATH exists", for example on what would be lost.
+
+    Raises:
+        FileExistsError: a file exists.
+    """
+    for path in () if force else paths:
+        if path.exists():
+            raise FileExistsError(
+                f"{path} exists{note}; choose another --out, or replace the file with --force"
+            )
+
+
+def relative_name(path: str | Path, folder: str | Path) -> str:
+    """Return the path of a file relative to a folder, with slashes, as COCO jsons have it."""
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def read_json(path: Path) -> Any:

@@ -20,6 +20,7 @@ from nbseg.analysis.noise_figures import write_figures
 from nbseg.analysis.pseudo_report import read_inputs, write_report
 from nbseg.commands import add_command
 from nbseg.config.options import add_config_options
+from nbseg.datasets.exporters.export_labels import TOOLS
 
 PSEUDO_EXAMPLES = """\
 This command writes a self-contained page, DIR/index.html, and its numbers, DIR/analysis.json.
@@ -461,7 +462,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     command.add_argument(
         "--to",
-        choices=("label-studio", "labelme", "cvat"),
+        choices=TOOLS,
         required=True,
         help="the labeling tool",
     )

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from nbseg.commands import add_command
+from nbseg.datasets.label_suffixes import FORMATS
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.datasets.splits import write_chosen_split, write_split
 
@@ -439,7 +440,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         )
     command.add_argument(
         "--format",
-        choices=("coco", "cvat", "geojson", "label-images", "label-studio", "labelme", "yolo"),
+        choices=FORMATS,
         help="format of SOURCE (default: recognized from the files)",
     )
     command.add_argument(

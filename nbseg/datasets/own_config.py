@@ -23,7 +23,7 @@ from nbseg.datasets.fingerprint import (
     measure,
 )
 from nbseg.datasets.own_data import ImageSets, OwnData, find_sets, read_labeled
-from nbseg.files import replacing
+from nbseg.files import refuse_existing, replacing
 
 # If the side of an image has at least this number of pixels, its prediction needs gigabytes of
 # memory.
@@ -102,10 +102,7 @@ def write_own_config(
             raise ValueError(
                 f"{path} would be replaced, but this command reads it; choose another --out"
             )
-        if exists and not force:
-            raise FileExistsError(
-                f"{path} exists; choose another --out, or replace the file with --force"
-            )
+        refuse_existing([path], force)
     parts = list(_parts(found, sets, choose_settings(found, sets.labeled, cores), upright))
     head = (
         f"Written by `tools/prepare_data.py init` for {data.labeled.name}. Any key of the base can "

@@ -11,9 +11,10 @@ from nbseg.coco import category_ids, load_coco, read_coco
 from nbseg.datasets.annotation_checks import NO_AREA
 from nbseg.datasets.check_coco import check_coco
 from nbseg.datasets.hold_out import held_out
+from nbseg.datasets.image_entries import image_entries
 from nbseg.datasets.label_names import label_images_among
 from nbseg.datasets.overlap import overlapping_images
-from nbseg.images import image_names, image_size
+from nbseg.images import image_names
 
 # With fewer labeled images, no image is set aside for validation, unless hold_out is given.
 ENOUGH = 10
@@ -249,18 +250,14 @@ def _in_folder(
     taken |= {path for path, name in paths.items() if name in labels}
     if not taken:
         return
-    sizes = {paths[path]: image_size(path) for path in paths if path not in taken}
-    images = [
-        {"id": number, "file_name": name, "height": size[0], "width": size[1]}
-        for number, (name, size) in enumerate(sizes.items(), start=1)
-        if size
-    ]
+    names = (name for path, name in paths.items() if path not in taken)
+    images, unreadable = image_entries(folder, names)
     if not images:
         raise ValueError(
             f"{folder} has no readable image besides labeled images, validation images and label "
             "images; give a folder or a json of unlabeled images with --unlabeled"
         )
-    if unreadable := [name for name, size in sizes.items() if not size]:
+    if unreadable:
         sets.warnings.append(
             f"warning: {len(unreadable)} images in {folder} cannot be read and are left out, the "
             f"first: {unreadable[0]}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nbseg._native import crops_from_rle
+from nbseg.coco_masks import decode_crop
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.inputs import frame_rate, is_video
 from nbseg.images import Image, opencv_path, write_image
@@ -26,21 +26,16 @@ def draw_detections(
         min_score: detections with a lower score are not drawn.
     """
     canvas = image.copy()
-    counts = [rle["counts"] for rle in detections.rles]
-    bits, starts, crops = crops_from_rle(counts, *image.shape[:2])
     # Draw in ascending order of score, so that detections with higher scores are on top.
     order = [i for i in np.argsort(detections.scores) if detections.scores[i] >= min_score]
     for index in order:
-        x, y, width, height = crops[index]
-        stride = (width + 7) // 8
-        packed = bits[starts[index] : starts[index] + height * stride].reshape(height, stride)
-        mask = np.unpackbits(packed, axis=1, count=width, bitorder="little")
+        mask, (top, _, left, _) = decode_crop(detections.rles[index])
         color = PALETTE[detections.labels[index] % len(PALETTE)]
-        draw_mask(canvas, mask, color, opacity=0.4, corner=(int(x), int(y)))
+        draw_mask(canvas, mask.view(np.uint8), color, opacity=0.4, corner=(left, top))
     for index in order:
         text = f"{classes[detections.labels[index]]} {detections.scores[index]:.2f}"
-        left, top = detections.boxes[index, :2]
-        draw_text(canvas, text, (round(float(left)), max(round(float(top)), 11)), scale=0.4)
+        x, y = detections.boxes[index, :2]
+        draw_text(canvas, text, (round(float(x)), max(round(float(y)), 11)), scale=0.4)
     return canvas
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nbseg._native import crops_from_rle
+from nbseg.coco_masks import decode_crop
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.preprocessing import check_image
 from nbseg.images import Image
@@ -109,18 +109,17 @@ class TiledSegmenter:
         detections: Detections = self._segmenter(tile)
         shift = np.array([left, top, left, top], np.float32)
         for index, rle in enumerate(detections.rles):
-            bits, _, ((x, y, w, h),) = crops_from_rle([rle["counts"]], *rle["size"])
-            if not (w and h):
+            mask, (y0, y1, x0, x1) = decode_crop(rle)
+            if not mask.size:
                 continue
-            mask = np.unpackbits(bits.reshape(h, -1), axis=1, bitorder="little")[:, :w]
-            place = (top + int(y), top + int(y + h), left + int(x), left + int(x + w))
+            place = (top + y0, top + y1, left + x0, left + x1)
             yield Part(
                 number,
                 int(detections.labels[index]),
                 float(detections.scores[index]),
                 detections.boxes[index] + shift,
                 place,
-                mask.astype(bool),
+                mask,
                 min(
                     ROOM,
                     place[0] - top if top > 0 else ROOM,

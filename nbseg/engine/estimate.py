@@ -38,9 +38,7 @@ class TimesHook(Hook):
         """Note the time."""
         self.ends.append(time.perf_counter())
 
-    def after_test_iter(self, *args: Any, **options: Any) -> None:
-        """Note the time."""
-        self.ends.append(time.perf_counter())
+    after_test_iter = after_train_iter
 
     @property
     def seconds(self) -> float:
@@ -92,10 +90,9 @@ def estimate(tasks: Sequence[StageTask]) -> list[str]:
             f"[{task.stage}] about {_duration(count * seconds)}: {count} {what} of {seconds:.2g} s"
         )
     if torch.cuda.is_available():
-        memory = torch.cuda.max_memory_allocated() / 2**30
+        memory, device = torch.cuda.max_memory_allocated() / 2**30, "of the GPU "
     else:
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    device = "of the GPU " if torch.cuda.is_available() else ""
+        memory, device = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, ""
     lines.append(
         f"estimate: about {_duration(total)} without tests, {memory:.1f} GB of memory {device}in "
         "the main process"
@@ -106,10 +103,9 @@ def estimate(tasks: Sequence[StageTask]) -> list[str]:
 def _train(config: Config) -> float:
     """Return the seconds of a training iteration."""
     config.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": ITERATIONS}
-    for key in ("val_cfg", "val_dataloader", "val_evaluator"):
-        config[key] = None
-    for key in ("test_cfg", "test_dataloader", "test_evaluator"):
-        config[key] = None
+    for mode in ("val", "test"):
+        for part in ("cfg", "dataloader", "evaluator"):
+            config[f"{mode}_{part}"] = None
     config.load_from, config.resume = None, False
     for key, value in (("burn_in", 0), ("teacher_checkpoint", None)):
         if key in config.model:  # an online teacher without its checkpoint, after its burn-in

@@ -16,13 +16,13 @@ from nbseg.analysis.corrections.changes import Changes, find_changes
 from nbseg.analysis.corrections.page import Corrected, write_corrections
 from nbseg.coco import load_coco, read_coco, write_coco
 from nbseg.config.reading import read_config
-from nbseg.engine.data_sets import annotation_files, image_folder, leaves
+from nbseg.engine.corrected_sets import check_unlabeled, joined_labels, listed_images, only_set
+from nbseg.engine.data_sets import annotation_files
 from nbseg.engine.preflight.overlap import image_paths
 from nbseg.engine.stages import stage_config
 from nbseg.engine.work_dir import WorkDir
 from nbseg.errors import StageError
-from nbseg.files import read_json, replacing, write_json
-from nbseg.images import image_size
+from nbseg.files import read_json, refuse_existing, replacing, write_json
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,7 @@ def write_next_round(
         raise ValueError(f"the config {out} must end in .py; choose another name")
     names = ("labeled.json", "unlabeled.json", "corrections.html", "rounds.json")
     paths = [out.with_name(f"{out.stem}-{name}") for name in names]
-    taken = [path for path in (*paths, out) if path.exists()]
-    if taken and not force:
-        raise FileExistsError(
-            f"{taken[0]} exists; choose another --out, or replace the file with --force"
-        )
+    refuse_existing((*paths, out), force)
     for path in (work_dir.checkpoint("student"), work_dir.pseudo_labels):
         if not path.is_file():
             raise FileNotFoundError(
@@ -87,8 +83,8 @@ def write_next_round(
             )
     config = read_config(config_path)
     stages = [stage_config(config, stage, work_dir) for stage in ("teacher", "predict")]
-    labeled, labeled_folder = _only_set(stages[0].train_dataloader.dataset, "labeled")
-    unlabeled, unlabeled_folder = _only_set(stages[1].test_dataloader.dataset, "unlabeled")
+    labeled, labeled_folder = only_set(stages[0].train_dataloader.dataset, "labeled")
+    unlabeled, unlabeled_folder = only_set(stages[1].test_dataloader.dataset, "unlabeled")
     if not labeled:
         raise StageError(
             "the labeled data set of the config has no COCO json; set labeled_json to the json of "
@@ -97,23 +93,24 @@ def write_next_round(
     new = load_coco(corrected, masks=True)
     all_unlabeled = [Path(path) for path in image_paths(stages[1].test_dataloader.dataset)]
     paths_of_new = [unlabeled_folder / image["file_name"] for image in new.imgs.values()]
-    moved = _check_images(paths_of_new, all_unlabeled, corrected)
-    joined = _joined(read_coco(labeled), new, labeled_folder, unlabeled_folder, corrected)
+    moved = check_unlabeled(paths_of_new, all_unlabeled, corrected)
+    joined = joined_labels(read_coco(labeled), new, labeled_folder, unlabeled_folder, corrected)
     rest = [path for path in all_unlabeled if os.path.abspath(path) not in moved]
-    images = _changes(work_dir, new, unlabeled_folder)
+    pseudo = load_coco(work_dir.pseudo_labels, masks=True)
+    images = _changes(pseudo, new, unlabeled_folder)
     rounds = _rounds(config_path, work_dir, len(joined["images"]) - len(new.imgs))
     text = _config_text(config_path, work_dir, paths, unlabeled_folder, len(new.imgs))
     _check_config(text, work_dir, paths)
     write_coco(paths[0], joined.items())
     listed = {
-        "images": _listed(rest, unlabeled_folder, unlabeled),
+        "images": listed_images(rest, unlabeled_folder, unlabeled),
         "annotations": [],
         "categories": joined["categories"],
     }
     write_coco(paths[1], listed.items())
     write_corrections(
         images,
-        (load_coco(work_dir.pseudo_labels).dataset["categories"], new.dataset["categories"]),
+        (pseudo.dataset["categories"], new.dataset["categories"]),
         [(r["work_dir"], r["labeled"], r["student"]) for r in rounds],
         paths[2],
     )
@@ -167,84 +164,7 @@ def _check_config(text: str, work_dir: WorkDir, paths: list[Path]) -> None:
             )
 
 
-def _only_set(dataset: dict[str, Any], kind: str) -> tuple[Path | None, Path]:
-    """Return the json and the image folder of the only data set; the json may be None."""
-    sets = list(leaves(dataset))
-    if len(sets) != 1:
-        raise StageError(
-            f"the config has {len(sets)} {kind} data sets; expected 1. Join the data sets into one"
-        )
-    files = annotation_files(sets[0])
-    return (files[0] if files else None), image_folder(sets[0])
-
-
-def _check_images(paths: list[Path], unlabeled: list[Path], corrected: Path) -> set[str]:
-    """Return the absolute paths of the corrected images, all of which must be unlabeled."""
-    known = {os.path.abspath(path) for path in unlabeled}
-    moved = {os.path.abspath(path) for path in paths}
-    if unknown := sorted(moved - known):
-        raise StageError(
-            f"{len(unknown)} of {len(moved)} images in {corrected} are not unlabeled images of the "
-            f"last round, the first: {unknown[0]}. Import the corrected labels with the folder of "
-            "the unlabeled images (--images), and leave out images that are labeled already"
-        )
-    return moved
-
-
-def _joined(
-    content: dict[str, Any], new: COCO, labeled: Path, unlabeled: Path, corrected: Path
-) -> dict[str, Any]:
-    """Return a COCO json with the labeled and the corrected images."""
-    ids = {category["name"]: category["id"] for category in content["categories"]}
-    used = {new.cats[annotation["category_id"]]["name"] for annotation in new.anns.values()}
-    if unknown := sorted(used - set(ids)):
-        raise StageError(
-            f"{corrected} has the classes {unknown}, which the labeled images do not have; use the "
-            f"classes {sorted(ids)}"
-        )
-    images, annotations = list(content["images"]), list(content["annotations"])
-    first = max((image["id"] for image in images), default=0) + 1
-    numbers = {image: first + position for position, image in enumerate(new.imgs)}
-    for image in new.imgs.values():
-        name = Path(os.path.relpath(unlabeled / image["file_name"], labeled)).as_posix()
-        images.append({**image, "id": numbers[image["id"]], "file_name": name})
-    first = max((annotation["id"] for annotation in annotations), default=0) + 1
-    for position, annotation in enumerate(new.anns.values()):
-        annotations.append(
-            {
-                **annotation,
-                "id": first + position,
-                "image_id": numbers[annotation["image_id"]],
-                "category_id": ids[new.cats[annotation["category_id"]]["name"]],
-            }
-        )
-    return {**content, "images": images, "annotations": annotations}
-
-
-def _listed(paths: list[Path], folder: Path, source: Path | None) -> list[dict[str, Any]]:
-    """Return the COCO entries of unlabeled images.
-
-    The entries are copied from the json ``source``. If it is None, they are made from the image
-    files, and images that cannot be read are left out.
-    """
-    if source:
-        entries = {os.path.abspath(folder / i["file_name"]): i for i in read_coco(source)["images"]}
-        return [entries[os.path.abspath(path)] for path in paths]
-    sizes = ((path, image_size(path)) for path in paths)
-    return [
-        {
-            "id": number,
-            "file_name": Path(os.path.relpath(path, folder)).as_posix(),
-            "height": size[0],
-            "width": size[1],
-        }
-        for number, (path, size) in enumerate(sizes, start=1)
-        if size
-    ]
-
-
-def _changes(work_dir: WorkDir, new: COCO, folder: Path) -> list[Corrected]:
-    before = load_coco(work_dir.pseudo_labels, masks=True)
+def _changes(before: COCO, new: COCO, folder: Path) -> list[Corrected]:
     names = {image["file_name"]: image["id"] for image in before.imgs.values()}
     found = []
     for number, image in new.imgs.items():

@@ -16,6 +16,7 @@ from nbseg.datasets.splits import write_chosen_split
 from nbseg.engine.data_sets import annotation_files, image_folder, leaves
 from nbseg.engine.preflight.overlap import image_paths
 from nbseg.errors import StageError
+from nbseg.files import relative_name
 from nbseg.images import image_names, spread
 from nbseg.pseudo.predictions import PredictionStore
 
@@ -116,7 +117,7 @@ def _check_count(count: int, examined: int, limited: bool) -> None:
 
 
 def _names(paths: Iterable[Path], folder: str | Path) -> list[str]:
-    return [Path(os.path.relpath(path, folder)).as_posix() for path in paths]
+    return [relative_name(path, folder) for path in paths]
 
 
 def _paths(dataset: dict[str, object]) -> list[Path]:

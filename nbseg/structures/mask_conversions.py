@@ -17,7 +17,7 @@ def pack_bitmaps(
     Returns:
         ``bits`` (B,) uint8, ``starts`` (G,) int64 and ``crops`` (G, 4) int32 of ``CroppedMasks``.
     """
-    boxes = [_tight_box(bitmap) for bitmap in bitmaps]
+    boxes = [tight_box(bitmap) for bitmap in bitmaps]
     bits, starts = pack_crops(
         bitmap[y0:y1, x0:x1] != 0 for bitmap, (x0, y0, x1, y1) in zip(bitmaps, boxes, strict=True)
     )
@@ -34,7 +34,7 @@ def pack_crops(
     return np.concatenate([np.zeros(0, np.uint8), *packed]), ends[:-1]
 
 
-def _tight_box(bitmap: npt.NDArray[Any]) -> tuple[int, int, int, int]:
+def tight_box(bitmap: npt.NDArray[Any]) -> tuple[int, int, int, int]:
     """Return the box (x0, y0, x1, y1) of the foreground; x1 and y1 are exclusive.
 
     The box is (0, 0, 0, 0) if there is no foreground.

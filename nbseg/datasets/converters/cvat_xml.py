@@ -7,7 +7,14 @@ from xml.etree import ElementTree
 import numpy as np
 
 from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn, reason, whole_size
-from nbseg.datasets.converters.drawn_shapes import Bitmap, Ellipse, Polygon, Shape, rectangle
+from nbseg.datasets.converters.drawn_shapes import (
+    Bitmap,
+    Ellipse,
+    Polygon,
+    Shape,
+    rectangle,
+    ring_of,
+)
 from nbseg.datasets.converters.find_images import ImageFinder
 
 SHAPES = ("polygon", "box", "ellipse", "mask")
@@ -90,10 +97,7 @@ def _shape(element: ElementTree.Element, size: tuple[int, int] | None) -> Shape:
     angle = float(element.get("rotation", 0))
     if element.tag == "polygon":
         pairs = [point.split(",") for point in element.attrib["points"].split(";")]
-        points = np.array(pairs, np.float64)
-        if len(points) < 3 or points.shape[1:] != (2,) or not np.isfinite(points).all():
-            raise ValueError("expected at least 3 points with finite coordinates")
-        return Polygon((points,))
+        return Polygon((ring_of(pairs),))
     if element.tag == "box":
         x0, y0, x1, y1 = numbers("xtl", "ytl", "xbr", "ybr")
         return rectangle(x0, y0, x1 - x0, y1 - y0, angle, "center")

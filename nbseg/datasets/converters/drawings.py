@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,7 @@ def convert_drawings(
                 left_out[UNNAMED] += 1
                 continue
             used.add(label)
-            kept.append(Drawn(label, drawn.shape, drawn.where, drawn.group))
+            kept.append(replace(drawn, label=label))
         drawing.shapes = kept
         objects += len(_objects(kept))
     known = list(dict.fromkeys([*found.classes, *sorted(used)]))

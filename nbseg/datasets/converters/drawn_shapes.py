@@ -129,6 +129,18 @@ class Bitmap:
 Shape = Polygon | Ellipse | Bitmap
 
 
+def ring_of(points: Any) -> Points:
+    """Return the corners of an outline as an array (N, 2).
+
+    Raises:
+        ValueError: there are fewer than three points, or they are not pairs of finite numbers.
+    """
+    ring = np.asarray(points, np.float64)
+    if len(ring) < 3 or ring.shape[1:] != (2,) or not np.isfinite(ring).all():
+        raise ValueError("expected at least 3 points with finite coordinates")
+    return ring
+
+
 def rectangle(
     x: float, y: float, width: float, height: float, angle: float = 0.0, pivot: str = "corner"
 ) -> Polygon:

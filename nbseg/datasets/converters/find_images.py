@@ -16,6 +16,7 @@ class ImageFinder:
 
     Attributes:
         names: sorted paths of all images, relative to ``folder``.
+        file_names: the images' names without their folders.
     """
 
     def __init__(self, folder: Path):
@@ -29,6 +30,8 @@ class ImageFinder:
             path = _path(name)
             self._by_name[path.name].append(name)
             self._by_stem[path.stem].append(name)
+
+        self.file_names = self._by_name.keys()
 
     def has(self, stem: str) -> bool:
         """Return whether there is an image whose file name, without its suffix, is ``stem``."""

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn, reason
-from nbseg.datasets.converters.drawn_shapes import Points, Polygon
+from nbseg.datasets.converters.drawn_shapes import Points, Polygon, ring_of
 from nbseg.datasets.converters.find_images import ImageFinder
 from nbseg.files import read_json
 
@@ -111,7 +109,5 @@ def _name(classification: dict[str, Any]) -> str:
 
 
 def _ring(points: Any) -> Points:
-    ring = np.array([point[:2] for point in points], np.float64)
-    if len(ring) < 3 or ring.shape[1:] != (2,) or not np.isfinite(ring).all():
-        raise ValueError("expected at least 3 points with finite coordinates")
-    return ring
+    """Return the corners of a ring, whose points may have a height."""
+    return ring_of([point[:2] for point in points])

@@ -8,12 +8,13 @@ from nbseg.datasets.converters.cvat_xml import read_cvat
 from nbseg.datasets.converters.drawings import Drawings, convert_drawings
 from nbseg.datasets.converters.find_images import ImageFinder
 from nbseg.datasets.converters.geojson import read_geojson
-from nbseg.datasets.converters.label_formats import FORMATS, find_labels
+from nbseg.datasets.converters.label_formats import find_labels
 from nbseg.datasets.converters.label_images import LabelImages, convert_label_images
 from nbseg.datasets.converters.label_studio import read_label_studio
 from nbseg.datasets.converters.labelme import read_labelme
 from nbseg.datasets.converters.repair import Repairs, repair_coco
 from nbseg.datasets.converters.yolo import read_yolo
+from nbseg.datasets.label_suffixes import FORMATS
 from nbseg.files import read_json
 
 

@@ -5,20 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from nbseg.datasets.converters.yolo import NAMES_FILES, is_labels
+from nbseg.datasets.label_suffixes import SUFFIXES
 from nbseg.files import read_json
 from nbseg.images import IMAGE_SUFFIXES, files_below, spread
 
-# Suffixes of the files of each format.
-SUFFIXES = {
-    "cvat": (".xml",),
-    "geojson": (".geojson", ".json"),
-    "coco": (".json",),
-    "labelme": (".json",),
-    "label-studio": (".json",),
-    "yolo": (".txt",),
-    "label-images": IMAGE_SUFFIXES,
-}
-FORMATS = tuple(sorted(SUFFIXES))
 # Largest number of XML files, and of jsons, in a folder that are read to recognize the format.
 SEARCHED = 20
 
@@ -30,7 +20,7 @@ def find_labels(path: Path, out: Path, kind: str | None = None) -> tuple[str, li
         path: the file or folder.
         out: the json to write. If the folder ``path`` contains this file, the file is left out,
             because an earlier import may have written it.
-        kind: the format, one of ``FORMATS``; None to recognize the format.
+        kind: one of ``nbseg.datasets.label_suffixes.FORMATS``; None to recognize the format.
 
     Raises:
         FileNotFoundError: the path does not exist.

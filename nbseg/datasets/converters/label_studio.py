@@ -13,9 +13,17 @@ import numpy.typing as npt
 
 from nbseg.datasets.converters.brush_rle import decode_brush
 from nbseg.datasets.converters.drawings import Drawing, Drawings, Drawn, reason
-from nbseg.datasets.converters.drawn_shapes import Bitmap, Ellipse, Polygon, Shape, rectangle
+from nbseg.datasets.converters.drawn_shapes import (
+    Bitmap,
+    Ellipse,
+    Polygon,
+    Shape,
+    rectangle,
+    ring_of,
+)
 from nbseg.datasets.converters.find_images import ImageFinder
 from nbseg.images import IMAGE_SUFFIXES
+from nbseg.structures.mask_conversions import tight_box
 
 # A type of region begins with one of these words: "brush" stands for "brush" and "brushlabels".
 SHAPES = ("brush", "bitmask", "polygon", "rectangle", "ellipse")
@@ -89,11 +97,10 @@ def _image_of(data: dict[str, Any], path: Path, finder: ImageFinder) -> str:
             continue
         stored = PurePosixPath(name).name
         uploaded = len(stored) > PREFIX and stored[PREFIX - 1] == "-" and "/upload/" in name
-        names = {PurePosixPath(found).name for found in finder.names}
-        if not uploaded or stored in names:
+        if not uploaded or stored in finder.file_names:
             return finder.find(name.lstrip("/"), path)
         # In the names of uploads, Label Studio also replaces spaces and drops some characters.
-        original = [found for found in names if _slug(found) == stored[PREFIX:]]
+        original = [found for found in finder.file_names if _slug(found) == stored[PREFIX:]]
         return finder.find(original[0] if len(original) == 1 else stored[PREFIX:], path)
     raise ValueError(
         f"{path}: a task does not name its image: its data have the keys {', '.join(data) or '-'}; "
@@ -167,8 +174,7 @@ def _shape(value: dict[str, Any], kind: str, height: int, width: int) -> Shape |
     if kind.startswith("brush"):
         if not value.get("rle"):
             return None
-        mask = decode_brush(value["rle"], height, width)
-        return _cropped(mask)
+        return _cropped(decode_brush(value["rle"], height, width))
     if kind.startswith("bitmask"):
         mask = _decode_png(value["imageDataURL"])
         if mask.shape != (height, width):
@@ -178,10 +184,7 @@ def _shape(value: dict[str, Any], kind: str, height: int, width: int) -> Shape |
             )
         return _cropped(mask)
     if kind.startswith("polygon"):
-        points = np.asarray(value["points"], np.float64) * scale
-        if len(points) < 3 or points.shape[1:] != (2,) or not np.isfinite(points).all():
-            raise ValueError("expected at least 3 points with finite coordinates")
-        return Polygon((points,))
+        return Polygon((ring_of(value["points"]) * scale,))
     angle = float(value.get("rotation") or 0)
     x, y = np.array((value["x"], value["y"]), np.float64) * scale
     if kind.startswith("rectangle"):
@@ -200,11 +203,8 @@ def _class_of(region: dict[str, Any]) -> str | None:
 
 def _cropped(mask: npt.NDArray[np.bool_]) -> Bitmap | None:
     """Return a mask without the empty rows and columns around it; None if it is empty."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    if not rows.size:
-        return None
-    top, left = int(rows[0]), int(columns[0])
-    return Bitmap(mask[top : rows[-1] + 1, left : columns[-1] + 1].copy(), top, left)
+    left, top, right, bottom = tight_box(mask)
+    return Bitmap(mask[top:bottom, left:right].copy(), top, left) if right else None
 
 
 def _decode_png(url: str) -> npt.NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from nbseg.coco import read_coco
-from nbseg.coco_masks import to_rle
+from nbseg.coco_masks import require_size, to_rle
 from nbseg.coco_tables import KEYS
 from nbseg.coco_values import is_box
 from nbseg.datasets.converters.coco_json import (
@@ -125,12 +125,7 @@ def _repair(
             f"{image['file_name']} is neither a list of polygons nor a valid RLE ({error}); "
             "correct it or remove the annotation"
         ) from error
-    if list(rle["size"]) != [height, width]:
-        raise ValueError(
-            f"{source}: the mask of annotation {annotation.get('id')} is for an image of "
-            f"{rle['size'][1]} x {rle['size'][0]} pixels, but {image['file_name']} has "
-            f"{width} x {height}; export the labels again"
-        )
+    require_size(rle, annotation, image, source)
     values = annotation_of(rle)
     if not values["area"]:
         changes["annotations with an empty mask, left out"] += 1

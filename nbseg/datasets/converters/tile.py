@@ -4,13 +4,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from nbseg._native import crops_from_rle
 from nbseg.coco import load_coco, read_images
-from nbseg.coco_masks import to_rle
+from nbseg.coco_masks import decode_crop, require_size, to_rle
 from nbseg.coco_tables import KEYS
 from nbseg.datasets.converters.coco_json import (
     Labeled,
@@ -25,7 +22,7 @@ from nbseg.datasets.exporters.file_stems import file_stems
 from nbseg.files import replacing
 from nbseg.images import image_names, read_image, write_image
 from nbseg.rle import encode_crop
-from nbseg.tiles import Window, intersection, tile_windows
+from nbseg.tiles import intersection, tile_windows
 
 # A part of an object becomes a crowd, which training ignores, if it has less than this share of the
 # object's pixels and also covers less than this share of its tile.
@@ -106,14 +103,8 @@ def cut_tiles(
 
 def _with_rle(annotation: dict[str, Any], image: dict[str, Any], path: Path) -> dict[str, Any]:
     """Return an annotation with a compressed RLE of its image's size."""
-    height, width = image["height"], image["width"]
-    rle = to_rle(annotation.get("segmentation"), height, width)
-    if list(rle["size"]) != [height, width]:
-        raise ValueError(
-            f"{path}: the mask of annotation {annotation['id']} is for an image of "
-            f"{rle['size'][1]} x {rle['size'][0]} pixels, but {image['file_name']} has "
-            f"{width} x {height}; export the labels again"
-        )
+    rle = to_rle(annotation.get("segmentation"), image["height"], image["width"])
+    require_size(rle, annotation, image, path)
     return {**annotation, "segmentation": rle}
 
 
@@ -129,7 +120,7 @@ def _cut(
     stored = (image["height"], image["width"]) if "height" in image else None
     pixels = read_image(images / image["file_name"], stored)
     height, width = pixels.shape[:2]
-    masks = [_crop(annotation["segmentation"]) for annotation in annotations]
+    masks = [decode_crop(annotation["segmentation"]) for annotation in annotations]
     made = []
     for window in tile_windows(height, width, size, overlap):
         top, bottom, left, right = window
@@ -155,10 +146,3 @@ def _cut(
         entry.pop("id", None)
         made.append((entry, parts))
     return made
-
-
-def _crop(rle: dict[str, Any]) -> tuple[npt.NDArray[np.bool_], Window]:
-    """Crop a mask to its box; return the crop, and the crop's place in the image."""
-    bits, _, ((x, y, w, h),) = crops_from_rle([rle["counts"]], *rle["size"])
-    mask = np.unpackbits(bits.reshape(int(h), -1), axis=1, bitorder="little")[:, : int(w)]
-    return mask.astype(bool), (int(y), int(y + h), int(x), int(x + w))

@@ -10,7 +10,7 @@ from nbseg.datasets.exporters.file_stems import file_stems
 from nbseg.datasets.exporters.label_studio import labeling_config, task_of
 from nbseg.datasets.exporters.labelme import write_labelme
 from nbseg.datasets.exporters.objects import choose_images, objects_of, read_names
-from nbseg.files import replacing
+from nbseg.files import refuse_existing, replacing
 
 TOOLS = ("label-studio", "labelme", "cvat")
 
@@ -72,12 +72,7 @@ def export_labels(
         "label-studio": ["tasks.json", "labeling_config.xml"],
     }
     paths = [out / name for name in names_of[tool]]
-    taken = [path for path in paths if path.exists()]
-    if taken and not force:
-        raise FileExistsError(
-            f"{taken[0]} exists, and may hold corrections; choose another --out, or replace the "
-            "file with --force"
-        )
+    refuse_existing(paths, force, ", and may hold corrections")
     out.mkdir(parents=True, exist_ok=True)
     if tool == "labelme":
         for pair, path in zip(pairs, paths, strict=True):

@@ -1,9 +1,10 @@
 """Choose distinct names for files that are written for images, such as one json per image."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+
+from nbseg.files import relative_name
 
 
 def file_stems(names: Sequence[str], images: Path) -> list[str]:
@@ -22,7 +23,7 @@ def file_stems(names: Sequence[str], images: Path) -> list[str]:
         ValueError: two images would have the same path.
     """
     inside = [
-        Path(*(part for part in Path(os.path.relpath(images / name, images)).parts if part != ".."))
+        Path(*(part for part in Path(relative_name(images / name, images)).parts if part != ".."))
         for name in names
     ]
     stems = [path.with_suffix("").as_posix() for path in inside]

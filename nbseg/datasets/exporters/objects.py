@@ -1,7 +1,6 @@
 """Choose the images of a COCO json that a person will correct, and decode their objects."""
 
 import csv
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nbseg._native import crops_from_rle
-from nbseg.coco_masks import to_rle
+from nbseg.coco_masks import decode_crop, require_size, to_rle
+from nbseg.files import relative_name
 
 if TYPE_CHECKING:
     from pycocotools.coco import COCO
@@ -92,7 +91,7 @@ def read_names(path: Path, images: Path) -> list[str]:
         )
     if not all(row["file"] for row in rows):
         raise ValueError(f"{path} has a row with an empty column 'file'; correct or delete the row")
-    return [Path(os.path.relpath(row["file"], images)).as_posix() for row in rows]
+    return [relative_name(row["file"], images) for row in rows]
 
 
 def objects_of(coco: "COCO", image: int) -> Iterator[Object]:
@@ -101,26 +100,20 @@ def objects_of(coco: "COCO", image: int) -> Iterator[Object]:
     Raises:
         ValueError: a mask has another size than the image.
     """
-    size = [coco.imgs[image][side] for side in ("height", "width")]
+    entry = coco.imgs[image]
     for annotation in coco.imgToAnns[image]:
         if annotation.get("iscrowd"):
             continue
-        rle = to_rle(annotation.get("segmentation"), *size)
-        if list(rle["size"]) != size:
-            raise ValueError(
-                f"the mask of annotation {annotation['id']} is for an image of {rle['size'][1]} x "
-                f"{rle['size'][0]} pixels, but {coco.imgs[image]['file_name']} has {size[1]} x "
-                f"{size[0]}; export the labels again"
-            )
-        bits, _, ((x, y, width, height),) = crops_from_rle([rle["counts"]], *size)
-        if width and height:
-            mask = np.unpackbits(bits.reshape(int(height), -1), axis=1, bitorder="little")
+        rle = to_rle(annotation.get("segmentation"), entry["height"], entry["width"])
+        require_size(rle, annotation, entry)
+        mask, (top, _, left, _) = decode_crop(rle)
+        if mask.size:
             score = annotation.get("score")
             yield Object(
                 annotation["id"],
                 coco.cats[annotation["category_id"]]["name"],
-                mask[:, :width].astype(bool),
-                int(y),
-                int(x),
+                mask,
+                top,
+                left,
                 None if score is None else float(score),
             )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 HEIGHT, WIDTH = 48, 64
 NAME = "scene.png"
 
@@ -371,6 +371,7 @@ def labelme2coco():
     from PIL import Image
 
     path = folder("labelme2coco")
+    (path / "coco.json").unlink(missing_ok=True)  # the tool reads each json of the folder
     Image.fromarray(blank()).save(path / NAME)
     shapes = [
         {
@@ -386,7 +387,9 @@ def labelme2coco():
     content = {"version": "6.3.1", "flags": {}, "shapes": shapes, "imagePath": NAME}
     content |= {"imageData": None, "imageHeight": HEIGHT, "imageWidth": WIDTH}
     (path / "scene.json").write_text(json.dumps(content))
-    coco = get_coco_from_labelme_folder(str(path))
+    # The json has the path of the image as it was given.
+    os.chdir(path)
+    coco = get_coco_from_labelme_folder(".")
     (path / "coco.json").write_text(json.dumps(coco.json))
     (path / NAME).unlink()
 

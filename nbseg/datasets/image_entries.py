@@ -1,0 +1,28 @@
+"""List image files in the form of a COCO json."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from nbseg.images import image_size
+
+
+def image_entries(folder: Path, names: Iterable[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return COCO image entries, whose ids count from 1, and the images that cannot be read.
+
+    Args:
+        folder: folder of the images.
+        names: paths of the images, relative to ``folder``.
+
+    Returns:
+        The entries of the readable images, and the names of the others. The id of an image is its
+        position among all names.
+    """
+    entries, unreadable = [], []
+    for number, name in enumerate(names, start=1):
+        if size := image_size(folder / name):
+            entry = {"id": number, "file_name": name, "height": size[0], "width": size[1]}
+            entries.append(entry)
+        else:
+            unreadable.append(name)
+    return entries, unreadable
