@@ -97,7 +97,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> None:
     try:
-        config = read_config(arguments.config, arguments.cfg_options)
+        config = read_config(arguments.config, arguments.cfg_options, import_modules=False)
         work_dir = arguments.work_dir or default_work_dir(config, arguments.config)
         pipeline = Pipeline(
             config,

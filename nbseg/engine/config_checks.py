@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from nbseg.config.names import names_in
 from nbseg.config.online import ONLINE_KEYS, published_part
 from nbseg.config.plain_config import RUNNER_KEYS
+from nbseg.config.reading import import_custom_modules
 from nbseg.config.sections import FILES
 from nbseg.datasets.splits import write_split
 from nbseg.pseudo.labels import make_pseudo_labels
@@ -58,7 +59,10 @@ def check_config(config: Config, settings: Config) -> None:
                 f"the section {section} has the unknown key {unknown[0]!r}; possible keys are "
                 f"{', '.join(sorted(allowed))}"
             )
-    for section in (content, *(content.get(name) or {} for name in OVERRIDING)):
+    sections = [content, *(content.get(name) or {} for name in OVERRIDING)]
+    if any("model_wrapper_cfg" in section for section in sections):
+        import_custom_modules(config)  # they may register the wrapper
+    for section in sections:
         _check_runner(section)
     known = {*content, *RUNNER_KEYS, *ONLINE_KEYS, *FILES, *names_in(content)}
     for section in OVERRIDING:
@@ -166,7 +170,9 @@ def _check_runner(keys: Mapping[str, Any]) -> None:
             f"the config has {key} = {keys[key]!r}, which selects another runner, such as "
             f"MMEngine's FlexibleRunner, but {advice}"
         )
-    wrapper = (keys.get("model_wrapper_cfg") or {}).get("type", "MMDistributedDataParallel")
+    wrapper = (keys.get("model_wrapper_cfg") or {}).get("type")
+    if wrapper is None:
+        return
     found = MODEL_WRAPPERS.get(wrapper) if isinstance(wrapper, str) else wrapper
     if not (isinstance(found, type) and issubclass(found, DistributedDataParallel)):
         raise ValueError(f"model_wrapper_cfg has the type {wrapper!r}, but {advice}")

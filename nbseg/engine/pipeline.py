@@ -7,12 +7,13 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 
-from nbseg.config.plain_config import coco_evaluator
-from nbseg.engine.config_checks import check_config, check_stage
+from nbseg.config.reading import import_custom_modules
+from nbseg.engine.config_checks import check_config
 from nbseg.engine.coverage import coverage_lines
 from nbseg.engine.manifest import Manifest, relevant_keys
 from nbseg.engine.preflight.run import preflight
-from nbseg.engine.processes import announce, distribute, init_processes
+from nbseg.engine.processes import announce, init_processes
+from nbseg.engine.run_configs import run_configs
 from nbseg.engine.second_process import check_jobs, in_two_processes
 from nbseg.engine.splitting import split_annotations
 from nbseg.engine.stages import (
@@ -25,7 +26,6 @@ from nbseg.engine.stages import (
     with_dependents,
 )
 from nbseg.engine.task import StageTask
-from nbseg.engine.training import set_training_options
 from nbseg.engine.weights import check_weights
 from nbseg.engine.work_dir import WorkDir
 from nbseg.files import write_json
@@ -77,23 +77,14 @@ class Pipeline:
         self.teacher_checkpoint = teacher_checkpoint(config, self.work_dir)
         self.settings = stage_config(config, "label", self.work_dir)
         check_config(config, self.settings)
-        self.configs: dict[str, Config] = {}
-        for name in self.stages:
-            resolved = self.configs[name] = stage_config(config, name, self.work_dir)
-            if name != "label":
-                distribute(resolved, launcher)
-                check_stage(name, resolved)
-            if STAGES[name].trains:
-                set_training_options(resolved, amp, auto_scale_lr)
-                coco_evaluator(resolved).outfile_prefix = str(self.work_dir.test_results(name))
-            if self._kept(name) or self._continues(name):
-                self._manifest(name).refuse_changes(keys=self._keys(name))
+        self.configs = run_configs(config, self.stages, self.work_dir, launcher, amp, auto_scale_lr)
+        for name in self._started:
+            self._manifest(name).refuse_changes(keys=self._keys(name))
 
     def check_inputs(self) -> None:
         """Refuse (by a StageError) to keep or continue stages whose input files have changed."""
-        for name in self.stages:
-            if self._kept(name) or self._continues(name):
-                self._manifest(name).refuse_changes(inputs=STAGES[name].inputs(self._task(name)))
+        for name in self._started:
+            self._manifest(name).refuse_changes(inputs=STAGES[name].inputs(self._task(name)))
 
     def prepare(self) -> list[str]:
         """Check configs, data and weights before any stage starts; return a plan and warnings.
@@ -121,6 +112,7 @@ class Pipeline:
             refuse_outdated(self.stages, starting)
             plan += preflight(self.config, self.settings, tasks)
         barrier()
+        import_custom_modules(self.config)
         check_weights([task for task in tasks if task.stage != "label"])
         return plan + coverage_lines(self.config, tasks)
 
@@ -171,6 +163,11 @@ class Pipeline:
             manifest.finish(**results)
             write_json(self.work_dir.metrics, self.metrics(), indent=1)
         barrier()
+
+    @property
+    def _started(self) -> list[str]:
+        """Return the stages that the run keeps or continues."""
+        return [name for name in self.stages if self._kept(name) or self._continues(name)]
 
     def _kept(self, name: str) -> bool:
         return self._manifest(name).finished and name not in self.redo

@@ -141,6 +141,18 @@ def test_a_broken_image_is_refused_or_if_unlabeled_warned_of(run, make_pipeline)
         pipeline.prepare()
 
 
+def test_wrong_data_are_named_before_modules_are_imported(run, make_pipeline, monkeypatch):
+    def no_import(config):
+        pytest.fail("importing MMDetection takes seconds")
+
+    monkeypatch.setattr("nbseg.engine.preflight.run.import_custom_modules", no_import)
+    with pytest.raises(StageError, match=r"the classes \['nothing'\] are not among the json's"):
+        make_pipeline(run, {"classes": ["nothing"], "num_classes": 1}).prepare()
+    (run.data / "annotations" / "instances_val.json").unlink()
+    with pytest.raises(FileNotFoundError, match="instances_val.json"):
+        make_pipeline(run).prepare()
+
+
 @pytest.mark.parametrize("number", [3, 7])
 def test_num_classes_must_be_the_number_of_classes(run, make_pipeline, number):
     with pytest.raises(StageError, match=f"num_classes is {number}, .* set num_classes=5"):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from nbseg.config.online import plain_detector
+from nbseg.config.reading import import_custom_modules
 from nbseg.engine.data_sets import annotation_files, image_folder, is_unlabeled, leaves
 from nbseg.engine.preflight.files import check_files
 from nbseg.engine.preflight.images import check_folder, check_images
@@ -64,6 +65,8 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
         # Check the number of classes after _check: _check gives a clearer message if class names
         # are wrong.
         check_num_classes(_detector(plain), classes, stage)
+    # The imports take seconds, so wrong data sets are reported first.
+    import_custom_modules(config)
     check_parts(configs)
     if makes_labels:
         check_labeled(settings.label, categories.get(Path(settings.label.labeled_json)))
