@@ -25,7 +25,7 @@ DETECTIONS = (50, 500)  # range of max_per_img; more would need more memory and 
 FEW_IMAGES = 20
 FIXED_SCORE = 0.3
 EPOCHS = 12  # at least this many for the teacher, as in MMDetection's schedule 1x
-FEWEST_ITERATIONS = 375
+FEWEST_ITERATIONS = 750  # of the teacher
 DEFAULT_ANCHORS = (4, 8)
 # More boxes do not change the choice of anchors.
 BOXES = 2000
@@ -81,7 +81,8 @@ class Settings:
             more objects.
         batch_size: images per iteration.
         num_workers: processes that load images.
-        iterations: training iterations of the teacher; the student has the same number.
+        teacher_iterations: training iterations of the teacher.
+        student_iterations: half as many; the student starts from the teacher.
         box_threshold: smallest score of a box that becomes a pseudo-label. "match" chooses this
             score so that an unlabeled image has as many boxes, on average, as a labeled image has
             objects.
@@ -98,7 +99,8 @@ class Settings:
     max_per_img: int
     batch_size: int
     num_workers: int
-    iterations: int
+    teacher_iterations: int
+    student_iterations: int
     box_threshold: str | float
 
 
@@ -163,6 +165,7 @@ def choose_settings(found: Fingerprint, images: int, cores: int) -> Settings:
     anchor_scales = fit_anchor_scales(jittered)
     batch_size = 2 if image_size == IMAGE_SIZES[1] else 4
     most = ceil(2 * int(found.counts.max()) / 50) * 50
+    iterations = max(FEWEST_ITERATIONS, ceil(EPOCHS * images / batch_size))
     return Settings(
         crops=crops,
         image_scale=image_scale,
@@ -175,7 +178,8 @@ def choose_settings(found: Fingerprint, images: int, cores: int) -> Settings:
         max_per_img=min(max(most, DETECTIONS[0]), DETECTIONS[1]),
         batch_size=batch_size,
         num_workers=min(max(cores - 1, 0), 4),
-        iterations=max(FEWEST_ITERATIONS, ceil(EPOCHS * images / batch_size)),
+        teacher_iterations=iterations,
+        student_iterations=ceil(iterations / 2),
         box_threshold=FIXED_SCORE if images < FEW_IMAGES else "match",
     )
 

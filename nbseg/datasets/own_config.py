@@ -178,8 +178,8 @@ def _parts(found: Fingerprint, sets: ImageSets, chosen: Settings, upright: bool)
         {
             "batch_size": chosen.batch_size,
             "num_workers": chosen.num_workers,
-            "iterations": chosen.iterations,
-            "teacher": {"iterations": chosen.iterations},
+            "iterations": chosen.student_iterations,
+            "teacher": {"iterations": chosen.teacher_iterations},
         },
     )
     if chosen.box_threshold != "match":

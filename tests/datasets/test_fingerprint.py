@@ -90,17 +90,18 @@ def test_few_crops_of_a_large_image_contain_its_only_object():
 
 
 @pytest.mark.parametrize(
-    ("images", "cores", "iterations", "threshold", "workers"),
+    ("images", "cores", "teacher", "student", "threshold", "workers"),
     [
-        (9, 1, 375, 0.3, 0),
-        (19, 2, 375, 0.3, 1),
-        (20, 4, 375, "match", 3),
-        (500, 64, 1500, "match", 4),
+        (9, 1, 750, 375, 0.3, 0),
+        (19, 2, 750, 375, 0.3, 1),
+        (20, 4, 750, 375, "match", 3),
+        (501, 64, 1503, 752, "match", 4),
     ],
 )
 def test_the_training_fits_the_images_and_the_machine(
-    images, cores, iterations, threshold, workers
+    images, cores, teacher, student, threshold, workers
 ):
     chosen = choose_settings(measure(indexed([(400, 300)], [[(32, 3)]])), images, cores)
-    assert chosen.iterations == iterations
+    assert chosen.teacher_iterations == teacher
+    assert chosen.student_iterations == student
     assert chosen.box_threshold == threshold and chosen.num_workers == workers
