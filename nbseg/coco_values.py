@@ -162,8 +162,8 @@ def polygon_area(polygon: Sequence[float]) -> float:
 def _number_entries(table: list[Entry]) -> dict[Any, int]:
     """Make the ids of a table whole numbers, in place, and return {old id: new id}.
 
-    If all ids are whole numbers already, or strings such as "7", no entry gets a new id, and the
-    result is empty.
+    If all ids are whole numbers, or strings such as "7" (which becomes 7), the numbers are kept,
+    and the result is empty.
     """
     ids = [canonical_id(entry.get("id")) for entry in table]
     if all(type(number) is int and abs(number) <= LARGEST_ID for number in ids):

@@ -237,7 +237,7 @@ class OnlineTeacher(SemiBaseDetector):
     def project_pseudo_instances(
         self, batch_pseudo_instances: SampleList, batch_data_samples: SampleList
     ) -> SampleList:
-        """Move labels and ignored boxes from the weak views to the strong views.
+        """Move pseudo-instances and ignored boxes from the weak views to the strong views.
 
         Args:
             batch_pseudo_instances: samples of the weak views, with ``pred_instances`` and
