@@ -60,7 +60,7 @@ def check_config(config: Config, settings: Config) -> None:
                 f"{', '.join(sorted(allowed))}"
             )
     sections = [content, *(content.get(name) or {} for name in OVERRIDING)]
-    if any("model_wrapper_cfg" in section for section in sections):
+    if any(section.get("model_wrapper_cfg") for section in sections):
         import_custom_modules(config)  # they may register the wrapper
     for section in sections:
         _check_runner(section)

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from types import SimpleNamespace
 
@@ -143,7 +145,7 @@ def test_a_broken_image_is_refused_or_if_unlabeled_warned_of(run, make_pipeline)
 
 def test_wrong_data_are_named_before_modules_are_imported(run, make_pipeline, monkeypatch):
     def no_import(config):
-        pytest.fail("importing MMDetection takes seconds")
+        pytest.fail("importing all components takes seconds")
 
     monkeypatch.setattr("nbseg.engine.preflight.run.import_custom_modules", no_import)
     with pytest.raises(StageError, match=r"the classes \['nothing'\] are not among the json's"):
@@ -151,6 +153,15 @@ def test_wrong_data_are_named_before_modules_are_imported(run, make_pipeline, mo
     (run.data / "annotations" / "instances_val.json").unlink()
     with pytest.raises(FileNotFoundError, match="instances_val.json"):
         make_pipeline(run).prepare()
+
+
+def test_a_new_process_checks_sound_data(run, repository):
+    """No module of nbseg's components is imported yet, unlike in the process of the tests."""
+    command = [sys.executable, repository / "tools" / "train.py", run.config, "--dry-run"]
+    command += ["--work-dir", run.work_dir, "--cfg-options", f"data_root={run.data}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "[student] would start" in done.stdout
 
 
 @pytest.mark.parametrize("number", [3, 7])

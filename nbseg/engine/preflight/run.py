@@ -47,6 +47,7 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
     made = {task.work_dir.pseudo_labels for task in tasks if task.stage == "label"}
     lines: dict[str, None] = {}
     seen: set[_DataSet] = set()
+    tests: list[tuple[_DataSet, dict[str, Any], Config]] = []
     categories: dict[Path, list[dict[str, Any]]] = {}
     for stage, plain in configs.items():
         for role, leaf in _data_sets(stage, plain):
@@ -62,11 +63,18 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
             seen.add(data)
             for line in _check(data, leaf, plain, classes, categories):
                 lines.setdefault(line)
+            if data.path in categories and data.role == "test":
+                tests.append((data, leaf, plain))
         # Check the number of classes after _check: _check gives a clearer message if class names
         # are wrong.
         check_num_classes(_detector(plain), classes, stage)
-    # The imports take seconds, so wrong data sets are reported first.
+    # The imports take seconds, so wrong data sets are reported first. Only the checks below build
+    # components.
     import_custom_modules(config)
+    for data, leaf, plain in tests:
+        for evaluator in _evaluators(plain):
+            if "ann_file" in evaluator:
+                lines.setdefault(check_truth(leaf, evaluator, data.what))
     check_parts(configs)
     if makes_labels:
         check_labeled(settings.label, categories.get(Path(settings.label.labeled_json)))
@@ -91,6 +99,11 @@ class _DataSet(NamedTuple):
     path: Path
     folder: Path
 
+    @property
+    def what(self) -> str:
+        """Return the beginning of messages on the data set."""
+        return f"{self.role} set {self.path}"
+
 
 def _check(
     data: _DataSet,
@@ -103,7 +116,7 @@ def _check(
 
     The function adds the categories of the data set's json to ``categories``, by path.
     """
-    what = f"{data.role} set {data.path}"
+    what = data.what
     if leaf.get("type") == "ImageFolderDataset":
         if data.folder.resolve() in Path(plain.work_dir).resolve().parents:
             raise StageError(
@@ -137,7 +150,11 @@ def _check(
         lines += warnings
     lines.append(warn_of_many_objects(content, max_per_img(_detector(plain)), "max_per_img", what))
     if data.role == "test":
-        lines += _check_evaluators(content, leaf, plain.test_evaluator, what)
+        for evaluator in _evaluators(plain):
+            if evaluator.get("type") == "InstanceMetric":
+                most = evaluator.get("max_detections", 100)
+                # As in COCO's evaluation, the limit holds for each class of an image.
+                lines.append(warn_of_many_objects(content, most, "max_detections", what, True))
     return [count, *lines]
 
 
@@ -147,18 +164,9 @@ def _detector(plain: Config) -> dict[str, Any]:
     return model
 
 
-def _check_evaluators(
-    content: dict[str, Any], leaf: dict[str, Any], evaluators: Any, what: str
-) -> list[str]:
-    lines = []
-    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
-        if evaluator.get("type") == "InstanceMetric":
-            most = evaluator.get("max_detections", 100)
-            # As in COCO's evaluation, the limit holds for each class of an image.
-            lines.append(warn_of_many_objects(content, most, "max_detections", what, True))
-        if "ann_file" in evaluator:
-            lines.append(check_truth(leaf, evaluator, what))
-    return lines
+def _evaluators(plain: Config) -> list[dict[str, Any]]:
+    evaluators = plain.test_evaluator
+    return list(evaluators) if isinstance(evaluators, list) else [evaluators]
 
 
 def _refuse_other_order(content: dict[str, Any], classes: list[str], what: str) -> None:
