@@ -1,7 +1,6 @@
 """Run the stages in order: keep finished stages, refuse changed ones, resume interrupted ones."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from mmengine.config import Config
@@ -10,15 +9,14 @@ from mmengine.dist import barrier, is_main_process
 from nbseg.config.reading import import_custom_modules
 from nbseg.engine.config_checks import check_config
 from nbseg.engine.coverage import coverage_lines
-from nbseg.engine.manifest import Manifest, relevant_keys
 from nbseg.engine.preflight.run import preflight
 from nbseg.engine.processes import announce, init_processes
 from nbseg.engine.run_configs import run_configs
+from nbseg.engine.run_summary import finished_metrics
 from nbseg.engine.second_process import check_jobs, in_two_processes
 from nbseg.engine.splitting import split_annotations
 from nbseg.engine.stages import (
     STAGES,
-    TRAINING_STAGES,
     left_out,
     refuse_outdated,
     stage_config,
@@ -78,13 +76,13 @@ class Pipeline:
         self.settings = stage_config(config, "label", self.work_dir)
         check_config(config, self.settings)
         self.configs = run_configs(config, self.stages, self.work_dir, launcher, amp, auto_scale_lr)
-        for name in self._started:
-            self._manifest(name).refuse_changes(keys=self._keys(name))
+        for task in self._kept_or_continued:
+            task.manifest.refuse_changes(keys=STAGES[task.stage].settings(task))
 
     def check_inputs(self) -> None:
         """Refuse (by a StageError) to keep or continue stages whose input files have changed."""
-        for name in self._started:
-            self._manifest(name).refuse_changes(inputs=STAGES[name].inputs(self._task(name)))
+        for task in self._kept_or_continued:
+            task.manifest.refuse_changes(inputs=STAGES[task.stage].inputs(task))
 
     def prepare(self) -> list[str]:
         """Check configs, data and weights before any stage starts; return a plan and warnings.
@@ -125,23 +123,19 @@ class Pipeline:
         """Run the unfinished stages; return {stage: {metric: value}} of all trained stages."""
         for warning in filter(lambda line: line.startswith("warning"), self.prepare()):
             announce(warning)
-        with self.work_dir.claimed() if is_main_process() else nullcontext():
+        with self.work_dir.claimed():
             if self.jobs > 1:
                 starts = "control" in self.stages and not self._up_to_date("control")
                 in_two_processes(self._run_stage, self.stages, starts, self.config, self.work_dir)
-                write_json(self.work_dir.metrics, self.metrics(), indent=1)
+                write_json(self.work_dir.metrics, finished_metrics(self.work_dir), indent=1)
             else:
                 for name in self.stages:
                     self._run_stage(name)
-        return self.metrics()
-
-    def metrics(self) -> dict[str, dict[str, float]]:
-        """Return the test metrics of the stages trained so far."""
-        manifests = {name: self._manifest(name) for name in TRAINING_STAGES}
-        return {name: m.content["metrics"] for name, m in manifests.items() if m.finished}
+        return finished_metrics(self.work_dir)
 
     def _run_stage(self, name: str) -> None:
-        stage, task, manifest = STAGES[name], self._task(name), self._manifest(name)
+        stage, task = STAGES[name], self._task(name)
+        manifest = task.manifest
         if self._up_to_date(name):
             announce(f"[{name}] is finished and kept ({manifest.path.parent})")
             return
@@ -151,7 +145,7 @@ class Pipeline:
         if is_main_process():
             if not self._continues(name):
                 self.work_dir.clear(name)
-            manifest.start(name, self._keys(name), inputs)
+            manifest.start(name, stage.settings(task), inputs)
             if name != "label":
                 task.config.dump(self.work_dir.config(name))
         barrier()
@@ -161,32 +155,26 @@ class Pipeline:
             self.resume = "auto"  # an explicit path applies to the first training only
         if is_main_process():
             manifest.finish(**results)
-            write_json(self.work_dir.metrics, self.metrics(), indent=1)
+            write_json(self.work_dir.metrics, finished_metrics(self.work_dir), indent=1)
         barrier()
 
     @property
-    def _started(self) -> list[str]:
-        """Return the stages that the run keeps or continues."""
-        return [name for name in self.stages if self._kept(name) or self._continues(name)]
+    def _kept_or_continued(self) -> list[StageTask]:
+        names = [name for name in self.stages if self._kept(name) or self._continues(name)]
+        return [self._task(name) for name in names]
 
     def _kept(self, name: str) -> bool:
-        return self._manifest(name).finished and name not in self.redo
+        return self._task(name).manifest.finished and name not in self.redo
 
     def _continues(self, name: str) -> bool:
         """Return whether the stage would continue from the files of an earlier start."""
-        manifest = self._manifest(name)
+        manifest = self._task(name).manifest
         interrupted = manifest.started and (self.resume or manifest.finished)
         return bool(interrupted and STAGES[name].resumes and name not in self.redo)
 
     def _up_to_date(self, name: str) -> bool:
-        inputs = STAGES[name].inputs(self._task(name)) if self._kept(name) else {}
-        return self._kept(name) and not self._manifest(name).has_other_images(inputs)
+        task = self._task(name)
+        return self._kept(name) and not task.manifest.has_other_images(STAGES[name].inputs(task))
 
     def _task(self, name: str) -> StageTask:
         return StageTask(name, self.configs[name], self.work_dir, self.teacher_checkpoint)
-
-    def _manifest(self, name: str) -> Manifest:
-        return Manifest(self.work_dir.manifest(name))
-
-    def _keys(self, name: str) -> dict[str, object]:
-        return relevant_keys(self.configs[name], STAGES[name].keys, self.work_dir.path)

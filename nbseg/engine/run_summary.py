@@ -1,4 +1,4 @@
-"""Print the metrics table of a run and draw its pictures."""
+"""Collect the metrics of a run, print them as a table, and draw the pictures of the run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,11 +7,18 @@ from mmengine.config import Config
 
 from nbseg.config.plain_config import coco_evaluator
 from nbseg.engine.data_sets import annotation_files
+from nbseg.engine.manifest import Manifest
 from nbseg.engine.stages import TRAINING_STAGES
 from nbseg.engine.work_dir import WorkDir
 from nbseg.visualization.annotations import draw_results
 
 COLUMNS = {"segm_mAP": "mask AP", "segm_mAP_50": "AP50", "segm_mAP_75": "AP75"}
+
+
+def finished_metrics(work_dir: WorkDir) -> dict[str, dict[str, float]]:
+    """Return {stage: {metric: value}}: the test metrics of the stages whose training finished."""
+    manifests = {stage: Manifest(work_dir.manifest(stage)) for stage in TRAINING_STAGES}
+    return {stage: m.content["metrics"] for stage, m in manifests.items() if m.finished}
 
 
 def print_metrics(

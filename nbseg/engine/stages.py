@@ -11,6 +11,7 @@ from nbseg.config.online import ONLINE_KEYS, train_online
 from nbseg.config.plain_config import RUNNER_KEYS, TRAINING_KEYS, predict_with_tta, without_workers
 from nbseg.config.schedules import iterations, skip_last_validation, stretch_schedule
 from nbseg.config.sections import resolve, user_file
+from nbseg.engine.manifest import relevant_keys
 from nbseg.engine.pseudo_labeling import label, label_inputs, predict, prediction_inputs
 from nbseg.engine.task import StageTask
 from nbseg.engine.training import train, training_inputs
@@ -54,6 +55,10 @@ class Stage:
     trains: bool = True
     resumes: bool = True
     labels_from: str = "label"
+
+    def settings(self, task: StageTask) -> dict[str, Any]:
+        """Return the values of the keys that determine the stage's result, by dotted path."""
+        return relevant_keys(task.config, self.keys, task.work_dir.path)
 
 
 def _training(name: str, needs: tuple[str, ...], sections: tuple[str, ...], **more: Any) -> Stage:

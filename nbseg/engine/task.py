@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from nbseg.engine.manifest import Manifest
 from nbseg.engine.work_dir import WorkDir
 
 
@@ -24,3 +25,8 @@ class StageTask:
     config: Config
     work_dir: WorkDir
     teacher_checkpoint: Path
+
+    @property
+    def manifest(self) -> Manifest:
+        """Return the record of the stage, as the record's file is now."""
+        return Manifest(self.work_dir.manifest(self.stage))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 
 from nbseg.errors import StageError
 from nbseg.files import remove_partial_files
@@ -95,13 +96,16 @@ class WorkDir:
     def claimed(self) -> Iterator[None]:
         """Keep other runs out of this folder, and delete the temporary files of killed runs.
 
+        In the processes other than the main process, this method does nothing.
+
         Raises:
             StageError: another process works in this folder.
         """
         file = None
-        with suppress(OSError):  # writing the run's first file will fail and name the reason
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / ".lock").open("a")
+        if is_main_process():
+            with suppress(OSError):  # writing the run's first file will fail and name the reason
+                self.path.mkdir(parents=True, exist_ok=True)
+                file = (self.path / ".lock").open("a")
         if file is None:
             yield
             return

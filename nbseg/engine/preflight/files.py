@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from nbseg.engine.data_sets import annotation_files, leaves
-from nbseg.engine.manifest import Manifest
 from nbseg.engine.stages import STAGES
 from nbseg.engine.task import StageTask
 
@@ -35,7 +34,7 @@ def check_files(tasks: Sequence[StageTask]) -> None:
     for task in tasks:
         inputs = STAGES[task.stage].inputs(task)
         wanted = {name: path for name, path in inputs.items() if not made & set(path.parents)}
-        Manifest(task.work_dir.manifest(task.stage)).refuse_missing(task.stage, wanted)
+        task.manifest.refuse_missing(task.stage, wanted)
         made.add(task.work_dir.folder(task.stage))
 
 
