@@ -25,10 +25,11 @@ def read_config(
 
     Raises:
         FileNotFoundError: the file or one of its bases does not exist.
-        ValueError: the file is not a config, or an option cannot be set.
+        ValueError: the file is not a config, an option cannot be set, or a module cannot be
+            imported.
     """
     try:
-        config = Config.fromfile(path, import_custom_modules=import_modules)
+        config = Config.fromfile(path, import_custom_modules=False)
     except (FileNotFoundError, BrokenPipeError):
         raise
     except Exception as error:  # a config is a program, which may raise any error
@@ -47,6 +48,8 @@ def read_config(
             raise ValueError(
                 f"{path}: the section {section} must be a dictionary, found {config[section]!r}"
             )
+    if import_modules:
+        import_custom_modules(config)
     return config
 
 
@@ -54,12 +57,27 @@ def import_custom_modules(config: Config) -> None:
     """Import the modules that a config lists in ``custom_imports``; they register components.
 
     Raises:
-        StageError: a module cannot be imported.
+        StageError: ``custom_imports`` is not a dictionary with a list of names, or a module cannot
+            be imported.
     """
-    try:
-        import_modules_from_strings(**(config.get("custom_imports") or {"imports": []}))
-    except Exception as error:  # a module is a program, which may raise any error
+    wanted = config.get("custom_imports") or {"imports": []}
+    imports = wanted.get("imports") if isinstance(wanted, dict) else None
+    names = [imports] if isinstance(imports, str) else imports
+    if (
+        not isinstance(names, list)
+        or not all(isinstance(name, str) for name in names)
+        or wanted.keys() - {"imports", "allow_failed_imports"}
+    ):
         raise StageError(
-            f"custom_imports: a module cannot be imported ({type(error).__name__}: {error}); "
-            "correct the module or its name"
+            "custom_imports must be a dictionary with the names of modules, such as "
+            f"dict(imports=['nbseg.register', 'my_module']); found {wanted!r}"
+        )
+    try:
+        import_modules_from_strings(**wanted)
+    except Exception as error:  # a module is a program, which may raise any error
+        cause = error.__context__ or error  # MMEngine's own error does not say what is wrong
+        raise StageError(
+            f"a module in custom_imports.imports = {names} cannot be imported "
+            f"({type(cause).__name__}: {cause}); correct the module or its name, or add the "
+            "module's folder to the environment variable PYTHONPATH"
         ) from error

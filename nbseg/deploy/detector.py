@@ -6,10 +6,10 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.utils import import_modules_from_strings
 from torch import nn
 
 from nbseg.checkpoint import load_strictly, read_checkpoint
+from nbseg.config.reading import import_custom_modules
 from nbseg.registry import MODELS
 
 
@@ -33,8 +33,7 @@ def load_detector(config: Config, checkpoint: str | Path) -> Any:
 
 def build_detector(config: Config) -> Any:
     """Build the detector of an MMDetection config with random weights."""
-    if config.get("custom_imports"):
-        import_modules_from_strings(**config.custom_imports)
+    import_custom_modules(config)
     init_default_scope(config.get("default_scope", "mmdet"))
     model = copy.deepcopy(config.model)
     model.setdefault("data_preprocessor", config.get("data_preprocessor"))

@@ -175,6 +175,10 @@ FILES = {
         "_base_ = './tiny.py'\ncustom_imports = dict(imports=['nowhere'])",
         "nowhere",
     ),
+    "imports that are no dictionary": (
+        "_base_ = './tiny.py'\ncustom_imports = ['nbseg.register']",
+        "custom_imports must be a dictionary",
+    ),
 }
 
 
