@@ -133,9 +133,9 @@ class StoredPredictions:
         unknown = [name for name in classes if name not in ids]
         if unknown:
             raise ValueError(
-                f"the predictions in {folder} are of a model with the classes {unknown}, but "
-                f"{truth_path} has only the categories {list(ids)}; give a truth json whose "
-                "categories include all classes of the model"
+                f"the model of the predictions in {folder} has the classes {classes}, but "
+                f"{truth_path} has no categories {unknown}, only {list(ids)}; give a truth json "
+                "whose categories include all classes of the model"
             )
         self._categories = [ids[name] for name in classes]
         self._remaining: Iterator[ImagePredictions] = iter(store)

@@ -117,14 +117,15 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
     Raises:
         ValueError: a name in braces, such as ``{work_dir}``, is unknown; the training length of
             the stage ``control`` cannot be derived from teacher and student; a key is missing; or
-            a value is a string or a number instead of a dictionary.
+            a value is a string or a number where a dictionary is expected.
     """
     try:
         return _resolved(config, name, work_dir)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"the config of stage {name} cannot be resolved ({type(error).__name__}: {error}); add "
-            "the missing key, or set a dictionary instead of a string or a number"
+            f"the config of stage {name} cannot be made from the sections "
+            f"({type(error).__name__}: {error}): a key is missing, or a value is a string or a "
+            "number where a dictionary is expected; correct the config"
         ) from error
 
 

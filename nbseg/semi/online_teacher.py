@@ -245,8 +245,8 @@ class OnlineTeacher(SemiBaseDetector):
             batch_data_samples: samples of the strong views of the same images.
 
         Returns:
-            The samples of the strong views, with the labels as ``gt_instances``, which have masks,
-            and with ``ignored_instances``.
+            The samples of the strong views. Their ``gt_instances`` are the moved pseudo-instances
+            with masks; their ``ignored_instances`` are the moved ignored boxes.
 
         Raises:
             ValueError: a strong view is rotated or warped relative to its weak view.

@@ -142,7 +142,7 @@ def test_raw_predictions_of_classes_that_the_truth_lacks_are_refused(truth, tmp_
     nothing = (np.zeros((0, 4)), np.zeros(0), np.zeros(0), np.zeros((0, 28, 28), np.uint8))
     writer.append([ImagePredictions(1, "1.png", HEIGHT, WIDTH, *nothing)])
     writer.flush()
-    wrong = r"with the classes \['cow'\], but .* has only the categories \['cat', 'dog'\]"
+    wrong = r"but .* has no categories \['cow'\], only \['cat', 'dog'\]; give"
     with pytest.raises(ValueError, match=wrong):
         analyze_models({"raw": tmp_path / "store"}, truth)
 

@@ -241,7 +241,7 @@ def test_label_studio(tmp_path):
         (
             [task("x.png", ("1", False, region("brushlabels", 1, "a", {"rle": encode_brush(
                 np.ones((WIDTH, HEIGHT), bool))}, size=(WIDTH, HEIGHT))))],
-            "of 40 x 60 pixels, but .* has 60 x 40; the photo is turned",
+            "of 40 x 60 pixels, but .* has 60 x 40; if the photo",
         ),
         (
             [task("x.png", ("1", False, region("brushlabels", 1, "a", {"rle": encode_brush(

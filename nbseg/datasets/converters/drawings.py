@@ -198,11 +198,12 @@ def _load(images: Path, numbers: dict[str, int], pixel_centers: bool, drawing: D
     header = image_header(path)
     height, width = header.height, header.width
     if drawing.size and drawing.size != (height, width):
-        turned = drawing.size == (width, height)
-        why = " the photo is turned by its Exif data: label the turned photo, or" if turned else ""
+        swapped = drawing.size == (width, height)
+        exif = "if the photo's Exif data turn it, label the turned photo; otherwise "
         raise ValueError(
             f"{drawing.source} has labels for an image of {drawing.size[1]} x {drawing.size[0]} "
-            f"pixels, but {path} has {width} x {height};{why} give the folder of the labeled images"
+            f"pixels, but {path} has {width} x {height}; {exif if swapped else ''}give the folder "
+            "of the images that the labels were drawn on (--images)"
         )
     annotations = []
     outside = 0
@@ -226,6 +227,7 @@ def _load(images: Path, numbers: dict[str, int], pixel_centers: bool, drawing: D
             f"{drawing.source}: {outside} of {outside + len(annotations)} objects have no pixel in "
             f"{path}, which has {width} x {height} pixels. The coordinates seem to be those of "
             "another image or of a map; expected pixels from the image's upper left corner. Give "
-            "the folder of the labeled images (--images), or export pixel coordinates"
+            "the folder of the images that the labels were drawn on (--images), or export pixel "
+            "coordinates"
         )
     return {"file_name": drawing.image, "height": height, "width": width}, annotations

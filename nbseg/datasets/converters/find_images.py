@@ -71,7 +71,7 @@ class ImageFinder:
         if len(longest) != 1:
             raise FileNotFoundError(
                 f"{source} is for the image {given}, but {self.folder} has {_found(longest)} of "
-                "this name; give the folder of the labeled images"
+                "this name; give the folder of the images that the labels were drawn on (--images)"
             )
         return longest[0]
 

@@ -24,8 +24,8 @@ class LabelSource:
 
     Attributes:
         path: file or folder that a labeling tool wrote.
-        images: folder of the labeled images. None means ``path`` if this is a folder, otherwise
-            the folder that contains ``path``.
+        images: folder of the images that the labels were drawn on. None means ``path`` if this is
+            a folder, otherwise the folder that contains ``path``.
         format: one of ``FORMATS``; None to recognize the format.
         class_name: class of all objects in label images, or of all shapes that have no class.
         parts: see :class:`nbseg.datasets.converters.label_images.LabelImages`.

@@ -82,7 +82,7 @@ def _image_of(content: dict[str, Any], path: Path, folder: Path, finder: ImageFi
             return stored.relative_to(images).as_posix()
         raise ValueError(
             f"{path} is for the image {stored}, which is not in {images}; give the folder of the "
-            "labeled images"
+            "images that the labels were drawn on (--images)"
         )
     return finder.find(
         Path(given).name or path.stem, path, [path.relative_to(folder).parent.as_posix()]

@@ -1,4 +1,4 @@
-"""Write the counts of a converted set as text, next to the documented numbers."""
+"""Describe in text how many images and instances a converted set has, and should have."""
 
 from nbseg.datasets.converters.coco_json import Prepared
 
