@@ -431,8 +431,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         (
             "images",
             "DIR",
-            "folder of the images that the labels were drawn on (default: SOURCE; if SOURCE is a file, "
-            "its folder)",
+            "folder of the images that the labels were drawn on (default: SOURCE; if SOURCE is a "
+            "file, its folder)",
         ),
         ("out", "JSON", "COCO json to write"),
     ]:
