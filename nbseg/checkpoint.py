@@ -77,8 +77,8 @@ SAFE_GLOBALS: list[Any] = [
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Return the content of a checkpoint file without running code from the file.
 
-    Exception: if the environment variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is 1, PyTorch does
-    run code that the file contains.
+    Only if the environment variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is 1, PyTorch runs code
+    that the file contains.
 
     Args:
         path: ``.pth`` file.

@@ -1,7 +1,7 @@
 """Compute the curves of Fig. 6 of the Noisy Boundaries paper: the boundary-preserving map.
 
-The paper does not say to which boundary it measures the distance in Fig. 6b. Here, this is the
-boundary of the predicted mask: the contour at the probability 0.5.
+The paper does not say to which boundary it measures the distance in Fig. 6b. This module measures
+the distance to the boundary of the predicted mask, which is the contour at the probability 0.5.
 """
 
 from __future__ import annotations

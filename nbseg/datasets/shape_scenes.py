@@ -37,9 +37,12 @@ class SceneObject:
     whole_area: int
 
     def stays_visible(self, mask: npt.NDArray[Any]) -> bool:
-        """Return whether enough of the object is visible if only ``mask`` (H, W) is visible.
+        """Return whether enough of the object remains if it loses all pixels outside ``mask``.
 
-        The mask must have at least 20 pixels and at least half of ``whole_area``.
+        At least 20 pixels must remain, and at least half of ``whole_area``.
+
+        Args:
+            mask: pixels that remain visible, (H, W) bool.
         """
         area = int(mask.sum())
         return area >= MIN_AREA and area >= MIN_VISIBLE * self.whole_area

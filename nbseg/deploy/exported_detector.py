@@ -45,7 +45,9 @@ class ExportedDetector(BaseModel):
             ValueError: ``mode`` is not ``"predict"``.
         """
         if mode != "predict":
-            raise ValueError(f"mode must be 'predict' for an exported model, found {mode!r}")
+            raise ValueError(
+                f"an exported model can only predict, so mode must be 'predict'; found {mode!r}"
+            )
         images = [image.permute(1, 2, 0).contiguous().cpu().numpy() for image in inputs]
         detections_of_images = self.segmenter.predict(images)
         for sample, detections in zip(data_samples, detections_of_images, strict=True):

@@ -64,7 +64,7 @@ class Pipeline:
         jobs: int = 1,
     ) -> None:
         if unknown := sorted({*stages, *redo} - set(STAGES)):
-            raise ValueError(f"unknown stages {unknown}; the stages are {', '.join(STAGES)}")
+            raise ValueError(f"unknown stages {unknown}; choose among {', '.join(STAGES)}")
         check_jobs(jobs, launcher, resume)
         self.config = config
         self.work_dir = WorkDir(Path(work_dir))

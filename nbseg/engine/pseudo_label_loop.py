@@ -109,7 +109,7 @@ class PseudoLabelLoop(BaseLoop):
                     writer.flush()
                     raise StageError(
                         f"an unlabeled image has disappeared: {error}; put the image back, or "
-                        "remove its entry from the json, and continue with --resume"
+                        "remove the image's entry from the json, and continue with --resume"
                     )
                 runner.logger.warning(f"an image is left out of the pseudo-labels: {error}")
             if batch is None:

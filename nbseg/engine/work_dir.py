@@ -78,7 +78,7 @@ class WorkDir:
         return self.path / "report"
 
     def clear(self, stage: str) -> None:
-        """Delete a stage's checkpoints or predictions, so that the stage starts from zero."""
+        """Delete a stage's checkpoints or predictions, so that the stage starts from scratch."""
         patterns = [
             "iter_*.pth",
             "epoch_*.pth",

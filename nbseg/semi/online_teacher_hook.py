@@ -54,7 +54,8 @@ class OnlineTeacherHook(MeanTeacherHook):
         if model.burn_in >= runner.max_iters:
             raise StageError(
                 f"burn_in is {model.burn_in} iterations, but the training has {runner.max_iters} "
-                "iterations, so the teacher would never follow the student; lower burn_in"
+                "iterations, so the teacher would never follow the student; lower burn_in, or "
+                "train longer"
             )
         source = model.teacher_checkpoint
         if source is None or runner.iter > 0:

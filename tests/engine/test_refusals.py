@@ -73,7 +73,7 @@ def test_missing_data_is_refused_before_a_stage_starts(finished, tmp_path, make_
 
 @pytest.mark.parametrize("options", [{"stages": ["student", "test"]}, {"redo": ["test"]}])
 def test_unknown_stages_are_named(finished, make_pipeline, options):
-    with pytest.raises(ValueError, match=r"unknown stages \['test'\]; the stages are control, "):
+    with pytest.raises(ValueError, match=r"unknown stages \['test'\]; choose among control, "):
         make_pipeline(finished, **options)
 
 

@@ -34,7 +34,7 @@ def pipeline(load: str, with_image: bool) -> Compose:
 
 @TRANSFORMS.register_module(force=True)
 class ResizeMasks:
-    """Resizes masks only, as MMDetection's Resize does."""
+    """Resizes masks like MMDetection's Resize, but does not resize the image."""
 
     def __init__(self, scale: tuple[int, int]) -> None:
         self.scale = scale

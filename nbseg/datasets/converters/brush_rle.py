@@ -61,7 +61,7 @@ def decode_brush(stream: Sequence[int], height: int, width: int) -> npt.NDArray[
     place = 0
 
     def take(size: int, count: int = 1) -> npt.NDArray[np.int64]:
-        """Return the next ``count`` numbers of ``size`` bits."""
+        """Return the next ``count`` numbers, each of ``size`` bits."""
         nonlocal place
         end = place + size * count
         if end > 8 * octets.size:

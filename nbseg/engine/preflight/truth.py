@@ -1,4 +1,4 @@
-"""Check the config's evaluator with the true objects as predictions; the AP must be 1."""
+"""Test a config's evaluator: with the true objects as predictions, the mask AP should be 1."""
 
 import tempfile
 from pathlib import Path
