@@ -63,13 +63,14 @@ def import_custom_modules(config: Config) -> None:
     wanted = config.get("custom_imports") or {"imports": []}
     imports = wanted.get("imports") if isinstance(wanted, dict) else None
     names = [imports] if isinstance(imports, str) else imports
+    where = f"{config.filename}: " if config.filename else ""
     if (
         not isinstance(names, list)
         or not all(isinstance(name, str) for name in names)
         or wanted.keys() - {"imports", "allow_failed_imports"}
     ):
         raise StageError(
-            "custom_imports must be a dictionary with the names of modules, such as "
+            f"{where}custom_imports must be a dictionary with the names of modules, such as "
             f"dict(imports=['nbseg.register', 'my_module']); found {wanted!r}"
         )
     try:
@@ -77,7 +78,7 @@ def import_custom_modules(config: Config) -> None:
     except Exception as error:  # a module is a program, which may raise any error
         cause = error.__context__ or error  # MMEngine's own error does not say what is wrong
         raise StageError(
-            f"a module in custom_imports.imports = {names} cannot be imported "
+            f"{where}a module in custom_imports.imports = {names} cannot be imported "
             f"({type(cause).__name__}: {cause}); correct the module or its name, or add the "
             "module's folder to the environment variable PYTHONPATH"
         ) from error

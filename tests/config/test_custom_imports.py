@@ -66,6 +66,15 @@ def test_the_message_on_a_module_that_fails_names_the_cause(module, text, says):
         import_custom_modules(Config({"custom_imports": {"imports": [module(text)]}}))
 
 
+def test_the_message_names_the_config(tmp_path):
+    (tmp_path / "config.py").write_text("model = dict()\ncustom_imports = ['a']")
+    with pytest.raises(StageError, match="config.py: custom_imports must be a dictionary"):
+        read_config(tmp_path / "config.py")
+    (tmp_path / "config.py").write_text("model = dict()\ncustom_imports = dict(imports='nowhere')")
+    with pytest.raises(StageError, match=r"config.py: a module in .*\['nowhere'\] cannot be"):
+        read_config(tmp_path / "config.py")
+
+
 def test_modules_of_an_option_are_imported(module, tmp_path):
     name = module("")
     (tmp_path / "config.py").write_text("model = dict()")
