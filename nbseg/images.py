@@ -1,24 +1,24 @@
-"""Find and decode image files; no other module decodes images for a model.
+"""Decode image files; no other module decodes images for a model.
 
-Decoding needs only NumPy and OpenCV. Reading a header without decoding the image needs Pillow.
+Decoding needs NumPy and OpenCV, and tifffile and imagecodecs for TIFFs. Reading a header without
+decoding the image needs Pillow, except for TIFFs.
 """
 
+import io
 import os
 import re
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
-T = TypeVar("T")
-
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+from nbseg.image_options import DEFAULTS, FOR_DISPLAY, Image, ImageOptions, to_uint8
+from nbseg.tiff import SIGNATURES, read_tiff, read_tiff_values, tiff_header
 
 # An image counts as nearly black if its brightest value, of 255, is at most this.
 NEARLY_BLACK = 63
@@ -34,86 +34,14 @@ class ImageHeader(NamedTuple):
 
     Attributes:
         height, width: size in pixels, after the Exif orientation is applied.
-        bits: bits per channel in the file, 8 or 16. :func:`read_image` keeps the upper 8 of 16.
-        several: whether the file has several frames or pages, of which only the first is read.
+        bits: bits per channel in the file.
+        notes: notes on parts of the file that are not read, worded to follow "these images".
     """
 
     height: int
     width: int
     bits: int
-    several: bool
-
-    def notes(self) -> list[str]:
-        """Return notes about unread bits and frames, worded to follow "these images"."""
-        notes = []
-        if self.bits > 8:
-            notes.append(f"have {self.bits} bits per channel, of which only the upper 8 are read")
-        if self.several:
-            notes.append("have several frames or pages, of which only the first is read")
-        return notes
-
-
-def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
-    """Return the sorted paths of all files below a folder, relative to this folder.
-
-    Hidden files and folders, such as ``._x.png`` and ``.ipynb_checkpoints``, are left out. Links
-    are followed, except a link to a folder that contains the link.
-
-    Args:
-        folder: the folder.
-        suffixes: suffixes of the wanted files, in lower case; if empty, all files are wanted.
-
-    Raises:
-        FileNotFoundError: there is no wanted file; the message counts the other files by suffix.
-        OSError: the folder or one of its sub-folders cannot be listed.
-    """
-    names = sorted(Path(path).relative_to(folder).as_posix() for path in _walk(folder))
-    chosen = [name for name in names if not suffixes or Path(name).suffix.lower() in suffixes]
-    if not chosen:
-        counts = Counter(Path(name).suffix.lower() or "without a suffix" for name in names)
-        others = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
-        wanted = "image" if set(IMAGE_SUFFIXES) & set(suffixes) else "usable file"
-        expected = f"files ending in {', '.join(suffixes)}" if suffixes else "files"
-        found = f"other files ({others}). Convert them, or name" if others else "no file. Name"
-        raise FileNotFoundError(
-            f"there is no {wanted} in {folder}: expected {expected}; found {found} another folder"
-        )
-    return chosen
-
-
-def image_names(folder: Path) -> list[str]:
-    """Return the sorted paths of all images below a folder, relative to this folder.
-
-    Raises:
-        FileNotFoundError: there is no image.
-        ValueError: a path is not UTF-8, so that jsons, logs and reports cannot name the image.
-    """
-    names = files_below(folder, IMAGE_SUFFIXES)
-    if others := other_encodings(names):
-        raise ValueError(
-            f"{folder} has {len(others)} file names that are not UTF-8, the first: {others[0]!a}; "
-            "rename these files, for example with the program convmv"
-        )
-    return names
-
-
-def other_encodings(names: Sequence[str]) -> list[str]:
-    """Return the names that are not UTF-8. In Python, such names contain lone surrogates."""
-    return [name for name in names if any("\ud800" <= letter <= "\udfff" for letter in name)]
-
-
-def _walk(folder: str | Path, above: frozenset[str] = frozenset()) -> Iterator[str]:
-    real = os.path.realpath(folder)
-    if real in above:
-        return
-    for entry in os.scandir(folder):
-        if entry.name.startswith("."):
-            continue
-        # DirEntry.is_dir() raises for a link to itself.
-        if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
-            yield from _walk(entry.path, above | {real})
-        else:
-            yield entry.path
+    notes: tuple[str, ...]
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
@@ -122,23 +50,23 @@ def image_size(path: Path) -> tuple[int, int] | None:
     The size is that of the array that :func:`read_image` returns.
     """
     try:
-        return image_header(path)[:2]
+        # The size does not depend on the range of the values.
+        return image_header(path, FOR_DISPLAY)[:2]
     except (OSError, ValueError):
         return None
 
 
-def spread(items: Sequence[T], count: int) -> list[T]:
-    """Return up to ``count`` items at equal distances in a sequence."""
-    count = min(count, len(items))
-    return [items[i * len(items) // count] for i in range(count)]
-
-
-def image_header(path: Path) -> ImageHeader:
+def image_header(path: Path, options: ImageOptions = DEFAULTS) -> ImageHeader:
     """Read the header of an image file.
 
-    Pillow reads the header without decoding the image. OpenCV decodes the image to find its size if
-    Pillow does not know the format. OpenCV also decodes the image if the Exif orientation swaps
-    height and width, because some versions of OpenCV ignore the orientation in some formats.
+    tifffile reads the header of a TIFF, and Pillow reads other headers, without decoding the image.
+    OpenCV decodes the image to find its size if Pillow does not know the format. OpenCV also
+    decodes the image if the Exif orientation swaps height and width, because some versions of
+    OpenCV ignore the orientation in some formats.
+
+    Args:
+        path: the image file.
+        options: the options that :func:`read_image` will have.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -150,18 +78,24 @@ def image_header(path: Path) -> ImageHeader:
 
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; correct the path")
-    bits, several, integers = 8, False, True
+    if _is_tiff(path):
+        with _named(path):
+            tiff = tiff_header(path, options)
+            return ImageHeader(tiff.height, tiff.width, tiff.bits, tiff.notes)
+    bits, notes = 8, []
     try:
         with warnings.catch_warnings(), PillowImage.open(path) as image:
             warnings.simplefilter("ignore")
             width, height = image.size
-            integers = image.format != "TIFF" or image.mode not in ("I", "F")
             raw_modes = str([tile[3] for tile in image.tile])
             # A PPM file has its largest value in place of a raw mode.
             deep = image.mode.startswith("I") or re.search(";16|65535", raw_modes)
             bits = 16 if deep else 8
+            if deep and options.value_range is None:
+                notes.append("have 16 bits per channel, of which only the upper 8 are read")
             # The second picture of a JPEG (MPO) is a thumbnail or a depth map.
-            several = image.format != "MPO" and getattr(image, "is_animated", False)
+            if image.format != "MPO" and getattr(image, "is_animated", False):
+                notes.append("have several frames or pages, of which only the first is read")
             # PngImageFile.getexif would decode all pixels to find a chunk at the end of the file.
             exif = PillowImage.Image.getexif(image)
             turned = exif.get(_EXIF_ORIENTATION) in _EXIF_QUARTER_TURNS
@@ -169,63 +103,138 @@ def image_header(path: Path) -> ImageHeader:
         turned = True
     except Exception as error:  # Pillow's parsers raise errors of any kind
         raise _unreadable(path) from error
-    if not integers:
-        raise _unusable_values(path)
     if turned:
-        height, width = read_image(path).shape[:2]
-    return ImageHeader(height, width, bits, several)
+        height, width = read_image(path, options=options).shape[:2]
+    return ImageHeader(height, width, bits, tuple(notes))
 
 
-def _unreadable(path: str | Path) -> ValueError:
-    return ValueError(f"{path} cannot be read as an image; replace or remove it")
+def read_image(
+    path: str | Path,
+    size: tuple[int, int] | None = None,
+    options: ImageOptions = DEFAULTS,
+) -> Image:
+    """Read an image file as (H, W, 3) uint8 in BGR order.
 
-
-def _unusable_values(path: str | Path) -> ValueError:
-    return ValueError(
-        f"{path} has signed, floating-point or 32-bit values, so it is unknown which values "
-        "are black and white; convert the image to 8 bits per channel"
-    )
-
-
-def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Image:
-    """Read an image file as MMDetection's pipelines do: as (H, W, 3) uint8 in BGR order.
-
-    OpenCV converts gray, transparent, 16-bit and CMYK images to 8-bit BGR, and applies the Exif
-    orientation. A truncated file is refused, unless OpenCV can decode it without the missing bytes.
-    If an image with 16 bits per channel becomes nearly black, a warning is given, because its
-    values probably use only the lower bits.
+    Training, prediction and exported models read images with this function or with
+    :func:`decode_image`, so all of them see the same values. tifffile and imagecodecs decode TIFFs,
+    see :func:`nbseg.tiff.read_tiff`. OpenCV decodes other formats, converts gray, transparent and
+    CMYK images to BGR, and applies the Exif orientation. A truncated file is refused, unless OpenCV
+    can decode it without the missing bytes. If an image with more than 8 bits per channel becomes
+    nearly black, a warning is given, because its values probably use only the lower bits.
 
     Args:
         path: the image file.
         size: height and width that the image must have, in pixels; None allows any size.
+        options: the part of the file to read, and the range of its values.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: OpenCV cannot decode the file, the values are not unsigned integers of 8 or 16
-            bits, or the image does not have the given ``size``.
+        ValueError: the file cannot be decoded, needs other options, or does not have the given
+            ``size``.
     """
-    pixels = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    if pixels is not None and pixels.dtype == np.uint16:
-        # IMREAD_COLOR alone scrambles the right border of gray TIFFs that are stored in tiles.
-        pixels = (pixels >> 8).astype(np.uint8)
-        if pixels.max() <= NEARLY_BLACK:
-            warnings.warn(
-                f"{path} has 16 bits per channel, of which only the upper 8 are read. The image is "
-                f"nearly black: its brightest value becomes {pixels.max()} of 255. Stretch the "
-                "values to 16 bits, or convert the image to 8 bits per channel",
-                stacklevel=2,
-            )
-    if pixels is None:
-        stored = _decode(path, cv2.IMREAD_UNCHANGED)
-        raise _unreadable(path) if stored is None else _unusable_values(path)
-    if pixels.dtype != np.uint8:
-        raise _unusable_values(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise _unreadable(path)  # a folder or a pipe, which would never end
+    if _is_tiff(path):
+        with _named(path):
+            pixels, bits = read_tiff(path, options)
+        _warn_if_nearly_black(pixels, bits, options, path)
+    else:
+        # Decode from memory, as MMDetection does: cv2.imread fails on some photos with an Exif
+        # orientation.
+        pixels = decode_image(np.fromfile(path, np.uint8), path, options)
     if size is not None and pixels.shape[:2] != size:
         raise ValueError(
             f"{path} has {pixels.shape[1]} x {pixels.shape[0]} pixels, but its annotations are for "
             f"an image of {size[1]} x {size[0]} pixels; give the folder of the annotated images"
         )
-    return np.asarray(pixels, np.uint8)
+    return pixels
+
+
+def decode_image(
+    encoded: npt.NDArray[np.uint8], name: str | Path, options: ImageOptions = DEFAULTS
+) -> Image:
+    """Decode the content of an image file as :func:`read_image` does.
+
+    Args:
+        encoded: the content of the file, (N,) uint8.
+        name: path of the file, for messages.
+        options: see :func:`read_image`.
+
+    Raises:
+        ValueError: the file cannot be decoded, or needs other options.
+    """
+    if encoded[:4].tobytes() in SIGNATURES:
+        with _named(name):
+            pixels, bits = read_tiff(io.BytesIO(encoded.tobytes()), options)
+    else:
+        stored = _decode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, name)
+        if stored is None:
+            raise _unreadable(name)
+        bits = 8 * stored.dtype.itemsize
+        if stored.dtype not in (np.uint8, np.uint16) and options.value_range is None:
+            raise ValueError(
+                f"{name} has signed, floating-point or 32-bit values, so it is unknown which "
+                "values are black and white; set image_options.value_range in the config, or "
+                "convert the image to 8 bits per channel"
+            )
+        pixels = to_uint8(stored, bits, options.value_range)
+    _warn_if_nearly_black(pixels, bits, options, name)
+    return pixels
+
+
+def read_values(path: str | Path, options: ImageOptions = DEFAULTS) -> npt.NDArray[Any] | None:
+    """Return the values of an image with more than 8 bits per channel, (N,), before any scaling.
+
+    Args:
+        path: the image file.
+        options: the part of the file to read.
+
+    Returns:
+        The finite values of the chosen channels; None if the file has at most 8 bits per channel.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file cannot be decoded, or needs other options.
+    """
+    if _is_tiff(path):
+        with _named(path):
+            if tiff_header(path, options).bits <= 8:
+                return None
+            return read_tiff_values(path, options)[0]
+    stored = _decode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, path)
+    if stored is None:
+        raise _unreadable(path)
+    return None if stored.dtype == np.uint8 else stored[np.isfinite(stored)]
+
+
+def _is_tiff(path: str | Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4) in SIGNATURES
+
+
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """Begin the messages of ValueErrors with the path of the file."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from error
+
+
+def _warn_if_nearly_black(
+    pixels: Image, bits: int, options: ImageOptions, path: str | Path
+) -> None:
+    if bits > 8 and options.value_range is None and pixels.max() <= NEARLY_BLACK:
+        warnings.warn(
+            f"{path} has {bits} bits per channel, of which only the upper 8 are read. The image is "
+            f"nearly black: its brightest value becomes {pixels.max()} of 255. Set "
+            "image_options.value_range in the config, which `tools/prepare_data.py init` measures",
+            stacklevel=3,
+        )
+
+
+def _unreadable(path: str | Path) -> ValueError:
+    return ValueError(f"{path} cannot be read as an image; replace or remove it")
 
 
 def write_image(path: str | Path, pixels: npt.NDArray[Any], options: Sequence[int] = ()) -> None:
@@ -251,17 +260,6 @@ def write_image(path: str | Path, pixels: npt.NDArray[Any], options: Sequence[in
     Path(path).write_bytes(encoded.tobytes())
 
 
-def opencv_path(path: Path) -> str:
-    """Return a path as a string that OpenCV's video functions accept.
-
-    Raises:
-        ValueError: the path is not UTF-8, and OpenCV 4.12 would crash.
-    """
-    if other_encodings([str(path)]):
-        raise ValueError(f"the path {str(path)!a} is not UTF-8; rename the file or the folder")
-    return str(path)
-
-
 def _refuse_netpbm(path: str | Path, start: bytes) -> None:
     """Refuse the PGM, PPM and PAM files that OpenCV decodes to wrong values."""
     header = _NETPBM.match(start)
@@ -282,21 +280,21 @@ def read_label_image(path: str | Path) -> npt.NDArray[Any]:
         FileNotFoundError: there is no such file.
         ValueError: OpenCV cannot decode the file.
     """
-    ids = _decode(path, cv2.IMREAD_UNCHANGED)
+    if os.path.exists(path) and not os.path.isfile(path):
+        ids = None
+    else:
+        ids = _decode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED, path)
     if ids is None:
         raise ValueError(f"{path} cannot be read as an image; unpack the data set's archive again")
     return ids
 
 
-def _decode(path: str | Path, flags: int) -> npt.NDArray[Any] | None:
-    if os.path.exists(path) and not os.path.isfile(path):
-        return None  # a folder or a pipe, which would never end
-    # Decode from memory, as MMDetection does: cv2.imread fails on some photos with an Exif
-    # orientation.
-    encoded = np.fromfile(path, np.uint8)
+def _decode(
+    encoded: npt.NDArray[np.uint8], flags: int, name: str | Path
+) -> npt.NDArray[Any] | None:
     if not encoded.size:
         return None
-    _refuse_netpbm(path, encoded[:1000].tobytes())
+    _refuse_netpbm(name, encoded[:1000].tobytes())
     try:
         return cv2.imdecode(encoded, flags)
     except cv2.error:  # more pixels than OpenCV accepts

@@ -18,7 +18,8 @@ LAYERS = (
     ("coco", "checkpoint", "built"),
     ("coco_tables",),
     ("images", "errors", "files", "registry", "coco_values", "commands"),
-    ("coco_masks", "rle", "tiles"),
+    ("coco_masks", "rle", "tiles", "tiff", "image_names"),
+    ("image_options",),
     ("_native",),
     ("__init__",),
 )

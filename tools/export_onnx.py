@@ -31,7 +31,6 @@ from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 from nbseg.deploy.export import export_checkpoint
 from nbseg.deploy.inputs import pick_images
 from nbseg.deploy.parity import REDUCED_PRECISION, ROUNDING, Parity, Tolerance, parity
-from nbseg.images import read_image
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -106,7 +105,7 @@ def compare(
     seconds = [0.0, 0.0]
     total = Parity()
     for path in track_iter_progress((images, len(images))):
-        image = read_image(path)
+        image = segmenters[0].read(path)
         detections = []
         for index, segmenter in enumerate(segmenters):
             start = time.perf_counter()

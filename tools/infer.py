@@ -29,7 +29,6 @@ from nbseg.deploy.coco_predictions import CocoPredictions
 from nbseg.deploy.drawing import PictureFolder
 from nbseg.deploy.inputs import find_files, is_video, read_frames
 from nbseg.deploy.tiling import TiledSegmenter
-from nbseg.images import read_image
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -123,7 +122,7 @@ def predict_file(
 ) -> None:
     """Predict an image, or all frames of a video."""
     video = is_video(path)
-    for number, image in enumerate(read_frames(path) if video else [read_image(path)]):
+    for number, image in enumerate(read_frames(path) if video else [segmenter.read(path)]):
         detections = segmenter(image)
         frame = {"frame": number} if video else {}
         predictions.add(image, detections, score, file_name=str(path), **frame)

@@ -14,6 +14,7 @@ from nbseg.commands import add_command
 from nbseg.datasets.label_suffixes import FORMATS
 from nbseg.datasets.shapes import ShapesOptions, generate_shapes
 from nbseg.datasets.splits import write_chosen_split, write_split
+from nbseg.image_options import PROJECTIONS, ImageOptions
 
 SHAPES_EXAMPLES = """\
 examples:
@@ -67,7 +68,7 @@ examples:
 CHECK_EXAMPLES = """\
 This command looks for these problems:
   images that are missing or have another size than in JSON
-  images that cannot be decoded (only up to 200 images are decoded)
+  images that cannot be decoded (all TIFFs and up to 200 other images are decoded)
   ids and names that occur twice, and references to unknown ids
   polygons and RLEs that are invalid, and boxes that do not fit their masks
   annotations that MMDetection drops
@@ -225,7 +226,8 @@ def check(args: argparse.Namespace) -> None:
     from nbseg.datasets.converters.samples import write_samples
     from nbseg.datasets.converters.summary import describe
 
-    prepared, problems = check_coco(args.annotations, args.images, args.workers)
+    options = image_options(args)
+    prepared, problems = check_coco(args.annotations, args.images, args.workers, options)
     print(describe(prepared))
     if problems:
         kinds = [f"{len(which)} {kind}, the first: {which[0]}" for kind, which in problems.items()]
@@ -244,6 +246,7 @@ def init(args: argparse.Namespace) -> None:
     from nbseg.datasets.own_config import write_own_config
     from nbseg.datasets.own_data import OwnData
 
+    args.image_options = image_options(args)
     data = OwnData(**{name.name: getattr(args, name.name) for name in fields(OwnData)})
     lines = write_own_config(
         data,
@@ -295,6 +298,13 @@ def next_round(args: argparse.Namespace) -> None:
     print(f"next: {shlex.join(train)}")
 
 
+def image_options(args: argparse.Namespace) -> ImageOptions:
+    chosen = {"value_range": args.value_range, "plane": args.plane}
+    if args.bands:
+        chosen["bands"] = [int(band) if band.isdecimal() else band for band in args.bands]
+    return ImageOptions(**chosen)
+
+
 def _annotations(args: argparse.Namespace) -> Path:
     folder: Path = args.out or args.dir
     return folder / "annotations"
@@ -311,6 +321,30 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             default=len(os.sched_getaffinity(0)),
             metavar="N",
             help="number of processes (default: the number of cores)",
+        )
+
+    def add_image_options(command: argparse.ArgumentParser, no_range: str) -> None:
+        command.add_argument(
+            "--value-range",
+            type=float,
+            nargs=2,
+            metavar=("LOW", "HIGH"),
+            help="values that become black and white, in images with more than 8 bits per channel "
+            f"(default: {no_range})",
+        )
+        command.add_argument(
+            "--bands",
+            nargs="+",
+            metavar="BAND",
+            help="one or three channels of TIFFs: numbers from 0, or names of OME channels "
+            "(default: the first three)",
+        )
+        command.add_argument(
+            "--plane",
+            type=lambda text: text if text in PROJECTIONS else int(text),
+            default=0,
+            metavar="N|max|mean",
+            help="plane of TIFFs with several pages, focal planes or times (default: 0)",
         )
 
     command = add(shapes, "generate images of shapes with COCO annotations", SHAPES_EXAMPLES)
@@ -477,6 +511,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="image file to write; it shows a sample of the images with their annotations",
     )
+    add_image_options(command, "the upper 8 bits are read")
     add_workers(command)
 
     command = add(init, "write a config for your own images", INIT_EXAMPLES)
@@ -514,6 +549,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         action="store_false",
         help="the images have no upright position: train and predict with turned images, too",
     )
+    add_image_options(command, "measured on labeled and unlabeled images")
     command.add_argument("--force", action="store_true", help="replace files that exist")
 
     command = add(tile, "cut large images and their masks into tiles", TILE_EXAMPLES)

@@ -2,6 +2,11 @@ _base_ = 'mmdet::_base_/default_runtime.py'
 
 custom_imports = dict(imports=['nbseg.register'], allow_failed_imports=False)
 
+# Which channels and planes of an image file are read, and which values become black and white
+# (docs/your_data.md), for example image_options.value_range=0,4095 for values of 12 bits.
+image_options = dict(value_range=None)
+load_image = dict(type='LoadImage', options='{image_options}')
+
 default_hooks = dict(
     logger=dict(interval=20),
     # Keep two checkpoints, so that a killed training can resume even if the last one is damaged.

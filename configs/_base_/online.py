@@ -16,7 +16,7 @@ online_labeled_pipeline = [
 ]
 online_unlabeled_pipeline = [
     # If an image cannot be read, the data set loads another image instead.
-    dict(type='LoadImageFromFile', ignore_empty=True),
+    dict(type='LoadImage', options='{image_options}', ignore_empty=True),
     dict(type='Compose', transforms='{shared_steps}'),
     dict(
         type='MultiBranch',

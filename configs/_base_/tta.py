@@ -10,7 +10,7 @@ tta_flips = [
     dict(type='RandomFlip', prob=1.0, direction='horizontal'),
 ]
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
+    '{load_image}',
     dict(
         type='TestTimeAug',
         transforms=[

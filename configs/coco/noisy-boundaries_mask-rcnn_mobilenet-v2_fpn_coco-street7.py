@@ -21,7 +21,7 @@ batch_size = 2
 anchor_scales = [4, 8]
 
 weak_pipeline = [
-    dict(type='LoadImageFromFile'),
+    '{load_image}',
     '{load_annotations}',
     '{test_resize}',
     dict(type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False),
@@ -30,7 +30,7 @@ weak_pipeline = [
     dict(type='PackDetInputs'),
 ]
 strong_pipeline = [
-    dict(type='LoadImageFromFile'),
+    '{load_image}',
     '{load_annotations}',
     dict(type='RandomResize', scale=(320, 320), ratio_range=(0.75, 1.25), keep_ratio=True),
     dict(type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False),

@@ -88,7 +88,7 @@ student = dict(bridge_prob=0.5)
 filter_annotations = dict(
     type='FilterAnnotations', min_gt_bbox_wh=(2, 2), by_mask=True, keep_empty=False)
 load_and_augment = [
-    dict(type='LoadImageFromFile'),
+    '{load_image}',
     '{load_annotations}',
     '{train_resize}',
     '{crop}',

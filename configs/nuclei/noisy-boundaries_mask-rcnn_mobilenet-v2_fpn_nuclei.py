@@ -47,7 +47,7 @@ scale_jitter = dict(
         for factor in (0.5, 0.7, 1.0, 1.4, 2.0)
     ])
 load_and_augment = [
-    dict(type='LoadImageFromFile'),
+    '{load_image}',
     '{load_annotations}',
     '{train_resize}',
     dict(type='RandomCrop', crop_size=(256, 256), allow_negative_crop=False, recompute_bbox=True),

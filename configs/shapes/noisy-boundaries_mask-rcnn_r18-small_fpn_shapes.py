@@ -26,7 +26,7 @@ tta_flips = [
     dict(type='RandomFlip', prob=1.0, direction='diagonal'),
 ]
 weak_pipeline = [
-    dict(type='LoadImageFromFile'),
+    '{load_image}',
     '{load_annotations}',
     '{random_flip}',
     '{random_transpose}',
@@ -44,7 +44,7 @@ strong_steps = [
         fill_in=(103.53, 116.28, 123.675)),
 ]
 strong_pipeline = [
-    dict(type='LoadImageFromFile'),
+    '{load_image}',
     '{load_annotations}',
     '{random_flip}',
     '{random_transpose}',
@@ -55,7 +55,7 @@ strong_pipeline = [
 # For online training: labeled_steps transform a labeled image; shared_steps transform both views of
 # an unlabeled image.
 labeled_steps = [
-    dict(type='LoadImageFromFile'),
+    '{load_image}',
     '{load_annotations}',
     '{random_flip}',
     '{random_transpose}',

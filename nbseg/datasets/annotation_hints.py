@@ -8,7 +8,7 @@ import numpy as np
 
 from nbseg.coco_masks import is_polygon, to_rle
 from nbseg.coco_values import is_box
-from nbseg.images import spread
+from nbseg.image_names import spread
 
 # A hint on the whole json needs at least this share of suspicious objects.
 MOST = 0.8

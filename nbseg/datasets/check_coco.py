@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from posixpath import normpath
 from typing import Any
 
@@ -19,7 +19,10 @@ from nbseg.datasets.image_checks import (
     Problem,
     broken_bodies,
     image_problems,
+    pixel_problems,
 )
+from nbseg.image_names import TIFF_SUFFIXES
+from nbseg.image_options import DEFAULTS, ImageOptions
 
 # If training leaves out more than this share of the annotations for one reason, the check reports
 # these annotations.
@@ -35,17 +38,18 @@ UNIQUE = (
 
 
 def check_coco(
-    path: Path, image_folder: Path, workers: int = 1
+    path: Path, image_folder: Path, workers: int = 1, options: ImageOptions = DEFAULTS
 ) -> tuple[Prepared, dict[str, list[str]]]:
     """Find the problems of a COCO json that would stop a training or give it wrong data.
 
-    The function reads the headers of all images, and decodes up to 200 images. An annotation must
-    have a box; its ``segmentation`` is optional.
+    The function reads the headers of all images, and decodes all TIFFs and up to 200 other images.
+    An annotation must have a box; its ``segmentation`` is optional.
 
     Args:
         path: a COCO json.
         image_folder: folder of the json's images.
         workers: number of processes.
+        options: the options with which a training would read the images.
 
     Returns:
         ``(prepared, problems)``. ``prepared`` has the json's counts, notes on images of which nbseg
@@ -71,15 +75,15 @@ def check_coco(
     items = [(image, grouped.get(image["id"], [])) for image in content["images"]]
     for image, annotations in items:
         summary.add(image, annotations, names, len(items))
-    look = partial(_problems_of, image_folder)
+    look = partial(_problems_of, image_folder, options)
     sound = []
     answers = parallel_map(look, items, workers, f"checking {path.name}")
     for (image, _), found in zip(items, answers, strict=True):
         for kind, which in found:
             problems[kind].append(which)
-        if not any(kind in HEADER_PROBLEMS for kind, _ in found):
+        if not _is_tiff(image) and not any(kind in HEADER_PROBLEMS for kind, _ in found):
             sound.append(image["file_name"])
-    for kind, which in broken_bodies(image_folder, sound)[0]:
+    for kind, which in broken_bodies(image_folder, sound, options)[0]:
         problems[kind].append(which)
     notes = [
         f"{len(problems[kind])} images {kind.removeprefix(NOTE)}, the first: {problems[kind][0]}"
@@ -143,11 +147,17 @@ def objects_left_out(annotations: Sequence[dict[str, Any]]) -> dict[str, list[st
     return found
 
 
+def _is_tiff(image: dict[str, Any]) -> bool:
+    return PurePath(image["file_name"]).suffix.lower() in TIFF_SUFFIXES
+
+
 def _problems_of(
-    folder: Path, item: tuple[dict[str, Any], Sequence[dict[str, Any]]]
+    folder: Path, options: ImageOptions, item: tuple[dict[str, Any], Sequence[dict[str, Any]]]
 ) -> list[Problem]:
     image, annotations = item
-    found = image_problems(folder, image)
+    found = image_problems(folder, image, options)
+    if _is_tiff(image) and not any(kind in HEADER_PROBLEMS for kind, _ in found):
+        found += pixel_problems(folder, image["file_name"], options)
     for annotation in annotations:
         if kind := annotation_problem(annotation, image["height"], image["width"]):
             found.append((kind, f"annotation {annotation['id']} of {image['file_name']}"))

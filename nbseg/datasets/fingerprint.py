@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 
 from nbseg.coco_values import reason_left_out
 from nbseg.datasets.anchors import coverage, fit_anchor_scales
-from nbseg.images import spread
+from nbseg.image_names import spread
 
 CROP = 256  # side of a training crop in pixels
 IMAGE_SIZES = (384, 512)  # long sides of images that are trained as a whole, in pixels

@@ -2,10 +2,14 @@
 
 import random
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from nbseg.image_options import DEFAULTS, ImageOptions
 from nbseg.images import image_header, read_image
 
 # A check decodes at least LEAST and at most BODIES images (or all, if there are fewer). Between
@@ -16,18 +20,25 @@ SECONDS = 2.0
 
 # If the kind of a ``Problem`` begins with this text, it is only a note: the data can be used.
 NOTE = "note: "
+UNDECODABLE = "images that cannot be decoded"
+# An image with more than 8 bits per channel that becomes fewer gray levels than this hardly shows
+# anything.
+FEW_LEVELS = 32
 MISSING, UNREADABLE = HEADER_PROBLEMS = ("images that are missing", "images that cannot be read")
 
 # The kind of a problem, and the image or annotation that has the problem.
 Problem = tuple[str, str]
 
 
-def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
+def image_problems(
+    folder: Path, image: dict[str, Any], options: ImageOptions = DEFAULTS
+) -> list[Problem]:
     """Compare the header of an image file with the json.
 
     Args:
         folder: folder that ``file_name`` is relative to.
         image: the image's entry in the json.
+        options: the options with which a training would read the image.
 
     Returns:
         ``(kind, text)`` pairs: the problems of the file, and notes on parts of the file that are
@@ -36,12 +47,12 @@ def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
     name, wanted = image["file_name"], (image["height"], image["width"])
     path = folder / name
     try:
-        header = image_header(path)
+        header = image_header(path, options)
     except FileNotFoundError:
         return [(MISSING, str(path))]
     except (OSError, ValueError) as error:
         return [(UNREADABLE, str(error))]
-    found: list[Problem] = [(NOTE + note, name) for note in header.notes()]
+    found: list[Problem] = [(NOTE + note, name) for note in header.notes]
     if header[:2] != wanted:
         size = f"{header.width}x{header.height} pixels"
         text = f"{name}: the file has {size}, but the json says {wanted[1]}x{wanted[0]}"
@@ -49,7 +60,32 @@ def image_problems(folder: Path, image: dict[str, Any]) -> list[Problem]:
     return found
 
 
-def broken_bodies(folder: Path, names: Sequence[str]) -> tuple[list[Problem], int]:
+def pixel_problems(folder: Path, name: str, options: ImageOptions = DEFAULTS) -> list[Problem]:
+    """Decode an image; report an image that cannot be decoded, and one that shows hardly anything.
+
+    Args:
+        folder: folder that ``name`` is relative to.
+        name: file name of the image.
+        options: the options with which a training would read the image.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the notes below say more than the warnings
+            pixels = read_image(folder / name, options=options)
+    except (OSError, ValueError):
+        return [(UNDECODABLE, name)]
+    levels = int((np.bincount(pixels.ravel(), minlength=256) > 0).sum())
+    if levels == 1:
+        return [(NOTE + "have the same value in all pixels", name)]
+    if levels < FEW_LEVELS and image_header(folder / name, options).bits > 8:
+        text = f"become fewer than {FEW_LEVELS} gray levels (image_options.value_range scales them)"
+        return [(NOTE + text, name)]
+    return []
+
+
+def broken_bodies(
+    folder: Path, names: Sequence[str], options: ImageOptions = DEFAULTS
+) -> tuple[list[Problem], int]:
     """Decode randomly chosen images, and report the images that cannot be decoded.
 
     At least 8 and at most 200 images are decoded (all images if there are fewer than 8). After 8
@@ -58,6 +94,7 @@ def broken_bodies(folder: Path, names: Sequence[str]) -> tuple[list[Problem], in
     Args:
         folder: folder that the names are relative to.
         names: file names of the images.
+        options: the options with which a training would read the images.
 
     Returns:
         One problem for each image that cannot be decoded, and the number of images that were tried.
@@ -66,9 +103,9 @@ def broken_bodies(folder: Path, names: Sequence[str]) -> tuple[list[Problem], in
     for name in random.Random(0).sample(names, min(BODIES, len(names))):
         count += 1
         try:
-            read_image(folder / name)
+            read_image(folder / name, options=options)
         except (OSError, ValueError):
-            broken.append(("images that cannot be decoded", name))
+            broken.append((UNDECODABLE, name))
         if count >= LEAST and time.monotonic() > end:
             break
     return sorted(broken), count

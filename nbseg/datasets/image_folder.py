@@ -6,7 +6,9 @@ from typing import Any
 
 from mmdet.datasets import BaseDetDataset
 
-from nbseg.images import image_header, image_names
+from nbseg.datasets.loading import loading_options
+from nbseg.image_names import image_names
+from nbseg.images import image_header
 from nbseg.registry import DATASETS
 
 
@@ -25,7 +27,8 @@ class ImageFolderDataset(BaseDetDataset):
     - ``height`` and ``width`` in pixels;
     - ``instances``: an empty list.
 
-    Images that cannot be read are left out. The attribute ``unreadable`` lists their names.
+    Images that cannot be read with the options of the pipeline's ``LoadImage`` are left out. The
+    attribute ``unreadable`` lists their names.
 
     Raises:
         FileNotFoundError: the folder does not exist, or has no readable image.
@@ -47,12 +50,13 @@ class ImageFolderDataset(BaseDetDataset):
             )
         folder = Path(given)
         names = image_names(folder)
+        options = loading_options(self)
         data_list: list[dict[str, Any]] = []
         unreadable: dict[str, str] = {}
         for name in names:
             path = folder / name
             try:
-                header = image_header(path)
+                header = image_header(path, options)
             except (OSError, ValueError) as error:
                 unreadable[name] = str(error)
                 continue

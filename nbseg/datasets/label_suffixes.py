@@ -1,6 +1,6 @@
 """Name the formats of labels that can be imported, and the suffixes of their files."""
 
-from nbseg.images import IMAGE_SUFFIXES
+from nbseg.image_names import IMAGE_SUFFIXES
 
 SUFFIXES = {
     "cvat": (".xml",),

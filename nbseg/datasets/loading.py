@@ -1,11 +1,78 @@
-"""Load annotations with cropped masks."""
+"""Load images, and annotations with cropped masks."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets.transforms import LoadAnnotations
+from mmengine import fileio
+from mmengine.dataset import BaseDataset
 
 from nbseg.datasets.cropped_bitmap_masks import CroppedBitmapMasks
+from nbseg.image_options import DEFAULTS, ImageOptions
+from nbseg.images import decode_image
 from nbseg.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadImage(LoadImageFromFile):
+    """Load an image as MMCV's ``LoadImageFromFile`` does, but read every kind of TIFF.
+
+    The values are those of :func:`nbseg.images.read_image`, which exported models use, too.
+
+    Args:
+        options: the part of a file to read, and the range of its values: the arguments of
+            :class:`nbseg.image_options.ImageOptions`. None reads the upper 8 bits of a channel.
+        **kwargs: the arguments ``to_float32``, ``ignore_empty`` and ``backend_args`` of
+            ``LoadImageFromFile``.
+
+    Raises:
+        ValueError: an option has a value that is not allowed.
+    """
+
+    def __init__(
+        self, options: ImageOptions | Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.options = ImageOptions.of(options)
+        if self.options.value_range == "own":
+            raise ValueError(
+                "LoadImage: value_range 'own' would give a model the same tissue with different "
+                "brightness in two files; set two numbers, which `tools/prepare_data.py init` "
+                "measures"
+            )
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
+        """Load the image of the path ``img_path``.
+
+        Returns:
+            ``results`` with ``img`` (H, W, 3) in BGR order, ``img_shape`` and ``ori_shape``; None
+            if the image cannot be loaded and ``ignore_empty`` is True.
+
+        Raises:
+            ValueError: the image cannot be decoded, or needs other options.
+        """
+        path = results["img_path"]
+        try:
+            content = fileio.get(path, backend_args=self.backend_args)
+            image = decode_image(np.frombuffer(content, np.uint8), path, self.options)
+        except Exception:
+            if self.ignore_empty:
+                return None
+            raise
+        results["img"] = image.astype(np.float32) if self.to_float32 else image
+        results["img_shape"] = results["ori_shape"] = image.shape[:2]
+        return results
+
+
+def loading_options(dataset: BaseDataset) -> ImageOptions:
+    """Return the options of the transform ``LoadImage`` of a data set.
+
+    A data set without this transform gives the defaults.
+    """
+    steps = dataset.pipeline.transforms
+    return next((step.options for step in steps if isinstance(step, LoadImage)), DEFAULTS)
 
 
 @TRANSFORMS.register_module()

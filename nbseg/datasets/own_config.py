@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from pprint import pformat
@@ -22,7 +23,8 @@ from nbseg.datasets.fingerprint import (
     choose_settings,
     measure,
 )
-from nbseg.datasets.own_data import ImageSets, OwnData, find_sets, read_labeled
+from nbseg.datasets.own_data import ImageSets, OwnData, find_sets, image_samples, read_labeled
+from nbseg.datasets.value_range import ValueRange, measure_value_range
 from nbseg.files import refuse_existing, replacing
 
 # If the side of an image has at least this number of pixels, its prediction needs gigabytes of
@@ -30,6 +32,8 @@ from nbseg.files import refuse_existing, replacing
 LARGE = 4000
 # If fewer crops than this share contain an object, the training discards most images it loads.
 FEW_HITS = 0.1
+# Number of labeled images, and of unlabeled images, whose values are measured.
+VALUE_IMAGES = 50
 # Part of a config: a comment, and keys with their values.
 Part = tuple[str, dict[str, Any]]
 
@@ -75,7 +79,14 @@ def write_own_config(
     """
     if out.suffix != ".py":
         raise ValueError(f"the config {out} must end in .py; choose another name")
-    truth, warnings = read_labeled(data.labeled, data.images)
+    values = None
+    if data.image_options.value_range is None:
+        samples = image_samples(data, VALUE_IMAGES)
+        values = measure_value_range(samples, data.image_options)
+    if values:
+        options = replace(data.image_options, value_range=(values.low, values.high))
+        data = replace(data, image_options=options)
+    truth, warnings = read_labeled(data.labeled, data.images, data.image_options)
     try:
         found = measure(truth)
     except ValueError as error:
@@ -104,6 +115,8 @@ def write_own_config(
             )
         refuse_existing([path], force)
     parts = list(_parts(found, sets, choose_settings(found, sets.labeled, cores), upright))
+    if changed := data.image_options.changed():
+        parts.insert(1, (_values_comment(values), {"image_options": changed}))
     head = (
         f"Written by `tools/prepare_data.py init` for {data.labeled.name}. Any key of the base can "
         "be set here, too (docs/configs.md).",
@@ -115,6 +128,16 @@ def write_own_config(
         temporary.write_text("\n".join(_text(*part) for part in (head, *parts)), encoding="utf-8")
     comments = [comment for comment, _ in parts]
     return warnings + sets.warnings + comments + [f"wrote {path}" for path in (*sets.jsons, out)]
+
+
+def _values_comment(values: ValueRange | None) -> str:
+    if values is None:
+        return "Which part of an image file is read, and which values become black and white."
+    return (
+        f"Values: {values.deep} of {values.measured} measured images, labeled and unlabeled, have "
+        f"more than 8 bits per channel. Of their values, 0.1% are below {values.low:g}, and 0.1% "
+        f"above {values.high:g}; these two become black and white in every image."
+    )
 
 
 def _base(base: Path, out: Path) -> str:

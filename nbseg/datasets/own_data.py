@@ -7,14 +7,15 @@ from typing import Any
 
 from pycocotools.coco import COCO
 
-from nbseg.coco import category_ids, load_coco, read_coco
+from nbseg.coco import category_ids, load_coco, read_coco, read_images
 from nbseg.datasets.annotation_checks import NO_AREA
 from nbseg.datasets.check_coco import check_coco
 from nbseg.datasets.hold_out import held_out
 from nbseg.datasets.image_entries import image_entries
 from nbseg.datasets.label_names import label_images_among
 from nbseg.datasets.overlap import overlapping_images
-from nbseg.images import image_names
+from nbseg.image_names import image_names, spread
+from nbseg.image_options import DEFAULTS, ImageOptions
 
 # With fewer labeled images, no image is set aside for validation, unless hold_out is given.
 ENOUGH = 10
@@ -39,6 +40,7 @@ class OwnData:
         val_images: folder of the validation images; None means ``images``.
         hold_out: largest number of labeled images to set aside for validation if there is no
             ``val``. If None: a fifth of the labeled images if there are at least ten, otherwise 0.
+        image_options: channels, planes and range of values to read from all images.
 
     Raises:
         ValueError: an option has no effect, because another option is missing or overrides it.
@@ -51,6 +53,7 @@ class OwnData:
     val: Path | None = None
     val_images: Path | None = None
     hold_out: int | None = None
+    image_options: ImageOptions = DEFAULTS
 
     def __post_init__(self) -> None:
         """Refuse options without effect."""
@@ -89,12 +92,15 @@ class ImageSets:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_labeled(path: Path, images: Path) -> tuple[COCO, list[str]]:
+def read_labeled(
+    path: Path, images: Path, options: ImageOptions = DEFAULTS
+) -> tuple[COCO, list[str]]:
     """Read and check a COCO json with masks, and check its images.
 
     Args:
         path: the json.
         images: folder of the json's images.
+        options: options with which a training would read the images.
 
     Returns:
         ``(truth, lines)``. ``truth`` is the indexed json. ``lines`` are for the user: warnings
@@ -109,7 +115,7 @@ def read_labeled(path: Path, images: Path) -> tuple[COCO, list[str]]:
     if not images.is_dir():
         raise FileNotFoundError(f"there is no image folder {images}; correct the path")
     truth = load_coco(path, masks=True)
-    prepared, problems = check_coco(path, images)
+    prepared, problems = check_coco(path, images, options=options)
     texts = {
         kind: f"{path}: {len(which)} {kind}, the first: {which[0]}"
         for kind, which in problems.items()
@@ -120,6 +126,25 @@ def read_labeled(path: Path, images: Path) -> tuple[COCO, list[str]]:
             raise ValueError(f"{text}; correct the json or the folder of its images")
     notes = [f"note: {path}: {note}" for note in prepared.notes]
     return truth, [*(f"warning: {text}" for text in texts.values()), *notes]
+
+
+def image_samples(data: OwnData, count: int) -> list[Path]:
+    """Return up to ``count`` labeled images and up to ``count`` unlabeled images.
+
+    A missing folder gives no image; :func:`find_sets` refuses the folder.
+
+    Raises:
+        FileNotFoundError: a json does not exist, or a folder has no image.
+        ValueError: a json is not a COCO json.
+    """
+    labeled = [data.images / image["file_name"] for image in read_images(data.labeled)]
+    folder = data.unlabeled or data.images
+    if folder.is_file():
+        names = [image["file_name"] for image in read_images(folder)]
+        folder = data.unlabeled_images or data.images
+    else:
+        names = image_names(folder) if folder.is_dir() else []
+    return [*spread(labeled, count), *(folder / name for name in spread(names, count))]
 
 
 def find_sets(data: OwnData, truth: COCO, classes: list[str], out: Path) -> ImageSets:
@@ -157,7 +182,7 @@ def _validation(
 ) -> list[Path]:
     """Use the images of a json for validation, and return their paths."""
     folder = data.val_images or data.images
-    truth, sets.warnings = read_labeled(val, folder)
+    truth, sets.warnings = read_labeled(val, folder, data.image_options)
     category_ids(truth.dataset["categories"], classes, val)
     sets.keys |= {"val_json": val, "val_images": folder}
     paths = [folder / image["file_name"] for image in truth.imgs.values()]

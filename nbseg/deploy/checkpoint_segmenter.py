@@ -14,7 +14,8 @@ from pycocotools import mask as coco_mask
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.detector import class_names, load_detector
 from nbseg.deploy.preprocessing import check_image
-from nbseg.images import Image
+from nbseg.image_options import Image, options_in
+from nbseg.images import read_image
 
 
 class CheckpointSegmenter:
@@ -44,6 +45,7 @@ class CheckpointSegmenter:
         self.classes = class_names(config, checkpoint, self._detector)
         pipeline = copy.deepcopy(config.test_dataloader.dataset.pipeline)
         pipeline = [t for t in pipeline if not t["type"].endswith("Annotations")]
+        self._image_options = options_in(pipeline)
         pipeline[0] = {"type": "LoadImageFromNDArray"}
         pipeline[-1]["meta_keys"] = ("ori_shape", "img_shape", "scale_factor")
         self._pipeline = Compose(pipeline)
@@ -51,6 +53,10 @@ class CheckpointSegmenter:
     def __call__(self, image: Image) -> Detections:
         """Return the detections in one image, (H, W, 3) uint8 in BGR order."""
         return self.predict([image])[0]
+
+    def read(self, path: str | Path) -> Image:
+        """Read an image file as :meth:`nbseg.deploy.runtime.Segmenter.read` does."""
+        return read_image(path, options=self._image_options)
 
     def predict(self, images: Sequence[Image]) -> list[Detections]:
         """Return the detections in each image, in the order of the images.

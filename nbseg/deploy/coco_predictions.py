@@ -7,7 +7,7 @@ import numpy as np
 
 from nbseg._native import crops_from_rle
 from nbseg.deploy.detections import Detections
-from nbseg.images import Image
+from nbseg.image_options import Image
 
 
 class CocoPredictions:

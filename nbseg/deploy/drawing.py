@@ -9,7 +9,9 @@ import numpy as np
 from nbseg.coco_masks import decode_crop
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.inputs import frame_rate, is_video
-from nbseg.images import Image, opencv_path, write_image
+from nbseg.image_names import opencv_path
+from nbseg.image_options import Image
+from nbseg.images import write_image
 from nbseg.visualization.colors import PALETTE
 from nbseg.visualization.drawing import draw_mask, draw_text
 

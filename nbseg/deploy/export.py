@@ -18,6 +18,7 @@ from nbseg.deploy.model_info import INPUT, MODULE, OUTPUTS, ModelInfo
 from nbseg.deploy.onnx_ops import TRANSLATIONS
 from nbseg.deploy.traced_detector import TracedDetector
 from nbseg.files import replacing
+from nbseg.image_options import options_in
 
 OPSET = 18
 
@@ -79,12 +80,15 @@ def export_checkpoint(
         max_detections=traced.max_detections,
         nbseg_version=nbseg.__version__,
         config=config.pretty_text,
+        image_options=options_in(config.test_dataloader.dataset.pipeline),
     )
     model = trace(traced, half)
     if calibration is not None:
         from nbseg.deploy.quantization import quantize_backbone_and_neck  # needs ONNX Runtime
 
-        model, quantization = quantize_backbone_and_neck(model, calibration, resize)
+        model, quantization = quantize_backbone_and_neck(
+            model, calibration, resize, info.image_options
+        )
         info = replace(info, quantization=quantization)
     save_onnx(model, info, out)
     return info

@@ -121,7 +121,7 @@ def resize_rule(config: Config) -> ResizeRule:
         name = transform["type"]
         if name == "Resize" and position == 1:
             rule = _resize(transform)
-        elif name == "LoadImageFromFile" and position == 0:
+        elif name in ("LoadImage", "LoadImageFromFile") and position == 0:
             _check_values(transform, color_type="color", imdecode_backend="cv2")
         elif not name.startswith("Load") and name != "PackDetInputs":
             raise ValueError(

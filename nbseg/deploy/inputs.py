@@ -7,7 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nbseg.images import IMAGE_SUFFIXES, Image, files_below, opencv_path, read_image, spread
+from nbseg.image_names import IMAGE_SUFFIXES, files_below, opencv_path, spread
+from nbseg.image_options import FOR_DISPLAY, Image
+from nbseg.images import read_image
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
@@ -58,7 +60,8 @@ def pick_images(inputs: Sequence[str], number: int) -> list[Path]:
         )
     picked = spread(images, number)
     for path in picked:
-        read_image(path)
+        # Whether a file can be decoded does not depend on the model's range of values.
+        read_image(path, options=FOR_DISPLAY)
     return picked
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from nbseg.deploy.preprocessing import ResizeRule
+from nbseg.image_options import DEFAULTS, ImageOptions
 
 INPUT = "images"
 # Key in the metadata of a node. The value is the name of the detector's part, such as backbone,
@@ -38,6 +39,7 @@ class ModelInfo:
         max_detections: largest number of detections per image.
         nbseg_version: version of nbseg that exported the model.
         config: text of the training config.
+        image_options: options with which the training read image files.
         quantization: quantization of backbone and neck; None in a floating-point model.
     """
 
@@ -48,6 +50,7 @@ class ModelInfo:
     max_detections: int
     nbseg_version: str
     config: str
+    image_options: ImageOptions = DEFAULTS
     quantization: Quantization | None = None
 
     def to_metadata(self) -> dict[str, str]:
@@ -69,6 +72,8 @@ class ModelInfo:
             for key in ("scale", "scale_factor"):
                 resize[key] = resize[key] and tuple(resize[key])
             quantization = json.loads(metadata.get("quantization", "null"))
+            # Models that were exported before 2026-12 lack this entry.
+            image_options = ImageOptions.of(json.loads(metadata.get("image_options", "null")))
             return cls(
                 classes=tuple(json.loads(metadata["classes"])),
                 resize=ResizeRule(**resize),
@@ -77,6 +82,7 @@ class ModelInfo:
                 max_detections=int(metadata["max_detections"]),
                 nbseg_version=metadata["nbseg_version"],
                 config=metadata["config"],
+                image_options=image_options,
                 quantization=quantization and Quantization(**quantization),
             )
         except KeyError as error:

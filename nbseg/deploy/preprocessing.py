@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from nbseg.images import Image
+from nbseg.image_options import Image
 
 INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,

@@ -27,6 +27,7 @@ from onnxruntime.quantization import (
 
 from nbseg.deploy.model_info import INPUT, MODULE, Quantization
 from nbseg.deploy.preprocessing import ResizeRule, as_batch
+from nbseg.image_options import ImageOptions
 from nbseg.images import read_image
 
 # Quantize all operators that occur between the convolutions of a backbone or a neck. An operator
@@ -37,7 +38,7 @@ PARTS = ("backbone", "neck")
 
 
 def quantize_backbone_and_neck(
-    model: ModelProto, images: Sequence[Path], resize: ResizeRule
+    model: ModelProto, images: Sequence[Path], resize: ResizeRule, image_options: ImageOptions
 ) -> tuple[ModelProto, Quantization]:
     """Return the model with an int8 backbone and neck, and a record of the quantization.
 
@@ -53,6 +54,7 @@ def quantize_backbone_and_neck(
         model: float32 model that ``nbseg.deploy.export.trace`` returned.
         images: image files to calibrate on; they are read one by one.
         resize: rule for resizing an image before the image enters the model.
+        image_options: options with which the images are read.
 
     Raises:
         FileNotFoundError: an image file is missing.
@@ -73,7 +75,7 @@ def quantize_backbone_and_neck(
         quantize_static(
             cut,
             path,
-            _Reader(images, resize),
+            _Reader(images, resize, image_options),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=OPERATORS,
             nodes_to_quantize=sorted(nodes),
@@ -90,13 +92,19 @@ def quantize_backbone_and_neck(
 class _Reader(CalibrationDataReader):
     """Gives the quantizer one image after another, and shows the progress."""
 
-    def __init__(self, images: Sequence[Path], resize: ResizeRule) -> None:
+    def __init__(
+        self, images: Sequence[Path], resize: ResizeRule, image_options: ImageOptions
+    ) -> None:
         self._images = track_iter_progress((images, len(images)))
         self._resize = resize
+        self._image_options = image_options
 
     def get_next(self) -> dict[str, Any] | None:
         path = next(self._images, None)
-        return None if path is None else {INPUT: as_batch([self._resize(read_image(path))])}
+        if path is None:
+            return None
+        image = read_image(path, options=self._image_options)
+        return {INPUT: as_batch([self._resize(image)])}
 
 
 def _float_outputs(model: ModelProto, nodes: Collection[str]) -> list[str]:

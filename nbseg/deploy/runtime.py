@@ -18,7 +18,8 @@ from nbseg._native import paste_rle
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.model_info import INPUT, OUTPUTS, ModelInfo
 from nbseg.deploy.preprocessing import as_batch, check_image
-from nbseg.images import Image
+from nbseg.image_options import Image
+from nbseg.images import read_image
 
 
 class Segmenter:
@@ -136,6 +137,21 @@ class Segmenter:
                     masks[:count],
                 )
         return [results[index] for index in range(len(originals))]
+
+    def read(self, path: str | Path) -> Image:
+        """Read an image file with the channels and the range of values that the training used.
+
+        Args:
+            path: an image file; TIFFs need the packages tifffile and imagecodecs.
+
+        Returns:
+            (H, W, 3) uint8 in BGR order.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file cannot be decoded, or lacks a channel that the training used.
+        """
+        return read_image(path, options=self.info.image_options)
 
     def warm_up(self, height: int, width: int, batch: int = 1) -> None:
         """Predict a batch of black images, because the first run for a new image size is slow.

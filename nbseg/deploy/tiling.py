@@ -10,7 +10,7 @@ import numpy.typing as npt
 from nbseg.coco_masks import decode_crop
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.preprocessing import check_image
-from nbseg.images import Image
+from nbseg.image_options import Image
 from nbseg.rle import encode_crop
 from nbseg.tiles import Window, intersection, tile_windows
 
@@ -77,6 +77,7 @@ class TiledSegmenter:
             raise ValueError(f"the overlap must be at least {2 * CUT} pixels, found {overlap}")
         self._segmenter = segmenter
         self._tile, self._overlap = tile, overlap
+        self.read = segmenter.read
         self.classes: Sequence[str] = segmenter.classes
         self.providers: Sequence[str] = segmenter.providers
 

@@ -9,10 +9,11 @@ from mmengine.dist import is_main_process
 from nbseg.analysis.coverage.features import pretrained_features
 from nbseg.analysis.coverage.page import ImageCoverage
 from nbseg.analysis.coverage.rule import coverage
+from nbseg.engine.data_sets import image_options, leaves
 from nbseg.engine.preflight.overlap import image_paths
 from nbseg.engine.task import StageTask
 from nbseg.errors import StageError
-from nbseg.images import spread
+from nbseg.image_names import spread
 
 # Before a run, examine at most this many unlabeled images, which takes at most 20 s on one core.
 UNLABELED = 200
@@ -45,13 +46,14 @@ def examine_coverage(teacher: Config, predict: Config, most: int | None) -> Imag
         FileNotFoundError: the weights are missing.
     """
     features = pretrained_features(teacher)
+    options = image_options(next(leaves(teacher.train_dataloader.dataset)))
     if features is None:
         return None
     labeled = [Path(path) for path in image_paths(teacher.train_dataloader.dataset)]
     unlabeled = [Path(path) for path in image_paths(predict.test_dataloader.dataset)]
     examined = unlabeled if most is None else spread(unlabeled, most)
-    labeled, of_labeled = features.of_files(labeled)
-    examined, of_unlabeled = features.of_files(examined)
+    labeled, of_labeled = features.of_files(labeled, options)
+    examined, of_unlabeled = features.of_files(examined, options)
     if not labeled or not examined:
         kind = "unlabeled" if labeled else "labeled"
         raise StageError(f"no {kind} image can be read; correct data_root or the image folder")

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nbseg.image_options import ImageOptions, options_in
+
 
 def leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the configs of all data sets inside a wrapper such as ``ConcatDataset``.
@@ -56,3 +58,14 @@ def image_folder(leaf: dict[str, Any]) -> Path:
     """Return the image folder of a data set config that is no wrapper (see :func:`leaves`)."""
     prefix: dict[str, str] = leaf.get("data_prefix") or {}
     return Path(leaf.get("data_root") or "") / prefix.get("img", "")
+
+
+def image_options(leaf: dict[str, Any]) -> ImageOptions:
+    """Return the options with which the pipeline of a data set config reads images.
+
+    The config must not be a wrapper (see :func:`leaves`).
+
+    Raises:
+        ValueError: an option has a value that is not allowed.
+    """
+    return options_in(leaf.get("pipeline") or [])

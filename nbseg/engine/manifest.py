@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from nbseg.errors import StageError
 from nbseg.files import file_hash, read_json, write_json
-from nbseg.images import image_names
+from nbseg.image_names import image_names
 
 # Config keys that do not change the result of a stage.
 IRRELEVANT_PARTS = {

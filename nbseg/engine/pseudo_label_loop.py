@@ -13,6 +13,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import Dataset
 
+from nbseg.datasets.loading import loading_options
 from nbseg.errors import StageError
 from nbseg.images import read_image
 from nbseg.pseudo.predictions import (
@@ -167,7 +168,8 @@ class ReadableImages(Dataset[Any]):
         except Exception as failure:  # a transform may raise any error, MMCV's an AssertionError
             path = self.dataset.get_data_info(index)["img_path"]
             try:
-                height, width = read_image(path).shape[:2]
+                options = loading_options(self.dataset)
+                height, width = read_image(path, options=options).shape[:2]
             except (OSError, ValueError) as error:
                 return error
             raise StageError(

@@ -13,11 +13,11 @@ from nbseg.analysis.ranking.uncertainty import check_predicted, uncertainties
 from nbseg.coco import read_coco, read_images
 from nbseg.datasets.overlap import distinct_images, overlapping_images
 from nbseg.datasets.splits import write_chosen_split
-from nbseg.engine.data_sets import annotation_files, image_folder, leaves
+from nbseg.engine.data_sets import annotation_files, image_folder, image_options, leaves
 from nbseg.engine.preflight.overlap import image_paths
 from nbseg.errors import StageError
 from nbseg.files import relative_name
-from nbseg.images import image_names, spread
+from nbseg.image_names import image_names, spread
 from nbseg.pseudo.predictions import PredictionStore
 
 
@@ -94,14 +94,15 @@ def rank_images(
         left_out = set(store.left_out())
         check_predicted(store, [name for name in _names(examined, folder) if name not in left_out])
     features = pretrained_features(teacher)
+    options = image_options(next(leaves(teacher.train_dataloader.dataset)))
     if features is None:
         raise StageError(
             "the config names no pretrained backbone weights (backbone.init_cfg or load_from), and "
             "random features cannot tell which images resemble each other; give pretrained weights "
             "(backbone_weights=FILE)"
         )
-    labeled, of_labeled = features.of_files(labeled)
-    examined, of_unlabeled = features.of_files(examined)
+    labeled, of_labeled = features.of_files(labeled, options)
+    examined, of_unlabeled = features.of_files(examined, options)
     _check_count(count, len(examined), len(unlabeled) > most)
     doubt = None if store is None else uncertainties(store, _names(examined, folder))
     picks = pick_images(of_labeled, of_unlabeled, count, doubt)

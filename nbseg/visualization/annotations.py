@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from nbseg.coco import read_coco, read_results
 from nbseg.coco_masks import to_rle
 from nbseg.files import replacing
+from nbseg.image_options import FOR_DISPLAY
 from nbseg.images import read_image, write_image
 from nbseg.visualization.colors import PALETTE
 from nbseg.visualization.drawing import (
@@ -64,7 +65,7 @@ def draw_comparison(
     written = []
     for image in images:
         try:
-            pixels = read_image(Path(image_folder) / image["file_name"])
+            pixels = read_image(Path(image_folder) / image["file_name"], options=FOR_DISPLAY)
         except (OSError, ValueError):
             continue
         height, width = pixels.shape[:2]

@@ -11,7 +11,7 @@ import pytest
 
 from nbseg.datasets.image_folder import ImageFolderDataset
 from nbseg.deploy.inputs import find_files, pick_images
-from nbseg.images import image_names
+from nbseg.image_names import image_names
 
 
 def names_in(root, folder):

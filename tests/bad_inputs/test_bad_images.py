@@ -134,7 +134,7 @@ KINDS = {
         "a.tif", encode(GRAY.astype(np.uint16) * 16), noted=BITS, warned=DARK
     ),
     "floats, gray": Kind("a.tif", save(Image.fromarray(GRAY / np.float32(255))), refused=VALUES),
-    "floats, colors": Kind("a.tif", encode(PIXELS / np.float32(255)), refused=VALUES),
+    "floats, colors": Kind("a.tif", encode(PIXELS / np.float32(255)), refused="cannot be decoded"),
     "32-bit integers": Kind("a.tif", save(Image.fromarray(GRAY.astype(np.int32))), refused=VALUES),
     **{
         f"orientation {number}": Kind("a.jpg", turned(number), colors=COLORS[list(order)])
@@ -189,7 +189,7 @@ KINDS = {
     "a web page": Kind("a.jpg", content(b"<html>404</html>"), refused=UNREADABLE),
     "zero bytes": Kind("a.png", content(b""), refused=UNREADABLE),
     "a cut header": Kind("a.png", part(".png", 0.002), refused=UNREADABLE),
-    "a cut tiff": Kind("a.tif", part(".tif", 0.5), refused=UNREADABLE),
+    "a cut tiff": Kind("a.tif", part(".tif", 0.5), refused="cannot be read as an image"),
     "a cut webp": Kind("a.webp", part(".webp", 0.5), refused=UNREADABLE),
     "a cut body": Kind("a.png", part(".png", 0.5), refused=UNREADABLE, broken_inside=True),
     "a changed byte": Kind("a.png", flipped, refused=UNREADABLE, broken_inside=True),

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from mmengine.config import Config
 from own_images import CATEGORIES, indexed, labeled, write_images, write_set
 from tool_runs import run_tool
@@ -16,6 +17,7 @@ from tool_runs import run_tool
 from nbseg.datasets.fingerprint import DEFAULT_ANCHORS
 from nbseg.datasets.hold_out import held_out
 from nbseg.engine.stages import STAGES, stage_config
+from nbseg.image_options import ImageOptions, options_in
 
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"
 GENERIC = TOOL.parents[1] / "configs/generic/noisy-boundaries_mask-rcnn_mobilenet-v2_fpn.py"
@@ -300,3 +302,43 @@ def test_a_validation_set_without_a_class_is_refused(folder):
     Path("val.json").write_text(json.dumps(content))
     status, said = init("--val", "val.json")
     assert status == 2 and "val.json" in said and "['cat', 'dog']" in said
+
+
+def write_12_bits(folder):
+    """Replace the pictures of ``write_set`` by 12-bit TIFFs."""
+    content = read(folder / "labeled.json")
+    for number, path in enumerate(sorted((folder / "images").iterdir())):
+        values = np.linspace(100, 2000 + 100 * number, 48 * 64).reshape(48, 64)
+        tifffile.imwrite(path.with_suffix(".tif"), values.astype(np.uint16))
+        path.unlink()
+    for image in content["images"]:
+        image["file_name"] = Path(image["file_name"]).with_suffix(".tif").name
+    (folder / "labeled.json").write_text(json.dumps(content))
+
+
+def test_the_range_of_values_is_measured_and_written(folder):
+    write_12_bits(folder)
+    status, says = init()
+    assert status == 0, says
+    assert "Values: 22 of 22 measured images, labeled and unlabeled, have more than 8 bits" in says
+    config = Config.fromfile("my.py")
+    low, high = config.image_options.value_range
+    assert 100 <= low < 110 and 2900 < high <= 3100
+    plain = {stage: stage_config(config, stage, "run") for stage in STAGES}
+    wanted = ImageOptions(value_range=(low, high))
+    trained, predicted = plain["student"].train_dataloader, plain["predict"].test_dataloader
+    for dataset in (*trained.dataset.datasets, predicted.dataset, plain["teacher"].val_dataloader):
+        assert options_in(dataset.get("pipeline") or dataset.dataset.pipeline) == wanted
+
+
+def test_a_given_range_and_channel_are_written(folder):
+    write_12_bits(folder)
+    status, says = init("--value-range", "0", "4095", "--bands", "0", "--plane", "max")
+    assert status == 0, says
+    assert Config.fromfile("my.py").image_options == {
+        "value_range": (0.0, 4095.0),
+        "bands": (0,),
+        "plane": "max",
+    }
+    status, says = init("--bands", "2", "--force")
+    assert status == 2 and "has 1 channels, but image_options.bands is (2,)" in says

@@ -7,11 +7,16 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets.transforms import Resize
-from small_detectors import pictures
+from small_detectors import decided_detector, export, pictures, small_config
 
+from nbseg.datasets.loading import LoadImage
+from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 from nbseg.deploy.preprocessing import INTERPOLATIONS, ResizeRule, check_image
+from nbseg.deploy.runtime import Segmenter
+from nbseg.image_options import ImageOptions
 from nbseg.images import read_image
 
 RULES = {
@@ -168,3 +173,29 @@ def test_gray_16_bit_tiles_whose_last_column_is_cut(tmp_path):
     (tmp_path / "a.tif").write_bytes(_tiled_tiff(gray))
     found = read_image(tmp_path / "a.tif")
     np.testing.assert_array_equal(found, np.stack([gray >> 8] * 3, -1))
+
+
+@pytest.mark.slow
+def test_an_exported_model_reads_deep_images_as_the_training(tmp_path):
+    config = small_config("mask-rcnn_r50_fpn", {"type": "FCNMaskHead"})
+    detector = decided_detector(config)
+    options = {"value_range": (0, 4095), "plane": 1}
+    config.test_dataloader.dataset.pipeline[0] = {"type": "LoadImage", "options": options}
+    model = export(tmp_path, detector, config)
+    assert model.info.image_options == ImageOptions.of(options)
+    segmenter = Segmenter(model.onnx)
+    assert segmenter.info == model.info
+    (picture,) = pictures((112, 160))
+    path = tmp_path / "image.tif"
+    deep = np.stack([np.zeros_like(picture), picture[..., ::-1]]).astype(np.uint16) * 16
+    tifffile.imwrite(path, deep, photometric="rgb")
+    image = segmenter.read(path)
+    assert np.array_equal(image, np.floor(picture * (16.0 * 255 / 4095) + 0.5))
+    with_checkpoint = CheckpointSegmenter(config, model.checkpoint)
+    assert np.array_equal(with_checkpoint.read(path), image)
+    loaded = LoadImage(options)({"img_path": str(path)})["img"]
+    assert np.array_equal(loaded, image)
+    found, wanted = segmenter(image), with_checkpoint(image)
+    assert len(wanted.scores) > 3
+    assert np.array_equal(found.labels, wanted.labels)
+    assert np.allclose(found.boxes, wanted.boxes, atol=0.01)

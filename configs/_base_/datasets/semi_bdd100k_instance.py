@@ -22,7 +22,7 @@ report = dict(hidden_truth=None)
 # relative to the image width.
 test_resize = dict(_delete_=True, type='Resize', scale=(1280, 720), keep_ratio=True)
 weak_pipeline = [
-    dict(type='LoadImageFromFile'),
+    '{load_image}',
     '{load_annotations}',
     dict(type='RandomResize', scale=[(1280, 576), (1280, 720)], keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),

@@ -14,7 +14,7 @@ max_per_img = 100
 train_scales = [(2048, 800), (2048, 1024)]
 test_resize = dict(_delete_=True, type='Resize', scale=(2048, 1024), keep_ratio=True)
 weak_pipeline = [
-    dict(type='LoadImageFromFile'),
+    '{load_image}',
     '{load_annotations}',
     dict(type='RandomResize', scale='{train_scales}', keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),

@@ -34,7 +34,7 @@ pseudo_dataset = dict(filter_cfg='{training_images}')
 test_resize = dict(_delete_=True, type='Resize', scale=(1333, 800), keep_ratio=True)
 strong_resize = dict(type='RandomResize', scale=[(1333, 400), (1333, 1200)], keep_ratio=True)
 weak_pipeline = [
-    dict(type='LoadImageFromFile'),
+    '{load_image}',
     '{load_annotations}',
     '{test_resize}',
     dict(type='RandomFlip', prob=0.5),
@@ -42,7 +42,7 @@ weak_pipeline = [
     dict(type='PackDetInputs'),
 ]
 strong_pipeline = [
-    dict(type='LoadImageFromFile'),
+    '{load_image}',
     '{load_annotations}',
     '{strong_resize}',
     dict(type='RandomFlip', prob=0.5),

@@ -30,7 +30,7 @@ transpose_prob = 0.0
 random_transpose = dict(type='RandomTranspose', prob='{transpose_prob}')
 test_resize = dict(type='Resize', scale_factor=1.0, keep_ratio=True)
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    '{load_image}',
     '{test_resize}',
     dict(
         type='PackDetInputs',

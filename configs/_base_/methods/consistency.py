@@ -7,7 +7,7 @@ consistency_labeled_pipeline = [
 ]
 consistency_unlabeled_pipeline = [
     # If an image cannot be read, the data set loads another image instead.
-    dict(type='LoadImageFromFile', ignore_empty=True),
+    dict(type='LoadImage', options='{image_options}', ignore_empty=True),
     dict(type='Compose', transforms='{shared_steps}'),
     '{bridge_kinds}',
     dict(

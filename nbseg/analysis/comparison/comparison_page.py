@@ -23,6 +23,7 @@ from nbseg.analysis.html import jpeg_uri, render_page
 from nbseg.analysis.mask_pairs import match_image
 from nbseg.coco import load_coco
 from nbseg.files import replacing
+from nbseg.image_options import FOR_DISPLAY
 from nbseg.images import read_image
 from nbseg.visualization.annotations import draw_annotations
 from nbseg.visualization.drawing import (
@@ -117,7 +118,7 @@ def write_comparison(
     shown = differences[:limit]
     for rank, image in enumerate(track(shown, "drawing", console=Console(stderr=True)), start=1):
         instances_of, height, width = instances[image.file_name]
-        pixels = read_image(image_folder / image.file_name, (height, width))
+        pixels = read_image(image_folder / image.file_name, (height, width), FOR_DISPLAY)
         panels = {key: instances_of[key] for key in [*models, *(["truth"] if has_truth else [])]}
         jpeg = encode_jpeg(_picture(pixels, panels, categories))
         stem = Path(image.file_name).with_suffix("").as_posix().replace("/", "_")

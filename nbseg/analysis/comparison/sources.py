@@ -13,7 +13,8 @@ from pycocotools.coco import COCO
 from nbseg.analysis.prediction_files import check_results
 from nbseg.coco import index_coco, read_results
 from nbseg.deploy.coco_predictions import CocoPredictions
-from nbseg.images import image_header, image_names, read_image
+from nbseg.image_names import image_names
+from nbseg.images import image_header
 
 Instances = list[dict[str, Any]]  # COCO annotations whose category_id is the class's index
 
@@ -119,7 +120,7 @@ def _checkpoint_segmenter(config: str, checkpoint: str) -> Any:
 
 def _model_source(segmenter: Any, image_folder: Path) -> InstanceSource:
     def instances(name: str) -> Instances:
-        pixels = read_image(image_folder / name)
+        pixels = segmenter.read(image_folder / name)
         predictions = CocoPredictions(segmenter.classes)
         predictions.add(pixels, segmenter(pixels), 0.0, file_name=name)
         # CocoPredictions numbers categories from 1.

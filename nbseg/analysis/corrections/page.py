@@ -10,6 +10,7 @@ import cv2
 from nbseg.analysis.corrections.changes import Changes
 from nbseg.analysis.html import jpeg_uri, render_page
 from nbseg.files import replacing
+from nbseg.image_options import FOR_DISPLAY
 from nbseg.images import read_image
 from nbseg.visualization.annotations import draw_annotations
 from nbseg.visualization.drawing import captioned, resized, side_by_side
@@ -72,7 +73,7 @@ def _touched(changes: Changes) -> int:
 
 
 def _picture(image: Corrected, categories: Sequence[Sequence[dict[str, Any]]]) -> str:
-    pixels = read_image(image.path)
+    pixels = read_image(image.path, options=FOR_DISPLAY)
     height, width = pixels.shape[:2]
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -12,7 +12,8 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 
 from nbseg.deploy.detector import build_detector
-from nbseg.images import Image, read_image
+from nbseg.image_options import DEFAULTS, Image, ImageOptions
+from nbseg.images import read_image
 from nbseg.models.pretrained_weights import load_matching, load_pretrained, pretrained_inits
 
 # Shorter side of the scaled images in pixels, as in pretraining on ImageNet.
@@ -61,8 +62,14 @@ class BackboneFeatures:
         result: npt.NDArray[np.float32] = torch.cat(pooled, 1)[0].float().numpy()
         return result
 
-    def of_files(self, paths: Iterable[Path]) -> tuple[list[Path], npt.NDArray[np.float32]]:
+    def of_files(
+        self, paths: Iterable[Path], options: ImageOptions = DEFAULTS
+    ) -> tuple[list[Path], npt.NDArray[np.float32]]:
         """Return the features of image files; images that cannot be read are left out.
+
+        Args:
+            paths: the files.
+            options: options with which the training reads the images.
 
         Returns:
             The paths of the N images that were read, and their features, shape (N, D). If no image
@@ -71,7 +78,7 @@ class BackboneFeatures:
         read, features = [], []
         for path in paths:
             try:
-                pixels = read_image(path)
+                pixels = read_image(path, options=options)
             except (OSError, ValueError):
                 continue  # other checks of a run report the images that cannot be read
             read.append(path)

@@ -15,6 +15,7 @@ import numpy as np
 from nbseg.analysis.coverage.rule import Coverage
 from nbseg.analysis.html import jpeg_uri, render_page
 from nbseg.files import replacing
+from nbseg.image_options import FOR_DISPLAY
 from nbseg.images import read_image
 from nbseg.visualization.drawing import (
     GRAY,
@@ -132,7 +133,7 @@ def pair_tile(
 
 
 def _panel(path: Path, caption: str) -> Picture:
-    pixels = read_image(path)
+    pixels = read_image(path, options=FOR_DISPLAY)
     height, width = pixels.shape[:2]
     scale = min(PANEL[0] / width, PANEL[1] / height)
     scaled = resized(pixels, (max(1, round(scale * width)), max(1, round(scale * height))))

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
-from nbseg.images import IMAGE_SUFFIXES, image_names
+from nbseg.image_names import IMAGE_SUFFIXES, image_names
 
 
 class ImageFinder:

@@ -13,7 +13,8 @@ from nbseg.datasets.converters.coco_json import (
     write_coco_json,
 )
 from nbseg.datasets.converters.parallel import parallel_map
-from nbseg.images import image_header, image_names
+from nbseg.image_names import image_names
+from nbseg.images import image_header
 
 
 def convert_folder(

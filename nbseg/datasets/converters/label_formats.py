@@ -7,7 +7,7 @@ from typing import Any
 from nbseg.datasets.converters.yolo import NAMES_FILES, is_labels
 from nbseg.datasets.label_suffixes import SUFFIXES
 from nbseg.files import read_json
-from nbseg.images import IMAGE_SUFFIXES, files_below, spread
+from nbseg.image_names import IMAGE_SUFFIXES, files_below, spread
 
 # Largest number of XML files, and of jsons, in a folder that are read to recognize the format.
 SEARCHED = 20

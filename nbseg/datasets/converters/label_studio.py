@@ -22,7 +22,7 @@ from nbseg.datasets.converters.drawn_shapes import (
     ring_of,
 )
 from nbseg.datasets.converters.find_images import ImageFinder
-from nbseg.images import IMAGE_SUFFIXES
+from nbseg.image_names import IMAGE_SUFFIXES
 from nbseg.structures.mask_conversions import tight_box
 
 # A type of region begins with one of these words: "brush" stands for "brush" and "brushlabels".

@@ -8,7 +8,8 @@ import numpy as np
 
 from nbseg.datasets.converters.coco_json import Prepared
 from nbseg.files import replacing
-from nbseg.images import Image, read_image, write_image
+from nbseg.image_options import FOR_DISPLAY, Image
+from nbseg.images import read_image, write_image
 from nbseg.visualization.annotations import draw_annotations
 
 COLUMNS = 3
@@ -39,7 +40,7 @@ def write_samples(prepared: Prepared, path: Path) -> None:
 
 
 def _tile(path: Path, annotations: list[dict[str, Any]], categories: list[dict[str, Any]]) -> Image:
-    pixels = read_image(path)
+    pixels = read_image(path, options=FOR_DISPLAY)
     height, width = pixels.shape[:2]
     scale = min(TILE[0] / width, TILE[1] / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -20,7 +20,8 @@ from nbseg.datasets.converters.instance_map import annotation_of
 from nbseg.datasets.converters.parallel import parallel_map
 from nbseg.datasets.exporters.file_stems import file_stems
 from nbseg.files import replacing
-from nbseg.images import image_names, read_image, write_image
+from nbseg.image_names import image_names
+from nbseg.images import read_image, write_image
 from nbseg.rle import encode_crop
 from nbseg.tiles import intersection, tile_windows
 

@@ -13,6 +13,7 @@ import numpy as np
 from nbseg.datasets.converters.brush_rle import encode_brush
 from nbseg.datasets.converters.label_studio import FILE_KEY, REGIONS_KEY
 from nbseg.datasets.exporters.objects import Object
+from nbseg.image_options import FOR_DISPLAY
 from nbseg.images import read_image
 
 # Formats that browsers show.
@@ -83,5 +84,8 @@ def _contained(path: Path) -> str:
     if path.suffix.lower() in SHOWN:
         kind, content = mimetypes.guess_type(path)[0], path.read_bytes()
     else:
-        kind, content = "image/png", cv2.imencode(".png", read_image(path))[1].tobytes()
+        kind, content = (
+            "image/png",
+            cv2.imencode(".png", read_image(path, options=FOR_DISPLAY))[1].tobytes(),
+        )
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

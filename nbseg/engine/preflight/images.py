@@ -14,13 +14,20 @@ from nbseg.datasets.image_checks import (
     image_problems,
 )
 from nbseg.errors import StageError
-from nbseg.images import image_names, other_encodings, spread
+from nbseg.image_names import image_names, other_encodings, spread
+from nbseg.image_options import DEFAULTS, ImageOptions
 
 # This limit keeps the check within seconds on a large data set or a network drive.
 HEADERS = 2000
 
 
-def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, lenient: bool) -> str:
+def check_images(
+    images: Sequence[dict[str, Any]],
+    folder: Path,
+    what: str,
+    lenient: bool,
+    options: ImageOptions = DEFAULTS,
+) -> str:
     """Check that all images exist; check up to 2000 image headers and decode up to 200 images.
 
     Args:
@@ -29,6 +36,7 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
         what: name of the data set, for messages.
         lenient: if True, broken images give a warning instead of an error, unless all checked
             images are broken.
+        options: the options with which the images will be read.
 
     Returns:
         A string with a line for each warning; it is empty if there is no warning. There are
@@ -53,12 +61,12 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
     broken: dict[str, Problem] = {}
     notes = Counter[str]()
     for image in looked_at:
-        for problem in image_problems(folder, image):
+        for problem in image_problems(folder, image, options):
             if problem[0].startswith(NOTE):
                 notes[problem[0].removeprefix(NOTE)] += 1
             else:
                 broken[image["file_name"]] = problem
-    bodies, decoded = broken_bodies(folder, [name for name in names if name not in broken])
+    bodies, decoded = broken_bodies(folder, [name for name in names if name not in broken], options)
     problems = [*broken.values(), *bodies]
     # If decoding failed for every tested image, count all images as broken, although their
     # headers can be read.
@@ -68,12 +76,13 @@ def check_images(images: Sequence[dict[str, Any]], folder: Path, what: str, leni
     return "\n".join(filter(None, lines))
 
 
-def check_folder(folder: Path, what: str) -> list[str]:
+def check_folder(folder: Path, what: str, options: ImageOptions = DEFAULTS) -> list[str]:
     """Decode up to 200 images of a data set that has a folder, but no json.
 
     Args:
         folder: the folder.
         what: name of the data set, for messages.
+        options: the options with which the images will be read.
 
     Returns:
         Two lines. The first has the number of images. The second is a warning about broken images;
@@ -87,7 +96,7 @@ def check_folder(folder: Path, what: str) -> list[str]:
         names = image_names(folder)
     except ValueError as error:
         raise StageError(f"{what}: {error}") from error
-    broken, looked_at = broken_bodies(folder, names)
+    broken, looked_at = broken_bodies(folder, names, options)
     return [f"{what}: {len(names)} images", _answer(broken, looked_at, folder, what, True)]
 
 

@@ -10,7 +10,7 @@ from nbseg.coco_values import is_box, reason_left_out
 from nbseg.datasets.annotation_checks import APART, CORNERS, annotation_problem
 from nbseg.datasets.check_coco import table_problems
 from nbseg.errors import StageError
-from nbseg.images import spread
+from nbseg.image_names import spread
 
 # Masks of more annotations would take longer than a second.
 MASKS = 5000

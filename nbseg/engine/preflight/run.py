@@ -8,7 +8,13 @@ from mmengine.config import Config
 
 from nbseg.config.online import plain_detector
 from nbseg.config.reading import import_custom_modules
-from nbseg.engine.data_sets import annotation_files, image_folder, is_unlabeled, leaves
+from nbseg.engine.data_sets import (
+    annotation_files,
+    image_folder,
+    image_options,
+    is_unlabeled,
+    leaves,
+)
 from nbseg.engine.preflight.files import check_files
 from nbseg.engine.preflight.images import check_folder, check_images
 from nbseg.engine.preflight.jsons import check_annotations, check_objects, read_checked
@@ -117,20 +123,21 @@ def _check(
     The function adds the categories of the data set's json to ``categories``, by path.
     """
     what = data.what
+    options = image_options(leaf)
     if leaf.get("type") == "ImageFolderDataset":
         if data.folder.resolve() in Path(plain.work_dir).resolve().parents:
             raise StageError(
                 f"{what}: the work directory lies in this folder, so the pictures in the report "
                 "would become unlabeled images; choose another --work-dir"
             )
-        return check_folder(data.folder, what)
+        return check_folder(data.folder, what, options)
     if data.path == data.folder:
         return []  # there is no json, and the format of the annotations is unknown
     content = read_checked(data.path, what)
     categories[data.path] = content["categories"]
     count = f"{what}: {len(content['images'])} images"
     if data.role == "unlabeled":
-        return [count, check_images(content["images"], data.folder, what, lenient=True)]
+        return [count, check_images(content["images"], data.folder, what, True, options)]
     least = (leaf.get("filter_cfg") or {}).get("min_size", 0)
     sizes = [min(image["height"], image["width"]) for image in content["images"]]
     if data.role == "training" and (max(sizes) < least or leaf.get("indices") in (0, [])):
@@ -142,7 +149,7 @@ def _check(
     if leaf["type"] == "CocoDataset":
         _refuse_other_order(content, classes, what)
     # Images are checked first: where a size is wrong, the masks do not fit either.
-    lines = [check_images(content["images"], data.folder, what, lenient=False)]
+    lines = [check_images(content["images"], data.folder, what, False, options)]
     lines += check_annotations(content, what)
     if data.role == "training":
         total, warnings = check_objects(content, classes, what)

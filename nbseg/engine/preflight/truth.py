@@ -9,7 +9,7 @@ import torch
 from nbseg.coco import read_coco, write_coco
 from nbseg.coco_masks import to_rle
 from nbseg.errors import StageError
-from nbseg.images import spread
+from nbseg.image_names import spread
 from nbseg.registry import DATASETS, METRICS
 
 # More images would take longer than a few seconds.

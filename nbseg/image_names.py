@@ -1,0 +1,92 @@
+"""Find and name image files."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
+    """Return the sorted paths of all files below a folder, relative to this folder.
+
+    Hidden files and folders, such as ``._x.png`` and ``.ipynb_checkpoints``, are left out. Links
+    are followed, except a link to a folder that contains the link.
+
+    Args:
+        folder: the folder.
+        suffixes: suffixes of the wanted files, in lower case; if empty, all files are wanted.
+
+    Raises:
+        FileNotFoundError: there is no wanted file; the message counts the other files by suffix.
+        OSError: the folder or one of its sub-folders cannot be listed.
+    """
+    names = sorted(Path(path).relative_to(folder).as_posix() for path in _walk(folder))
+    chosen = [name for name in names if not suffixes or Path(name).suffix.lower() in suffixes]
+    if not chosen:
+        counts = Counter(Path(name).suffix.lower() or "without a suffix" for name in names)
+        others = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+        wanted = "image" if set(IMAGE_SUFFIXES) & set(suffixes) else "usable file"
+        expected = f"files ending in {', '.join(suffixes)}" if suffixes else "files"
+        found = f"other files ({others}). Convert them, or name" if others else "no file. Name"
+        raise FileNotFoundError(
+            f"there is no {wanted} in {folder}: expected {expected}; found {found} another folder"
+        )
+    return chosen
+
+
+def image_names(folder: Path) -> list[str]:
+    """Return the sorted paths of all images below a folder, relative to this folder.
+
+    Raises:
+        FileNotFoundError: there is no image.
+        ValueError: a path is not UTF-8, so that jsons, logs and reports cannot name the image.
+    """
+    names = files_below(folder, IMAGE_SUFFIXES)
+    if others := other_encodings(names):
+        raise ValueError(
+            f"{folder} has {len(others)} file names that are not UTF-8, the first: {others[0]!a}; "
+            "rename these files, for example with the program convmv"
+        )
+    return names
+
+
+def other_encodings(names: Sequence[str]) -> list[str]:
+    """Return the names that are not UTF-8. In Python, such names contain lone surrogates."""
+    return [name for name in names if any("\ud800" <= letter <= "\udfff" for letter in name)]
+
+
+def _walk(folder: str | Path, above: frozenset[str] = frozenset()) -> Iterator[str]:
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    for entry in os.scandir(folder):
+        if entry.name.startswith("."):
+            continue
+        # DirEntry.is_dir() raises for a link to itself.
+        if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
+            yield from _walk(entry.path, above | {real})
+        else:
+            yield entry.path
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """Return up to ``count`` items at equal distances in a sequence."""
+    count = min(count, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+def opencv_path(path: Path) -> str:
+    """Return a path as a string that OpenCV's video functions accept.
+
+    Raises:
+        ValueError: the path is not UTF-8, and OpenCV 4.12 would crash.
+    """
+    if other_encodings([str(path)]):
+        raise ValueError(f"the path {str(path)!a} is not UTF-8; rename the file or the folder")
+    return str(path)

@@ -1,0 +1,183 @@
+"""Options of reading image files, and the conversion of any values to 8 bits."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+
+PROJECTIONS = ("max", "mean")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """Says which part of an image file is read, and which values become black and white.
+
+    A whole data set has the same options. Otherwise, a model would see the same tissue with
+    different brightness in two files.
+
+    Attributes:
+        value_range: the values that become 0 and 255. The values between them are scaled linearly,
+            and the values outside become 0 or 255. Files with at most 8 bits per channel are not
+            scaled. If None, the upper 8 bits of unsigned values with up to 16 bits are read, and
+            files with signed, floating-point or 32-bit values are refused. "own" takes the range of
+            each file, without the lowest and the highest 0.1% of its values; pages for people use
+            this value, and models must not.
+        bands: one or three channels of a TIFF, as numbers from 0 or as names of OME channels. Three
+            channels become red, green and blue. If None, a file with at least three channels gives
+            its first three, and a file with two channels gives its first.
+        plane: the plane of a TIFF with several pages, focal planes or times, as a number from 0;
+            "max" and "mean" combine all planes.
+        level: level of a TIFF's image pyramid; 0 is the full resolution.
+
+    Raises:
+        ValueError: an option has a value that is not allowed.
+    """
+
+    value_range: tuple[float, float] | Literal["own"] | None = None
+    bands: tuple[int | str, ...] | None = None
+    plane: int | str = 0
+    level: int = 0
+
+    def __post_init__(self) -> None:
+        if self.value_range is not None and self.value_range != "own":
+            ends = tuple(float(value) for value in self.value_range)
+            if len(ends) != 2 or not np.isfinite(ends).all() or not ends[0] < ends[1]:
+                raise ValueError(
+                    "image_options.value_range must be two numbers, the smaller one first, found "
+                    f"{self.value_range}"
+                )
+            object.__setattr__(self, "value_range", ends)
+        if self.bands is not None:
+            object.__setattr__(self, "bands", tuple(self.bands))
+            whole = all(isinstance(band, str) or _is_count(band) for band in self.bands)
+            if len(self.bands) not in (1, 3) or not whole:
+                raise ValueError(
+                    "image_options.bands must be one or three channels, as numbers from 0 or as "
+                    f"names, found {self.bands}"
+                )
+        if self.plane not in PROJECTIONS and not _is_count(self.plane):
+            raise ValueError(
+                "image_options.plane must be a number from 0, 'max' or 'mean', found "
+                f"{self.plane!r}"
+            )
+        if not _is_count(self.level):
+            raise ValueError(f"image_options.level must be a number from 0, found {self.level!r}")
+
+    @classmethod
+    def of(cls, options: "ImageOptions | Mapping[str, Any] | None") -> "ImageOptions":
+        """Create options from the dict ``image_options`` of a config; None gives the defaults.
+
+        Raises:
+            ValueError: the dict has an unknown key, or a value that is not allowed.
+        """
+        if isinstance(options, ImageOptions):
+            return options
+        given: dict[str, Any] = {**(options or {})}
+        known = asdict(cls())
+        if unknown := set(given) - set(known):
+            raise ValueError(
+                f"image_options has the unknown key {min(unknown)!r}; choose from "
+                f"{', '.join(known)}"
+            )
+        return cls(**given)
+
+    def changed(self) -> dict[str, Any]:
+        """Return the options that differ from the defaults."""
+        defaults = asdict(ImageOptions())
+        return {key: value for key, value in asdict(self).items() if value != defaults[key]}
+
+
+def options_in(pipeline: Iterable[Any]) -> ImageOptions:
+    """Return the options of the transform ``LoadImage`` in the config of a pipeline.
+
+    A pipeline without this transform gives the defaults.
+    """
+    for step in pipeline:
+        if isinstance(step, Mapping) and step.get("type") == "LoadImage":
+            return ImageOptions.of(step.get("options"))
+        inner = step.get("transforms") if isinstance(step, Mapping) else step
+        if isinstance(inner, list | tuple) and (found := options_in(inner)) != ImageOptions():
+            return found
+    return ImageOptions()
+
+
+DEFAULTS = ImageOptions()
+# For pictures that only people look at.
+FOR_DISPLAY = ImageOptions(value_range="own")
+
+
+def to_uint8(
+    values: npt.NDArray[Any],
+    bits: int,
+    value_range: tuple[float, float] | Literal["own"] | None = None,
+) -> Image:
+    """Convert values to 8 bits, in one step and with the same rounding for every file.
+
+    Args:
+        values: array of any shape.
+        bits: bits per value in the file. Twelve bits, for example, may be stored in an array of
+            uint16.
+        value_range: see :class:`ImageOptions`.
+
+    Raises:
+        ValueError: there is no ``value_range``, and the values are not unsigned integers of at most
+            16 bits.
+    """
+    if values.dtype == bool:
+        return values.astype(np.uint8) * np.uint8(255)
+    if values.dtype == np.uint8 and bits >= 8:
+        return values
+    if values.dtype.kind == "u" and bits < 8:
+        steps: Image = np.rint(np.arange(2**bits) * (255 / (2**bits - 1))).astype(np.uint8)
+        return np.asarray(steps[values], np.uint8)
+    if value_range is None:
+        if not has_known_range(values.dtype, bits):
+            raise ValueError(f"values of {values.dtype} need a value_range")
+        return np.asarray(values >> (bits - 8), np.uint8)
+    if value_range == "own":
+        value_range = central_range(values[np.isfinite(values)])
+    if values.dtype.itemsize <= 2 and values.dtype.kind in "iu":
+        # A table is several times as fast as arithmetic on each pixel.
+        table = _scale(np.arange(2**16).astype(np.uint16).view(np.int16), value_range)
+        if values.dtype.kind == "u":
+            table = _scale(np.arange(2**16), value_range)
+        unsigned = values if values.dtype.kind == "u" else values.astype(np.int16).view(np.uint16)
+        return np.asarray(table[unsigned], np.uint8)
+    return _scale(values, value_range)
+
+
+def central_range(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Return the range of values without the lowest and the highest 0.1%.
+
+    Args:
+        values: finite values, (N,).
+
+    Returns:
+        Two numbers, the first below the second. Both are whole if the values are integers.
+    """
+    if not values.size:
+        return 0.0, 1.0
+    low, high = (float(end) for end in np.quantile(values, (0.001, 0.999)))
+    if values.dtype.kind in "iu":
+        low, high = float(np.floor(low)), float(np.ceil(high))
+    return low, high if high > low else low + 1.0
+
+
+def has_known_range(dtype: npt.DTypeLike, bits: int) -> bool:
+    """Return whether the values that become black and white follow from the dtype alone."""
+    return np.dtype(dtype).kind in "bu" and bits <= 16
+
+
+def _scale(values: npt.NDArray[Any], value_range: tuple[float, float]) -> Image:
+    low, high = value_range
+    scaled = (values.astype(np.float64) - low) * 255 / (high - low) + 0.5
+    # A pixel without a value (NaN) becomes black.
+    return np.asarray(np.nan_to_num(np.clip(scaled, 0, 255)), np.uint8)
