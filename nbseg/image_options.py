@@ -173,7 +173,7 @@ def central_range(values: npt.NDArray[Any]) -> tuple[float, float]:
 
 def has_known_range(dtype: npt.DTypeLike, bits: int) -> bool:
     """Return whether the values that become black and white follow from the dtype alone."""
-    return np.dtype(dtype).kind in "bu" and bits <= 16
+    return np.dtype(dtype).kind in ("b", "u") and bits <= 16
 
 
 def _scale(values: npt.NDArray[Any], value_range: tuple[float, float]) -> Image:
