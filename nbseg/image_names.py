@@ -9,6 +9,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 TIFF_SUFFIXES = (".tif", ".tiff")
+# Formats of microscopes, slides and satellites that nbseg does not read.
+FOREIGN_SUFFIXES = (".czi", ".dcm", ".dicom", ".ims", ".jp2", ".lif", ".lsm", ".mrxs", ".nd2")
+FOREIGN_SUFFIXES += (".ndpi", ".nrrd", ".oib", ".oif", ".svs", ".vsi", ".zarr")
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
@@ -16,7 +19,9 @@ def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
     """Return the sorted paths of all files below a folder, relative to this folder.
 
     Hidden files and folders, such as ``._x.png`` and ``.ipynb_checkpoints``, are left out. Links
-    are followed, except a link to a folder that contains the link.
+    are followed, except a link to a folder that contains the link. If images are wanted, a warning
+    counts the files of formats that only microscopes and the like write, because nbseg does not
+    read them.
 
     Args:
         folder: the folder.
@@ -37,7 +42,22 @@ def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
         raise FileNotFoundError(
             f"there is no {wanted} in {folder}: expected {expected}; found {found} another folder"
         )
+    if set(IMAGE_SUFFIXES) <= set(suffixes):
+        _warn_of_foreign_files(folder, names)
     return chosen
+
+
+def _warn_of_foreign_files(folder: Path, names: Sequence[str]) -> None:
+    counts = Counter(Path(name).suffix.lower() for name in names)
+    # An OME-Zarr image is a folder with many files.
+    inside = {name[: name.index(".zarr/")] for name in names if ".zarr/" in name}
+    counts[".zarr"] += len(inside)
+    if found := [f"{counts[suffix]} {suffix}" for suffix in FOREIGN_SUFFIXES if counts[suffix]]:
+        warnings.warn(
+            f"{folder} also has files that nbseg does not read ({', '.join(found)}); they are left "
+            "out. Convert them to OME-TIFF to use them",
+            stacklevel=3,
+        )
 
 
 def image_names(folder: Path) -> list[str]:

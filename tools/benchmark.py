@@ -50,6 +50,7 @@ BENCHMARKS = (
     "mask_targets",
     "mask_branch",
     "data_pipeline",
+    "read_image",
     "student_iteration",
     "online_step",
     "deployment",

@@ -274,3 +274,12 @@ def test_work_directories_that_cannot_be_made(root, name, tool):
     refusal = tool("train", "tiny.py", "--work-dir", folder)
     assert refusal.status == 1 and says in refusal.says
     assert "Traceback" not in refusal.says
+
+
+def test_files_of_microscopes_are_counted(tmp_path):
+    (tmp_path / "a.png").touch()
+    for name in ("b.czi", "c.CZI", "d.nd2", "e.zarr/0/0.0", "e.zarr/0/0.1", "f.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.warns(UserWarning, match=r"\(2 \.czi, 1 \.nd2, 1 \.zarr\); they are left out"):
+        assert image_names(tmp_path) == ["a.png"]

@@ -99,6 +99,7 @@ SMALLER = {
     "mask_targets": {"SCENES": ((256, 512), (200, 333))},
     "paste_rle": {"INSTANCES": 10},
     "data_pipeline": {"HEIGHT": 256, "WIDTH": 512},
+    "read_image": {"SIDE": 256},
 }
 
 
