@@ -22,11 +22,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
-from mmengine.runner.checkpoint import (
-    load_from_http,
-    load_from_mmcls,
-    load_from_openmmlab,
-)
+from mmengine.runner.checkpoint import load_from_http, load_from_mmcls, load_from_openmmlab
 from torch import nn
 
 import nbseg

@@ -1,6 +1,7 @@
 """Find and name image files."""
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,8 +11,10 @@ T = TypeVar("T")
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 # Formats of microscopes, slides and satellites that nbseg does not read.
-FOREIGN_SUFFIXES = (".czi", ".dcm", ".dicom", ".ims", ".jp2", ".lif", ".lsm", ".mrxs", ".nd2")
-FOREIGN_SUFFIXES += (".ndpi", ".nrrd", ".oib", ".oif", ".svs", ".vsi", ".zarr")
+FOREIGN_SUFFIXES = (
+    *(".czi", ".dcm", ".dicom", ".ims", ".jp2", ".lif", ".lsm", ".mrxs", ".nd2", ".ndpi"),
+    *(".nrrd", ".oib", ".oif", ".svs", ".vsi", ".zarr"),
+)
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 

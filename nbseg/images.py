@@ -11,13 +11,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from nbseg.image_options import DEFAULTS, FOR_DISPLAY, Image, ImageOptions, to_uint8
+from nbseg.image_options import DEFAULTS, Image, ImageOptions, to_uint8
 from nbseg.tiff import SIGNATURES, read_tiff, read_tiff_values, tiff_header
 
 # An image counts as nearly black if its brightest value, of 255, is at most this.
@@ -25,87 +25,6 @@ NEARLY_BLACK = 63
 
 # Header of a PGM or PPM file, with the largest value that a channel can have.
 _NETPBM = re.compile(rb"P[2356]" + 3 * rb"(?:\s|#.*\n)+(\d+)")
-_EXIF_ORIENTATION = 0x0112
-_EXIF_QUARTER_TURNS = (5, 6, 7, 8)
-
-
-class ImageHeader(NamedTuple):
-    """Describes an image as :func:`read_image` decodes it.
-
-    Attributes:
-        height, width: size in pixels, after the Exif orientation is applied.
-        bits: bits per channel in the file.
-        notes: notes on parts of the file that are not read, worded to follow "these images".
-    """
-
-    height: int
-    width: int
-    bits: int
-    notes: tuple[str, ...]
-
-
-def image_size(path: Path) -> tuple[int, int] | None:
-    """Return the (height, width) of an image in pixels; None if the file cannot be read.
-
-    The size is that of the array that :func:`read_image` returns.
-    """
-    try:
-        # The size does not depend on the range of the values.
-        return image_header(path, FOR_DISPLAY)[:2]
-    except (OSError, ValueError):
-        return None
-
-
-def image_header(path: Path, options: ImageOptions = DEFAULTS) -> ImageHeader:
-    """Read the header of an image file.
-
-    tifffile reads the header of a TIFF, and Pillow reads other headers, without decoding the image.
-    OpenCV decodes the image to find its size if Pillow does not know the format. OpenCV also
-    decodes the image if the Exif orientation swaps height and width, because some versions of
-    OpenCV ignore the orientation in some formats.
-
-    Args:
-        path: the image file.
-        options: the options that :func:`read_image` will have.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: :func:`read_image` cannot read the file; the message says why.
-    """
-    # Import Pillow here, because an exported model must run without Pillow.
-    from PIL import Image as PillowImage
-    from PIL import UnidentifiedImageError
-
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; correct the path")
-    if _is_tiff(path):
-        with _named(path):
-            tiff = tiff_header(path, options)
-            return ImageHeader(tiff.height, tiff.width, tiff.bits, tiff.notes)
-    bits, notes = 8, []
-    try:
-        with warnings.catch_warnings(), PillowImage.open(path) as image:
-            warnings.simplefilter("ignore")
-            width, height = image.size
-            raw_modes = str([tile[3] for tile in image.tile])
-            # A PPM file has its largest value in place of a raw mode.
-            deep = image.mode.startswith("I") or re.search(";16|65535", raw_modes)
-            bits = 16 if deep else 8
-            if deep and options.value_range is None:
-                notes.append("have 16 bits per channel, of which only the upper 8 are read")
-            # The second picture of a JPEG (MPO) is a thumbnail or a depth map.
-            if image.format != "MPO" and getattr(image, "is_animated", False):
-                notes.append("have several frames or pages, of which only the first is read")
-            # PngImageFile.getexif would decode all pixels to find a chunk at the end of the file.
-            exif = PillowImage.Image.getexif(image)
-            turned = exif.get(_EXIF_ORIENTATION) in _EXIF_QUARTER_TURNS
-    except (UnidentifiedImageError, PillowImage.DecompressionBombError):
-        turned = True
-    except Exception as error:  # Pillow's parsers raise errors of any kind
-        raise _unreadable(path) from error
-    if turned:
-        height, width = read_image(path, options=options).shape[:2]
-    return ImageHeader(height, width, bits, tuple(notes))
 
 
 def read_image(
@@ -133,9 +52,9 @@ def read_image(
             ``size``.
     """
     if os.path.exists(path) and not os.path.isfile(path):
-        raise _unreadable(path)  # a folder or a pipe, which would never end
-    if _is_tiff(path):
-        with _named(path):
+        raise unreadable(path)  # a folder or a pipe, which would never end
+    if is_tiff(path):
+        with named(path):
             pixels, bits = read_tiff(path, options)
         _warn_if_nearly_black(pixels, bits, options, path)
     else:
@@ -164,12 +83,12 @@ def decode_image(
         ValueError: the file cannot be decoded, or needs other options.
     """
     if encoded[:4].tobytes() in SIGNATURES:
-        with _named(name):
+        with named(name):
             pixels, bits = read_tiff(io.BytesIO(encoded.tobytes()), options)
     else:
         stored = _decode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, name)
         if stored is None:
-            raise _unreadable(name)
+            raise unreadable(name)
         bits = 8 * stored.dtype.itemsize
         if stored.dtype not in (np.uint8, np.uint16) and options.value_range is None:
             raise ValueError(
@@ -196,24 +115,24 @@ def read_values(path: str | Path, options: ImageOptions = DEFAULTS) -> npt.NDArr
         FileNotFoundError: there is no such file.
         ValueError: the file cannot be decoded, or needs other options.
     """
-    if _is_tiff(path):
-        with _named(path):
+    if is_tiff(path):
+        with named(path):
             if tiff_header(path, options).bits <= 8:
                 return None
             return read_tiff_values(path, options)[0]
     stored = _decode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, path)
     if stored is None:
-        raise _unreadable(path)
+        raise unreadable(path)
     return None if stored.dtype == np.uint8 else stored[np.isfinite(stored)]
 
 
-def _is_tiff(path: str | Path) -> bool:
+def is_tiff(path: str | Path) -> bool:
     with open(path, "rb") as file:
         return file.read(4) in SIGNATURES
 
 
 @contextmanager
-def _named(path: str | Path) -> Iterator[None]:
+def named(path: str | Path) -> Iterator[None]:
     """Begin the messages of ValueErrors with the path of the file."""
     try:
         yield
@@ -233,7 +152,7 @@ def _warn_if_nearly_black(
         )
 
 
-def _unreadable(path: str | Path) -> ValueError:
+def unreadable(path: str | Path) -> ValueError:
     return ValueError(f"{path} cannot be read as an image; replace or remove it")
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from nbseg.image_headers import image_header
 from nbseg.image_options import DEFAULTS, ImageOptions
-from nbseg.images import image_header, read_image
+from nbseg.images import read_image
 
 # A check decodes at least LEAST and at most BODIES images (or all, if there are fewer). Between
 # these limits, the check stops after SECONDS.

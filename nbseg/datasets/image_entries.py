@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nbseg.images import image_size
+from nbseg.image_headers import image_size
 
 
 def image_entries(folder: Path, names: Iterable[str]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -7,8 +7,8 @@ from typing import Any
 from mmdet.datasets import BaseDetDataset
 
 from nbseg.datasets.loading import loading_options
+from nbseg.image_headers import image_header
 from nbseg.image_names import image_names
-from nbseg.images import image_header
 from nbseg.registry import DATASETS
 
 

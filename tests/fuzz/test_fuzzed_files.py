@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from nbseg.images import image_header, read_image
+from nbseg.image_headers import image_header
+from nbseg.images import read_image
 from nbseg.pseudo.predictions import ImagePredictions, PredictionStore, PredictionWriter
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")

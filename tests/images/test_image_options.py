@@ -9,8 +9,9 @@ from tiff_files import GRAY12, RGB8, scaled
 
 from nbseg.datasets.loading import LoadImage
 from nbseg.datasets.value_range import measure_value_range
+from nbseg.image_headers import image_header
 from nbseg.image_options import FOR_DISPLAY, ImageOptions, options_in, to_uint8
-from nbseg.images import image_header, read_image
+from nbseg.images import read_image
 
 
 @pytest.mark.parametrize(

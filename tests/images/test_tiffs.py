@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from tiff_files import tiff_files
 
+from nbseg.image_headers import image_header
 from nbseg.image_options import ImageOptions
-from nbseg.images import decode_image, image_header, read_image
+from nbseg.images import decode_image, read_image
 
 FILES = {file.name: file for file in tiff_files()}
 READ = [name for name, file in FILES.items() if file.pixels is not None]

@@ -13,8 +13,8 @@ from pycocotools.coco import COCO
 from nbseg.analysis.prediction_files import check_results
 from nbseg.coco import index_coco, read_results
 from nbseg.deploy.coco_predictions import CocoPredictions
+from nbseg.image_headers import image_header
 from nbseg.image_names import image_names
-from nbseg.images import image_header
 
 Instances = list[dict[str, Any]]  # COCO annotations whose category_id is the class's index
 

@@ -11,7 +11,8 @@ from nbseg.datasets.converters.instance_map import annotation_of, encode_instanc
 from nbseg.datasets.converters.plan import Plan, carry_out
 from nbseg.datasets.converters.scalabel import CATEGORIES, labels_of, load_frames, rasterize
 from nbseg.datasets.converters.trees import in_documented_format, require, require_all
-from nbseg.images import image_size, read_label_image
+from nbseg.image_headers import image_size
+from nbseg.images import read_label_image
 
 MASKS = ("bitmasks", "rles", "polygons")
 SPLITS = {"train": 7000, "val": 1000}

@@ -12,7 +12,8 @@ from nbseg.datasets.converters.coco_json import Labeled, Prepared
 from nbseg.datasets.converters.instance_map import encode_instances
 from nbseg.datasets.converters.plan import Plan, carry_out
 from nbseg.datasets.converters.trees import require
-from nbseg.images import image_size, read_label_image
+from nbseg.image_headers import image_size
+from nbseg.images import read_label_image
 
 CLASSES = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
 CATEGORIES = [{"id": LABELS.index(name), "name": name} for name in CLASSES]

@@ -13,7 +13,7 @@ from nbseg.datasets.converters.coco_json import Labeled, Prepared
 from nbseg.datasets.converters.drawn_shapes import Shape
 from nbseg.datasets.converters.instance_map import annotation_of
 from nbseg.datasets.converters.plan import Plan, carry_out
-from nbseg.images import image_header
+from nbseg.image_headers import image_header
 
 UNNAMED = "shapes without a class (--class NAME gives them a class)"
 

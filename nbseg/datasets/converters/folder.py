@@ -13,8 +13,8 @@ from nbseg.datasets.converters.coco_json import (
     write_coco_json,
 )
 from nbseg.datasets.converters.parallel import parallel_map
+from nbseg.image_headers import image_header
 from nbseg.image_names import image_names
-from nbseg.images import image_header
 
 
 def convert_folder(

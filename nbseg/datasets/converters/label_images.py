@@ -16,8 +16,8 @@ from nbseg.datasets.label_names import (
     label_images_among,
     stem,
 )
+from nbseg.image_headers import image_header
 from nbseg.image_names import IMAGE_SUFFIXES, image_names, spread
-from nbseg.images import image_header
 
 # Largest number of label images per class in which connected parts are counted.
 SEARCHED = 20

@@ -1,0 +1,95 @@
+"""Read the headers of image files without decoding their pixels.
+
+Headers of TIFFs need tifffile, and other headers need Pillow.
+"""
+
+import re
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+from nbseg.image_options import DEFAULTS, FOR_DISPLAY, ImageOptions
+from nbseg.images import is_tiff, named, read_image, unreadable
+from nbseg.tiff import tiff_header
+
+_EXIF_ORIENTATION = 0x0112
+_EXIF_QUARTER_TURNS = (5, 6, 7, 8)
+
+
+class ImageHeader(NamedTuple):
+    """Describes an image as :func:`read_image` decodes it.
+
+    Attributes:
+        height, width: size in pixels, after the Exif orientation is applied.
+        bits: bits per channel in the file.
+        notes: notes on parts of the file that are not read, worded to follow "these images".
+    """
+
+    height: int
+    width: int
+    bits: int
+    notes: tuple[str, ...]
+
+
+def image_size(path: Path) -> tuple[int, int] | None:
+    """Return the (height, width) of an image in pixels; None if the file cannot be read.
+
+    The size is that of the array that :func:`read_image` returns.
+    """
+    try:
+        # The size does not depend on the range of the values.
+        return image_header(path, FOR_DISPLAY)[:2]
+    except (OSError, ValueError):
+        return None
+
+
+def image_header(path: Path, options: ImageOptions = DEFAULTS) -> ImageHeader:
+    """Read the header of an image file.
+
+    tifffile reads the header of a TIFF, and Pillow reads other headers, without decoding the image.
+    OpenCV decodes the image to find its size if Pillow does not know the format. OpenCV also
+    decodes the image if the Exif orientation swaps height and width, because some versions of
+    OpenCV ignore the orientation in some formats.
+
+    Args:
+        path: the image file.
+        options: the options that :func:`read_image` will have.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: :func:`read_image` cannot read the file; the message says why.
+    """
+    # Import Pillow here, because an exported model must run without Pillow.
+    from PIL import Image as PillowImage
+    from PIL import UnidentifiedImageError
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}; correct the path")
+    if is_tiff(path):
+        with named(path):
+            tiff = tiff_header(path, options)
+            return ImageHeader(tiff.height, tiff.width, tiff.bits, tiff.notes)
+    bits, notes = 8, []
+    try:
+        with warnings.catch_warnings(), PillowImage.open(path) as image:
+            warnings.simplefilter("ignore")
+            width, height = image.size
+            raw_modes = str([tile[3] for tile in image.tile])
+            # A PPM file has its largest value in place of a raw mode.
+            deep = image.mode.startswith("I") or re.search(";16|65535", raw_modes)
+            bits = 16 if deep else 8
+            if deep and options.value_range is None:
+                notes.append("have 16 bits per channel, of which only the upper 8 are read")
+            # The second picture of a JPEG (MPO) is a thumbnail or a depth map.
+            if image.format != "MPO" and getattr(image, "is_animated", False):
+                notes.append("have several frames or pages, of which only the first is read")
+            # PngImageFile.getexif would decode all pixels to find a chunk at the end of the file.
+            exif = PillowImage.Image.getexif(image)
+            turned = exif.get(_EXIF_ORIENTATION) in _EXIF_QUARTER_TURNS
+    except (UnidentifiedImageError, PillowImage.DecompressionBombError):
+        turned = True
+    except Exception as error:  # Pillow's parsers raise errors of any kind
+        raise unreadable(path) from error
+    if turned:
+        height, width = read_image(path, options=options).shape[:2]
+    return ImageHeader(height, width, bits, tuple(notes))
