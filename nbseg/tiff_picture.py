@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nbseg.image_options import Image, ImageOptions, has_known_range, to_uint8
 
 _ORIENTATION, _NODATA = 274, 42113
-# OpenCV 4.12 converts CIELAB with errors of up to a hundred gray levels, so it is refused.
+# CIELAB is refused: OpenCV 4.12 converts its white to (255, 252, 222).
 _KNOWN_COLORS = ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "SEPARATED", "YCBCR")
 
 
