@@ -172,8 +172,10 @@ class TiffPicture:
         """Return the image as (H, W, 3) uint8 in BGR order, before the orientation is applied."""
         jpeg = getattr(self.page.compression, "name", "") in ("JPEG", "JPEG_LOSSY", "OJPEG")
         if self.colors == "YCBCR" and not jpeg:
-            # tifffile returns the stored values.
-            return self._read_with_opencv()
+            # tifffile converts only JPEGs. OpenCV takes Cr before Cb.
+            stored = self.values((0, 2, 1))
+            shown = to_uint8(stored, self.bits, self.options.value_range)
+            return np.asarray(cv2.cvtColor(shown, cv2.COLOR_YCrCb2BGR), np.uint8)
         if self.colors == "SEPARATED":
             values = self.values((0, 1, 2, 3) if self.bands >= 4 else (0, 1, 2))
             return _from_cmyk(to_uint8(values, self.bits, self.options.value_range))
@@ -188,15 +190,6 @@ class TiffPicture:
             gray_or_rgb = 255 - gray_or_rgb
         convert = cv2.COLOR_GRAY2BGR if gray_or_rgb.shape[2] == 1 else cv2.COLOR_RGB2BGR
         return np.asarray(cv2.cvtColor(gray_or_rgb, convert), np.uint8)
-
-    def _read_with_opencv(self) -> Image:
-        file = self.tif.filehandle
-        file.seek(0)
-        encoded = np.frombuffer(file.read(), np.uint8)
-        pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        if pixels is None or pixels.shape[:2] != (self._count("Y"), self._count("X")):
-            raise RefusedTiff(f"has the color space {self.colors}; convert it to RGB")
-        return np.asarray(pixels, np.uint8)
 
     def turned(self, image: Image) -> Image:
         """Apply the orientation of the file."""

@@ -27,7 +27,7 @@ from onnxruntime.quantization import (
 
 from nbseg.deploy.model_info import INPUT, MODULE, Quantization
 from nbseg.deploy.preprocessing import ResizeRule, as_batch
-from nbseg.image_options import ImageOptions
+from nbseg.image_options import DEFAULTS, ImageOptions
 from nbseg.images import read_image
 
 # Quantize all operators that occur between the convolutions of a backbone or a neck. An operator
@@ -38,7 +38,10 @@ PARTS = ("backbone", "neck")
 
 
 def quantize_backbone_and_neck(
-    model: ModelProto, images: Sequence[Path], resize: ResizeRule, image_options: ImageOptions
+    model: ModelProto,
+    images: Sequence[Path],
+    resize: ResizeRule,
+    image_options: ImageOptions = DEFAULTS,
 ) -> tuple[ModelProto, Quantization]:
     """Return the model with an int8 backbone and neck, and a record of the quantization.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,13 @@ class TiledSegmenter:
             raise ValueError(f"the overlap must be at least {2 * CUT} pixels, found {overlap}")
         self._segmenter = segmenter
         self._tile, self._overlap = tile, overlap
-        self.read = segmenter.read
         self.classes: Sequence[str] = segmenter.classes
         self.providers: Sequence[str] = segmenter.providers
+
+    def read(self, path: str | Path) -> Image:
+        """Read an image file as :meth:`nbseg.deploy.runtime.Segmenter.read` does."""
+        image: Image = self._segmenter.read(path)
+        return image
 
     def __call__(self, image: Image) -> Detections:
         """Return the detections in one image, as ``Segmenter.__call__`` does."""
