@@ -9,13 +9,14 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-TIFF_SUFFIXES = (".tif", ".tiff")
+# Slides of Aperio scanners (.svs) are TIFFs.
+TIFF_SUFFIXES = (".svs", ".tif", ".tiff")
 # Formats of microscopes, slides and satellites that nbseg does not read.
 FOREIGN_SUFFIXES = (
     *(".czi", ".dcm", ".dicom", ".ims", ".jp2", ".lif", ".lsm", ".mrxs", ".nd2", ".ndpi"),
-    *(".nrrd", ".oib", ".oif", ".svs", ".vsi", ".zarr"),
+    *(".nrrd", ".oib", ".oif", ".vsi", ".zarr"),
 )
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", *TIFF_SUFFIXES, ".webp")
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:

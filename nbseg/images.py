@@ -61,12 +61,28 @@ def read_image(
         # Decode from memory, as MMDetection does: cv2.imread fails on some photos with an Exif
         # orientation.
         pixels = decode_image(np.fromfile(path, np.uint8), path, options)
-    if size is not None and pixels.shape[:2] != size:
+    require_image_size(path, pixels.shape[:2], size)
+    return pixels
+
+
+def require_image_size(
+    path: str | Path, found: tuple[int, ...], size: tuple[int, int] | None
+) -> None:
+    """Refuse an image that does not have the size for which its annotations were made.
+
+    Args:
+        path: path of the image.
+        found: height and width of the image in pixels.
+        size: height and width that the image must have; None allows any size.
+
+    Raises:
+        ValueError: the sizes differ.
+    """
+    if size is not None and found != size:
         raise ValueError(
-            f"{path} has {pixels.shape[1]} x {pixels.shape[0]} pixels, but its annotations are for "
+            f"{path} has {found[1]} x {found[0]} pixels, but its annotations are for "
             f"an image of {size[1]} x {size[0]} pixels; give the folder of the annotated images"
         )
-    return pixels
 
 
 def decode_image(

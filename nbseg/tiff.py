@@ -69,7 +69,7 @@ def read_tiff(file: str | Path | BinaryIO, options: ImageOptions) -> tuple[Image
             follow the file's path.
     """
     with _opened(file, options) as picture:
-        return picture.turned(picture.read()), picture.bits
+        return picture.read(), picture.bits
 
 
 def read_tiff_values(
@@ -88,22 +88,63 @@ def read_tiff_values(
         return values, picture.bits
 
 
+class TiffFile:
+    """An opened TIFF, and the image in it that the options choose.
+
+    Args:
+        file: the path, or the opened file.
+        options: the part of the file to read.
+
+    Attributes:
+        picture: the chosen image.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: the file cannot be decoded, or needs other options; the message is worded to
+            follow the file's path.
+    """
+
+    def __init__(self, file: str | Path | BinaryIO, options: ImageOptions) -> None:
+        try:
+            import tifffile
+        except ImportError as error:
+            raise ValueError(
+                "is a TIFF, which needs the packages tifffile and imagecodecs; install them"
+            ) from error
+        with self.errors():
+            # A file of an OME data set names the other files; only the file itself is read.
+            self._tif = tifffile.TiffFile(file, _multifile=False)
+            try:
+                self.picture = TiffPicture(self._tif, options)
+                self.picture.check()
+            except BaseException:
+                self._tif.close()
+                raise
+
+    @staticmethod
+    @contextmanager
+    def errors() -> Iterator[None]:
+        """Turn the errors of tifffile and of the decompressors into ValueErrors."""
+        try:
+            yield
+        except (RefusedTiff, OSError, MemoryError):
+            raise
+        except Exception as error:  # tifffile and the decompressors raise errors of any kind
+            detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(
+                f"cannot be read as an image ({detail}); replace or remove it"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tif.close()
+
+
 @contextmanager
-def _opened(file: str | Path | BinaryIO, options: ImageOptions) -> Iterator["TiffPicture"]:
+def _opened(file: str | Path | BinaryIO, options: ImageOptions) -> Iterator[TiffPicture]:
+    opened = TiffFile(file, options)
     try:
-        import tifffile
-    except ImportError as error:
-        raise ValueError(
-            "is a TIFF, which needs the packages tifffile and imagecodecs; install them"
-        ) from error
-    try:
-        # A file of an OME data set names the other files; only the file itself is read.
-        with tifffile.TiffFile(file, _multifile=False) as tif:
-            picture = TiffPicture(tif, options)
-            picture.check()
-            yield picture
-    except (RefusedTiff, OSError):
-        raise
-    except Exception as error:  # tifffile and the decompressors raise errors of any kind
-        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"cannot be read as an image ({detail}); replace or remove it") from error
+        with opened.errors():
+            yield opened.picture
+    finally:
+        opened.close()

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nbseg.image_options import Image, ImageOptions, has_known_range, to_uint8
+from nbseg.tiff_colors import from_cmyk, turned
+from nbseg.tiff_window import page_window
+from nbseg.tiles import Window
 
 _ORIENTATION, _NODATA = 274, 42113
 # CIELAB is refused: OpenCV 4.12 converts its white to (255, 252, 222).
@@ -36,7 +39,8 @@ class TiffPicture:
                 "cannot be read as an image (it has no complete page); replace or remove it"
             )
         series = max(full, key=lambda one: one.keyframe.imagewidth * one.keyframe.imagelength)
-        self.others = len(full) - 1
+        # The other images of a slide are a thumbnail and photos of the label.
+        self.others = 0 if tif.is_svs else len(full) - 1
         self.options = options
         self.tif = tif
         levels = series.levels
@@ -168,18 +172,25 @@ class TiffPicture:
         if self.nodata is not None:
             yield f"have pixels without a value ({self.nodata:g}), which are read as stored"
 
-    def read(self) -> Image:
-        """Return the image as (H, W, 3) uint8 in BGR order, before the orientation is applied."""
+    def read(self, window: Window | None = None) -> Image:
+        """Return the image, or the part of it inside a window, as (H, W, 3) uint8 in BGR order.
+
+        Args:
+            window: top, bottom, left and right in pixels; needs ``is_windowed``.
+        """
+        return turned(self._read(window), self._orientation)
+
+    def _read(self, window: Window | None) -> Image:
         jpeg = getattr(self.page.compression, "name", "") in ("JPEG", "JPEG_LOSSY", "OJPEG")
         if self.colors == "YCBCR" and not jpeg:
             # tifffile converts only JPEGs. OpenCV takes Cr before Cb.
-            stored = self.values((0, 2, 1))
+            stored = self.values((0, 2, 1), window)
             shown = to_uint8(stored, self.bits, self.options.value_range)
             return np.asarray(cv2.cvtColor(shown, cv2.COLOR_YCrCb2BGR), np.uint8)
         if self.colors == "SEPARATED":
-            values = self.values((0, 1, 2, 3) if self.bands >= 4 else (0, 1, 2))
-            return _from_cmyk(to_uint8(values, self.bits, self.options.value_range))
-        values = self.values(self.chosen_bands())
+            values = self.values((0, 1, 2, 3) if self.bands >= 4 else (0, 1, 2), window)
+            return from_cmyk(to_uint8(values, self.bits, self.options.value_range))
+        values = self.values(self.chosen_bands(), window)
         if self.colors == "PALETTE":
             table = np.asarray(self.page.colormap)
             # Some programs write color tables of 8 bits.
@@ -191,25 +202,34 @@ class TiffPicture:
         convert = cv2.COLOR_GRAY2BGR if gray_or_rgb.shape[2] == 1 else cv2.COLOR_RGB2BGR
         return np.asarray(cv2.cvtColor(gray_or_rgb, convert), np.uint8)
 
-    def turned(self, image: Image) -> Image:
-        """Apply the orientation of the file."""
-        turns: dict[int, Callable[[], Image]] = {
-            1: lambda: image,
-            2: lambda: image[:, ::-1],
-            3: lambda: image[::-1, ::-1],
-            4: lambda: image[::-1],
-            5: lambda: image.swapaxes(0, 1),
-            6: lambda: image[::-1].swapaxes(0, 1),
-            7: lambda: image[::-1, ::-1].swapaxes(0, 1),
-            8: lambda: image[:, ::-1].swapaxes(0, 1),
-        }
-        return np.ascontiguousarray(turns[self._orientation]())
+    @property
+    def is_windowed(self) -> bool:
+        """Whether windows can be read without decoding the whole image."""
+        by_page = self._is_stored_by_page and self.page.axes in ("YX", "YXS", "SYX")
+        return self._orientation == 1 and (by_page or self._is_mapped)
 
-    def values(self, bands: tuple[int, ...]) -> npt.NDArray[Any]:
+    @property
+    def _is_stored_by_page(self) -> bool:
+        """Whether each page of the file is one plane, or one channel of a plane."""
+        return self.axes == self._leading + self.page.axes and self._count(self._leading) == len(
+            self.level.pages
+        )
+
+    @property
+    def _is_mapped(self) -> bool:
+        """Whether the values lie in the file as in an array, so that only a part is read."""
+        return self.level.dataoffset is not None and self.page.is_memmappable
+
+    @property
+    def _leading(self) -> str:
+        """Return the axes that several pages span."""
+        return str(self.axes[: len(self.axes) - len(self.page.axes)])
+
+    def values(self, bands: tuple[int, ...], window: Window | None = None) -> npt.NDArray[Any]:
         """Return the stored values of the chosen plane or of the projection, (H, W, bands)."""
         chosen = self.options.plane
         planes = range(self.planes) if isinstance(chosen, str) else [chosen]
-        read = self._plane_reader(bands)
+        read = self._plane_reader(bands, window)
         result: npt.NDArray[Any] = read(planes[0])
         if self.options.plane == "max":
             for plane in planes[1:]:
@@ -223,32 +243,37 @@ class TiffPicture:
             result = np.asarray(np.rint(mean) if whole else mean, result.dtype)
         return result
 
-    def _plane_reader(self, bands: tuple[int, ...]) -> Callable[[int], npt.NDArray[Any]]:
+    def _plane_reader(
+        self, bands: tuple[int, ...], window: Window | None
+    ) -> Callable[[int], npt.NDArray[Any]]:
         """Return a function from the number of a plane to its values, (H, W, bands)."""
-        page, pages = self.page, self.level.pages
-        leading = self.axes[: len(self.axes) - len(page.axes)]
-        if self.axes != leading + page.axes or self._count(leading) != len(pages):
-            # The file stores all planes as one block, or a page holds a volume.
-            block = self._sorted(self.level.asarray(), self.axes)
-            return lambda plane: block[plane][..., list(bands)]
-        order = np.arange(len(pages)).reshape([self._count(axis) for axis in leading])
-        if self.band_axis and self.band_axis in leading:
-            order = np.moveaxis(order, leading.index(self.band_axis), -1)
+        if self._is_mapped or not self._is_stored_by_page:
+            values = self.level.asarray(out="memmap" if self._is_mapped else None)
+            block = self._sorted(values, self.axes)
+            top, bottom, left, right = window or (0, block.shape[1], 0, block.shape[2])
+            return lambda plane: block[plane, top:bottom, left:right][..., list(bands)]
+        sides = [self._count(axis) for axis in self._leading]
+        order: npt.NDArray[np.int64] = np.arange(len(self.level.pages)).reshape(sides)
+        if self.band_axis and self.band_axis in self._leading:
+            order = np.moveaxis(order, self._leading.index(self.band_axis), -1)
             order = order.reshape(self.planes, self.bands)
-            return lambda plane: np.stack([self._page(order[plane, b]) for b in bands], axis=-1)
+            return lambda plane: np.stack(
+                [self._page(order[plane, band], window) for band in bands], axis=-1
+            )
         order = order.reshape(-1)
 
         def read(plane: int) -> npt.NDArray[Any]:
-            values: npt.NDArray[Any] = self._sorted(self._page(order[plane]), page.axes)[0]
-            return values[..., list(bands)]
+            page = self._sorted(self._page(order[plane], window), self.page.axes)[0]
+            values: npt.NDArray[Any] = page[..., list(bands)]
+            return values
 
         return read
 
-    def _page(self, number: int) -> npt.NDArray[Any]:
+    def _page(self, number: int, window: Window | None) -> npt.NDArray[Any]:
         page = self.level.pages[int(number)]
         if page is None:
             raise RefusedTiff("lacks some of its pages; replace or remove it")
-        values: npt.NDArray[Any] = page.asarray()
+        values: npt.NDArray[Any] = page.asarray() if window is None else page_window(page, window)
         return values
 
     def _sorted(self, values: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
@@ -260,13 +285,6 @@ class TiffPicture:
         else:
             values = values.transpose(order)[..., None]
         return values.reshape(-1, *values.shape[-3:])
-
-
-def _from_cmyk(cmyk: Image) -> Image:
-    """Convert (H, W, 3 or 4) CMY or CMYK to BGR with the formula of libtiff."""
-    light = 255 - cmyk.astype(np.int32)
-    black = light[..., 3:4] if cmyk.shape[2] == 4 else 255
-    return (light[..., 2::-1] * black // 255).astype(np.uint8)
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -29,6 +29,7 @@ from nbseg.deploy.coco_predictions import CocoPredictions
 from nbseg.deploy.drawing import PictureFolder
 from nbseg.deploy.inputs import find_files, is_video, read_frames
 from nbseg.deploy.tiling import TiledSegmenter
+from nbseg.large_images import LargeImage
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -126,7 +127,10 @@ def predict_file(
         detections = segmenter(image)
         frame = {"frame": number} if video else {}
         predictions.add(image, detections, score, file_name=str(path), **frame)
-        if pictures:
+        if isinstance(image, LargeImage):
+            warnings.warn(f"{path} is large, so no picture of it is drawn", stacklevel=1)
+            image.close()
+        elif pictures:
             pictures.add(path, image, detections)
 
 

@@ -272,7 +272,14 @@ def tile(args: argparse.Namespace) -> None:
     from nbseg.datasets.converters.tile import cut_tiles
 
     made = cut_tiles(
-        args.dir, args.out, args.size, args.overlap, args.annotations, args.workers, args.force
+        args.dir,
+        args.out,
+        args.size,
+        args.overlap,
+        args.annotations,
+        args.workers,
+        args.force,
+        image_options(args),
     )
     report([made], args.out)
 
@@ -573,6 +580,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument(
         "--force", action="store_true", help="write json and tiles again, even if they exist"
     )
+    add_image_options(command, "the upper 8 bits are read")
     add_workers(command)
 
     command = add(

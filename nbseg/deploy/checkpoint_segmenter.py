@@ -30,6 +30,7 @@ class CheckpointSegmenter:
 
     Attributes:
         classes: class names in the order of the labels.
+        image_options: options with which the training read image files.
         providers: a tuple of one string with the device in use, such as ``PyTorch on cuda``.
 
     Raises:
@@ -45,7 +46,7 @@ class CheckpointSegmenter:
         self.classes = class_names(config, checkpoint, self._detector)
         pipeline = copy.deepcopy(config.test_dataloader.dataset.pipeline)
         pipeline = [t for t in pipeline if not t["type"].endswith("Annotations")]
-        self._image_options = options_in(pipeline)
+        self.image_options = options_in(pipeline)
         pipeline[0] = {"type": "LoadImageFromNDArray"}
         pipeline[-1]["meta_keys"] = ("ori_shape", "img_shape", "scale_factor")
         self._pipeline = Compose(pipeline)
@@ -56,7 +57,7 @@ class CheckpointSegmenter:
 
     def read(self, path: str | Path) -> Image:
         """Read an image file as :meth:`nbseg.deploy.runtime.Segmenter.read` does."""
-        return read_image(path, options=self._image_options)
+        return read_image(path, options=self.image_options)
 
     def predict(self, images: Sequence[Image]) -> list[Detections]:
         """Return the detections in each image, in the order of the images.

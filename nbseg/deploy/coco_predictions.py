@@ -8,6 +8,7 @@ import numpy as np
 from nbseg._native import crops_from_rle
 from nbseg.deploy.detections import Detections
 from nbseg.image_options import Image
+from nbseg.large_images import LargeImage
 
 
 class CocoPredictions:
@@ -26,7 +27,11 @@ class CocoPredictions:
         self.categories = [{"id": i, "name": name} for i, name in enumerate(classes, 1)]
 
     def add(
-        self, image: Image, detections: Detections, min_score: float, **source: str | int
+        self,
+        image: Image | LargeImage,
+        detections: Detections,
+        min_score: float,
+        **source: str | int,
     ) -> None:
         """Add one image and its detections.
 

@@ -36,6 +36,7 @@ class Segmenter:
     Attributes:
         classes: class names in the order of the labels.
         providers: names of the execution providers in use.
+        image_options: options with which the training read image files.
         info: class names, thresholds and other properties that the ONNX file stores.
 
     Raises:
@@ -94,6 +95,7 @@ class Segmenter:
                 "tools/export_onnx.py"
             ) from error
         self.classes = self.info.classes
+        self.image_options = self.info.image_options
         self._threads = threads or 0
 
     def __call__(self, image: Image) -> Detections:
@@ -151,7 +153,7 @@ class Segmenter:
             FileNotFoundError: there is no such file.
             ValueError: the file cannot be decoded, or lacks a channel that the training used.
         """
-        return read_image(path, options=self.info.image_options)
+        return read_image(path, options=self.image_options)
 
     def warm_up(self, height: int, width: int, batch: int = 1) -> None:
         """Predict a batch of black images, because the first run for a new image size is slow.

@@ -12,6 +12,7 @@ from nbseg.coco_masks import decode_crop
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.preprocessing import check_image
 from nbseg.image_options import Image
+from nbseg.large_images import LargeImage, open_image
 from nbseg.rle import encode_crop
 from nbseg.tiles import Window, intersection, tile_windows
 
@@ -25,6 +26,8 @@ SAME = 0.5
 # A mask less than CUT pixels from the border of its tile may be cut off there. Of masks less than
 # ROOM pixels from the border, the nearer a mask is to the border, the less reliable it is.
 CUT, ROOM = 3, 16
+# COCO's run lengths have 32 bits.
+MOST_PIXELS = 2**32
 
 
 @dataclass(frozen=True)
@@ -81,17 +84,24 @@ class TiledSegmenter:
         self.classes: Sequence[str] = segmenter.classes
         self.providers: Sequence[str] = segmenter.providers
 
-    def read(self, path: str | Path) -> Image:
-        """Read an image file as :meth:`nbseg.deploy.runtime.Segmenter.read` does."""
-        image: Image = self._segmenter.read(path)
+    def read(self, path: str | Path) -> Image | LargeImage:
+        """Read an image as ``Segmenter.read`` does; a large TIFF is opened, and read by tiles."""
+        image: Image | LargeImage = open_image(path, self._segmenter.image_options)
         return image
 
-    def __call__(self, image: Image) -> Detections:
+    def __call__(self, image: Image | LargeImage) -> Detections:
         """Return the detections in one image, as ``Segmenter.__call__`` does."""
-        height, width = check_image(image).shape[:2]
+        if not isinstance(image, LargeImage):
+            check_image(image)
+        height, width = image.shape[:2]
+        if height * width >= MOST_PIXELS:
+            raise ValueError(
+                f"an image of {width} x {height} pixels has too many pixels for COCO's run lengths "
+                f"(at most {MOST_PIXELS - 1}); cut it, or choose image_options.level=1"
+            )
         windows = list(tile_windows(height, width, self._tile, self._overlap))
         if len(windows) == 1:
-            found: Detections = self._segmenter(image)
+            found: Detections = self._segmenter(image[:, :])
             return found
         parts = [
             part
@@ -107,7 +117,7 @@ class TiledSegmenter:
             [_rle(part, height, width) for part in objects],
         )
 
-    def _predict(self, image: Image, number: int, window: Window) -> Iterator[Part]:
+    def _predict(self, image: Image | LargeImage, number: int, window: Window) -> Iterator[Part]:
         """Yield the detections in a tile whose masks are not empty."""
         top, bottom, left, right = window
         height, width = image.shape[:2]

@@ -361,6 +361,7 @@ def _several_images() -> Iterator[Tiff]:
     yield Tiff("SubIFD pyramid", _sub_ifds, gray(GRAY16 >> 8), noted=BITS)
     yield Tiff("level 1", _sub_ifds, gray(GRAY16[::2, ::2] >> 8), {"level": 1}, noted=BITS)
     yield Tiff("no such level", _sub_ifds, None, {"level": 4}, refused="image_options.level is 4")
+    yield Tiff("Aperio slide", _aperio, RGB8, within=60)
     yield Tiff("one file of an OME set", _part_of_a_set, first, noted="")
 
 
@@ -380,6 +381,17 @@ def _sub_ifds(path: Path) -> None:
     with tifffile.TiffWriter(path) as file:
         file.write(GRAY16, subifds=1, tile=(32, 32))
         file.write(GRAY16[::2, ::2], subfiletype=1, tile=(32, 32))
+
+
+def _aperio(path: Path) -> None:
+    """Write a slide as scanners of Aperio do: the slide, a thumbnail, a smaller level, a label."""
+    form = {"photometric": "rgb", "compression": "jpeg", "metadata": None}
+    text = f"Aperio Image Library v1\r\n{WIDTH}x{HEIGHT} [0,0 {WIDTH}x{HEIGHT}] (32x32) JPEG"
+    with tifffile.TiffWriter(path) as file:
+        file.write(RGB8, tile=(32, 32), description=f"{text}|AppMag = 40|MPP = 0.25", **form)
+        file.write(RGB8[::4, ::4], description=text, **form)
+        file.write(RGB8[::2, ::2], tile=(32, 32), description=text, **form)
+        file.write(255 - RGB8[::3, ::3], description="Aperio label 30x24", **form)
 
 
 def _part_of_a_set(path: Path) -> None:

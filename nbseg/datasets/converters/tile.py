@@ -21,7 +21,9 @@ from nbseg.datasets.converters.parallel import parallel_map
 from nbseg.datasets.exporters.file_stems import file_stems
 from nbseg.files import replacing
 from nbseg.image_names import image_names
-from nbseg.images import read_image, write_image
+from nbseg.image_options import DEFAULTS, ImageOptions
+from nbseg.images import require_image_size, write_image
+from nbseg.large_images import LargeImage, open_image
 from nbseg.rle import encode_crop
 from nbseg.tiles import intersection, tile_windows
 
@@ -38,6 +40,7 @@ def cut_tiles(
     annotations: Path | None = None,
     workers: int = 1,
     force: bool = False,
+    options: ImageOptions = DEFAULTS,
 ) -> Prepared:
     """Write the tiles of all images to ``out``/images, and a COCO json to ``out``/tiles.json.
 
@@ -57,6 +60,7 @@ def cut_tiles(
         workers: number of processes.
         force: write the json and the tiles again, even if the json exists. The tiles that the
             existing json lists are deleted first.
+        options: channels, plane and range of values to read. The tiles have 8 bits per channel.
 
     Raises:
         FileNotFoundError: the folder, the json or an image is missing.
@@ -86,7 +90,9 @@ def cut_tiles(
             empty += len(found) - len(items[-1][1])
     paths = [images / image["file_name"] for image, _ in items]
     sources = [annotations] if annotations else []
-    record = source_record(f"tiles of {size}, overlap {overlap}", images, paths, sources)
+    chosen = f", {changed}" if (changed := options.changed()) else ""
+    what = f"tiles of {size}, overlap {overlap}{chosen}"
+    record = source_record(what, images, paths, sources)
     path, summary, notes = out / "tiles.json", None, []
     if not is_prepared(path, record, force):
         if path.exists():
@@ -94,7 +100,7 @@ def cut_tiles(
                 (out / "images" / image["file_name"]).unlink(missing_ok=True)
         stems = file_stems([image["file_name"] for image, _ in items], images)
         work = [(*item, stem) for item, stem in zip(items, stems, strict=True)]
-        cut = partial(_cut, images, out / "images", size, overlap)
+        cut = partial(_cut, images, out / "images", size, overlap, options)
         tiles = (tile for made in parallel_map(cut, work, workers, "tiles") for tile in made)
         summary = write_coco_json(path, record, categories, tiles, len(items), others)
         notes.append(f"tiles of {size} pixels from {len(items)} images: {out / 'images'}")
@@ -114,13 +120,16 @@ def _cut(
     out: Path,
     size: int,
     overlap: int,
+    options: ImageOptions,
     item: tuple[dict[str, Any], list[Any], str],
 ) -> list[Labeled]:
     """Write the tiles of an image; return the COCO entries of the tiles and their annotations."""
     image, annotations, stem = item
     stored = (image["height"], image["width"]) if "height" in image else None
-    pixels = read_image(images / image["file_name"], stored)
+    path = images / image["file_name"]
+    pixels = open_image(path, options)
     height, width = pixels.shape[:2]
+    require_image_size(path, (height, width), stored)
     masks = [decode_crop(annotation["segmentation"]) for annotation in annotations]
     made = []
     for window in tile_windows(height, width, size, overlap):
@@ -146,4 +155,6 @@ def _cut(
         entry = {**image, "file_name": name, "height": bottom - top, "width": right - left}
         entry.pop("id", None)
         made.append((entry, parts))
+    if isinstance(pixels, LargeImage):
+        pixels.close()
     return made
