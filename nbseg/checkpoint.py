@@ -1,7 +1,7 @@
 """Read checkpoints without running code, publish their weights, and load weights strictly.
 
-Importing this module also keeps MMEngine's loaders from running code in checkpoints. By default,
-these loaders unpickle any Python object, so a checkpoint can run any code.
+Importing this module also keeps MMEngine's loaders of local files and web addresses from running
+code in checkpoints. By default, these loaders unpickle any Python object.
 """
 
 import io

@@ -95,5 +95,7 @@ def check_image(image: object) -> Image:
         channels = 1 if image.ndim == 2 else image.shape[-1] if image.ndim == 3 else 0
         conversion = {1: "cv2.COLOR_GRAY2BGR", 4: "cv2.COLOR_BGRA2BGR"}.get(channels)
         hint = f"; convert it with cv2.cvtColor(image, {conversion})" if conversion else ""
-        raise ValueError(f"an image must have shape (H, W, 3), found {image.shape}{hint}")
+        raise ValueError(
+            f"an image must have shape (H, W, 3) and at least one pixel, found {image.shape}{hint}"
+        )
     return image

@@ -157,7 +157,8 @@ def relevant_keys(
     """Return all values of a config that lie below ``keys``, by dotted path.
 
     Keys that do not change a stage's result are left out. In values that are paths, ``{work_dir}``
-    replaces the work directory, so that the values still match after the run's folder is moved.
+    replaces the work directory, so that the values still match after the run's folder is moved;
+    lists of strings are stored as they are.
     """
     flat: dict[str, Any] = {}
     inside_work_dir = re.compile(rf"^{re.escape(str(work_dir))}(?=/|$)")

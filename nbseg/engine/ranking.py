@@ -185,9 +185,8 @@ def split_ranked(
         shows no object or has not been annotated yet.
 
     Raises:
-        StageError: there are not exactly two jsons (one with the labeled and one with the unlabeled
-            images), the two jsons have different image folders or do not fit together, or no picked
-            image has an annotation.
+        StageError: the config does not have one labeled and one unlabeled json, these jsons have
+            different image folders or do not fit together, or no picked image has an annotation.
     """
     sets = [
         leaf

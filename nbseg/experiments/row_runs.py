@@ -94,7 +94,7 @@ def runs_of_rows(
 
 
 def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
-    """Return the run that measures a row; the run refers to the runs that must finish before it.
+    """Return a row's run and the stage that has its result; the run names the runs it needs.
 
     Args:
         table: the row's table.

@@ -1,1 +1,1 @@
-"""Define mask heads, losses and test-time augmentation, registered with MMDetection."""
+"""Define heads, losses, an assigner and test-time augmentation, registered with MMDetection."""

@@ -91,7 +91,7 @@ def _shape(element: ElementTree.Element, size: tuple[int, int] | None) -> Shape:
     def numbers(*keys: str) -> list[float]:
         values = [float(element.attrib[key]) for key in keys]
         if not np.isfinite(values).all():
-            raise ValueError(f"{', '.join(keys)} are not finite numbers")
+            raise ValueError(f"{', '.join(keys)} must be finite numbers")
         return values
 
     angle = float(element.get("rotation", 0))
