@@ -6,39 +6,23 @@ Headers of TIFFs need tifffile, and other headers need Pillow.
 import re
 import warnings
 from pathlib import Path
-from typing import NamedTuple
 
-from nbseg.image_options import DEFAULTS, FOR_DISPLAY, ImageOptions
-from nbseg.images import is_tiff, named, read_image, unreadable
+from nbseg.image_options import DEFAULTS, FOR_DISPLAY, ImageHeader, ImageOptions, for_display
+from nbseg.images import is_tiff, named, read_image, refuse_parts, unreadable
 from nbseg.tiff import tiff_header
 
 _EXIF_ORIENTATION = 0x0112
 _EXIF_QUARTER_TURNS = (5, 6, 7, 8)
 
 
-class ImageHeader(NamedTuple):
-    """Describes an image as :func:`read_image` decodes it.
-
-    Attributes:
-        height, width: size in pixels, after the Exif orientation is applied.
-        bits: bits per channel in the file.
-        notes: notes on parts of the file that are not read, worded to follow "these images".
-    """
-
-    height: int
-    width: int
-    bits: int
-    notes: tuple[str, ...]
-
-
-def image_size(path: Path) -> tuple[int, int] | None:
+def image_size(path: Path, options: ImageOptions = FOR_DISPLAY) -> tuple[int, int] | None:
     """Return the (height, width) of an image in pixels; None if the file cannot be read.
 
     The size is that of the array that :func:`read_image` returns.
     """
     try:
         # The size does not depend on the range of the values.
-        return image_header(path, FOR_DISPLAY)[:2]
+        return image_header(path, for_display(options))[:2]
     except (OSError, ValueError):
         return None
 
@@ -67,9 +51,8 @@ def image_header(path: Path, options: ImageOptions = DEFAULTS) -> ImageHeader:
         raise FileNotFoundError(f"there is no file {path}; correct the path")
     if is_tiff(path):
         with named(path):
-            tiff = tiff_header(path, options)
-            return ImageHeader(tiff.height, tiff.width, tiff.bits, tiff.notes)
-    bits, notes = 8, []
+            return tiff_header(path, options)
+    bits, channels, notes = 8, 3, []
     try:
         with warnings.catch_warnings(), PillowImage.open(path) as image:
             warnings.simplefilter("ignore")
@@ -78,6 +61,7 @@ def image_header(path: Path, options: ImageOptions = DEFAULTS) -> ImageHeader:
             # A PPM file has its largest value in place of a raw mode.
             deep = image.mode.startswith("I") or re.search(";16|65535", raw_modes)
             bits = 16 if deep else 8
+            channels = 4 if image.mode == "RGBA" else 3
             if deep and options.value_range is None:
                 notes.append("have 16 bits per channel, of which only the upper 8 are read")
             # The second picture of a JPEG (MPO) is a thumbnail or a depth map.
@@ -90,6 +74,7 @@ def image_header(path: Path, options: ImageOptions = DEFAULTS) -> ImageHeader:
         turned = True
     except Exception as error:  # Pillow's parsers raise errors of any kind
         raise unreadable(path) from error
+    refuse_parts(path, options, channels)
     if turned:
         height, width = read_image(path, options=options).shape[:2]
     return ImageHeader(height, width, bits, tuple(notes))

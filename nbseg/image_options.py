@@ -1,8 +1,8 @@
 """Options of reading image files, and the conversion of any values to 8 bits."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,26 @@ import numpy.typing as npt
 Image = npt.NDArray[np.uint8]
 
 PROJECTIONS = ("max", "mean")
+UNKNOWN_RANGE = (
+    "has signed, floating-point or 32-bit values, so it is unknown which values are black and "
+    "white; set image_options.value_range in the config, which `tools/prepare_data.py init` "
+    "measures, or convert the image to 8 bits per channel"
+)
+
+
+class ImageHeader(NamedTuple):
+    """Describes an image as :func:`nbseg.images.read_image` decodes it.
+
+    Attributes:
+        height, width: size in pixels, after the orientation is applied.
+        bits: bits per channel in the file.
+        notes: notes on parts of the file that are not read, worded to follow "these images".
+    """
+
+    height: int
+    width: int
+    bits: int
+    notes: tuple[str, ...]
 
 
 def _is_count(value: object) -> bool:
@@ -30,9 +50,10 @@ class ImageOptions:
             files with signed, floating-point or 32-bit values are refused. "own" takes the range of
             each file, without the lowest and the highest 0.1% of its values; pages for people use
             this value, and models must not.
-        bands: one or three channels of a TIFF, as numbers from 0 or as names of OME channels. Three
-            channels become red, green and blue. If None, a file with at least three channels gives
-            its first three, and a file with two channels gives its first.
+        bands: channels, as numbers from 0 or as names of OME channels. One channel becomes a gray
+            image, three become red, green and blue, and other numbers of channels stay as they are.
+            If None, a file with at least three channels gives its first three, and a file with two
+            channels gives its first.
         plane: the plane of a TIFF with several pages, focal planes or times, as a number from 0;
             "max" and "mean" combine all planes.
         level: level of a TIFF's image pyramid; 0 is the full resolution.
@@ -48,20 +69,24 @@ class ImageOptions:
 
     def __post_init__(self) -> None:
         if self.value_range is not None and self.value_range != "own":
-            ends = tuple(float(value) for value in self.value_range)
-            if len(ends) != 2 or not np.isfinite(ends).all() or not ends[0] < ends[1]:
+            given: Any = self.value_range
+            ends = given if isinstance(given, list | tuple) else ()
+            numbers = all(isinstance(end, int | float) and np.isfinite(end) for end in ends)
+            if len(ends) != 2 or not numbers or not ends[0] < ends[1]:
                 raise ValueError(
                     "image_options.value_range must be two numbers, the smaller one first, found "
-                    f"{self.value_range}"
+                    f"{given!r}"
                 )
-            object.__setattr__(self, "value_range", ends)
+            object.__setattr__(self, "value_range", (float(ends[0]), float(ends[1])))
         if self.bands is not None:
-            object.__setattr__(self, "bands", tuple(self.bands))
+            # On a command line, one channel is a number or a word.
+            bands = (self.bands,) if isinstance(self.bands, int | str) else tuple(self.bands)
+            object.__setattr__(self, "bands", bands)
             whole = all(isinstance(band, str) or _is_count(band) for band in self.bands)
-            if len(self.bands) not in (1, 3) or not whole:
+            if not self.bands or not whole:
                 raise ValueError(
-                    "image_options.bands must be one or three channels, as numbers from 0 or as "
-                    f"names, found {self.bands}"
+                    "image_options.bands must be channels, as numbers from 0 or as names, found "
+                    f"{self.bands}"
                 )
         if self.plane not in PROJECTIONS and not _is_count(self.plane):
             raise ValueError(
@@ -80,6 +105,11 @@ class ImageOptions:
         """
         if isinstance(options, ImageOptions):
             return options
+        if not isinstance(options, Mapping | None):
+            raise ValueError(
+                "image_options must be a dictionary such as dict(value_range=(0, 4095)), found "
+                f"{options!r}"
+            )
         given: dict[str, Any] = {**(options or {})}
         known = asdict(cls())
         if unknown := set(given) - set(known):
@@ -88,6 +118,11 @@ class ImageOptions:
                 f"{', '.join(known)}"
             )
         return cls(**given)
+
+    @property
+    def channels(self) -> int:
+        """Return the number of channels of an image that is read with these options."""
+        return 3 if self.bands is None or len(self.bands) == 1 else len(self.bands)
 
     def changed(self) -> dict[str, Any]:
         """Return the options that differ from the defaults."""
@@ -110,8 +145,16 @@ def options_in(pipeline: Iterable[Any]) -> ImageOptions:
 
 
 DEFAULTS = ImageOptions()
-# For pictures that only people look at.
+# For pictures that only people look at, and for sizes.
 FOR_DISPLAY = ImageOptions(value_range="own")
+
+
+def for_display(options: ImageOptions) -> ImageOptions:
+    """Return options that show people the part of an image that a model sees.
+
+    Without a range of values, each image has its own range.
+    """
+    return replace(options, value_range=options.value_range or "own")
 
 
 def to_uint8(

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from nbseg.image_options import DEFAULTS, Image, ImageOptions, to_uint8
-from nbseg.tiff import SIGNATURES, read_tiff, read_tiff_values, tiff_header
+from nbseg.image_options import DEFAULTS, UNKNOWN_RANGE, Image, ImageOptions, to_uint8
+from nbseg.tiff import SIGNATURES, NeedsOpenCV, read_tiff, read_tiff_values
 
 # An image counts as nearly black if its brightest value, of 255, is at most this.
 NEARLY_BLACK = 63
@@ -34,7 +34,8 @@ def read_image(
 ) -> Image:
     """Read an image file as (H, W, 3) uint8 in BGR order.
 
-    Training, prediction and exported models read images with this function or with
+    If ``options.bands`` names two channels or more than three, the result has these channels in
+    their order. Training, prediction and exported models read images with this function or with
     :func:`decode_image`, so all of them see the same values. tifffile and imagecodecs decode TIFFs,
     see :func:`nbseg.tiff.read_tiff`. OpenCV decodes other formats, converts gray, transparent and
     CMYK images to BGR, and applies the Exif orientation. A truncated file is refused, unless OpenCV
@@ -54,8 +55,7 @@ def read_image(
     if os.path.exists(path) and not os.path.isfile(path):
         raise unreadable(path)  # a folder or a pipe, which would never end
     if is_tiff(path):
-        with named(path):
-            pixels, bits = read_tiff(path, options)
+        pixels, bits = _read_tiff(path, path, options)
         _warn_if_nearly_black(pixels, bits, options, path)
     else:
         # Decode from memory, as MMDetection does: cv2.imread fails on some photos with an Exif
@@ -99,22 +99,79 @@ def decode_image(
         ValueError: the file cannot be decoded, or needs other options.
     """
     if encoded[:4].tobytes() in SIGNATURES:
-        with named(name):
-            pixels, bits = read_tiff(io.BytesIO(encoded.tobytes()), options)
+        pixels, bits = _read_tiff(io.BytesIO(encoded.data), name, options)
     else:
-        stored = _decode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, name)
-        if stored is None:
-            raise unreadable(name)
+        stored = _decode_bands(encoded, options, name)
         bits = 8 * stored.dtype.itemsize
         if stored.dtype not in (np.uint8, np.uint16) and options.value_range is None:
-            raise ValueError(
-                f"{name} has signed, floating-point or 32-bit values, so it is unknown which "
-                "values are black and white; set image_options.value_range in the config, or "
-                "convert the image to 8 bits per channel"
-            )
+            raise ValueError(f"{name} {UNKNOWN_RANGE}")
         pixels = to_uint8(stored, bits, options.value_range)
     _warn_if_nearly_black(pixels, bits, options, name)
     return pixels
+
+
+def _read_tiff(
+    file: str | Path | io.BytesIO, name: str | Path, options: ImageOptions
+) -> tuple[Image, int]:
+    try:
+        with named(name):
+            return read_tiff(file, options)
+    except NeedsOpenCV:
+        content = file.getbuffer() if isinstance(file, io.BytesIO) else Path(file).read_bytes()
+        pixels = _decode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR, name)
+        if pixels is None:
+            raise unreadable(name) from None
+        return np.asarray(pixels, np.uint8), 8
+
+
+def refuse_parts(path: str | Path, options: ImageOptions, channels: int) -> None:
+    """Refuse options that an image with one plane and a few unnamed channels does not have.
+
+    Args:
+        path: path of the image, for messages.
+        options: the options to read the image with.
+        channels: number of channels in the file, with transparency; gray counts as three.
+
+    Raises:
+        ValueError: the options ask for another plane, level or channel.
+    """
+    if isinstance(options.plane, int) and options.plane > 0:
+        raise ValueError(f"{path} has 1 plane, but image_options.plane is {options.plane}")
+    if options.level > 0:
+        raise ValueError(f"{path} has 1 resolution, but image_options.level is {options.level}")
+    for band in options.bands or ():
+        if isinstance(band, str):
+            raise ValueError(
+                f"{path} has no channel {band!r}: only channels of OME-TIFFs have names"
+            )
+        if band >= channels:
+            raise ValueError(
+                f"{path} has {channels} channels, but image_options.bands is {options.bands}; "
+                f"choose channels from 0 to {channels - 1}"
+            )
+
+
+def _decode_bands(
+    encoded: npt.NDArray[np.uint8], options: ImageOptions, name: str | Path
+) -> npt.NDArray[Any]:
+    """Decode a file that is no TIFF; return (H, W, C) of any dtype, in BGR order if C is 3."""
+    stored = _decode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, name)
+    if stored is None:
+        raise unreadable(name)
+    bands = options.bands
+    if 3 in (bands or ()):
+        # Only this flag keeps the transparency. It leaves turned photos as they are stored.
+        unchanged = _decode(encoded, cv2.IMREAD_UNCHANGED, name)
+        if unchanged is not None and unchanged.shape == (*stored.shape[:2], 4):
+            stored = unchanged
+    refuse_parts(name, options, stored.shape[2])
+    if bands is None:
+        return stored
+    order = (2, 1, 0, 3)
+    chosen = [order[band] for band in bands if isinstance(band, int)]
+    if len(chosen) == 1:
+        chosen *= 3
+    return stored[..., chosen[::-1] if len(chosen) == 3 else chosen]
 
 
 def read_values(path: str | Path, options: ImageOptions = DEFAULTS) -> npt.NDArray[Any] | None:
@@ -133,9 +190,8 @@ def read_values(path: str | Path, options: ImageOptions = DEFAULTS) -> npt.NDArr
     """
     if is_tiff(path):
         with named(path):
-            if tiff_header(path, options).bits <= 8:
-                return None
-            return read_tiff_values(path, options)[0]
+            values, bits = read_tiff_values(path, options)
+            return None if bits <= 8 and values.dtype.kind in "bu" else values
     stored = _decode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, path)
     if stored is None:
         raise unreadable(path)

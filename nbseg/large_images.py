@@ -25,7 +25,7 @@ class LargeImage:
         options: the channels, the plane and the range of values to read.
 
     Attributes:
-        shape: height, width and 3.
+        shape: height, width and number of channels.
         dtype: uint8.
 
     Raises:
@@ -39,12 +39,12 @@ class LargeImage:
         self._path = path
         with named(path):
             self._file = TiffFile(path, options)
-            self.shape: tuple[int, int, int] = (*self._file.picture.size, 3)
+            self.shape: tuple[int, int, int] = (*self._file.picture.size, options.channels)
 
     @property
     def is_windowed(self) -> bool:
         """Whether slices can be read without decoding the whole image."""
-        return self._file.picture.is_windowed
+        return self._file.values.are_windowed
 
     def __getitem__(self, part: tuple[slice, slice]) -> Image:
         """Return a part of the image.
@@ -57,7 +57,7 @@ class LargeImage:
         """
         rows, columns = (p.indices(side) for p, side in zip(part, self.shape[:2], strict=True))
         with named(self._path), self._file.errors():
-            return self._file.picture.read((*rows[:2], *columns[:2]))
+            return self._file.read((*rows[:2], *columns[:2]))
 
     def close(self) -> None:
         """Close the file."""

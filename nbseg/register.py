@@ -30,6 +30,7 @@ import nbseg.models.refine_mask_head
 import nbseg.models.refine_mask_roi_head
 import nbseg.models.rle_mask_head
 import nbseg.models.softmax_focal_loss
+import nbseg.models.wide_input
 import nbseg.semi.cross_consistency
 import nbseg.semi.mirror_consistency
 import nbseg.semi.online_teacher

@@ -3,38 +3,26 @@
 OpenCV decodes many valid TIFFs wrongly without an error, see ``findings/opencv_*tiff*.sh``.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from nbseg.image_options import Image, ImageOptions
+from nbseg.image_options import Image, ImageHeader, ImageOptions, central_range, to_uint8
+from nbseg.tiff_colors import as_bgr, from_cmyk, turned
 from nbseg.tiff_picture import RefusedTiff, TiffPicture
+from nbseg.tiff_values import TiffValues
+from nbseg.tiles import Window
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-@dataclass(frozen=True)
-class TiffHeader:
-    """Describes a TIFF as :func:`read_tiff` decodes it.
-
-    Attributes:
-        height, width: size in pixels, after the orientation is applied.
-        bits: bits per channel in the file.
-        notes: notes on parts of the file that are not read, worded to follow "these images".
-    """
-
-    height: int
-    width: int
-    bits: int
-    notes: tuple[str, ...]
-
-
-def tiff_header(file: str | Path | BinaryIO, options: ImageOptions) -> TiffHeader:
+def tiff_header(file: str | Path | BinaryIO, options: ImageOptions) -> ImageHeader:
     """Read the header of a TIFF without decoding pixels.
 
     Args:
@@ -46,9 +34,9 @@ def tiff_header(file: str | Path | BinaryIO, options: ImageOptions) -> TiffHeade
         ValueError: :func:`read_tiff` would refuse the file; the message begins with what the file
             has, and is worded to follow its path.
     """
-    with _opened(file, options) as picture:
-        height, width = picture.size
-        return TiffHeader(height, width, picture.bits, tuple(picture.notes()))
+    with _opened(file, options) as tiff:
+        tiff.picture.check_pixels()
+        return ImageHeader(*tiff.picture.size, tiff.picture.bits, tuple(tiff.picture.notes()))
 
 
 def read_tiff(file: str | Path | BinaryIO, options: ImageOptions) -> tuple[Image, int]:
@@ -68,8 +56,8 @@ def read_tiff(file: str | Path | BinaryIO, options: ImageOptions) -> tuple[Image
         ValueError: the file cannot be decoded, or needs other options; the message is worded to
             follow the file's path.
     """
-    with _opened(file, options) as picture:
-        return picture.read(), picture.bits
+    with _opened(file, options) as tiff:
+        return tiff.read(), tiff.picture.bits
 
 
 def read_tiff_values(
@@ -80,12 +68,13 @@ def read_tiff_values(
     Values that are not finite, and the value that marks pixels without a value, are left out. The
     function raises the same errors as :func:`read_tiff`.
     """
-    with _opened(file, options) as picture:
-        values = picture.values(picture.chosen_bands()).ravel()
-        values = values[np.isfinite(values)]
-        if (nodata := picture.nodata) is not None:
-            values = values[values != nodata]
-        return values, picture.bits
+    with _opened(file, options) as tiff:
+        values, bits = tiff.values.read()
+        return tiff.picture.meant(values), bits
+
+
+class NeedsOpenCV(Exception):
+    """The values have a color space that OpenCV converts and tifffile does not decode."""
 
 
 class TiffFile:
@@ -97,6 +86,7 @@ class TiffFile:
 
     Attributes:
         picture: the chosen image.
+        values: reads the image's values as they are stored.
 
     Raises:
         OSError: the file cannot be opened.
@@ -106,6 +96,7 @@ class TiffFile:
 
     def __init__(self, file: str | Path | BinaryIO, options: ImageOptions) -> None:
         try:
+            import imagecodecs  # noqa: F401  tifffile would find its absence only when it decodes
             import tifffile
         except ImportError as error:
             raise ValueError(
@@ -115,8 +106,9 @@ class TiffFile:
             # A file of an OME data set names the other files; only the file itself is read.
             self._tif = tifffile.TiffFile(file, _multifile=False)
             try:
-                self.picture = TiffPicture(self._tif, options)
-                self.picture.check()
+                with _refusing_cut_files():
+                    self.picture = TiffPicture(self._tif, options)
+                self.values = TiffValues(self.picture)
             except BaseException:
                 self._tif.close()
                 raise
@@ -127,7 +119,7 @@ class TiffFile:
         """Turn the errors of tifffile and of the decompressors into ValueErrors."""
         try:
             yield
-        except (RefusedTiff, OSError, MemoryError):
+        except (RefusedTiff, NeedsOpenCV, OSError, MemoryError):
             raise
         except Exception as error:  # tifffile and the decompressors raise errors of any kind
             detail = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -135,16 +127,72 @@ class TiffFile:
                 f"cannot be read as an image ({detail}); replace or remove it"
             ) from error
 
+    def read(self, window: Window | None = None) -> Image:
+        """Return the image, or the part of it inside a window, as (H, W, C) uint8; BGR if C is 3.
+
+        Args:
+            window: top, bottom, left and right in pixels; needs ``values.are_windowed``.
+
+        Raises:
+            NeedsOpenCV: OpenCV has to decode the file.
+            ValueError: the file cannot be decoded, or the whole image has too many pixels.
+        """
+        picture = self.picture
+        if picture.needs_opencv:
+            raise NeedsOpenCV
+        if window is None:
+            picture.check_pixels()
+        values, bits = self.values.read(window)
+        if picture.colors == "PALETTE":
+            table = np.asarray(picture.page.colormap)
+            # Some programs write color tables of 8 bits.
+            table = (table >> 8 if table.max() > 255 else table).astype(np.uint8)
+            return turned(table[::-1].T[values[..., 0].astype(np.intp)], picture.orientation)
+        value_range = picture.options.value_range
+        if value_range == "own" and bits > 8:
+            value_range = central_range(picture.meant(values))
+        image = to_uint8(values, bits, value_range)
+        if picture.colors == "MINISWHITE":
+            image = 255 - image
+        image = from_cmyk(image) if picture.colors == "SEPARATED" else as_bgr(image)
+        return turned(image, picture.orientation)
+
     def close(self) -> None:
         """Close the file."""
         self._tif.close()
 
 
+class _LostPages(logging.Handler):
+    """Notices tifffile's message on pages that lie behind the end of the file."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found = False
+        self._thread = get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread and "invalid page offset" in record.getMessage():
+            self.found = True
+
+
 @contextmanager
-def _opened(file: str | Path | BinaryIO, options: ImageOptions) -> Iterator[TiffPicture]:
+def _refusing_cut_files() -> Iterator[None]:
+    """Refuse a file that lacks pages; tifffile only logs an error and reads the other pages."""
+    logger, handler = logging.getLogger("tifffile"), _LostPages()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+    if handler.found:
+        raise RefusedTiff("is cut off: some of its pages are missing; copy it again")
+
+
+@contextmanager
+def _opened(file: str | Path | BinaryIO, options: ImageOptions) -> Iterator[TiffFile]:
     opened = TiffFile(file, options)
     try:
         with opened.errors():
-            yield opened.picture
+            yield opened
     finally:
         opened.close()

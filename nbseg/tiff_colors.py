@@ -1,8 +1,21 @@
 """Convert the color spaces and the orientations of TIFFs."""
 
+import cv2
 import numpy as np
 
 from nbseg.image_options import Image
+
+
+def as_bgr(image: Image) -> Image:
+    """Convert gray (one channel) or RGB to BGR; leave other numbers of channels as they are.
+
+    Args:
+        image: (H, W, C).
+    """
+    if image.shape[2] not in (1, 3):
+        return np.ascontiguousarray(image)
+    conversion = cv2.COLOR_GRAY2BGR if image.shape[2] == 1 else cv2.COLOR_RGB2BGR
+    return np.asarray(cv2.cvtColor(image, conversion), np.uint8)
 
 
 def from_cmyk(cmyk: Image) -> Image:
@@ -16,7 +29,7 @@ def turned(image: Image, orientation: int) -> Image:
     """Turn an image upright.
 
     Args:
-        image: the image as stored, (H, W, 3).
+        image: the image as stored, (H, W, C).
         orientation: 1 to 8, as in TIFF and Exif; from 5 on, height and width are swapped.
     """
     if orientation in (3, 4, 6, 7):

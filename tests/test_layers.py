@@ -19,6 +19,7 @@ LAYERS = (
     ("coco_tables", "image_headers", "large_images"),
     ("images", "errors", "files", "registry", "coco_values", "commands"),
     ("coco_masks", "rle", "tiff", "image_names"),
+    ("tiff_values",),
     ("tiff_picture",),
     ("tiff_colors", "tiff_window"),
     ("image_options",),

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from mmcv.transforms import BaseTransform
 
+from nbseg.image_options import Image
 from nbseg.registry import TRANSFORMS
 
 
@@ -22,7 +23,8 @@ class BridgeKinds(BaseTransform):
     The transform applies four steps in this order, each with its own probability. Pixel values v
     are scaled to [0, 1], and U(a, b) is a uniform random number between a and b:
 
-    1. gray: the three channels become the image's gray values;
+    1. gray: all channels become the image's gray values, or the mean of the channels if there are
+       not three;
     2. invert: v becomes 1 - v;
     3. gamma: v becomes ``v ** exp(U(-gamma, gamma))``;
     4. range: in each channel, v becomes ``low + v * (high - low)``. Here low is U(0, 0.4), and high
@@ -40,7 +42,7 @@ class BridgeKinds(BaseTransform):
 
     Raises:
         ValueError: a probability is not in [0, 1], ``gamma`` is negative, or an image is not
-            (H, W, 3) uint8.
+            (H, W, C) uint8.
     """
 
     def __init__(
@@ -70,14 +72,15 @@ class BridgeKinds(BaseTransform):
         if not self._drawn("prob"):
             return results
         image = results["img"]
-        if image.dtype != np.uint8 or image.shape[2:] != (3,):
+        if image.dtype != np.uint8 or image.ndim != 3:
             raise ValueError(
-                f"BridgeKinds: an image must be (H, W, 3) uint8, found {image.shape} "
-                f"{image.dtype}; load it with LoadImageFromFile(to_float32=False)"
+                f"BridgeKinds: an image must be (H, W, C) uint8, found {image.shape} "
+                f"{image.dtype}; load it with LoadImage(to_float32=False)"
             )
+        channels = image.shape[2]
         if self._drawn("gray_prob"):
-            image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-        results["img"] = cv2.LUT(image, self._draw_table())
+            image = _gray(image).repeat(channels, axis=2)
+        results["img"] = cv2.LUT(image, self._draw_table(channels))
         return results
 
     def _drawn(self, name: str) -> bool:
@@ -88,16 +91,17 @@ class BridgeKinds(BaseTransform):
         probability = self.probabilities[name]
         return probability > 0 and np.random.random() < probability
 
-    def _draw_table(self) -> npt.NDArray[np.uint8]:
-        """Return a random table, (1, 256, 3) uint8, that maps old pixel values to new ones."""
+    def _draw_table(self, channels: int) -> npt.NDArray[np.uint8]:
+        """Return a random table, (1, 256, channels) uint8, from old pixel values to new ones."""
         values: npt.NDArray[Any] = np.linspace(0, 1, 256)[:, None]
         if self._drawn("invert_prob"):
             values = 1 - values
         if self._drawn("gamma_prob"):
             values = values ** np.exp(np.random.uniform(-self.gamma, self.gamma))
-        values = values.repeat(3, axis=1)
+        values = values.repeat(channels, axis=1)
         if self._drawn("range_prob"):
-            low, high = np.random.uniform(0, 0.4, 3), np.random.uniform(0.6, 1, 3)
+            low = np.random.uniform(0, 0.4, channels)
+            high = np.random.uniform(0.6, 1, channels)
             values = low + values * (high - low)
         table: npt.NDArray[np.uint8] = np.rint(255 * values).astype(np.uint8)
         return table[None]
@@ -105,3 +109,10 @@ class BridgeKinds(BaseTransform):
     def __repr__(self) -> str:
         arguments = {**self.probabilities, "gamma": self.gamma}
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in arguments.items())})"
+
+
+def _gray(image: Image) -> Image:
+    """Return the gray values of an image (H, W, C) as (H, W, 1)."""
+    if image.shape[2] == 3:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None], np.uint8)
+    return np.asarray(np.rint(image.mean(axis=2, keepdims=True)), np.uint8)

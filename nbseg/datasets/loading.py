@@ -11,7 +11,7 @@ from mmengine.dataset import BaseDataset
 
 from nbseg.datasets.cropped_bitmap_masks import CroppedBitmapMasks
 from nbseg.image_options import DEFAULTS, ImageOptions
-from nbseg.images import decode_image
+from nbseg.images import decode_image, read_image
 from nbseg.registry import TRANSFORMS
 
 
@@ -24,17 +24,21 @@ class LoadImage(LoadImageFromFile):
     Args:
         options: the part of a file to read, and the range of its values: the arguments of
             :class:`nbseg.image_options.ImageOptions`. None reads the upper 8 bits of a channel.
-        **kwargs: the arguments ``to_float32``, ``ignore_empty`` and ``backend_args`` of
-            ``LoadImageFromFile``.
+        to_float32, ignore_empty, backend_args: as in ``LoadImageFromFile``. With ``backend_args``,
+            the whole file is read; otherwise only the parts of a TIFF that are needed.
 
     Raises:
         ValueError: an option has a value that is not allowed.
     """
 
     def __init__(
-        self, options: ImageOptions | Mapping[str, Any] | None = None, **kwargs: Any
+        self,
+        options: ImageOptions | Mapping[str, Any] | None = None,
+        to_float32: bool = False,
+        ignore_empty: bool = False,
+        backend_args: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(to_float32, ignore_empty=ignore_empty, backend_args=backend_args)
         self.options = ImageOptions.of(options)
         if self.options.value_range == "own":
             raise ValueError(
@@ -55,8 +59,11 @@ class LoadImage(LoadImageFromFile):
         """
         path = results["img_path"]
         try:
-            content = fileio.get(path, backend_args=self.backend_args)
-            image = decode_image(np.frombuffer(content, np.uint8), path, self.options)
+            if self.backend_args is None:
+                image = read_image(path, options=self.options)
+            else:
+                content = fileio.get(path, backend_args=self.backend_args)
+                image = decode_image(np.frombuffer(content, np.uint8), path, self.options)
         except Exception:
             if self.ignore_empty:
                 return None
@@ -64,6 +71,10 @@ class LoadImage(LoadImageFromFile):
         results["img"] = image.astype(np.float32) if self.to_float32 else image
         results["img_shape"] = results["ori_shape"] = image.shape[:2]
         return results
+
+    def __repr__(self) -> str:
+        arguments = f"to_float32={self.to_float32}, ignore_empty={self.ignore_empty}"
+        return f"LoadImage({self.options}, {arguments}, backend_args={self.backend_args})"
 
 
 def loading_options(dataset: BaseDataset) -> ImageOptions:

@@ -71,7 +71,8 @@ class CheckpointSegmenter:
         """
         results = []
         for image in images:
-            data = pseudo_collate([self._pipeline({"img": check_image(image)})])
+            checked = check_image(image, self.image_options.channels)
+            data = pseudo_collate([self._pipeline({"img": checked})])
             with torch.no_grad():
                 (sample,) = self._detector.test_step(data)
             results.append(as_detections(sample.pred_instances.cpu()))

@@ -12,6 +12,7 @@ from nbseg.deploy.inputs import frame_rate, is_video
 from nbseg.image_names import opencv_path
 from nbseg.image_options import Image
 from nbseg.images import write_image
+from nbseg.tiff_colors import as_bgr
 from nbseg.visualization.colors import PALETTE
 from nbseg.visualization.drawing import draw_mask, draw_text
 
@@ -22,12 +23,12 @@ def draw_detections(
     """Return a copy of the image with the mask, class name and score of each detection.
 
     Args:
-        image: (H, W, 3) uint8 BGR.
+        image: (H, W, C) uint8; the first three channels are shown.
         detections: detections of this image.
         classes: class names in the order of the labels.
         min_score: detections with a lower score are not drawn.
     """
-    canvas = image.copy()
+    canvas = as_picture(image)
     # Draw in ascending order of score, so that detections with higher scores are on top.
     order = [i for i in np.argsort(detections.scores) if detections.scores[i] >= min_score]
     for index in order:
@@ -39,6 +40,14 @@ def draw_detections(
         x, y = detections.boxes[index, :2]
         draw_text(canvas, text, (round(float(x)), max(round(float(y)), 11)), scale=0.4)
     return canvas
+
+
+def as_picture(image: Image) -> Image:
+    """Return a copy of an image (H, W, C) as a picture (H, W, 3) in BGR order."""
+    if image.shape[2] == 3:
+        return image.copy()
+    rgb = image[..., :3] if image.shape[2] > 3 else image[..., :1]
+    return as_bgr(np.ascontiguousarray(rgb))
 
 
 class PictureFolder:

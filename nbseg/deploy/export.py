@@ -82,7 +82,7 @@ def export_checkpoint(
         config=config.pretty_text,
         image_options=options_in(config.test_dataloader.dataset.pipeline),
     )
-    model = trace(traced, half)
+    model = trace(traced, half, info.image_options.channels)
     if calibration is not None:
         from nbseg.deploy.quantization import quantize_backbone_and_neck  # needs ONNX Runtime
 
@@ -94,7 +94,7 @@ def export_checkpoint(
     return info
 
 
-def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
+def trace(traced: TracedDetector, half: bool, channels: int = 3) -> onnx.ModelProto:
     """Trace a detector and return its ONNX model.
 
     The graph stores the shapes of its tensors. If a node belongs to a part of the detector, such as
@@ -103,6 +103,7 @@ def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
     Args:
         traced: the detector.
         half: whether to convert the detector's weights to float16, in place.
+        channels: number of channels of an image.
     """
     traced.eval()
     if half:
@@ -116,7 +117,7 @@ def trace(traced: TracedDetector, half: bool) -> onnx.ModelProto:
         program = torch.onnx.export(
             traced,
             # Trace with two images: torch.export would treat a batch size of one as a constant.
-            (torch.zeros(2, 3, 224, 320, dtype=torch.uint8),),
+            (torch.zeros(2, channels, 224, 320, dtype=torch.uint8),),
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],

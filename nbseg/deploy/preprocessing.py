@@ -50,7 +50,7 @@ class ResizeRule:
         """Return the resized image.
 
         Args:
-            image: (H, W, 3) uint8.
+            image: (H, W, C) uint8.
 
         Raises:
             ValueError: a side would become less than one pixel.
@@ -72,16 +72,20 @@ def _round(value: float) -> int:
 
 
 def as_batch(images: Sequence[Image]) -> Image:
-    """Stack images (H, W, 3) of the same size into an exported model's input (B, 3, H, W)."""
+    """Stack images (H, W, C) of the same size into an exported model's input (B, C, H, W)."""
     return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
 
 
-def check_image(image: object) -> Image:
-    """Check that an image is a uint8 array of shape (H, W, 3), and return the image unchanged.
+def check_image(image: object, channels: int = 3) -> Image:
+    """Check that an image is a uint8 array of shape (H, W, C), and return the image unchanged.
+
+    Args:
+        image: the image.
+        channels: the number of channels C that the model takes.
 
     Raises:
         TypeError: the image is not an array of uint8.
-        ValueError: the array does not have the shape (H, W, 3), or has no pixels.
+        ValueError: the array does not have the shape (H, W, C), or has no pixels.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         found = f"an object of type {type(image).__name__}"
@@ -91,11 +95,16 @@ def check_image(image: object) -> Image:
             f"an image must be a uint8 array (H, W, 3) in BGR order, found {found}; convert the "
             "values to uint8 from 0 to 255, or read the file with nbseg.images.read_image"
         )
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        channels = 1 if image.ndim == 2 else image.shape[-1] if image.ndim == 3 else 0
-        conversion = {1: "cv2.COLOR_GRAY2BGR", 4: "cv2.COLOR_BGRA2BGR"}.get(channels)
+    if image.ndim != 3 or image.shape[2] != channels or 0 in image.shape:
+        found_channels = 1 if image.ndim == 2 else image.shape[-1] if image.ndim == 3 else 0
+        conversion = (
+            {1: "cv2.COLOR_GRAY2BGR", 4: "cv2.COLOR_BGRA2BGR"}.get(found_channels)
+            if channels == 3
+            else None
+        )
         hint = f"; convert it with cv2.cvtColor(image, {conversion})" if conversion else ""
         raise ValueError(
-            f"an image must have shape (H, W, 3) and at least one pixel, found {image.shape}{hint}"
+            f"an image must have shape (H, W, {channels}) and at least one pixel, found "
+            f"{image.shape}{hint}"
         )
     return image

@@ -120,7 +120,7 @@ class Segmenter:
         Args:
             images: images of any sizes, each (H, W, 3) uint8 in BGR order.
         """
-        originals = [check_image(image) for image in images]
+        originals = [check_image(image, self.image_options.channels) for image in images]
         resized = [self.info.resize(image) for image in originals]
         indices_by_shape: dict[tuple[int, ...], list[int]] = {}
         for index, image in enumerate(resized):
@@ -147,7 +147,8 @@ class Segmenter:
             path: an image file; TIFFs need the packages tifffile and imagecodecs.
 
         Returns:
-            (H, W, 3) uint8 in BGR order.
+            (H, W, 3) uint8 in BGR order; if ``image_options.bands`` names two channels or more than
+            three, (H, W, C).
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -163,7 +164,8 @@ class Segmenter:
             width: width of the images before resizing, in pixels.
             batch: number of images.
         """
-        self.predict([np.zeros((height, width, 3), np.uint8)] * batch)
+        black = np.zeros((height, width, self.image_options.channels), np.uint8)
+        self.predict([black] * batch)
 
     def _detections(
         self,

@@ -92,7 +92,7 @@ class TiledSegmenter:
     def __call__(self, image: Image | LargeImage) -> Detections:
         """Return the detections in one image, as ``Segmenter.__call__`` does."""
         if not isinstance(image, LargeImage):
-            check_image(image)
+            check_image(image, self._segmenter.image_options.channels)
         height, width = image.shape[:2]
         if height * width >= MOST_PIXELS:
             raise ValueError(

@@ -134,7 +134,7 @@ KINDS = {
         "a.tif", encode(GRAY.astype(np.uint16) * 16), noted=BITS, warned=DARK
     ),
     "floats, gray": Kind("a.tif", save(Image.fromarray(GRAY / np.float32(255))), refused=VALUES),
-    "floats, colors": Kind("a.tif", encode(PIXELS / np.float32(255)), refused="cannot be decoded"),
+    "floats, colors": Kind("a.tif", encode(PIXELS / np.float32(255)), refused="color space LOGLUV"),
     "32-bit integers": Kind("a.tif", save(Image.fromarray(GRAY.astype(np.int32))), refused=VALUES),
     **{
         f"orientation {number}": Kind("a.jpg", turned(number), colors=COLORS[list(order)])

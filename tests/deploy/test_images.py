@@ -130,7 +130,11 @@ def test_files_that_are_no_images(tmp_path):
         (np.zeros((8, 9), np.uint8), ValueError, r"found \(8, 9\); .*COLOR_GRAY2BGR"),
         (np.zeros((8, 9, 1), np.uint8), ValueError, r"found \(8, 9, 1\); .*COLOR_GRAY2BGR"),
         (np.zeros((8, 9, 4), np.uint8), ValueError, r"found \(8, 9, 4\); .*COLOR_BGRA2BGR"),
-        (np.zeros((3, 8, 9), np.uint8), ValueError, r"\(H, W, 3\) and at least one pixel, found \(3, 8, 9\)$"),
+        (
+            np.zeros((3, 8, 9), np.uint8),
+            ValueError,
+            r"one pixel, found \(3, 8, 9\)$",
+        ),
         (np.zeros((0, 9, 3), np.uint8), ValueError, r"found \(0, 9, 3\)"),
         (np.zeros((8, 9, 3), np.uint16), TypeError, "uint8 .* found an array of uint16"),
         (np.zeros((8, 9, 3), np.float32), TypeError, "found an array of float32"),

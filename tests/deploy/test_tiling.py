@@ -7,6 +7,7 @@ from pycocotools import mask as coco_mask
 
 from nbseg.deploy.detections import Detections
 from nbseg.deploy.tiling import TiledSegmenter
+from nbseg.image_options import ImageOptions
 from nbseg.rle import encode_rle
 from nbseg.tiles import tile_windows
 
@@ -15,6 +16,7 @@ class Exact:
     """Finds each connected part of each color; the red value is the label, green the score."""
 
     classes = ("a", "b", "c")
+    image_options = ImageOptions()
     providers = ("none",)
 
     def __init__(self):

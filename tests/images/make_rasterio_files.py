@@ -56,4 +56,7 @@ with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
     write("mask.tif", RGB, mask=(ramp() > 40).astype(np.uint8) * 255, photometric="RGB")
 write("lerc.tif", HEIGHTS.astype(np.float32), compress="lerc", **TILES)
 write("planar.tif", RGB, interleave="band", photometric="RGB", **TILES)
+JPEG = {"compress": "jpeg", "jpeg_quality": 95}
+write("jpeg_bands.tif", RGB, photometric="MINISBLACK", **JPEG)
+write("jpeg_planar.tif", RGB, photometric="RGB", interleave="band", **JPEG)
 write("sparse.tif", SPARSE, sparse_ok=True, photometric="RGB", **TILES)

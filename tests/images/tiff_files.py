@@ -4,6 +4,7 @@ tifffile, Pillow and OpenCV write most of the files. ``rasterio/`` has files of 
 ``make_rasterio_files.py`` wrote.
 """
 
+import struct
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -209,36 +210,60 @@ def _values() -> Iterator[Tiff]:
         gray(scaled(ramp(0, 9), 0, 9)),
         {"value_range": (0, 9)},
     )
+    for name, options in {"": {}, " of plane 1": {"plane": 1}}.items():
+        two = np.stack([GRAY8 > 99, GRAY8 > 150])
+        shown = gray(255 * two[options.get("plane", 0)])
+        write = save(two, photometric="minisblack")
+        which = "only plane 1 is read" if options else PAGES
+        yield Tiff(f"pages of one bit{name}", write, shown, options, noted=which)
+    mean = gray(np.rint(255 * np.stack([GRAY8 > 99, GRAY8 > 150]).astype(float).mean(axis=0)))
+    yield Tiff("mean of pages of one bit", write, mean, {"plane": "mean"})
+    partly = np.stack([ramp(0, 200), ramp(1, 200)]).astype(np.float32) / 200
+    partly[0, 5:9, 3:7] = partly[1, 20:30, 3:7] = np.nan
+    for name, combine in (("max", np.nanmax), ("mean", np.nanmean)):
+        shown = gray(scaled(combine(partly.astype(np.float64), axis=0).astype(np.float32), 0, 1))
+        ranged = {"plane": name, "value_range": (0, 1)}
+        yield Tiff(f"{name} of planes with NaN", save(partly), shown, ranged)
+    yield Tiff(
+        "RGB of 5, 6 and 5 bits",
+        lambda path: path.write_bytes(_rgb565()),
+        None,
+        refused="convert it to PNG",
+    )
     yield Tiff("complex numbers", save(GRAY8.astype(np.complex64)), None, refused="complex64")
 
 
-def _packed(values: np.ndarray, bits: int, photometric: str) -> Callable[[Path], Any]:
+def _rgb565() -> bytes:
+    """Return a TIFF whose channels have different numbers of bits."""
+    tags = [(256, 3, 1, 2), (257, 3, 1, 2), (258, 3, 3, 8 + 2 + 9 * 12 + 4), (259, 3, 1, 1)]
+    tags += [(262, 3, 1, 2), (273, 4, 1, 128), (277, 3, 1, 3), (278, 3, 1, 2), (279, 4, 1, 8)]
+    return _head(tags) + b"\5\0\6\0\5\0" + bytes(8)
+
+
+def _head(tags: list[tuple[int, int, int, int]]) -> bytes:
+    """Return a TIFF's first bytes: each tag's number, type, count and value or offset."""
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+
+
+def _packed(
+    values: np.ndarray, bits: int, photometric: str, colors: np.ndarray | None = None
+) -> Callable[[Path], Any]:
     """Write values of 1, 2, 4 or 12 bits by hand: one strip without compression."""
 
     def write(path: Path) -> None:
         height, width = values.shape
         digits = (values[..., None] >> np.arange(bits)[::-1]) & 1
         rows = np.packbits(digits.reshape(height, -1).astype(np.uint8), axis=1)
-        tags = [
-            (256, 3, width),
-            (257, 3, height),
-            (258, 3, bits),
-            (259, 3, 1),
-            (262, 3, {"miniswhite": 0, "minisblack": 1}[photometric]),
-            (273, 4, 8 + 2 + 9 * 12 + 4),
-            (277, 3, 1),
-            (278, 3, height),
-            (279, 4, rows.size),
-        ]
-        table = b"".join(
-            tag.to_bytes(2, "little")
-            + kind.to_bytes(2, "little")
-            + (1).to_bytes(4, "little")
-            + value.to_bytes(4, "little")
-            for tag, kind, value in tags
-        )
-        head = b"II*\0" + (8).to_bytes(4, "little") + len(tags).to_bytes(2, "little")
-        path.write_bytes(head + table + bytes(4) + rows.tobytes())
+        table = b"" if colors is None else colors.astype("<u2").tobytes()
+        tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 1, bits), (259, 3, 1, 1)]
+        tags.append((262, 3, 1, {"miniswhite": 0, "minisblack": 1, "palette": 3}[photometric]))
+        start = 8 + 2 + (10 if table else 9) * 12 + 4
+        tags += [(273, 4, 1, start + len(table)), (277, 3, 1, 1), (278, 3, 1, height)]
+        tags.append((279, 4, 1, rows.size))
+        if table:
+            tags.append((320, 3, len(table) // 2, start))
+        path.write_bytes(_head(tags) + table + rows.tobytes())
 
     return write
 
@@ -299,7 +324,32 @@ def _colors() -> Iterator[Tiff]:
     colors = table.T[GRAY8].astype(np.uint8)
     yield Tiff("palette", save(GRAY8, photometric="palette", colormap=table * 257), colors)
     yield Tiff("palette of 8 bits", save(GRAY8, photometric="palette", colormap=table), colors)
+    two_colors = np.array([[10, 200], [20, 100], [30, 0]], np.uint16) * 257
+    bit = (GRAY8 > 99).astype(np.uint8)
+    yield Tiff(
+        "palette of one bit",
+        _packed(bit, 1, "palette", two_colors),
+        (two_colors >> 8).T[bit].astype(np.uint8),
+    )
+    no_bands = "so single channels cannot be read"
+    indexed = save(GRAY8, photometric="palette", colormap=table * 257)
+    yield Tiff("channels of a palette", indexed, None, {"bands": (0,)}, refused=no_bands)
+    pages = save(STACK, photometric="palette", colormap=table * 257)
+    yield Tiff(
+        "mean of color numbers", pages, None, {"plane": "mean"}, refused="cannot be combined"
+    )
     cmyk = np.concatenate([RGB8, alpha // 2], -1)
+    inks = save(cmyk, photometric="separated", extratags=[(332, "H", 1, 2, True)])
+    yield Tiff("spot inks", inks, None, refused="color space SEPARATED")
+    many = save(np.concatenate([cmyk, alpha], -1), photometric="separated", extrasamples=[0])
+    yield Tiff("five inks", many, None, refused="color space SEPARATED")
+    yield Tiff(
+        "channels of CMYK",
+        save(cmyk, photometric="separated"),
+        None,
+        {"bands": (3,)},
+        refused=no_bands,
+    )
     light = 255 - cmyk.astype(np.int64)
     ink = (light[..., :3] * light[..., 3:] // 255).astype(np.uint8)
     yield Tiff("CMYK", save(cmyk, photometric="separated"), ink)
@@ -324,6 +374,24 @@ def _several_images() -> Iterator[Tiff]:
         yield Tiff(f"{name}, plane 2", write, third, {"plane": 2}, noted="only plane 2 is read")
         yield Tiff(f"{name}, brightest", write, brightest, {"plane": "max"})
         yield Tiff(f"{name}, mean", write, mean, {"plane": "mean"})
+    white = save(STACK, photometric="miniswhite")
+    yield Tiff("brightest of MINISWHITE", white, 255 - gray(STACK.min(axis=0)), {"plane": "max"})
+    grid = np.stack([STACK, 255 - STACK])[:, :3]
+    unnamed = save(grid, photometric="minisblack")
+    yield Tiff("two unnamed axes", unnamed, gray(grid[1, 1]), {"plane": 4}, noted="plane 4")
+    yield Tiff("brightest of two axes", unnamed, gray(grid.max(axis=(0, 1))), {"plane": "max"})
+    missing = "has 6 planes, but image_options.plane is 6"
+    yield Tiff("no such plane of two axes", unnamed, None, {"plane": 6}, refused=missing)
+    form = dict(volumetric=True, tile=(16, 32, 32), photometric="minisblack")
+    yield Tiff("volume", save(STACK, **form), third, {"plane": 2}, noted="only plane 2")
+    volumes = save(grid, **form)
+    yield Tiff("two volumes", volumes, gray(grid[1, 1]), {"plane": 4}, noted="only plane 4")
+    virtual = save(STACK16, photometric="minisblack", truncate=True)
+    yield Tiff(
+        "one page for all planes", virtual, gray(STACK16[3] >> 8), {"plane": 3}, noted="plane 3"
+    )
+    for name, write in writers.items():
+        yield Tiff(f"cut {name}", _cut(write), None, refused="cut off")
     yield Tiff(
         "no such plane", writers["pages"], None, {"plane": 5}, refused="image_options.plane is 5"
     )
@@ -335,6 +403,9 @@ def _several_images() -> Iterator[Tiff]:
     yield Tiff("OME channels", channels, colors, noted="have 4 channels")
     named = {"bands": ("DAPI",)}
     yield Tiff("an OME channel by name", channels, first, named)
+    second = gray(STACK[1])
+    of_second = {"bands": ("A",)}
+    yield Tiff("names of the larger image", _second_series, second, of_second, noted=LARGEST)
     swapped = {"bands": ("Cy3", "FITC", "DAPI")}
     yield Tiff("OME channels by name", channels, colors[..., ::-1], swapped)
     unknown = "has no channel 'GFP'; its channels are ['DAPI', 'FITC', 'Cy3', 'far']"
@@ -363,6 +434,25 @@ def _several_images() -> Iterator[Tiff]:
     yield Tiff("no such level", _sub_ifds, None, {"level": 4}, refused="image_options.level is 4")
     yield Tiff("Aperio slide", _aperio, RGB8, within=60)
     yield Tiff("one file of an OME set", _part_of_a_set, first, noted="")
+
+
+def _cut(write: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    """Write a file without its last pages, as a copy that was interrupted."""
+
+    def write_a_part(path: Path) -> None:
+        write(path)
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) * 5 // 8])
+
+    return write_a_part
+
+
+def _second_series(path: Path) -> None:
+    """Write an OME file whose second image is larger and has its channels in another order."""
+    with tifffile.TiffWriter(path, ome=True) as file:
+        for planes, names in ((STACK[:2, ::2, ::2], ["A", "B"]), (STACK[:2], ["B", "A"])):
+            metadata = {"axes": "CYX", "Channel": {"Name": names}}
+            file.write(planes, photometric="minisblack", metadata=metadata)
 
 
 def _thumbnail_first(path: Path) -> None:
@@ -458,7 +548,7 @@ def _other_writers() -> Iterator[Tiff]:
         opencv(RGB8 / np.float32(255)),
         None,
         {"value_range": (0, 1)},
-        refused="cannot be decoded",
+        refused="color space LOGLUV",
     )
 
 
@@ -483,6 +573,8 @@ def _rasterio() -> Iterator[Tiff]:
     yield Tiff("GDAL nodata", copied("nodata.tif"), gray(GRAY16 >> 8), noted="without a value (0)")
     yield Tiff("GDAL with a mask", copied("mask.tif"), RGB8)
     yield Tiff("GDAL floats, LERC", copied("lerc.tif"), gray(scaled(heights, -500, 1500)), ends)
+    yield Tiff("GDAL JPEG of bands", copied("jpeg_bands.tif"), RGB8, within=12)
+    yield Tiff("GDAL planar JPEG", copied("jpeg_planar.tif"), RGB8, within=12)
     yield Tiff("GDAL planar in tiles", copied("planar.tif"), RGB8)
     sparse = RGB8.copy()
     sparse[:64] = 0

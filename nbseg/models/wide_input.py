@@ -1,0 +1,66 @@
+"""Backbones for images with another number of channels than three."""
+
+from typing import Any
+
+import torch
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+def WideInput(in_channels: int, narrow_type: str, **backbone: Any) -> nn.Module:  # noqa: N802
+    """Build a backbone whose first convolution takes images with any number of channels.
+
+    If weights of a backbone with three channels are loaded, each filter of the first convolution
+    becomes the mean of its three channels, repeated for all channels and scaled by 3 / in_channels.
+    An image whose channels are all equal then gives the same features as before.
+
+    Args:
+        in_channels: number of channels of an image.
+        narrow_type: type of the backbone, such as ``MobileNetV2``.
+        **backbone: further keys of the backbone's config.
+
+    Returns:
+        The backbone itself, so the names of its weights do not change.
+
+    Raises:
+        ValueError: ``in_channels`` is less than 1, or the backbone's first layer with weights is
+            not a convolution of three channels.
+    """
+    if in_channels < 1:
+        raise ValueError(f"WideInput: in_channels must be at least 1, found {in_channels}")
+    built: nn.Module = MODELS.build({"type": narrow_type, **backbone})
+    name, first = next(
+        (name, part) for name, part in built.named_modules() if list(part.parameters(recurse=False))
+    )
+    if not isinstance(first, nn.Conv2d) or first.in_channels != 3 or first.groups != 1:
+        raise ValueError(
+            f"WideInput: the first layer of {narrow_type} must be a convolution of three channels, "
+            f"found {first}; choose another backbone, or three channels (image_options.bands)"
+        )
+    with torch.no_grad():
+        first.weight = nn.Parameter(widened(first.weight, in_channels))
+    first.in_channels = in_channels
+
+    def widen(state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+        weight = state.get(f"{prefix}weight")
+        if weight is not None and weight.ndim == 4 and weight.shape[1] == 3 != in_channels:
+            state[f"{prefix}weight"] = widened(weight, in_channels)
+
+    register: Any = first._register_load_state_dict_pre_hook
+    register(widen)
+    return built
+
+
+def widened(weight: Tensor, in_channels: int) -> Tensor:
+    """Return the filters of a convolution for another number of input channels.
+
+    Args:
+        weight: filters, (C, 3, K, K).
+        in_channels: number of input channels of the result.
+
+    Returns:
+        (C, in_channels, K, K) in the dtype of ``weight``.
+    """
+    mean = weight.mean(dim=1, keepdim=True) * (weight.shape[1] / in_channels)
+    return mean.repeat(1, in_channels, 1, 1)
