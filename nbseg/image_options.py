@@ -152,9 +152,11 @@ FOR_DISPLAY = ImageOptions(value_range="own")
 def for_display(options: ImageOptions) -> ImageOptions:
     """Return options that show people the part of an image that a model sees.
 
-    Without a range of values, each image has its own range.
+    Without a range of values, each image has its own range. If there are not three channels, the
+    first three are shown, or the first.
     """
-    return replace(options, value_range=options.value_range or "own")
+    bands = options.bands and options.bands[: 3 if len(options.bands) >= 3 else 1]
+    return replace(options, value_range=options.value_range or "own", bands=bands)
 
 
 def to_uint8(

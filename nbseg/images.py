@@ -142,7 +142,7 @@ def refuse_parts(path: str | Path, options: ImageOptions, channels: int) -> None
     for band in options.bands or ():
         if isinstance(band, str):
             raise ValueError(
-                f"{path} has no channel {band!r}: only channels of OME-TIFFs have names"
+                f"{path} has no channel {band!r}; only channels of OME-TIFFs have names"
             )
         if band >= channels:
             raise ValueError(

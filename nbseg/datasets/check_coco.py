@@ -92,7 +92,10 @@ def check_coco(
     ]
     notes += annotation_hints(content["annotations"])
     problems = {kind: which for kind, which in problems.items() if not kind.startswith(NOTE)}
-    return Prepared(path, image_folder, content["categories"], summary, notes=notes), problems
+    prepared = Prepared(
+        path, image_folder, content["categories"], summary, notes=notes, image_options=options
+    )
+    return prepared, problems
 
 
 def table_problems(

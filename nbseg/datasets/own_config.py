@@ -1,7 +1,7 @@
 """Write a config for a user's own images, with settings measured on the labeled ones."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -24,8 +24,9 @@ from nbseg.datasets.fingerprint import (
     measure,
 )
 from nbseg.datasets.own_data import ImageSets, OwnData, find_sets, image_samples, read_labeled
-from nbseg.datasets.value_range import ValueRange, measure_value_range
+from nbseg.datasets.value_range import ValueRange, measure_channels, measure_value_range
 from nbseg.files import refuse_existing, replacing
+from nbseg.image_options import ImageOptions
 
 # If the side of an image has at least this number of pixels, its prediction needs gigabytes of
 # memory.
@@ -117,6 +118,8 @@ def write_own_config(
     parts = list(_parts(found, sets, choose_settings(found, sets.labeled, cores), upright))
     if changed := data.image_options.changed():
         parts.insert(1, (_values_comment(values), {"image_options": changed}))
+    if data.image_options.channels != 3:
+        parts.insert(2, _wide_model(image_samples(data, VALUE_IMAGES), data.image_options))
     head = (
         f"Written by `tools/prepare_data.py init` for {data.labeled.name}. Any key of the base can "
         "be set here, too (docs/configs.md).",
@@ -137,6 +140,30 @@ def _values_comment(values: ValueRange | None) -> str:
         f"Values: {values.deep} of {values.measured} measured images, labeled and unlabeled, have "
         f"more than 8 bits per channel. Of their values, 0.1% are below {values.low:g}, and 0.1% "
         f"above {values.high:g}; these two become black and white in every image."
+    )
+
+
+def _wide_model(samples: Sequence[Path], options: ImageOptions) -> Part:
+    mean, deviation = measure_channels(samples, options)
+    return (
+        f"Model: images with {options.channels} channels. The first convolution takes the mean of "
+        "the pretrained filters for each channel; the preprocessor has the measured mean and "
+        "standard deviation of each channel.",
+        {
+            "model": {
+                "data_preprocessor": {
+                    "type": "WideDataPreprocessor",
+                    "mean": mean,
+                    "std": deviation,
+                    "bgr_to_rgb": False,
+                },
+                "backbone": {
+                    "type": "WideInput",
+                    "narrow_type": "MobileNetV2",
+                    "in_channels": options.channels,
+                },
+            }
+        },
     )
 
 

@@ -173,7 +173,8 @@ def find_sets(data: OwnData, truth: COCO, classes: list[str], out: Path) -> Imag
         _listed(sets, data, used)
     else:
         folder = data.unlabeled or data.images
-        _in_folder(sets, folder, sum(used.values(), []), truth.dataset["categories"], out)
+        categories = truth.dataset["categories"]
+        _in_folder(sets, folder, sum(used.values(), []), categories, out, data.image_options)
     return sets
 
 
@@ -258,7 +259,12 @@ def _listed(sets: ImageSets, data: OwnData, used: Mapping[str, list[Path]]) -> N
 
 
 def _in_folder(
-    sets: ImageSets, folder: Path, used: Iterable[Path], categories: list[dict[str, Any]], out: Path
+    sets: ImageSets,
+    folder: Path,
+    used: Iterable[Path],
+    categories: list[dict[str, Any]],
+    out: Path,
+    options: ImageOptions,
 ) -> None:
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -276,7 +282,7 @@ def _in_folder(
     if not taken:
         return
     names = (name for path, name in paths.items() if path not in taken)
-    images, unreadable = image_entries(folder, names)
+    images, unreadable = image_entries(folder, names, options)
     if not images:
         raise ValueError(
             f"{folder} has no readable image besides labeled images, validation images and label "

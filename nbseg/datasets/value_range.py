@@ -9,7 +9,7 @@ import numpy as np
 
 from nbseg.image_names import spread
 from nbseg.image_options import DEFAULTS, ImageOptions, central_range
-from nbseg.images import read_values
+from nbseg.images import read_image, read_values
 
 IMAGES = 100
 PIXELS = 20_000  # of each image
@@ -28,6 +28,33 @@ class ValueRange(NamedTuple):
     high: float
     measured: int
     deep: int
+
+
+def measure_channels(
+    paths: Sequence[Path], options: ImageOptions
+) -> tuple[list[float], list[float]]:
+    """Return the mean and the standard deviation of each channel over all images, of 255.
+
+    Args:
+        paths: images; up to 100 of them are read. Images that cannot be read are left out.
+        options: options with which the images are read.
+
+    Raises:
+        ValueError: no image can be read.
+    """
+    means, squares = [], []
+    for path in spread(paths, IMAGES):
+        try:
+            pixels = read_image(path, options=options).reshape(-1, options.channels)
+        except (OSError, ValueError):
+            continue
+        means.append(pixels.mean(axis=0))
+        squares.append((pixels.astype(np.float64) ** 2).mean(axis=0))
+    if not means:
+        raise ValueError("no image can be read; see the messages on the images")
+    mean = np.mean(means, axis=0)
+    deviation = np.sqrt(np.maximum(np.mean(squares, axis=0) - mean**2, 1))
+    return mean.round(2).tolist(), deviation.round(2).tolist()
 
 
 def measure_value_range(

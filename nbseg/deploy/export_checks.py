@@ -24,7 +24,7 @@ def check_exportable(detector: nn.Module) -> None:
 
     The exporter supports two-stage detectors that consist of these parts of MMDetection:
 
-    - ``DetDataPreprocessor``
+    - ``DetDataPreprocessor``, or a subclass with the same ``forward``
     - any backbone and neck that ``torch.export`` can trace
     - ``RPNHead`` with anchors on a grid
     - ``StandardRoIHead`` or ``CascadeRoIHead``
@@ -53,8 +53,10 @@ def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
     if type(detector).predict is not TwoStageDetector.predict:
         wanted = "TwoStageDetector or a subclass that predicts in the same way"
         yield "the detector", wanted, name_of(detector)
-    if type(detector.data_preprocessor) is not DetDataPreprocessor:
-        yield "the data preprocessor", "DetDataPreprocessor", name_of(detector.data_preprocessor)
+    preprocessor = detector.data_preprocessor
+    if getattr(type(preprocessor), "forward", None) is not DetDataPreprocessor.forward:
+        wanted = "DetDataPreprocessor or a subclass with the same forward"
+        yield "the data preprocessor", wanted, name_of(preprocessor)
     if type(detector.rpn_head) is not RPNHead:
         yield "the RPN", "RPNHead", name_of(detector.rpn_head)
     roi_head = detector.roi_head

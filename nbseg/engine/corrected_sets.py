@@ -11,6 +11,7 @@ from nbseg.datasets.image_entries import image_entries
 from nbseg.engine.data_sets import annotation_files, image_folder, leaves
 from nbseg.errors import StageError
 from nbseg.files import relative_name
+from nbseg.image_options import ImageOptions
 
 
 def only_set(dataset: dict[str, Any], kind: str) -> tuple[Path | None, Path]:
@@ -67,13 +68,15 @@ def joined_labels(
     return {**content, "images": images, "annotations": annotations}
 
 
-def listed_images(paths: list[Path], folder: Path, source: Path | None) -> list[dict[str, Any]]:
+def listed_images(
+    paths: list[Path], folder: Path, source: Path | None, options: ImageOptions
+) -> list[dict[str, Any]]:
     """Return the COCO entries of unlabeled images.
 
     The entries are copied from the json ``source``. If it is None, they are made from the image
-    files, and images that cannot be read are left out.
+    files with the given options, and images that cannot be read are left out.
     """
     if source:
         entries = {os.path.abspath(folder / i["file_name"]): i for i in read_coco(source)["images"]}
         return [entries[os.path.abspath(path)] for path in paths]
-    return image_entries(folder, (relative_name(path, folder) for path in paths))[0]
+    return image_entries(folder, (relative_name(path, folder) for path in paths), options)[0]

@@ -58,7 +58,11 @@ def examine_coverage(teacher: Config, predict: Config, most: int | None) -> Imag
         kind = "unlabeled" if labeled else "labeled"
         raise StageError(f"no {kind} image can be read; correct data_root or the image folder")
     return ImageCoverage(
-        tuple(labeled), tuple(examined), coverage(of_labeled, of_unlabeled), len(unlabeled)
+        tuple(labeled),
+        tuple(examined),
+        coverage(of_labeled, of_unlabeled),
+        len(unlabeled),
+        options,
     )
 
 

@@ -17,7 +17,7 @@ from nbseg.analysis.corrections.page import Corrected, write_corrections
 from nbseg.coco import load_coco, read_coco, write_coco
 from nbseg.config.reading import read_config
 from nbseg.engine.corrected_sets import check_unlabeled, joined_labels, listed_images, only_set
-from nbseg.engine.data_sets import annotation_files
+from nbseg.engine.data_sets import annotation_files, image_options, leaves
 from nbseg.engine.preflight.overlap import image_paths
 from nbseg.engine.stages import stage_config
 from nbseg.engine.work_dir import WorkDir
@@ -85,6 +85,7 @@ def write_next_round(
     stages = [stage_config(config, stage, work_dir) for stage in ("teacher", "predict")]
     labeled, labeled_folder = only_set(stages[0].train_dataloader.dataset, "labeled")
     unlabeled, unlabeled_folder = only_set(stages[1].test_dataloader.dataset, "unlabeled")
+    options = image_options(next(leaves(stages[0].train_dataloader.dataset)))
     if not labeled:
         raise StageError(
             "the labeled data set of the config has no COCO json; set labeled_json to the json of "
@@ -103,7 +104,7 @@ def write_next_round(
     _check_config(text, work_dir, paths)
     write_coco(paths[0], joined.items())
     listed = {
-        "images": listed_images(rest, unlabeled_folder, unlabeled),
+        "images": listed_images(rest, unlabeled_folder, unlabeled, options),
         "annotations": [],
         "categories": joined["categories"],
     }
@@ -113,6 +114,7 @@ def write_next_round(
         (pseudo.dataset["categories"], new.dataset["categories"]),
         [(r["work_dir"], r["labeled"], r["student"]) for r in rounds],
         paths[2],
+        options,
     )
     write_json(paths[3], rounds, indent=1)
     with replacing(out) as temporary:

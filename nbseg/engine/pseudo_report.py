@@ -8,6 +8,7 @@ from mmengine.logging import MMLogger
 
 from nbseg.analysis.pseudo_report import read_inputs, write_report
 from nbseg.engine.work_dir import WorkDir
+from nbseg.image_options import ImageOptions
 from nbseg.registry import VISUALIZERS
 
 # Error numbers for a full disk, an exceeded quota, a read-only disk and a too large file.
@@ -56,6 +57,7 @@ def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
             config.label.labeled_json,
             hidden_truth,
             settings.get("kind_key", "modality"),
+            ImageOptions.of(config.get("image_options")),
         )
         write_report(inputs, out, visualizer=visualizer)
     except (ValueError, OSError) as error:

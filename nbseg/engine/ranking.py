@@ -106,7 +106,7 @@ def rank_images(
     _check_count(count, len(examined), len(unlabeled) > most)
     doubt = None if store is None else uncertainties(store, _names(examined, folder))
     picks = pick_images(of_labeled, of_unlabeled, count, doubt)
-    return RankedImages(tuple(labeled), tuple(examined), tuple(picks), len(unlabeled))
+    return RankedImages(tuple(labeled), tuple(examined), tuple(picks), len(unlabeled), options)
 
 
 def _check_count(count: int, examined: int, limited: bool) -> None:

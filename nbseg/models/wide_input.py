@@ -1,8 +1,10 @@
-"""Backbones for images with another number of channels than three."""
+"""Models for images with another number of channels than three."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
@@ -50,6 +52,36 @@ def WideInput(in_channels: int, narrow_type: str, **backbone: Any) -> nn.Module:
     register: Any = first._register_load_state_dict_pre_hook
     register(widen)
     return built
+
+
+@MODELS.register_module()
+class WideDataPreprocessor(DetDataPreprocessor):
+    """Normalizes and pads images with any number of channels; MMEngine allows only 1 and 3.
+
+    Args:
+        mean, std: mean and standard deviation of each channel, of 255.
+        **kwargs: further arguments of ``DetDataPreprocessor``, but neither ``bgr_to_rgb`` nor
+            ``rgb_to_bgr``.
+
+    Raises:
+        ValueError: ``mean`` and ``std`` have different lengths, or the channels would be swapped.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], **kwargs: Any) -> None:
+        if len(mean) != len(std):
+            raise ValueError(
+                f"WideDataPreprocessor: mean and std must have one value for each channel, found "
+                f"{len(mean)} and {len(std)} values"
+            )
+        if kwargs.get("bgr_to_rgb") or kwargs.get("rgb_to_bgr"):
+            raise ValueError(
+                "WideDataPreprocessor: only three channels have an order to swap; set bgr_to_rgb "
+                "and rgb_to_bgr to False"
+            )
+        super().__init__(**kwargs)
+        self._enable_normalize = True
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
 
 
 def widened(weight: Tensor, in_channels: int) -> Tensor:

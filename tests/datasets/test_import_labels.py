@@ -393,7 +393,7 @@ def test_pixel_centers(tmp_path):
         ("x.xml", "<annotations>", "cannot be read as XML"),
         ("x.xml", "<annotation><object/></annotation>", '"CVAT for images 1.1"'),
         ("x.xml", CVAT.replace('"0, 4"', '"0, 3"'), "runs add up to 3 pixels; expected 2 x 2"),
-        ("x.xml", CVAT.replace('cx="30.5"', 'cx="nan"'), "cx, cy, rx, ry are not finite"),
+        ("x.xml", CVAT.replace('cx="30.5"', 'cx="nan"'), "cx, cy, rx, ry must be finite numbers"),
         ("x.xml", CVAT.replace('"1,1;3,1;3,3;1,3"', '"1,1;3,1"'), "at least 3 points"),
         ("x.geojson", '{"type": "Polygon"}', "expected a FeatureCollection, a list of"),
         (

@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from own_images import CATEGORIES, indexed, labeled, write_images, write_set
 from tool_runs import run_tool
 
@@ -342,3 +344,36 @@ def test_a_given_range_and_channel_are_written(folder):
     }
     status, says = init("--bands", "2", "--force")
     assert status == 2 and "has 1 channels, but image_options.bands is (2,)" in says
+
+
+def test_a_model_for_four_channels(folder):
+    content = read(folder / "labeled.json")
+    rng = np.random.default_rng(0)
+    for path in sorted((folder / "images").iterdir()):
+        values = rng.integers(0, [100, 200, 300, 400], (48, 64, 4)).astype(np.uint16)
+        tifffile.imwrite(
+            path.with_suffix(".tif"),
+            values,
+            photometric="minisblack",
+            extrasamples=[0] * 3,
+            planarconfig="contig",
+        )
+        path.unlink()
+    for image in content["images"]:
+        image["file_name"] = Path(image["file_name"]).with_suffix(".tif").name
+    (folder / "labeled.json").write_text(json.dumps(content))
+    status, says = init("--bands", "0", "1", "2", "3", "--value-range", "0", "510")
+    assert status == 0, says
+    assert "Model: images with 4 channels." in says
+    config = Config.fromfile("my.py")
+    assert config.model.data_preprocessor.mean == pytest.approx([25, 50, 75, 100], abs=1)
+    plain = stage_config(config, "student", "run")
+    backbone = plain.model.backbone
+    assert backbone.init_cfg.type == "Pretrained" and not plain.model.data_preprocessor.bgr_to_rgb
+    backbone = MODELS.build({**backbone, "init_cfg": None})
+    assert next(backbone.parameters()).shape[1] == 4
+    init_default_scope("mmdet")
+    dataset = plain.train_dataloader.dataset.datasets[0]
+    dataset.pipeline = dataset.pipeline[:-1]
+    sample = DATASETS.build(dataset)[0]
+    assert sample["img"].shape[2] == 4 and sample["img"].dtype == np.uint8

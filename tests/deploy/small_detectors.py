@@ -68,7 +68,7 @@ def small_config(base: str, mask_head: dict, **test_cfg) -> Config:
     return config
 
 
-def decided_detector(config: Config):
+def decided_detector(config: Config, images: list[np.ndarray] | None = None):
     """Return a detector with random weights whose scores are well separated, as if trained."""
     torch.manual_seed(1)
     detector = MODELS.build(config.model).eval()
@@ -84,7 +84,7 @@ def decided_detector(config: Config):
         head.fc_cls.register_forward_pre_hook(_center)
     for head in mask_heads:
         torch.nn.init.normal_(head.conv_logits.weight, std=1.0)
-    predict(detector, config, pictures((112, 160)))
+    predict(detector, config, images or pictures((112, 160)))
     for head in box_heads:
         head.fc_cls._forward_pre_hooks.clear()
     return detector
@@ -117,17 +117,17 @@ def predict(detector, config: Config, images: list[np.ndarray]) -> list:
         ]
 
 
-def pictures(*sizes: tuple[int, int]) -> list[np.ndarray]:
-    """Draw images (H, W, 3) of these sizes: rectangles, and noise that prevents ties."""
+def pictures(*sizes: tuple[int, int], channels: int = 3) -> list[np.ndarray]:
+    """Draw images (H, W, C) of these sizes: rectangles, and noise that prevents ties."""
     rng = np.random.default_rng(3)
     images = []
     for height, width in sizes:
-        image = np.empty((height, width, 3), np.uint8)
-        image[:] = rng.integers(0, 256, 3)
+        image = np.empty((height, width, channels), np.uint8)
+        image[:] = rng.integers(0, 256, channels)
         for _ in range(12):
             y, x = rng.integers(0, height), rng.integers(0, width)
             size = rng.integers(4, max(height, width) // 2, 2)
-            image[y : y + size[0], x : x + size[1]] = rng.integers(0, 256, 3)
+            image[y : y + size[0], x : x + size[1]] = rng.integers(0, 256, channels)
         images.append(image // 2 + rng.integers(0, 64, image.shape, np.uint8))
     return images
 

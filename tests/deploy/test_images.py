@@ -182,16 +182,19 @@ def test_gray_16_bit_tiles_whose_last_column_is_cut(tmp_path):
 @pytest.mark.slow
 def test_an_exported_model_reads_deep_images_as_the_training(tmp_path):
     config = small_config("mask-rcnn_r50_fpn", {"type": "FCNMaskHead"})
-    detector = decided_detector(config)
-    options = {"value_range": (0, 4095), "plane": 1}
+    wide = {"type": "WideDataPreprocessor", "mean": [100.0] * 4, "std": [50.0] * 4}
+    config.model.data_preprocessor.update(**wide, bgr_to_rgb=False)
+    config.model.backbone.update(type="WideInput", narrow_type="ResNet", in_channels=4)
+    detector = decided_detector(config, pictures((112, 160), channels=4))
+    options = {"value_range": (0, 4095), "plane": 1, "bands": (0, 1, 2, 3)}
     config.test_dataloader.dataset.pipeline[0] = {"type": "LoadImage", "options": options}
     model = export(tmp_path, detector, config)
     assert model.info.image_options == ImageOptions.of(options)
     segmenter = Segmenter(model.onnx)
     assert segmenter.info == model.info
-    (picture,) = pictures((112, 160))
+    (picture,) = pictures((112, 160), channels=4)
     path = tmp_path / "image.tif"
-    deep = np.stack([np.zeros_like(picture), picture[..., ::-1]]).astype(np.uint16) * 16
+    deep = np.stack([np.zeros_like(picture), picture]).astype(np.uint16) * 16
     tifffile.imwrite(path, deep, photometric="rgb")
     image = segmenter.read(path)
     assert np.array_equal(image, np.floor(picture * (16.0 * 255 / 4095) + 0.5))

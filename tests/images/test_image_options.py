@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tifffile
 from mmcv.transforms import LoadImageFromFile
+from PIL import Image
 from tiff_files import GRAY12, RGB8, scaled
 
 from nbseg.datasets.loading import LoadImage
@@ -81,6 +82,51 @@ def test_training_and_deployment_read_alike(tmp_path):
     deployed = read_image(path, options=ImageOptions.of(options))
     assert np.array_equal(trained, deployed)
     assert np.array_equal(deployed[..., 0], scaled(GRAY12, 100, 3000))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_channels_of_other_formats(tmp_path, suffix):
+    path = tmp_path / f"image{suffix}"
+    alpha = RGB8[::-1, ::-1, :1]
+    four = np.concatenate([RGB8, alpha], -1)
+    Image.fromarray(four).save(path, lossless=True, exact=True)
+
+    def read(*bands):
+        options = ImageOptions(bands=bands)
+        pixels = read_image(path, options=options)
+        assert image_header(path, options)[:2] == pixels.shape[:2]
+        return pixels
+
+    assert np.array_equal(read(1), np.repeat(RGB8[..., 1:2], 3, axis=-1))
+    assert np.array_equal(read(2, 0, 1)[..., ::-1], RGB8[..., [2, 0, 1]])
+    assert np.array_equal(read(3, 1, 0)[..., ::-1], four[..., [3, 1, 0]])
+    assert np.array_equal(read(0, 1, 2, 3), four)
+    assert np.array_equal(read(1, 3), four[..., [1, 3]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bands": (3,)}, r"has 3 channels, but image_options.bands is \(3,\)"),
+        ({"bands": ("DAPI",)}, "has no channel 'DAPI'; only channels of OME-TIFFs have names"),
+        ({"plane": 7}, "has 1 plane, but image_options.plane is 7"),
+        ({"level": 2}, "has 1 resolution, but image_options.level is 2"),
+    ],
+)
+def test_parts_that_other_formats_lack_are_refused(tmp_path, options, message):
+    path = tmp_path / "image.png"
+    cv2.imwrite(str(path), RGB8)
+    chosen = ImageOptions.of(options)
+    for read in (image_header, lambda path, options: read_image(path, options=options)):
+        with pytest.raises(ValueError, match=message):
+            read(path, chosen)
+
+
+def test_one_channel_may_be_a_number_or_a_word():
+    assert ImageOptions.of({"bands": 2}).bands == (2,)
+    assert ImageOptions.of({"bands": "DAPI"}).bands == ("DAPI",)
+    with pytest.raises(ValueError, match="image_options must be a dictionary"):
+        ImageOptions.of([("bands", 2)])
 
 
 def test_an_unreadable_image_is_none_if_allowed(tmp_path):

@@ -3,10 +3,11 @@
 import pytest
 import torch
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
 from torch import nn
 
 from nbseg.models.pretrained_weights import load_matching
-from nbseg.models.wide_input import WideInput, widened
+from nbseg.models.wide_input import WideDataPreprocessor, WideInput, widened
 
 MOBILENET = {"narrow_type": "MobileNetV2", "out_indices": (1, 2)}
 RESNET = {"narrow_type": "ResNet", "depth": 18, "base_channels": 8, "stem_channels": 8}
@@ -57,3 +58,28 @@ def test_another_first_layer_is_refused():
 
     with pytest.raises(ValueError, match="first layer of Flat must be a convolution of three"):
         WideInput(4, "Flat")
+
+
+def test_each_channel_is_normalized():
+    mean, std = [1.0, 2.0, 3.0, 4.0, 5.0], [5.0, 4.0, 3.0, 2.0, 1.0]
+    preprocessor = WideDataPreprocessor(mean=mean, std=std, pad_size_divisor=32)
+    image = torch.randint(0, 256, (5, 20, 30), dtype=torch.uint8)
+    sample = DetDataSample(metainfo={"img_shape": (20, 30)})
+    found = preprocessor({"inputs": [image], "data_samples": [sample]})["inputs"]
+    assert found.shape == (1, 5, 32, 32)
+    expected = (image.float() - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[
+        :, None, None
+    ]
+    assert torch.equal(found[0, :, :20, :30], expected) and not found[0, :, 20:].any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mean": [0.0] * 4, "std": [1.0] * 3}, "found 4 and 3 values"),
+        ({"mean": [0.0] * 4, "std": [1.0] * 4, "bgr_to_rgb": True}, "only three channels have an"),
+    ],
+)
+def test_a_wrong_preprocessor_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        WideDataPreprocessor(**arguments)

@@ -10,7 +10,7 @@ import cv2
 from nbseg.analysis.corrections.changes import Changes
 from nbseg.analysis.html import jpeg_uri, render_page
 from nbseg.files import replacing
-from nbseg.image_options import FOR_DISPLAY
+from nbseg.image_options import DEFAULTS, ImageOptions, for_display
 from nbseg.images import read_image
 from nbseg.visualization.annotations import draw_annotations
 from nbseg.visualization.drawing import captioned, resized, side_by_side
@@ -41,6 +41,7 @@ def write_corrections(
     categories: Sequence[Sequence[dict[str, Any]]],
     rounds: Sequence[tuple[str, int, Mapping[str, float]]],
     out: Path,
+    options: ImageOptions = DEFAULTS,
 ) -> None:
     """Write a self-contained page with the numbers of changes and pictures of corrected images.
 
@@ -51,6 +52,7 @@ def write_corrections(
         rounds: for each round so far, which is a run with a student: the name of the round, the
             number of labeled images, and the student's test metrics by name.
         out: the HTML file.
+        options: options with which the images are read.
     """
     total = sum((image.changes for image in images), Changes())
     ordered = sorted(images, key=lambda image: -_touched(image.changes))[:SHOWN]
@@ -60,7 +62,11 @@ def write_corrections(
         total=total,
         rounds=rounds,
         tiles=[
-            {"name": image.path.name, "changes": image.changes, "uri": _picture(image, categories)}
+            {
+                "name": image.path.name,
+                "changes": image.changes,
+                "uri": _picture(image, categories, options),
+            }
             for image in ordered
         ],
     )
@@ -72,8 +78,10 @@ def _touched(changes: Changes) -> int:
     return changes.changed + changes.new + changes.deleted
 
 
-def _picture(image: Corrected, categories: Sequence[Sequence[dict[str, Any]]]) -> str:
-    pixels = read_image(image.path, options=FOR_DISPLAY)
+def _picture(
+    image: Corrected, categories: Sequence[Sequence[dict[str, Any]]], options: ImageOptions
+) -> str:
+    pixels = read_image(image.path, options=for_display(options))
     height, width = pixels.shape[:2]
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -15,7 +15,7 @@ import numpy as np
 from nbseg.analysis.coverage.rule import Coverage
 from nbseg.analysis.html import jpeg_uri, render_page
 from nbseg.files import replacing
-from nbseg.image_options import FOR_DISPLAY
+from nbseg.image_options import DEFAULTS, ImageOptions, for_display
 from nbseg.images import read_image
 from nbseg.visualization.drawing import (
     GRAY,
@@ -40,12 +40,14 @@ class ImageCoverage:
         unlabeled: paths of the examined unlabeled images.
         result: the coverage; its indices refer to ``labeled`` and ``unlabeled``.
         all_unlabeled: number of all unlabeled images, examined or not.
+        image_options: options with which the images are read.
     """
 
     labeled: tuple[Path, ...]
     unlabeled: tuple[Path, ...]
     result: Coverage
     all_unlabeled: int
+    image_options: ImageOptions = DEFAULTS
 
     @property
     def sentence(self) -> str:
@@ -101,12 +103,20 @@ def _tile(found: ImageCoverage, index: int) -> dict[str, object]:
     image = found.unlabeled[index]
     nearest = found.labeled[found.result.nearest[index]]
     return pair_tile(
-        image, nearest, "unlabeled", [f"distance {float(found.result.distance[index]):.2f}"]
+        image,
+        nearest,
+        "unlabeled",
+        [f"distance {float(found.result.distance[index]):.2f}"],
+        found.image_options,
     )
 
 
 def pair_tile(
-    image: Path, nearest: Path | None, caption: str, lines: Sequence[str]
+    image: Path,
+    nearest: Path | None,
+    caption: str,
+    lines: Sequence[str],
+    options: ImageOptions = DEFAULTS,
 ) -> dict[str, object]:
     """Draw an unlabeled image beside its nearest labeled image, for ``pair_tiles.html``.
 
@@ -115,6 +125,7 @@ def pair_tile(
         nearest: the nearest labeled image; None if no image is labeled.
         caption: caption of the unlabeled image.
         lines: text below the name of the nearest labeled image.
+        options: options with which the images are read.
 
     Returns:
         The variables of a tile in the template: ``name``, ``alt``, ``source`` (the picture as a
@@ -123,17 +134,17 @@ def pair_tile(
     Raises:
         OSError, ValueError: an image cannot be read.
     """
-    panels, alt = [_panel(image, caption)], image.name
+    panels, alt = [_panel(image, caption, options)], image.name
     if nearest is not None:
-        panels.append(_panel(nearest, "nearest labeled"))
+        panels.append(_panel(nearest, "nearest labeled", options))
         alt += f" beside the labeled image {nearest.name}"
         lines = [f"nearest labeled image: {nearest.name}", *lines]
     source = jpeg_uri(encode_jpeg(side_by_side(panels, gap=4)))
     return {"name": image.name, "alt": alt, "source": source, "lines": lines}
 
 
-def _panel(path: Path, caption: str) -> Picture:
-    pixels = read_image(path, options=FOR_DISPLAY)
+def _panel(path: Path, caption: str, options: ImageOptions) -> Picture:
+    pixels = read_image(path, options=for_display(options))
     height, width = pixels.shape[:2]
     scale = min(PANEL[0] / width, PANEL[1] / height)
     scaled = resized(pixels, (max(1, round(scale * width)), max(1, round(scale * height))))

@@ -10,7 +10,7 @@ import numpy as np
 
 from nbseg.analysis.noise_analysis import ImageAgreement, NoiseAnalysis
 from nbseg.analysis.pseudo_report.inputs import ReportInputs
-from nbseg.image_options import FOR_DISPLAY
+from nbseg.image_options import for_display
 from nbseg.images import read_image
 from nbseg.visualization.annotations import draw_annotations
 from nbseg.visualization.drawing import Picture, display_size
@@ -133,7 +133,7 @@ def draw_tiles(
         pixels = read_image(
             inputs.image_folder / entry["file_name"],
             (entry["height"], entry["width"]),
-            FOR_DISPLAY,
+            for_display(inputs.image_options),
         )
         size = display_size(entry["width"], entry["height"], LONGEST_SIDE)
         pseudo_labels = inputs.pseudo.imgToAnns[image_id]

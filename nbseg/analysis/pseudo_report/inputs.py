@@ -8,6 +8,7 @@ from pycocotools.coco import COCO
 
 from nbseg.coco import check_categories, check_same_images, load_coco
 from nbseg.coco_values import is_number
+from nbseg.image_options import DEFAULTS, ImageOptions
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class ReportInputs:
             if the truth is unknown.
         kind_key: name of the key that gives the kind of an image in each entry of ``images`` in
             the jsons.
+        image_options: options with which the images are read.
     """
 
     name: str
@@ -34,6 +36,7 @@ class ReportInputs:
     labeled: COCO | None
     truth: COCO | None
     kind_key: str = "modality"
+    image_options: ImageOptions = DEFAULTS
 
     @property
     def classes_info(self) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def read_inputs(
     labeled_json: str | Path | None = None,
     truth_json: str | Path | None = None,
     kind_key: str = "modality",
+    image_options: ImageOptions = DEFAULTS,
 ) -> ReportInputs:
     """Read and check the inputs of a report.
 
@@ -64,6 +68,7 @@ def read_inputs(
             It may contain other images, too.
         kind_key: name of the key that gives the kind of an image (such as its modality) in each
             entry of ``images`` in the jsons. Entries may lack this key.
+        image_options: options with which the images are read.
 
     Raises:
         FileNotFoundError: a file, the folder or an image is missing.
@@ -98,6 +103,7 @@ def read_inputs(
         labeled,
         truth,
         kind_key,
+        image_options,
     )
 
 

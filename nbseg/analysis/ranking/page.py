@@ -10,6 +10,7 @@ from nbseg.analysis.coverage.page import pair_tile
 from nbseg.analysis.html import render_page
 from nbseg.analysis.ranking.order import Pick
 from nbseg.files import replacing
+from nbseg.image_options import DEFAULTS, ImageOptions
 
 TABLE = "rank.csv"
 SHOWN = 60  # images on the page
@@ -25,12 +26,14 @@ class RankedImages:
         picks: the images to label, the most useful first. ``Pick.image`` is an index into
             ``unlabeled``, and ``Pick.nearest`` is an index into ``labeled``.
         all_unlabeled: number of all unlabeled images, including those that were not examined.
+        image_options: options with which the images are read.
     """
 
     labeled: tuple[Path, ...]
     unlabeled: tuple[Path, ...]
     picks: tuple[Pick, ...]
     all_unlabeled: int
+    image_options: ImageOptions = DEFAULTS
 
     @property
     def paths(self) -> list[Path]:
@@ -90,4 +93,5 @@ def _tile(found: RankedImages, pick: Pick, rank: int) -> dict[str, object]:
     if pick.uncertainty is not None:
         lines.append(f"uncertainty {pick.uncertainty:.3f}")
     image = found.unlabeled[pick.image]
-    return pair_tile(image, found.nearest(pick), f"label as number {rank}", lines)
+    caption = f"label as number {rank}"
+    return pair_tile(image, found.nearest(pick), caption, lines, found.image_options)

@@ -10,6 +10,7 @@ from typing import Any
 
 from nbseg.coco import write_coco
 from nbseg.files import file_hash
+from nbseg.image_options import DEFAULTS, ImageOptions
 
 # Increase this number when a converter's output changes.
 VERSION = 1
@@ -74,6 +75,7 @@ class Prepared:
         documented_instances: documented number of instances of each class, as text such as "17.9k",
             if known.
         notes: lines to print below the counts.
+        image_options: options with which the images are read.
     """
 
     path: Path
@@ -83,6 +85,7 @@ class Prepared:
     documented_images: int | None = None
     documented_instances: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    image_options: ImageOptions = DEFAULTS
 
 
 def source_record(

@@ -15,6 +15,7 @@ from nbseg.datasets.converters.coco_json import (
 from nbseg.datasets.converters.parallel import parallel_map
 from nbseg.image_headers import image_header
 from nbseg.image_names import image_names
+from nbseg.image_options import FOR_DISPLAY
 
 
 def convert_folder(
@@ -63,5 +64,5 @@ def images_of(folder: Path, workers: int) -> list[dict[str, Any]]:
 
 
 def _image(folder: Path, name: str) -> dict[str, Any]:
-    header = image_header(folder / name)
+    header = image_header(folder / name, FOR_DISPLAY)
     return {"file_name": name, "height": header.height, "width": header.width}

@@ -8,7 +8,7 @@ import numpy as np
 
 from nbseg.datasets.converters.coco_json import Prepared
 from nbseg.files import replacing
-from nbseg.image_options import FOR_DISPLAY, Image
+from nbseg.image_options import Image, for_display
 from nbseg.images import read_image, write_image
 from nbseg.visualization.annotations import draw_annotations
 
@@ -31,7 +31,7 @@ def write_samples(prepared: Prepared, path: Path) -> None:
     """
     assert prepared.summary is not None
     tiles = [
-        _tile(prepared.image_folder / image["file_name"], annotations, prepared.categories)
+        _tile(prepared, image["file_name"], annotations)
         for image, annotations in prepared.summary.samples
     ]
     rows = [_row(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
@@ -39,12 +39,13 @@ def write_samples(prepared: Prepared, path: Path) -> None:
         write_image(temporary, np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
-def _tile(path: Path, annotations: list[dict[str, Any]], categories: list[dict[str, Any]]) -> Image:
-    pixels = read_image(path, options=FOR_DISPLAY)
+def _tile(prepared: Prepared, name: str, annotations: list[dict[str, Any]]) -> Image:
+    options = for_display(prepared.image_options)
+    pixels = read_image(prepared.image_folder / name, options=options)
     height, width = pixels.shape[:2]
     scale = min(TILE[0] / width, TILE[1] / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return draw_annotations(pixels, [_with_mask(a) for a in annotations], categories, size)
+    return draw_annotations(pixels, [_with_mask(a) for a in annotations], prepared.categories, size)
 
 
 def _row(tiles: list[Image]) -> Image:
