@@ -3,7 +3,7 @@
 A benchmark is a module in tools/benchmarks. Its function `cases(threads, device)` yields cases. A
 case is one input for several contenders: nbseg, and the code that nbseg replaces (its peers).
 
-For each case, this program checks that all contenders return the same result, and times them in
+For each case, this program checks that the results of all contenders agree, and times them in
 turns. It prints the median time of each contender, and each peer's time divided by nbseg's time. On
 a GPU, it also times a CUDA graph of each contender. The time of a graph's replay does not include
 the kernel launches. A contender that waits for the GPU during its call has no graph.

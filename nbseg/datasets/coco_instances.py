@@ -64,7 +64,7 @@ class CocoInstanceDataset(CocoDataset):
 
 
 def _mask_of(annotation: dict[str, Any]) -> dict[str, Any]:
-    """Return ``{"segmentation": mask}``, where the mask has only valid polygons.
+    """Return ``{"segmentation": mask}`` without the mask's invalid polygons.
 
     The mask is None if the annotation has no valid mask.
     """

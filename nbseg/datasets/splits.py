@@ -107,7 +107,7 @@ def write_chosen_split(
     for name in sorted(names):
         if counts[name] != 1:
             raise ValueError(
-                f"the image {name!r} to label occurs {counts[name]} times in "
+                f"the chosen image {name!r} occurs {counts[name]} times in "
                 f"{', '.join(map(str, ann_files))}; give file names that occur once"
             )
     if not 0 < len(names) < len(content["images"]):

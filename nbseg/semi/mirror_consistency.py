@@ -20,7 +20,7 @@ class MirrorConsistency(JointStudent):
 
     This is CSD (Jeong et al., NeurIPS 2019) for detectors with a mask head. Labeled and unlabeled
     images both take part. The RoIs are proposals for the image; the mirror image has the mirrored
-    RoIs. Only RoIs in which an object is likelier than background count. For these RoIs, the losses
+    RoIs. Only RoIs count in which an object is likelier than background. For these RoIs, the losses
     compare the predictions for the image with the predictions for the mirror image:
 
     - class probabilities, by the mean of the Kullback-Leibler divergences in both directions. In

@@ -135,7 +135,7 @@ def _colors(names: list[str]) -> list[tuple[str, str]]:
 
 
 def _absent(inputs: ReportInputs, summary: PseudoLabelSummary) -> Iterator[str]:
-    """Yield a line for each part of the page that is left out; the line names the missing input."""
+    """Yield a line for each missing input, with the parts of the page that are left out."""
     if inputs.truth is None:
         yield (
             "precision, recall, the noise at the boundary and the worst images, which need the "
