@@ -191,7 +191,7 @@ def read_values(path: str | Path, options: ImageOptions = DEFAULTS) -> npt.NDArr
     if is_tiff(path):
         with named(path):
             values, bits = read_tiff_values(path, options)
-            return None if bits <= 8 and values.dtype.kind in "bu" else values
+            return None if bits <= 8 and values.dtype.kind in ("b", "u") else values
     stored = _decode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, path)
     if stored is None:
         raise unreadable(path)
