@@ -59,7 +59,7 @@ $(VENV)/.compiler:
 $(VENV)/.packages: $(VENV)/.compiler pyproject.toml
 	$(BIN)/pip install "setuptools>=77,<81" wheel cmake ninja numpy pybind11 "$(TORCH)"
 	$(MMCV_BUILD) $(BIN)/pip install --no-build-isolation onedl-mmcv==2.3.6
-	$(BIN)/python tools/extras.py train cityscapes export deploy test dev | $(BIN)/pip install --no-build-isolation -r /dev/stdin
+	$(BIN)/python tools/extras.py train cityscapes export deploy microscopy test dev | $(BIN)/pip install --no-build-isolation -r /dev/stdin
 	@# MMDetection brings the OpenCV that needs a display's libraries; the headless one takes its place.
 	$(BIN)/pip uninstall -q -y opencv-python
 	$(BIN)/pip install --force-reinstall --no-deps opencv-python-headless==4.12.0.88

@@ -8,7 +8,8 @@ import warnings
 from pathlib import Path
 
 from nbseg.image_options import DEFAULTS, FOR_DISPLAY, ImageHeader, ImageOptions, for_display
-from nbseg.images import is_tiff, named, read_image, refuse_parts, unreadable
+from nbseg.images import is_microscope, is_tiff, named, read_image, refuse_parts, unreadable
+from nbseg.microscopes import microscope_header
 from nbseg.tiff import tiff_header
 
 _EXIF_ORIENTATION = 0x0112
@@ -49,9 +50,10 @@ def image_header(path: Path, options: ImageOptions = DEFAULTS) -> ImageHeader:
 
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; correct the path")
-    if is_tiff(path):
+    if is_tiff(path) or is_microscope(path):
         with named(path):
-            return tiff_header(path, options)
+            read = tiff_header if is_tiff(path) else microscope_header
+            return read(path, options)
     bits, channels, notes = 8, 3, []
     try:
         with warnings.catch_warnings(), PillowImage.open(path) as image:

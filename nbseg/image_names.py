@@ -13,10 +13,16 @@ T = TypeVar("T")
 TIFF_SUFFIXES = (".svs", ".tif", ".tiff")
 # Formats of microscopes, slides and satellites that nbseg does not read.
 FOREIGN_SUFFIXES = (
-    *(".czi", ".dcm", ".dicom", ".ims", ".jp2", ".lif", ".lsm", ".mrxs", ".nd2", ".ndpi"),
+    *(".dicom", ".ims", ".jp2", ".lif", ".lsm", ".mrxs", ".nd2", ".ndpi"),
     *(".nrrd", ".oib", ".oif", ".vsi", ".zarr"),
 )
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", *TIFF_SUFFIXES, ".webp")
+# Formats of nbseg.microscopes.
+MICROSCOPE_SUFFIXES = (".czi", ".dcm")
+IMAGE_SUFFIXES = (
+    *(".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp"),
+    *TIFF_SUFFIXES,
+    *MICROSCOPE_SUFFIXES,
+)
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:

@@ -17,7 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from nbseg.image_names import MICROSCOPE_SUFFIXES
 from nbseg.image_options import DEFAULTS, UNKNOWN_RANGE, Image, ImageOptions, to_uint8
+from nbseg.microscopes import read_microscope, read_microscope_values
+from nbseg.planes import RefusedImage, check_plane, chosen_bands
 from nbseg.tiff import SIGNATURES, NeedsOpenCV, read_tiff, read_tiff_values
 
 # An image counts as nearly black if its brightest value, of 255, is at most this.
@@ -54,8 +57,12 @@ def read_image(
     """
     if os.path.exists(path) and not os.path.isfile(path):
         raise unreadable(path)  # a folder or a pipe, which would never end
-    if is_tiff(path):
-        pixels, bits = _read_tiff(path, path, options)
+    if is_tiff(path) or is_microscope(path):
+        if is_tiff(path):
+            pixels, bits = _read_tiff(path, path, options)
+        else:
+            with named(path):
+                pixels, bits = read_microscope(Path(path), options)
         _warn_if_nearly_black(pixels, bits, options, path)
     else:
         # Decode from memory, as MMDetection does: cv2.imread fails on some photos with an Exif
@@ -135,20 +142,11 @@ def refuse_parts(path: str | Path, options: ImageOptions, channels: int) -> None
     Raises:
         ValueError: the options ask for another plane, level or channel.
     """
-    if isinstance(options.plane, int) and options.plane > 0:
-        raise ValueError(f"{path} has 1 plane, but image_options.plane is {options.plane}")
-    if options.level > 0:
-        raise ValueError(f"{path} has 1 resolution, but image_options.level is {options.level}")
-    for band in options.bands or ():
-        if isinstance(band, str):
-            raise ValueError(
-                f"{path} has no channel {band!r}; only channels of OME-TIFFs have names"
-            )
-        if band >= channels:
-            raise ValueError(
-                f"{path} has {channels} channels, but image_options.bands is {options.bands}; "
-                f"choose channels from 0 to {channels - 1}"
-            )
+    with named(path):
+        check_plane(options, 1)
+        if options.level > 0:
+            raise RefusedImage(f"has 1 resolution, but image_options.level is {options.level}")
+        chosen_bands(options, channels)
 
 
 def _decode_bands(
@@ -158,17 +156,16 @@ def _decode_bands(
     stored = _decode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, name)
     if stored is None:
         raise unreadable(name)
-    bands = options.bands
-    if 3 in (bands or ()):
+    if 3 in (options.bands or ()):
         # Only this flag keeps the transparency. It leaves turned photos as they are stored.
         unchanged = _decode(encoded, cv2.IMREAD_UNCHANGED, name)
         if unchanged is not None and unchanged.shape == (*stored.shape[:2], 4):
             stored = unchanged
     refuse_parts(name, options, stored.shape[2])
-    if bands is None:
+    if options.bands is None:
         return stored
     order = (2, 1, 0, 3)
-    chosen = [order[band] for band in bands if isinstance(band, int)]
+    chosen = [order[band] for band in chosen_bands(options, stored.shape[2])]
     if len(chosen) == 1:
         chosen *= 3
     return stored[..., chosen[::-1] if len(chosen) == 3 else chosen]
@@ -188,14 +185,20 @@ def read_values(path: str | Path, options: ImageOptions = DEFAULTS) -> npt.NDArr
         FileNotFoundError: there is no such file.
         ValueError: the file cannot be decoded, or needs other options.
     """
-    if is_tiff(path):
+    if is_tiff(path) or is_microscope(path):
         with named(path):
-            values, bits = read_tiff_values(path, options)
+            read = read_tiff_values if is_tiff(path) else read_microscope_values
+            values, bits = read(Path(path), options)
             return None if bits <= 8 and values.dtype.kind in ("b", "u") else values
     stored = _decode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, path)
     if stored is None:
         raise unreadable(path)
     return None if stored.dtype == np.uint8 else stored[np.isfinite(stored)]
+
+
+def is_microscope(path: str | Path) -> bool:
+    """Tell whether a file has a format of :mod:`nbseg.microscopes`, judged by its suffix."""
+    return Path(path).suffix.lower() in MICROSCOPE_SUFFIXES
 
 
 def is_tiff(path: str | Path) -> bool:

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nbseg.image_options import Image, ImageHeader, ImageOptions, central_range, to_uint8
+from nbseg.planes import RefusedImage
 from nbseg.tiff_colors import as_bgr, from_cmyk, turned
-from nbseg.tiff_picture import RefusedTiff, TiffPicture
+from nbseg.tiff_picture import TiffPicture
 from nbseg.tiff_values import TiffValues
 from nbseg.tiles import Window
 
@@ -119,7 +120,7 @@ class TiffFile:
         """Turn the errors of tifffile and of the decompressors into ValueErrors."""
         try:
             yield
-        except (RefusedTiff, NeedsOpenCV, OSError, MemoryError):
+        except (RefusedImage, NeedsOpenCV, OSError, MemoryError):
             raise
         except Exception as error:  # tifffile and the decompressors raise errors of any kind
             detail = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -185,7 +186,7 @@ def _refusing_cut_files() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
     if handler.found:
-        raise RefusedTiff("is cut off: some of its pages are missing; copy it again")
+        raise RefusedImage("is cut off: some of its pages are missing; copy it again")
 
 
 @contextmanager

@@ -8,17 +8,14 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from nbseg.image_options import UNKNOWN_RANGE, ImageOptions, has_known_range
+from nbseg.image_options import ImageOptions
+from nbseg.planes import RefusedImage, check_plane, check_range, chosen_bands, part_notes
 
 _ORIENTATION, _INK_SET, _NODATA = 274, 332, 42113
 _COLORS = ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "SEPARATED", "YCBCR")
 # OpenCV refuses larger images, too.
 MOST_PIXELS = 2**30
 Values = npt.NDArray[Any]
-
-
-class RefusedTiff(ValueError):
-    """The file is a sound TIFF, but it needs other options or is not supported."""
 
 
 class TiffPicture:
@@ -29,14 +26,14 @@ class TiffPicture:
         options: the part of the file to read.
 
     Raises:
-        RefusedTiff: the options do not fit the file, or the file cannot be decoded.
+        RefusedImage: the options do not fit the file, or the file cannot be decoded.
     """
 
     def __init__(self, tif: Any, options: ImageOptions) -> None:
         images = [s for s in tif.series if {"Y", "X"} <= set(s.axes) and not s.keyframe.is_mask]
         full = [series for series in images if not series.keyframe.is_reduced] or images
         if not full:
-            raise RefusedTiff(
+            raise RefusedImage(
                 "cannot be read as an image (it has no complete page); replace or remove it"
             )
         series = max(full, key=lambda one: one.keyframe.imagewidth * one.keyframe.imagelength)
@@ -46,7 +43,7 @@ class TiffPicture:
         self.options = options
         self.tif = tif
         if options.level >= len(series.levels):
-            raise RefusedTiff(
+            raise RefusedImage(
                 f"has {len(series.levels)} resolution levels, but image_options.level is "
                 f"{options.level}; choose a smaller level"
             )
@@ -113,31 +110,26 @@ class TiffPicture:
 
     def _check(self) -> None:
         options, dtype = self.options, self.level.dtype
-        if isinstance(options.plane, int) and options.plane >= self.planes:
-            raise RefusedTiff(
-                f"has {self.planes} planes, but image_options.plane is {options.plane}; choose a "
-                "smaller number, 'max' or 'mean'"
-            )
+        check_plane(options, self.planes)
         self.chosen_bands()
         inks = self.page.tags.valueof(_INK_SET, 1) != 1 or self.bands not in (3, 4)
         if self.colors not in _COLORS or (self.colors == "SEPARATED" and inks):
-            raise RefusedTiff(f"has the color space {self.colors}; convert it to RGB")
+            raise RefusedImage(f"has the color space {self.colors}; convert it to RGB")
         if self.colors == "PALETTE" and isinstance(options.plane, str):
-            raise RefusedTiff("has a color table, so planes cannot be combined; choose a plane")
+            raise RefusedImage("has a color table, so planes cannot be combined; choose a plane")
         # tifffile returns a function that raises the reason if it cannot decode a page.
         if self.page.decode.__name__.startswith("decode_raise") and not self.needs_opencv:
             try:
                 self.page.decode(b"", 0)
             except Exception as error:
-                raise RefusedTiff(
+                raise RefusedImage(
                     f"cannot be decoded ({error}); convert it to a TIFF without compression, or to "
                     "PNG"
                 ) from error
         bits = self.page.bitspersample
         if dtype is None or dtype.kind not in "biuf" or isinstance(bits, tuple):
-            raise RefusedTiff(f"has values of the type {dtype} ({bits} bits); convert it to PNG")
-        if options.value_range is None and not has_known_range(dtype, self.bits):
-            raise RefusedTiff(UNKNOWN_RANGE)
+            raise RefusedImage(f"has values of the type {dtype} ({bits} bits); convert it to PNG")
+        check_range(options, dtype, self.bits)
 
     @property
     def needs_opencv(self) -> bool:
@@ -148,34 +140,19 @@ class TiffPicture:
         """Return the numbers of the channels that are read.
 
         Raises:
-            RefusedTiff: the options name a channel that the file does not have, or the channels are
-                no colors by themselves.
+            RefusedImage: the options name a channel that the file does not have, or a channel alone
+                means nothing, as in CMYK.
         """
         bands = self.options.bands
         if self.colors in ("PALETTE", "SEPARATED", "YCBCR"):
             if bands is not None:
-                raise RefusedTiff(
+                raise RefusedImage(
                     f"has the color space {self.colors}, so single channels cannot be read; remove "
                     "image_options.bands, or convert it to RGB"
                 )
             return (0,) if self.colors == "PALETTE" else tuple(range(min(self.bands, 4)))
-        if bands is None:
-            return (0, 1, 2) if self.bands >= 3 else (0,)
-        names = self._band_names() if any(isinstance(band, str) for band in bands) else []
-        numbers = []
-        for band in bands:
-            if isinstance(band, str) and band not in names:
-                raise RefusedTiff(
-                    f"has no channel {band!r}; its channels are {names or 'not named'}; correct "
-                    "image_options.bands"
-                )
-            numbers.append(names.index(band) if isinstance(band, str) else band)
-        if max(numbers) >= self.bands:
-            raise RefusedTiff(
-                f"has {self.bands} channels, but image_options.bands is {bands}; choose channels "
-                f"from 0 to {self.bands - 1}"
-            )
-        return tuple(numbers)
+        names = self._band_names() if any(isinstance(band, str) for band in bands or ()) else []
+        return chosen_bands(self.options, self.bands, names)
 
     def _band_names(self) -> list[str]:
         # The samples of a color camera's channel have no names of their own.
@@ -190,22 +167,11 @@ class TiffPicture:
 
     def notes(self) -> Iterator[str]:
         """Yield notes on what is not read, with the option that changes this."""
-        options, bands = self.options, self.chosen_bands()
-        if self.bits > 8 and options.value_range is None:
-            yield f"have {self.bits} bits per channel, of which only the upper 8 are read"
-        if self.planes > 1 and isinstance(options.plane, int):
-            which = "the first" if options.plane == 0 else f"plane {options.plane}"
-            yield (
-                f"have several frames or pages, of which only {which} is read "
-                "(image_options.plane chooses another one)"
-            )
+        # CMYK and color tables have no channels of their own.
+        bands = self.bands if self.colors in ("MINISWHITE", "MINISBLACK", "RGB") else 1
+        yield from part_notes(self.options, self.planes, bands, self.bits)
         if self.others:
             yield "have several images, of which only the largest is read"
-        if self.bands > len(bands) and options.bands is None:
-            yield (
-                f"have {self.bands} channels, of which only {', '.join(map(str, bands))} "
-                f"{'are' if len(bands) > 1 else 'is'} read (image_options.bands chooses others)"
-            )
         if self.nodata is not None:
             yield f"have pixels without a value ({self.nodata:g}), which are read as stored"
 
@@ -213,10 +179,10 @@ class TiffPicture:
         """Refuse an image that is too large to be read as a whole.
 
         Raises:
-            RefusedTiff: the image has more than 2**30 pixels.
+            RefusedImage: the image has more than 2**30 pixels.
         """
         if self.side("Y") * self.side("X") > MOST_PIXELS:
-            raise RefusedTiff(
+            raise RefusedImage(
                 f"has {self.size[1]} x {self.size[0]} pixels, too many to read at once; cut it "
                 "with `tools/prepare_data.py tile`, predict it with `tools/infer.py --tile`, or "
                 "set image_options.level"

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nbseg.image_options import to_uint8
-from nbseg.tiff_picture import RefusedTiff, TiffPicture
+from nbseg.planes import RefusedImage, Values, combined
+from nbseg.tiff_picture import TiffPicture
 from nbseg.tiff_window import page_window
 from nbseg.tiles import Window
-
-Values = npt.NDArray[Any]
 
 
 class TiffValues:
@@ -57,34 +55,14 @@ class TiffValues:
 
     def read(self, window: Window | None = None) -> tuple[Values, int]:
         """Return the values of the chosen plane or projection, (H, W, bands), and their bits."""
-        chosen = self._picture.options.plane
-        read_plane = self._plane_reader(self._picture.chosen_bands(), window)
-        if isinstance(chosen, int):
-            return read_plane(chosen), self._picture.bits
-        bits = max(self._picture.bits, 8)
-
-        def plane(number: int) -> Values:
-            values = read_plane(number)
-            return values if self._picture.bits >= 8 else to_uint8(values, self._picture.bits)
-
-        # Pixels without a value (NaN) do not count.
-        if chosen == "max":
-            brighter = np.fmin if self._picture.colors == "MINISWHITE" else np.fmax
-            result = plane(0)
-            for number in range(1, self._picture.planes):
-                result = brighter(result, plane(number))
-            return result, bits
-        first = plane(0)
-        total, counts = np.zeros(first.shape), np.zeros(first.shape)
-        for number in range(self._picture.planes):
-            values = first if number == 0 else plane(number)
-            finite = np.isfinite(values)
-            total += np.where(finite, values, 0)
-            counts += finite
-        with np.errstate(invalid="ignore"):
-            mean = total / counts
-        whole = first.dtype.kind in "iu"
-        return np.asarray(np.rint(mean) if whole else mean, first.dtype), bits
+        picture = self._picture
+        return combined(
+            self._plane_reader(picture.chosen_bands(), window),
+            picture.planes,
+            picture.options.plane,
+            picture.bits,
+            white_at_zero=picture.colors == "MINISWHITE",
+        )
 
     def _plane_reader(
         self, bands: tuple[int, ...], window: Window | None
@@ -126,7 +104,7 @@ class TiffValues:
     def _page(self, number: int, window: Window | None) -> Values:
         page = self._level.pages[int(number)]
         if page is None:
-            raise RefusedTiff("lacks some of its pages; replace or remove it")
+            raise RefusedImage("lacks some of its pages; replace or remove it")
         if window is not None:
             return page_window(page, window)
         # A data loader has its own processes, so threads for the tiles of an image do not help.

@@ -156,8 +156,8 @@ def split(args: argparse.Namespace) -> None:
         for path in paths:
             if path.exists() and not args.force:
                 raise FileExistsError(
-                    f"{path} exists; rename {args.labeled.name}, choose another --out, or replace "
-                    "the file with --force"
+                    f"{path} exists, named after {args.labeled.name}; rename the list, or use "
+                    "another --out or --force"
                 )
         write_chosen_split([args.annotations], filter(None, map(str.strip, names)), paths)
         print(*paths, sep="\n")

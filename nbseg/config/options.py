@@ -33,7 +33,8 @@ class OptionsAction(DictAction):
         """Add the options in ``values`` to the namespace.
 
         Raises:
-            ArgumentError: an option is not of the form KEY=VALUE, or contains a dictionary.
+            ArgumentError: an option is not of the form KEY=VALUE, or contains a call such as
+                ``dict(a=1, b=2)``.
         """
         for value in values:
             try:

@@ -51,10 +51,11 @@ class LoadImage(LoadImageFromFile):
         """Load the image of the path ``img_path``.
 
         Returns:
-            ``results`` with ``img`` (H, W, 3) in BGR order, ``img_shape`` and ``ori_shape``; None
-            if the image cannot be loaded and ``ignore_empty`` is True.
+            ``results`` with ``img`` (H, W, C), in BGR order if C is 3, ``img_shape`` and
+            ``ori_shape``; None if the image cannot be loaded and ``ignore_empty`` is True.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: the image cannot be decoded, or needs other options.
         """
         path = results["img_path"]

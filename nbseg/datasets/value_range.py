@@ -51,7 +51,7 @@ def measure_channels(
         means.append(pixels.mean(axis=0))
         squares.append((pixels.astype(np.float64) ** 2).mean(axis=0))
     if not means:
-        raise ValueError("no image can be read; see the messages on the images")
+        raise ValueError("no image can be read; run `tools/prepare_data.py check`")
     mean = np.mean(means, axis=0)
     deviation = np.sqrt(np.maximum(np.mean(squares, axis=0) - mean**2, 1))
     return mean.round(2).tolist(), deviation.round(2).tolist()

@@ -156,8 +156,8 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
         run = Run(folder, setup.config, (stage,), {**options, **setup.half}, chain)
         return RowRun(row, seed, run, stage)
     raise ValueError(
-        f"row {row.name}: nbseg has no config that trains the recipe {row.recipe!r} on the data "
-        f"set of {setup.config}; leave this row out"
+        f"row {row.name}: nbseg has no config for the recipe {row.recipe!r} on the data set "
+        f"of {setup.config}; leave this row out"
     )
 
 

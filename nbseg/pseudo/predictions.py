@@ -179,7 +179,7 @@ class PredictionStore:
         return ids
 
     def file_names(self) -> dict[int, str]:
-        """Return, by image id, the file names of the images that iteration yields."""
+        """Return {image id: file name} for the images that ``__iter__`` yields."""
         index = self._index()
         if index is None:
             return {image_id: name for name, image_id in self.predicted().items()}

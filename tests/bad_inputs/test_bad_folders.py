@@ -278,8 +278,8 @@ def test_work_directories_that_cannot_be_made(root, name, tool):
 
 def test_files_of_microscopes_are_counted(tmp_path):
     (tmp_path / "a.png").touch()
-    for name in ("b.czi", "c.CZI", "d.nd2", "e.zarr/0/0.0", "e.zarr/0/0.1", "f.txt"):
+    for name in ("b.lif", "c.LIF", "d.nd2", "e.zarr/0/0.0", "e.zarr/0/0.1", "f.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    with pytest.warns(UserWarning, match=r"\(2 \.czi, 1 \.nd2, 1 \.zarr\); they are left out"):
+    with pytest.warns(UserWarning, match=r"\(2 \.lif, 1 \.nd2, 1 \.zarr\); they are left out"):
         assert image_names(tmp_path) == ["a.png"]

@@ -108,7 +108,7 @@ def test_channels_of_other_formats(tmp_path, suffix):
     ("options", "message"),
     [
         ({"bands": (3,)}, r"has 3 channels, but image_options.bands is \(3,\)"),
-        ({"bands": ("DAPI",)}, "has no channel 'DAPI'; only channels of OME-TIFFs have names"),
+        ({"bands": ("DAPI",)}, "has no channel 'DAPI'; its channels are not named"),
         ({"plane": 7}, "has 1 plane, but image_options.plane is 7"),
         ({"level": 2}, "has 1 resolution, but image_options.level is 2"),
     ],

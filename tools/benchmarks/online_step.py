@@ -117,7 +117,7 @@ class Steps:
 
 
 def random_online_teacher() -> Any:
-    """Return the config's model with random weights and well-separated scores."""
+    """Return the config's model with random weights and widely spread scores."""
     config = Config.fromfile(CONFIG)
     plain = stage_config(config, "student", "run")
     plain_detector(plain.model).backbone.init_cfg = None
