@@ -215,7 +215,7 @@ class _Dicom:
         )
 
     def read(self, plane: int, bands: tuple[int, ...]) -> Values:
-        from pydicom.pixels import pixel_array
+        from pydicom.pixels.utils import pixel_array
 
         # pydicom converts YBR to RGB.
         frame = pixel_array(self._dataset, index=plane)
