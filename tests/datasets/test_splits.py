@@ -159,7 +159,7 @@ def test_chosen_images_of_two_files_become_the_labeled_part(tmp_path):
 @pytest.mark.parametrize(
     ("names", "change", "message"),
     [
-        (["9.jpg"], {}, "image '9.jpg' to label occurs 0 times"),
+        (["9.jpg"], {}, "image '9.jpg' occurs 0 times"),
         ([], {}, "0 of 8 images would be labeled"),
         ([f"{n}.jpg" for n in range(8)], {}, "8 of 8 images would be labeled"),
         (["1.jpg"], {"categories": []}, "different categories"),
