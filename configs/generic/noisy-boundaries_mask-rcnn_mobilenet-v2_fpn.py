@@ -137,7 +137,7 @@ optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01, fused=True))
 iterations = 375
 # On nuclei with 5% of the labels, the student was below the control arm in two of three seeds with
-# a teacher of 375 iterations, and in one of four seeds with 750 (docs/results.md).
+# a teacher of 375 iterations, and in one of five seeds with 750 (docs/results.md).
 teacher = dict(iterations=750, load_from=None)
 
 # 'match' keeps as many boxes per unlabeled image as labeled images have objects on average. With
