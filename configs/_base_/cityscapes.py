@@ -1,5 +1,5 @@
-# Cityscapes with part of its fine labels, and the recipe of the released code. A derived config
-# adds the model.
+# Cityscapes with part of its fine labels, trained as in the released code of the Noisy Boundaries
+# paper. A derived config adds the model.
 _base_ = [
     './datasets/semi_cityscapes_instance.py',
     './schedules/steps.py',

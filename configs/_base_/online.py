@@ -1,7 +1,9 @@
-# The student learns from a teacher that labels each batch while both train; the stages predict and
-# label do not run (docs/online.md). Batches hold labeled and unlabeled images, as offline.
+# The student learns from a teacher that labels each batch while both train. The stages predict and
+# label do not run (docs/online.md). As in offline training, a batch has labeled and unlabeled
+# images.
 #
-# A derived config has a second base, which defines data and stages, and sets these lists:
+# A derived config needs a second base file, which defines data and stages. The second base file or
+# the derived config also sets these lists:
 #   labeled_steps    transforms of a labeled image, from loading to the strong augmentation
 #   shared_steps     transforms of an unlabeled image that both of its views share, such as the crop
 #   strong_steps     transforms of the student's view alone
@@ -44,7 +46,7 @@ online = dict(
             rcnn=dict(assigner=dict(type='IgnoringMaxIoUAssigner', ignore_iof_thr=0.5)))),
     # The teacher already averages the student's weights.
     averaged_weights=[],
-    # Student and teacher start from the offline teacher.
+    # Student and online teacher start from the weights of the offline teacher.
     load_from='{teacher_checkpoint}',
     train_pipeline='{online_labeled_pipeline}',
     train_dataloader=dict(

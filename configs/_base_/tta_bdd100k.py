@@ -1,5 +1,6 @@
-# The pseudo-label views for BDD100K: nine scales, each also flipped. Relative to the images' 1280 x
-# 720, the scales are about those of the released code for Cityscapes.
+# Views for the prediction of pseudo-labels on BDD100K: nine scales, each also flipped. Relative to
+# the image size of 1280 x 720 pixels, the scales are about those of the paper's released code for
+# Cityscapes.
 _base_ = './tta.py'
 
 tta_scales = [

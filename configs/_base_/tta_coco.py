@@ -1,4 +1,5 @@
-# The pseudo-label views of the released code for COCO: nine scales, each also flipped.
+# Views for the prediction of pseudo-labels on COCO, as in the Noisy Boundaries paper's released
+# code: nine scales, each also flipped.
 _base_ = './tta.py'
 
 tta_scales = [

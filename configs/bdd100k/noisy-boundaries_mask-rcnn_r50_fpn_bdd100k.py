@@ -1,5 +1,5 @@
-# Table 5 of the paper. configs/bdd100k/README.md has the commands of its rows, and the settings
-# that are not from the paper.
+# Table 5 of the Noisy Boundaries paper. configs/bdd100k/README.md has the commands for the rows of
+# the table, and the settings that are not from the paper.
 _base_ = [
     '../_base_/models/mask-rcnn_r50_fpn.py',
     '../_base_/datasets/semi_bdd100k_instance.py',

@@ -1,4 +1,5 @@
-# Cityscapes with part of its fine labels (tables 1 and 3 of the paper; configs/README.md).
+# Cityscapes with part of its fine labels (tables 1 and 3 of the Noisy Boundaries paper;
+# configs/README.md).
 #   tools/train.py CONFIG --cfg-options data_root=DIR percent=20 seed=0
 _base_ = ['../_base_/models/mask-rcnn_r50_fpn.py', '../_base_/cityscapes.py']
 

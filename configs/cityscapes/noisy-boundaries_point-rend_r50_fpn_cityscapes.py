@@ -1,4 +1,5 @@
-# Figure 5 of the paper: this model on Cityscapes, as fully supervised teacher and as student.
+# Figure 5 of the Noisy Boundaries paper: this model on Cityscapes, as teacher (trained on the
+# labeled images alone) and as student.
 _base_ = ['../_base_/models/point-rend_r50_fpn.py', '../_base_/cityscapes.py']
 
 # As in the released code, teacher and student have the smooth L1 loss for boxes.

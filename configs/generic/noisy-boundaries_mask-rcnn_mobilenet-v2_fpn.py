@@ -27,8 +27,8 @@ num_classes = 1
 # of unlabeled images (see the next comment).
 split = dict(_delete_=True)
 unlabeled_json = '{data_root}/unlabeled.json'
-# The unlabeled images are those of a folder. For those that a json lists, set
-# type='CocoInstanceDataset' and ann_file='{unlabeled_json}'.
+# The unlabeled images are all images of the folder unlabeled_folder. To use the images that a json
+# lists instead, set type='CocoInstanceDataset' and ann_file='{unlabeled_json}'.
 predict = dict(test_dataloader=dict(dataset=dict(type='ImageFolderDataset', ann_file='')))
 report = dict(hidden_truth=None)
 
@@ -81,7 +81,7 @@ all_flips = [
     dict(type='RandomFlip', prob=1.0, direction='diagonal'),
 ]
 
-# Few labeled images rarely show all kinds of image (docs/configs.md).
+# A few labeled images rarely show all kinds of image, so vary their colors (docs/configs.md).
 bridge_prob = 0.8
 student = dict(bridge_prob=0.5)
 # A crop can remove nearly all of an object; its remainder must not become a box without width.
@@ -100,7 +100,8 @@ load_and_augment = [
 # Typical side of an object in a resized image, in pixels; holes have 0.4 to 2.4 times this size.
 object_size = 32
 strong_steps = [
-    # The paper blurs with up to 7 pixels, but its images are several times as large.
+    # The Noisy Boundaries paper blurs with up to 7 pixels, but its images are several times as
+    # large.
     dict(type='StrongColorAugmentation', max_blur=3),
     dict(
         type='CutOut',
@@ -126,8 +127,9 @@ val_evaluator = dict(max_detections='{max_per_img}')
 # With no more proposals than detections, the model would miss objects.
 model = dict(test_cfg=dict(rpn=dict(max_per_img='{max(200, max_per_img)}')))
 
-# A short training gains most if all weights are averages, if the student starts from the teacher's
-# weights, and if half of its images are labeled (docs/results.md).
+# A short training gains most if the weights of all models are averaged over the iterations, if the
+# student starts from the teacher's weights, and if half of the student's images are labeled
+# (docs/results.md).
 custom_hooks = '{averaged_weights}'
 load_from = '{teacher_checkpoint}'
 train_pipeline = '{weak_pipeline}'
@@ -136,8 +138,9 @@ train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01, fused=True))
 iterations = 375
-# On nuclei with 5% of the labels, the student was below the control arm in two of three seeds with
-# a teacher of 375 iterations, and in one of five seeds with 750 (docs/results.md).
+# On nuclei with 5% of the labels, the student's mask AP was below that of the control arm in two of
+# three seeds with 375 iterations of the teacher, and in one of five seeds with 750 iterations
+# (docs/results.md).
 teacher = dict(iterations=750, load_from=None)
 
 # 'match' keeps as many boxes per unlabeled image as labeled images have objects on average. With

@@ -15,7 +15,7 @@ classes = ['nucleus']
 num_classes = 1
 percent = 5
 anchor_scales = [2, 4]
-# An image may hold hundreds of nuclei.
+# Some images have hundreds of nuclei.
 max_per_img = 300
 val_evaluator = dict(max_detections=300)
 batch_size = 4
@@ -65,8 +65,8 @@ strong_steps = [
         cutout_shape=[(0, 0), (8, 12), (16, 20), (24, 32), (36, 48)],
         fill_in=(103.53, 116.28, 123.675)),
 ]
-# For online training: labeled_steps transform a labeled image; shared_steps transform both views of
-# an unlabeled image.
+# For online training: labeled_steps transform a labeled image. shared_steps transform an unlabeled
+# image before it becomes the teacher's view and the student's view.
 labeled_steps = [
     dict(type='Compose', transforms='{load_and_augment}'),
     dict(type='Compose', transforms='{strong_steps}'),
@@ -80,8 +80,9 @@ shared_steps = [
 weak_pipeline = [*load_and_augment, dict(type='PackDetInputs')]
 strong_pipeline = [*load_and_augment, *strong_steps, dict(type='PackDetInputs')]
 
-# A short training gains most if all weights are averages, if the student starts from the teacher's
-# weights, and if half of its images are labeled (docs/results.md).
+# A short training gains most if the weights of all models are averaged over the iterations, if the
+# student starts from the teacher's weights, and if half of the student's images are labeled
+# (docs/results.md).
 custom_hooks = '{averaged_weights}'
 load_from = '{teacher_checkpoint}'
 train_pipeline = '{weak_pipeline}'
@@ -89,13 +90,15 @@ train_dataloader = dict(sampler=dict(source_ratio=[1, 1]))
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01, fused=True))
 iterations = 375
-# On nuclei with 5% of the labels, the student was below the control arm in two of three seeds with
-# a teacher of 375 iterations, and in one of five seeds with 750 (docs/results.md).
+# On nuclei with 5% of the labels, the student's mask AP was below that of the control arm in two of
+# three seeds with 375 iterations of the teacher, and in one of five seeds with 750 iterations
+# (docs/results.md).
 teacher = dict(iterations=750, load_from=None)
 # In the student's training, half of the images keep their colors.
 student = dict(bridge_prob=0.5)
 
-# A labeled image may have eight nuclei or a hundred, so the mean of nine images is a poor estimate:
-# seed 2 has 18.6 labeled nuclei per image, but the unlabeled images have 39.6. Thresholds matched
-# to the labeled mean would drop every second nucleus.
+# The number of nuclei differs strongly between images, for example eight or a hundred, so the mean
+# of nine labeled images is a poor estimate. With seed 2, the labeled images have 18.6 nuclei per
+# image, but the unlabeled images have 39.6. Thresholds matched to the labeled mean would drop every
+# second nucleus.
 label = dict(box_threshold=0.3)

@@ -1,6 +1,7 @@
-# Nuclei, with STAC (Sohn et al., 2020): a teacher with one view, a high threshold but at least one
-# pseudo-label per image, and pseudo-labels that count double. STAC's geometric transforms of single
-# boxes are not part of this config.
+# Nuclei, with STAC (Sohn et al., 2020). The teacher predicts one view of each image. Pseudo-labels
+# need a score of 0.9; an image without such a prediction keeps its best prediction. The losses of
+# pseudo-labels count double. STAC's geometric transforms of single boxes are not part of this
+# config.
 _base_ = [
     './noisy-boundaries_mask-rcnn_mobilenet-v2_fpn_nuclei.py',
     '../_base_/methods/two_kinds.py',

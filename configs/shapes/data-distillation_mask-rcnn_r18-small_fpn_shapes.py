@@ -1,6 +1,6 @@
 # Shapes, with Data Distillation (Radosavovic et al., CVPR 2018): one threshold for all classes
-# keeps as many pseudo-labels per image as there are labels per image. The student has the teacher's
-# mask head, mask loss and augmentation.
+# keeps as many pseudo-labels per unlabeled image as labeled images have labels on average. The
+# student has the teacher's mask head, mask loss and augmentation.
 _base_ = './noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py'
 
 label = dict(box_threshold='match_total', pixel_threshold=0.5, mask_nms_iou=None)

@@ -1,5 +1,6 @@
-# Shapes, with the dual-branch network (Luo and Yang, ECCV 2020): one mask head learns the labels,
-# another one the pseudo-labels; only the first one predicts.
+# Shapes, with the dual-branch network (Luo and Yang, ECCV 2020): one mask head learns from the
+# labels, and another mask head learns from the pseudo-labels. Only the mask head of the labels
+# predicts.
 _base_ = [
     './noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py',
     '../_base_/methods/two_kinds.py',

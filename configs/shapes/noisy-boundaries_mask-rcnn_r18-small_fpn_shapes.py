@@ -36,7 +36,8 @@ weak_pipeline = [
 strong_steps = [
     # Blur would hide the outlines that distinguish the classes.
     dict(type='StrongColorAugmentation', max_blur=0),
-    # As in the paper, holes have up to a fifth of an image's sides.
+    # As in the Noisy Boundaries paper, the sides of a hole have at most a fifth of the length of
+    # the image's sides.
     dict(
         type='CutOut',
         n_holes=(1, 5),
@@ -52,8 +53,8 @@ strong_pipeline = [
     *strong_steps,
     dict(type='PackDetInputs'),
 ]
-# For online training: labeled_steps transform a labeled image; shared_steps transform both views of
-# an unlabeled image.
+# For online training: labeled_steps transform a labeled image. shared_steps transform an unlabeled
+# image before it becomes the teacher's view and the student's view.
 labeled_steps = [
     '{load_image}',
     '{load_annotations}',
@@ -65,8 +66,8 @@ labeled_steps = [
 shared_steps = ['{random_flip}', '{random_transpose}']
 val_dataloader = dict(batch_size=4)
 
-# The model soon overfits the few labeled images, so most images of a batch are pseudo-labeled. A
-# student that starts from scratch averages the errors of its teacher instead of inheriting them.
+# The model soon overfits the few labeled images, so most images of a batch are pseudo-labeled. The
+# student starts from scratch, so it averages the errors of its teacher instead of inheriting them.
 train_dataloader = dict(sampler=dict(source_ratio=[1, 3]))
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01, fused=True))

@@ -1,5 +1,5 @@
-# Shapes, with Unbiased Teacher (Liu et al., ICLR 2021). The teacher's training
-# replaces the burn-in.
+# Shapes, with Unbiased Teacher (Liu et al., ICLR 2021). The student starts from the weights of the
+# stage `teacher`, so it needs no burn-in on labeled images.
 _base_ = [
     './noisy-boundaries_mask-rcnn_r18-small_fpn_shapes.py',
     '../_base_/methods/unbiased-teacher.py',

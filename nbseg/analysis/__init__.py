@@ -1,1 +1,1 @@
-"""Analyze labels and predictions: reports, comparisons of models, and measurements of noise."""
+"""Report on pseudo-labels, measure mask errors, compare models, and find images to label."""

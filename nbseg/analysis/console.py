@@ -1,4 +1,4 @@
-"""Print the results of an analysis as short tables."""
+"""Print the results of ``tools/analyze.py`` on the console, as sentences and small tables."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,13 @@ from nbseg.analysis.pseudo_report.summary import PseudoLabelSummary
 
 
 def print_summary(summary: PseudoLabelSummary) -> None:
-    """Print the number of pseudo-labels, the pixel threshold and the warnings."""
+    """Print one line with the numbers of a pseudo-label summary, and one line per warning.
+
+    The first line has the number of pseudo-labels, their mean number per image, and the number of
+    images without pseudo-labels. If they are known, the line also has the mean number of instances
+    per labeled image and the pixel threshold, which is the lowest probability of a foreground
+    pixel.
+    """
     line = (
         f"{summary.pseudo_labels} pseudo-labels on {summary.images} images: "
         f"{summary.pseudo_per_image:.2f} per image"
@@ -25,7 +31,11 @@ def print_summary(summary: PseudoLabelSummary) -> None:
 
 
 def print_agreement(noise: NoiseAnalysis) -> None:
-    """Print precision, recall and F1 of each class at each IoU threshold, in percent."""
+    """Print a table of precision, recall and F1, in percent, at each mask IoU threshold.
+
+    The table has one row per class, and a last row for all classes together. A value whose
+    denominator is 0 is printed as "-".
+    """
     thresholds = list(noise.total)
     names = list(noise.classes[thresholds[0]])
     rows = [(name, [noise.classes[t][name] for t in thresholds]) for name in names]
@@ -46,12 +56,18 @@ def print_curves(curves: Mapping[str, ModelCurves]) -> None:
 
     The columns are:
 
-    - ``instances``: number of true instances without crowds; after ``analyze_models`` with
-      ``common``, the number of instances that all models found
+    - ``instances``: number of true instances that are not crowds. If ``analyze_models`` made
+      ``curves`` with ``common=True``, only the instances that all models found count.
     - ``found``: number of these instances that the model found with a mask IoU of at least 0.5
     - ``mask IoU``: mean mask IoU of the found instances, in percent
-    - ``wrong at the boundary``: of the pixels within one pixel of the true contours of the found
-      instances, the share at which prediction and truth differ, in percent
+    - ``wrong at the boundary``: share of wrong pixels, in percent, among the pixels within one
+      pixel of the true contours of the found instances. A pixel is wrong if the predicted mask
+      differs from the true mask.
+
+    The last two columns are "-" if the model found no instance.
+
+    Args:
+        curves: curves by model name.
     """
     width = max(len(name) for name in ["model", *curves])
     titles = f"{'instances':>11}{'found':>8}{'mask IoU':>10}{'wrong at the boundary':>23}"
@@ -67,7 +83,16 @@ def print_curves(curves: Mapping[str, ModelCurves]) -> None:
 
 
 def print_comparison(differences: Sequence[ImageDifference], first: str, second: str) -> None:
-    """Print how many objects two models found, and on how many images each model is better."""
+    """Print how many objects both models found, and how many only one of them found.
+
+    If the truth is known, a second line tells on how many images each model has the higher panoptic
+    quality.
+
+    Args:
+        differences: one entry per image for the models A and B.
+        first: name of model A.
+        second: name of model B.
+    """
     print(
         f"{len(differences)} images; {sum(d.matched for d in differences)} objects found by both, "
         f"{sum(d.only_a for d in differences)} only by {first}, "

@@ -11,13 +11,14 @@ from nbseg import __version__
 
 
 def render_page(package: str, **values: Any) -> str:
-    """Render ``templates/page.html`` of a package.
+    """Render the template ``templates/page.html`` of a package, and return the HTML page.
 
-    All pages have the style and the script of the pseudo-label report.
+    All pages have the style sheet and the script of the pseudo-label report.
 
     Args:
-        package: name of the package that contains the template.
-        **values: the template's variables, except ``style``, ``script`` and ``version``.
+        package: dotted name of the Python package that contains the template.
+        **values: values of the template's variables, except ``style``, ``script`` and ``version``.
+            This function sets these three variables.
     """
     templates = _templates(package)
     assert templates.loader is not None

@@ -1,4 +1,7 @@
-"""Compute the curves of Fig. 6 of the Noisy Boundaries paper: the boundary-preserving map.
+"""Compute the curves of Fig. 6 of the Noisy Boundaries paper (arXiv 2203.13427).
+
+Fig. 6 shows the boundary-preserving map, which is the magnitude of the Laplacian of a soft mask. A
+soft mask is a grid of foreground probabilities over the predicted box.
 
 The paper does not say to which boundary it measures the distance in Fig. 6b. This module measures
 the distance to the boundary of the predicted mask, which is the contour at the probability 0.5.
@@ -26,11 +29,17 @@ LAPLACIAN = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32)
 
 @dataclass(frozen=True)
 class MapAtDistance:
-    """Holds the mean map of the soft-mask cells with low <= distance to the boundary < high.
+    """Holds the mean boundary-preserving map of soft-mask cells at similar distances.
 
-    The boundary is that of the predicted mask, and distances are in cells. ``cells`` is the number
-    of these cells. ``value`` is the mean of the boundary-preserving map over these cells, or None
-    if ``cells`` is 0.
+    The map is the magnitude of a soft mask's Laplacian. The distance of a cell is measured to the
+    boundary of the predicted mask.
+
+    Attributes:
+        low: smallest distance that counts, in cells.
+        high: upper limit of the distance, in cells; a cell at exactly this distance does not count.
+        cells: number of soft-mask cells with low <= distance < high.
+        value: mean of the boundary-preserving map over these cells, from 0 to 8; None if ``cells``
+            is 0.
     """
 
     low: int
@@ -41,11 +50,17 @@ class MapAtDistance:
 
 @dataclass(frozen=True)
 class AccuracyAtMap:
-    """Holds the accuracy of the soft-mask cells with low <= boundary-preserving map < high.
+    """Holds the accuracy of soft-mask cells with similar values of the boundary-preserving map.
 
-    In the last bin, ``high`` is 8, the largest possible value, and is included. ``cells`` is the
-    number of these cells. ``accuracy`` is the share of these cells at which the soft mask,
-    thresholded at 0.5, equals the true mask, or None if ``cells`` is 0.
+    The map is the magnitude of a soft mask's Laplacian.
+
+    Attributes:
+        low: smallest value of the map that counts.
+        high: upper limit of the values. A cell with exactly this value does not count, except in
+            the last bin. There, ``high`` is 8, the largest possible value.
+        cells: number of soft-mask cells in the bin from ``low`` to ``high``.
+        accuracy: share of these cells at which the soft mask, thresholded at 0.5, equals the true
+            mask; None if ``cells`` is 0.
     """
 
     low: float
@@ -56,9 +71,14 @@ class AccuracyAtMap:
 
 @dataclass(frozen=True)
 class Example:
-    """Holds a soft mask, its boundary-preserving map and its true mask, each of shape (S, S).
+    """Holds a soft mask, its boundary-preserving map and its true mask.
 
-    ``area`` is the area of the predicted box in square pixels of the image.
+    Attributes:
+        area: area of the predicted box in square pixels of the image.
+        soft_mask: foreground probabilities, shape (S, S).
+        map: boundary-preserving map, values from 0 to 8, shape (S, S).
+        true: true mask, cropped to the predicted box and resized to the grid of the soft mask; 0
+            and 1, shape (S, S).
     """
 
     area: float
@@ -70,8 +90,9 @@ class Example:
 def laplacian_map(soft_mask: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the boundary-preserving map of a soft mask: the magnitude of its Laplacian.
 
-    Unlike the weights in ``BoundaryPreservingLoss``, the map is not scaled to a mean of ``gain``.
-    Outside the soft mask, the cells at its edge are repeated.
+    The weights in ``BoundaryPreservingLoss`` are this map, scaled to a given mean. Here, the map is
+    not scaled. Before the Laplacian is computed, the soft mask is padded by repeating the cells at
+    its edge.
 
     Args:
         soft_mask: probabilities, float32, shape (S, S).
@@ -86,10 +107,12 @@ def laplacian_map(soft_mask: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]
 class MapCurves:
     """Measures the boundary-preserving map of soft masks that match a true instance.
 
-    All cells of all soft masks count with equal weight.
+    The map is the magnitude of a soft mask's Laplacian (see ``laplacian_map``). All cells of all
+    soft masks count with equal weight.
 
     Attributes:
-        examples: the ``EXAMPLES`` soft masks with the largest boxes (Fig. 6a), the largest first.
+        examples: the four soft masks with the largest predicted boxes, the largest first, each
+            with its map and its true mask (Fig. 6a of the Noisy Boundaries paper).
     """
 
     def __init__(self) -> None:
@@ -100,7 +123,7 @@ class MapCurves:
         self.examples: list[Example] = []
 
     def add(self, pairs: SoftPairs) -> None:
-        """Add the soft masks of one image to the curves and the examples."""
+        """Add the soft masks of one image, with their true masks, to the curves and examples."""
         areas = np.prod(pairs.boxes[:, 2:] - pairs.boxes[:, :2], axis=1)
         for i, area in enumerate(areas.tolist()):
             soft = pairs.soft_masks[i].astype(np.float32) / 255
@@ -123,7 +146,11 @@ class MapCurves:
         self._right_at_map += np.bincount(bins[right], minlength=len(MAP_BINS))
 
     def map_by_distance(self) -> tuple[MapAtDistance, ...]:
-        """Return the curve of Fig. 6b of the pairs added so far."""
+        """Return the mean map by distance to the predicted boundary (Noisy Boundaries, Fig. 6b).
+
+        Returns:
+            One point per bin of one cell, by ascending distance, for the soft masks added so far.
+        """
         return tuple(
             MapAtDistance(low, low + 1, int(n), float(total / n) if n else None)
             for low, n, total in zip(
@@ -132,7 +159,12 @@ class MapCurves:
         )
 
     def accuracy_by_map(self) -> tuple[AccuracyAtMap, ...]:
-        """Return the curve of Fig. 6c of the pairs added so far."""
+        """Return the accuracy of cells by the value of their map (Noisy Boundaries, Fig. 6c).
+
+        Returns:
+            One point per bin of 0.1, by ascending value, for the soft masks added so far. The last
+            bin has all values from 1.5 to 8.
+        """
         return tuple(
             AccuracyAtMap(low, high, int(n), float(right / n) if n else None)
             for low, high, n, right in zip(

@@ -49,20 +49,26 @@ class MaskPair:
 class SoftPairs(NamedTuple):
     """Holds the soft masks of one image that match a true instance, and the true masks.
 
-    The true masks are cropped to the predicted boxes and resized to the soft masks' grid, like the
-    targets of a mask head.
+    A soft mask is a grid of foreground probabilities over the predicted box.
+
+    Attributes:
+        soft_masks: soft masks, shape (R, S, S); a value divided by 255 is the probability.
+        boxes: predicted boxes, xyxy in image pixels, shape (R, 4).
+        true: true masks, 0 and 1, shape (R, S, S). Like the training targets of a mask head, they
+            are cropped to the predicted boxes and resized to the grid of the soft masks.
     """
 
-    soft_masks: npt.NDArray[np.uint8]  # (R, S, S); a value divided by 255 is the probability
-    boxes: npt.NDArray[np.float32]  # predicted boxes, (R, 4), xyxy in image pixels
-    true: npt.NDArray[np.uint8]  # true masks, (R, S, S), 0 and 1
+    soft_masks: npt.NDArray[np.uint8]
+    boxes: npt.NDArray[np.float32]
+    true: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Matches:
     """Holds the result of matching predictions to true instances.
 
-    A crowd is never a false negative. A prediction that matches a crowd is in none of the lists.
+    A crowd (``iscrowd``) is never a false negative. A prediction that matches a crowd is in none of
+    the lists.
 
     Attributes:
         pairs: the matched predictions and true instances.
@@ -76,9 +82,14 @@ class Matches:
 
 
 def stack_pairs(pairs: Sequence[MaskPair]) -> tuple[CroppedMasks, CroppedMasks, Tensor]:
-    """Return the predicted masks, true masks and true boxes of R >= 1 pairs of one image.
+    """Return the predicted masks, the true masks and the true boxes of matched pairs.
 
-    The boxes are xyxy in image pixels, float32, shape (R, 4).
+    Args:
+        pairs: R >= 1 pairs of one image.
+
+    Returns:
+        Three values in the order of ``pairs``: the R predicted masks, the R true masks, and the
+        boxes of the true instances, xyxy in image pixels, float32, shape (R, 4).
     """
     height, width = pairs[0].true_rle["size"]
     return (
@@ -93,8 +104,11 @@ def soft_pairs(
 ) -> SoftPairs:
     """Return soft masks together with the true masks on the same grid.
 
+    The true masks are cropped to the predicted boxes and resized to S x S cells.
+
     Args:
-        soft_masks: soft masks of R matched predictions, shape (R, S, S).
+        soft_masks: soft masks of R matched predictions, shape (R, S, S); a value divided by 255 is
+            the probability.
         boxes: predicted boxes, xyxy in image pixels, shape (R, 4).
         true: the R true masks that match the predictions, in the same order.
     """
@@ -119,10 +133,10 @@ def match_class(
         truth: COCO annotations. Crowds (``iscrowd``) are handled as in COCO's evaluation.
         height: height of the image in pixels.
         width: width of the image in pixels.
-        thresholds: smallest mask IoU of a match; the instances are matched once per threshold.
+        thresholds: smallest mask IoUs of a match; the matching is done once per threshold.
 
     Returns:
-        The result for each threshold, in the order of ``thresholds``.
+        One result per threshold, in the order of ``thresholds``.
     """
     predictions = sorted(predictions, key=lambda annotation: -annotation.get("score", 1.0))
     predicted_rles, true_rles = (
@@ -160,9 +174,19 @@ def match_image(
     width: int,
     threshold: float = IOU_THRESHOLD,
 ) -> Matches:
-    """Match the predictions of one image to its true instances, class by class.
+    """Match the predictions of one image to its true instances of the same class by mask IoU.
 
-    The arguments are those of ``match_class``, except that ``threshold`` is a single number.
+    Args:
+        predictions: COCO annotations of any classes (RLE or polygons). They are matched in the
+            order of descending ``score``; a missing score counts as 1.
+        truth: COCO annotations with the category ids of ``predictions``. Crowds (``iscrowd``) are
+            handled as in COCO's evaluation.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        threshold: smallest mask IoU of a match.
+
+    Returns:
+        The result of all classes together, by ascending category id.
     """
     predictions_of, truth_of = by_category(predictions), by_category(truth)
     total = Matches([], [], [])

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Agreement:
-    """Holds how well predictions agree with true instances at one IoU threshold.
+    """Holds the precision, recall and F1 of predictions at one IoU threshold.
 
-    ``f1`` is 2 TP / (2 TP + FP + FN). Precision, recall or F1 is None if the denominator is 0.
+    Precision is TP / (TP + FP), recall is TP / (TP + FN), and F1 is 2 TP / (2 TP + FP + FN). Each
+    of them is None if its denominator is 0.
     """
 
     true_positives: int
@@ -24,7 +25,7 @@ class Agreement:
 
     @classmethod
     def of(cls, true_positives: int, false_positives: int, false_negatives: int) -> Agreement:
-        """Compute precision, recall and F1 from the three counts."""
+        """Return the given counts with the precision, recall and F1 computed from them."""
         tp, fp, fn = int(true_positives), int(false_positives), int(false_negatives)
         return cls(
             tp,
@@ -41,20 +42,25 @@ def match_instances(
 ) -> npt.NDArray[np.int64]:
     """Match predictions to true instances of one image and class, as COCO's evaluation does.
 
-    Predictions are matched in the order of the rows of ``ious``. Each prediction takes the instance
-    with the highest IoU among the instances that are not crowds and that no earlier prediction
-    took. If all these IoUs are below the threshold, the prediction is matched to the crowd with the
-    highest value in ``ious``, if this value reaches the threshold. A crowd may match any number of
-    predictions. Predictions that match a crowd are neither true nor false positives.
+    The predictions are matched one after the other, in the order of the rows of ``ious``:
+
+    1. A prediction takes the true instance with the highest IoU. Crowds and instances that an
+       earlier prediction took are left out. The IoU must be at least ``threshold``.
+    2. If there is no such instance, the prediction is matched to the crowd with the highest value
+       in ``ious``. This value must be at least ``threshold``.
+    3. If there is no such crowd either, the prediction has no match.
+
+    Any number of predictions can match the same crowd. They are neither true nor false positives.
 
     Args:
         ious: IoU of each prediction (sorted by descending score) with each true instance, shape
             (P, T). For a crowd, the value is the intersection divided by the prediction's area.
-        crowd: which true instances are crowds, bool, shape (T,).
+        crowd: whether each true instance is a crowd, shape (T,).
         threshold: smallest IoU of a match.
 
     Returns:
-        The index of the true instance that each prediction matches, or -1; int64, shape (P,).
+        The index of the true instance that each prediction matches, or -1 if it has no match;
+        int64, shape (P,).
     """
     matches = np.full(len(ious), -1, np.int64)
     free = ~crowd

@@ -1,4 +1,8 @@
-"""Compute curves that compare models: error by distance, recall by IoU, reliability."""
+"""Compute curves that show how well the masks of a model agree with the truth.
+
+The curves are the share of wrong pixels by distance to the true contour, the share of true
+instances found by required mask IoU, and the share of true foreground by predicted probability.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +24,16 @@ LEVELS = 256  # number of values that a soft mask's cell can have
 
 @dataclass(frozen=True)
 class ErrorAtDistance:
-    """Holds the error of the pixels with low <= signed distance to the true contour < high.
+    """Holds the share of wrong pixels among the pixels at similar distances to the true contour.
 
-    Distances are in pixels, and negative inside the object. ``pixels`` is the number of these
-    pixels. ``error`` is the share of these pixels at which the predicted mask differs from the true
-    mask, or None if ``pixels`` is 0.
+    Distances are in pixels, and negative inside the object.
+
+    Attributes:
+        low: smallest distance that counts.
+        high: upper limit of the distance; a pixel at exactly this distance does not count.
+        pixels: number of pixels with low <= distance < high.
+        error: share of these pixels at which the predicted mask differs from the true mask; None if
+            ``pixels`` is 0.
     """
 
     low: int
@@ -48,11 +57,18 @@ class RecallAtIoU:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Holds the values of the soft-mask cells with low <= probability < high.
+    """Holds the predicted and the true share of foreground among cells of similar probability.
 
-    The last bin includes the probability 1. ``cells`` is the number of these cells.
-    ``probability`` is the mean probability of these cells. ``foreground`` is the share of these
-    cells that are foreground in the true masks. Both are None if ``cells`` is 0.
+    The cells are those of soft masks, which are grids of foreground probabilities.
+
+    Attributes:
+        low: smallest probability that counts.
+        high: upper limit of the probability. A cell with exactly this probability counts only if
+            ``high`` is 1.
+        cells: number of cells in the bin from ``low`` to ``high``.
+        probability: mean probability of these cells; None if ``cells`` is 0.
+        foreground: share of these cells that are foreground in the true masks; None if ``cells`` is
+            0.
     """
 
     low: float
@@ -77,11 +93,14 @@ class ForegroundAtThreshold:
 
 
 class ErrorByDistance:
-    """Computes the share of wrong pixels by signed distance to the true contour.
+    """Computes the share of wrong pixels by distance to the true contour.
 
-    Masks are compared at image resolution. All pixels within ``farthest`` pixels of a matched
-    pair's true contour count with equal weight. The contour runs between pixels, so the
-    pixels next to the contour have the distance 0.5. The image's edge is not part of the contour.
+    A pixel is wrong if the predicted mask differs from the true mask. Masks are compared at image
+    resolution. In each matched pair of masks, the pixels within ``farthest`` pixels of the true
+    contour count. All pixels of all pairs have equal weight.
+
+    Distances are negative inside the object. The contour runs between pixels, so the pixels next to
+    the contour have the distance -0.5 or 0.5. The image's edge is not part of the contour.
 
     Args:
         farthest: largest distance from the contour at which a pixel counts, in pixels.
@@ -93,7 +112,7 @@ class ErrorByDistance:
         self._wrong = np.zeros(2 * farthest, np.int64)
 
     def add(self, predicted: npt.NDArray[np.uint8], true: npt.NDArray[np.uint8]) -> None:
-        """Add the pixels of one matched pair to the curve.
+        """Add the pixels of one matched pair to the curve; nothing if the true mask is empty.
 
         Args:
             predicted: predicted mask, uint8 of 0 and 1, shape (H, W).
@@ -116,17 +135,25 @@ class ErrorByDistance:
         self._wrong += np.bincount(bins[near & wrong], minlength=len(self._pixels))
 
     def error_within(self, distance: int) -> float | None:
-        """Return the share of wrong pixels among the pixels near the true contour.
+        """Return the share of wrong pixels among the pixels near the true contours.
 
-        ``distance`` is the largest distance of these pixels from the contour, a whole number from 1
-        to ``farthest``. The share is None if there are no such pixels.
+        Args:
+            distance: largest distance of these pixels from the contour, on both sides; a whole
+                number of pixels from 1 to ``farthest``.
+
+        Returns:
+            The share of wrong pixels, from 0 to 1; None if there are no such pixels.
         """
         near = np.s_[self.farthest - distance : self.farthest + distance]
         pixels = self._pixels[near].sum()
         return float(self._wrong[near].sum() / pixels) if pixels else None
 
     def points(self) -> tuple[ErrorAtDistance, ...]:
-        """Return the curve of the pairs added so far, from the inside to the outside."""
+        """Return the curve of the pairs added so far.
+
+        Returns:
+            One point per bin of one pixel, from inside the objects to outside.
+        """
         return tuple(
             ErrorAtDistance(low, low + 1, int(n), float(wrong / n) if n else None)
             for low, n, wrong in zip(
@@ -136,7 +163,10 @@ class ErrorByDistance:
 
 
 class RecallByIoU:
-    """Computes which share of the true instances is found at each required mask IoU."""
+    """Computes the share of true instances that are found, for each required mask IoU.
+
+    An instance is found if its matched prediction has at least the required mask IoU.
+    """
 
     def __init__(self) -> None:
         self._instances = 0
@@ -147,13 +177,13 @@ class RecallByIoU:
 
         Args:
             ious: mask IoU of each matched pair of the image.
-            instances: number of true instances in the image, whether a prediction matches or not.
+            instances: number of true instances in the image, matched or not.
         """
         self._ious.extend(ious)
         self._instances += instances
 
     def points(self) -> tuple[RecallAtIoU, ...]:
-        """Return the curve of the images added so far, from mask IoU 0.5 to 1."""
+        """Return the curve of the images added so far, for the mask IoUs 0.5, 0.51 ... 1."""
         ious = np.sort(self._ious)
         return tuple(
             RecallAtIoU(
@@ -170,7 +200,8 @@ class RecallByIoU:
 class SoftMaskReliability:
     """Compares the probabilities of soft masks with the share of true foreground.
 
-    All cells of all soft masks count with equal weight.
+    A soft mask is a grid of foreground probabilities over the predicted box. All cells of all soft
+    masks count with equal weight.
     """
 
     def __init__(self) -> None:
@@ -184,7 +215,11 @@ class SoftMaskReliability:
         self._true += np.bincount(soft_masks[foreground], minlength=LEVELS)
 
     def bins(self) -> tuple[ReliabilityBin, ...]:
-        """Return the reliability diagram of the pairs added so far."""
+        """Return the reliability diagram of the soft masks added so far.
+
+        Returns:
+            One point for each of 20 equal bins of probability from 0 to 1.
+        """
         probabilities = np.arange(LEVELS) / (LEVELS - 1)
         bin_of_level = np.minimum(
             (probabilities * PROBABILITY_BINS).astype(int), PROBABILITY_BINS - 1
@@ -205,7 +240,11 @@ class SoftMaskReliability:
         )
 
     def foreground(self) -> tuple[ForegroundAtThreshold, ...]:
-        """Return the shares of foreground at the pixel thresholds 0/255, 1/255 ... 255/255."""
+        """Return the predicted and the true share of foreground at each probability threshold.
+
+        Returns:
+            One point for each of the 256 thresholds 0/255, 1/255 ... 255/255.
+        """
         total = int(self._cells.sum())
         above = np.cumsum(self._cells[::-1])[::-1]  # number of cells at each level or above
         return tuple(

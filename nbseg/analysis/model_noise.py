@@ -1,4 +1,4 @@
-"""Compute the curves of Fig. 3 and 6 of the Noisy Boundaries paper for several models."""
+"""Compute the curves of Fig. 3 and Fig. 6 of the Noisy Boundaries paper for several models."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ class ModelCurves:
     """Holds the curves of one model.
 
     Attributes:
-        accuracy_by_distance: the curve of Fig. 3a.
-        iou_by_size: the curves of Fig. 3b.
-        boundary_map: the curves and examples of Fig. 6; None if the predictions have no soft masks.
-        error_by_distance: the share of wrong pixels by distance to the true contour.
-        recall_by_iou: the share of true instances that are found, by required mask IoU.
+        accuracy_by_distance: pixel accuracy by distance to the true boundary (Noisy Boundaries,
+            Fig. 3a).
+        iou_by_size: mask IoU and boundary IoU by mask size (Noisy Boundaries, Fig. 3b).
+        boundary_map: curves and examples of the boundary-preserving map (Noisy Boundaries, Fig. 6);
+            None if the predictions have no soft masks.
+        error_by_distance: share of wrong pixels by distance to the true contour.
+        recall_by_iou: share of true instances that are found, by required mask IoU.
         reliability: comparison of the soft masks' probabilities with the share of true
             foreground; None if the predictions have no soft masks.
-        ious: mask IoU of each matched pair.
+        ious: mask IoU of each pair of a prediction and the true instance that it matches.
     """
 
     reliability: SoftMaskReliability | None
@@ -43,7 +45,12 @@ class ModelCurves:
     ious: list[float] = field(default_factory=list)
 
     def add(self, pairs: Sequence[MaskPair], instances: int) -> None:
-        """Add the matched pairs and the number of true instances of one image to all curves."""
+        """Add one image to all curves.
+
+        Args:
+            pairs: the image's predictions that match a true instance, with these instances.
+            instances: number of true instances in the image, matched or not.
+        """
         ious = [float(pair.iou) for pair in pairs]
         self.ious += ious
         self.recall_by_iou.add(ious, instances)
@@ -78,7 +85,8 @@ def analyze_models(
     Args:
         predictions: for each model name, the path of a json or folder of predictions (see
             ``read_predictions``). All models must have predicted the same images.
-        truth_json: COCO json of these images; the json may contain other images, too.
+        truth_json: COCO json with the true annotations of these images; it may contain other
+            images, too.
         min_score: predictions with a lower score are left out.
         common: whether to count only the true instances that all models find. The curves then
             compare only the quality of the masks, and not how many instances a model finds.
@@ -88,9 +96,9 @@ def analyze_models(
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: there is no model, the models predicted different images, the predictions of a
-            model do not fit the truth (see ``JsonPredictions`` and ``StoredPredictions``), or a
-            file is invalid.
+        ValueError: ``predictions`` is empty, the models predicted different images, the predictions
+            of a model do not fit the truth (see ``JsonPredictions`` and ``StoredPredictions``), or
+            a file is invalid.
     """
     truth_path = Path(truth_json)
     truth = load_coco(truth_path, masks=True)
@@ -135,8 +143,9 @@ def _same_images(sources: dict[str, Predictions], truth_path: Path) -> list[int]
         if other.images != source.images:
             alone = len(set(other.images) ^ set(source.images))
             raise ValueError(
-                f"of the images in {truth_path}, {first} has predictions for {len(source.images)}, "
-                f"and {name} has predictions for {len(other.images)}; {alone} images have "
-                "predictions of only one of these models; compare predictions of the same images"
+                f"the models {first} and {name} must have predictions for the same images of "
+                f"{truth_path}, found {len(source.images)} images for {first} and "
+                f"{len(other.images)} for {name}; {alone} of these images have predictions of only "
+                "one model; give predictions of the same images"
             )
     return source.images

@@ -1,4 +1,4 @@
-"""Measure the noise of pseudo-labels: compare them with the hidden true annotations."""
+"""Measure the errors of pseudo-labels by comparing them with the true annotations."""
 
 from __future__ import annotations
 
@@ -27,9 +27,12 @@ IOU_THRESHOLDS = (0.5, 0.75)
 
 @dataclass(frozen=True)
 class ImageAgreement:
-    """Holds how well predictions agree with the truth on one image at mask IoU 0.5.
+    """Holds how well predictions agree with the truth on one image.
 
-    ``mean_iou`` is the mean mask IoU of the matched pairs, or None if there are no pairs.
+    A prediction and a true instance match at a mask IoU of at least 0.5. ``agreement`` has the
+    precision, recall and F1 of the predictions. ``mean_iou`` is the mean mask IoU of the matched
+    pairs, or None if there are no pairs.
+
     ``quality`` is the panoptic quality (Kirillov et al., 2019), which is F1 times mean IoU.
     ``quality`` is None if the image has neither predictions nor true instances.
     """
@@ -48,12 +51,15 @@ class NoiseAnalysis:
 
     Attributes:
         images: number of images compared.
-        mean_iou: mean mask IoU, at image resolution, of the pairs that match at IoU 0.5; None if
-            there are no pairs.
-        total: agreement of all classes together, by mask IoU threshold ("0.5", "0.75").
-        classes: agreement of each class, by mask IoU threshold, then by class name.
-        accuracy_by_distance: the curve of Fig. 3a of the Noisy Boundaries paper.
-        iou_by_size: the curves of Fig. 3b of the Noisy Boundaries paper.
+        mean_iou: mean mask IoU, at image resolution, of the matched pairs, which have an IoU of at
+            least 0.5; None if there are no pairs.
+        total: precision, recall and F1 of all classes together. The keys "0.5" and "0.75" are the
+            smallest mask IoU of a match.
+        classes: precision, recall and F1 of each class. The outer keys are those of ``total``, and
+            the inner keys are class names.
+        accuracy_by_distance: pixel accuracy by distance to the true boundary (Noisy Boundaries,
+            Fig. 3a).
+        iou_by_size: mask IoU and boundary IoU by mask size (Noisy Boundaries, Fig. 3b).
         per_image: agreement on each image, in the order of the predictions' json.
     """
 
@@ -70,13 +76,18 @@ def analyze_noise(predicted: COCO, truth: COCO) -> NoiseAnalysis:
     """Compare predictions with true annotations; the progress is shown on stderr.
 
     Images are matched by id. Images that ``truth`` does not list are left out. True instances are
-    left out if ``predicted`` does not list their category. Crowds are handled as in COCO's
-    evaluation: a prediction that matches a crowd is neither right nor wrong.
-    Unlike in COCO's evaluation, all predictions count, not only the best 100 per image and class.
+    left out if ``predicted`` does not list their category.
+
+    Crowds are handled as in COCO's evaluation: a prediction that matches a crowd is neither right
+    nor wrong. Unlike in COCO's evaluation, all predictions count, not only the best 100 per image
+    and class.
 
     Args:
-        predicted: indexed COCO annotations (RLE or polygons) with ``score``.
-        truth: indexed COCO annotations (RLE or polygons).
+        predicted: predictions as an indexed COCO json (RLE or polygons) with a ``score`` each.
+        truth: true annotations as an indexed COCO json (RLE or polygons).
+
+    Returns:
+        The agreement at the mask IoUs 0.5 and 0.75, and the curves of mask quality.
     """
     categories = list(predicted.cats)
     counts = np.zeros((len(IOU_THRESHOLDS), len(categories), 3), np.int64)

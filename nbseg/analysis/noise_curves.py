@@ -27,11 +27,15 @@ DISTANCE_BINS = tuple(i / 50 for i in range(26))
 
 @dataclass(frozen=True)
 class IoUAtSize:
-    """Holds the mean IoUs of the matched pairs after their masks are resized to one size.
+    """Holds the mean mask IoU and boundary IoU of matched pairs with masks resized to one size.
 
-    ``size`` is the side length of the resized masks in cells. ``boundary_width`` is the width of
-    the boundary for the boundary IoU, in cells. ``pairs`` is the number of pairs that count (see
-    ``IoUBySize``). Both IoUs are None if ``pairs`` is 0.
+    Attributes:
+        size: side length of the resized masks in cells.
+        boundary_width: width of the boundary that the boundary IoU compares, in cells.
+        pairs: number of pairs of a prediction and its true instance. A pair does not count if both
+            resized masks are empty.
+        mask_iou: mean mask IoU of these pairs; None if ``pairs`` is 0.
+        boundary_iou: mean boundary IoU of these pairs; None if ``pairs`` is 0.
     """
 
     size: int
@@ -43,11 +47,18 @@ class IoUAtSize:
 
 @dataclass(frozen=True)
 class AccuracyAtDistance:
-    """Holds the accuracy of the pixels with low <= relative distance to the true boundary < high.
+    """Holds the accuracy of the pixels at similar relative distances to the true boundary.
 
-    ``AccuracyByDistance`` defines the relative distance. The last bin includes all larger
-    distances. ``pixels`` is the number of these pixels. ``accuracy`` is the share of these pixels
-    at which the predicted mask equals the true mask, or None if ``pixels`` is 0.
+    The relative distance is the distance in pixels, divided by the square root of the true box's
+    area.
+
+    Attributes:
+        low: smallest relative distance that counts.
+        high: upper limit of the relative distance. A pixel at exactly this distance does not count,
+            except in the last bin, which has no upper limit.
+        pixels: number of pixels in the bin from ``low`` to ``high``.
+        accuracy: share of these pixels at which the predicted mask equals the true mask; None if
+            ``pixels`` is 0.
     """
 
     low: float
@@ -57,12 +68,16 @@ class AccuracyAtDistance:
 
 
 class IoUBySize:
-    """Computes the mean mask IoU and boundary IoU of matched pairs by mask size (Fig. 3b).
+    """Computes the mean mask IoU and boundary IoU of matched pairs by mask size.
 
-    Both masks of a pair are cropped to the true box and resized to size x size, like the targets of
-    a mask head. The boundary consists of the foreground cells within ``boundary_width`` cells of
-    the contour. Where the mask extends beyond the grid, the grid's edge is the contour. A pair does
-    not count at a size where both resized masks are empty.
+    The result is Fig. 3b of the Noisy Boundaries paper. A pair is a prediction and the true
+    instance that it matches. Both masks of a pair are cropped to the true box and resized to a grid
+    of size x size cells, like the training targets of a mask head. A pair does not count at a size
+    where both resized masks are empty.
+
+    The boundary IoU compares only the foreground cells near the contour. These cells are at most
+    2% of the grid's diagonal away from the contour (rounded, at least one cell). Where a mask
+    extends beyond the grid, the grid's edge is the contour.
 
     Args:
         sizes: side lengths of the grids in cells.
@@ -110,13 +125,16 @@ class IoUBySize:
 
 
 class AccuracyByDistance:
-    """Computes pixel accuracy by relative distance to the true boundary (Fig. 3a).
+    """Computes pixel accuracy by relative distance to the true boundary.
 
-    Masks are compared at image resolution. All pixels inside the true boxes of the matched pairs
-    count with equal weight. The relative distance is the distance from a pixel's center to the true
-    contour, divided by the square root of the true box's area. The contour runs between pixels; the
-    image's edge is not part of the contour. A pair does not count if its true box contains no pixel
-    of the image.
+    The result is Fig. 3a of the Noisy Boundaries paper. Pixel accuracy is the share of pixels at
+    which the predicted mask equals the true mask. Masks are compared at image resolution. All
+    pixels inside the true boxes of the matched pairs count with equal weight. A pair does not count
+    if its true box contains no pixel of the image.
+
+    The relative distance is the distance from a pixel's center to the true contour, divided by the
+    square root of the true box's area. The contour runs between pixels. The image's edge is not
+    part of the contour.
     """
 
     def __init__(self) -> None:
@@ -154,7 +172,7 @@ class AccuracyByDistance:
         self._correct += np.bincount(bins[correct.ravel()], minlength=last + 1)
 
     def points(self) -> tuple[AccuracyAtDistance, ...]:
-        """Return one point per bin of distance for the pairs added so far."""
+        """Return the curve of the pairs added so far, in bins of relative distance 0.02 wide."""
         return tuple(
             AccuracyAtDistance(low, high, int(n), float(correct / n) if n else None)
             for low, high, n, correct in zip(
@@ -166,15 +184,15 @@ class AccuracyByDistance:
 def inner_boundaries(masks: Tensor, width: int) -> Tensor:
     """Return the pixels that each mask loses if it is eroded ``width`` times by a 3 x 3 kernel.
 
-    Everything outside the array is background. The result is the boundary that the boundary IoU of
-    Cheng et al. (2021) compares.
+    Everything outside the array is background. The boundary IoU of Cheng et al. (2021) compares
+    these boundaries.
 
     Args:
         masks: uint8 of 0 and 1, shape (R, S, S).
         width: width of the boundary in pixels.
 
     Returns:
-        uint8, shape (R, S, S).
+        The boundary of each mask, uint8 of 0 and 1, shape (R, S, S).
     """
     padded = F.pad(masks[:, None].float(), (width,) * 4)
     eroded = -F.max_pool2d(-padded, 2 * width + 1, stride=1)

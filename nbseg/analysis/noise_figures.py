@@ -1,4 +1,4 @@
-"""Draw Fig. 3 and 6 of the Noisy Boundaries paper and other curves; write the curves as CSV."""
+"""Draw curves of mask quality, such as Fig. 3 of the Noisy Boundaries paper; write them as CSV."""
 
 from __future__ import annotations
 
@@ -27,17 +27,24 @@ DASHES = ["-", "--", ":", "-."]
 
 
 def write_figures(curves: dict[str, ModelCurves], out: str | Path) -> list[Path]:
-    """Write each figure as PNG and its curves as CSV.
+    """Write the figures of ``tools/analyze.py noise`` as PNG, and their curves as CSV.
+
+    These figures are written as ``.png`` and ``.csv``:
+
+    - ``fig3a`` and ``fig3b``: Fig. 3 of the Noisy Boundaries paper
+    - ``errors``: share of wrong pixels by distance to the true boundary
+    - ``recall``: share of true instances found by required mask IoU
+    - ``fig6b`` and ``fig6c``: curves of Fig. 6 of the paper, if a model has soft masks
+    - ``calibration``: reliability of the probabilities, if a model has soft masks
+
+    If a model has soft masks, ``fig6a.png`` and ``calibration_foreground.csv`` are also written.
 
     Args:
         curves: curves by model name; at least one model.
         out: folder to write to.
 
     Returns:
-        Paths of the written files: ``fig3a``, ``fig3b``, ``errors`` and ``recall``, each as
-        ``.png`` and ``.csv``. If a model has soft masks, there are also ``fig6a.png``,
-        ``calibration_foreground.csv``, and ``fig6b``, ``fig6c`` and ``calibration``, each as
-        ``.png`` and ``.csv``.
+        Paths of the written files.
     """
     out = Path(out)
     written = []
@@ -71,7 +78,11 @@ def write_figures(curves: dict[str, ModelCurves], out: str | Path) -> list[Path]
 
 
 def accuracy_figure(points: Points) -> Figure:
-    """Draw pixel accuracy against the distance to the boundary (Fig. 3a)."""
+    """Return a plot of pixel accuracy by distance to the boundary (Noisy Boundaries, Fig. 3a).
+
+    Args:
+        points: by model name, the curve that ``AccuracyByDistance.points`` returns.
+    """
     figure, (axes,) = _figure("Fig. 3a: pixel accuracy by distance to the boundary")
     _draw(axes, points, lambda p: (p.low + p.high) / 2, lambda p: p.accuracy, marker="o")
     axes.set(xlabel="distance to the true boundary / √(box area)", ylabel="pixel accuracy")
@@ -80,7 +91,11 @@ def accuracy_figure(points: Points) -> Figure:
 
 
 def size_figure(points: Points) -> Figure:
-    """Draw mask IoU and boundary IoU against the size of the masks (Fig. 3b)."""
+    """Return a plot of mask IoU and boundary IoU by mask size (Noisy Boundaries, Fig. 3b).
+
+    Args:
+        points: by model name, the curve that ``IoUBySize.points`` returns.
+    """
     figure, axes = _figure("Fig. 3b: IoU by mask size", 2)
     sizes = [point.size for point in next(iter(points.values()))]
     for panel, key, label in zip(
@@ -99,10 +114,14 @@ def size_figure(points: Points) -> Figure:
 
 
 def example_figure(examples: Mapping[str, Sequence[Example]]) -> Figure:
-    """Draw example soft masks with their boundary-preserving maps and true outlines (Fig. 6a).
+    """Return pictures of soft masks and their boundary-preserving maps (Noisy Boundaries, Fig. 6a).
 
-    Each model has two rows of panels: soft masks in the upper row, and the map of each soft mask
-    below it. If a model has fewer examples than another model, its last panels stay empty.
+    Each model has two rows of panels. The upper row shows the soft masks, and the lower row shows
+    the map of each soft mask. The outline of the true mask is drawn on both. If a model has fewer
+    examples than another model, its last panels stay empty.
+
+    Args:
+        examples: the examples of each model by model name.
     """
     columns = max(map(len, examples.values()), default=0) or 1
     figure = Figure(figsize=(2 * columns + 1, 4.4 * len(examples)), layout="constrained")
@@ -122,7 +141,13 @@ def example_figure(examples: Mapping[str, Sequence[Example]]) -> Figure:
 
 
 def distance_figure(points: Points) -> Figure:
-    """Draw the boundary-preserving map against the distance to the predicted boundary (Fig. 6b)."""
+    """Return a plot of the mean boundary-preserving map by distance (Noisy Boundaries, Fig. 6b).
+
+    The distance of a soft mask's cell is measured to the boundary of the predicted mask.
+
+    Args:
+        points: by model name, the curve that ``MapCurves.map_by_distance`` returns.
+    """
     figure, (axes,) = _figure("Fig. 6b: map by distance to the boundary")
     _draw(axes, points, lambda p: (p.low + p.high) / 2, lambda p: p.value, marker="o")
     axes.yaxis.set_major_formatter("{x:g}")
@@ -132,7 +157,11 @@ def distance_figure(points: Points) -> Figure:
 
 
 def map_figure(points: Points) -> Figure:
-    """Draw the accuracy of cells against the boundary-preserving map (Fig. 6c)."""
+    """Return a plot of the accuracy of soft-mask cells by map value (Noisy Boundaries, Fig. 6c).
+
+    Args:
+        points: by model name, the curve that ``MapCurves.accuracy_by_map`` returns.
+    """
     figure, (axes,) = _figure("Fig. 6c: cell accuracy by map")
     _draw(axes, points, lambda p: p.low, lambda p: p.accuracy, marker="o")
     axes.set(xlabel="|∇²p| (lower end of the bin)", ylabel="accuracy")
@@ -141,7 +170,13 @@ def map_figure(points: Points) -> Figure:
 
 
 def error_figure(points: Points) -> Figure:
-    """Draw the share of wrong pixels against the signed distance to the true boundary."""
+    """Return a plot of the share of wrong pixels by distance to the true boundary.
+
+    Distances are negative inside the object.
+
+    Args:
+        points: by model name, the curve that ``ErrorByDistance.points`` returns.
+    """
     figure, (axes,) = _figure("wrong pixels by distance to the boundary")
     _draw(axes, points, lambda p: (p.low + p.high) / 2, lambda p: p.error, marker="o")
     axes.xaxis.set_major_locator(MaxNLocator(11, integer=True))
@@ -152,7 +187,11 @@ def error_figure(points: Points) -> Figure:
 
 
 def recall_figure(points: Points) -> Figure:
-    """Draw the share of true instances found against the required mask IoU."""
+    """Return a plot of the share of true instances found by required mask IoU.
+
+    Args:
+        points: by model name, the curve that ``RecallByIoU.points`` returns.
+    """
     figure, (axes,) = _figure("true instances found by required mask IoU")
     _draw(axes, points, lambda p: p.mask_iou, lambda p: p.recall)
     axes.set(xlabel="required mask IoU", ylabel="true instances found", xlim=(0.5, 1))
@@ -161,11 +200,16 @@ def recall_figure(points: Points) -> Figure:
 
 
 def reliability_figure(bins: Points, foreground: Points) -> Figure:
-    """Draw two panels about soft masks.
+    """Return a figure with two panels that compare soft masks with the truth.
 
-    The left panel shows the share of true foreground against the predicted probability. The right
-    panel shows the share of predicted foreground against the pixel threshold, and the share of true
-    foreground as a dotted line.
+    The left panel shows the share of true foreground by predicted probability. The right panel
+    shows the share of predicted foreground by pixel threshold, which is the lowest probability of a
+    foreground cell. A dotted line shows the share of true foreground.
+
+    Args:
+        bins: by model name, the result of ``SoftMaskReliability.bins`` for the left panel.
+        foreground: by model name, the result of ``SoftMaskReliability.foreground`` for the right
+            panel.
     """
     figure, (left, right) = _figure("soft masks against the truth", 2)
     left.plot([0, 1], [0, 1], color="0.6", linewidth=1, zorder=0)
@@ -185,16 +229,21 @@ def reliability_figure(bins: Points, foreground: Points) -> Figure:
 
 
 def write_png(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG and return its path."""
+    """Write a figure as PNG to ``path``, and return ``path``."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)
     return path
 
 
 def write_csv(points: Points, path: Path) -> Path:
-    """Write a CSV with one line for each point of each model's curve, and return the path.
+    """Write a CSV with one row for each point of each model's curve, and return ``path``.
 
-    None becomes an empty cell.
+    The first column is the model's name. The other columns are the attributes of the points. None
+    becomes an empty cell.
+
+    Args:
+        points: by model name, the points of the curve as dataclasses of the same class.
+        path: the CSV to write.
     """
     rows = [{"model": name, **asdict(point)} for name, curve in points.items() for point in curve]
     with replacing(path) as temporary, temporary.open("w", newline="") as file:

@@ -1,7 +1,10 @@
-"""Provide data sets, splits and transforms; importing this package loads none of its modules.
+"""Prepare and check data sets, and provide data sets, samplers and transforms for MMDetection.
 
-``shapes`` and ``splits`` need only numpy and OpenCV. ``converters`` and ``check_coco`` need neither
-torch nor MMDetection. Configs name ``nbseg.register`` in ``custom_imports``; ``nbseg.register``
-imports ``bridge_kinds``, ``coco_instances``, ``image_folder``, ``loading``, ``random_transpose``,
-``samplers`` and ``transforms``, which register their classes with MMDetection.
+Importing this package loads none of its modules. The modules ``shapes`` and ``splits`` need only
+numpy and OpenCV. The package ``converters`` and the module ``check_coco`` need neither torch nor
+MMDetection.
+
+The modules ``bridge_kinds``, ``coco_instances``, ``image_folder``, ``loading``,
+``random_transpose``, ``samplers`` and ``transforms`` register their classes with MMDetection. A
+config imports all of them with ``custom_imports = dict(imports=["nbseg.register"])``.
 """

@@ -1,4 +1,4 @@
-"""Choose anchor scales for the objects of a data set."""
+"""Choose the scales of an RPN's anchors to fit the objects of a data set."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -15,17 +15,18 @@ WORTHWHILE = 0.02
 
 
 def best_ious(boxes: npt.NDArray[Any], scales: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Return, for each scale, the IoU of each box with its best anchor.
+    """Return, for each scale, the IoU of each box with its best anchor of this scale.
 
-    As in MMDetection's ``AnchorGenerator``, each stride has anchors of all scales and ratios. They
-    are centered at multiples of the stride, and have an area of (stride * scale) ** 2.
+    The anchors are those of MMDetection's ``AnchorGenerator`` with the strides 4, 8, 16 and 32 and
+    the ratios 0.5, 1 and 2. The anchors of a stride are centered at multiples of the stride. Their
+    area is (stride * scale) ** 2.
 
     Args:
         boxes: x, y, width, height in pixels of the resized images, shape (N, 4).
         scales: K anchor scales.
 
     Returns:
-        float64, shape (N, K).
+        The IoUs, float64, shape (N, K): one row per box, and one column per scale.
     """
     sides = boxes[:, 2:]
     centers = boxes[:, :2] + sides / 2
@@ -45,10 +46,11 @@ def best_ious(boxes: npt.NDArray[Any], scales: Sequence[float]) -> npt.NDArray[n
 
 
 def coverage(boxes: npt.NDArray[Any], scales: Sequence[float]) -> tuple[float, float]:
-    """Return two numbers that say how well anchors fit boxes.
+    """Return two numbers that say how well the anchors of some scales fit boxes.
 
     The first number is the mean IoU of a box with its best anchor. The second number is the share
-    of boxes for which this IoU is at least 0.5.
+    of boxes (0 to 1) for which this IoU is at least 0.5. The strides and ratios of the anchors are
+    those of :func:`best_ious`.
 
     Args:
         boxes: x, y, width, height in pixels of the resized images, shape (N, 4); N is at least 1.
@@ -59,12 +61,13 @@ def coverage(boxes: npt.NDArray[Any], scales: Sequence[float]) -> tuple[float, f
 
 
 def fit_anchor_scales(boxes: npt.NDArray[Any]) -> list[float]:
-    """Return the two or three scales whose anchors have the highest mean IoU with the boxes.
+    """Return the two or three anchor scales that fit the boxes best, in increasing order.
 
-    The function compares all pairs and triples of ``CANDIDATES``, each of which is about 1.4 times
-    the candidate before it. A triple is chosen only if it raises the mean IoU of the best
-    pair by at least ``WORTHWHILE``. Clustering the box sizes would not work, because each scale
-    gives anchors of four sizes, one for each stride.
+    The function compares all pairs and triples of nine scales: 1, 1.4, 2, 2.8, and so on to 16. The
+    best pair or triple has the highest mean IoU of a box with its best anchor. The best triple is
+    returned only if its mean IoU exceeds that of the best pair by at least 0.02; otherwise, the
+    best pair is returned. Clustering the box sizes would not work, because each scale gives anchors
+    of four sizes, one for each stride.
 
     Args:
         boxes: x, y, width, height in pixels of the resized images, shape (N, 4); N is at least 1.

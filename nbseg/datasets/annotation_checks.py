@@ -26,8 +26,9 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
     """Return the first problem of an annotation, or None if there is no problem.
 
     Args:
-        annotation: an annotation after :func:`nbseg.coco_values.normalize`. It must have a
-            ``bbox``; ``segmentation`` is optional.
+        annotation: an annotation of a COCO json, whose values
+            :func:`nbseg.coco_values.normalize` has converted to numbers. The key ``bbox`` is
+            required; ``segmentation`` is optional.
         height, width: size of the image in pixels.
 
     Returns:
@@ -76,13 +77,15 @@ def annotation_problem(annotation: dict[str, Any], height: int, width: int) -> s
 
 
 def _tight_box(mask: Any, crop: Any, width: int, height: int) -> npt.NDArray[Any] | None:
-    """Return the corners (x0, y0, x1, y1) of the tight box of a mask.
+    """Return the corners (x0, y0, x1, y1) of the tight box of a mask, in pixels.
 
-    The result is None if the mask is empty, or if a polygon has fewer than three points or no area.
+    The result is None if an RLE mask is empty, or if a polygon has fewer than three points or no
+    area.
 
     Args:
         mask: list of polygons; ignored if ``crop`` is not None.
-        crop: tight box (x, y, w, h) of an RLE mask; None if the mask is a list of polygons.
+        crop: tight box (x, y, w, h) of an RLE mask in pixels; None if the mask is a list of
+            polygons.
         width, height: size of the image in pixels.
     """
     if crop is not None:
@@ -102,9 +105,9 @@ def _iou(box: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
 
 
 def _crop(rle: dict[str, Any], height: int, width: int) -> npt.NDArray[Any] | None:
-    """Return the tight box (x, y, w, h) of an RLE mask.
+    """Return the tight box (x, y, w, h) of an RLE mask, in pixels.
 
-    The result is None if the mask is invalid or its size is not (height, width).
+    The result is None if the RLE is invalid, or if its size is not (height, width).
     """
     try:
         counts = to_rle(rle, height, width)["counts"]

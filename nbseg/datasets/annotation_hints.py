@@ -1,4 +1,4 @@
-"""Find valid annotations that the tool which wrote them may have meant differently."""
+"""Find annotations that are valid, but that their labeling tool may have meant differently."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,11 +19,19 @@ LOOKED_AT = 5000
 
 
 def annotation_hints(annotations: Sequence[dict[str, Any]]) -> list[str]:
-    """Return hints on the annotations of a COCO json, each with the repair that may be needed.
+    """Return hints on annotations that are valid, but may not have the masks that were meant.
+
+    A hint can say that polygons end a pixel before their boxes end, that masks fill their whole
+    boxes, or that a polygon lies inside another polygon. At most 5000 annotations are examined,
+    evenly spread over the json.
 
     Args:
-        annotations: annotations after :func:`nbseg.coco_values.normalize`; malformed ones are
+        annotations: annotations of a COCO json, whose values
+            :func:`nbseg.coco_values.normalize` has converted to numbers. Malformed annotations are
             ignored.
+
+    Returns:
+        At most three texts. Each says what was found and how to repair it.
     """
     looked = "examined " if len(annotations) > LOOKED_AT else ""
     annotations = spread(annotations, LOOKED_AT)
@@ -34,8 +42,8 @@ def annotation_hints(annotations: Sequence[dict[str, Any]]) -> list[str]:
         hints.append(
             f"{centers} of {len(polygons)} {looked}objects with polygons end exactly one pixel "
             "before the right and the lower edge of their boxes. If the polygons run through the "
-            "centers of the border pixels, their masks lose a row and a column; fix this with "
-            "tools/prepare_data.py import --pixel-centers"
+            "centers of the border pixels, their masks lose a row and a column of pixels; fix this "
+            "with tools/prepare_data.py import --pixel-centers"
         )
     masks = [a for a in annotations if a.get("segmentation") and is_box(a.get("bbox"))]
     full = sum(map(_fills_its_box, masks))
@@ -47,9 +55,10 @@ def annotation_hints(annotations: Sequence[dict[str, Any]]) -> list[str]:
     nested = [a for a in polygons if _has_polygon_inside(_polygons(a))]
     if nested:
         hints.append(
-            f"objects with a polygon inside another one: {len(nested)} of {len(polygons)} {looked}"
-            f"objects with polygons, the first: annotation {nested[0].get('id')}. COCO fills such "
-            "an inner polygon; if it is a hole, run tools/prepare_data.py import --holes"
+            f"objects with a polygon inside another polygon: {len(nested)} of {len(polygons)} "
+            f"{looked}objects with polygons, the first: annotation {nested[0].get('id')}. COCO "
+            "counts the inner polygon as a part of the object; if the inner polygon is a hole, run "
+            "tools/prepare_data.py import --holes"
         )
     return hints
 

@@ -1,4 +1,4 @@
-"""Change the look of an image, for example to make fluorescence resemble stained tissue."""
+"""Change the look of images at random, to make images of different kinds more similar."""
 
 from typing import Any
 
@@ -35,10 +35,12 @@ class BridgeKinds(BaseTransform):
     generator, which nbseg seeds for each sample. With ``prob=0``, no random number is drawn.
 
     Args:
-        prob: probability that an image is changed.
-        gray_prob, invert_prob, gamma_prob, range_prob: probability of each step, if the image is
-            changed.
-        gamma: largest absolute value of the logarithm of the exponent in step 3, at least 0.
+        prob: probability that the four steps are drawn for an image; otherwise, the image stays as
+            it is.
+        gray_prob, invert_prob, gamma_prob, range_prob: probability of each step, if the steps are
+            drawn.
+        gamma: limit of step 3, at least 0: the exponent lies between ``exp(-gamma)`` and
+            ``exp(gamma)``.
 
     Raises:
         ValueError: a probability is not in [0, 1], ``gamma`` is negative, or an image is not
@@ -84,15 +86,20 @@ class BridgeKinds(BaseTransform):
         return results
 
     def _drawn(self, name: str) -> bool:
-        """Decide at random whether to apply the step whose probability is called ``name``.
+        """Return True with the probability that the argument ``name`` of the class sets.
 
-        If the probability is 0, no random number is drawn.
+        Otherwise, return False. If the probability is 0, no random number is drawn.
         """
         probability = self.probabilities[name]
         return probability > 0 and np.random.random() < probability
 
     def _draw_table(self, channels: int) -> npt.NDArray[np.uint8]:
-        """Return a random table, (1, 256, channels) uint8, from old pixel values to new ones."""
+        """Draw the steps 2 to 4 at random, and return them as a lookup table.
+
+        Returns:
+            (1, 256, channels) uint8: entry ``[0, v, c]`` is the new value of the pixel value v in
+            channel c.
+        """
         values: npt.NDArray[Any] = np.linspace(0, 1, 256)[:, None]
         if self._drawn("invert_prob"):
             values = 1 - values
@@ -112,7 +119,10 @@ class BridgeKinds(BaseTransform):
 
 
 def _gray(image: Image) -> Image:
-    """Return the gray values of an image (H, W, C) as (H, W, 1)."""
+    """Return the gray values of an image (H, W, C) uint8, shape (H, W, 1), uint8.
+
+    Three channels are read as BGR. For other numbers of channels, the gray value is their mean.
+    """
     if image.shape[2] == 3:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None], np.uint8)
     return np.asarray(np.rint(image.mean(axis=2, keepdims=True)), np.uint8)

@@ -43,23 +43,23 @@ def check_coco(
     """Find the problems of a COCO json that would stop a training or give it wrong data.
 
     The function reads the headers of all images, and decodes all TIFFs and up to 200 other images.
-    An annotation must have a box; its ``segmentation`` is optional.
 
     Args:
-        path: a COCO json.
+        path: a COCO json. Its annotations must have a ``bbox``; ``segmentation`` is optional.
         image_folder: folder of the json's images.
         workers: number of processes.
         options: the options with which a training would read the images.
 
     Returns:
-        ``(prepared, problems)``. ``prepared`` has the json's counts, notes on images of which nbseg
-        reads only a part, and hints on valid annotations that the tool which wrote them may have
-        meant differently. ``problems`` is a dictionary from each kind of problem to strings that
-        name the affected images and annotations.
+        ``(prepared, problems)``. ``prepared`` describes the json: the numbers of images and
+        objects, and notes on images and annotations that can be used but look wrong. ``problems``
+        is a dictionary. A key is a kind of problem, such as "images that are missing"; its value
+        is a list of texts that name the affected images or annotations.
 
     Raises:
         FileNotFoundError: the json or the folder does not exist.
-        ValueError: the file is not a COCO json.
+        ValueError: the file is not a COCO json, or the height or width of an image is not a whole
+            number of pixels.
     """
     if not image_folder.is_dir():
         raise FileNotFoundError(f"there is no image folder {image_folder}; correct the path")
@@ -101,15 +101,19 @@ def check_coco(
 def table_problems(
     content: dict[str, Any],
 ) -> tuple[dict[str, list[str]], dict[int, list[dict[str, Any]]]]:
-    """Find repeated ids and names in a COCO json, and references to unknown ids.
+    """Find repeated ids and names in a COCO json, annotations with the id 0, and unknown ids.
+
+    An unknown id is the ``image_id`` or ``category_id`` of an annotation if the json has no such
+    image or category.
 
     Args:
-        content: the result of ``read_coco(path, consistent=False)``.
+        content: the json, as ``nbseg.coco.read_coco(path, consistent=False)`` returns it.
 
     Returns:
-        ``(problems, grouped)``. ``problems`` is a dictionary from each kind of problem to strings
-        that name the affected entries. ``grouped`` is a dictionary from each image id to the
-        image's annotations. Annotations with an unknown image or category are left out.
+        ``(problems, grouped)``. ``problems`` is a dictionary from a kind of problem, such as
+        "repeated image ids", to a list of texts that name the affected entries. ``grouped`` is a
+        dictionary from an image id to the list of the image's annotations. Annotations with an
+        unknown image or category are not in ``grouped``.
     """
     problems: dict[str, list[str]] = defaultdict(list)
     for key, field, kind in UNIQUE:
@@ -142,7 +146,16 @@ def table_problems(
 
 
 def objects_left_out(annotations: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    """Name the annotations that are not used to train masks, grouped by the reason."""
+    """Name the annotations that are not used to train masks, grouped by the reason.
+
+    Args:
+        annotations: annotations of a COCO json, whose values
+            :func:`nbseg.coco_values.normalize` has converted to numbers.
+
+    Returns:
+        A dictionary from a reason, such as "without a mask", to a list of texts such as
+        "annotation 7". A reason without annotations is absent.
+    """
     found: dict[str, list[str]] = defaultdict(list)
     for annotation in annotations:
         if reason := reason_left_out(annotation):

@@ -14,21 +14,24 @@ from nbseg.registry import DATASETS
 
 @DATASETS.register_module()
 class CocoInstanceDataset(CocoDataset):
-    """Maps categories to labels by name: label i is ``metainfo['classes'][i]``.
+    """Loads a COCO json, and maps its categories to labels by name.
+
+    Label i is the category with the name ``metainfo['classes'][i]``.
 
     MMDetection's ``CocoDataset`` numbers the labels in the order of the json's categories. If two
     jsons list their categories in different orders, the same label means different classes, and no
     error is raised. Here, a json may list its categories in any order, and some of the classes may
     be missing from the json.
 
-    The data set leaves out:
+    Like ``CocoDataset``, the data set leaves out objects whose category is not one of the classes.
+    It also leaves out:
 
-    - objects whose category is not one of the classes;
     - objects whose box is not a list of four numbers from -2**20 to 2**20;
-    - polygons with fewer than three points or with a coordinate outside this range.
+    - polygons that are not a flat list of at least three points;
+    - polygons with a coordinate that is not a number from -2**20 to 2**20.
 
     ``nbseg.coco_values.normalize`` converts ids, sizes and boxes to numbers. A missing ``area`` is
-    computed from the mask.
+    computed from the mask, or from the box if there is no mask.
 
     Raises:
         FileNotFoundError: ``ann_file`` does not exist.
@@ -37,7 +40,10 @@ class CocoInstanceDataset(CocoDataset):
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """Return the images with their objects, in the order of the json."""
+        """Return one entry per image with its objects, as ``CocoDataset`` does.
+
+        The entries have the order of the images in the json.
+        """
         with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
             content = read_coco(path)
         truth = index_coco(content, self.ann_file)
@@ -64,9 +70,11 @@ class CocoInstanceDataset(CocoDataset):
 
 
 def _mask_of(annotation: dict[str, Any]) -> dict[str, Any]:
-    """Return ``{"segmentation": mask}`` without the mask's invalid polygons.
+    """Return ``{"segmentation": mask}``, where ``mask`` has only the valid polygons.
 
-    The mask is None if the annotation has no valid mask.
+    A polygon is valid if it is a flat list of at least three points with coordinates from -2**20 to
+    2**20. An RLE is returned unchanged. The mask is None if the annotation has neither a valid
+    polygon nor an RLE.
     """
     mask = annotation.get("segmentation") if has_mask(annotation) else None
     if isinstance(mask, list):

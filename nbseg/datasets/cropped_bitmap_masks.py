@@ -1,4 +1,4 @@
-"""Adapt cropped masks to MMDetection's data pipeline."""
+"""Make masks that are stored only inside their tight boxes work in MMDetection's pipelines."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from nbseg.structures.cropped_masks import CroppedMasks
 class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
     """Makes ``CroppedMasks`` usable wherever MMDetection takes ``BitmapMasks``.
 
+    ``CroppedMasks`` stores only a crop of each mask: the pixels in the mask's tight box, one bit
+    per pixel.
+
     Nearest-neighbor resizing, flips, cropping, expanding, padding with 0, indexing, areas and boxes
     read only the stored crops. ``crop_and_resize`` also reads only the crops if its result is
     square and binary and all boxes lie inside the image. Other operations (e.g. rotation) and any
@@ -26,11 +29,12 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
     ``BitmapMasks``.
 
     The attribute ``masks`` can be assigned, but its value is a read-only array. MMDetection's
-    ``RandomErasing`` therefore fails: it modifies this array in place.
+    ``RandomErasing`` therefore fails, because ``RandomErasing`` modifies the array in place.
 
     Args:
-        *args, **kwargs: either the five arguments of ``CroppedMasks``, or the three arguments of
-            ``BitmapMasks``: full-size masks (G, H, W), height and width.
+        *args, **kwargs: either the five arguments of ``CroppedMasks`` (bits, starts, crops, height,
+            width), or the three arguments of ``BitmapMasks`` (full-size masks of shape (G, H, W),
+            height, width).
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -133,7 +137,7 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
 
     @property
     def areas(self) -> npt.NDArray[np.int64]:
-        """Return the number of foreground pixels of each instance, shape (G,)."""
+        """Return the number of foreground pixels of each instance, shape (G,), int64."""
         sizes = self._byte_counts()
         counts = np.unpackbits(self.bits.cpu().numpy()).reshape(-1, 8).sum(axis=1)
         sums = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
@@ -164,9 +168,16 @@ class CroppedBitmapMasks(CroppedMasks, BitmapMasks):
 
 
 def _nearest_indices(size: int, new_size: int) -> npt.NDArray[np.int64]:
-    """Return the index of the source pixel of each pixel of a resized axis, shape (new_size,).
+    """Return, for each pixel of a resized axis, the index of the pixel that it copies.
 
     The indices are those of OpenCV's nearest-neighbor resizing.
+
+    Args:
+        size: number of pixels of the axis before resizing.
+        new_size: number of pixels of the axis after resizing.
+
+    Returns:
+        Indices from 0 to ``size - 1``, shape (new_size,), int64.
     """
     # Divide twice, as OpenCV does: size / new_size would sometimes round to another pixel.
     scale = 1.0 / (new_size / size)

@@ -1,4 +1,4 @@
-"""Measure the labeled images of a data set, and derive settings of a training from them."""
+"""Measure the labeled images of a data set, and derive the settings of a training."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -36,11 +36,16 @@ POSITIONS = 100
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Holds measurements of labeled images. Only objects that are used to train masks count.
+    """Holds measurements of labeled images and of the objects that training uses.
+
+    Training does not use crowds, ignored objects, objects without a mask, and objects that are
+    smaller than a pixel or have no area.
 
     Attributes:
-        objects: number of objects of each class; classes without objects are left out.
-        left_out: number of annotations that are not trained on, by reason.
+        objects: dictionary from the name of a class to its number of objects; classes without
+            objects are absent.
+        left_out: number of annotations that training does not use: a dictionary from a reason,
+            such as "without a mask", to the number.
         image_sizes: width and height of each image in pixels, shape (M, 2).
         counts: number of objects in each image, shape (M,).
         boxes: x, y, width, height of each object in pixels, shape (N, 4).
@@ -56,7 +61,7 @@ class Fingerprint:
 
     @property
     def object_sizes(self) -> npt.NDArray[np.float64]:
-        """Return the size of each object: the square root of its box's area, in pixels, (N,)."""
+        """Return each object's size in pixels: the square root of its box's area; shape (N,)."""
         return np.sqrt(self.boxes[:, 2] * self.boxes[:, 3])
 
 
@@ -65,24 +70,26 @@ class Settings:
     """Holds the settings of a training.
 
     Attributes:
-        crops: whether the model trains on crops (small objects), not on whole images.
+        crops: True if the model trains on crops, because the objects are small; False if it trains
+            on whole images.
         image_scale: factor by which images are resized before crops are cut; used only if ``crops``
             is True.
         image_size: long side of resized images in pixels; used only if ``crops`` is False.
-        crop_hits: share of random crops that contain a part of an object, averaged over
-            ``CROP_JITTER``; 1 if ``crops`` is False.
+        crop_hits: share (0 to 1) of random crops that contain a part of an object, averaged over
+            the random scales of the training; 1 if ``crops`` is False.
         object_size: median object size in resized images, in pixels.
         anchor_scales: scales of the RPN's anchors.
-        anchor_coverage: two numbers on the object boxes at all random scales of the training: the
-            mean IoU of a box with its best anchor, and the share of boxes for which this IoU is at
-            least 0.5.
-        default_coverage: as ``anchor_coverage``, but with the anchor scales ``DEFAULT_ANCHORS``.
+        anchor_coverage: two numbers that say how well the anchors fit the object boxes at all
+            random scales of the training: the mean IoU of a box with its best anchor, and the share
+            of boxes (0 to 1) for which this IoU is at least 0.5.
+        default_coverage: as ``anchor_coverage``, but with the anchor scales 4 and 8.
         max_per_img: largest number of detections in an image, at most 500 even if an image has
             more objects.
         batch_size: images per iteration.
         num_workers: processes that load images.
         teacher_iterations: training iterations of the teacher.
-        student_iterations: half as many; the student starts from the teacher.
+        student_iterations: training iterations of the student: half as many as those of the
+            teacher, because the student starts from the teacher's weights.
         box_threshold: smallest score of a box that becomes a pseudo-label. "match" chooses this
             score so that an unlabeled image has as many boxes, on average, as a labeled image has
             objects.
@@ -108,10 +115,14 @@ def measure(truth: COCO) -> Fingerprint:
     """Measure the labeled images of a COCO json.
 
     Args:
-        truth: result of ``nbseg.coco.load_coco``.
+        truth: the json, as ``nbseg.coco.load_coco`` returns it.
+
+    Returns:
+        The measurements of all images of the json.
 
     Raises:
-        ValueError: there is no object to train masks on; the message says why.
+        ValueError: the json has no object with which masks can be trained; the message counts the
+            reasons.
     """
     names = {number: category["name"] for number, category in truth.cats.items()}
     index = {number: position for position, number in enumerate(truth.imgs)}
@@ -123,10 +134,10 @@ def measure(truth: COCO) -> Fingerprint:
         else:
             used.append(annotation)
     if not used:
-        causes = "; ".join(f"{count} are {reason}" for reason, count in reasons.items())
+        causes = "; ".join(f"{count} annotations are {reason}" for reason, count in reasons.items())
         raise ValueError(
-            f"none of its {len(truth.imgs)} images has an object that can train masks. "
-            f"Annotations: {causes or 'there is no annotation'}. Add objects with masks"
+            f"none of the {len(truth.imgs)} labeled images has an object with which masks can be "
+            f"trained: {causes or 'there are no annotations'}. Add objects with masks to the json"
         )
     objects = Counter(names[annotation["category_id"]] for annotation in used)
     image_of = np.array([index[annotation["image_id"]] for annotation in used])
@@ -145,7 +156,7 @@ def choose_settings(found: Fingerprint, images: int, cores: int) -> Settings:
 
     Args:
         found: the measurements.
-        images: number of labeled images to train on.
+        images: number of labeled images to train on, without those set aside for validation.
         cores: number of CPU cores.
     """
     sizes = found.object_sizes
@@ -187,7 +198,8 @@ def choose_settings(found: Fingerprint, images: int, cores: int) -> Settings:
 def crop_hits(width: float, height: float, boxes: npt.NDArray[np.float64]) -> float:
     """Return the share (0 to 1) of an image's random crops that contain a part of an object.
 
-    Crops have a side of ``CROP`` pixels.
+    The share is estimated with 100 x 100 evenly spaced crops of 256 x 256 pixels. If a side of the
+    image is shorter than 256 pixels, each crop covers this whole side.
 
     Args:
         width, height: size of the resized image in pixels.
@@ -215,10 +227,15 @@ def _mean_crop_hits(found: Fingerprint, image_scale: float) -> float:
 
 
 def _image_scale(median: float, large: float) -> float:
-    """Return the factor for resizing images that brings the median object size to ``OBJECT_SIZES``.
+    """Return the factor by which images are resized before crops are cut.
 
-    An enlargement is at most ``LARGEST_SCALE``, and does not make objects of the size ``large``
-    larger than half a crop; the median may then stay too small. Sizes are in pixels.
+    The factor brings the median object size into the range from 16 to 64 pixels. It is at most 4,
+    and an enlarged object of the size ``large`` has at most 128 pixels, half the side of a crop.
+    With these two limits, the median object size can stay below 16 pixels.
+
+    Args:
+        median: median size of the objects in pixels.
+        large: size in pixels that 90% of the objects do not exceed.
     """
     low, high = OBJECT_SIZES
     if median > high:

@@ -23,13 +23,13 @@ def held_out(truth: COCO, count: int, paths: Mapping[int, Path]) -> set[int]:
     than ``count`` images may be chosen.
 
     Args:
-        truth: COCO json of the labeled images, from ``nbseg.coco.load_coco``.
+        truth: COCO json of the labeled images, as ``nbseg.coco.load_coco`` returns it.
         count: largest number of images to choose.
         paths: path of each image of ``truth``, by image id.
 
     Returns:
-        Ids of the chosen images. Every chosen image has an object, or is a copy of a chosen image
-        that has an object.
+        Ids of the chosen images. Every chosen image has an object that training could use, or is a
+        copy of a chosen image with such an object.
     """
     classes: dict[int, set[int]] = defaultdict(set)
     for annotation in truth.anns.values():

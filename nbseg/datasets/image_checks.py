@@ -1,4 +1,4 @@
-"""Check the image files of a COCO json: the headers of all, and the pixels of some."""
+"""Check the image files of a COCO json: all headers, and the pixels of some images."""
 
 import random
 import time
@@ -42,8 +42,9 @@ def image_problems(
         options: the options with which a training would read the image.
 
     Returns:
-        ``(kind, text)`` pairs: the problems of the file, and notes on parts of the file that are
-        not read, such as further pages. The kind of a note begins with ``NOTE``.
+        Pairs ``(kind, text)``, one for each problem or note. ``kind`` names the problem in the
+        plural, such as "images that are missing". ``text`` names the file. If ``kind`` begins with
+        "note: ", the image can be used, but a part of the file is not read, such as a further page.
     """
     name, wanted = image["file_name"], (image["height"], image["width"])
     path = folder / name
@@ -62,12 +63,20 @@ def image_problems(
 
 
 def pixel_problems(folder: Path, name: str, options: ImageOptions = DEFAULTS) -> list[Problem]:
-    """Decode an image; report an image that cannot be decoded, and one that shows hardly anything.
+    """Report whether an image cannot be decoded, or shows hardly anything.
+
+    An image shows hardly anything in two cases: all its pixels have the same value, or its values
+    have more than 8 bits in the file but become fewer than 32 gray levels.
 
     Args:
         folder: folder that ``name`` is relative to.
         name: file name of the image.
         options: the options with which a training would read the image.
+
+    Returns:
+        No pair or one pair ``(kind, name)``. ``kind`` says in the plural what was found, such as
+        "images that cannot be decoded". If the image shows hardly anything, ``kind`` begins with
+        "note: ".
     """
     try:
         with warnings.catch_warnings():
@@ -79,7 +88,10 @@ def pixel_problems(folder: Path, name: str, options: ImageOptions = DEFAULTS) ->
     if levels == 1:
         return [(NOTE + "have the same value in all pixels", name)]
     if levels < FEW_LEVELS and image_header(folder / name, options).bits > 8:
-        text = f"become fewer than {FEW_LEVELS} gray levels (image_options.value_range scales them)"
+        text = (
+            f"become fewer than {FEW_LEVELS} gray levels, although they have more than 8 bits per "
+            "channel (set image_options.value_range in the config to the range of their values)"
+        )
         return [(NOTE + text, name)]
     return []
 
@@ -98,7 +110,9 @@ def broken_bodies(
         options: the options with which a training would read the images.
 
     Returns:
-        One problem for each image that cannot be decoded, and the number of images that were tried.
+        ``(problems, count)``. ``problems`` has one pair ("images that cannot be decoded", file
+        name) for each such image. ``count`` is the number of images that the function tried to
+        decode.
     """
     end, broken, count = time.monotonic() + SECONDS, [], 0
     for name in random.Random(0).sample(names, min(BODIES, len(names))):

@@ -11,7 +11,7 @@ from nbseg.image_options import DEFAULTS, ImageOptions
 def image_entries(
     folder: Path, names: Iterable[str], options: ImageOptions = DEFAULTS
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return COCO image entries, whose ids count from 1, and the images that cannot be read.
+    """Make the table ``images`` of a COCO json, and find the images that cannot be read.
 
     Args:
         folder: folder of the images.
@@ -19,8 +19,9 @@ def image_entries(
         options: channels, plane and level with which a training reads the images.
 
     Returns:
-        The entries of the readable images, and the names of the others. The id of an image is its
-        position among all names.
+        ``(entries, unreadable)``. ``entries`` has a dictionary with ``id``, ``file_name``,
+        ``height`` and ``width`` for each readable image. The id is the position of the image in
+        ``names``, counted from 1. ``unreadable`` lists the names of the other images.
     """
     entries, unreadable = [], []
     for number, name in enumerate(names, start=1):

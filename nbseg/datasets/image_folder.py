@@ -1,4 +1,4 @@
-"""Read unlabeled images from a folder without annotations."""
+"""Define a data set of the images in a folder, without annotations."""
 
 import warnings
 from pathlib import Path
@@ -27,8 +27,8 @@ class ImageFolderDataset(BaseDetDataset):
     - ``height`` and ``width`` in pixels;
     - ``instances``: an empty list.
 
-    Images that cannot be read with the options of the pipeline's ``LoadImage`` are left out. The
-    attribute ``unreadable`` lists their names.
+    The images are read with the options of nbseg's transform ``LoadImage`` in the pipeline. Images
+    that cannot be read are left out, and the attribute ``unreadable`` lists their names.
 
     Raises:
         FileNotFoundError: the folder does not exist, or has no readable image.
@@ -36,7 +36,7 @@ class ImageFolderDataset(BaseDetDataset):
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """List the images; leave out unreadable files and name them in a warning."""
+        """Return one entry per readable image; a warning names the unreadable images."""
         if self.ann_file:
             raise ValueError(
                 f"{type(self).__name__} reads images without annotations, but ann_file is "

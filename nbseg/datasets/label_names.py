@@ -1,6 +1,6 @@
 """Find out by file names which image a label image belongs to.
 
-The pixels of a label image hold the numbers of objects.
+A label image holds masks: the value of a pixel is the number of the object there.
 """
 
 from collections.abc import Iterable
@@ -19,16 +19,21 @@ def stem(name: str) -> str:
 
 
 def image_stem(name: str) -> str:
-    """Return the path of a label image without its suffix and without an ending of ``ENDINGS``."""
+    """Return the path of a label image without its suffix and without an ending such as "_masks".
+
+    The endings are _cp_masks, _masks, _mask, _labels and _label. For example, the stem of
+    "a_masks.png" is "a". A path without such an ending loses only its suffix.
+    """
     whole = stem(name)
     return next((whole.removesuffix(end) for end in ENDINGS if whole.endswith(end)), whole)
 
 
 def images_by_stem(names: Iterable[str]) -> dict[str, list[str]]:
-    """Group images by the stem that their label images can have: {stem: [image, ...]}.
+    """Group images by the stems that their label images can have, as {stem: [image, ...]}.
 
-    The stem of a label image is its :func:`image_stem`. For example, the label image of a_img.png
-    can have the stems "a_img" and "a".
+    The stem of a label image is the result of :func:`image_stem`. The label image of an image has
+    the same stem as the image, or this stem without the ending "_img". For example, the label image
+    of a_img.png can be a_img_masks.png (stem "a_img") or a_masks.png (stem "a").
     """
     found: dict[str, list[str]] = {}
     for name in names:
@@ -38,9 +43,10 @@ def images_by_stem(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def label_images_among(names: Iterable[str]) -> set[str]:
-    """Return the names of the label images of other files in ``names``.
+    """Return the names of those files that are label images of other files in ``names``.
 
-    For example, a_masks.png is the label image of a.jpg.
+    Such a name has an ending such as "_masks", and the rest of the name belongs to another file.
+    For example, a_masks.png is the label image of a.jpg if ``names`` contains both.
     """
     names = list(names)
     images = images_by_stem(names)

@@ -1,4 +1,4 @@
-"""Load images, and annotations with cropped masks."""
+"""Load images and annotations, and keep only the part of each mask inside its tight box."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,15 +17,20 @@ from nbseg.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LoadImage(LoadImageFromFile):
-    """Load an image as MMCV's ``LoadImageFromFile`` does, but read every kind of TIFF.
+    """Load an image like MMCV's ``LoadImageFromFile``, with options for TIFFs and deep images.
 
-    The values are those of :func:`nbseg.images.read_image`, which exported models use, too.
+    A deep image has more than 8 bits per channel.
+
+    Training, prediction and exported models all decode images with :func:`nbseg.images.read_image`
+    or :func:`nbseg.images.decode_image`, so that they see the same pixel values.
 
     Args:
-        options: the part of a file to read, and the range of its values: the arguments of
-            :class:`nbseg.image_options.ImageOptions`. None reads the upper 8 bits of a channel.
+        options: arguments of :class:`nbseg.image_options.ImageOptions`. They choose the channels,
+            the plane and the pyramid level to read, and the values that become 0 and 255. None
+            takes the first three channels and the upper 8 bits of each value.
         to_float32, ignore_empty, backend_args: as in ``LoadImageFromFile``. With ``backend_args``,
-            the whole file is read; otherwise only the parts of a TIFF that are needed.
+            the whole file is read. Without ``backend_args``, only the needed parts of a TIFF are
+            read.
 
     Raises:
         ValueError: an option has a value that is not allowed.
@@ -42,21 +47,22 @@ class LoadImage(LoadImageFromFile):
         self.options = ImageOptions.of(options)
         if self.options.value_range == "own":
             raise ValueError(
-                "LoadImage: value_range 'own' would give a model the same tissue with different "
-                "brightness in two files; set two numbers, which `tools/prepare_data.py init` "
-                "measures"
+                "LoadImage: options.value_range must not be 'own', because the same tissue could "
+                "then have different brightness in two files; set two numbers (low, high), such as "
+                "those that `tools/prepare_data.py init` measures"
             )
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
-        """Load the image of the path ``img_path``.
+        """Load the image at the path ``results["img_path"]``.
 
         Returns:
-            ``results`` with ``img`` (H, W, C), in BGR order if C is 3, ``img_shape`` and
-            ``ori_shape``; None if the image cannot be loaded and ``ignore_empty`` is True.
+            ``results`` with three new keys: ``img`` is the image (H, W, C), uint8 or float32, in
+            BGR order if C is 3; ``img_shape`` and ``ori_shape`` are (H, W). None if the image
+            cannot be loaded and ``ignore_empty`` is True.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the image cannot be decoded, or needs other options.
+            FileNotFoundError: there is no such file, and ``ignore_empty`` is False.
+            ValueError: the image cannot be decoded with the options, and ``ignore_empty`` is False.
         """
         path = results["img_path"]
         try:
@@ -79,9 +85,9 @@ class LoadImage(LoadImageFromFile):
 
 
 def loading_options(dataset: BaseDataset) -> ImageOptions:
-    """Return the options of the transform ``LoadImage`` of a data set.
+    """Return the options of nbseg's transform ``LoadImage`` in the pipeline of a data set.
 
-    A data set without this transform gives the defaults.
+    If the pipeline does not have this transform, the default options are returned.
     """
     steps = dataset.pipeline.transforms
     return next((step.options for step in steps if isinstance(step, LoadImage)), DEFAULTS)
@@ -91,11 +97,13 @@ def loading_options(dataset: BaseDataset) -> ImageOptions:
 class LoadCroppedAnnotations(LoadAnnotations):
     """Load annotations as MMDetection does, with ``gt_masks`` as :class:`CroppedBitmapMasks`.
 
-    The masks equal MMDetection's pixel by pixel. Polygons and RLEs are converted directly to tight,
-    bit-packed crops, without full-size bitmaps.
+    ``CroppedBitmapMasks`` stores only the part of a mask in its tight box, one bit per pixel.
+    Polygons and RLEs are converted directly to this form, without full-size bitmaps. The masks
+    equal those of MMDetection pixel by pixel.
 
-    MMDetection sets the ignore flag of an object if none of its polygons has at least three points.
-    This transform also sets the flag if the object has no mask, or if its mask covers no pixel.
+    MMDetection sets the ignore flag of an object if its RLE is malformed, or if none of its
+    polygons has at least three points. This transform also sets the flag if the object has no mask,
+    or if its mask covers no pixel.
 
     Args:
         **kwargs: arguments of ``LoadAnnotations``.
@@ -108,8 +116,9 @@ class LoadCroppedAnnotations(LoadAnnotations):
         super().__init__(**kwargs)
         if not self.poly2mask:
             raise ValueError(
-                "LoadCroppedAnnotations: poly2mask must be True, because crops hold pixels; to "
-                "keep polygons, use MMDetection's LoadAnnotations(poly2mask=False)"
+                "LoadCroppedAnnotations: poly2mask must be True, found False: this transform "
+                "stores masks as pixels; to keep polygons, use MMDetection's "
+                "LoadAnnotations(poly2mask=False)"
             )
 
     def _process_masks(self, results: dict[str, Any]) -> list[Any]:

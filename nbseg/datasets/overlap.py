@@ -56,8 +56,8 @@ def overlapping_images(
 def content_keys(paths: Sequence[str | Path]) -> list[str]:
     """Return a key for each file; two keys are equal exactly if the files have the same bytes.
 
-    A file is read completely only if another file has the same size and the same last 256 bytes. A
-    missing file has a key that no other file has.
+    Keys of different calls must not be compared. A file is read completely only if another file has
+    the same size and the same last 256 bytes. A missing file has a key that no other file has.
     """
     keys = [
         str(os.path.getsize(path)) if os.path.exists(path) else f"missing {number}"

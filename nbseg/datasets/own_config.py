@@ -1,4 +1,4 @@
-"""Write a config for a user's own images, with settings measured on the labeled ones."""
+"""Write a config for a user's own images, with settings measured on the labeled images."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -49,24 +49,25 @@ def write_own_config(
     cores: int = 1,
     force: bool = False,
 ) -> list[str]:
-    """Check a user's data, measure the labeled images, and write a config for them.
+    """Check a user's data, measure the labeled images, and write a config for the data.
 
-    The config has absolute paths, so it can be used from any folder. One path may be relative:
-    ``_base_``, if the config lies in the source tree of ``base``.
+    The config has absolute paths, so it can be used from any folder. Only ``_base_`` is relative if
+    the config lies in the same copy of the repository as ``base``.
 
     Jsons that the config needs are written next to the config. If labeled images are set aside for
-    validation, one json lists these images, and another json lists the other labeled images. If the
-    folder of the unlabeled images also has labeled images, validation images or label images, a
-    json lists only the unlabeled images.
+    validation, one json lists these images, and another json lists the other labeled images. The
+    folder of the unlabeled images may also contain labeled images, validation images or label
+    images (masks whose pixels are object numbers). Then a json lists only the unlabeled images.
 
     Args:
-        data: the user's files.
+        data: the paths of the user's files, and how to read the images.
         out: the config to write.
-        base: the generic config to derive from.
-        upright: whether the images have an upright position, as photographs have.
+        base: the existing config that becomes ``_base_`` of the new config.
+        upright: whether the images have an upright position, as photographs have. If False, the
+            training also rotates the images.
         backbone_weights: weights of the backbone; None to let MMEngine download them.
-        cores: number of CPU cores.
-        force: whether to replace files that exist.
+        cores: number of CPU cores, from which the number of loading processes follows.
+        force: whether to replace files that exist; files of the user's data are never replaced.
 
     Returns:
         Lines for the user: warnings and notes about the data, the comments of the config, and the
@@ -75,8 +76,8 @@ def write_own_config(
     Raises:
         FileNotFoundError: a file or a folder does not exist.
         FileExistsError: a file to write exists, and ``force`` is False.
-        ValueError: the data cannot be used for a training, or a file to write is one of the user's
-            files; the message names the file and a remedy.
+        ValueError: ``out`` does not end in .py, the data cannot be used for a training, or a file
+            to write is one of the user's files.
     """
     if out.suffix != ".py":
         raise ValueError(f"the config {out} must end in .py; choose another name")
@@ -139,16 +140,17 @@ def _values_comment(values: ValueRange | None) -> str:
     return (
         f"Values: {values.deep} of {values.measured} measured images, labeled and unlabeled, have "
         f"more than 8 bits per channel. Of their values, 0.1% are below {values.low:g}, and 0.1% "
-        f"above {values.high:g}; these two become black and white in every image."
+        f"above {values.high:g}; these two values become black and white in every image."
     )
 
 
 def _wide_model(samples: Sequence[Path], options: ImageOptions) -> Part:
     mean, deviation = measure_channels(samples, options)
     return (
-        f"Model: images with {options.channels} channels. The first convolution takes the mean of "
-        "the pretrained filters for each channel; the preprocessor has the measured mean and "
-        "standard deviation of each channel.",
+        f"Model: images with {options.channels} channels. The pretrained filters of the first "
+        "convolution are averaged over red, green and blue, and this average is scaled and used "
+        "for each channel. The preprocessor normalizes each channel with its measured mean and "
+        "standard deviation.",
         {
             "model": {
                 "data_preprocessor": {
@@ -168,9 +170,10 @@ def _wide_model(samples: Sequence[Path], options: ImageOptions) -> Part:
 
 
 def _base(base: Path, out: Path) -> str:
-    """Return the value of ``_base_``: the path of ``base``.
+    """Return the path of ``base`` as the value of ``_base_`` in the config ``out``.
 
-    The path is relative if ``out`` is in the source tree of ``base``; then the tree can be moved.
+    If ``out`` lies in the repository that contains ``base``, the path is relative, so that the
+    repository can be moved. Otherwise, the path is absolute.
     """
     base, target = base.resolve(), out.resolve().parent
     inside = target.is_relative_to(base.parents[2])
@@ -242,30 +245,39 @@ def _parts(found: Fingerprint, sets: ImageSets, chosen: Settings, upright: bool)
 
 
 def _detections(objects: int, limit: int) -> Part:
-    comment = f"Detections: at least twice the {objects} objects of the fullest image."
+    comment = (
+        f"Detections: the model finds at most {limit} objects in an image. This is at least twice "
+        f"the number of objects in the fullest labeled image ({objects})."
+    )
     if 2 * objects > limit:
         comment = (
-            f"Detections: {limit}, the most that init chooses; the fullest image has {objects} "
-            "objects."
+            f"Detections: the model finds at most {limit} objects in an image, the largest number "
+            f"that init chooses. The fullest labeled image has {objects} objects."
         )
     if objects > limit:
         comment += (
-            f" Warning: the model cannot find more than {limit} objects in an image; cut such "
-            "images into tiles (tools/prepare_data.py tile), or raise max_per_img."
+            f" Warning: the model cannot find more than {limit} objects in an image; cut images "
+            "with more objects into tiles (tools/prepare_data.py tile), or raise max_per_img."
         )
     return comment, {"max_per_img": limit}
 
 
 def _image_size(found: Fingerprint, chosen: Settings, largest: float) -> Part:
-    """Return the config keys that set how images are resized, with a comment on the reasons."""
+    """Return ``(comment, keys)``: the keys that set how images are resized, and the reasons.
+
+    Args:
+        found: measurements of the labeled images.
+        chosen: settings of the training.
+        largest: object size in pixels that 90% of the objects do not exceed.
+    """
     keys: dict[str, Any] = {"object_size": chosen.object_size}
     if chosen.crops:
         kept = chosen.image_scale == 1
-        resized = "keep their sizes" if kept else f"are resized by {chosen.image_scale}"
+        resized = "keep their sizes" if kept else f"are resized by the factor {chosen.image_scale}"
         comment = (
-            f"Small objects: 90% are below {largest:.0f} pixels, less than half a crop. The model "
-            f"trains on crops of {CROP} x {CROP} pixels; images {resized}, and the median object "
-            f"size is {chosen.object_size} pixels."
+            f"Small objects: 90% are below {largest:.0f} pixels, which is less than half the side "
+            f"of a crop. The model trains on crops of {CROP} x {CROP} pixels; images {resized}, "
+            f"and the median object size is then {chosen.object_size} pixels."
         )
         side = found.image_sizes.max() * chosen.image_scale
         if side >= LARGE:
@@ -277,15 +289,16 @@ def _image_size(found: Fingerprint, chosen: Settings, largest: float) -> Part:
             hits = max(chosen.crop_hits, 0.0001)
             comment += (
                 f" Warning: only {hits:.2%} of the crops contain an object, and the training draws "
-                f"crops until one of them does. It therefore loads about {1 / hits:.0f} images for "
-                "each training sample, which is slow; cut the labeled and the unlabeled images "
-                "into tiles (tools/prepare_data.py tile)."
+                "crops until one contains an object. The training therefore loads about "
+                f"{1 / hits:.0f} images for each training sample, which is slow; cut the labeled "
+                "and the unlabeled images into tiles (tools/prepare_data.py tile)."
             )
         return comment, keys | {"image_scale": chosen.image_scale}
     comment = (
         f"Large objects: 10% are above {largest:.0f} pixels, which is at least half the side of a "
         f"crop ({CROP} pixels). The model trains on whole images; their long sides become "
-        f"{chosen.image_size} pixels, and the median object size is {chosen.object_size} pixels."
+        f"{chosen.image_size} pixels, and the median object size is then {chosen.object_size} "
+        "pixels."
     )
     if chosen.object_size < OBJECT_SIZES[0]:
         comment += " Warning: such small objects are hard to find; on a GPU, raise image_size."

@@ -27,7 +27,7 @@ LISTED = dict(
 
 @dataclass(frozen=True)
 class OwnData:
-    """Holds the paths of a user's files.
+    """Holds the paths of a user's files, and how to read the images.
 
     Attributes:
         labeled: COCO json of the labeled images.
@@ -36,11 +36,13 @@ class OwnData:
             that neither ``labeled`` nor ``val`` lists.
         unlabeled_images: folder of the unlabeled images, if ``unlabeled`` is a json; None means
             ``images``.
-        val: COCO json of the validation images.
+        val: COCO json of the validation images; None means that labeled images are set aside as
+            ``hold_out`` says.
         val_images: folder of the validation images; None means ``images``.
-        hold_out: largest number of labeled images to set aside for validation if there is no
-            ``val``. If None: a fifth of the labeled images if there are at least ten, otherwise 0.
-        image_options: channels, planes and range of values to read from all images.
+        hold_out: largest number of labeled images to set aside for validation, if ``val`` is None.
+            None means a fifth of the labeled images, or 0 if there are fewer than ten. If no image
+            is set aside, the models are validated on the labeled images of the training.
+        image_options: the channels, plane and range of values to read from every image.
 
     Raises:
         ValueError: an option has no effect, because another option is missing or overrides it.
@@ -56,15 +58,17 @@ class OwnData:
     image_options: ImageOptions = DEFAULTS
 
     def __post_init__(self) -> None:
-        """Refuse options without effect."""
+        """Raise a ValueError if an option has no effect."""
         if self.unlabeled_images and (not self.unlabeled or self.unlabeled.is_dir()):
             raise ValueError(
-                "--unlabeled-images is the folder of the images that a json lists; give this json "
-                "with --unlabeled, or give --unlabeled FOLDER alone"
+                "--unlabeled-images is the folder of the images that a json lists, but --unlabeled "
+                "is missing or is a folder; give this json with --unlabeled, or give --unlabeled "
+                "FOLDER alone"
             )
         if self.val_images and not self.val:
             raise ValueError(
-                "--val-images is the folder of a json's images; give this json with --val"
+                "--val-images is the folder of the images that a json lists, but --val is missing; "
+                "give this json with --val"
             )
         if self.hold_out is not None and self.val:
             raise ValueError(
@@ -75,13 +79,14 @@ class OwnData:
 
 @dataclass
 class ImageSets:
-    """Holds the config keys that name the sets of images, and jsons that are still to be written.
+    """Holds the config keys that name a user's images, and the jsons that these keys need.
 
     Attributes:
-        keys: values of config keys, by key; paths are ``Path`` objects.
-        jsons: content of each json that is still to be written, by path. ``keys`` names the paths.
+        keys: dictionary from a config key, such as "labeled_json", to its value; a path is a
+            ``Path`` or a name in braces.
+        jsons: dictionary from the path of a json that is still to be written to its content.
         labeled: number of labeled images to train on.
-        validation: text that says where the validation images come from.
+        validation: text for the user that says where the validation images come from.
         warnings: texts on problems that do not stop a training.
     """
 
@@ -103,14 +108,15 @@ def read_labeled(
         options: options with which a training would read the images.
 
     Returns:
-        ``(truth, lines)``. ``truth`` is the indexed json. ``lines`` are for the user: warnings
-        about boxes and masks, and notes on images and annotations.
+        ``(truth, lines)``. ``truth`` is the json as an object of pycocotools' class ``COCO``.
+        ``lines`` are texts for the user: warnings about boxes and masks, and notes on images and
+        annotations.
 
     Raises:
         FileNotFoundError: the json or the folder does not exist.
-        ValueError: the file is not a COCO json, has no category, or has a file name, category name
-            or id twice; or a mask is malformed; or an image is missing, cannot be read or has
-            another size than in the json.
+        ValueError: the file is not a COCO json, has no category, has a malformed box or mask, or
+            repeats a file name, category name or id. Also if an image is missing, cannot be read or
+            has another size than in the json.
     """
     if not images.is_dir():
         raise FileNotFoundError(f"there is no image folder {images}; correct the path")
@@ -123,19 +129,26 @@ def read_labeled(
     }
     for kind, text in texts.items():
         if kind.startswith(("images ", "repeated ")):
-            raise ValueError(f"{text}; correct the json or the folder of its images")
+            raise ValueError(
+                f"{text}. Each image must be readable and have the size that the json says, and "
+                "names must be unique; correct the json or the folder of its images"
+            )
     notes = [f"note: {path}: {note}" for note in prepared.notes]
     return truth, [*(f"warning: {text}" for text in texts.values()), *notes]
 
 
 def image_samples(data: OwnData, count: int) -> list[Path]:
-    """Return up to ``count`` labeled images and up to ``count`` unlabeled images.
+    """Return the paths of up to ``count`` labeled and up to ``count`` unlabeled images.
 
-    A missing folder gives no image; :func:`find_sets` refuses the folder.
+    The images are evenly spread over each set, and the labeled images come first. If
+    ``data.unlabeled`` is None, the unlabeled images are chosen from all images in ``data.images``,
+    so they may include labeled images. If the folder of the unlabeled images is missing, only
+    labeled images are returned; :func:`find_sets` then raises an error.
 
     Raises:
-        FileNotFoundError: a json does not exist, or a folder has no image.
-        ValueError: a json is not a COCO json.
+        FileNotFoundError: a json does not exist, or the folder of the unlabeled images has no
+            image.
+        ValueError: a json is not a COCO json, or a file name is not UTF-8.
     """
     labeled = [data.images / image["file_name"] for image in read_images(data.labeled)]
     folder = data.unlabeled or data.images
@@ -151,15 +164,19 @@ def find_sets(data: OwnData, truth: COCO, classes: list[str], out: Path) -> Imag
     """Find the validation images and the unlabeled images. This function writes no file.
 
     Args:
-        data: the user's files.
-        truth: the json of the labeled images.
+        data: the paths of the user's files.
+        truth: the json of the labeled images, as ``nbseg.coco.load_coco`` returns it.
         classes: names of the classes.
         out: path of the config to write. The new jsons get paths in the same folder.
 
+    Returns:
+        The config keys that name the images, and the jsons to write.
+
     Raises:
         FileNotFoundError: a file or a folder does not exist.
-        ValueError: an unlabeled image is also labeled or used for validation, there is no unlabeled
-            image, or too many labeled images are to be set aside.
+        ValueError: the json of the unlabeled images lists a labeled image or a validation image;
+            there is no unlabeled image; ``data.hold_out`` is negative or not less than the number
+            of labeled images; or ``data.val`` cannot be used, for example because it lacks a class.
     """
     sets = ImageSets({"labeled_json": data.labeled, "train_images": data.images})
     labeled = {number: data.images / i["file_name"] for number, i in truth.imgs.items()}
@@ -181,7 +198,11 @@ def find_sets(data: OwnData, truth: COCO, classes: list[str], out: Path) -> Imag
 def _validation(
     sets: ImageSets, data: OwnData, val: Path, classes: list[str], labeled: list[Path]
 ) -> list[Path]:
-    """Use the images of a json for validation, and return their paths."""
+    """Enter the images of the json ``val`` into ``sets`` as validation images.
+
+    Returns:
+        The paths of the validation images.
+    """
     folder = data.val_images or data.images
     truth, sets.warnings = read_labeled(val, folder, data.image_options)
     category_ids(truth.dataset["categories"], classes, val)
@@ -212,7 +233,7 @@ def _hold_out(
         sets.keys |= {"val_json": "{labeled_json}", "val_images": "{train_images}"}
         sets.validation = (
             "Validation: no images are set aside, so the models are evaluated on the labeled "
-            "images that they are trained on. This AP is far too high, and does not tell which "
+            "images that they are trained on. The AP is then far too high, and does not tell which "
             "model is better; look at the predictions instead, or give --val or --hold-out."
         )
         return
@@ -250,8 +271,9 @@ def _listed(sets: ImageSets, data: OwnData, used: Mapping[str, list[Path]]) -> N
     for use, others in used.items():
         if pairs := overlapping_images(others, paths):
             raise ValueError(
-                f"{data.unlabeled}: {len(pairs)} images are also {use}, the first: {pairs[0][1]}; "
-                "remove them from the json"
+                f"{data.unlabeled}: {len(pairs)} images are also {use}, the first: {pairs[0][1]}. "
+                "Unlabeled images must be neither labeled nor used for validation; remove these "
+                "images from the json"
             )
     sets.keys |= {"unlabeled_json": data.unlabeled, "unlabeled_folder": folder, "predict": LISTED}
     if content["annotations"]:
@@ -275,8 +297,8 @@ def _in_folder(
     taken = {path for _, path in overlapping_images(used, paths)}
     if labels := label_images_among(paths.values()):
         sets.warnings.append(
-            f"note: {len(labels)} files in {folder} are label images of other files there, such as "
-            f"{min(labels)}; they are not used as unlabeled images"
+            f"note: {len(labels)} files in {folder} are named like label images (masks) of other "
+            f"files there, the first: {min(labels)}; these files are not used as unlabeled images"
         )
     taken |= {path for path, name in paths.items() if name in labels}
     if not taken:

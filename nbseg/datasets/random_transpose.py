@@ -15,7 +15,7 @@ SWAP = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]], np.float32)
 
 @TRANSFORMS.register_module()
 class RandomTranspose(BaseTransform):
-    """Swap rows and columns of the image, and x and y of its boxes and masks.
+    """Swap rows and columns of an image at random, and x and y of its boxes and masks.
 
     A transposition followed by a flip is a rotation by 90 degrees. Use ``prob=0.5`` after
     ``RandomFlip(prob=0.75, direction=['horizontal', 'vertical', 'diagonal'])``. Then each of the
@@ -24,9 +24,9 @@ class RandomTranspose(BaseTransform):
     direction 'diagonal' of ``RandomFlip`` flips both axes.
 
     The transform changes ``img``, ``img_shape``, ``gt_bboxes``, ``gt_masks``, ``gt_seg_map`` and
-    ``homography_matrix``. The masks may be ``CroppedMasks``, ``BitmapMasks`` or ``PolygonMasks``.
-    The random number comes from numpy's global generator, which nbseg seeds for each sample. With
-    ``prob=0``, no random number is drawn.
+    ``homography_matrix``. The masks may be nbseg's ``CroppedMasks``, or MMDetection's
+    ``BitmapMasks`` or ``PolygonMasks``. The random number comes from numpy's global generator,
+    which nbseg seeds for each sample. With ``prob=0``, no random number is drawn.
 
     Args:
         prob: probability that an image is transposed.

@@ -16,16 +16,25 @@ from nbseg.registry import DATA_SAMPLERS
 
 @DATA_SAMPLERS.register_module()
 class ResumableMultiSourceSampler(MultiSourceSampler):
-    """Adds MMEngine's ``skip`` to ``MultiSourceSampler``; the arguments are the same."""
+    """Adds a method ``skip`` to MMDetection's ``MultiSourceSampler``.
+
+    The arguments are those of ``MultiSourceSampler``. MMEngine's loop calls ``skip`` to resume.
+    """
 
     skipped = 0
 
     def skip(self, num_samples: int) -> None:
-        """Skip the first ``num_samples`` indices of this process; call this before iterating."""
+        """Make the iteration leave out the first ``num_samples`` indices of this process.
+
+        Call this method before iterating.
+        """
         self.skipped = num_samples
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the indices one by one; the indices of a batch are grouped by source."""
+        """Yield the indices one by one, without the skipped indices.
+
+        The indices of a batch are grouped by the data set that they belong to.
+        """
         return islice(super().__iter__(), self.skipped, None)
 
 
@@ -39,7 +48,7 @@ class AspectRatioSampler(InfiniteSampler):
 
     Args:
         dataset: data set whose ``get_data_info`` returns ``width`` and ``height``.
-        batch_size: batch size of one process.
+        batch_size: batch size of one process, the same as in the data loader.
         **kwargs: ``shuffle`` and ``seed`` of ``InfiniteSampler``.
     """
 

@@ -29,8 +29,8 @@ class SeededSampler(Sampler[int]):
     processes. Different processes therefore draw different random numbers.
 
     Args:
-        sampler: sampler of this process. Its attributes can also be read from the
-            ``SeededSampler``.
+        sampler: the sampler that yields the indices of this process. Its attributes can also be
+            read from the ``SeededSampler``.
         seed: seed of the run, the same in every process.
         position: function that returns how many samples this process has already drawn. It is
             called when an iteration starts.
@@ -59,6 +59,9 @@ class SeededSampler(Sampler[int]):
 class SeededBatches:
     """Loads batches of a data set, and seeds the global generators before each sample.
 
+    An object of this class is called with the ``SeededIndex`` objects of a batch, and returns the
+    list of the batch's samples.
+
     Args:
         dataset: a map-style data set.
     """
@@ -75,14 +78,14 @@ class SeededBatches:
 
 
 def seed_samples(loader: DataLoader[Any], seed: int, position: Callable[[], int]) -> None:
-    """Change a data loader in place so that it seeds each sample.
+    """Change a data loader in place so that it seeds the random generators before each sample.
 
     Call this function before the loader's first iteration.
 
     Args:
         loader: loader with a batch sampler.
-        seed: seed of the run.
-        position: as in :class:`SeededSampler`.
+        seed: seed of the run, the same in every process.
+        position: function that returns how many samples this process has already drawn.
     """
     batches, dataset = loader.batch_sampler, loader.dataset
     batches.sampler = SeededSampler(batches.sampler, seed, position)  # type: ignore[union-attr]

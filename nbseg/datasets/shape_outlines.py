@@ -1,4 +1,4 @@
-"""Make outlines for the procedural set ``shapes``, whose five classes differ only in form."""
+"""Make outlines of objects for ``shapes``, a generated data set with five classes of figures."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ def _polar(radii: npt.NDArray[Any], angles: npt.NDArray[Any]) -> Outline:
 
 
 def _star(rng: np.random.Generator) -> list[Outline]:
-    """Return a star with five to seven pointed rays of uneven length."""
+    """Return the outline of a star with five to seven pointed rays of uneven length."""
     rays = int(rng.integers(5, 8))
     angles = np.arange(2 * rays) * np.pi / rays + rng.uniform(-0.25, 0.25, 2 * rays) * np.pi / rays
     radii = rng.uniform(0.85, 1.15, 2 * rays)
@@ -25,7 +25,7 @@ def _star(rng: np.random.Generator) -> list[Outline]:
 
 
 def _gear(rng: np.random.Generator) -> list[Outline]:
-    """Return a disc with six to ten round lobes and a hole near the middle."""
+    """Return the outlines of a disc with six to ten round lobes, and of a hole near its middle."""
     lobes = int(rng.integers(6, 11))
     angles = np.linspace(0, 2 * np.pi, 120, endpoint=False)
     wave = np.cos(lobes * angles + rng.uniform(0.2, 0.5) * np.sin(angles + rng.uniform(0, 7)))
@@ -34,7 +34,7 @@ def _gear(rng: np.random.Generator) -> list[Outline]:
 
 
 def _crescent(rng: np.random.Generator) -> list[Outline]:
-    """Return a circular band that is thickest in the middle and pointed at both ends."""
+    """Return the outline of an arc that is thickest in the middle and pointed at both ends."""
     half_span = rng.uniform(0.55, 0.75) * np.pi
     along = np.linspace(-1, 1, 50)
     half_width = rng.uniform(0.2, 0.3) * np.sqrt(np.maximum(0, 1 - along**2))
@@ -45,7 +45,7 @@ def _crescent(rng: np.random.Generator) -> list[Outline]:
 
 
 def _cross(rng: np.random.Generator) -> list[Outline]:
-    """Return a cross with four straight arms of uneven length and width."""
+    """Return the outline of a cross with four straight arms of uneven length and width."""
     points = []
     widths = rng.uniform(0.18, 0.32, 4)
     for arm in range(4):
@@ -60,7 +60,7 @@ def _cross(rng: np.random.Generator) -> list[Outline]:
 
 
 def _leaf(rng: np.random.Generator) -> list[Outline]:
-    """Return a solid, slightly bent spindle with a saw-toothed edge."""
+    """Return the outline of a slightly bent leaf with a saw-toothed edge."""
     along = np.linspace(-1, 1, 60)
     half_width = rng.uniform(0.42, 0.6) * (1 - along**2) ** rng.uniform(0.8, 1.1)
     teeth = int(rng.integers(6, 10))
@@ -82,7 +82,7 @@ CLASSES = tuple(_BUILDERS)
 
 
 def _subdivide(outline: Outline, step: float) -> Outline:
-    """Add points on the straight edges so that neighbors are at most ``step`` apart."""
+    """Return the outline with more points on its edges: neighbors are at most ``step`` apart."""
     following = np.roll(outline, -1, axis=0)
     pieces = []
     for start, end in zip(outline, following, strict=True):
@@ -92,7 +92,10 @@ def _subdivide(outline: Outline, step: float) -> Outline:
 
 
 def _warp(points: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
-    """Shift points by random waves: long waves bend the figure, short waves roughen its edge."""
+    """Return the points, shifted by random waves.
+
+    Long waves bend the figure, and short waves roughen its edge.
+    """
     moved = points.copy()
     for frequency, amplitude in [(2.5, 0.06), (5, 0.04), (11, 0.025), (18, 0.02), (27, 0.015)]:
         direction = rng.uniform(0, 2 * np.pi, 2)
@@ -103,14 +106,14 @@ def _warp(points: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[Any
 
 
 def random_outline(label: int, diameter: float, rng: np.random.Generator) -> list[Outline]:
-    """Return the contours of a random object of class ``CLASSES[label]``, centered on the origin.
+    """Return the contours of a random object of a class, centered on the origin.
 
     Fill the contours by the even-odd rule: a contour inside another contour is a hole. The figure
     is warped, mirrored at random and rotated by a random angle. It is also stretched along one axis
     by a factor of up to 1.2, and compressed along the other axis by the same factor.
 
     Args:
-        label: index into ``CLASSES``.
+        label: number of the class: star 0, gear 1, crescent 2, cross 3, leaf 4.
         diameter: approximate diameter of the figure before stretching, in pixels.
         rng: random generator.
 

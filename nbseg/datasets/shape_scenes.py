@@ -1,4 +1,4 @@
-"""Draw images for the procedural set ``shapes``: overlapping objects on textured backgrounds."""
+"""Draw images for the generated data set ``shapes``: overlapping objects on textured grounds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ class SceneObject:
     """Holds an object of an image.
 
     Attributes:
-        label: index of the class in ``CLASSES``.
+        label: number of the class: star 0, gear 1, crescent 2, cross 3, leaf 4.
         mask: visible pixels, (H, W) bool.
         whole_area: number of pixels of the whole object, including pixels that later objects cover
             and pixels outside the image.
@@ -51,7 +51,7 @@ class SceneObject:
 def _smooth_noise(
     rng: np.random.Generator, height: int, width: int, cells: int
 ) -> npt.NDArray[Any]:
-    """Return smooth noise, shape (height, width), values in [0, 1].
+    """Return smooth noise, shape (height, width), float64, values in [0, 1].
 
     The points of a grid get random values, and the pixels between these points get bilinearly
     interpolated values. The grid divides each side of the image into ``cells`` equal parts.
@@ -66,7 +66,10 @@ def _smooth_noise(
 
 
 def _stripes(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[Any]:
-    """Return a plane wave (height, width) in [0, 1] with a period of 4 to 14 pixels."""
+    """Return stripes: a sine wave with a random direction and a period of 4 to 14 pixels.
+
+    The values are in [0, 1]; the shape is (height, width).
+    """
     angle, period = rng.uniform(0, np.pi), rng.uniform(4, 14)
     y, x = np.mgrid[:height, :width]
     phase = (x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period
@@ -81,7 +84,11 @@ def _gradient(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[
 
 
 def _texture(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[Any]:
-    """Return brightness offsets (height, width, 1) around 0 from a random kind of texture."""
+    """Return a random texture: brightness offsets around 0, shape (height, width, 1).
+
+    The offsets are on the scale of pixel values from 0 to 255. The texture is striped, a gradient,
+    smooth noise or plain, and always has random grain.
+    """
     kind = rng.integers(4)
     if kind == 0:
         pattern = _stripes(rng, height, width)
@@ -96,7 +103,10 @@ def _texture(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[A
 
 
 def _ground(rng: np.random.Generator, size: int) -> npt.NDArray[Any]:
-    """Draw a background (size, size, 3) float64: two blended colors, texture and fine lines."""
+    """Return a background of two blended colors, a texture and fine lines.
+
+    The shape is (size, size, 3), float64; the values lie between 0 and 255.
+    """
     first, second = rng.uniform(10, 110, 3), rng.normal(0, 25, 3)
     blend = _smooth_noise(rng, size, size, cells=int(rng.integers(2, 6)))[..., None]
     canvas = first + second * blend + _texture(rng, size, size)
@@ -112,7 +122,11 @@ def _ground(rng: np.random.Generator, size: int) -> npt.NDArray[Any]:
 
 
 def _coverage(contours: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], int, int]:
-    """Compute the fraction of each pixel that the contours cover.
+    """Compute the fraction of each pixel that a figure covers.
+
+    Args:
+        contours: contours of the figure, each (N, 2), points (x, y) in pixels of the image. A
+            contour inside another contour is a hole.
 
     Returns:
         ``(coverage, left, top)``. ``coverage`` has the shape (h, w) and values in [0, 1]. Its first
@@ -138,7 +152,8 @@ def _contrasting_color(
 ) -> npt.NDArray[Any] | None:
     """Return a random color (3,) that contrasts with the pixels ``around`` (N, 3).
 
-    The result is None if no such color is found.
+    A color contrasts if at least 90% of the pixels have a Euclidean distance of at least 60 from
+    the color, in values from 0 to 255. The result is None if 40 random colors do not contrast.
     """
     for _ in range(TRIES):
         color = rng.uniform(110, 255, 3)
@@ -151,8 +166,14 @@ def _contrasting_color(
 def _center(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> npt.NDArray[Any]:
     """Choose the center (x, y) of the next object, in pixels.
 
-    The center of the first object, and of 80% of the others, is anywhere in the image. The other
-    centers are on or near an earlier object, so that the objects overlap.
+    The first object, and 80% of the other objects, can have their centers anywhere in the image
+    except in its outer 5%. The centers of the remaining objects are on or near an earlier object,
+    so that objects overlap.
+
+    Args:
+        rng: random generator.
+        size: width and height of the image in pixels.
+        objects: the objects that are already drawn.
     """
     if objects and rng.random() < 0.2:
         rows, columns = np.nonzero(objects[rng.integers(len(objects))].mask)
@@ -164,9 +185,10 @@ def _center(rng: np.random.Generator, size: int, objects: list[SceneObject]) -> 
 def _add_object(
     rng: np.random.Generator, canvas: npt.NDArray[Any], objects: list[SceneObject]
 ) -> bool:
-    """Try to draw one more object on the canvas, and return whether it was drawn.
+    """Try to draw one more random object on the canvas, and return whether it was drawn.
 
-    The object is not drawn in these cases:
+    If the object is drawn, it is added to ``objects``, and earlier objects lose the pixels that it
+    covers. The object is not drawn in these cases:
 
     - Too few of its pixels would be visible.
     - Too few pixels of an earlier object would stay visible.
@@ -209,9 +231,11 @@ def _add_object(
 def draw_scene(rng: np.random.Generator, size: int) -> tuple[npt.NDArray[Any], list[SceneObject]]:
     """Draw one image with up to eight objects.
 
-    The number of objects, three to eight, is chosen at random. An object that does not fit is
-    rejected, and another object is tried. If 40 tries do not place all objects, the image has fewer
-    objects than chosen.
+    The number of objects, three to eight, is chosen at random. An object is rejected if too few
+    pixels of this object or of an earlier object would be visible, or if no color contrasts with
+    the pixels around the object. Then another object is tried. If 40 tries do not place all
+    objects, the image has fewer objects than chosen.
+
     Colors and textures are chosen at random, independently of the class. A pixel belongs to the
     topmost object that covers at least half of the pixel, so the masks are disjoint.
 

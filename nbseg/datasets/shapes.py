@@ -1,4 +1,4 @@
-"""Generate the procedural set ``shapes``: COCO annotations and PNG images from a seed."""
+"""Generate the data set ``shapes`` from a seed: PNG images of drawn objects, and COCO jsons."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ RECORD = "shapes.json"
 
 @dataclass(frozen=True)
 class ShapesOptions:
-    """Defines a shapes set.
+    """Defines a data set ``shapes``, which is generated from these options.
 
     Attributes:
         size: width and height of an image in pixels, at least 64.
@@ -109,10 +109,12 @@ def _write_split(folder: Path, split: str, count: int, options: ShapesOptions) -
 
 
 def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False) -> bool:
-    """Generate the set in the folder ``out``: train/, val/, annotations/ and shapes.json.
+    """Generate the data set ``shapes`` in the folder ``out``.
 
-    The folder gets the name ``out`` only when the set is complete. If ``out`` already holds a set
-    with the same options and generator version, nothing is written unless ``force`` is True.
+    The folder gets images in train/ and val/, COCO jsons in annotations/, and shapes.json with the
+    options. The files are written to a temporary folder, which is renamed to ``out`` when the set
+    is complete. If ``out`` already holds a set with the same options and generator version, nothing
+    is written unless ``force`` is True.
 
     Args:
         out: folder to create; missing parents are created, too.
@@ -124,7 +126,8 @@ def generate_shapes(out: str | Path, options: ShapesOptions, force: bool = False
         True if the set was generated, False if it already existed.
 
     Raises:
-        FileExistsError: ``out`` exists and is not a shapes set, or it holds another shapes set and
+        FileExistsError: ``out`` is a file, or a folder with files but without shapes.json. Also if
+            ``out`` holds a shapes set with other options or of another generator version, and
             ``force`` is False.
     """
     out = Path(out).resolve()

@@ -14,10 +14,10 @@ from nbseg.coco import read_coco, write_coco
 def split_indices(count: int, percent: float, seed: int) -> npt.NDArray[np.int64]:
     """Choose at random which of ``count`` images are labeled.
 
-    The function chooses the same images as the released code of the paper Noisy Boundaries, which
-    seeds numpy's global generator, shuffles the image indices, and takes the first
-    ``int(percent / 100 * count)`` indices. This function uses a separate generator, so that the
-    global generator does not change.
+    The image indices are shuffled, and the first ``int(percent / 100 * count)`` of them are
+    labeled. These are the same images that the released code of the paper Noisy Boundaries (arXiv
+    2203.13427) chooses with numpy's global generator. This function uses a separate generator, so
+    that the global generator does not change.
 
     Args:
         count: number of images.
@@ -51,9 +51,11 @@ def write_split(
     """Split a COCO json into a labeled and an unlabeled json.
 
     Images and annotations keep their order, as in the splits of the released code of the paper
-    Noisy Boundaries. All other keys of the json are copied to both jsons. The unlabeled json keeps
-    the true annotations of its images, called hidden truth, for the noise analysis and for the
-    stage ``oracle``. Training on pseudo-labels never reads these annotations.
+    Noisy Boundaries (arXiv 2203.13427). All other keys of the json are copied to both jsons.
+
+    The unlabeled json keeps the true annotations of its images. Training on pseudo-labels never
+    reads these annotations. They serve to measure the errors of pseudo-labels, and to train a model
+    on all true labels for comparison (the stage ``oracle``).
 
     Args:
         ann_file: a COCO json.
@@ -68,8 +70,8 @@ def write_split(
 
     Raises:
         FileNotFoundError: ``ann_file`` does not exist.
-        ValueError: ``ann_file`` is not a COCO json (:func:`nbseg.coco.read_coco`), or
-            :func:`split_indices` refuses ``percent`` or ``seed``.
+        ValueError: ``ann_file`` is not a COCO json, ``percent`` or ``seed`` is out of range, or no
+            image or every image would be labeled.
     """
     ann_file = Path(ann_file)
     content = read_coco(ann_file)
@@ -88,17 +90,17 @@ def write_chosen_split(
     """Split COCO jsons into a labeled and an unlabeled json by the images' file names.
 
     Args:
-        ann_files: COCO jsons with the same categories. No two images and no two annotations have
-            the same id, also not in different jsons. Keys other than ``images``, ``annotations``
-            and ``categories`` are copied from the first json.
+        ann_files: COCO jsons with the same categories. No two images may have the same id, and no
+            two annotations may have the same id, even in different jsons. Keys other than
+            ``images``, ``annotations`` and ``categories`` are copied from the first json.
         labeled: file names of the images to label, as the jsons have them.
         paths: the labeled and the unlabeled json to write.
 
     Raises:
         FileNotFoundError: a json does not exist.
-        ValueError: a json is not a COCO json (:func:`nbseg.coco.read_coco`), the jsons have
-            different categories or the same ids, a file name in ``labeled`` does not occur exactly
-            once in the jsons, or the labeled or the unlabeled json would have no image.
+        ValueError: a json is not a COCO json; the jsons have different categories or the same ids;
+            a file name in ``labeled`` does not occur exactly once in the jsons; or the labeled or
+            the unlabeled json would have no image.
     """
     contents = [read_coco(path) for path in ann_files]
     content = _joined(contents, ann_files)
@@ -119,7 +121,16 @@ def write_chosen_split(
 
 
 def _joined(contents: Sequence[dict[str, Any]], paths: Sequence[str | Path]) -> dict[str, Any]:
-    """Return one COCO json with the images and annotations of several."""
+    """Return one COCO json with the images and annotations of several jsons.
+
+    Args:
+        contents: the jsons; keys other than ``images`` and ``annotations`` come from the first.
+        paths: paths of the jsons, for messages.
+
+    Raises:
+        ValueError: the jsons have different categories, or two images or two annotations have the
+            same id.
+    """
     joined = dict(contents[0])
     for content, path in zip(contents[1:], paths[1:], strict=True):
         if content["categories"] != joined["categories"]:
@@ -137,7 +148,11 @@ def _joined(contents: Sequence[dict[str, Any]], paths: Sequence[str | Path]) -> 
 def _write_parts(
     content: dict[str, Any], labeled_ids: Collection[Any], paths: tuple[Path, Path]
 ) -> None:
-    """Write the images with the given ids to the first path, and the others to the second."""
+    """Write a COCO json in two parts, each with the annotations of its images.
+
+    The images with the ids ``labeled_ids`` are written to the first path, and all other images to
+    the second path.
+    """
     for path, labeled in zip(paths, (True, False), strict=True):
         part = dict(content)
         part["images"] = [i for i in content["images"] if (i["id"] in labeled_ids) == labeled]

@@ -12,14 +12,17 @@ from nbseg.registry import TRANSFORMS
 
 
 def _color_operations(max_blur: int) -> list[tuple[float, albumentations.ImageOnlyTransform]]:
-    """Return the photometric operations of the paper Noisy Boundaries.
+    """Return the color, noise and blur operations of the paper Noisy Boundaries, with weights.
 
-    Each operation is a pair (weight, operation); its probability is proportional to its weight. The
-    operations do not move pixels. The sides of blur kernels are at most ``max_blur`` pixels.
+    The parameters are those of the paper's released code, converted from albumentations 1 to 2. A
+    noise variance of up to 12.75 becomes a standard deviation of up to sqrt(12.75) / 255 = 0.014.
+    Box blurs have only odd kernel sizes, because albumentations 2 has no even sizes.
 
-    The parameters are those of the released code, converted from albumentations 1 to 2. A noise
-    variance of up to 12.75 becomes a standard deviation of up to sqrt(12.75) / 255 = 0.014. Box
-    blurs have only odd sizes, because albumentations 2 has no others.
+    Args:
+        max_blur: side of the largest blur kernel in pixels; 0 leaves out the blurs.
+
+    Returns:
+        Pairs (weight, operation). The probability of an operation is proportional to its weight.
     """
     operations = [
         (1, albumentations.Sharpen(alpha=(0, 1), lightness=(0.75, 1.5), p=1)),
@@ -55,9 +58,9 @@ class StrongColorAugmentation(BaseTransform):
 
     Args:
         prob: probability of applying an operation; the released code of the paper uses 7/8.
-        max_blur: side of the largest blur kernel in pixels, odd; 0 disables blur. The released code
-            uses 7, for images of 1024 by 2048 pixels. If objects are only tens of pixels wide, a
-            blur of this size hides their class.
+        max_blur: side of the largest blur kernel in pixels, an odd number; 0 leaves out the two
+            blurs. The released code uses 7, for images of 1024 by 2048 pixels. If objects are only
+            tens of pixels wide, a blur of this size hides their class.
 
     Raises:
         ValueError: ``prob`` is not in [0, 1], or ``max_blur`` is neither 0 nor an odd number of at

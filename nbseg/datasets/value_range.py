@@ -1,4 +1,4 @@
-"""Measure the range of values that an image file with more than 8 bits per channel uses."""
+"""Measure the pixel values of a data set: their range, and the mean of each channel."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,12 +16,12 @@ PIXELS = 20_000  # of each image
 
 
 class ValueRange(NamedTuple):
-    """Holds the range of values of a data set.
+    """Holds the range of values of those images that have more than 8 bits per channel.
 
     Attributes:
         low, high: the values that become black and white.
-        measured: number of images that were measured.
-        deep: number of these images that have more than 8 bits per channel.
+        measured: number of images that were examined, including images that cannot be read.
+        deep: number of the examined images that have more than 8 bits per channel.
     """
 
     low: float
@@ -33,11 +33,16 @@ class ValueRange(NamedTuple):
 def measure_channels(
     paths: Sequence[Path], options: ImageOptions
 ) -> tuple[list[float], list[float]]:
-    """Return the mean and the standard deviation of each channel over all images, of 255.
+    """Return the means and the standard deviations of the channels, for values from 0 to 255.
+
+    Each image counts the same. The standard deviations are at least 1.
 
     Args:
         paths: images; up to 100 of them are read. Images that cannot be read are left out.
         options: options with which the images are read.
+
+    Returns:
+        Two lists with one number per channel: the means and the standard deviations.
 
     Raises:
         ValueError: no image can be read.
@@ -51,7 +56,10 @@ def measure_channels(
         means.append(pixels.mean(axis=0))
         squares.append((pixels.astype(np.float64) ** 2).mean(axis=0))
     if not means:
-        raise ValueError("no image can be read; run `tools/prepare_data.py check`")
+        raise ValueError(
+            f"none of {min(len(paths), IMAGES)} examined images can be read, so the mean of each "
+            "channel cannot be measured; find the reasons with `tools/prepare_data.py check`"
+        )
     mean = np.mean(means, axis=0)
     deviation = np.sqrt(np.maximum(np.mean(squares, axis=0) - mean**2, 1))
     return mean.round(2).tolist(), deviation.round(2).tolist()
@@ -60,14 +68,15 @@ def measure_channels(
 def measure_value_range(
     paths: Sequence[Path], options: ImageOptions = DEFAULTS
 ) -> ValueRange | None:
-    """Measure the range of all values in up to 100 images, without their extreme 0.1% at each end.
+    """Measure the range of the values in images with more than 8 bits per channel.
 
-    Each image counts the same: up to 20,000 of its values are drawn. Images with at most 8 bits per
-    channel, and images that cannot be read, are left out.
+    The lowest 0.1% and the highest 0.1% of the values lie outside the range. Up to 100 images are
+    examined, and up to 20,000 values are drawn at random from each image. Images with at most 8
+    bits per channel, and images that cannot be read, are left out.
 
     Args:
         paths: the labeled and the unlabeled images of a data set.
-        options: channels and planes to read; ``value_range`` is not used.
+        options: the channels, plane and level to read; ``value_range`` is not used.
 
     Returns:
         The range; None if no image has more than 8 bits per channel.

@@ -45,9 +45,9 @@ class MaskAndBoundaryRoIExtractor(SingleRoIExtractor):
     ) -> tuple[Tensor, Tensor]:
         """Return mask features (R, K, s, s) and boundary features (R, K, b, b).
 
-        The side length s is the output size of ``roi_layer``, and b is ``boundary_size``. The
-        arguments are those of ``SingleRoIExtractor.forward``. ``feats`` begins with the finest
-        pyramid level.
+        There are R RoIs and K channels. The side length s is the output size of ``roi_layer``, and
+        b is ``boundary_size``. The arguments are those of ``SingleRoIExtractor.forward``. ``feats``
+        begins with the finest pyramid level.
         """
         mask_features = super().forward(feats, rois, roi_scale_factor)
         if roi_scale_factor is not None:
@@ -70,9 +70,10 @@ class BoundaryMaskHead(MultiMaskHead):
     Args:
         num_convs: number of convolutions on the mask features before the boundary branch reads
             these features.
-        loss_boundary: config of the boundary loss; default ``BoundaryLoss``. The loss receives the
-            boundary logits of each RoI's class and the boundary targets, both (R, S, S).
-        **kwargs: options of ``RLEMaskHead``.
+        loss_boundary: config of the boundary loss; None means ``BoundaryLoss``. For R RoIs, the
+            loss receives the boundary logits of each RoI's class, shape (R, S, S), and the boundary
+            targets, shape (R, S, S).
+        **kwargs: options of MMDetection's ``FCNMaskHead``.
 
     Raises:
         ValueError: ``num_convs`` is not positive, or ``upsample_cfg`` is not
@@ -109,7 +110,7 @@ class BoundaryMaskHead(MultiMaskHead):
         self.loss_boundary = MODELS.build(loss_boundary or {"type": "BoundaryLoss"})
 
     def init_weights(self) -> None:
-        """Initialize the mask layers, and the boundary layers in the same way."""
+        """Initialize the layers of both branches as ``FCNMaskHead`` initializes its layers."""
         super().init_weights()
         for layer in (self.boundary_upsample, self.boundary_logits):
             kaiming_init(layer)
@@ -117,10 +118,11 @@ class BoundaryMaskHead(MultiMaskHead):
     def forward(self, x: tuple[Tensor, Tensor]) -> Tensor | tuple[Tensor, Tensor]:
         """Return mask logits; in training, the pair (mask logits, boundary logits).
 
-        All logits have the shape (R, C, 2s, 2s).
+        All logits have the shape (R, C, 2s, 2s), for R RoIs and C classes. C is 1 for
+        class-agnostic masks.
 
         Args:
-            x: mask features (R, K, s, s) and boundary features (R, K, 2s, 2s).
+            x: mask features (R, K, s, s) and boundary features (R, K, 2s, 2s), with K channels.
         """
         mask, boundary = x
         for mask_conv in self.convs:
@@ -142,7 +144,14 @@ class BoundaryMaskHead(MultiMaskHead):
     def losses(
         self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
     ) -> dict[str, Tensor]:
-        """Return a dict with the losses ``loss_mask`` and ``loss_boundary``."""
+        """Return a dict with the losses ``loss_mask`` and ``loss_boundary``.
+
+        Args:
+            mask_preds: mask logits and boundary logits, as ``forward`` returns them in training.
+            targets: one tensor with the mask targets, shape (R, S, S), uint8 of 0 and 1. The
+                boundary targets are computed from the mask targets.
+            labels: class of each RoI, shape (R,), int64.
+        """
         masks, boundaries = mask_preds
         (target,) = targets
         loss_boundary = (

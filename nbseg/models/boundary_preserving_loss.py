@@ -11,15 +11,16 @@ class BoundaryPreservingLoss(nn.Module):
     """Weights a mask head's binary cross-entropy by the boundary-preserving map (BPM).
 
     This loss replaces ``CrossEntropyLoss(use_mask=True)`` as the ``loss_mask`` of any MMDetection
-    mask head. The weight of a pixel is proportional to the magnitude of the predicted soft mask's
-    Laplacian. Pixels at the boundary of the soft mask therefore weigh more than other pixels. The
-    mean weight in each RoI is ``gain``. No gradient flows through the weights.
+    mask head. The weight of a pixel is proportional to the magnitude of the Laplacian of the
+    predicted probabilities. Pixels at the boundary of the predicted mask therefore weigh more than
+    other pixels. The mean weight in each RoI is ``gain``. If the predicted mask has no boundary,
+    every weight is ``gain``. No gradient flows through the weights.
 
     Args:
         gain: mean weight of the pixels of each RoI.
-        border: padding of the soft mask before the Laplacian. ``"replicate"`` repeats the outermost
-            pixels. ``"zeros"`` pads with zeros, which creates an edge wherever the object touches
-            the RoI's border.
+        border: padding of the predicted probabilities for the Laplacian. ``"replicate"`` repeats
+            the outermost pixels. ``"zeros"`` pads with zeros, which creates an edge wherever the
+            object touches the RoI's border.
         loss_weight: factor on the loss.
 
     Raises:

@@ -68,7 +68,11 @@ class DistanceToBoundaryLoss(nn.Module):
         return self.loss_weight * loss / max(logits.numel(), 1)
 
     def _weights(self, masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        """Return each pixel's weight in the loss, (R, S, S), given the predicted masks."""
+        """Return each pixel's weight in the loss, shape (R, S, S).
+
+        Args:
+            masks: predicted masks, shape (R, S, S), bool.
+        """
         closeness = np.exp(-(distance_to_boundary(masks) ** 2) / (2 * self.sigma**2))
         means = closeness.mean(axis=(1, 2), keepdims=True)
         # A flat map has no boundary, or sigma is so small that every weight underflows.
@@ -79,10 +83,13 @@ class DistanceToBoundaryLoss(nn.Module):
 def distance_to_boundary(masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Return each pixel's distance to the boundary of its mask, in pixels.
 
-    The distance is the absolute value of ``nbseg.structures.signed_distance``.
+    The boundary runs between foreground and background pixels. The distance of a foreground pixel
+    is the Euclidean distance between its center and the center of the nearest background pixel,
+    minus 0.5. The distance of a background pixel is computed in the same way from the nearest
+    foreground pixel.
 
     Args:
-        masks: shape (R, S, S), bool.
+        masks: shape (R, S, S), bool; True is foreground.
 
     Returns:
         Shape (R, S, S), float64; infinite in a mask that is all foreground or all background.

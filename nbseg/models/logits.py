@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """Convert a tensor to float32, unless its dtype is float64."""
+    """Return a tensor as float32; a float64 tensor is returned unchanged."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
@@ -15,7 +15,7 @@ def mask_channels(masks: Tensor, labels: Tensor) -> Tensor:
     The index is the label, or 0 if C is 1 (class-agnostic masks).
 
     Args:
-        masks: logits or probabilities, shape (R, C, S, S).
+        masks: logits or probabilities of R RoIs and C classes, shape (R, C, S, S).
         labels: class of each RoI, shape (R,), int64.
 
     Returns:
@@ -25,9 +25,12 @@ def mask_channels(masks: Tensor, labels: Tensor) -> Tensor:
 
 
 def select_masks(masks: Tensor, labels: Tensor) -> Tensor:
-    """Return the mask of each RoI's label, shape (R, S, S).
+    """Return the mask of each RoI's class, shape (R, S, S).
 
-    The arguments are those of ``mask_channels``.
+    Args:
+        masks: logits or probabilities of R RoIs and C classes, shape (R, C, S, S); C is 1 for
+            class-agnostic masks.
+        labels: class of each RoI, shape (R,), int64.
     """
     rois = torch.arange(len(labels), device=labels.device)
     return masks[rois, mask_channels(masks, labels)]

@@ -1,4 +1,4 @@
-"""Augment instance segmentation at test time: merge the boxes and average the soft masks."""
+"""Predict instances from several views of an image: merge the boxes, and average the masks."""
 
 from functools import reduce
 from typing import Any
@@ -31,15 +31,14 @@ class MaskTTAModel(DetTTAModel):
        same class whose IoU with the chosen box is at least NMS's threshold. The candidate with the
        highest score is contributed.
     4. The mean of the contributed boxes, weighted by their scores, replaces the chosen box. The new
-       score is the mean over all views of the scores of the contributed boxes, where a view that
-       contributes no box counts as a score of 0.
+       score is the sum of the scores of the contributed boxes, divided by the number of all views.
 
     Steps 3 and 4 are weighted boxes fusion (Solovyev et al., 2021). NMS alone would keep the
     mistakes of the most confident view.
 
-    The second pass predicts a soft mask for each merged box in every view. The soft masks are
-    flipped back and averaged, as the Noisy Boundaries paper (arXiv 2203.13427) does to make
-    pseudo-labels.
+    The second pass predicts a soft mask (a grid of probabilities) for each merged box in every
+    view. The soft masks are flipped back and averaged, as the Noisy Boundaries paper (arXiv
+    2203.13427) does to make pseudo-labels.
 
     Predictions have ``bboxes``, ``scores``, ``labels``, ``soft_masks`` and ``masks``. Soft masks
     have the shape (N, S, S) and values in [0, 1]. ``masks`` are COCO RLEs of the image's size, made
@@ -49,8 +48,8 @@ class MaskTTAModel(DetTTAModel):
         module: a two-stage detector with a mask head, or its config.
         tta_cfg: a dict with ``nms``, the config of the NMS in step 2, and ``max_per_img``, the
             largest number of merged boxes per image.
-        feature_budget: limit in bytes on the feature maps that are kept in memory for the second
-            pass. The second pass computes the feature maps of the other views again.
+        feature_budget: limit in bytes on the feature maps that the first pass keeps in memory for
+            the second pass. The second pass recomputes the feature maps that were not kept.
 
     Raises:
         TypeError: ``module`` is not a two-stage detector, or its RoI head is of an unsupported type
@@ -68,9 +67,13 @@ class MaskTTAModel(DetTTAModel):
         """Predict a batch of images, and return one sample per image with the merged predictions.
 
         Args:
-            data: ``inputs`` and ``data_samples``, in the format of ``TestTimeAug`` and
-                ``pseudo_collate``. Each is a list of views. Each view is a list with one entry per
-                image.
+            data: a batch that ``TestTimeAug`` and ``pseudo_collate`` made. The values of its keys
+                ``inputs`` and ``data_samples`` are lists with one entry per view. Each entry is a
+                list with one tensor or one sample per image.
+
+        Returns:
+            One sample per image, whose ``pred_instances`` have ``bboxes``, ``scores``, ``labels``,
+            ``soft_masks`` and ``masks``.
         """
         views = [
             {"inputs": inputs, "data_samples": samples}
@@ -119,7 +122,11 @@ class MaskTTAModel(DetTTAModel):
         return merged
 
     def _merge_single_sample(self, data_samples: list[DetDataSample]) -> DetDataSample:
-        """Merge the boxes of one image's views; ``DetTTAModel`` calls this method."""
+        """Return a sample with the merged boxes of one image; ``DetTTAModel`` calls this method.
+
+        Args:
+            data_samples: one sample per view of the image, with the predicted boxes.
+        """
         boxes_of_views = [
             bbox_flip(view.pred_instances.bboxes, view.ori_shape, view.flip_direction)
             if view.flip
@@ -158,9 +165,14 @@ class MaskTTAModel(DetTTAModel):
         return self.module.extract_feat(processed["inputs"]), processed["data_samples"]
 
     def _predict_boxes(self, features: tuple[Tensor, ...], samples: SampleList) -> SampleList:
-        """Predict the boxes of a view, and store them in the samples as ``pred_instances``.
+        """Predict the boxes in one view of each image, and return the samples with these boxes.
 
-        The boxes are in pixels of the original image, but they are not flipped back.
+        The boxes become the ``pred_instances`` of the samples. They are in pixels of the original
+        image, but they are not flipped back.
+
+        Args:
+            features: feature maps of the view.
+            samples: sample of each image in this view.
         """
         proposals = self.module.rpn_head.predict(features, samples, rescale=False)
         roi_head = self.module.roi_head
@@ -182,7 +194,17 @@ class MaskTTAModel(DetTTAModel):
         boxes: list[Tensor],
         labels: Tensor,
     ) -> Tensor:
-        """Predict soft masks (N, S, S) of the merged boxes in one view, and flip the masks back."""
+        """Return the soft masks that one view gives for the merged boxes, flipped back.
+
+        Args:
+            features: feature maps of the view.
+            samples: sample of each image in this view.
+            boxes: merged boxes of each image, in pixels of the original image.
+            labels: class of each of the N boxes of all images, shape (N,), int64.
+
+        Returns:
+            Probabilities, shape (N, S, S).
+        """
         boxes_in_view = []
         for image_boxes, sample in zip(boxes, samples, strict=True):
             scale = image_boxes.new_tensor(sample.scale_factor).repeat(2)

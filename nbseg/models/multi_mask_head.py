@@ -21,11 +21,11 @@ class MultiMaskHead(RLEMaskHead):
     def losses(
         self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
     ) -> dict[str, Tensor]:
-        """Return the losses by name.
+        """Return a dict of the losses by name.
 
         Args:
             mask_preds: the tensors of logits that ``forward`` returns in training, each of shape
-                (R, C, s, s).
+                (R, C, s, s), for R proposals and C classes.
             targets: one tensor per size that ``target_sizes`` returns, shape (R, s, s), uint8 of 0
                 and 1.
             labels: class of each proposal, shape (R,), int64.
@@ -35,7 +35,15 @@ class MultiMaskHead(RLEMaskHead):
     def target_sizes(
         self, mask_preds: Sequence[Tensor], rcnn_train_cfg: ConfigType
     ) -> tuple[int, ...]:
-        """Return the side lengths of the targets; they equal the side lengths of the logits."""
+        """Return the side length of the mask targets for each tensor of logits.
+
+        The side length of the targets equals the side length of the logits.
+
+        Args:
+            mask_preds: the tensors of logits that ``forward`` returns in training.
+            rcnn_train_cfg: the ``train_cfg`` of the RoI head. It is not used here, but a subclass
+                can read it.
+        """
         return tuple(logits.shape[-1] for logits in mask_preds)
 
     def loss_and_target(
@@ -62,13 +70,13 @@ class MultiMaskHead(RLEMaskHead):
         return dict(loss_mask=losses, mask_targets=targets)
 
     def loss_of(self, logits: Tensor, target: Tensor, labels: Tensor) -> Tensor:
-        """Apply the loss function ``self.loss_mask`` to one tensor of logits.
+        """Return the loss ``self.loss_mask`` of one tensor of logits, a scalar.
 
-        If there are no proposals, return a 0 that depends on the logits, so that the backward pass
-        works.
+        If there are no proposals, the loss is a 0 that depends on the logits, so that the backward
+        pass works.
 
         Args:
-            logits: shape (R, C, s, s).
+            logits: logits of R proposals and C classes, shape (R, C, s, s).
             target: shape (R, s, s), uint8 of 0 and 1.
             labels: class of each proposal, shape (R,), int64.
         """

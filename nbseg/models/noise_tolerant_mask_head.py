@@ -33,7 +33,7 @@ class NoiseTolerantMaskHead(MultiMaskHead):
 
     In training, ``forward`` returns the pair (fused logits, coarse logits), and the loss has the
     entries ``loss_mask`` and ``loss_mask_coarse``. At test time, ``forward`` returns only the fused
-    logits, and the head predicts like ``RLEMaskHead``.
+    logits. The base class ``RLEMaskHead`` converts them to bitmaps or COCO RLEs.
 
     The head can load the weights of a teacher's ``FCNMaskHead`` that has ``num_convs + 1``
     convolutions. These weights fill the shared convolutions and the fine branch. The head then
@@ -41,9 +41,9 @@ class NoiseTolerantMaskHead(MultiMaskHead):
 
     Args:
         num_convs: number of convolutions that the two branches share.
-        **kwargs: options of ``RLEMaskHead``. The loss ``loss_mask`` applies to the fused logits and
-            to the coarse logits. It is, for example, ``CrossEntropyLoss(use_mask=True)`` or
-            ``BoundaryPreservingLoss``.
+        **kwargs: options of MMDetection's ``FCNMaskHead``. The loss ``loss_mask`` applies to the
+            fused logits and to the coarse logits. Examples of ``loss_mask`` are
+            ``CrossEntropyLoss(use_mask=True)`` and ``BoundaryPreservingLoss``.
 
     Raises:
         ValueError: ``upsample_cfg`` is not ``dict(type="deconv", scale_factor=2)``.
@@ -99,11 +99,11 @@ class NoiseTolerantMaskHead(MultiMaskHead):
         """Return the fused logits; in training, the pair (fused logits, coarse logits).
 
         Args:
-            x: RoI features, shape (R, K, s, s).
+            x: features of R RoIs with K channels, shape (R, K, s, s).
 
         Returns:
             Fused logits of shape (R, C, 2s, 2s), and in training coarse logits of shape
-            (R, C, s, s).
+            (R, C, s, s). C is the number of classes, or 1 for class-agnostic masks.
         """
         for shared_conv in self.convs:
             x = shared_conv(x)
@@ -132,10 +132,10 @@ class NoiseTolerantMaskHead(MultiMaskHead):
     def losses(
         self, mask_preds: Sequence[Tensor], targets: tuple[Tensor, ...], labels: Tensor
     ) -> dict[str, Tensor]:
-        """Return a dict with the losses of the two branches.
+        """Return a dict with the losses of the fused logits and of the coarse logits.
 
-        ``loss_mask`` is the loss of the fused logits, and ``loss_mask_coarse`` is the loss of the
-        coarse logits.
+        The key ``loss_mask`` holds the loss of the fused logits, and ``loss_mask_coarse`` holds the
+        loss of the coarse logits. The arguments are those of ``MultiMaskHead.losses``.
         """
         names = ("loss_mask", "loss_mask_coarse")
         return {
@@ -147,13 +147,18 @@ class NoiseTolerantMaskHead(MultiMaskHead):
 def _adapt_plain_head(
     head: NoiseTolerantMaskHead, state_dict: dict[str, Tensor], prefix: str, *_: object
 ) -> None:
-    """Convert a plain ``FCNMaskHead``'s weights in ``state_dict`` to the fine branch's weights.
+    """Convert the weights of a plain ``FCNMaskHead`` to weights of a noise-tolerant head, in place.
 
-    The last convolution of the plain head becomes ``fine_conv``. Nothing changes if the plain head
-    has no more convolutions than ``head.convs``.
+    The last convolution of the plain head becomes the convolution of the fine branch
+    (``fine_conv``). Nothing changes if the plain head has no more convolutions than ``head.convs``.
 
     After the conversion, the fused logits equal the plain head's logits. The random weights of the
     coarse branch then do not disturb the features that a student takes over from its teacher.
+
+    Args:
+        head: the head that will load the weights.
+        state_dict: weights by name, which are changed.
+        prefix: start of the names of the mask head's weights, such as ``roi_head.mask_head.``.
     """
     last_conv = f"{prefix}convs.{len(head.convs)}."
     logits = state_dict.get(f"{prefix}conv_logits.weight")

@@ -1,4 +1,7 @@
-"""Let PointRend (Kirillov et al., CVPR 2020) train on cropped masks and predict COCO RLEs."""
+"""Let PointRend (Kirillov et al., CVPR 2020) train on ``CroppedMasks`` and predict COCO RLEs.
+
+``CroppedMasks`` stores each instance mask only inside its bounding box.
+"""
 
 from typing import Any
 
@@ -22,12 +25,15 @@ from nbseg.structures import CroppedMasks
 
 @MODELS.register_module()
 class RLECoarseMaskHead(RLEMaskHead, CoarseMaskHead):
-    """Gives MMDetection's ``CoarseMaskHead`` the targets and predictions of ``RLEMaskHead``."""
+    """Extends MMDetection's ``CoarseMaskHead``: predictions can be COCO RLEs instead of bitmaps.
+
+    The mask targets are computed without a full-size mask for each proposal, as in ``RLEMaskHead``.
+    """
 
 
 @MODELS.register_module()
 class CroppedMaskPointHead(MaskPointHead):
-    """Computes the targets of ``MaskPointHead`` without a full-size mask for each proposal."""
+    """Computes the same targets as ``MaskPointHead``, but without a full-size mask per proposal."""
 
     def _get_targets_single(
         self,
@@ -45,7 +51,10 @@ class CroppedMaskPointHead(MaskPointHead):
 
 @MODELS.register_module()
 class RLEPointRendRoIHead(SoftMaskRoIHead, PointRendRoIHead):
-    """Adapts MMDetection's ``PointRendRoIHead`` to nbseg's mask formats and ``MaskTTAModel``.
+    """Extends MMDetection's ``PointRendRoIHead`` by soft masks for given boxes.
+
+    A soft mask is a grid of probabilities. ``MaskTTAModel``, nbseg's test-time augmentation, needs
+    the soft masks.
 
     Losses and predictions equal those of ``PointRendRoIHead``, with one exception: if a batch has
     no positive proposals, ``loss_point`` is 0 here and is missing in MMDetection. Prediction

@@ -38,11 +38,12 @@ ENOUGH = 0.9
 class MatchingPretrainedInit(PretrainedInit):
     """Initializes a module from a file, and refuses a file that does not fit the module.
 
-    The arguments are those of MMEngine's ``PretrainedInit``. Without ``prefix``, the prefix of the
-    names in the file is detected, e.g. ``backbone.`` or ``module.``.
+    The arguments are those of MMEngine's ``PretrainedInit``. If ``prefix`` is not given, the prefix
+    of the tensor names in the file, such as ``backbone.`` or ``module.``, is detected.
 
     Raises:
-        StageError: :func:`load_matching` refuses the file.
+        StageError: when called, if :func:`load_matching` refuses the file, for example because too
+            few of its tensors match the module.
     """
 
     def __call__(self, module: nn.Module) -> None:
@@ -64,7 +65,11 @@ class MatchingPretrainedInit(PretrainedInit):
 
 
 def pretrained_inits(init_cfg: Any) -> list[dict[str, Any]]:
-    """Return the entries of an ``init_cfg`` that have the type ``Pretrained``."""
+    """Return the entries of an ``init_cfg`` that have the type ``Pretrained``.
+
+    Args:
+        init_cfg: MMEngine's config of the initial weights: a dict, a list of dicts, or None.
+    """
     entries = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
     return [init for init in entries if init.get("type") == "Pretrained"]
 
@@ -75,7 +80,8 @@ def load_pretrained(module: nn.Module) -> None:
     The ``init_cfg`` of submodules is not used.
 
     Raises:
-        StageError: :func:`load_matching` refuses a file.
+        StageError: :func:`load_matching` refuses a file, for example because too few of its tensors
+            match the module.
     """
     for init in pretrained_inits(getattr(module, "init_cfg", None)):
         arguments = {key: value for key, value in init.items() if key != "type"}
@@ -92,13 +98,13 @@ def load_matching(
 ) -> dict[str, Tensor]:
     """Load the weights of a file into a module, and refuse a file that does not fit.
 
-    A tensor matches if the file and the module have it with the same name and shape. These rules
+    A tensor of the module matches if the file has a tensor of the same name and shape. These rules
     apply:
 
     - If the module has no ``backbone``, at least 90% of its tensors must match.
     - If the module has a ``backbone``, at least 90% of the backbone's tensors and at least half of
-      all the module's tensors must match. The file may lack the heads, or have heads for another
-      number of classes.
+      all the module's tensors must match. So the heads may be missing in the file, or may be for
+      another number of classes.
     - The file of a deeper network is refused, even if all tensors of the module match.
 
     A warning gives the number of tensors that keep their initial values.
@@ -154,7 +160,7 @@ def load_matching(
         print_log(
             f"{len(left)} of {len(wanted)} tensors of {what} keep their initial values, because "
             f"{source} has no tensors of the same names and shapes; for example "
-            f"{_example(wanted, left)}",
+            f"{_example(wanted, left)}. The training must learn these tensors",
             logger="current",
             level=logging.WARNING,
         )

@@ -12,7 +12,7 @@ from nbseg.structures import CroppedMasks
 
 
 def proposal_labels(sampling_results: Sequence[SamplingResult]) -> Tensor:
-    """Return the labels of all positive proposals, image after image, shape (R,), int64."""
+    """Return the class labels of all R positive proposals, image after image, shape (R,), int64."""
     return torch.cat([sampling.pos_gt_labels for sampling in sampling_results])
 
 
@@ -21,7 +21,7 @@ def proposal_mask_targets(
     batch_gt_instances: InstanceList,
     sizes: Sequence[int],
 ) -> tuple[Tensor, ...]:
-    """Return the mask targets of all positive proposals, image after image.
+    """Return the mask targets of all R positive proposals, image after image.
 
     Args:
         sampling_results: the sampled proposals of each image.
@@ -31,7 +31,7 @@ def proposal_mask_targets(
         sizes: side lengths s of the targets.
 
     Returns:
-        One tensor per size, shape (R, s, s), uint8 of 0 and 1.
+        One tensor per size s, shape (R, s, s), uint8 of 0 and 1.
     """
     per_image = [
         multires_mask_targets(

@@ -74,22 +74,27 @@ class SemanticFusion(nn.Module):
 
 @MODELS.register_module()
 class RefineMaskHead(MultiMaskHead):
-    """Predicts masks in four stages, for ``RefineMaskRoIHead``.
+    """Predicts masks in four stages, from coarse to fine; ``RefineMaskRoIHead`` uses this head.
 
-    Each stage has half as many channels as the previous stage. The loss has one entry per stage.
+    The last two stages are trained and used only in the boundary region. This region consists of
+    the pixels near the boundary of the previous stage's mask; in training, pixels near the boundary
+    of the previous stage's target are added. Each stage has half as many channels as the previous
+    stage. The loss has one entry per stage.
     An entry's name ends with the side length of the stage's logits. For RoI features of 14 x 14,
     the names are ``loss_mask_14``, ``loss_mask_28``, ``loss_mask_56`` and ``loss_mask_112``.
 
     Args:
         num_convs: number of convolutions before the first stage.
-        semantic_channels: channels of the semantic features.
+        semantic_channels: channels of the semantic features, which ``ForegroundHead`` predicts for
+            all objects together.
         stage_weights: four factors, one on each stage's loss.
         boundary_width: half the width of the boundary region in training, in pixels of the
             previous stage's mask.
         test_boundary_width: half the width of the boundary region in prediction, in pixels of the
             previous stage's mask.
-        **kwargs: options of ``RLEMaskHead`` except ``upsample_cfg``. ``loss_mask`` is the loss of
-            the first two stages. The last two stages always use the binary cross-entropy.
+        **kwargs: options of MMDetection's ``FCNMaskHead`` except ``upsample_cfg``. ``loss_mask`` is
+            the loss of the first two stages. The last two stages always use the binary
+            cross-entropy.
 
     Raises:
         ValueError: ``num_convs`` is not positive, ``conv_out_channels`` is less than 24, or
@@ -144,7 +149,7 @@ class RefineMaskHead(MultiMaskHead):
         """Return the logits of each stage, shape (R, C, s, s), from coarse to fine.
 
         Args:
-            x: RoI features, shape (R, K, s, s).
+            x: features of R RoIs with K channels, shape (R, K, s, s).
             semantic: one tensor per fusion, from coarse to fine, shape
                 (R, semantic_channels + 1, s, s). The last channel is the semantic mask's
                 probability. The other channels are the semantic features.
@@ -167,6 +172,7 @@ class RefineMaskHead(MultiMaskHead):
         """Return a dict with the weighted loss of each stage.
 
         The name of a loss ends with the side length of the stage's logits, as in ``loss_mask_28``.
+        The arguments are those of ``MultiMaskHead.losses``.
         """
         losses = {}
         previous: tuple[Tensor, ...] = ()  # the coarser stage's prediction and target, bool
@@ -182,7 +188,7 @@ class RefineMaskHead(MultiMaskHead):
         return losses
 
     def soft_masks(self, stages: Sequence[Tensor], labels: Tensor) -> Tensor:
-        """Return the refined soft mask of each RoI's class, with the last stage's size (s, s).
+        """Return the mask probabilities of each RoI's class, in the size (s, s) of the last stage.
 
         Args:
             stages: logits of each stage, as ``forward`` returns them.
@@ -196,7 +202,7 @@ class RefineMaskHead(MultiMaskHead):
 
 
 def boundary_region(masks: Tensor, width: int) -> Tensor:
-    """Return the pixels near each mask's boundary.
+    """Return which pixels are near their mask's boundary.
 
     A pixel is near the boundary if the square of side ``2 width + 1`` around the pixel contains
     foreground and background. Pixels outside the RoI are neither foreground nor background. The
@@ -208,7 +214,7 @@ def boundary_region(masks: Tensor, width: int) -> Tensor:
         width: half the width of the region, in pixels.
 
     Returns:
-        Shape (R, s, s), bool.
+        Shape (R, s, s), bool; True for a pixel near the boundary.
     """
     values = torch.stack([masks, ~masks], dim=1).float()
     near = F.max_pool2d(values, 2 * width + 1, stride=1, padding=width) > 0
@@ -235,7 +241,7 @@ def boundary_aware_loss(logits: Tensor, targets: Tensor, region: Tensor) -> Tens
 
 
 def refine_boundaries(stages: Sequence[Tensor], width: int) -> Tensor:
-    """Combine the stages' soft masks (boundary-aware refinement).
+    """Combine the masks of all stages into one mask (boundary-aware refinement).
 
     The combined mask starts as the first stage's mask. For each later stage, the combined mask is
     doubled in size. Then the later stage's mask replaces the pixels near the combined mask's

@@ -27,7 +27,7 @@ class ForegroundHead(BaseModule):
     Args:
         num_convs: number of 3x3 convolutions.
         in_channels: channels of the pyramid level.
-        conv_out_channels: channels of the semantic features.
+        conv_out_channels: channels of the semantic features, the result of the convolutions.
         loss_weight: factor on the cross-entropy.
         init_cfg: MMEngine's config of the initial weights.
     """
@@ -87,7 +87,10 @@ class ForegroundHead(BaseModule):
 
 @MODELS.register_module()
 class RefineMaskRoIHead(SoftMaskRoIHead):
-    """Passes a ``ForegroundHead``'s semantic features and mask to ``RefineMaskHead``.
+    """Predicts masks with a ``RefineMaskHead``, which reads the results of a ``ForegroundHead``.
+
+    The ``ForegroundHead`` predicts one mask of all instances together, and features (the semantic
+    features) for this mask.
 
     Args:
         semantic_head: config of a ``ForegroundHead``.
@@ -121,7 +124,8 @@ class RefineMaskRoIHead(SoftMaskRoIHead):
     ) -> dict[str, Any]:
         """Return a dict with the key ``loss_mask``.
 
-        The value is a dict that holds the mask head's losses and ``loss_semantic``.
+        The value is a dict that holds the mask head's losses and ``loss_semantic``, the loss of the
+        ``ForegroundHead``. The arguments are those of ``StandardRoIHead.mask_loss``.
         """
         rois = bbox2roi([sampling.pos_priors for sampling in sampling_results])
         labels = proposal_labels(sampling_results)

@@ -1,4 +1,4 @@
-"""Define a plain mask head that trains on cropped masks and can predict COCO RLEs."""
+"""Define a mask head that trains on masks cropped to their boxes, and can predict COCO RLEs."""
 
 from typing import Any
 
@@ -29,7 +29,8 @@ class RLEMaskHead(FCNMaskHead):
     as the RLE of the bitmap that MMDetection pastes on a CPU.
 
     In training, the targets equal those of ``FCNMaskHead``. The targets are computed from
-    ``CroppedMasks`` on the device of the proposals. No full-size mask is made for a proposal.
+    ``CroppedMasks`` (instance masks that are stored only inside their bounding boxes) on the device
+    of the proposals. No full-size mask is made for a proposal.
 
     Raises:
         ValueError: in prediction, if ``mask_format`` is neither ``"bitmap"`` nor ``"rle"``.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class SoftMaskRoIHead(StandardRoIHead):
-    """Predicts one soft mask per box, for the box's class.
+    """Predicts one soft mask (a grid of probabilities) per box, for the box's class.
 
     ``StandardRoIHead`` instead predicts a mask for every class, and then keeps the mask of the
     box's class.

@@ -1,4 +1,4 @@
-"""Predict one soft mask per given box with a two-stage detector."""
+"""Predict one soft mask (a grid of probabilities) per given box with a two-stage detector."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def require_soft_masks(detector: nn.Module, user: str) -> None:
 
     Args:
         detector: the detector.
-        user: name of the class that needs soft masks, for the message.
+        user: name of the class that needs soft masks, for the error message.
 
     Raises:
         TypeError: ``detector`` is not a two-stage detector, or its RoI head is of an unsupported
@@ -33,7 +33,7 @@ def require_soft_masks(detector: nn.Module, user: str) -> None:
         raise TypeError(
             f"{user} needs a two-stage detector whose RoI head has a mask head and predicts masks "
             "as StandardRoIHead, CascadeRoIHead or nbseg's SoftMaskRoIHead does, found "
-            f"{found} in {type(detector).__name__}; use another model"
+            f"{found} in {type(detector).__name__}; use another model, such as Mask R-CNN"
         )
 
 

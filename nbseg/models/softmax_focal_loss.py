@@ -60,7 +60,7 @@ class SoftmaxFocalLoss(nn.Module):
             label: class of each box, shape (N,), int64; the value C means background.
             weight: factor on each box's loss, shape (N,); None means 1 for every box.
             avg_factor: divisor of the summed loss for the reduction ``"mean"``; None means N.
-            reduction_override: reduction to use in this call; None means ``reduction``.
+            reduction_override: reduction in this call; None means the class's ``reduction``.
         """
         logits = at_least_float32(cls_score)
         log_p = F.log_softmax(logits, dim=1).gather(1, label[:, None]).squeeze(1)

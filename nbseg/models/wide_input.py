@@ -1,4 +1,4 @@
-"""Models for images with another number of channels than three."""
+"""Build backbones and normalize images for any number of channels, not only three."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,9 +13,11 @@ from torch import Tensor, nn
 def WideInput(in_channels: int, narrow_type: str, **backbone: Any) -> nn.Module:  # noqa: N802
     """Build a backbone whose first convolution takes images with any number of channels.
 
-    If weights of a backbone with three channels are loaded, each filter of the first convolution
-    becomes the mean of its three channels, repeated for all channels and scaled by 3 / in_channels.
-    An image whose channels are all equal then gives the same features as before.
+    The backbone can load weights of a backbone for images with three channels. Unless
+    ``in_channels`` is 3, each filter of the first convolution is then averaged over its three
+    channels. The average is multiplied by 3 / in_channels and used for every channel. So an image
+    whose channels are all equal gives the same features as three such channels give in the loaded
+    backbone.
 
     Args:
         in_channels: number of channels of an image.
@@ -23,7 +25,7 @@ def WideInput(in_channels: int, narrow_type: str, **backbone: Any) -> nn.Module:
         **backbone: further keys of the backbone's config.
 
     Returns:
-        The backbone itself, so the names of its weights do not change.
+        A backbone of the type ``narrow_type``, whose weights keep their usual names.
 
     Raises:
         ValueError: ``in_channels`` is less than 1, or the backbone's first layer with weights is
@@ -38,7 +40,8 @@ def WideInput(in_channels: int, narrow_type: str, **backbone: Any) -> nn.Module:
     if not isinstance(first, nn.Conv2d) or first.in_channels != 3 or first.groups != 1:
         raise ValueError(
             f"WideInput: the first layer of {narrow_type} must be a convolution of three channels, "
-            f"found {first}; choose another backbone, or three channels (image_options.bands)"
+            f"found {first}; choose another backbone, or choose three channels of the images with "
+            "image_options.bands"
         )
     with torch.no_grad():
         first.weight = nn.Parameter(widened(first.weight, in_channels))
@@ -56,27 +59,31 @@ def WideInput(in_channels: int, narrow_type: str, **backbone: Any) -> nn.Module:
 
 @MODELS.register_module()
 class WideDataPreprocessor(DetDataPreprocessor):
-    """Normalizes and pads images with any number of channels; MMEngine allows only 1 and 3.
+    """Normalizes and pads images with any number of channels.
+
+    MMEngine's preprocessor normalizes only images with one or three channels.
 
     Args:
-        mean, std: mean and standard deviation of each channel, of 255.
-        **kwargs: further arguments of ``DetDataPreprocessor``, but neither ``bgr_to_rgb`` nor
-            ``rgb_to_bgr``.
+        mean: mean of each channel, for pixel values from 0 to 255.
+        std: standard deviation of each channel, for pixel values from 0 to 255.
+        **kwargs: further arguments of ``DetDataPreprocessor``. ``bgr_to_rgb`` and ``rgb_to_bgr``
+            must be False.
 
     Raises:
-        ValueError: ``mean`` and ``std`` have different lengths, or the channels would be swapped.
+        ValueError: ``mean`` and ``std`` have different lengths, or ``bgr_to_rgb`` or ``rgb_to_bgr``
+            is True.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], **kwargs: Any) -> None:
         if len(mean) != len(std):
             raise ValueError(
-                f"WideDataPreprocessor: mean and std must have one value for each channel, found "
-                f"{len(mean)} and {len(std)} values"
+                "WideDataPreprocessor: mean and std must each have one value per channel, found "
+                f"{len(mean)} values in mean and {len(std)} values in std"
             )
         if kwargs.get("bgr_to_rgb") or kwargs.get("rgb_to_bgr"):
             raise ValueError(
-                "WideDataPreprocessor: only three channels have an order to swap; set bgr_to_rgb "
-                "and rgb_to_bgr to False"
+                "WideDataPreprocessor cannot swap red and blue, but bgr_to_rgb or rgb_to_bgr is "
+                "True; set both to False"
             )
         super().__init__(**kwargs)
         self._enable_normalize = True
@@ -87,12 +94,15 @@ class WideDataPreprocessor(DetDataPreprocessor):
 def widened(weight: Tensor, in_channels: int) -> Tensor:
     """Return the filters of a convolution for another number of input channels.
 
+    Each filter is averaged over its three channels. The average is multiplied by 3 / in_channels
+    and used for every channel.
+
     Args:
-        weight: filters, (C, 3, K, K).
+        weight: C filters of K x K pixels, shape (C, 3, K, K).
         in_channels: number of input channels of the result.
 
     Returns:
-        (C, in_channels, K, K) in the dtype of ``weight``.
+        Filters, shape (C, in_channels, K, K), with the dtype of ``weight``.
     """
     mean = weight.mean(dim=1, keepdim=True) * (weight.shape[1] / in_channels)
     return mean.repeat(1, in_channels, 1, 1)

@@ -1,4 +1,4 @@
-"""Compute the losses of several kinds of images from one pass through backbone and neck."""
+"""Compute the losses of labeled and other images from one pass through backbone and neck."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +12,8 @@ from torch import Tensor
 def extract_jointly(detector: Any, batches: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
     """Return the feature maps of each batch.
 
-    Backbone and neck process all batches as one, so that batch normalization sees all kinds of
-    images together.
+    Backbone and neck process all batches as one batch, so that batch normalization sees all images
+    together, for example the labeled and the unlabeled images.
 
     Args:
         detector: the detector.
@@ -33,7 +33,7 @@ def extract_jointly(detector: Any, batches: Sequence[Tensor]) -> list[tuple[Tens
 def losses_from(
     detector: Any, features: tuple[Tensor, ...], inputs: Tensor, samples: SampleList
 ) -> dict[str, Any]:
-    """Return the losses of a detector by name, without running its backbone and neck.
+    """Return a dict of a detector's losses by name, without running its backbone and neck.
 
     Args:
         detector: the detector, which has the method ``loss``.

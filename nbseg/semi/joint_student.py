@@ -15,7 +15,7 @@ from nbseg.semi.plain_checkpoint import spread_plain_checkpoint
 
 
 class Branch(NamedTuple):
-    """Holds a batch of images of one kind."""
+    """Holds the images of a batch that are of one kind, for example the unlabeled images."""
 
     features: tuple[Tensor, ...]  # the student's feature maps
     inputs: Tensor  # images, (N, 3, H, W)
@@ -25,9 +25,11 @@ class Branch(NamedTuple):
 class JointStudent(BaseDetector):
     """Trains a detector, the student, on labeled and other images in the same batch.
 
-    The loss is the student's loss on the labeled images plus ``current_weight()`` times the losses
-    that a subclass defines in ``other_losses``. Only the weights of the submodule ``student`` are
-    published. A subclass must therefore not put modules that are used only in training into
+    The other images are unlabeled or pseudo-labeled. The loss is the student's loss on the labeled
+    images plus ``current_weight()`` times the losses that a subclass defines in ``other_losses``.
+
+    At the end of the training, only the weights of the submodule ``student`` are kept as the
+    trained detector. A subclass must therefore not put modules that are used only in training into
     ``student``.
 
     The inputs come from MMDetection's ``MultiBranchDataPreprocessor`` and have two branches:
@@ -39,6 +41,7 @@ class JointStudent(BaseDetector):
         unsup_weight: factor on the losses of ``other_losses``.
         ramp: number of iterations during which this factor grows linearly to ``unsup_weight``;
             with 0, the factor is constant.
+        init_cfg: MMEngine's config of the initial weights.
     """
 
     branch = "unsup"
@@ -57,11 +60,11 @@ class JointStudent(BaseDetector):
         self.ramp = ramp
 
     def other_losses(self, labeled: Branch, other: Branch) -> dict[str, Any]:
-        """Return the losses, by name, that are added to the student's losses on labeled images.
+        """Return a dict of the losses that are added to the student's losses on labeled images.
 
         Args:
             labeled: labeled images, for methods that also use labeled images in these losses.
-            other: images of the branch ``branch``, which are unlabeled or pseudo-labeled.
+            other: unlabeled or pseudo-labeled images.
         """
         raise NotImplementedError
 
@@ -70,9 +73,11 @@ class JointStudent(BaseDetector):
         multi_batch_inputs: dict[str, Tensor],
         multi_batch_data_samples: dict[str, SampleList],
     ) -> dict[str, Any]:
-        """Return the losses by name (prefix ``sup_`` or ``unsup_``), and the key ``unsup_weight``.
+        """Return a dict with the losses, and with the value ``unsup_weight`` for the log.
 
-        The key ``unsup_weight`` is the factor on the losses of ``other_losses``, for the log.
+        The names of the losses on labeled images start with ``sup_``. The names of the losses of
+        ``other_losses`` start with ``unsup_``. The value ``unsup_weight`` is the factor on the
+        losses of ``other_losses``.
 
         Args:
             multi_batch_inputs: images of each branch, (N, 3, H, W).
@@ -97,7 +102,7 @@ class JointStudent(BaseDetector):
         return self.unsup_weight * min(1.0, (iteration + 1) / max(self.ramp, 1))
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> Any:
-        """Predict with the student."""
+        """Return the student's predictions."""
         return self.student.predict(batch_inputs, batch_data_samples)
 
     def extract_feat(self, batch_inputs: Tensor) -> Any:
@@ -108,6 +113,6 @@ class JointStudent(BaseDetector):
         return self.student._forward(batch_inputs, batch_data_samples)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load this class's checkpoint, or a plain detector's weights into the student."""
+        """Load a checkpoint of this class, or copy a plain detector's weights to the student."""
         spread_plain_checkpoint(self, state_dict, prefix, ("student",))
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -31,7 +31,8 @@ class LossLimit(nn.Module):
         """Return the factor, at most 1, that keeps the unlabeled images' losses within the limit.
 
         The sums are first averaged over all processes, so that all processes get the same factor.
-        If a sum is not finite, the factor is 1, and ``NonFiniteLossHook`` stops the training.
+        If the limit is 0, the factor is 1. If a sum is not finite, the factor is also 1, and
+        ``NonFiniteLossHook`` stops the training.
 
         Args:
             sup: sum of the losses of the batch's labeled images.

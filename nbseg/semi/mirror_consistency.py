@@ -1,4 +1,4 @@
-"""Let a student predict the same for an image and its mirror image (CSD)."""
+"""Train a detector to predict the same for an image and its mirror image (CSD)."""
 
 import math
 from typing import Any
@@ -18,10 +18,10 @@ from nbseg.semi.proposals import likeliest_objects, propose, require_one_mask_si
 class MirrorConsistency(JointStudent):
     """Trains without pseudo-labels: predictions for an image and its mirror image must agree.
 
-    This is CSD (Jeong et al., NeurIPS 2019) for detectors with a mask head. Labeled and unlabeled
-    images both take part. The RoIs are proposals for the image; the mirror image has the mirrored
-    RoIs. Only RoIs count in which an object is likelier than background. For these RoIs, the losses
-    compare the predictions for the image with the predictions for the mirror image:
+    This is CSD (Jeong et al., NeurIPS 2019) for detectors with a mask head. The losses below use
+    labeled and unlabeled images. The RoIs are the proposals for the image in which an object is
+    likelier than background. The mirror image has the mirrored RoIs. The losses compare the
+    predictions for the image with the predictions for the mirror image:
 
     - class probabilities, by the mean of the Kullback-Leibler divergences in both directions. In
       each direction, the gradient flows through only one of the two images.
@@ -31,13 +31,13 @@ class MirrorConsistency(JointStudent):
 
     Args:
         detector: config of the student.
-        rois: largest number of proposals per image. The proposals with the highest objectness are
-            used; RoIs are chosen from them.
-        rise: share of the training, from its start, in which the factor on the losses grows to
-            ``unsup_weight``.
-        fall: share of the training after which the factor falls again, from ``unsup_weight`` to
-            almost 0 at the end.
-        **kwargs: other arguments of ``JointStudent``; ``ramp`` has no effect.
+        rois: largest number of proposals per image. RoIs are chosen from the proposals with the
+            highest objectness.
+        rise: share of the iterations, from 0 to 1, after which the factor on the losses has grown
+            from almost 0 to ``unsup_weight``.
+        fall: share of the iterations, from 0 to 1, after which the factor falls again, to almost 0
+            at the end of the training.
+        **kwargs: other arguments of the base class ``JointStudent``; ``ramp`` has no effect.
 
     Raises:
         TypeError: the RoI head is not a ``StandardRoIHead``, or its mask head returns several
@@ -59,7 +59,11 @@ class MirrorConsistency(JointStudent):
         self.fall = fall
 
     def current_weight(self) -> float:
-        """Return the factor on the losses: it rises and falls as in the authors' code."""
+        """Return the factor on the losses of ``other_losses`` in this iteration.
+
+        The factor rises at the start of the training and falls at its end, as in the code of CSD's
+        authors.
+        """
         hub = MessageHub.get_current_instance()
         done = hub.get_info("iter", 0) / hub.get_info("max_iters", 1)
         if done < self.rise:
@@ -68,7 +72,14 @@ class MirrorConsistency(JointStudent):
         return self.unsup_weight * math.exp(-12.5 * late**2)
 
     def other_losses(self, labeled: Branch, other: Branch) -> dict[str, Any]:
-        """Return the losses ``loss_mirror_cls``, ``loss_mirror_bbox`` and ``loss_mirror_mask``."""
+        """Return a dict with the losses of classes, boxes and masks.
+
+        The keys are ``loss_mirror_cls``, ``loss_mirror_bbox`` and ``loss_mirror_mask``.
+
+        Args:
+            labeled: labeled images.
+            other: unlabeled images. The losses are averaged over all images of both arguments.
+        """
         branches = (labeled, other)
         images = [len(branch.inputs) for branch in branches]
         flipped = [branch.inputs.flip(-1) for branch in branches]

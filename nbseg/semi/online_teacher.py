@@ -45,17 +45,28 @@ class OnlineTeacher(SemiBaseDetector):
     batch normalization sees both kinds of images together, as in offline training.
 
     Args:
-        detector: config from which student and teacher are built. With an ``ignore_score``, the
-            detector's assigners need ``ignore_iof_thr=0.5`` and should be of the type
-            ``IgnoringMaxIoUAssigner``. MMDetection's ``MaxIoUAssigner`` cannot ignore regions of
-            images without objects.
+        detector: config from which student and teacher are built. Unless ``ignore_score`` is None,
+            the detector's assigners need an ``ignore_iof_thr`` above 0, such as 0.5. They should be
+            of the type ``IgnoringMaxIoUAssigner``, because MMDetection's ``MaxIoUAssigner`` cannot
+            ignore regions of images without objects.
         data_preprocessor: config of a ``MultiBranchDataPreprocessor``.
-        predict_on: model that is validated, tested and published, ``"teacher"`` or ``"student"``.
-        box_threshold, pixel_threshold, floor, decay: as for ``RunningThresholds``.
+        predict_on: model that is validated, tested and kept as the trained detector,
+            ``"teacher"`` or ``"student"``.
+        box_threshold: lowest score of a label: one number for all classes, a list with one number
+            per class, or ``"match"``. With ``"match"``, unlabeled images get on average as many
+            labels of each class as labeled images have.
+        pixel_threshold: lowest probability of a foreground pixel in a label's mask: a number, or
+            ``"match"``. With ``"match"``, masks fill the same share of their boxes in unlabeled
+            images as in labeled images.
+        floor: lower bound of the score thresholds that ``"match"`` chooses.
+        decay: factor by which the counts of earlier predictions, from which ``"match"`` chooses
+            thresholds, are multiplied in each iteration.
         ignore_score: lowest score of an ignored prediction. With None, no prediction is ignored:
             predictions below the threshold are background.
-        mask_nms_iou: as for ``make_pseudo_labels``; applied to the labels.
-        min_size: smallest width and height of a label's box in pixels of the strong view.
+        mask_nms_iou: of two labels whose masks have this IoU or more, only the label with the
+            higher score is kept. None keeps both.
+        min_size: smallest width and height of a label's box in pixels of the strong view. Smaller
+            labels are left out.
         sup_weight: factor on the losses of labeled images.
         unsup_weight: factor on the losses of unlabeled images.
         unsup_box_weight: further factor on the box-regression losses of unlabeled images. Unbiased
@@ -70,8 +81,10 @@ class OnlineTeacher(SemiBaseDetector):
             At the end of the burn-in, the student's weights are copied to the teacher.
         teacher_checkpoint: path of a detector's checkpoint with the teacher's first weights. With
             None, the teacher starts with the student's weights.
-        loss_limit: the argument ``times`` of ``LossLimit``, which limits the losses of unlabeled
-            images relative to the losses of labeled images.
+        loss_limit: factor in the limit on the losses of unlabeled images. The limit is this factor
+            times the sum of the losses of labeled images, or times the running mean of the losses
+            of unlabeled images if the mean is larger. Losses above the limit are scaled down.
+        init_cfg: MMEngine's config of the initial weights.
 
     Raises:
         TypeError: the detector cannot predict soft masks.
@@ -130,7 +143,14 @@ class OnlineTeacher(SemiBaseDetector):
         self.iteration: int | None = None
 
     def train(self, mode: bool = True) -> "OnlineTeacher":
-        """Set the student's mode; the teacher always stays in evaluation mode."""
+        """Set the student to training or evaluation mode; the teacher stays in evaluation mode.
+
+        Args:
+            mode: True for training mode, False for evaluation mode.
+
+        Returns:
+            This module.
+        """
         super().train(mode)
         self.teacher.eval()
         return self
@@ -140,7 +160,12 @@ class OnlineTeacher(SemiBaseDetector):
         multi_batch_inputs: dict[str, Tensor],
         multi_batch_data_samples: dict[str, SampleList],
     ) -> dict[str, Any]:
-        """Return the losses, whose names start with ``sup_`` or ``unsup_``, and values to log.
+        """Return a dict with the losses, and with values for the log.
+
+        The names of the losses of labeled images start with ``sup_``. The names of the losses of
+        unlabeled images start with ``unsup_loss``. The values for the log are the thresholds, the
+        factors on the losses, and the mean numbers of labels and of ignored boxes per image. During
+        a burn-in without a teacher checkpoint, the dict has only the losses of labeled images.
 
         Args:
             multi_batch_inputs: images of each branch, (N, 3, H, W).
@@ -199,17 +224,18 @@ class OnlineTeacher(SemiBaseDetector):
     ) -> tuple[SampleList, None]:
         """Predict the weak views, and store labels and ignored boxes in the samples.
 
-        The labels become ``pred_instances``, with the fields of ``add_soft_masks``. The ignored
-        boxes become ``ignored_instances``. A box whose IoU with a label is 0.5 or more is not
-        ignored, because ``MaxIoUAssigner`` would ignore the anchors and proposals at this label.
-        The predictions are also counted for the thresholds.
+        The labels become ``pred_instances``, with the fields ``bboxes``, ``scores``, ``labels`` and
+        ``soft_masks`` (shape (M, S, S), uint8; value / 255 is the probability). The ignored boxes
+        become ``ignored_instances``. A box whose IoU with a label is 0.5 or more is not ignored,
+        because ``MaxIoUAssigner`` would ignore the anchors and proposals at this label. The
+        predictions are also counted for the thresholds.
 
         Args:
             batch_inputs: weak views, (N, 3, H, W).
             batch_data_samples: samples of the weak views.
 
         Returns:
-            The samples, and None.
+            The samples, and None, because MMDetection's method returns two values.
         """
         scores = (self.thresholds.lowest_score, self.ignore_score)
         lowest = min(score for score in scores if score is not None)
@@ -237,7 +263,7 @@ class OnlineTeacher(SemiBaseDetector):
     def project_pseudo_instances(
         self, batch_pseudo_instances: SampleList, batch_data_samples: SampleList
     ) -> SampleList:
-        """Move pseudo-instances and ignored boxes from the weak views to the strong views.
+        """Move pseudo-labels and ignored boxes from the weak views to the strong views.
 
         Args:
             batch_pseudo_instances: samples of the weak views, with ``pred_instances`` and
@@ -245,8 +271,8 @@ class OnlineTeacher(SemiBaseDetector):
             batch_data_samples: samples of the strong views of the same images.
 
         Returns:
-            The samples of the strong views. Their ``gt_instances`` are the moved pseudo-instances
-            with masks; their ``ignored_instances`` are the moved ignored boxes.
+            The samples of the strong views. Their ``gt_instances`` are the moved pseudo-labels with
+            masks; their ``ignored_instances`` are the moved ignored boxes.
 
         Raises:
             ValueError: a strong view is rotated or warped relative to its weak view.
@@ -265,7 +291,7 @@ class OnlineTeacher(SemiBaseDetector):
         return batch_data_samples
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load this class's checkpoint, or a plain detector's weights into student and teacher."""
+        """Load a checkpoint of this class, or copy a detector's weights to student and teacher."""
         spread_plain_checkpoint(self, state_dict, prefix, ("student", "teacher"))
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -17,13 +17,16 @@ from nbseg.semi.online_teacher import OnlineTeacher
 class OnlineTeacherHook(MeanTeacherHook):
     """Updates the teacher of an ``OnlineTeacher`` as a moving average of the student.
 
-    This hook differs from MMDetection's ``MeanTeacherHook`` in three ways. By default, it also
-    averages the statistics of batch normalization. It does not overwrite a teacher that starts from
-    a checkpoint. At the end of the burn-in, it copies the student's weights to the teacher.
+    This hook differs from MMDetection's ``MeanTeacherHook`` in three ways:
+
+    - By default, it also averages the statistics of batch normalization.
+    - It does not overwrite a teacher that starts from a checkpoint.
+    - In the first iterations, whose number is the detector's argument ``burn_in``, it does not
+      change the teacher. Then it copies the student's weights to the teacher.
 
     Args:
-        momentum: weight of the student in each update. Use 0.01 for hundreds of iterations, and
-            0.001 for tens of thousands.
+        momentum: weight of the student in each update. Use 0.01 for a training of hundreds of
+            iterations, and 0.001 for tens of thousands.
         interval: number of iterations between two updates.
         skip_buffer: whether to leave the statistics of batch normalization out of the average.
         report_interval: number of iterations between two reports on the pseudo-labels.
@@ -46,9 +49,8 @@ class OnlineTeacherHook(MeanTeacherHook):
 
         Raises:
             StageError: the model is not an ``OnlineTeacher``, the burn-in is not shorter than the
-                training, or ``teacher_checkpoint`` does not fit the model. If a
-                ``teacher_checkpoint`` is set without a burn-in, the error is also raised if the
-                student does not start from this checkpoint.
+                training, or ``teacher_checkpoint`` does not fit the model. A ``teacher_checkpoint``
+                without a burn-in also raises the error, unless ``load_from`` is the same path.
         """
         model = _online(runner)
         if model.burn_in >= runner.max_iters:
@@ -63,11 +65,11 @@ class OnlineTeacherHook(MeanTeacherHook):
             return
         if not model.burn_in and runner._load_from != source:
             raise StageError(
-                f"the teacher starts from {source}, but the student starts from other weights. An "
-                "average of unrelated weights predicts nothing; set burn_in to a few hundred "
-                f"iterations, or set load_from to {source}"
+                f"the teacher starts from {source}, but the student starts from other weights. "
+                "With an average of such unrelated weights, the teacher would find no objects; set "
+                f"burn_in to a few hundred iterations, or set load_from to {source}"
             )
-        advice = "teacher_checkpoint needs a checkpoint of the config's detector"
+        advice = "Set teacher_checkpoint to a checkpoint of the config's detector"
         content = CheckpointLoader.load_checkpoint(source, "cpu", "current")
         load_matching(model.teacher, content, source, "the teacher", advice)
 

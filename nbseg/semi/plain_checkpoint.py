@@ -8,17 +8,17 @@ from torch import nn
 def spread_plain_checkpoint(
     model: nn.Module, state_dict: dict[str, Any], prefix: str, parts: tuple[str, ...]
 ) -> None:
-    """Rename the weights of a plain detector so that each part of the model gets a copy of them.
+    """Rename the weights of a plain detector so that each part of a model gets a copy of them.
 
-    The function changes ``state_dict`` in place. Weights of the model outside these parts keep
-    their values. If ``state_dict`` already has names of the parts, ``state_dict`` is a checkpoint
-    of the whole model and is not changed.
+    The function changes ``state_dict`` in place. The other weights of the model are added to
+    ``state_dict``, so they keep their values. If ``state_dict`` already has names of the parts, it
+    is a checkpoint of the whole model and is not changed.
 
     Args:
         model: the model.
         state_dict: the checkpoint's weights, by name.
         prefix: start of the names of all weights of the model, such as ``module.``; may be empty.
-        parts: names of the model's submodules that are detectors.
+        parts: names of the model's submodules that are detectors, such as ``student``.
     """
     starts = tuple(f"{prefix}{part}." for part in parts)
     if any(name.startswith(starts) for name in state_dict):

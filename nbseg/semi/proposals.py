@@ -46,7 +46,7 @@ def require_one_mask_size(detector: Any, user: str) -> None:
         raise TypeError(
             f"{user} needs a mask head that returns logits of one size, found "
             f"{type(head).__name__}; set mask_head='{{plain_mask_head}}' and "
-            "mask_loss='{plain_mask_loss}'"
+            "mask_loss='{plain_mask_loss}' in the config, or use another head of one size"
         )
 
 
@@ -70,7 +70,7 @@ def propose(detector: Any, branch: Branch, count: int) -> Tensor:
 
     Args:
         detector: two-stage detector.
-        branch: images, with this detector's feature maps.
+        branch: images and their samples, with this detector's feature maps.
         count: largest number of proposals per image.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Move pseudo-instances from the teacher's view of an image to the student's view.
+"""Move pseudo-labels from the teacher's view of an image to the student's view.
 
 Both views may be flipped, cropped and scaled. The point (x, y) of the teacher's view lies in the
 student's view at
@@ -7,8 +7,9 @@ student's view at
 
 where sx and sy are scales (negative for a flip), and tx and ty are shifts in pixels.
 
-A soft mask is a grid of probabilities over its box. Cropping and scaling therefore change only the
-box; only a flip changes the grid. The mask is drawn once, at the resolution of the student's view.
+A pseudo-label has a box and a soft mask, which is a grid of probabilities over the box. Cropping
+and scaling therefore change only the box; only a flip changes the grid. The binary mask is drawn
+once, at the resolution of the student's view.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,11 @@ from nbseg.ops import paste_rle
 
 
 class Motion(NamedTuple):
-    """Maps points of the teacher's view to the student's view; a negative scale is a flip."""
+    """Maps points of the teacher's view to the student's view.
+
+    The point (x, y) moves to (scale_x * x + shift_x, scale_y * y + shift_y), in pixels. A negative
+    scale is a flip.
+    """
 
     scale_x: float
     scale_y: float
@@ -64,14 +69,21 @@ class Motion(NamedTuple):
         return cls(matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
 
     def boxes(self, boxes: Tensor) -> Tensor:
-        """Return boxes (N, 4), xyxy in pixels, in the student's view; boxes are not clipped."""
+        """Return boxes of the teacher's view in pixels of the student's view, without clipping.
+
+        Args:
+            boxes: (N, 4) xyxy in pixels of the teacher's view.
+
+        Returns:
+            Shape (N, 4), xyxy, with the dtype of ``boxes``.
+        """
         corners = boxes.double().reshape(-1, 2, 2)
         scale, shift = corners.new_tensor(self).view(2, 2)
         moved = corners * scale + shift
         return torch.cat([moved.amin(dim=1), moved.amax(dim=1)], dim=1).to(boxes.dtype)
 
     def soft_masks(self, soft_masks: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Flip soft masks (N, S, S) in the directions in which the motion flips the view."""
+        """Return soft masks, (N, S, S), flipped in the directions in which the motion flips."""
         rows = slice(None, None, -1 if self.scale_y < 0 else 1)
         columns = slice(None, None, -1 if self.scale_x < 0 else 1)
         return np.ascontiguousarray(soft_masks[:, rows, columns])
@@ -84,10 +96,10 @@ def move_instances(
     pixel_threshold: float,
     min_size: float = 1.0,
 ) -> InstanceData:
-    """Move pseudo-instances from the teacher's view to the student's view.
+    """Move pseudo-labels from the teacher's view to the student's view.
 
     Args:
-        instances: instances with ``bboxes``, (N, 4) xyxy in pixels of the teacher's view, and
+        instances: pseudo-labels with ``bboxes``, (N, 4) xyxy in pixels of the teacher's view, and
             ``soft_masks``, (N, S, S) uint8; value / 255 is the probability. Other fields, such as
             ``labels``, are copied to the result.
         motion: motion from the teacher's view to the student's view.
@@ -130,7 +142,7 @@ def move_boxes(
 
 
 def clip(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Clip boxes (N, 4) xyxy to an image of ``height`` x ``width`` pixels."""
+    """Return boxes, (N, 4) xyxy, clipped to an image of ``height`` x ``width`` pixels."""
     limit = boxes.new_tensor([width, height, width, height])
     return torch.minimum(boxes.clamp(min=0), limit)
 

@@ -1,4 +1,4 @@
-"""Treat pseudo-labels differently from labels: a loss weight (STAC), a mask head (dual-branch)."""
+"""Train on pseudo-labels with a separate loss weight (STAC) or mask head (dual-branch)."""
 
 from typing import Any
 
@@ -12,27 +12,34 @@ from nbseg.semi.proposals import require_standard_roi_head
 class PseudoLabelStudent(JointStudent):
     """Trains on labeled and pseudo-labeled images; ``unsup_weight`` scales the pseudo-label losses.
 
-    With an ``unsup_weight`` of 2 and pseudo-labels of a high threshold, this is STAC (Sohn et al.,
-    2020). The input branch ``pseudo`` has the pseudo-labeled images.
+    With an ``unsup_weight`` of 2 and pseudo-labels of high scores only, this is STAC (Sohn et al.,
+    2020). The arguments are those of the base class ``JointStudent``. In the input, the branch
+    ``pseudo`` has the pseudo-labeled images.
     """
 
     branch = "pseudo"
 
     def other_losses(self, labeled: Branch, other: Branch) -> dict[str, Any]:
-        """Return the student's losses on the pseudo-labeled images."""
+        """Return a dict of the student's losses on the pseudo-labeled images.
+
+        Args:
+            labeled: labeled images; not used.
+            other: pseudo-labeled images.
+        """
         return losses_from(self.student, *other)
 
 
 @MODELS.register_module()
 class DualBranchStudent(PseudoLabelStudent):
-    """Trains one mask head on the labels, and another one on the pseudo-labels.
+    """Trains one mask head on the labels, and another mask head on the pseudo-labels.
 
     This is the dual-branch network (Luo and Yang, ECCV 2020) for detectors with a mask head. All
-    other parts of the detector are shared. The pseudo-labels' mask head is not published.
+    other parts of the detector are shared. The mask head of the pseudo-labels is not part of the
+    trained detector.
 
     Args:
-        detector: config of the student.
-        **kwargs: other arguments of ``JointStudent``.
+        detector: config of the student, which is the detector to train.
+        **kwargs: other arguments of the base class ``JointStudent``.
 
     Raises:
         TypeError: the RoI head is not a ``StandardRoIHead``.
@@ -44,7 +51,12 @@ class DualBranchStudent(PseudoLabelStudent):
         self.pseudo_mask_head = MODELS.build(detector["roi_head"]["mask_head"])
 
     def other_losses(self, labeled: Branch, other: Branch) -> dict[str, Any]:
-        """Return the losses on the pseudo-labeled images, with the pseudo-labels' mask head."""
+        """Return a dict of the losses on the pseudo-labeled images, with a separate mask head.
+
+        Args:
+            labeled: labeled images; not used.
+            other: pseudo-labeled images.
+        """
         roi_head = self.student.roi_head
         published = roi_head.mask_head
         roi_head.mask_head = self.pseudo_mask_head

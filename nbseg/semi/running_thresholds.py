@@ -1,4 +1,4 @@
-"""Match the thresholds of pseudo-labels to the labeled images while the student trains."""
+"""Choose the thresholds of pseudo-labels by the labeled images while the student trains."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,10 +21,11 @@ BINS = 1000  # number of bins in each class's histogram of scores from 0 to 1
 
 
 class RunningThresholds(nn.Module):
-    """Chooses thresholds from running counts, by the rule of ``nbseg.pseudo.thresholds``.
+    """Chooses the score and pixel thresholds of pseudo-labels from running counts.
 
-    By this rule, unlabeled images have on average as many pseudo-labels as labeled images have
-    instances, and the share of foreground inside the boxes is the same in both sets.
+    The thresholds are chosen by this rule: unlabeled images have on average as many pseudo-labels
+    as labeled images have instances, and the share of foreground inside the boxes is the same in
+    both sets.
 
     The counts of labeled instances add up. The counts of the teacher's predictions fade, because
     the teacher changes: in each iteration, the old counts are multiplied by ``decay`` before new
@@ -45,8 +46,8 @@ class RunningThresholds(nn.Module):
         decay: factor by which the counts of predictions are multiplied in each iteration.
 
     Raises:
-        ValueError: a threshold is neither ``"match"`` nor between 0 and 1, or the number of scores
-            differs from the number of classes.
+        ValueError: a threshold is neither ``"match"`` nor between 0 and 1, ``floor`` or ``decay``
+            is not between 0 and 1, or the number of scores differs from the number of classes.
     """
 
     scores: Tensor  # number of the teacher's predictions by class and score, (C, BINS)
@@ -95,7 +96,7 @@ class RunningThresholds(nn.Module):
 
     @property
     def lowest_score(self) -> float:
-        """Return the lowest score that a pseudo-label can have."""
+        """Return a lower bound of the score thresholds of all classes."""
         return self.floor if self.fixed is None else float(self.fixed.min())
 
     def count_labeled(self, batch: Sequence[InstanceData]) -> None:
@@ -138,11 +139,13 @@ class RunningThresholds(nn.Module):
         self._add({"soft_masks": histogram}, self.decay)
 
     def box_thresholds(self) -> npt.NDArray[np.float64]:
-        """Return the score threshold of each class, shape (C,); ``inf`` allows no pseudo-label.
+        """Return the score threshold of each class, shape (C,), float64.
 
-        A matched threshold is ``floor`` or a bin edge above it: the value at which the number of
-        predictions per unlabeled image that reach the threshold is closest to the number of
-        instances of the class per labeled image.
+        If the argument ``box_threshold`` has scores, these scores are returned. With ``"match"``,
+        each threshold is ``floor`` or a multiple of 0.001 above ``floor``. The threshold of a class
+        is chosen so that the number of predictions per unlabeled image that reach the threshold is
+        closest to the number of the class's instances per labeled image. A class without labeled
+        instances has the threshold ``inf``, which allows no pseudo-label.
         """
         if self.fixed is not None:
             return self.fixed

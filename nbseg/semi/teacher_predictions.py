@@ -20,7 +20,7 @@ from nbseg.pseudo.predictions import ImagePredictions
 def predict_boxes(
     teacher: Any, inputs: Tensor, samples: SampleList, lowest_score: float
 ) -> tuple[tuple[Tensor, ...], list[InstanceData]]:
-    """Predict the boxes in a batch of views, from as many proposals as in training.
+    """Predict the boxes in a batch of images, from as many proposals as in training.
 
     Args:
         teacher: two-stage detector, in evaluation mode.
@@ -29,8 +29,8 @@ def predict_boxes(
         lowest_score: lowest score of a prediction.
 
     Returns:
-        The feature maps, and the predictions on each image. Predictions have ``bboxes``, (M, 4)
-        xyxy in pixels of the view, ``scores`` and ``labels``.
+        The feature maps of the batch, and a list with the predictions on each image. Predictions
+        have ``bboxes``, (M, 4) xyxy in pixels of ``inputs``, ``scores`` and ``labels``.
     """
     features = teacher.extract_feat(inputs)
     metas = [sample.metainfo for sample in samples]
@@ -52,11 +52,11 @@ def add_soft_masks(
     samples: SampleList,
     mask_nms_iou: float | None,
 ) -> list[InstanceData]:
-    """Predict a soft mask for each box, and suppress instances whose masks overlap too much.
+    """Predict a mask for each box, and leave out instances whose masks overlap too much.
 
     Args:
         teacher: the detector.
-        features: the first result of ``predict_boxes``.
+        features: the feature maps that ``predict_boxes`` returns.
         batch: the predictions on each image, as ``predict_boxes`` returns them.
         samples: the sample of each image.
         mask_nms_iou: of two masks whose IoU is this number or higher, only the instance with the
@@ -88,7 +88,7 @@ def add_soft_masks(
 def soft_masks_and_boxes(
     instances: InstanceData,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Return ``soft_masks``, (N, S, S), and ``bboxes``, (N, 4), as NumPy arrays."""
+    """Return ``soft_masks``, (N, S, S) uint8, and ``bboxes``, (N, 4) float32, as NumPy arrays."""
     return instances.soft_masks.cpu().numpy(), instances.bboxes.float().cpu().numpy()
 
 
@@ -108,6 +108,9 @@ def class_count(detector: Any) -> int:
 
 def require_ignoring(detector: Any) -> None:
     """Refuse a detector whose assigners would take ignored boxes for background.
+
+    Args:
+        detector: two-stage detector, which has assigners in its RPN and in its RoI head.
 
     Raises:
         ValueError: an assigner's ``ignore_iof_thr`` is 0 or negative.

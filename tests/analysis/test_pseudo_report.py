@@ -74,7 +74,8 @@ def test_the_summary_counts(files):
     assert (cat.pseudo_labels, cat.labeled_per_image, sum(cat.score_histogram)) == (4, 1.5, 2004)
     assert (dog.pseudo_labels, dog.labeled_per_image, dog.counts_candidates) == (3, 0, True)
     assert [warning.split(":")[0] for warning in summary.warnings] == [
-        "There are 1.17 pseudo-labels per image but 1.50 instances per labeled image",
+        "There are 1.17 pseudo-labels per image but 1.50 instances per labeled image. "
+        "Possible reasons",
         "No labeled image has an instance of these classes",
         "The teacher rarely finds objects of these classes",
         "2 of 6 images have no pseudo-label, so the student never sees them.",

@@ -32,7 +32,7 @@ def test_kinds_have_numbers_of_their_own(named):
     )
     assert summarize_kinds(inputs, analyze_noise(inputs.pseudo, inputs.truth)) == expected
     summary, _ = write_report(inputs, named["out"])
-    assert "No labeled image is of the kind night (3 images)" in summary.warnings[-1]
+    assert "No labeled image is of the kind night (3 unlabeled images)" in summary.warnings[-1]
     page = (named["out"] / "index.html").read_text()
     assert '<section id="kinds">' in page and "<th>night</th><td>0</td><td>–</td>" in page
     written = json.loads((named["out"] / "analysis.json").read_text())

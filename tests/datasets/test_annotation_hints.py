@@ -67,7 +67,7 @@ def test_a_polygon_inside_another_one():
     outer, inner, beside = square(2, 20), square(5, 3), square(30, 4)
     box = [2, 2, 20, 20]
     (hint,) = annotation_hints([{"id": 8, "segmentation": [inner, outer], "bbox": box}])
-    assert "inside another one: 1 of 1 objects with polygons, the first: annotation 8" in hint
+    assert "inside another polygon: 1 of 1 objects with polygons, the first: annotation 8" in hint
     assert not annotation_hints([{"id": 8, "segmentation": [outer, beside], "bbox": box}])
     assert not annotation_hints([{"id": 8, "segmentation": [outer, outer], "bbox": box}])
     # The box of the small square is inside that of the triangle, but the square is not.

@@ -21,11 +21,11 @@ def test_the_measurements():
 
 
 def test_a_set_without_objects_is_refused():
-    with pytest.raises(ValueError, match="none of its 1 images has .* there is no annotation"):
+    with pytest.raises(ValueError, match="of the 1 labeled images .* there are no annotations"):
         measure(indexed([(9, 9)], [[]]))
     truth = indexed([(9, 9)], [[(5, 3)]])
     truth.dataset["annotations"][0]["segmentation"] = []
-    with pytest.raises(ValueError, match="1 are without a mask"):
+    with pytest.raises(ValueError, match="1 annotations are without a mask"):
         measure(truth)
 
 

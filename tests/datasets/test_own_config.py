@@ -182,8 +182,8 @@ def test_a_json_of_unlabeled_images(folder):
 @pytest.mark.parametrize(
     ("count", "says"),
     [
-        (250, "at least twice the 250 objects of the fullest image."),
-        (251, "500, the most that init chooses; the fullest image has 251 objects."),
+        (250, "twice the number of objects in the fullest labeled image (250)."),
+        (251, "that init chooses. The fullest labeled image has 251 objects."),
         (501, "Warning: the model cannot find more than 500 objects in an image"),
     ],
 )
@@ -273,7 +273,7 @@ def spoil(content, key, value):
         (("--val", "labeled.json", "--hold-out", 2), "remove one of these options"),
         (("--hold-out", 10), "less than the number of labeled images, 10; found 10"),
         (lambda content: spoil(content, "categories", []), "labeled.json: "),
-        (lambda content: spoil(content, "annotations", []), "labeled.json: none of its 10 images"),
+        (lambda content: spoil(content, "annotations", []), "labeled.json: none of the 10 labeled"),
         (lambda content: spoil(content["images"][0], "width", 60), "size differs from the json"),
         (lambda content: spoil(content["images"][0], "file_name", "13.png"), "missing, the first"),
         (lambda content: spoil(content["images"][0], "file_name", "2.png"), "image file names"),

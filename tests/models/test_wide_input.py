@@ -76,8 +76,8 @@ def test_each_channel_is_normalized():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"mean": [0.0] * 4, "std": [1.0] * 3}, "found 4 and 3 values"),
-        ({"mean": [0.0] * 4, "std": [1.0] * 4, "bgr_to_rgb": True}, "only three channels have an"),
+        ({"mean": [0.0] * 4, "std": [1.0] * 3}, "found 4 values in mean and 3 values in std"),
+        ({"mean": [0.0] * 4, "std": [1.0] * 4, "bgr_to_rgb": True}, "cannot swap red and blue"),
     ],
 )
 def test_a_wrong_preprocessor_is_refused(arguments, message):

@@ -1,6 +1,6 @@
-# A partly labeled data set, sampled as in the released code: the labeled images are repeated until
-# labeled : pseudo-labeled is 2 : 1, and all images are shuffled together. A batch may have any mix
-# of both, so batch_size may be 1.
+# A partly labeled data set, sampled as in the released code of the Noisy Boundaries paper: the
+# labeled images are repeated until labeled : pseudo-labeled is 2 : 1, and all images are shuffled
+# together. A batch can have any mix of labeled and pseudo-labeled images, so batch_size can be 1.
 #
 # A derived config sets labeled_images and unlabeled_images, the numbers of images.
 _base_ = './semi_coco_instance.py'

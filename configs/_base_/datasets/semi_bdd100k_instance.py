@@ -1,5 +1,6 @@
-# BDD100K as prepared by tools/prepare_data.py bdd100k: the training images of the 10k, which have
-# masks, are labeled; the training images of the 100k that only have boxes are unlabeled.
+# BDD100K as prepared by tools/prepare_data.py bdd100k. The labeled images are the training images
+# of BDD100K's part 10k, which have masks. The unlabeled images are the training images of its part
+# 100k that have only boxes.
 _base_ = './repeated_labeled.py'
 
 data_root = 'data/bdd100k'
@@ -17,9 +18,9 @@ classes = ['pedestrian', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 
 # The unlabeled images have no true masks to compare pseudo-labels with.
 report = dict(hidden_truth=None)
 
-# All images have 1280 x 720 pixels. About as in the released code for Cityscapes, training resizes
-# the short side to 0.8 to 1 times its size. CutOut's holes have the same sizes as for Cityscapes,
-# relative to the image width.
+# All images have 1280 x 720 pixels. Training resizes the short side to 0.8 to 1 times its size,
+# which is about the range of the paper's released code for Cityscapes. Relative to the image width,
+# CutOut's holes have the same sizes as for Cityscapes.
 test_resize = dict(_delete_=True, type='Resize', scale=(1280, 720), keep_ratio=True)
 weak_pipeline = [
     '{load_image}',

@@ -1,5 +1,5 @@
-# Cityscapes as prepared by tools/prepare_data.py cityscapes, with the image sizes and holes of the
-# released code.
+# Cityscapes as prepared by tools/prepare_data.py cityscapes, with the image sizes and CutOut holes
+# of the Noisy Boundaries paper's released code.
 _base_ = './repeated_labeled.py'
 
 data_root = 'data/cityscapes'

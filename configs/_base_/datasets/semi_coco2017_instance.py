@@ -1,5 +1,6 @@
-# COCO 2017 from tools/prepare_data.py coco, with the image sizes and holes of the released code.
-# train2017 is split by percent and seed; configs/coco/README.md shows other labeled sets.
+# COCO 2017 as prepared by tools/prepare_data.py coco, with the image sizes and CutOut holes of the
+# Noisy Boundaries paper's released code. train2017 is split into labeled and unlabeled images by
+# percent and seed; configs/coco/README.md shows other labeled sets.
 _base_ = './repeated_labeled.py'
 
 data_root = 'data/coco'

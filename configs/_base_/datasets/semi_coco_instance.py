@@ -1,7 +1,8 @@
 # A COCO-format data set whose training images are partly labeled.
 #
 # A derived config sets data_root, classes, percent, train_pipeline and the other pipelines.
-# Names in braces are resolved last (docs/configs.md), so the command line can set each of them:
+# Names in braces are replaced by the values of the keys of these names, after the command line is
+# read (docs/configs.md). So the command line can set each of these keys:
 # --cfg-options data_root=data/nuclei percent=5 seed=1
 
 data_root = 'data/coco'
@@ -88,7 +89,8 @@ val_evaluator = dict(
 test_dataloader = '{val_dataloader}'
 test_evaluator = '{val_evaluator}'
 
-# Teacher and control arm have plain heads and losses, only labeled images, and weak augmentation.
+# The teacher and the control arm (the teacher's model, trained as long as teacher and student
+# together) have plain heads and losses, only labeled images, and weak augmentation.
 train_pipeline = '{strong_pipeline}'
 pseudo_pipeline = '{train_pipeline}'
 teacher = dict(

@@ -16,7 +16,8 @@ geometry = dict(
         [dict(type='Rotate', prob=1.0, max_mag=30.0)],
         [dict(type='ShearX', prob=1.0, max_mag=30.0)],
         [dict(type='ShearY', prob=1.0, max_mag=30.0)],
-        # By up to a tenth of the image. MMDetection's TranslateX rounds to whole tenths.
+        # Shift the image by up to a tenth of its size. MMDetection's TranslateX rounds to whole
+        # tenths.
         [
             dict(
                 type='Expand',

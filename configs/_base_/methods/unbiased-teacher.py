@@ -1,6 +1,6 @@
 # Unbiased Teacher (Liu et al., ICLR 2021): an online teacher with a fixed threshold, the focal
-# loss, and no box regression on unlabeled images. The training of the offline teacher replaces
-# the burn-in.
+# loss, and no box regression on unlabeled images. The student starts from the weights of the stage
+# `teacher`, so it needs no burn-in on labeled images.
 _base_ = '../online.py'
 online = dict(
     method=dict(

@@ -1,4 +1,4 @@
-# A Mask R-CNN with an ImageNet MobileNetV2, for fine-tuning on small sets on a CPU.
+# A Mask R-CNN with a MobileNetV2 pretrained on ImageNet, for fine-tuning on small sets on a CPU.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
 anchor_scales = [4]
@@ -7,11 +7,11 @@ backbone_weights = 'open-mmlab://mmdet/mobilenet_v2'
 roi_extractor = dict(
     out_channels=64, featmap_strides=[4, 8, 16, 32], roi_layer=dict(sampling_ratio=2))
 
-# The mask head and losses of Noisy Boundaries, and the plain ones. NTM is the noise-tolerant mask
-# head, BPM the boundary-preserving map. Values for --cfg-options:
+# The mask head and losses of the Noisy Boundaries paper, and the plain ones. NTM is the
+# noise-tolerant mask head, BPM the boundary-preserving map. Values for --cfg-options:
 #   mask_head='{plain_mask_head}'               without NTM
 #   mask_loss='{plain_mask_loss}'               without BPM
-#   box_loss='{softmax_focal_loss}'             the rows marked § in the paper
+#   box_loss='{softmax_focal_loss}'             the loss of the rows marked § in the paper's tables
 mask_loss = dict(type='BoundaryPreservingLoss', gain=1.0)
 plain_mask_loss = dict(type='CrossEntropyLoss', use_mask=True)
 mask_head_cfg = dict(

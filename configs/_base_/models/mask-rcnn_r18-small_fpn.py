@@ -9,14 +9,14 @@ roi_extractor = dict(
     featmap_strides=[4, 8, 16, 32],
     roi_layer=dict(sampling_ratio=1))
 
-# The mask head and losses of Noisy Boundaries, and the plain ones. NTM is the noise-tolerant mask
-# head, BPM the boundary-preserving map. Values for --cfg-options:
+# The mask head and losses of the Noisy Boundaries paper, and the plain ones. NTM is the
+# noise-tolerant mask head, BPM the boundary-preserving map. Values for --cfg-options:
 #   mask_head='{plain_mask_head}'               without NTM
 #   mask_loss='{plain_mask_loss}'               without BPM
 #   mask_loss.border=zeros                      BPM with the released code's border
 #   mask_loss.type=DistanceToBoundaryLoss       the more expensive map instead of BPM
 #   mask_loss='{released_mask_loss}'            equivalent to the released code's BPM
-#   box_loss='{softmax_focal_loss}'             the rows marked § in the paper
+#   box_loss='{softmax_focal_loss}'             the loss of the rows marked § in the paper's tables
 mask_gain = 1.0
 mask_loss = dict(type='BoundaryPreservingLoss', gain='{mask_gain}')
 plain_mask_loss = dict(type='CrossEntropyLoss', use_mask=True)

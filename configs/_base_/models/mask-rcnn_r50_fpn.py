@@ -1,5 +1,5 @@
-# Mask R-CNN with an ImageNet ResNet-50, the paper's model. A derived config sets num_classes and
-# max_per_img.
+# Mask R-CNN with a ResNet-50 pretrained on ImageNet, the model of the Noisy Boundaries paper. A
+# derived config sets num_classes and max_per_img.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
 backbone_weights = 'torchvision://resnet50'
@@ -12,7 +12,8 @@ backbone_weights = 'torchvision://resnet50'
 #   mask_loss.border=zeros                      BPM with the released code's border
 #   mask_loss.type=DistanceToBoundaryLoss       the more expensive map instead of BPM
 #   mask_loss='{released_mask_loss}'            equivalent to the released code's BPM
-#   box_loss='{softmax_focal_loss}'             the rows marked § in the paper
+#   box_loss='{softmax_focal_loss}'             the loss of the rows marked § in the paper's tables
+
 # Mean weight of a pixel in the mask loss. In the released code, the map has the mean 3, and a loss
 # weight multiplies the map: 3 on Cityscapes, 1 on COCO.
 mask_gain = 9.0

@@ -1,6 +1,6 @@
-# Training by iterations: linear warm-up, then a cosine to nearly zero. A derived config sets
-# `iterations` for the student and, in the section `teacher`, for the teacher; the control arm
-# trains for the sum of both.
+# Training by iterations: a linear warm-up of the learning rate, then a cosine decay to 2% of it. A
+# derived config sets `iterations` for the student and, in the section `teacher`, for the teacher.
+# The control arm (the teacher's model on labeled images alone) trains for the sum of both.
 iterations = 1000
 warmup_iterations = 50
 val_interval = 1_000_000_000  # no validation: the test after training evaluates the model

@@ -1,6 +1,7 @@
-# The paper's schedule: SGD, a warm-up of 500 iterations, and a tenth of the learning rate after
-# each milestone. A derived config sets `iterations`, `total_batch_size` (of all GPUs together), the
-# learning rate for this batch size and, in the section `teacher`, the teacher's iterations.
+# The Noisy Boundaries paper's schedule: SGD, a warm-up of 500 iterations, and a tenth of the
+# learning rate after each milestone. A derived config sets `iterations`, `total_batch_size` (of all
+# GPUs together), the learning rate for this batch size and, in the section `teacher`, the teacher's
+# iterations.
 _base_ = './iterations.py'
 
 warmup_iterations = 500

@@ -1,4 +1,4 @@
-"""Compare two models on the same images, side by side (Noisy Boundaries, Fig. 7 and 8)."""
+"""Show the predictions of two models side by side (as in Noisy Boundaries, Fig. 7 and Fig. 8)."""
 
 from nbseg.analysis.comparison.comparison_page import write_comparison
 

@@ -55,7 +55,8 @@ def write_comparison(
 
     Args:
         models: two entries. The key is the model's name, which must not be ``truth``. The value is
-            a json of predictions, ``CONFIG.py:CHECKPOINT`` or ``MODEL.onnx``.
+            the path of a json of predictions, the path of an ONNX model, or the paths of a config
+            and a checkpoint in the form ``CONFIG.py:CHECKPOINT``.
         image_folder: folder that the images' file names are relative to. If ``truth_json`` or a
             json of predictions is given, the images that the jsons list are compared. Otherwise,
             all images in the folder are compared.
@@ -66,12 +67,13 @@ def write_comparison(
         limit: largest number of pictures, at least 1.
 
     Returns:
-        One entry per image, sorted by ``ImageDifference.order``.
+        One entry per image, the most different images first (see ``ImageDifference.order``).
 
     Raises:
         FileNotFoundError: a file or an image is missing.
         ValueError: there are not exactly two models, a model is named ``truth``, ``limit`` is not
-            positive, the models predicted different images, or a file is invalid.
+            positive, the models predicted different images, a list of COCO results is given without
+            ``truth_json``, or a file is invalid.
     """
     image_folder, out = Path(image_folder), Path(out)
     if len(models) != 2:
@@ -85,7 +87,8 @@ def write_comparison(
         raise FileNotFoundError(f"there is no image folder {image_folder}; correct the path")
     if "truth" in models:
         raise ValueError(
-            "rename the model 'truth': this name is reserved for the panel of the true instances"
+            "a model has the name 'truth', which is reserved for the panel of the true instances; "
+            "rename the model 'truth'"
         )
     truth_path = Path(truth_json) if truth_json else None
     truth = load_coco(truth_path, masks=True) if truth_path else None
@@ -148,7 +151,12 @@ def _pictures(out: Path) -> set[Path]:
 def _same_images(
     sources: dict[str, InstanceSource], image_folder: Path
 ) -> tuple[tuple[str, int, int], ...]:
-    """Return the images to compare; raise an error if the sources list different images."""
+    """Return the file name, height and width of each image to compare.
+
+    Raises:
+        FileNotFoundError: an image is missing.
+        ValueError: the sources list different images.
+    """
     known = {name: source.images for name, source in sources.items() if source.images is not None}
     if not known:
         return folder_images(image_folder)
@@ -174,9 +182,9 @@ def _same_images(
 def _renumbered(
     source: InstanceSource, file_name: str, classes: Sequence[str], min_score: float
 ) -> Instances:
-    """Return a source's instances of an image, without those below ``min_score``.
+    """Return a model's or the truth's instances of an image, without those below ``min_score``.
 
-    ``category_id`` becomes an index into ``classes``.
+    ``category_id`` becomes an index into ``classes``. Instances without a score are kept.
     """
     class_index = [classes.index(name) for name in source.classes]
     return [
@@ -189,9 +197,15 @@ def _renumbered(
 def _picture(
     pixels: Picture, panels: dict[str, Instances], categories: Sequence[dict[str, Any]]
 ) -> Picture:
-    """Draw the image alone and once with the instances of each panel, side by side.
+    """Return a picture that shows the image alone and the instances of each panel, side by side.
 
-    The first two panels are the models. Instances that only one of the models found are filled.
+    The first two panels are the models. Instances that only one of the models found are filled with
+    color.
+
+    Args:
+        pixels: the image.
+        panels: the instances of each panel by caption.
+        categories: COCO categories of the instances.
     """
     height, width = pixels.shape[:2]
     size = display_size(width, height, PANEL_SIDE)

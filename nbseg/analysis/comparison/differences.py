@@ -46,14 +46,18 @@ class ImageDifference:
 
     @property
     def order(self) -> tuple[float, float]:
-        """Return a sort key: the largest absolute gain first, then the largest ``difference``."""
+        """Return a sort key that puts the images with the largest absolute ``gain`` first.
+
+        Among images with the same absolute gain, those with the largest ``difference`` come first.
+        If the truth is unknown, the gain counts as 0.
+        """
         return -abs(self.gain or 0.0), -self.difference
 
 
 def compare_image(
     file_name: str, a: Instances, b: Instances, truth: Instances | None, height: int, width: int
 ) -> ImageDifference:
-    """Compare two models' instances of one image.
+    """Return the differences between the instances that two models predicted on one image.
 
     Args:
         file_name: file name of the image.

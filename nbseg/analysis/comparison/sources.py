@@ -1,4 +1,4 @@
-"""Open the models of a comparison: prediction files, checkpoints or exported models."""
+"""Open each model of a comparison, from a json of predictions, a checkpoint or an ONNX file."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class InstanceSource:
         classes: class names.
         images: file name, height and width of each predicted image; None if the source can predict
             every image.
-        instances: function that takes the file name of an image and returns the instances of the
-            image. Their ``category_id`` is an index into ``classes``.
+        instances: function that takes the file name of an image and returns the image's instances
+            as COCO annotations. Their ``category_id`` is an index into ``classes``.
     """
 
     classes: tuple[str, ...]
@@ -39,10 +39,10 @@ class InstanceSource:
 def open_instances(
     text: str, image_folder: Path, truth: COCO | None, truth_path: Path | None
 ) -> InstanceSource:
-    """Open a json of predictions, a checkpoint or an exported model.
+    """Open a json of predictions, a checkpoint or an exported model as a source of instances.
 
     Args:
-        text: path of a json, ``CONFIG.py:CHECKPOINT`` or ``MODEL.onnx``.
+        text: path of a json or of an ONNX model, or ``CONFIG.py:CHECKPOINT``.
         image_folder: folder that the images' file names are relative to.
         truth: indexed COCO json that defines the image and category ids of a list of COCO results.
             Only needed if ``text`` is the path of such a list; otherwise None is allowed.
@@ -132,10 +132,10 @@ def _model_source(segmenter: Any, image_folder: Path) -> InstanceSource:
 def _below(name: str, folder: Path) -> str:
     """Return the path of an image relative to the folder.
 
-    If ``name`` is an absolute path or the path of an existing file inside the folder, as in the
-    json of tools/infer.py, the folder is removed from the path. Any other ``name`` is returned
-    unchanged, either because the name is already relative to the folder, or because the file is
-    outside the folder.
+    ``name`` is resolved if it is an absolute path, or if a file exists at this path, as in the json
+    of ``tools/infer.py``. If the resolved path lies inside the folder, the part below the folder is
+    returned. In all other cases, ``name`` is returned unchanged: it is already relative to the
+    folder, or the image lies outside the folder.
     """
     path = Path(name)
     if path.is_absolute() or path.exists():

@@ -1,4 +1,4 @@
-"""Match the objects of an image before and after a person corrected them."""
+"""Count what a person changed when correcting the pseudo-labels of an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,15 +43,15 @@ class Changes:
 def find_changes(
     before: Sequence[tuple[str, dict[str, Any]]], after: Sequence[tuple[str, dict[str, Any]]]
 ) -> Changes:
-    """Compare the pseudo-labels of an image with the objects in its corrected labels.
+    """Count the changes between the pseudo-labels of an image and its corrected labels.
 
-    Pairs of a pseudo-label and an object are formed in the descending order of the IoU of their
-    masks, down to an IoU of 0.5; if the IoUs are equal, pairs of the same class come
-    first. Each pseudo-label and each object is in one pair at most.
+    Each pseudo-label is paired with at most one object of the corrected labels, and each object
+    with at most one pseudo-label. The pair with the highest mask IoU is formed first. If IoUs are
+    equal, pairs of the same class come first. Pairs with an IoU below 0.5 are not formed.
 
     Args:
-        before: class and compressed RLE of each pseudo-label.
-        after: class and compressed RLE of each object in the corrected labels.
+        before: class name and mask (compressed RLE) of each pseudo-label.
+        after: class name and mask (compressed RLE) of each object in the corrected labels.
     """
     pairs = []
     if before and after:

@@ -1,4 +1,4 @@
-"""Write a page with the corrected images, before and after the correction."""
+"""Write an HTML page with images whose labels a person corrected, before and after."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Corrected:
         path: path of the image.
         before: pseudo-labels of the image as COCO annotations.
         after: corrected labels of the image as COCO annotations.
-        changes: counts of the changes.
+        changes: numbers of unchanged, changed, new and deleted objects.
     """
 
     path: Path
@@ -46,13 +46,15 @@ def write_corrections(
     """Write a self-contained page with the numbers of changes and pictures of corrected images.
 
     Args:
-        images: the corrected images; those with the most changes come first on the page.
-        categories: two lists of COCO categories: the categories to which the annotations in
-            ``Corrected.before`` refer, and those to which ``Corrected.after`` refers.
-        rounds: for each round so far, which is a run with a student: the name of the round, the
-            number of labeled images, and the student's test metrics by name.
-        out: the HTML file.
-        options: options with which the images are read.
+        images: the corrected images. The page shows at most 60 of them, those with the most changes
+            first.
+        categories: two lists of COCO categories: first the categories of the annotations in
+            ``Corrected.before``, then the categories of those in ``Corrected.after``.
+        rounds: one entry per round so far. A round is a run that trained a student; between two
+            rounds, a person corrects labels. An entry has the name of the round, the number of
+            labeled images, and the student's test metrics: values from 0 to 1 by the metric's name.
+        out: the HTML file to write.
+        options: which channels, plane and values of the image files are read.
     """
     total = sum((image.changes for image in images), Changes())
     ordered = sorted(images, key=lambda image: -_touched(image.changes))[:SHOWN]

@@ -1,1 +1,1 @@
-"""Find unlabeled images of a kind that no labeled image shows."""
+"""Find unlabeled images of a kind, such as stained tissue, that no labeled image shows."""

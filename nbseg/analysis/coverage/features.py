@@ -40,7 +40,7 @@ class BackboneFeatures:
 
     @torch.inference_mode()
     def __call__(self, pixels: Image) -> npt.NDArray[np.float32]:
-        """Return the features of an image, shape (D,).
+        """Return the features of an image, float32, shape (D,).
 
         Args:
             pixels: BGR, uint8, shape (H, W, 3), of any size.
@@ -69,7 +69,8 @@ class BackboneFeatures:
 
         Args:
             paths: the files.
-            options: options with which the training reads the images.
+            options: which channels, plane and values of the files are read; use those of the
+                training.
 
         Returns:
             The paths of the N images that were read, and their features, shape (N, D). If no image

@@ -33,14 +33,15 @@ PANEL = (300, 225)  # width and height in which an image is drawn, in pixels
 
 @dataclass(frozen=True)
 class ImageCoverage:
-    """Holds image files and their coverage.
+    """Holds the images of a data set, and the kinds of image that no labeled image shows.
 
     Attributes:
         labeled: paths of the labeled images.
         unlabeled: paths of the examined unlabeled images.
-        result: the coverage; its indices refer to ``labeled`` and ``unlabeled``.
+        result: the missing kinds, and the labeled image nearest to each unlabeled image. Its
+            indices refer to ``labeled`` and ``unlabeled``.
         all_unlabeled: number of all unlabeled images, examined or not.
-        image_options: options with which the images are read.
+        image_options: which channels, plane and values of the image files are read.
     """
 
     labeled: tuple[Path, ...]
@@ -51,7 +52,11 @@ class ImageCoverage:
 
     @property
     def sentence(self) -> str:
-        """Return a sentence that says how many images are of missing kinds, and what to label."""
+        """Return a sentence about the kinds of image that no labeled image shows.
+
+        If there are such kinds, the sentence gives the number of their images and advises which
+        images to label. Otherwise, it says that no kind is missing.
+        """
         kinds = self.result.kinds
         seen = f"{len(self.unlabeled)} unlabeled images"
         if len(self.unlabeled) < self.all_unlabeled:
@@ -60,13 +65,17 @@ class ImageCoverage:
                 "unlabeled images)"
             )
         if not kinds:
-            return f"labeled images show every kind of image that occurs among {seen}"
+            return f"the labeled images show every kind of image that occurs among {seen}"
         names = " and ".join(self.unlabeled[index].name for index in kinds[0][:2])
         one = len(kinds) == 1
-        missing, which = ("a kind", "them") if one else (f"{len(kinds)} kinds", "each kind")
+        missing, which, where = (
+            ("a kind", "of them", "")
+            if one
+            else (f"{len(kinds)} kinds", "images of each kind", " of the largest kind")
+        )
         return (
             f"{len(self.result.uncovered)} of {seen} are of {missing} that no labeled image shows; "
-            f"label two of {which}, for example {names}"
+            f"label two {which}, for example {names}{where}"
         )
 
 
@@ -99,7 +108,7 @@ def write_coverage(found: ImageCoverage, out: Path) -> None:
 
 
 def _tile(found: ImageCoverage, index: int) -> dict[str, object]:
-    """Return an unlabeled image and the nearest labeled one, side by side, for the template."""
+    """Return the tile of an unlabeled image and its nearest labeled image (see ``pair_tile``)."""
     image = found.unlabeled[index]
     nearest = found.labeled[found.result.nearest[index]]
     return pair_tile(
@@ -118,18 +127,19 @@ def pair_tile(
     lines: Sequence[str],
     options: ImageOptions = DEFAULTS,
 ) -> dict[str, object]:
-    """Draw an unlabeled image beside its nearest labeled image, for ``pair_tiles.html``.
+    """Return a tile that shows an unlabeled image beside its nearest labeled image.
 
     Args:
         image: the unlabeled image.
         nearest: the nearest labeled image; None if no image is labeled.
         caption: caption of the unlabeled image.
         lines: text below the name of the nearest labeled image.
-        options: options with which the images are read.
+        options: which channels, plane and values of the image files are read.
 
     Returns:
-        The variables of a tile in the template: ``name``, ``alt``, ``source`` (the picture as a
-        data URI) and ``lines``.
+        The variables of a tile in the template ``pair_tiles.html``: ``name`` (file name of the
+        unlabeled image), ``alt`` (alternative text of the picture), ``source`` (the picture as a
+        data URI) and ``lines`` (all lines of text below the picture).
 
     Raises:
         OSError, ValueError: an image cannot be read.

@@ -25,12 +25,13 @@ FEWEST, SMALLEST_SHARE = 3, 0.02
 
 @dataclass(frozen=True)
 class Coverage:
-    """Holds the missing kinds, which no labeled image shows, and the nearest labeled images.
+    """Holds the kinds of image that no labeled image shows, and the nearest labeled images.
 
     Attributes:
-        kinds: the missing kinds, the largest first. A kind is a tuple of indices of unlabeled
-            images. The first two images represent the kind best and should be labeled. The other
-            images are sorted by their distance to the nearest labeled image, the farthest first.
+        kinds: the kinds that no labeled image shows, the largest first. A kind is a tuple of
+            indices of unlabeled images. The first two images represent the kind best and should be
+            labeled. The other images are sorted by their distance to the nearest labeled image, the
+            farthest first.
         nearest: for each unlabeled image, the index of the nearest labeled image; int64, shape
             (U,).
         distance: for each unlabeled image, the distance to the nearest labeled image as computed
@@ -43,7 +44,7 @@ class Coverage:
 
     @property
     def uncovered(self) -> tuple[int, ...]:
-        """Return the sorted indices of the unlabeled images of all missing kinds."""
+        """Return the sorted indices of the unlabeled images of all kinds in ``kinds``."""
         return tuple(sorted(index for kind in self.kinds for index in kind))
 
 
@@ -54,18 +55,22 @@ def coverage(labeled: Floats, unlabeled: Floats) -> Coverage:
         labeled: features of the labeled images, shape (L, D), L and D at least 1.
         unlabeled: features of the unlabeled images, shape (U, D).
 
+    Returns:
+        These kinds, and the labeled image that is nearest to each unlabeled image.
+
     Raises:
         ValueError: the shapes are not (L, D) and (U, D), or L or D is 0.
     """
     if labeled.ndim != 2 or unlabeled.ndim != 2 or labeled.shape[1] != unlabeled.shape[1]:
         raise ValueError(
-            "the features must have the shapes (L, D) and (U, D), found "
-            f"{labeled.shape} and {unlabeled.shape}"
+            "the features of the labeled and the unlabeled images must have the shapes (L, D) and "
+            f"(U, D) with the same D, found {labeled.shape} and {unlabeled.shape}; compute both "
+            "with the same backbone"
         )
     if not labeled.size:
         raise ValueError(
             "the features of labeled images must have the shape (L, D) with L and D at least 1, "
-            f"found {labeled.shape}"
+            f"found {labeled.shape}; give at least one labeled image and one feature"
         )
     count = len(labeled)
     distances = distances_of(np.concatenate([labeled, unlabeled]))
@@ -76,14 +81,17 @@ def coverage(labeled: Floats, unlabeled: Floats) -> Coverage:
 
 
 def missing_kinds(distances: Floats, labeled: int) -> list[Ints]:
-    """Return the missing kinds, each as an array of image indices.
+    """Return the kinds of image that no labeled image shows, each as an array of image indices.
 
-    A gap separates a group of unlabeled images from all labeled images. If a second gap divides
-    this group, each part is a separate kind. If no image is labeled, every kind is missing.
+    All images are linked by their minimum spanning tree. A gap is a link that is clearly longer
+    than the links on both of its sides. A group of unlabeled images that a gap separates from all
+    labeled images is a missing kind. If another gap divides the group, each part is a kind of its
+    own. Groups of fewer than 3 images, or of less than 2% of all images, are left out. If no image
+    is labeled, every kind is missing.
 
     Args:
         distances: distances between all images, shape (N, N).
-        labeled: number of labeled images; may be 0. The labeled images have the first indices in
+        labeled: number of labeled images, 0 or more. The labeled images have the first indices in
             ``distances``.
     """
     parents, lengths, order = spanning_tree(distances)
@@ -122,7 +130,15 @@ def _subtree(parents: Ints, order: Ints, root: int) -> npt.NDArray[np.bool_]:
 
 
 def _sorted_kind(members: Ints, distances: Floats, labeled: int) -> tuple[int, ...]:
-    """Return a kind as indices of unlabeled images; the two images to label come first."""
+    """Return a kind as indices of unlabeled images; the two images to label come first.
+
+    The other images follow by their distance to the nearest labeled image, the farthest first.
+
+    Args:
+        members: indices of the kind's images in ``distances``.
+        distances: distances between all images, shape (N, N), the labeled images first.
+        labeled: number of labeled images.
+    """
     inside = distances[np.ix_(members, members)]
     first = int(inside.sum(0).argmin())
     # Choose the second image so that the distances of all images of the kind to the nearer of the

@@ -10,14 +10,14 @@ COMPONENTS = 10  # principal components of the features
 
 
 def distances_of(features: Floats) -> Floats:
-    """Return the distances between all images in the space of their principal components.
+    """Return the distances between all images, by the principal components of their features.
 
     Args:
         features: features of N images, shape (N, D).
 
     Returns:
-        Euclidean distances, shape (N, N). Features are standardized and scaled to length 1, so
-        distances are at most 2.
+        Euclidean distances, shape (N, N). Each image's features are standardized and scaled to
+        length 1, so distances are at most 2.
     """
     points = _principal_components(features)
     squares = (points**2).sum(1)
@@ -28,7 +28,9 @@ def distances_of(features: Floats) -> Floats:
 
 
 def _principal_components(features: Floats) -> Floats:
-    """Return the principal components of N images, shape (N, 10); fewer columns if N < 10.
+    """Return the first 10 principal components of N images, shape (N, 10).
+
+    If N is below 10, the result has N columns.
 
     First, each feature is standardized over all images, and the features of each image are scaled
     to unit length. With all components, two photographs would be as far apart as a photograph and a
@@ -58,7 +60,7 @@ def spanning_tree(distances: Floats) -> tuple[Ints, Floats, Ints]:
     Returns:
         Three arrays of shape (N,): the index of each image's parent, the length of the link to the
         parent, and all image indices in an order in which each parent precedes its children. Image
-        0 is the root; its parent is 0 and its link has no meaning.
+        0 is the root. Its parent is given as 0, and the length of its link has no meaning.
     """
     count = len(distances)
     parents = np.zeros(count, np.int64)

@@ -19,7 +19,11 @@ PERCENT = [(share, f"{100 * share:g}%") for share in (0, 0.25, 0.5, 0.75, 1)]
 
 
 def score_figure(summary: ClassSummary) -> Markup:
-    """Draw the histogram of a class's scores on a logarithmic axis, and mark the box threshold."""
+    """Return an SVG with the histogram of a class's scores.
+
+    The axis of the counts is logarithmic. A vertical line marks the box threshold, which is the
+    lowest score of a pseudo-label. If the threshold is unknown, there is no line.
+    """
     # Most candidates have low scores. On a linear axis the kept candidates would be invisible.
     heights = [math.log10(1 + count) for count in summary.score_histogram]
     decades = range(max(1, math.ceil(max(heights))) + 1)
@@ -53,7 +57,11 @@ def score_figure(summary: ClassSummary) -> Markup:
 
 
 def counts_figure(summary: PseudoLabelSummary) -> Markup:
-    """Draw histograms of the pseudo-labels per image and, if known, of the labels per image."""
+    """Return an SVG with the histogram of the number of pseudo-labels in an image.
+
+    The height of a bar is a share of the images. If the labeled images are known, the SVG also has
+    the histogram of the number of instances in a labeled image.
+    """
     sets = {"labeled": summary.labeled_counts, "pseudo": summary.pseudo_counts}
     images = {name: counts for name, counts in sets.items() if counts is not None}
     longest = max(len(counts) for counts in images.values())
@@ -84,9 +92,10 @@ def counts_figure(summary: PseudoLabelSummary) -> Markup:
 
 
 def pixel_threshold_figure(summary: PseudoLabelSummary) -> Markup | None:
-    """Draw the share of foreground inside the kept boxes against the pixel threshold.
+    """Return an SVG of the share of foreground inside the pseudo-labels' boxes by pixel threshold.
 
-    Return None if the pseudo-labels' json lacks this curve.
+    The pixel threshold is the lowest probability of a foreground pixel. The result is None if the
+    pseudo-labels' json lacks this curve.
     """
     curve = summary.foreground_at_threshold
     if curve is None:
@@ -102,9 +111,9 @@ def pixel_threshold_figure(summary: PseudoLabelSummary) -> Markup | None:
 
 
 def distance_figure(noise: NoiseAnalysis) -> Markup | None:
-    """Draw pixel accuracy by distance to the boundary (Fig. 3a).
+    """Return an SVG of pixel accuracy by distance to the boundary (Noisy Boundaries, Fig. 3a).
 
-    Return None if no pseudo-label matches a true instance.
+    The result is None if no pseudo-label matches a true instance.
     """
     points = noise.accuracy_by_distance
     centers = [(p.low + p.high) / 2 for p in points if p.accuracy is not None]
@@ -123,9 +132,9 @@ def distance_figure(noise: NoiseAnalysis) -> Markup | None:
 
 
 def size_figure(noise: NoiseAnalysis) -> Markup | None:
-    """Draw mask IoU and boundary IoU by mask size (Fig. 3b).
+    """Return an SVG of mask IoU and boundary IoU by mask size (Noisy Boundaries, Fig. 3b).
 
-    Return None if no pseudo-label matches a true instance.
+    The result is None if no pseudo-label matches a true instance.
     """
     points = noise.iou_by_size
     masks = [p.mask_iou for p in points if p.mask_iou is not None]

@@ -1,4 +1,4 @@
-"""Choose the images that a report shows, and draw them."""
+"""Choose the images that a report on pseudo-labels shows, and draw them."""
 
 from __future__ import annotations
 
@@ -56,12 +56,14 @@ def choose_tabs(
 
     Args:
         inputs: the report's inputs.
-        noise: comparison of the pseudo-labels with the truth; None leaves out the tab "Worst".
+        noise: comparison of the pseudo-labels with the truth. None leaves out the tab "Worst",
+            which has the images with the lowest panoptic quality.
         images_per_tab: largest number of images in a tab.
         seed: seed of the random choices.
 
     Returns:
-        The tabs in the order of the page. If ``noise`` is given, the tab "Worst" comes first.
+        The tabs in the order of the page: "Worst" if ``noise`` is given, then the images with the
+        lowest mean scores, the most and the fewest pseudo-labels, and random images.
     """
     annotations = inputs.pseudo.imgToAnns
     images = list(inputs.pseudo.imgs)
@@ -90,7 +92,7 @@ def choose_tabs(
         Tab(
             "fewest",
             "Fewest",
-            "Some images without pseudo-labels, then those with the fewest pseudo-labels.",
+            "First some images without pseudo-labels, then images with the fewest pseudo-labels.",
             fewest,
         ),
         Tab(

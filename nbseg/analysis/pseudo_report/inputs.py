@@ -1,4 +1,4 @@
-"""Read and check the inputs of a report before any work starts."""
+"""Read and check the inputs of a report on pseudo-labels before any work starts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,9 @@ from nbseg.image_options import DEFAULTS, ImageOptions
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Holds the inputs of a report; a category id means the same class in all annotations.
+    """Holds the inputs of a report on pseudo-labels.
+
+    A category id means the same class in all annotations.
 
     Attributes:
         name: file name of the pseudo-labels' json.
@@ -22,11 +24,11 @@ class ReportInputs:
             empty.
         image_folder: folder that the file names of ``pseudo`` are relative to.
         labeled: annotations of the labeled images; None if there is no labeled json.
-        truth: hidden true annotations of the images of ``pseudo``, with the same image ids; None
-            if the truth is unknown.
-        kind_key: name of the key that gives the kind of an image in each entry of ``images`` in
-            the jsons.
-        image_options: options with which the images are read.
+        truth: true annotations of the images of ``pseudo``, with the same image ids. Training does
+            not use these annotations. None if the truth is unknown.
+        kind_key: name of the key that gives the kind of an image, such as its modality, in each
+            entry of ``images`` in the jsons.
+        image_options: which channels, plane and values of the image files are read.
     """
 
     name: str
@@ -40,7 +42,10 @@ class ReportInputs:
 
     @property
     def classes_info(self) -> dict[str, Any]:
-        """Return the dictionary ``info["classes"]``, or an empty one if ``info`` lacks this key."""
+        """Return ``info["classes"]``: a dictionary of numbers about each class, by class name.
+
+        The result is empty if ``info`` lacks this key.
+        """
         classes = self.info.get("classes")
         return classes if isinstance(classes, dict) else {}
 
@@ -58,22 +63,23 @@ def read_inputs(
     kind_key: str = "modality",
     image_options: ImageOptions = DEFAULTS,
 ) -> ReportInputs:
-    """Read and check the inputs of a report.
+    """Read and check the inputs of a report on pseudo-labels, and return them.
 
     Args:
         pseudo_json: COCO json of the pseudo-labels, with scores.
         image_folder: folder that the file names in ``pseudo_json`` are relative to.
         labeled_json: COCO json of the labeled images, if there is one.
-        truth_json: COCO json with the hidden truth of the pseudo-labeled images, if there is one.
-            It may contain other images, too.
+        truth_json: COCO json with the true annotations of the pseudo-labeled images, if there is
+            one. It may contain other images, too.
         kind_key: name of the key that gives the kind of an image (such as its modality) in each
             entry of ``images`` in the jsons. Entries may lack this key.
-        image_options: options with which the images are read.
+        image_options: which channels, plane and values of the image files are read.
 
     Raises:
         FileNotFoundError: a file, the folder or an image is missing.
         ValueError: a json is not in COCO's format, ``pseudo_json`` has no image, a pseudo-label has
-            no score, or the categories or images of two jsons differ.
+            no score, a category of ``pseudo_json`` is missing or has another name in another json,
+            the truth has none of the images, or an image id means another image in the truth.
     """
     pseudo_json, image_folder = Path(pseudo_json), Path(image_folder)
     pseudo = load_coco(pseudo_json, masks=True)

@@ -1,4 +1,4 @@
-"""Compute the numbers of a report for each kind of image, such as a microscope's modality."""
+"""Compute the numbers of the pseudo-label report for each kind of image, such as a modality."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class KindSummary:
         images: number of images of this kind in the pseudo-labels' json.
         empty_images: number of images of this kind without a pseudo-label.
         pseudo_per_image: mean number of pseudo-labels per image of this kind.
-        agreement: agreement with the hidden truth at mask IoU 0.5.
+        agreement: precision, recall and F1 at mask IoU 0.5; None if the truth is unknown.
     """
 
     name: str
@@ -43,9 +43,9 @@ def summarize_kinds(inputs: ReportInputs, noise: NoiseAnalysis | None) -> tuple[
     """Summarize the pseudo-labels of each kind of image, the most frequent kind first.
 
     The kind of an image is the value of the key ``inputs.kind_key`` in the image's entry in the
-    pseudo-labels' json. If this entry lacks the key, the entry in the json of the hidden truth
-    counts. Images without a kind are left out. The result is empty if no image has a kind, or if
-    there are more than 50 kinds.
+    pseudo-labels' json. If this entry lacks the key, the kind is read from the image's entry in the
+    json of the true annotations. Images without a kind are left out. The result is empty if no
+    image has a kind, or if there are more than 50 kinds.
     """
     key = inputs.kind_key
     kind_of = {
@@ -79,11 +79,14 @@ def summarize_kinds(inputs: ReportInputs, noise: NoiseAnalysis | None) -> tuple[
 
 
 def kind_warnings(kinds: tuple[KindSummary, ...]) -> tuple[str, ...]:
-    """Return a warning about the kinds without a labeled image, if there are any."""
+    """Return a tuple with a warning about the kinds that have no labeled image.
+
+    The tuple is empty if every kind has a labeled image, or if the labeled images are unknown.
+    """
     missing = [kind for kind in kinds if kind.labeled_images == 0]
     if not missing:
         return ()
-    names = " or ".join(f"{kind.name} ({kind.images} images)" for kind in missing)
+    names = " or ".join(f"{kind.name} ({kind.images} unlabeled images)" for kind in missing)
     return (
         f"No labeled image is of the kind {names}. The teacher never saw such images; label two "
         "images of each kind.",

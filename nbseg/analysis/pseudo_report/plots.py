@@ -78,7 +78,7 @@ class Plot:
         css: Sequence[str],
         titles: Sequence[str],
     ) -> None:
-        """Draw bars.
+        """Draw bars that start at the lower end of the y axis.
 
         Args:
             starts: left ends of the bars, as values of x.
@@ -97,14 +97,26 @@ class Plot:
                 )
 
     def vertical(self, x: float, text: str, css: str) -> None:
-        """Draw a vertical line at a value of x, with a label at the top."""
+        """Draw a vertical line at a value of x, with a label at the top.
+
+        Args:
+            x: position of the line, as a value of x.
+            text: label of the line.
+            css: CSS class of the line and the label.
+        """
         at, (left, top, right, bottom) = self._x(x), self._box
         self._shapes.append(f'<path class="mark {css}" d="M{at} {bottom}V{top}"/>')
         after = at < (left + right) / 2
         self._text(at + (5 if after else -5), top + 9, text, "start" if after else "end", css)
 
     def horizontal(self, y: float, text: str, css: str) -> None:
-        """Draw a horizontal line at a value of y, with a label at the right end."""
+        """Draw a horizontal line at a value of y, with a label at the right end.
+
+        Args:
+            y: position of the line, as a value of y.
+            text: label of the line.
+            css: CSS class of the line and the label.
+        """
         at, (left, _, right, _) = self._y(y), self._box
         self._shapes.append(f'<path class="mark {css}" d="M{left} {at}H{right}"/>')
         self._text(right, at - 6, text, "end", css)

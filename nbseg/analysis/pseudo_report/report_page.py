@@ -1,4 +1,4 @@
-"""Write the report: a self-contained HTML page, and a json with the same numbers."""
+"""Write the report on pseudo-labels: a self-contained HTML page and a json of its numbers."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def write_report(
 ) -> tuple[PseudoLabelSummary, NoiseAnalysis | None]:
     """Write ``index.html`` and ``analysis.json`` about pseudo-labels.
 
-    The same inputs give the same bytes. If an optional input is missing, the page leaves out the
-    sections that need this input, and lists them with the missing input.
+    The same inputs always give files with the same bytes. If an optional input is missing, the page
+    leaves out the sections that need this input. A list at the end of the page names these sections
+    and the missing input.
 
     Args:
         inputs: the result of ``read_inputs``.
@@ -49,8 +50,8 @@ def write_report(
             position in the tab (1, 2, ...) as ``step``. None adds no pictures.
 
     Returns:
-        The summary and the comparison with the truth, as in ``analysis.json``. The comparison is
-        None if there is no hidden truth.
+        The summary of the pseudo-labels, and their comparison with the true annotations. The
+        comparison is None if the true annotations are unknown.
 
     Raises:
         ValueError: ``images_per_tab`` is not positive, an image of the gallery cannot be read, or
@@ -81,7 +82,11 @@ def write_report(
 def _encoded(
     inputs: ReportInputs, noise: NoiseAnalysis | None, tab: Tab, visualizer: Visualizer | None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the tiles of a tab for the template; pictures become data URIs."""
+    """Yield the tiles of a tab as dictionaries for the template.
+
+    The keys are ``file_name``, ``facts`` and ``pictures``, which has data URIs by caption. If there
+    is a visualizer, the pictures are also added to it.
+    """
     for step, tile in enumerate(draw_tiles(inputs, noise, tab.images), start=1):
         if visualizer:
             # The name must have no slash, because LocalVisBackend uses it as a file name.
@@ -138,15 +143,16 @@ def _absent(inputs: ReportInputs, summary: PseudoLabelSummary) -> Iterator[str]:
     """Yield a line for each missing input, with the parts of the page that are left out."""
     if inputs.truth is None:
         yield (
-            "precision, recall, the noise at the boundary and the worst images, which need the "
-            "hidden truth (--truth, or report.hidden_truth in the config)"
+            "precision, recall, the errors at the boundary and the worst images, which need the "
+            "true annotations (--truth, or report.hidden_truth in the config)"
         )
     if inputs.labeled is None:
         yield (
-            "the histogram of instances per labeled image, which needs the labeled json (--labeled)"
+            "the histogram of instances per labeled image, which needs the json of the labeled "
+            "images (--labeled)"
         )
     if summary.foreground_at_threshold is None:
         yield (
-            "the curve of the pixel threshold, which needs info.foreground_at_threshold in the "
-            "json; the label stage writes this value"
+            "the share of foreground by pixel threshold, which needs info.foreground_at_threshold "
+            "in the json of the pseudo-labels; the stage label of a run writes this value"
         )

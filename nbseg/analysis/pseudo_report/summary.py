@@ -1,4 +1,4 @@
-"""Compute the statistics of pseudo-labels that do not need the hidden truth."""
+"""Compute the statistics of pseudo-labels that do not need the true annotations."""
 
 from __future__ import annotations
 
@@ -23,9 +23,17 @@ MOST_NAMES = 8  # largest number of names in a warning
 class ClassSummary:
     """Holds numbers about the pseudo-labels of one class; unknown values are None.
 
-    ``score_histogram`` has 100 bins of width 0.01; the last bin includes the score 1. If
-    ``counts_candidates`` is true, the histogram comes from the json and counts all candidates,
-    including those below the box threshold. Otherwise it counts the pseudo-labels.
+    Attributes:
+        name: name of the class.
+        pseudo_labels: number of pseudo-labels.
+        pseudo_per_image: mean number of pseudo-labels in an image.
+        labeled_per_image: mean number of labeled instances in a labeled image.
+        box_threshold: lowest score of a pseudo-label, from ``info`` in the pseudo-labels' json.
+        score_histogram: counts in 100 bins of scores of width 0.01; the last bin includes the score
+            1.
+        counts_candidates: whether the histogram counts candidates, which are all predictions that
+            can become pseudo-labels, even with a score below the box threshold. If False, the json
+            has no such histogram, and the histogram counts the pseudo-labels.
     """
 
     name: str
@@ -54,10 +62,10 @@ class PseudoLabelSummary:
         pseudo_counts: entry n is the number of images with n pseudo-labels, for n = 0, 1, 2 ...
         labeled_counts: entry n is the number of labeled images with n instances, not counting
             crowds; None if there is no labeled json.
-        pixel_threshold: pixel threshold of the pseudo-labels, from ``info``.
+        pixel_threshold: lowest probability of a foreground pixel in a pseudo-label, from ``info``.
         labeled_foreground_fraction: share of foreground inside the labeled boxes, from ``info``.
-        foreground_at_threshold: share of foreground inside the kept boxes at the pixel thresholds
-            0/255 ... 255/255, from ``info``.
+        foreground_at_threshold: share of foreground inside the pseudo-labels' boxes at the pixel
+            thresholds 0/255, 1/255 ... 255/255, from ``info``.
         classes: the numbers of each class, in the order of the json.
         warnings: warnings as sentences.
     """
@@ -77,7 +85,11 @@ class PseudoLabelSummary:
 
 
 def summarize(inputs: ReportInputs) -> PseudoLabelSummary:
-    """Summarize pseudo-labels, and compare them with the labeled images if these are known."""
+    """Return statistics of pseudo-labels, and warnings if they look wrong.
+
+    Some warnings compare the pseudo-labels with the labeled images. If the number of instances per
+    labeled image is unknown, these warnings are left out.
+    """
     pseudo, labeled, info = inputs.pseudo, inputs.labeled, inputs.info
     categories = set(pseudo.cats)
     pseudo_counts = _instances_of_images(pseudo, categories)
@@ -169,17 +181,22 @@ def _warnings(
         if difference > TOLERATED_DIFFERENCE * labeled_per_image:
             yield (
                 f"There are {per_image:.2f} pseudo-labels per image but {labeled_per_image:.2f} "
-                "instances per labeled image: the unlabeled images differ from the labeled ones, "
-                "or the teacher is weak."
+                "instances per labeled image. Possible reasons: the unlabeled images differ from "
+                "the labeled images; the teacher is weak; label.box_threshold or label.floor is "
+                "badly chosen."
             )
     absent = [c.name for c in classes if c.labeled_per_image == 0]
     if absent:
-        yield f"No labeled image has an instance of these classes: {_names(absent)}."
+        yield (
+            f"No labeled image has an instance of these classes: {_names(absent)}. Label images "
+            "that show these classes."
+        )
     few = [c.name for c in classes if c.pseudo_per_image < FEW * (c.labeled_per_image or 0)]
     if few:
         yield (
-            f"The teacher rarely finds objects of these classes: {_names(few)}. They have fewer "
-            "than half as many pseudo-labels per image as instances per labeled image."
+            f"The teacher rarely finds objects of these classes: {_names(few)}. Each class has "
+            "fewer than half as many pseudo-labels per image as instances per labeled image. Label "
+            "more images that show these classes."
         )
     if empty > MANY_EMPTY * images:
         yield f"{empty} of {images} images have no pseudo-label, so the student never sees them."

@@ -3,7 +3,7 @@
 The first picks are the most typical images of the kinds that no labeled image shows. Each further
 pick is the image that most reduces the distances of the other unlabeled images to their nearest
 labeled or picked images (greedy facility location). The distance of the picked image itself does
-not count, so an image that resembles no other image has the score 0.
+not count. Therefore, an image that resembles no other image is not preferred.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Pick:
         nearest: index of the nearest labeled image; None if no image is labeled.
         distance: distance to the nearest labeled image, as computed by ``distances_of``; None if no
             image is labeled.
-        uncertainty: the uncertainty of a model on this image; None without a model.
+        uncertainty: how unsure a model is about this image, at least 0; None without a model.
     """
 
     image: int
@@ -57,7 +57,7 @@ def pick_images(
         labeled: features of the labeled images, shape (L, D); L may be 0.
         unlabeled: features of the unlabeled images, shape (U, D).
         count: number of picks.
-        uncertainty: uncertainty of a model on each unlabeled image, at least 0, shape (U,); None
+        uncertainty: how unsure a model is about each unlabeled image, at least 0, shape (U,); None
             ranks without a model.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Write the ranked images: a table with reasons, and a page with their pictures."""
+"""Write the list of images to label: a table with reasons, and a page with pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOWN = 60  # images on the page
 
 @dataclass(frozen=True)
 class RankedImages:
-    """Holds ranked image files.
+    """Holds the unlabeled images that are most useful to label, in their order.
 
     Attributes:
         labeled: paths of the labeled images; empty if the ranking ignores all labels (cold start).
@@ -26,7 +26,7 @@ class RankedImages:
         picks: the images to label, the most useful first. ``Pick.image`` is an index into
             ``unlabeled``, and ``Pick.nearest`` is an index into ``labeled``.
         all_unlabeled: number of all unlabeled images, including those that were not examined.
-        image_options: options with which the images are read.
+        image_options: which channels, plane and values of the image files are read.
     """
 
     labeled: tuple[Path, ...]
@@ -59,7 +59,15 @@ class RankedImages:
 
 
 def write_ranking(found: RankedImages, out: Path) -> None:
-    """Write ``rank.csv``, with a row per picked image, and the page ``index.html``.
+    """Write the images to label to ``rank.csv`` and to the page ``index.html``.
+
+    ``rank.csv`` has a row per image: its rank and path, the reason why it was picked, the nearest
+    labeled image, the distance to the nearest labeled image, and the uncertainty of a model.
+    Unknown values are empty. The page shows the first 60 images.
+
+    Args:
+        found: the images to label.
+        out: folder to write to; created if missing.
 
     Raises:
         OSError: a file cannot be written.

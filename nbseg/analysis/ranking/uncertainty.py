@@ -36,10 +36,10 @@ def uncertainty(image: ImagePredictions) -> float:
 
 
 def check_predicted(store: PredictionStore, names: Sequence[str]) -> None:
-    """Check that a store has predictions of all named images.
+    """Check that a prediction store has predictions of all named images.
 
     Args:
-        store: the predictions.
+        store: a model's predictions, which a run stored.
         names: file names of the images, written as in the store.
 
     Raises:
@@ -56,13 +56,13 @@ def check_predicted(store: PredictionStore, names: Sequence[str]) -> None:
 
 
 def uncertainties(store: PredictionStore, names: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Return the uncertainty of each named image, shape (N,).
+    """Return the uncertainty of each of N named images, shape (N,).
 
     An image that has no prediction with a score of 0.1 or more gets the median uncertainty of the
     other images. If no image has such a prediction, every image gets the uncertainty 1.
 
     Args:
-        store: the predictions.
+        store: a model's predictions, which a run stored.
         names: file names of the images, written as in the store.
 
     Raises:
