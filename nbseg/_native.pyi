@@ -47,8 +47,9 @@ def paste_rle(
         ValueError: probs or boxes have a wrong shape, height or width is negative, the image has
             2**32 pixels or more, threshold is NaN, num_threads is negative, a box contains NaN or
             is inverted (``x1 < x0`` or ``y1 < y0``), or a probability is outside [0, 1] by more
-            than 0.001. A box that is inverted by less than two pixels may be pasted instead, as in
-            MMDetection.
+            than 0.001. One exception is as in MMDetection: an inverted side is accepted if it
+            covers a pixel after it is rounded outwards, extended by one pixel at both ends, and
+            clipped to the image.
     """
 
 def crops_from_rle(
@@ -120,7 +121,8 @@ def boundary_rle(
     Raises:
         ValueError: an entry of counts does not hold the run lengths of height * width pixels,
             height or width is negative, the image has 2**32 pixels or more, or dilation is less
-            than 1. A dilation above 16383 is refused, too, unless it removes the whole mask.
+            than 1. A dilation above 16383 is refused, too, if the bounding box of a mask has at
+            least ``2 * dilation + 1`` rows and columns.
     """
 
 def torch_uses_fma() -> bool:

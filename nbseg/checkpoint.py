@@ -1,7 +1,8 @@
 """Read checkpoints without running code, publish their weights, and load weights strictly.
 
-Importing this module also keeps MMEngine's loaders of local files and web addresses from running
-code in checkpoints. By default, these loaders unpickle any Python object.
+Importing this module also replaces MMEngine's loaders of checkpoints. MMEngine's own loaders
+unpickle any Python object, which can run code. The new loaders run no code, unless the environment
+variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is 1.
 """
 
 import io
@@ -43,7 +44,10 @@ FORMATS = {
 
 
 def _history_method(owner: Any, name: str) -> Any:
-    """Stand in for ``getattr`` in pickles, but return only public methods of ``HistoryBuffer``."""
+    """Return a public method of ``HistoryBuffer``, and refuse anything else.
+
+    Pickles that ask for ``getattr`` get this function instead, so that they cannot run other code.
+    """
     if owner is not HistoryBuffer or name.startswith("_"):
         kind = owner if isinstance(owner, type) else type(owner)
         # _reason finds the name after GLOBAL, as in PyTorch's own messages.
@@ -73,8 +77,8 @@ SAFE_GLOBALS: list[Any] = [
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Return the content of a checkpoint file without running code from the file.
 
-    Only if the environment variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is 1, PyTorch runs code
-    that the file contains.
+    There is one exception: if the environment variable ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is 1,
+    PyTorch runs code that the file contains.
 
     Args:
         path: ``.pth`` file.
@@ -149,7 +153,7 @@ def _reason(name: str | Path, error: Exception) -> str:
         )
     if not path.exists():
         what = "MMEngine lists no weights of this name" if isinstance(error, KeyError) else error
-        return f"{what}; download the file by hand, and give its path, as in backbone_weights=FILE"
+        return f"{what}; download the file, and name it in the config, as by backbone_weights=FILE"
     if path.is_dir():
         return "it is a folder; name a .pth file in it"
     if path.stat().st_size == 0:
@@ -178,6 +182,7 @@ def publish(
         config: text that replaces the config in the meta data; None keeps the training's config.
 
     Raises:
+        FileNotFoundError: the checkpoint does not exist.
         StageError: the checkpoint is damaged, or some weights are not finite.
     """
     content = read_checkpoint(checkpoint)
@@ -239,8 +244,14 @@ def load_strictly(model: nn.Module, checkpoint: str | Path) -> None:
 def refuse_other_model(model: nn.Module, state: dict[str, Any], source: str | Path) -> None:
     """Refuse weights whose names or shapes differ from those of the model's tensors.
 
+    Args:
+        model: the model that is to get the weights.
+        state: tensors by name.
+        source: file of the weights, for the message.
+
     Raises:
-        StageError: names or shapes differ; the message lists the first three of each kind.
+        StageError: names or shapes differ. The message names up to three tensors that are missing
+            or have another shape, and up to three tensors that the model does not have.
     """
     expected = model.state_dict()
     wrong = [k for k in expected if k not in state or state[k].shape != expected[k].shape]

@@ -29,11 +29,11 @@ def read_coco(
 
     Args:
         path: the json.
-        tables: the tables that the json must have, for example ``("images",)`` for a json that only
-            lists images.
+        tables: names of the tables (top-level lists) that the json must have, for example
+            ``("images",)`` for a json that only lists images.
         consistent: whether to refuse repeated ids, and annotations of unknown images or categories.
-        normalized: whether to convert values by ``nbseg.coco_values.normalize``. If False, the
-            values stay as they are in the file.
+        normalized: whether to convert ids, sizes, boxes, areas and flags to numbers, see
+            :func:`nbseg.coco_values.normalize`. If False, values stay as they are in the file.
 
     Returns:
         The whole content of the json, including keys that ``tables`` does not list.
@@ -75,6 +75,9 @@ def read_results(path: str | Path) -> dict[str, Any] | list[dict[str, Any]]:
     A COCO json is checked as by :func:`read_coco`. The entries of a list are not checked, because
     the keys that they need depend on their use.
 
+    Returns:
+        The list of results, or the whole content of the COCO json.
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file holds neither a list nor a valid COCO json.
@@ -114,7 +117,8 @@ def index_coco(content: dict[str, Any], path: str | Path, masks: bool = False) -
         A ``COCO`` with the tables ``imgs``, ``anns``, ``cats`` and ``imgToAnns``.
 
     Raises:
-        ValueError: ``masks`` is True, and there is no category, or a box or a mask is invalid.
+        ValueError: ``masks`` is True, and the json has no category, an invalid box, or an invalid
+            mask.
     """
     from pycocotools.coco import COCO
 
@@ -153,12 +157,14 @@ def _check_masks(coco: COCO, path: str | Path) -> None:
         except ValueError as error:
             raise ValueError(
                 f"{path}: the segmentation of annotation {annotation['id']} is neither a list of "
-                f"polygons nor a valid RLE ({error}); correct it or drop the annotation"
+                f"polygons nor a valid RLE ({error}); correct this mask, or drop the annotation"
             ) from error
 
 
 def write_coco(path: str | Path, tables: Iterable[tuple[str, Any]]) -> None:
-    """Write a COCO json key by key. The file appears at ``path`` only when it is complete.
+    """Write a COCO json, one key after the other.
+
+    The file appears at ``path`` only when it is complete.
 
     If a value is an iterator, its entries are written one by one, so that they need not fit in
     memory together. Any other value is written as a whole. If ``tables`` is a generator, it can
@@ -272,7 +278,7 @@ def check_same_images(pseudo: COCO, pseudo_path: Path, truth: COCO, path: Path) 
 
 
 def by_category(annotations: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
-    """Group annotations by ``category_id``; an id without annotations gives an empty list."""
+    """Return {category id: annotations}; an id without annotations gives an empty list."""
     grouped: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for annotation in annotations:
         grouped[annotation["category_id"]].append(annotation)

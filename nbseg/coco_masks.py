@@ -69,14 +69,15 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
 
 
 def decode_crop(rle: dict[str, Any]) -> tuple[npt.NDArray[np.bool_], tuple[int, int, int, int]]:
-    """Decode a mask inside its tight box, without a full-size mask.
+    """Decode a mask inside its bounding box; no full-size mask is created.
 
     Args:
         rle: a compressed RLE.
 
     Returns:
-        The crop, shape (h, w), bool, and its place in the image: top, bottom, left and right, of
-        which bottom and right are exclusive. An empty mask has a crop of 0 x 0 pixels.
+        The pair (crop, place). The crop is the mask inside its bounding box, shape (h, w), bool. An
+        empty mask has a crop of 0 x 0 pixels. The place is the box (top, bottom, left, right) in
+        pixels of the image; bottom and right are exclusive.
 
     Raises:
         ValueError: the counts do not hold the run lengths of an image of the RLE's ``size``.
@@ -96,7 +97,7 @@ def require_size(
         rle: the RLE.
         annotation: the mask's annotation, whose id the message names.
         image: the image's entry in a COCO json.
-        source: the json, with which the message begins; None leaves it out.
+        source: path of the json, with which the message begins; None leaves the path out.
 
     Raises:
         ValueError: the sizes differ.
@@ -123,7 +124,7 @@ def _compressed(rle: dict[str, Any]) -> dict[str, Any]:
         runs = list(map(index, counts))
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"found an invalid RLE with the size {repr(rle.get('size'))[:40]}"
+            f"found an RLE with the size {repr(rle.get('size'))[:40]} that cannot be decoded"
         ) from error
     if min(runs, default=0) < 0:
         raise ValueError("found an RLE with a negative run length")

@@ -22,7 +22,7 @@ def check_tables(content: Any, path: object, tables: Iterable[str], consistent: 
     Args:
         content: the parsed json.
         path: path of the json, for messages.
-        tables: the tables that the json must have.
+        tables: names of the tables (top-level lists) that the json must have.
         consistent: whether to refuse repeated ids, and annotations of unknown images or categories.
 
     Raises:
@@ -53,15 +53,19 @@ def check_tables(content: Any, path: object, tables: Iterable[str], consistent: 
 
 def _check_row(row: Any, place: str) -> None:
     if not isinstance(row, dict):
-        raise ValueError(f"{place} is {repr(row)[:40]}; expected an object with keys")
+        raise ValueError(f"{place} is {repr(row)[:40]}; expected an object. Correct this entry")
     for key in IDS:
         if not isinstance(row.get(key, 0), (int, float, str)):
             raise ValueError(
-                f"{place} has the {key} {repr(row[key])[:40]}; expected a number or a string"
+                f"{place} has the {key} {repr(row[key])[:40]}; expected a number or a string. "
+                "Correct this value"
             )
     for key in NAMES:
         if not isinstance(row.get(key, ""), str):
-            raise ValueError(f"{place} has the {key} {repr(row[key])[:40]}; expected a string")
+            raise ValueError(
+                f"{place} has the {key} {repr(row[key])[:40]}; expected a string. Correct this "
+                "value"
+            )
 
 
 def _check_references(content: Any, path: object, tables: tuple[str, ...]) -> None:

@@ -21,13 +21,12 @@ def normalize(content: dict[str, Any], path: object) -> None:
     """Convert ids, sizes, boxes, areas and flags of a COCO json to numbers, in place.
 
     A string that holds a number becomes this number. The flags ``iscrowd`` and ``ignore`` become 0
-    or 1. A flag that is null or one of the strings "", "no" and "false" becomes 0. Absent keys stay
-    absent.
+    if they are 0, false, null, or one of the strings "", "no" and "false". All other flags become
+    1. Absent keys stay absent.
 
-    If one of the lists ``images``, ``categories`` and ``annotations`` still has an id that is not a
-    whole number from -2**53 to 2**53, all entries of this list get the new ids 1, 2, ... in the
-    order of the list. The annotations then refer to the new ids, or to -1 if no entry has the old
-    id.
+    Ids must be whole numbers from -2**53 to 2**53. If one of the lists ``images``, ``categories``
+    and ``annotations`` has any other id, all its entries get the new ids 1, 2, ... in the order of
+    the list. Annotations then refer to the new ids, or to -1 if no entry has the old id.
 
     Args:
         content: the parsed json; each of the three lists may be missing.
@@ -181,7 +180,7 @@ def _size(image: Entry, key: str, path: object) -> int:
     if type(value) is not int or not 1 <= value <= LONGEST_SIDE:
         raise ValueError(
             f"{path}: image {image.get('id')} has the {key} {image[key]!r}; expected a whole "
-            f"number of pixels from 1 to {LONGEST_SIDE}"
+            f"number of pixels from 1 to {LONGEST_SIDE}. Correct this value"
         )
     return value
 

@@ -55,7 +55,7 @@ def refuse_existing(paths: Iterable[Path], force: bool, note: str = "") -> None:
     Args:
         paths: the files to write.
         force: whether files may be replaced.
-        note: text after "PATH exists", for example on what would be lost.
+        note: text that follows "PATH exists" in the message, such as ", and may hold corrections".
 
     Raises:
         FileExistsError: a file exists.
@@ -68,7 +68,7 @@ def refuse_existing(paths: Iterable[Path], force: bool, note: str = "") -> None:
 
 
 def relative_name(path: str | Path, folder: str | Path) -> str:
-    """Return the path of a file relative to a folder, with slashes, as COCO jsons have it."""
+    """Return the path of a file relative to a folder, with slashes, as a ``file_name`` in COCO."""
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
@@ -90,7 +90,7 @@ def read_json(path: Path) -> Any:
         return json.loads(encoded, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         packed = encoded.startswith((b"\x1f\x8b", b"PK\x03\x04"))
-        reason = "it is compressed; unpack it" if packed else error
+        reason = "it is compressed; unpack it" if packed else f"{error}; correct the file"
         raise ValueError(f"{path} cannot be read as json: {reason}") from error
     finally:
         if enabled:
@@ -103,7 +103,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         # Python would silently keep the last value, and lose a whole table of annotations.
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"an object has the key {twice!r} twice; merge the two values")
+        raise ValueError(f"an object has the key {twice!r} twice, but each key must be unique")
     return content
 
 

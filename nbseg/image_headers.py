@@ -1,6 +1,7 @@
-"""Read the headers of image files without decoding their pixels.
+"""Read the headers of image files, without decoding pixels where this is possible.
 
-Headers of TIFFs need tifffile, and other headers need Pillow.
+All headers need Pillow. TIFFs also need tifffile and imagecodecs, and CZI and DICOM files also need
+the extra ``nbseg[microscopy]``.
 """
 
 import re
@@ -19,7 +20,7 @@ _EXIF_QUARTER_TURNS = (5, 6, 7, 8)
 def image_size(path: Path, options: ImageOptions = FOR_DISPLAY) -> tuple[int, int] | None:
     """Return the (height, width) of an image in pixels; None if the file cannot be read.
 
-    The size is that of the array that :func:`read_image` returns.
+    The size is that of the array that :func:`read_image` returns with these options.
     """
     try:
         # The size does not depend on the range of the values.
@@ -29,20 +30,20 @@ def image_size(path: Path, options: ImageOptions = FOR_DISPLAY) -> tuple[int, in
 
 
 def image_header(path: Path, options: ImageOptions = DEFAULTS) -> ImageHeader:
-    """Read the header of an image file.
+    """Return the size and the bits per channel of an image, and notes on parts that are not read.
 
-    tifffile reads the header of a TIFF, and Pillow reads other headers, without decoding the image.
-    OpenCV decodes the image to find its size if Pillow does not know the format. OpenCV also
-    decodes the image if the Exif orientation swaps height and width, because some versions of
-    OpenCV ignore the orientation in some formats.
+    Pixels are decoded only in two cases: Pillow does not know the format, or the Exif orientation
+    swaps height and width. Some versions of OpenCV ignore the orientation in some formats, so only
+    decoding tells the size.
 
     Args:
         path: the image file.
-        options: the options that :func:`read_image` will have.
+        options: the options with which :func:`read_image` will read the image.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: :func:`read_image` cannot read the file; the message says why.
+        ValueError: the header shows that :func:`read_image` cannot read the file; the message says
+            why.
     """
     # Import Pillow here, because an exported model must run without Pillow.
     from PIL import Image as PillowImage

@@ -1,4 +1,4 @@
-"""Find and name image files."""
+"""Find image files in folders, and check their names."""
 
 import os
 import warnings
@@ -26,15 +26,14 @@ IMAGE_SUFFIXES = (
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[str]:
-    """Return the sorted paths of all files below a folder, relative to this folder.
+    """Return the sorted paths of all wanted files below a folder, relative to this folder.
 
     Hidden files and folders, such as ``._x.png`` and ``.ipynb_checkpoints``, are left out. Links
-    are followed, except a link to a folder that contains the link. If images are wanted, a warning
-    counts the files of formats that only microscopes and the like write, because nbseg does not
-    read them.
+    are followed, except a link to a folder that contains the link. If ``suffixes`` has all image
+    formats of nbseg, a warning counts the files in other image formats, such as ``.nd2``.
 
     Args:
-        folder: the folder.
+        folder: the folder to search, with all its sub-folders.
         suffixes: suffixes of the wanted files, in lower case; if empty, all files are wanted.
 
     Raises:
@@ -106,7 +105,7 @@ def _walk(folder: str | Path, above: frozenset[str] = frozenset()) -> Iterator[s
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:
-    """Return up to ``count`` items at equal distances in a sequence."""
+    """Return ``count`` items, evenly spread over a sequence; all items if there are fewer."""
     count = min(count, len(items))
     return [items[i * len(items) // count] for i in range(count)]
 

@@ -1,4 +1,4 @@
-"""Options of reading image files, and the conversion of any values to 8 bits."""
+"""Define the options for reading image files, and convert pixel values to 8 bits."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -12,8 +12,8 @@ Image = npt.NDArray[np.uint8]
 PROJECTIONS = ("max", "mean")
 UNKNOWN_RANGE = (
     "has signed, floating-point or 32-bit values, so it is unknown which values are black and "
-    "white; set image_options.value_range in the config, which `tools/prepare_data.py init` "
-    "measures, or convert the image to 8 bits per channel"
+    "white; set image_options.value_range in the config to the range that "
+    "`tools/prepare_data.py init` measures, or convert the image to 8 bits per channel"
 )
 
 
@@ -21,9 +21,10 @@ class ImageHeader(NamedTuple):
     """Describes an image as :func:`nbseg.images.read_image` decodes it.
 
     Attributes:
-        height, width: size in pixels, after the orientation is applied.
+        height, width: size in pixels, after the Exif or TIFF orientation is applied.
         bits: bits per channel in the file.
-        notes: notes on parts of the file that are not read, worded to follow "these images".
+        notes: notes on parts of the file that are not read. Each note is worded to follow the words
+            "these images", for example "have several images, of which only the largest is read".
     """
 
     height: int
@@ -40,22 +41,22 @@ def _is_count(value: object) -> bool:
 class ImageOptions:
     """Says which part of an image file is read, and which values become black and white.
 
-    A whole data set has the same options. Otherwise, a model would see the same tissue with
-    different brightness in two files.
+    All files of a data set are read with the same options. Otherwise, a model would see equal
+    objects with different brightness in two files.
 
     Attributes:
         value_range: the values that become 0 and 255. The values between them are scaled linearly,
             and the values outside become 0 or 255. Files with at most 8 bits per channel are not
             scaled. If None, the upper 8 bits of unsigned values with up to 16 bits are read, and
             files with signed, floating-point or 32-bit values are refused. "own" takes the range of
-            each file, without the lowest and the highest 0.1% of its values; pages for people use
-            this value, and models must not.
-        bands: channels, as numbers from 0 or as names of OME channels. One channel becomes a gray
-            image, three become red, green and blue, and other numbers of channels stay as they are.
-            If None, a file with at least three channels gives its first three, and a file with two
-            channels gives its first.
-        plane: the plane of a TIFF with several pages, focal planes or times, as a number from 0;
-            "max" and "mean" combine all planes.
+            each file, without the lowest and the highest 0.1% of its values. Use "own" only for
+            pictures that people look at, never for a model.
+        bands: the channels to read, each as a number (0 is the first) or as the channel's name in
+            an OME-TIFF or CZI file. One channel becomes a gray image, and three become red, green
+            and blue. Two channels, or more than three, stay as they are. If None, a file with at
+            least three channels gives its first three, and any other file gives its first.
+        plane: the plane to read if a file has several pages, frames, focal planes or times, as a
+            number (0 is the first). "max" and "mean" combine all planes pixel by pixel.
         level: level of a TIFF's image pyramid; 0 is the full resolution.
 
     Raises:
@@ -85,16 +86,19 @@ class ImageOptions:
             whole = all(isinstance(band, str) or _is_count(band) for band in self.bands)
             if not self.bands or not whole:
                 raise ValueError(
-                    "image_options.bands must be channels, as numbers from 0 or as names, found "
-                    f"{self.bands}"
+                    "image_options.bands must list channels by their numbers (0 is the first) or "
+                    f"names, found {self.bands}"
                 )
         if self.plane not in PROJECTIONS and not _is_count(self.plane):
             raise ValueError(
-                "image_options.plane must be a number from 0, 'max' or 'mean', found "
-                f"{self.plane!r}"
+                "image_options.plane must be 'max', 'mean' or the number of a plane (0 is the "
+                f"first), found {self.plane!r}"
             )
         if not _is_count(self.level):
-            raise ValueError(f"image_options.level must be a number from 0, found {self.level!r}")
+            raise ValueError(
+                "image_options.level must be the number of a resolution level (0 is the full "
+                f"resolution), found {self.level!r}"
+            )
 
     @classmethod
     def of(cls, options: "ImageOptions | Mapping[str, Any] | None") -> "ImageOptions":
@@ -125,7 +129,7 @@ class ImageOptions:
         return 3 if self.bands is None or len(self.bands) == 1 else len(self.bands)
 
     def changed(self) -> dict[str, Any]:
-        """Return the options that differ from the defaults."""
+        """Return {name: value} of the options that differ from the defaults."""
         defaults = asdict(ImageOptions())
         return {key: value for key, value in asdict(self).items() if value != defaults[key]}
 
@@ -150,10 +154,10 @@ FOR_DISPLAY = ImageOptions(value_range="own")
 
 
 def for_display(options: ImageOptions) -> ImageOptions:
-    """Return options that show people the part of an image that a model sees.
+    """Return options for pictures that show people the part of an image that a model sees.
 
-    Without a range of values, each image has its own range. If there are not three channels, the
-    first three are shown, or the first.
+    If ``value_range`` is None, it becomes "own". If ``bands`` lists at least three channels, only
+    the first three are kept. If it lists one or two, only the first is kept.
     """
     bands = options.bands and options.bands[: 3 if len(options.bands) >= 3 else 1]
     return replace(options, value_range=options.value_range or "own", bands=bands)
@@ -164,13 +168,19 @@ def to_uint8(
     bits: int,
     value_range: tuple[float, float] | Literal["own"] | None = None,
 ) -> Image:
-    """Convert values to 8 bits, in one step and with the same rounding for every file.
+    """Convert pixel values to uint8.
+
+    Booleans become 0 and 255, and values of fewer than 8 bits are scaled to 0 to 255. Values of
+    uint8 are returned unchanged. Other values are scaled by ``value_range``; if it is None, their
+    upper 8 bits are returned.
 
     Args:
         values: array of any shape.
-        bits: bits per value in the file. Twelve bits, for example, may be stored in an array of
-            uint16.
+        bits: bits per value in the file, for example 12 if an array of uint16 holds 12-bit values.
         value_range: see :class:`ImageOptions`.
+
+    Returns:
+        uint8 array of the same shape.
 
     Raises:
         ValueError: there is no ``value_range``, and the values are not unsigned integers of at most
@@ -185,7 +195,10 @@ def to_uint8(
         return np.asarray(steps[values], np.uint8)
     if value_range is None:
         if not has_known_range(values.dtype, bits):
-            raise ValueError(f"values of {values.dtype} need a value_range")
+            raise ValueError(
+                f"values of {bits} bits and the type {values.dtype} need a value_range, the two "
+                "values that become 0 and 255; found None"
+            )
         return np.asarray(values >> (bits - 8), np.uint8)
     if value_range == "own":
         value_range = central_range(values[np.isfinite(values)])
@@ -206,7 +219,8 @@ def central_range(values: npt.NDArray[Any]) -> tuple[float, float]:
         values: finite values, (N,).
 
     Returns:
-        Two numbers, the first below the second. Both are whole if the values are integers.
+        Two numbers, the first below the second. Both are whole if the values are integers. If
+        there are no values, the range is (0, 1).
     """
     if not values.size:
         return 0.0, 1.0
@@ -217,7 +231,10 @@ def central_range(values: npt.NDArray[Any]) -> tuple[float, float]:
 
 
 def has_known_range(dtype: npt.DTypeLike, bits: int) -> bool:
-    """Return whether the values that become black and white follow from the dtype alone."""
+    """Return whether it is known, without a ``value_range``, which values are black and white.
+
+    It is known for booleans and for unsigned integers of at most 16 bits.
+    """
     return np.dtype(dtype).kind in ("b", "u") and bits <= 16
 
 

@@ -1,7 +1,7 @@
-"""Decode image files; no other module decodes images for a model.
+"""Decode image files; all images that a model sees are decoded here.
 
-Decoding needs NumPy and OpenCV, and tifffile and imagecodecs for TIFFs. Reading a header without
-decoding the image needs Pillow, except for TIFFs.
+Decoding needs NumPy and OpenCV. TIFFs also need tifffile and imagecodecs, and CZI and DICOM files
+need the extra ``nbseg[microscopy]``.
 """
 
 import io
@@ -39,11 +39,15 @@ def read_image(
 
     If ``options.bands`` names two channels or more than three, the result has these channels in
     their order. Training, prediction and exported models read images with this function or with
-    :func:`decode_image`, so all of them see the same values. tifffile and imagecodecs decode TIFFs,
-    see :func:`nbseg.tiff.read_tiff`. OpenCV decodes other formats, converts gray, transparent and
-    CMYK images to BGR, and applies the Exif orientation. A truncated file is refused, unless OpenCV
-    can decode it without the missing bytes. If an image with more than 8 bits per channel becomes
-    nearly black, a warning is given, because its values probably use only the lower bits.
+    :func:`decode_image`, so all of them see the same values.
+
+    TIFFs are read by :func:`nbseg.tiff.read_tiff`, and CZI and DICOM files by
+    :func:`nbseg.microscopes.read_microscope`. OpenCV decodes other formats, converts gray,
+    transparent and CMYK images to BGR, and applies the Exif orientation. A truncated file is
+    refused, unless OpenCV can decode it without the missing bytes.
+
+    Without ``options.value_range``, only the upper 8 bits of deeper values are read. If the result
+    is nearly black, the values probably use only the lower bits, and the function warns.
 
     Args:
         path: the image file.
@@ -95,12 +99,15 @@ def require_image_size(
 def decode_image(
     encoded: npt.NDArray[np.uint8], name: str | Path, options: ImageOptions = DEFAULTS
 ) -> Image:
-    """Decode the content of an image file as :func:`read_image` does.
+    """Decode the content of an image file as :func:`read_image` does, except CZI and DICOM files.
 
     Args:
         encoded: the content of the file, (N,) uint8.
         name: path of the file, for messages.
         options: see :func:`read_image`.
+
+    Returns:
+        The image as :func:`read_image` returns it, by default (H, W, 3) uint8 in BGR order.
 
     Raises:
         ValueError: the file cannot be decoded, or needs other options.
@@ -132,27 +139,33 @@ def _read_tiff(
 
 
 def refuse_parts(path: str | Path, options: ImageOptions, channels: int) -> None:
-    """Refuse options that an image with one plane and a few unnamed channels does not have.
+    """Refuse options that do not fit an image with one plane, one level and unnamed channels.
 
     Args:
         path: path of the image, for messages.
         options: the options to read the image with.
-        channels: number of channels in the file, with transparency; gray counts as three.
+        channels: number of channels in the file, including transparency; gray counts as three.
 
     Raises:
-        ValueError: the options ask for another plane, level or channel.
+        ValueError: the options ask for a plane, a level or a channel that the image does not have.
     """
     with named(path):
         check_plane(options, 1)
         if options.level > 0:
-            raise RefusedImage(f"has 1 resolution, but image_options.level is {options.level}")
+            raise RefusedImage(
+                f"has 1 resolution, but image_options.level is {options.level}; set it to 0"
+            )
         chosen_bands(options, channels)
 
 
 def _decode_bands(
     encoded: npt.NDArray[np.uint8], options: ImageOptions, name: str | Path
 ) -> npt.NDArray[Any]:
-    """Decode a file that is no TIFF; return (H, W, C) of any dtype, in BGR order if C is 3."""
+    """Decode the chosen channels of a file that is no TIFF.
+
+    Returns:
+        The stored values, (H, W, C) of any dtype. If C is 3, the channels are in BGR order.
+    """
     stored = _decode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, name)
     if stored is None:
         raise unreadable(name)
@@ -197,7 +210,7 @@ def read_values(path: str | Path, options: ImageOptions = DEFAULTS) -> npt.NDArr
 
 
 def is_microscope(path: str | Path) -> bool:
-    """Tell whether a file has a format of :mod:`nbseg.microscopes`, judged by its suffix."""
+    """Tell whether a file is a CZI or DICOM file, judged by its suffix ``.czi`` or ``.dcm``."""
     return Path(path).suffix.lower() in MICROSCOPE_SUFFIXES
 
 
@@ -208,7 +221,7 @@ def is_tiff(path: str | Path) -> bool:
 
 @contextmanager
 def named(path: str | Path) -> Iterator[None]:
-    """Begin the messages of ValueErrors with the path of the file."""
+    """Put the path of a file before the message of a ValueError that the ``with`` block raises."""
     try:
         yield
     except ValueError as error:
@@ -222,7 +235,8 @@ def _warn_if_nearly_black(
         warnings.warn(
             f"{path} has {bits} bits per channel, of which only the upper 8 are read. The image is "
             f"nearly black: its brightest value becomes {pixels.max()} of 255. Set "
-            "image_options.value_range in the config, which `tools/prepare_data.py init` measures",
+            "image_options.value_range in the config to the range that "
+            "`tools/prepare_data.py init` measures",
             stacklevel=3,
         )
 
@@ -232,13 +246,13 @@ def unreadable(path: str | Path) -> ValueError:
 
 
 def write_image(path: str | Path, pixels: npt.NDArray[Any], options: Sequence[int] = ()) -> None:
-    """Write an (H, W) or (H, W, 3) uint8 BGR image in the format that the path's suffix names.
+    """Write an image in the format that the path's suffix names.
 
     Unlike ``cv2.imwrite`` of OpenCV 4.12, this function does not crash if the path is not UTF-8.
 
     Args:
         path: file to write.
-        pixels: the image.
+        pixels: gray image (H, W) or BGR image (H, W, 3), uint8.
         options: parameters of ``cv2.imencode``.
 
     Raises:

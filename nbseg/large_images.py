@@ -14,18 +14,18 @@ LARGE = 2**26
 
 
 class LargeImage:
-    """A TIFF on the disk, of which a slice of rows and columns is read as from an array.
+    """Reads parts of a TIFF on the disk; the syntax is that of slices of an array.
 
-    ``image[top:bottom, left:right]`` returns the part of the image that
-    :func:`nbseg.images.read_image` would return, (H, W, 3) uint8 in BGR order. Only the tiles or
-    strips that the slice touches are decoded.
+    ``image[top:bottom, left:right]`` returns the same part of the image as the same slice of
+    :func:`nbseg.images.read_image`'s result. Only the tiles or strips that the slice touches are
+    decoded. Read slices only if ``is_windowed`` is True.
 
     Args:
         path: the file.
         options: the channels, the plane and the range of values to read.
 
     Attributes:
-        shape: height, width and number of channels.
+        shape: height, width and number of channels of the image.
         dtype: uint8.
 
     Raises:
@@ -47,7 +47,7 @@ class LargeImage:
         return self._file.values.are_windowed
 
     def __getitem__(self, part: tuple[slice, slice]) -> Image:
-        """Return a part of the image.
+        """Return a part of the image, (h, w, C) uint8, in BGR order if C is 3.
 
         Args:
             part: slices of rows and columns, with steps of 1.
@@ -65,12 +65,13 @@ class LargeImage:
 
 
 def open_image(path: str | Path, options: ImageOptions = DEFAULTS) -> Any:
-    """Return an image as an array, or as a :class:`LargeImage` if it is a TIFF of many pixels.
+    """Return an image as an array, or as a :class:`LargeImage` if the array would be large.
 
     The function raises the same errors as :func:`nbseg.images.read_image`.
 
     Returns:
-        An array (H, W, 3) uint8 in BGR order, or a ``LargeImage``, whose slices are such arrays.
+        A ``LargeImage`` if the file is a TIFF of at least 2**26 pixels, of which parts can be
+        decoded alone. Otherwise, the array of ``read_image``.
     """
     if is_tiff(path):
         image = LargeImage(path, options)

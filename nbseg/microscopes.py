@@ -1,6 +1,6 @@
 """Read files of microscopes and scanners: CZI by pylibCZIrw, DICOM by pydicom.
 
-These packages are the extra ``nbseg[microscopy]``.
+The extra ``nbseg[microscopy]`` installs these two packages.
 """
 
 from collections.abc import Iterator
@@ -32,11 +32,12 @@ class Facts(NamedTuple):
 
     Attributes:
         size: (height, width) in pixels.
-        planes, bands: numbers of planes and channels.
-        names: names of the channels, if they have names.
+        planes: number of planes, such as frames, focal planes or times.
+        bands: number of channels.
+        names: names of the channels; empty if the channels have no names.
         bits: bits per channel.
         dtype: dtype of the values.
-        white_at_zero: whether low values are bright.
+        white_at_zero: whether 0 is white and high values are dark.
     """
 
     size: tuple[int, int]
@@ -55,11 +56,12 @@ class _File(Protocol):
 
 
 def microscope_header(path: Path, options: ImageOptions) -> ImageHeader:
-    """Read the header of a CZI or DICOM file without decoding pixels.
+    """Return the header of a CZI or DICOM file without decoding pixels.
 
     Raises:
         OSError: the file cannot be opened.
-        ValueError: :func:`read_microscope` would refuse the file; the message follows its path.
+        ValueError: :func:`read_microscope` would refuse the file. The caller puts the file's path
+            before the message.
     """
     with _opened(path, options) as file:
         facts = file.facts
@@ -68,15 +70,19 @@ def microscope_header(path: Path, options: ImageOptions) -> ImageHeader:
 
 
 def read_microscope(path: Path, options: ImageOptions) -> tuple[Image, int]:
-    """Read a CZI or DICOM file as (H, W, C) uint8, BGR if C is 3, with its bits per channel.
+    """Read a CZI or DICOM file.
 
     Args:
         path: the file.
         options: the part of the file to read, and the range of its values.
 
+    Returns:
+        The image, (H, W, C) uint8, in BGR order if C is 3; and the file's bits per channel.
+
     Raises:
         OSError: the file cannot be opened.
-        ValueError: the file cannot be read, or needs other options; the message follows its path.
+        ValueError: the file cannot be read, or needs other options. The caller puts the file's path
+            before the message.
     """
     with _opened(path, options) as file:
         values, bits = _values(file, options)
@@ -88,7 +94,11 @@ def read_microscope(path: Path, options: ImageOptions) -> tuple[Image, int]:
 
 
 def read_microscope_values(path: Path, options: ImageOptions) -> tuple[Values, int]:
-    """Return the finite values of a CZI or DICOM file, (N,), and its bits per channel."""
+    """Return the finite values of a CZI or DICOM file, (N,), and its bits per channel.
+
+    The values come from the planes and channels that the options choose; they are not scaled. The
+    function raises the same errors as :func:`read_microscope`.
+    """
     with _opened(path, options) as file:
         values, bits = _values(file, options)
         return values[np.isfinite(values)], bits
@@ -114,15 +124,18 @@ def _opened(path: Path, options: ImageOptions) -> Iterator[_File]:
         with _opened_czi(path) if kind == "CZI" else _opened_dicom(path) as file:
             facts = file.facts
             if options.level > 0:
-                raise RefusedImage(f"is a {kind} file, whose levels cannot be read; remove level")
+                raise RefusedImage(
+                    f"is a {kind} file, of which nbseg reads only the full resolution, but "
+                    f"image_options.level is {options.level}; set it to 0"
+                )
             check_plane(options, facts.planes)
             chosen_bands(options, facts.bands, facts.names)
             check_range(options, facts.dtype, facts.bits)
             yield file
     except ImportError as error:
         raise RefusedImage(
-            f"is a {kind} file, which needs the extra nbseg[microscopy] ({error}); install it, or "
-            "convert the file to OME-TIFF"
+            f"is a {kind} file, which needs the extra nbseg[microscopy] ({error}); install this "
+            "extra, or convert the file to OME-TIFF"
         ) from error
     except (RefusedImage, OSError, MemoryError):
         raise
@@ -132,14 +145,20 @@ def _opened(path: Path, options: ImageOptions) -> Iterator[_File]:
 
 
 class _Czi:
-    """A CZI file. Its planes are all combinations of times, focal planes and other positions."""
+    """Reads an opened CZI file.
+
+    Each combination of a time, a focal plane and other positions is one plane.
+    """
 
     def __init__(self, document: Any) -> None:
         self._document = document
         box = document.total_bounding_box
         kinds = set(document.pixel_types.values())
         if len(kinds) != 1 or not kinds <= set(_CZI_TYPES):
-            raise RefusedImage(f"has pixels of the types {sorted(kinds)}; convert it to OME-TIFF")
+            raise RefusedImage(
+                f"has pixels of the types {sorted(kinds)}; expected one type of "
+                f"{', '.join(_CZI_TYPES)}. Convert the file to OME-TIFF"
+            )
         (kind,) = kinds
         self._color = kind.startswith("Bgr")
         channels = box.get("C", (0, 1))
@@ -190,7 +209,10 @@ def _opened_czi(path: Path) -> Iterator[_File]:
 
 
 class _Dicom:
-    """A DICOM file. Its planes are its frames; slope and intercept are applied to the values."""
+    """Reads an opened DICOM file.
+
+    Each frame is one plane. The rescale slope and intercept are applied to the values.
+    """
 
     def __init__(self, dataset: Any) -> None:
         if "PixelData" not in dataset and "FloatPixelData" not in dataset:
@@ -203,7 +225,9 @@ class _Dicom:
         signed = bool(dataset.get("PixelRepresentation", 0)) or scaled or "PixelData" not in dataset
         colors = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
         if colors not in ("MONOCHROME1", "MONOCHROME2") and not colors.startswith(("RGB", "YBR")):
-            raise RefusedImage(f"has the color space {colors}; convert it to RGB")
+            raise RefusedImage(
+                f"has the color space {colors}; expected gray, RGB or YBR. Convert it to RGB"
+            )
         self.facts = Facts(
             (int(dataset.Rows), int(dataset.Columns)),
             int(dataset.get("NumberOfFrames", 1) or 1),

@@ -12,16 +12,20 @@ Values = npt.NDArray[Any]
 
 
 class RefusedImage(ValueError):
-    """A sound image needs other options or is not supported; the text follows the file's path."""
+    """Reports an image that needs other options, is incomplete or is not supported.
+
+    The caller puts the file's path before the message.
+    """
 
 
 def chosen_bands(options: ImageOptions, count: int, names: Sequence[str] = ()) -> tuple[int, ...]:
-    """Return the numbers of the channels that are read.
+    """Return the numbers (from 0) of the channels that are read, in the order of the result.
 
     Args:
-        options: the options of the user.
+        options: the options of the user. If ``bands`` is None, the first three channels are read;
+            if there are fewer than three, only the first is read.
         count: number of channels of the image.
-        names: names of the channels, if they have names.
+        names: names of the channels; empty if the channels have no names.
 
     Raises:
         RefusedImage: the options name a channel that the image does not have.
@@ -45,7 +49,7 @@ def chosen_bands(options: ImageOptions, count: int, names: Sequence[str] = ()) -
 
 
 def check_plane(options: ImageOptions, count: int) -> None:
-    """Refuse a plane that an image with ``count`` planes does not have.
+    """Refuse options that choose a plane which an image with ``count`` planes does not have.
 
     Raises:
         RefusedImage: there is no such plane.
@@ -58,21 +62,31 @@ def check_plane(options: ImageOptions, count: int) -> None:
 
 
 def check_range(options: ImageOptions, dtype: npt.DTypeLike, bits: int) -> None:
-    """Refuse values whose black and white are unknown.
+    """Refuse an image if it is unknown which of its values are black and white.
+
+    Args:
+        options: the options of the user.
+        dtype: dtype of the image's values.
+        bits: bits per channel.
 
     Raises:
-        RefusedImage: the options have no ``value_range``, and the values need one.
+        RefusedImage: the options have no ``value_range``, and the values are neither booleans nor
+            unsigned integers of at most 16 bits.
     """
     if options.value_range is None and not has_known_range(dtype, bits):
         raise RefusedImage(UNKNOWN_RANGE)
 
 
 def part_notes(options: ImageOptions, planes: int, bands: int, bits: int) -> list[str]:
-    """Return notes on planes, channels and bits that are not read, worded to follow "these images".
+    """Return notes on the planes, channels and bits of an image that are not read.
+
+    Each note is worded to follow the words "these images".
 
     Args:
         options: the options of the user.
-        planes, bands, bits: number of planes and channels of the image, and its bits per channel.
+        planes: number of planes of the image.
+        bands: number of channels of the image.
+        bits: bits per channel.
     """
     notes = []
     if bits > 8 and options.value_range is None:
@@ -95,15 +109,19 @@ def part_notes(options: ImageOptions, planes: int, bands: int, bits: int) -> lis
 def combined(
     read: Callable[[int], Values], count: int, plane: int | str, bits: int, white_at_zero: bool
 ) -> tuple[Values, int]:
-    """Return the values of a plane, or of the combination of all planes, and their bits.
+    """Read one plane, or combine all planes pixel by pixel.
 
     Args:
-        read: returns the values of the plane with this number, (H, W, C).
+        read: function that returns the values of the plane with a given number, (H, W, C).
         count: number of planes.
-        plane: number of a plane, "max" or "mean".
-        bits: bits per channel in the file. Fewer than 8 bits are scaled to 8 bits before values are
+        plane: number of the plane to read; "max" for the brightest value of each pixel in all
+            planes, "mean" for the mean value.
+        bits: bits per channel in the file. Fewer than 8 bits are scaled to 8 bits before planes are
             combined.
-        white_at_zero: whether low values are bright.
+        white_at_zero: whether 0 is white, so that the lowest value is the brightest.
+
+    Returns:
+        The values, (H, W, C), and their bits per channel.
     """
     if isinstance(plane, int):
         return read(plane), bits

@@ -42,12 +42,13 @@ def encode_crop(
 
 
 def _compress(runs: Sequence[int]) -> str:
-    """Return the string of run lengths in column-major order, background first.
+    """Return run lengths as the string ``counts`` of COCO's compressed RLE.
 
-    From the fourth run on, the string stores the difference between a run and the run two places
-    before it. Each number is split into groups of 5 bits, lowest bits first. Each group becomes one
-    character: the flag 0x20 is set if another group of the same number follows, and 48 is added to
-    make the character printable.
+    The runs follow the pixels in column-major order, and the first run is background. From the
+    fourth run on, the string stores the difference between a run and the run two places before it.
+    Each number is split into groups of 5 bits, lowest bits first. Each group becomes one character:
+    the flag 0x20 is set if another group of the same number follows, and 48 is added to make the
+    character printable.
     """
     characters = []
     for i, run in enumerate(runs):

@@ -1,6 +1,7 @@
-"""Read TIFF files: every compression, dtype and layout that tifffile and imagecodecs can decode.
+"""Read TIFF files with tifffile and imagecodecs.
 
-OpenCV decodes many valid TIFFs wrongly without an error, see ``findings/opencv_*tiff*.sh``.
+OpenCV is not used, because it decodes many valid TIFFs wrongly without an error. The scripts
+``findings/opencv_*tiff*.sh`` show examples.
 """
 
 import logging
@@ -24,7 +25,7 @@ SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def tiff_header(file: str | Path | BinaryIO, options: ImageOptions) -> ImageHeader:
-    """Read the header of a TIFF without decoding pixels.
+    """Return the header of a TIFF without decoding pixels.
 
     Args:
         file: the path, or the opened file.
@@ -32,8 +33,8 @@ def tiff_header(file: str | Path | BinaryIO, options: ImageOptions) -> ImageHead
 
     Raises:
         OSError: the file cannot be opened.
-        ValueError: :func:`read_tiff` would refuse the file; the message begins with what the file
-            has, and is worded to follow its path.
+        ValueError: :func:`read_tiff` would refuse the file. The caller puts the file's path before
+            the message.
     """
     with _opened(file, options) as tiff:
         tiff.picture.check_pixels()
@@ -41,21 +42,25 @@ def tiff_header(file: str | Path | BinaryIO, options: ImageOptions) -> ImageHead
 
 
 def read_tiff(file: str | Path | BinaryIO, options: ImageOptions) -> tuple[Image, int]:
-    """Decode a TIFF, and return it as (H, W, 3) uint8 in BGR order, with its bits per channel.
+    """Decode a TIFF.
 
-    Of a file with several images, the largest one that is no preview is read. Values that mean
-    white at zero (MINISWHITE) are inverted, color tables are applied, CMYK and YCbCr are converted
-    to RGB, and the orientation is applied. Channels after the third are left out; they are not used
-    as transparency.
+    If a file has several images, the largest image that is no preview is read. If 0 means white
+    (MINISWHITE), the values are inverted. Color tables and the orientation are applied, and CMYK
+    and JPEG-compressed YCbCr are converted. By default, channels after the third are left out; they
+    are not used as transparency.
 
     Args:
         file: the path, or the opened file.
         options: the part of the file to read, and the range of its values.
 
+    Returns:
+        The image, by default (H, W, 3) uint8 in BGR order; and the file's bits per channel.
+
     Raises:
         OSError: the file cannot be opened.
-        ValueError: the file cannot be decoded, or needs other options; the message is worded to
-            follow the file's path.
+        NeedsOpenCV: the file has YCbCr values without JPEG compression.
+        ValueError: the file cannot be decoded, or needs other options. The caller puts the file's
+            path before the message.
     """
     with _opened(file, options) as tiff:
         return tiff.read(), tiff.picture.bits
@@ -64,10 +69,11 @@ def read_tiff(file: str | Path | BinaryIO, options: ImageOptions) -> tuple[Image
 def read_tiff_values(
     file: str | Path | BinaryIO, options: ImageOptions
 ) -> tuple[npt.NDArray[Any], int]:
-    """Return the values of a TIFF that mean something, (N,), with the file's bits per channel.
+    """Return the valid values of a TIFF, (N,), and the file's bits per channel.
 
-    Values that are not finite, and the value that marks pixels without a value, are left out. The
-    function raises the same errors as :func:`read_tiff`.
+    The values are not scaled. NaN, infinity, and the value that marks pixels without data (GDAL's
+    nodata) are left out. The function raises the same errors as :func:`read_tiff`, except
+    ``NeedsOpenCV``.
     """
     with _opened(file, options) as tiff:
         values, bits = tiff.values.read()
@@ -75,24 +81,24 @@ def read_tiff_values(
 
 
 class NeedsOpenCV(Exception):
-    """The values have a color space that OpenCV converts and tifffile does not decode."""
+    """Reports a TIFF with YCbCr values without JPEG compression, which OpenCV has to decode."""
 
 
 class TiffFile:
-    """An opened TIFF, and the image in it that the options choose.
+    """Opens a TIFF, and reads the image in it that the options choose.
 
     Args:
         file: the path, or the opened file.
         options: the part of the file to read.
 
     Attributes:
-        picture: the chosen image.
+        picture: describes the chosen image.
         values: reads the image's values as they are stored.
 
     Raises:
         OSError: the file cannot be opened.
-        ValueError: the file cannot be decoded, or needs other options; the message is worded to
-            follow the file's path.
+        ValueError: the file cannot be decoded, or needs other options. The caller puts the file's
+            path before the message.
     """
 
     def __init__(self, file: str | Path | BinaryIO, options: ImageOptions) -> None:
@@ -117,7 +123,7 @@ class TiffFile:
     @staticmethod
     @contextmanager
     def errors() -> Iterator[None]:
-        """Turn the errors of tifffile and of the decompressors into ValueErrors."""
+        """Turn errors of tifffile and the decompressors in a ``with`` block into ValueErrors."""
         try:
             yield
         except (RefusedImage, NeedsOpenCV, OSError, MemoryError):
@@ -129,10 +135,14 @@ class TiffFile:
             ) from error
 
     def read(self, window: Window | None = None) -> Image:
-        """Return the image, or the part of it inside a window, as (H, W, C) uint8; BGR if C is 3.
+        """Decode the image, or only the part of the image inside a window.
 
         Args:
-            window: top, bottom, left and right in pixels; needs ``values.are_windowed``.
+            window: top, bottom, left and right in pixels; bottom and right are exclusive. None
+                reads the whole image. A window is allowed only if ``values.are_windowed`` is True.
+
+        Returns:
+            (H, W, C) uint8, in BGR order if C is 3.
 
         Raises:
             NeedsOpenCV: OpenCV has to decode the file.
@@ -164,7 +174,7 @@ class TiffFile:
 
 
 class _LostPages(logging.Handler):
-    """Notices tifffile's message on pages that lie behind the end of the file."""
+    """Sets ``found`` if tifffile logs that a page lies behind the end of the file."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

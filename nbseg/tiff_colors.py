@@ -7,10 +7,12 @@ from nbseg.image_options import Image
 
 
 def as_bgr(image: Image) -> Image:
-    """Convert gray (one channel) or RGB to BGR; leave other numbers of channels as they are.
+    """Convert an image with one channel (gray) or three channels (RGB) to BGR.
+
+    An image with another number of channels is returned as it is.
 
     Args:
-        image: (H, W, C).
+        image: (H, W, C) uint8.
     """
     if image.shape[2] not in (1, 3):
         return np.ascontiguousarray(image)

@@ -1,4 +1,4 @@
-"""One image of a TIFF file: which pages and channels belong to it, and whether it can be read."""
+"""Choose one image of a TIFF file, describe it, and check whether it can be read."""
 
 from collections.abc import Iterator
 from math import prod
@@ -19,7 +19,7 @@ Values = npt.NDArray[Any]
 
 
 class TiffPicture:
-    """The image of a TIFF file that the options choose.
+    """Describes the image of a TIFF file that the options choose.
 
     Args:
         tif: the opened ``tifffile.TiffFile``.
@@ -71,12 +71,12 @@ class TiffPicture:
             self.page.photometric, self.page.extrasamples = photometrics.RGB, ()
 
     def side(self, axis: str) -> int:
-        """Return the length of the first axis with this letter."""
+        """Return the length of the axis with this letter, such as "Y"; the first if several."""
         return int(self.shape[self.axes.index(axis)])
 
     @property
     def planes(self) -> int:
-        """Return the number of planes: pages, focal planes and times."""
+        """Return the number of planes: combinations of a page, a focal plane and a time."""
         return prod(
             side
             for axis, side in zip(self.axes, self.shape, strict=True)
@@ -96,13 +96,13 @@ class TiffPicture:
 
     @property
     def orientation(self) -> int:
-        """Return the orientation, 1 to 8; 1 if the file has none."""
+        """Return the TIFF orientation, 1 to 8; 1 if the file has no valid orientation."""
         value = int(self.page.tags.valueof(_ORIENTATION, 1))
         return value if 1 <= value <= 8 else 1
 
     @property
     def nodata(self) -> float | None:
-        """Return the value that marks pixels without a value, which GDAL stores."""
+        """Return the value that marks pixels without data (GDAL's nodata); None if not set."""
         try:
             return float(self.page.tags.valueof(_NODATA))
         except (TypeError, ValueError):
@@ -114,9 +114,15 @@ class TiffPicture:
         self.chosen_bands()
         inks = self.page.tags.valueof(_INK_SET, 1) != 1 or self.bands not in (3, 4)
         if self.colors not in _COLORS or (self.colors == "SEPARATED" and inks):
-            raise RefusedImage(f"has the color space {self.colors}; convert it to RGB")
+            raise RefusedImage(
+                f"has the color space {self.colors} with {self.bands} channels; expected gray, "
+                "RGB, a color table, YCbCr, or the inks CMY or CMYK. Convert it to RGB"
+            )
         if self.colors == "PALETTE" and isinstance(options.plane, str):
-            raise RefusedImage("has a color table, so planes cannot be combined; choose a plane")
+            raise RefusedImage(
+                "has a color table, so its planes cannot be combined; set image_options.plane to "
+                "the number of a plane"
+            )
         # tifffile returns a function that raises the reason if it cannot decode a page.
         if self.page.decode.__name__.startswith("decode_raise") and not self.needs_opencv:
             try:
@@ -128,7 +134,10 @@ class TiffPicture:
                 ) from error
         bits = self.page.bitspersample
         if dtype is None or dtype.kind not in "biuf" or isinstance(bits, tuple):
-            raise RefusedImage(f"has values of the type {dtype} ({bits} bits); convert it to PNG")
+            raise RefusedImage(
+                f"has values of the type {dtype} ({bits} bits), which nbseg does not read; convert "
+                "it to PNG"
+            )
         check_range(options, dtype, self.bits)
 
     @property
@@ -137,7 +146,7 @@ class TiffPicture:
         return self.colors == "YCBCR" and not self._is_jpeg
 
     def chosen_bands(self) -> tuple[int, ...]:
-        """Return the numbers of the channels that are read.
+        """Return the numbers (from 0) of the channels that are read, in the order of the result.
 
         Raises:
             RefusedImage: the options name a channel that the file does not have, or a channel alone
@@ -148,7 +157,7 @@ class TiffPicture:
             if bands is not None:
                 raise RefusedImage(
                     f"has the color space {self.colors}, so single channels cannot be read; remove "
-                    "image_options.bands, or convert it to RGB"
+                    "image_options.bands, or convert the image to RGB"
                 )
             return (0,) if self.colors == "PALETTE" else tuple(range(min(self.bands, 4)))
         names = self._band_names() if any(isinstance(band, str) for band in bands or ()) else []
@@ -166,7 +175,7 @@ class TiffPicture:
         return [channel.get("Name", "") for channel in channels]
 
     def notes(self) -> Iterator[str]:
-        """Yield notes on what is not read, with the option that changes this."""
+        """Yield notes on parts that are not read, worded to follow the words "these images"."""
         # CMYK and color tables have no channels of their own.
         bands = self.bands if self.colors in ("MINISWHITE", "MINISBLACK", "RGB") else 1
         yield from part_notes(self.options, self.planes, bands, self.bits)
@@ -189,7 +198,7 @@ class TiffPicture:
             )
 
     def meant(self, values: Values) -> Values:
-        """Return the values that mean something, (N,): finite, and not those of GDAL's no-data."""
+        """Return the valid values, (N,): those that are finite and not GDAL's nodata value."""
         flat = values.ravel()
         flat = flat[np.isfinite(flat)]
         return np.asarray(flat if self.nodata is None else flat[flat != self.nodata])

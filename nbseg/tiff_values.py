@@ -1,4 +1,4 @@
-"""Read the values of one image of a TIFF: of a plane, of combined planes, or of a window."""
+"""Read the stored values of one image of a TIFF, as a whole or inside a window."""
 
 from collections.abc import Callable
 from math import prod
@@ -49,12 +49,18 @@ class TiffValues:
 
     @property
     def _mapped_file(self) -> Any:
-        """Return the file if all values lie in it as in an array; otherwise None."""
+        """Return the file if its values can be mapped into memory as one array; otherwise None."""
         file = self._picture.tif.filehandle
         return file if self._level.dataoffset is not None and file.is_file else None
 
     def read(self, window: Window | None = None) -> tuple[Values, int]:
-        """Return the values of the chosen plane or projection, (H, W, bands), and their bits."""
+        """Return the values that the options choose, (H, W, C), and their bits per channel.
+
+        The values come from one plane, or from the maximum or mean of all planes.
+
+        Args:
+            window: top, bottom, left and right in pixels; None reads the whole image.
+        """
         picture = self._picture
         return combined(
             self._plane_reader(picture.chosen_bands(), window),
@@ -67,7 +73,10 @@ class TiffValues:
     def _plane_reader(
         self, bands: tuple[int, ...], window: Window | None
     ) -> Callable[[int], Values]:
-        """Return a function from the number of a plane to its values, (H, W, bands)."""
+        """Return a function that returns the values of the plane with a given number.
+
+        The values have the shape (H, W, C), with the channels ``bands``.
+        """
         file = self._mapped_file
         if file is not None or not self._is_stored_by_page:
             # All planes lie in the file as one block, or a page holds several planes.
@@ -111,7 +120,7 @@ class TiffValues:
         return np.asarray(page.asarray(maxworkers=1))
 
     def _sorted(self, values: Values, axes: str) -> Values:
-        """Return values as (planes, H, W, bands)."""
+        """Return values as (planes, H, W, channels); ``axes`` has a letter for each axis."""
         ends = [axes.index("Y"), axes.index("X")]
         if has_bands := bool(self._picture.band_axis) and self._picture.band_axis in axes:
             ends.append(axes.index(self._picture.band_axis))

@@ -1,1 +1,4 @@
-"""Resolve a config with sections into the plain MMDetection config of each stage."""
+"""Derive the plain MMDetection config of each training stage from one nbseg config.
+
+An nbseg config has sections, such as ``teacher``, whose keys apply only to certain stages.
+"""

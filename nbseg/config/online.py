@@ -1,4 +1,7 @@
-"""Wrap the student in a training method that mixes labeled and other images in each batch."""
+"""Wrap the student in a training method whose batches mix labeled and other images.
+
+The other images are unlabeled or pseudo-labeled.
+"""
 
 from typing import Any
 
@@ -43,9 +46,10 @@ def plain_detector(model: Any) -> Any:
 
 
 def published_part(model: Any) -> str | None:
-    """Return which detector of a training method is published: ``"teacher"`` or ``"student"``.
+    """Return which detector of a training method is kept: ``"teacher"`` or ``"student"``.
 
-    Return None if ``model`` is not the config of an ``OnlineTeacher`` or a ``JointStudent``.
+    At the end of the training, only the weights of this detector are published. The function
+    returns None if ``model`` is not the config of an ``OnlineTeacher`` or a ``JointStudent``.
     """
     if "detector" not in model or "semi_test_cfg" in model:
         return None

@@ -32,11 +32,11 @@ TRAINING_KEYS = frozenset(
 def student_config(config: Config, work_dir: str | Path) -> Config:
     """Return a plain MMDetection config of the student for testing, export and inference.
 
-    The config has no training keys.
+    The config has no keys for training, such as ``train_dataloader``.
 
     Args:
-        config: the user's config, with sections, or the plain MMDetection config of a stage. In the
-            latter case, the result has the model of this stage instead of the student.
+        config: the user's config, with sections, or the plain MMDetection config of a stage. With a
+            plain config, the result has the model of its stage instead of the student.
         work_dir: folder of the logs; this path also replaces ``{work_dir}`` in the config.
     """
     names = {"work_dir": str(work_dir)}

@@ -1,4 +1,4 @@
-"""Read config files. Error messages name the file."""
+"""Read config files, and import the modules that they list in ``custom_imports``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +15,12 @@ from nbseg.errors import StageError
 def read_config(
     path: str | Path, options: Mapping[str, Any] | None = None, import_modules: bool = True
 ) -> Config:
-    """Read a config of a run, or the plain MMDetection config of a stage, and override some keys.
+    """Read an nbseg config, or the plain MMDetection config of one stage, and override some keys.
 
     Args:
         path: the config file.
-        options: values by dotted keys, as in :func:`override`.
+        options: new values by dotted key, such as ``{"teacher.iterations": 500}``; None overrides
+            nothing.
         import_modules: whether to import the modules that the config lists in ``custom_imports``.
             These imports take seconds.
 
@@ -46,7 +47,8 @@ def read_config(
     for section in SECTIONS:
         if not isinstance(config.get(section) or {}, dict):
             raise ValueError(
-                f"{path}: the section {section} must be a dictionary, found {config[section]!r}"
+                f"{path}: the section {section} must be a dictionary of config keys and values, "
+                f"found {config[section]!r}"
             )
     if import_modules:
         import_custom_modules(config)

@@ -8,7 +8,8 @@ from mmengine.config import Config
 def iterations(stage: str, plain: Config) -> int:
     """Return ``train_cfg.max_iters`` of the teacher or the student.
 
-    The control arm trains for the sum of the teacher's and the student's iterations.
+    The control arm is a training on the labeled images alone, for comparison. Its number of
+    iterations is the sum of the teacher's and the student's.
 
     Args:
         stage: ``"teacher"`` or ``"student"``, for messages.
@@ -27,15 +28,15 @@ def iterations(stage: str, plain: Config) -> int:
     if type(schedule.max_iters) is not int:
         raise ValueError(
             f"the {stage} must be trained for a whole number of iterations, found "
-            f"{schedule.max_iters!r}; correct iterations or {stage}.iterations"
+            f"{schedule.max_iters!r}; correct the config key iterations or {stage}.iterations"
         )
     return int(schedule.max_iters)
 
 
 def stretch_schedule(plain: Config, iterations: int) -> None:
-    """Set ``max_iters`` of an MMDetection config and stretch its learning rates, in place.
+    """Set ``max_iters`` of an MMDetection config and stretch its learning-rate schedule, in place.
 
-    The learning-rate schedule keeps its shape and ends at the new ``max_iters``. A warm-up
+    The schedule keeps its shape and ends at the new ``max_iters``. A warm-up
     (``LinearLR``) keeps its length.
 
     Args:

@@ -15,12 +15,12 @@ MAX_SIZES_CUDA = 8  # the CUDA kernel makes at most this many sizes in one launc
 def multires_mask_targets(
     masks: CroppedMasks, boxes: Tensor, gt_inds: Tensor, sizes: Sequence[int] = (28, 14)
 ) -> tuple[Tensor, ...]:
-    """Crop the instance's mask to each proposal box, and resize the crop to several sizes.
+    """Crop each proposal's instance mask to the proposal box, and resize the crop to several sizes.
 
     The targets equal those of MMDetection's ``mask_target`` on ``BitmapMasks``. They are computed
     in three steps:
 
-    1. Copies of the boxes are clipped to the image.
+    1. Copies of the proposal boxes are clipped to the image.
     2. RoIAlign (``aligned=True``) divides each box into s x s bins, and averages the mask over
        each bin. In a bin of h x w pixels, RoIAlign takes ceil(h) x ceil(w) samples.
     3. The target of a bin is 1 if the average is at least 0.5, otherwise 0.

@@ -170,7 +170,8 @@ class CroppedMasks:
 
         A copy from the CPU to a CUDA device is always asynchronous. This is safe because the masks
         are first copied to a new buffer in pinned memory, which nothing else uses. A dtype, which
-        ``InstanceData.to`` may pass, is ignored.
+        ``InstanceData.to`` may pass, is ignored. Without a device, the masks are returned as they
+        are.
         """
         if device is None or isinstance(device, torch.dtype):
             return self
@@ -211,7 +212,7 @@ class CroppedMasks:
     def __getitem__(self: Masks, index: Any) -> Masks:
         """Select instances by an int, a slice, or a list or array of integers or booleans.
 
-        The result has the same class as this object. For an int, it has one instance.
+        The result has the same class as this object. For an int, the result has one instance.
         """
         if isinstance(index, Tensor):
             index = index.cpu().numpy()

@@ -64,7 +64,8 @@ def compressed_counts(segmentation: Any, height: int, width: int) -> str | bytes
         counts: Any = segmentation.get("counts")
         if not isinstance(size, (list, tuple)) or list(size) != [height, width]:
             raise ValueError(
-                f"an RLE mask must have the image's size [{height}, {width}], found the size {size}"
+                f"an RLE mask must have the image's size [height, width] = [{height}, {width}], "
+                f"found the size {size}"
             )
         if isinstance(counts, list):
             counts = to_rle(segmentation, height, width)["counts"]

@@ -63,7 +63,7 @@ def test_a_stack_in_czi(stack):
         ({"plane": 3}, "has 3 planes, but image_options.plane is 3"),
         ({"bands": (2,)}, r"has 2 channels, but image_options.bands is \(2,\)"),
         ({"bands": ("Cy5",)}, r"has no channel 'Cy5'; its channels are \['DAPI', 'GFP'\]"),
-        ({"level": 1}, "is a CZI file, whose levels cannot be read"),
+        ({"level": 1}, "is a CZI file, of which nbseg reads only the full resolution"),
     ],
 )
 def test_parts_that_a_czi_lacks_are_refused(stack, options, message):
