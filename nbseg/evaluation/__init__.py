@@ -1,1 +1,1 @@
-"""Define the metrics that are registered with MMDetection."""
+"""Define metrics that a config of MMDetection can name: COCO AP and Cityscapes AP."""

@@ -126,6 +126,8 @@ def boundary_rles(
 def boundary_of_crop(crop: Mask, dilation: int) -> Mask:
     """Return the boundary of a mask that is given as a crop.
 
+    The boundary consists of the pixels that an erosion by ``dilation`` pixels removes.
+
     Args:
         crop: part of the mask that contains the whole foreground, uint8 of 0 and 1, shape (h, w).
         dilation: boundary width in pixels.

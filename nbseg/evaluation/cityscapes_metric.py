@@ -145,6 +145,8 @@ class CityscapesInstanceMetric(BaseMetric):
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
         """Return the AP values by name, such as ``AP``, ``AP_50`` and ``boundary_AP``.
 
+        A value is a fraction in [0, 1], or -1 if the truth has no instance that counts for it.
+
         Args:
             results: for each image, the path of the ground truth and the pixel counts that
                 ``process`` stored.
@@ -178,7 +180,8 @@ class CityscapesInstanceMetric(BaseMetric):
             predictions: predicted instances of the image.
 
         Returns:
-            The pixel counts by metric, in the format of ``cityscapesscripts``.
+            A dictionary from each metric to the pixel counts of the true and predicted instances,
+            in the format of ``cityscapesscripts``.
         """
         masks = predictions["masks"]
         height, width = ids.shape
@@ -235,7 +238,9 @@ class CityscapesInstanceMetric(BaseMetric):
         return matches
 
     def _truth(self, sizes: npt.NDArray[Any]) -> ImageEntry:
-        """Return the ``ImageEntry`` of an image with all true instances, but no predictions yet.
+        """Return the true instances of an image in the format of ``cityscapesscripts``.
+
+        The lists of predicted instances in the result are empty.
 
         Args:
             sizes: number of pixels of each id; the index is the id.

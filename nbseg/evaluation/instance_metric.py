@@ -46,7 +46,7 @@ class InstanceMetric(CocoMetric):
         **kwargs: arguments of ``CocoMetric``, such as ``prefix`` and ``outfile_prefix``.
 
     Values are fractions in [0, 1]. A value is -1 if the ground truth has no instance that counts
-    for this value.
+    for this value. If the model predicts no instances at all, every value is 0.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
@@ -110,9 +110,14 @@ class InstanceMetric(CocoMetric):
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
         """Return ``{metric}_mAP`` and its variants with the suffixes _50, _75, _s, _m and _l.
 
-        ``classwise`` adds ``{metric}_mAP/{class}``, unless there are no predictions at all. With
-        ``format_only``, the predictions are only written to ``{outfile_prefix}.*.json``, and the
-        result is empty.
+        A value is a fraction in [0, 1], or -1 if the truth has no instance that counts for it.
+        Without any prediction, all values are 0. ``classwise`` adds ``{metric}_mAP/{class}`` if
+        there are predictions. With ``format_only``, the predictions are only written to
+        ``{outfile_prefix}.*.json``, and the result is empty.
+
+        Args:
+            results: for each image, a pair of its ground truth and its predictions, as ``process``
+                of ``CocoMetric`` stores them.
         """
         logger = MMLogger.get_current_instance()
         predictions = [

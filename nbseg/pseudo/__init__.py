@@ -1,1 +1,1 @@
-"""Make pseudo-labels: store predictions, match thresholds to the labeled set, write a json."""
+"""Make pseudo-labels: store predictions, choose thresholds by the labeled set, write a json."""

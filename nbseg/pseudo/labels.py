@@ -1,4 +1,4 @@
-"""Turn a store of raw predictions into a COCO json of pseudo-labels."""
+"""Turn the stored raw predictions of a teacher into a COCO json of pseudo-labels."""
 
 from __future__ import annotations
 
@@ -46,23 +46,26 @@ def make_pseudo_labels(
     """Choose pseudo-labels from raw predictions, and write them to a COCO json.
 
     By default, the thresholds are chosen so that pseudo-labels and labeled objects agree in two
-    numbers: how many there are per image, and which share of their boxes is foreground.
+    numbers: how many there are per image, and which share of the pixels in their boxes is
+    foreground, that is, belongs to a mask.
 
     Args:
         store: raw predictions on the unlabeled images.
         labeled_json: COCO json of the labeled images, which defines the statistics to match and the
             categories.
-        classes: class names, in the order of the labels.
+        classes: class names in the order of the predicted labels 0, 1, ...
         out: COCO json to write, with RLE masks and scores; the file appears when it is complete.
-        box_threshold: lowest score of a pseudo-label. Either ``"match"``
-            (:func:`match_box_thresholds`), one score for all classes, or one score per class name.
-            ``"match_total"`` chooses one threshold for all classes, which matches the number of
-            pseudo-labels of all classes together (Data Distillation).
-        pixel_threshold: lowest probability of a foreground pixel. Either ``"match"``
-            (:func:`match_pixel_threshold`) or a number.
-        floor: lower bound of matched box thresholds; no effect if ``box_threshold`` has scores.
-        mask_nms_iou: IoU threshold of :func:`mask_nms`, which removes duplicates across classes.
-            None keeps the duplicates.
+        box_threshold: lowest score of a pseudo-label: one score for all classes, one score per
+            class name, ``"match"`` or ``"match_total"``. ``"match"`` chooses a threshold for each
+            class. With this threshold, an unlabeled image has on average as many pseudo-labels of
+            the class as a labeled image has instances. ``"match_total"`` chooses one threshold for
+            all classes by the number of instances of all classes (Data Distillation).
+        pixel_threshold: lowest probability of a foreground pixel: a number or ``"match"``. With the
+            number that ``"match"`` chooses, the share of foreground in the pseudo-labels' boxes is
+            closest to the share in the labeled boxes.
+        floor: lower bound of the box thresholds that ``"match"`` and ``"match_total"`` choose.
+        mask_nms_iou: of two predictions whose masks have this IoU or more, at most one is kept,
+            even if their classes differ. None keeps all predictions.
         keep_best: whether an image keeps its prediction with the highest score if no prediction
             reaches the threshold of its class (STAC).
 
@@ -73,20 +76,22 @@ def make_pseudo_labels(
         - ``pixel_threshold``: the pixel threshold in use
         - ``labeled_foreground_fraction``: share of foreground inside the labeled boxes; None if the
           argument ``pixel_threshold`` is a number
-        - ``foreground_at_threshold``: list whose entry v is the share of foreground inside the kept
-          boxes at the pixel threshold v / 255
+        - ``foreground_at_threshold``: list of 256 numbers; entry v is the share of foreground
+          inside the boxes of the pseudo-labels at the pixel threshold v / 255
         - ``left_out``: file names of the unlabeled images that could not be read
         - ``classes``: a dictionary for each class name, with the keys below
 
         The dictionary of a class has these keys:
 
-        - ``box_threshold``: the score threshold in use; None if the target is 0 pseudo-labels
+        - ``box_threshold``: the score threshold in use; None if the class has too few labeled
+          instances for a single pseudo-label
         - ``labeled_per_image``: mean number of instances per labeled image
         - ``pseudo_per_image``: mean number of pseudo-labels per unlabeled image
-        - ``score_histogram``: number of candidates in each of 100 bins of scores from 0 to 1
+        - ``score_histogram``: number of predictions in each of 100 bins of scores from 0 to 1,
+          without predictions whose score is too low for any class or that ``mask_nms_iou`` removes
 
     Annotations are written one by one. Memory holds the scores of all predictions, but the masks of
-    only ``PredictionStore.PARTS_IN_MEMORY`` parts of the store.
+    only ``PredictionStore.PARTS_IN_MEMORY`` files of the store.
 
     Raises:
         ValueError: no pseudo-label remains, ``box_threshold`` is invalid, there is no labeled box
@@ -99,7 +104,7 @@ def make_pseudo_labels(
     if predicted not in ([], list(classes)):
         raise ValueError(
             f"{store.folder} has predictions of the classes {predicted}, but the classes are now "
-            f"{list(classes)}; predict again (--redo predict)"
+            f"{list(classes)}; predict again (tools/train.py CONFIG --redo predict)"
         )
     per_image = instances_per_image(truth, categories)
     fixed = fixed_box_thresholds(box_threshold, classes)

@@ -13,10 +13,10 @@ from nbseg.pseudo.predictions import ImagePredictions
 def mask_nms(image: ImagePredictions, iou_threshold: float) -> npt.NDArray[Any]:
     """Return which predictions stay if each mask suppresses overlapping masks with lower scores.
 
-    A detector's NMS runs per class, so an object of uncertain class can be predicted several times.
+    A detector's NMS runs per class, so an object that is predicted as two classes is kept twice.
     As labels, these duplicates would teach the student that the same pixels are two objects of
-    different classes. The masks decide, not the boxes: a rider and a bicycle have overlapping boxes
-    but are no duplicates.
+    different classes. The overlap of the masks decides, not that of the boxes: a rider and a
+    bicycle have overlapping boxes, but are two objects.
 
     Args:
         image: raw predictions.

@@ -1,16 +1,16 @@
 """Write and read the store of raw predictions, from which pseudo-labels are made.
 
-A store is a folder of parts. A part is an ``.npz`` file with the predictions of some images:
+A store is a folder of parts. A part is an ``.npz`` file with the N predictions on I images:
 
     image_id, height, width, count   (I,)      one entry per image; count: number of predictions
-    file_name                        (I,)      path below the data set's image folder
+    file_name                        (I,)      path relative to the data set's image folder
     boxes      (N, 4) float32 xyxy, image pixels    N = sum of count, image by image
     scores     (N,)   float32
     labels     (N,)   int64
-    soft_masks (N, S, S) uint8, value / 255 is the probability
+    soft_masks (N, S, S) uint8, S x S cells of each box; value / 255 is the mask probability
     classes                          (C,)      names of the labels 0, 1, ...
 
-A part is renamed into place when it is complete, so every part in the folder is readable, and an
+A part is renamed into place when it is complete, so every part in the folder is readable. An
 interrupted run continues with the images that no part has. Readers return images by ascending id,
 so the result does not depend on which process predicted an image, or when.
 
@@ -37,7 +37,18 @@ INDEX = "images.json"
 
 
 class ImagePredictions(NamedTuple):
-    """Holds an image's raw predictions, with the shapes and units that the module describes."""
+    """Holds the N raw predictions on an image.
+
+    Attributes:
+        image_id: id of the image in the COCO json of the data set.
+        file_name: path of the image, relative to the data set's image folder.
+        height, width: size of the image in pixels.
+        boxes: xyxy in image pixels, shape (N, 4).
+        scores: shape (N,), from 0 to 1.
+        labels: class indices from 0, shape (N,).
+        soft_masks: uint8, shape (N, S, S). Each box has S x S cells; a cell's value divided by 255
+            is the probability that the cell belongs to the object.
+    """
 
     image_id: int
     file_name: str
@@ -59,13 +70,13 @@ class ImagePredictions(NamedTuple):
 
 
 class PredictionWriter:
-    """Collects predictions and writes a part when it holds ``images_per_part`` images or more.
+    """Collects predictions, and writes a file (a part of the store) whenever it has enough images.
 
     Args:
         folder: folder of the store; created if missing.
         classes: names of the labels 0, 1, ...
-        images_per_part: number of images held in memory until a part is written. A killed run loses
-            the predictions of these images.
+        images_per_part: number of images from which on a part is written. Until then, the images
+            are held in memory, and a killed run loses their predictions.
         rank: rank of this process; parts of different ranks have different names.
     """
 
@@ -116,7 +127,7 @@ class PredictionWriter:
 
 
 def write_index(folder: str | Path, images: Mapping[int, str], left_out: Sequence[str]) -> None:
-    """Write a store's ``images.json``.
+    """Write a store's ``images.json``, which lists the images of the data set.
 
     Args:
         folder: folder of the store.
@@ -127,7 +138,10 @@ def write_index(folder: str | Path, images: Mapping[int, str], left_out: Sequenc
 
 
 class PredictionStore:
-    """Reads a store image by image; if two parts hold the same image, the first part counts.
+    """Reads the raw predictions in a store image by image.
+
+    A store is a folder of ``part-*.npz`` files, which :class:`PredictionWriter` writes. If two
+    parts hold the same image, the first part by name counts.
 
     Args:
         folder: folder of the store.
@@ -152,7 +166,7 @@ class PredictionStore:
         """Return the names of the labels 0, 1, ...; an empty list if the store is empty.
 
         Raises:
-            ValueError: an earlier version of nbseg wrote the store without class names.
+            ValueError: the store has no class names.
         """
         for path in self._parts():
             with np.load(path) as part:
@@ -179,7 +193,7 @@ class PredictionStore:
         return ids
 
     def file_names(self) -> dict[int, str]:
-        """Return {image id: file name} for the images that ``__iter__`` yields."""
+        """Return {image id: file name} for all images that iterating over the store yields."""
         index = self._index()
         if index is None:
             return {image_id: name for name, image_id in self.predicted().items()}
@@ -193,7 +207,7 @@ class PredictionStore:
         return len(self.file_names())
 
     def __iter__(self) -> Iterator[ImagePredictions]:
-        """Yield the images by ascending id.
+        """Yield the predictions of each image, by ascending image id.
 
         Raises:
             ValueError: the parts lack an image that ``images.json`` lists.
@@ -208,7 +222,8 @@ class PredictionStore:
         if lost:
             raise ValueError(
                 f"{self.folder} has no predictions for {len(lost)} of the images that its "
-                f"{INDEX} lists, for example {lost[0]}; predict again (--redo predict)"
+                f"{INDEX} lists, for example {lost[0]}; predict again (tools/train.py CONFIG "
+                "--redo predict)"
             )
         read = lru_cache(self.PARTS_IN_MEMORY)(_read_part)
         for image_id in sorted(images):

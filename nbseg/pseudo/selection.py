@@ -19,14 +19,23 @@ from nbseg.pseudo.thresholds import (
 
 
 class Candidates(NamedTuple):
-    """Holds an image's predictions that may become pseudo-labels, except their soft masks."""
+    """Holds the N predictions on an image that may become pseudo-labels, without their masks.
 
-    description: dict[str, Any]  # the image's entry in the COCO json
-    indices: npt.NDArray[np.int64]  # (N,), positions among the image's predictions
-    scores: npt.NDArray[np.float32]  # (N,)
-    labels: npt.NDArray[np.int64]  # (N,)
-    num_predictions: int  # all predictions of the image
-    best_score: float  # the best score of all predictions of the image; 0 if there are none
+    Attributes:
+        description: the image's entry in the COCO json.
+        indices: positions of the candidates among all predictions on the image, shape (N,).
+        scores: scores of the candidates, shape (N,).
+        labels: class indices of the candidates, shape (N,).
+        num_predictions: number of all predictions on the image.
+        best_score: highest score of all predictions on the image; 0 if there are none.
+    """
+
+    description: dict[str, Any]
+    indices: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+    num_predictions: int
+    best_score: float
 
     def above(
         self, thresholds: npt.NDArray[np.float64], keep_best: bool = False
@@ -35,8 +44,9 @@ class Candidates(NamedTuple):
 
         Args:
             thresholds: score threshold of each class, shape (C,).
-            keep_best: whether to return the candidates with the best score if no score reaches its
-                threshold. Candidates with an infinite threshold are never returned.
+            keep_best: whether to return the candidates with the highest score if no candidate
+                reaches its threshold. If False, nothing is returned then. Candidates with an
+                infinite threshold are never returned.
         """
         reached = thresholds[self.labels]
         chosen = self.scores >= reached
@@ -53,8 +63,9 @@ def find_candidates(
 
     Args:
         image: raw predictions.
-        lowest_score: predictions with a lower score are no candidates.
-        mask_nms_iou: IoU threshold of :func:`mask_nms`; None keeps overlapping masks.
+        lowest_score: predictions with a lower score are left out.
+        mask_nms_iou: of two predictions whose masks have this IoU or more, at most one is kept.
+            None keeps all predictions.
     """
     # Filter by score first, so that mask NMS compares fewer masks.
     indices = np.flatnonzero(image.scores >= lowest_score)
@@ -103,16 +114,17 @@ def choose_box_thresholds(
 
     Args:
         candidates: candidates of all images.
-        fixed: thresholds given by the user, shape (C,); None matches the thresholds to the labeled
-            set (:func:`match_box_thresholds`).
+        fixed: thresholds given by the user, shape (C,). None chooses the thresholds with which
+            unlabeled images have on average as many pseudo-labels as ``per_image`` says.
         per_image: labeled instances of each class per labeled image, shape (C,).
-        floor: lower bound of the matched thresholds.
-        together: whether all classes have the same matched threshold, which matches the total
-            number of pseudo-labels of all classes.
-        keep_best: as for ``Candidates.above``.
+        floor: lower bound of the chosen thresholds.
+        together: whether one threshold is chosen for all classes by the sum of ``per_image``. If
+            False, each class gets its own threshold. No effect if ``fixed`` is given.
+        keep_best: whether an image in which no score reaches its threshold keeps its candidates
+            with the highest score.
 
     Returns:
-        float64, shape (C,).
+        float64, shape (C,); ``inf`` for a class that gets no pseudo-labels.
 
     Raises:
         ValueError: no pseudo-label would remain.
@@ -157,14 +169,23 @@ def select_predictions(
         candidates: candidates of all images, in the order of the store.
         thresholds: score threshold of each class, shape (C,).
         activity: text of the progress bar.
-        keep_best: as for ``Candidates.above``.
+        keep_best: whether an image in which no score reaches its threshold keeps its candidates
+            with the highest score.
     """
     for image, found in zip(with_progress(store, activity), candidates, strict=True):
         yield image.select(found.above(thresholds, keep_best))
 
 
 def total_foreground(images: Iterable[ImagePredictions]) -> npt.NDArray[np.float64]:
-    """Return :func:`foreground_at_threshold` for the boxes of all images together."""
+    """Return, for each pixel threshold, the share of foreground in the boxes of all images.
+
+    Returns:
+        float64, shape (256,). Entry v is the fraction of the boxes' pixels whose mask probability
+        is at least v / 255.
+
+    Raises:
+        ValueError: all boxes have an area of 0, or there are none.
+    """
     histogram = np.zeros(LEVELS)
     for image in images:
         histogram += soft_mask_histogram(image.soft_masks, image.boxes)

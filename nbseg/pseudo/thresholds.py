@@ -24,11 +24,12 @@ MATCHED = ("match", "match_total")
 def instances_per_image(truth: COCO, category_ids: Sequence[int]) -> npt.NDArray[Any]:
     """Return, for each class, the mean number of instances per labeled image.
 
-    Instances that training leaves out (``nbseg.coco_values.reason_left_out``) do not count.
+    Instances that training leaves out, such as crowds, do not count (see
+    ``nbseg.coco_values.reason_left_out``).
 
     Args:
         truth: labeled set; images without instances count, too.
-        category_ids: category id of each label.
+        category_ids: category ids of the labels 0, 1, ...
 
     Returns:
         float64, shape (C,).
@@ -77,15 +78,15 @@ def foreground_fraction(truth: COCO, category_ids: Sequence[int]) -> float:
 def fixed_box_thresholds(
     box_threshold: str | float | Mapping[str, float], classes: Sequence[str]
 ) -> npt.NDArray[Any] | None:
-    """Return the user's score threshold of each class, (C,) float64, if the user gives scores.
-
-    Return None if ``box_threshold`` is ``"match"`` or ``"match_total"``, with which the thresholds
-    are chosen later.
+    """Return the user's score threshold of each class, or None if nbseg chooses the thresholds.
 
     Args:
-        box_threshold: ``"match"``, ``"match_total"``, one score for all classes, or one score per
-            class name.
+        box_threshold: one score for all classes, or one score per class name. With ``"match"`` or
+            ``"match_total"``, nbseg chooses the thresholds.
         classes: class names, in the order of the labels.
+
+    Returns:
+        float64, shape (C,); None for ``"match"`` and ``"match_total"``.
 
     Raises:
         ValueError: a threshold is not a number, a class has no threshold, or a class is unknown.
@@ -102,7 +103,7 @@ def fixed_box_thresholds(
         found = [f"it has no score for {missing}"] if missing else []
         found += [f"it has scores for the unknown classes {unknown}"] if unknown else []
         raise ValueError(
-            f"label.box_threshold must have one score for each of {list(classes)}, but "
+            f"label.box_threshold must have one score for each of the classes {list(classes)}, but "
             f"{'; '.join(found)}"
         )
     for name, value in given.items():
@@ -124,9 +125,10 @@ def match_box_thresholds(
 ) -> npt.NDArray[Any]:
     """Choose score thresholds that keep as many boxes per image as labeled images have instances.
 
-    The threshold of class c keeps the ``round(per_image[c] * num_images)`` boxes of this class with
-    the highest scores in the whole set. It keeps fewer boxes if fewer reach ``floor``. It keeps
-    more boxes only if several boxes have exactly the threshold's score.
+    The threshold of class c keeps the n boxes of this class with the highest scores in the whole
+    set. The number n is ``per_image[c] * num_images``, rounded to an integer. If fewer than n boxes
+    reach ``floor``, fewer boxes are kept. More boxes are kept only if several boxes have exactly
+    the threshold's score.
 
     Args:
         scores: scores of all predictions, shape (N,).
@@ -154,16 +156,16 @@ def match_box_thresholds(
 
 
 def soft_mask_histogram(soft_masks: npt.NDArray[Any], boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the number of image pixels that each of the 256 soft-mask values covers.
+    """Return the number of image pixels that each of the 256 values of soft masks covers.
 
-    Each of a box's S * S cells counts as 1 / (S * S) of the box's area.
+    A soft mask divides its box into S * S cells. Each cell counts as 1 / (S * S) of the box's area.
 
     Args:
-        soft_masks: uint8, shape (N, S, S).
+        soft_masks: value of each cell (255 times the mask probability), uint8, shape (N, S, S).
         boxes: xyxy in image pixels, shape (N, 4).
 
     Returns:
-        float64, shape (256,).
+        float64, shape (256,); entry v is the number of pixels with the value v.
     """
     histogram = np.zeros(LEVELS)
     if len(soft_masks) == 0:
@@ -201,8 +203,9 @@ def match_pixel_threshold(foreground: npt.NDArray[Any], fraction: float) -> floa
     """Return the pixel threshold whose foreground fraction is closest to ``fraction``.
 
     Args:
-        foreground: result of :func:`foreground_at_threshold`, shape (256,).
-        fraction: result of :func:`foreground_fraction`.
+        foreground: foreground fraction at each pixel threshold, shape (256,); the result of
+            :func:`foreground_at_threshold`.
+        fraction: wanted foreground fraction; the result of :func:`foreground_fraction`.
 
     Returns:
         One of 1/255, 2/255 ... 255/255. A pixel is foreground if its probability is at least this

@@ -265,7 +265,7 @@ def test_unknown_labels_are_refused(tmp_path):
     item = {"label": "spaceship", "polygon": [[0, 0], [1, 1], [1, 0]]}
     path.write_text(json.dumps({"imgHeight": 4, "imgWidth": 4, "objects": [item]}))
     with pytest.raises(
-        ValueError, match="b_polygons.json: object 0 has the unknown label 'spaceship'; "
+        ValueError, match="b_polygons.json: objects.0. has the label 'spaceship', which .* define; "
     ):
         rasterize_polygons(path)
 

@@ -563,7 +563,7 @@ def test_classes_of_qupath(tmp_path):
     assert known == ["Tumor: Positive"] and len(found["x.png"]) == 3
     assert notes == ["features without coordinates, left out: 1"]
     (tmp_path / "x.geojson").write_text(json.dumps([feature([1], {})]))
-    with pytest.raises(ValueError, match="properties of feature 0 are not a json object"):
+    with pytest.raises(ValueError, match=r"properties of features\[0\] are not a json object"):
         imported(tmp_path / "x.geojson", tmp_path, tmp_path / "o.json")
 
 

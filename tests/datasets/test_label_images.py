@@ -272,7 +272,7 @@ def test_the_command_says_what_is_missing(folders):
     assert status == 2 and "has no folders. Name the class" in said
     status, said = prepare(*command, "--class", "cell")
     assert status == 2 and "none of the 1 images in" in said
-    assert "Images: a.jpg" in said and str(masks / "b.png") in said
+    assert "First images: a.jpg" in said and str(masks / "b.png") in said
     write_labels(masks / "a.png", labels((1, 2, 3)).astype(np.uint8))
     write_labels(masks / "a_mask.png", labels((1, 2, 3)).astype(np.uint8))
     status, said = prepare(*command, "--class", "cell")

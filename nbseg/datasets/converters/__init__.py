@@ -1,4 +1,5 @@
-"""Convert downloaded data sets to COCO jsons; importing this package loads none of its modules.
+"""Convert data sets, and labels from labeling tools, to COCO jsons.
 
-The converters need numpy, OpenCV, Pillow, pycocotools and rich, but not torch or MMDetection.
+Importing this package imports none of its modules. No module needs MMDetection, and only
+``label_studio`` and ``import_labels`` need torch.
 """

@@ -36,25 +36,31 @@ def convert_bdd100k(
     """Write ``ins_seg_{train,val}.json`` and, for images/100k/train, ``det_train_unlabeled.json``.
 
     The input formats are those of doc.bdd100k.com/format.html. An instance with the attribute crowd
-    or ignored becomes one annotation with ``iscrowd`` 1, as in the official ``to_coco``.
+    or ignored becomes one annotation with ``iscrowd`` 1, as in BDD100K's own script ``to_coco``.
 
     If images/100k/train exists, its images are the unlabeled set. Images that are also in
-    images/10k (train, val or test) are left out. The unlabeled json has no masks. It keeps the true
-    boxes as hidden truth: training on pseudo-labels never reads them. The width of a box is
-    ``x2 - x1 + 1``, as in the official tools.
+    images/10k (train, val or test) are left out. The json of the unlabeled set has the true boxes,
+    but no masks. Training on pseudo-labels never reads these boxes. The width of a box is
+    ``x2 - x1 + 1``, as in BDD100K's own tools.
 
     Args:
         root: folder with images/ and labels/.
         out: folder of the jsons.
         masks: format of the masks: ``"bitmasks"``, ``"rles"`` or ``"polygons"``. None chooses the
-            first of these formats that exists. The official evaluation uses bitmasks. Masks in
-            ``"rles"`` may overlap. Polygons may have Bézier curves, and are rasterized.
+            first of these formats that has a folder in labels/ins_seg. BDD100K's own evaluation
+            uses bitmasks. The masks in ``"rles"`` may overlap. Polygons, which may have Bézier
+            curves, are rasterized.
         workers: number of processes.
         force: write all jsons again, even if they exist.
 
+    Returns:
+        Path, counts and notes of each json. The counts (``summary``) of a json are None if the json
+        existed and was kept.
+
     Raises:
         FileNotFoundError: a required file or folder is missing; nothing was written.
-        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        FileExistsError: a json exists that was made from other files or options, and ``force`` is
+            False.
         ValueError: a file cannot be read, the sizes of a mask and its image differ, or no label
             has a mask in the chosen format.
     """
@@ -129,7 +135,8 @@ def _images_with_boxes(root: Path, out: Path) -> Plan:
     notes = [
         f"{len(found)} images in {folder} (documented: 70000); {len(found) - len(images)} are "
         "left out because images/10k has them",
-        f"{sum(image.name not in frames for image in images)} images are not in {source.name}",
+        f"{sum(image.name not in frames for image in images)} images are not in {source.name}, so "
+        "they have no boxes",
         *_left_out(others),
     ]
     return Plan(
@@ -185,7 +192,11 @@ def _from_labels(
 
 
 def _from_bitmask(path: Path, height: int, width: int) -> list[dict[str, Any]]:
-    """Decode a bitmask: R is the category, G the attributes, and 256 * B + A the instance id."""
+    """Return the COCO annotations of a bitmask's instances, sorted by instance id.
+
+    In each pixel, R is the category id, G holds the attribute flags, and 256 * B + A is the
+    instance id.
+    """
     pixels = read_label_image(path)
     if pixels.shape != (height, width, 4):
         raise ValueError(

@@ -3,12 +3,18 @@
 A stream holds four values of 8 bits for each pixel, row by row. The fourth value is the opacity;
 nbseg writes four equal values. The parts of a stream are:
 
-- 32 bits: number of values, 4 * width * height.
-- 5 bits: size of a value in bits, minus 1.
-- four times 4 bits: the four sizes that the length in a record can have, in bits, minus 1.
-- records, until all values are stored. A record is a run (one value that is repeated) or literals
-  (values that follow one another). It has 1 bit (1 for a run, 0 for literals), 2 bits (which of the
-  four sizes the length has), the length minus 1, and the value of the run or all literals.
+- 32 bits: the number of values, 4 * width * height.
+- 5 bits: the size of a value in bits, minus 1.
+- 4 times 4 bits: four sizes in bits, each minus 1. Each record below uses one of these sizes.
+- Records, until all values are stored. A record holds either a run (one value that is repeated) or
+  literals (values that follow one another).
+
+The parts of a record are:
+
+- 1 bit: 1 for a run, 0 for literals.
+- 2 bits: the index of one of the four sizes.
+- The number of values in the record, minus 1. This number has the chosen size.
+- The value of the run, or all literals.
 """
 
 from collections.abc import Sequence
@@ -24,10 +30,10 @@ LONGEST = 2 ** LENGTH_BITS[-1]
 
 
 def encode_brush(mask: npt.NDArray[np.bool_]) -> list[int]:
-    """Return the stream of a mask as bytes.
+    """Return the stream of a mask, as a list of bytes (0 to 255).
 
     Args:
-        mask: shape (H, W), bool. Its pixels become the values 0 and 255.
+        mask: shape (H, W), bool. True becomes four values of 255, and False four values of 0.
     """
     flat = mask.ravel()
     borders = np.flatnonzero(flat[1:] != flat[:-1]) + 1
@@ -51,13 +57,19 @@ def decode_brush(stream: Sequence[int], height: int, width: int) -> npt.NDArray[
 
     Opacities between 0 and 255 occur at the soft edges of Label Studio's brush and eraser.
 
+    Args:
+        stream: bytes (0 to 255) of the stream.
+        height, width: size of the mask in pixels.
+
     Raises:
-        ValueError: the stream is cut off or damaged, or has another number of pixels.
+        ValueError: the stream is cut off or damaged, or does not have ``height * width`` pixels.
     """
     try:
         octets = np.array(stream, np.uint8)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError("the brush stroke is not a list of bytes") from error
+        raise ValueError(
+            "the brush stroke is not a list of bytes, which are whole numbers from 0 to 255"
+        ) from error
     place = 0
 
     def take(size: int, count: int = 1) -> npt.NDArray[np.int64]:
@@ -65,7 +77,9 @@ def decode_brush(stream: Sequence[int], height: int, width: int) -> npt.NDArray[
         nonlocal place
         end = place + size * count
         if end > 8 * octets.size:
-            raise ValueError("the brush stroke is cut off")
+            raise ValueError(
+                f"the brush stroke is cut off: its {octets.size} bytes end before its last pixel"
+            )
         bits = np.unpackbits(octets[place // 8 : -(-end // 8)])[place % 8 :][: size * count]
         place = end
         return bits.reshape(count, size) @ (1 << np.arange(size - 1, -1, -1, dtype=np.int64))
@@ -86,5 +100,7 @@ def decode_brush(stream: Sequence[int], height: int, width: int) -> npt.NDArray[
         parts.append(np.repeat(take(word), length) if run else take(word, length))
         done += length
     if done != total:
-        raise ValueError("the brush stroke is damaged")
+        raise ValueError(
+            f"the brush stroke is damaged: its records hold {done} values; expected {total}"
+        )
     return np.concatenate(parts).reshape(height, width, 4)[..., 3] > 127

@@ -72,19 +72,19 @@ def convert_cityscapes(
 ) -> list[Prepared]:
     """Write ``instancesonly_filtered_{gtFine_train,gtFine_val,gtCoarse_train_extra}.json``.
 
-    The jsons follow MMDetection's ``cityscapes.py``:
+    The jsons follow MMDetection's converter ``cityscapes.py``:
 
     - Category ids are Cityscapes' label ids (24 to 33).
     - Masks are RLEs made from the instance image (``*_instanceIds.png``).
     - A group of objects becomes one annotation with ``iscrowd`` 1. In the instance image, the
-      pixels of groups have ids below 1000.
+      value of a group's pixels is the label id of its class.
     - Images without instances are kept; MMDetection's ``filter_empty_gt`` drops them in training.
 
     The jsons differ from those of MMDetection's converter:
 
-    - Images are sorted, so that splits by seed are repeatable.
+    - Images are sorted, so that a seed always draws the same random split.
     - Ids of images and annotations begin at 1.
-    - If an instance image is missing, it is rasterized from ``*_polygons.json``.
+    - If an instance image is missing, the masks are rasterized from ``*_polygons.json``.
 
     Args:
         root: folder with leftImg8bit/ and gtFine/.
@@ -94,9 +94,14 @@ def convert_cityscapes(
         workers: number of processes.
         force: write all jsons again, even if they exist.
 
+    Returns:
+        Path, counts and notes of each json. The counts (``summary``) of a json are None if the json
+        existed and was kept.
+
     Raises:
         FileNotFoundError: a required file or folder is missing; nothing was written.
-        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        FileExistsError: a json exists that was made from other files or options, and ``force`` is
+            False.
         ValueError: an image or annotation cannot be read, or an image and its annotation differ in
             size.
     """
@@ -115,7 +120,7 @@ def convert_cityscapes(
 
 
 def _files(root: Path, name: str) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Return the sorted pairs of an image and its annotation, and notes for the user."""
+    """Return the sorted pairs of an image and its annotation file, and notes for the user."""
     kind = SPLITS[name].annotations
     images = sorted((root / "leftImg8bit" / name).glob(f"*/*{IMAGE_SUFFIX}"))
     if not images:
@@ -141,7 +146,8 @@ def _files(root: Path, name: str) -> tuple[list[tuple[Path, Path]], list[str]]:
         )
     if any(BROKEN in image.name for image, _ in pairs):
         notes.append(
-            f"{BROKEN}{IMAGE_SUFFIX} is reported to be broken in the archive; look at this image"
+            f"{BROKEN}{IMAGE_SUFFIX} is reported to be broken in the archive; open this image, "
+            "and check whether it is intact"
         )
     return pairs, notes
 

@@ -27,13 +27,15 @@ LARGEST_SIDE = 8192
 def rasterize_polygons(path: Path) -> npt.NDArray[Any]:
     """Return the instance image of a ``*_polygons.json``, shape (H, W), int32.
 
-    The image equals the result of ``json2instanceImg`` in cityscapesScripts 2.3. Pillow draws the
-    polygons in the order of the file, so later polygons cover earlier polygons:
+    The image equals the result of ``json2instanceImg`` in cityscapesScripts 2.3. The polygons are
+    drawn in the order of the file, so later polygons cover earlier polygons. The values are:
 
-    - For a class with instances, the pixels of an object have the value ``1000 * id + n``. Here id
-      is the label id of the class, and n counts the objects of this class from 0.
-    - Pixels of groups (such as ``cargroup``) and of other classes have the label id as their value.
-    - Deleted objects and license plates are skipped and not counted.
+    - ``1000 * id + n`` in an object of a class with instances. Here id is the label id of the
+      class, and n counts the objects of this class from 0.
+    - The label id in groups (such as ``cargroup``) and in polygons of other classes.
+    - 0 outside all polygons.
+
+    Deleted objects and license plates are neither drawn nor counted.
 
     Raises:
         ValueError: the file is not in Cityscapes' format, a label is unknown to Cityscapes, or a
@@ -60,12 +62,18 @@ def _draw(content: Any) -> npt.NDArray[Any]:
         if group:
             label = label.removesuffix("group")
         if label not in seen:
-            raise ValueError(f"object {position} has the unknown label {item['label']!r}")
+            raise ValueError(
+                f"objects[{position}] has the label {item['label']!r}, which Cityscapes does not "
+                "define"
+            )
         number = LABELS.index(label)
         if number >= FIRST_WITH_INSTANCES and not group:
             number = 1000 * number + seen[label]
             seen[label] += 1
         if len(item["polygon"]) < 2:
-            raise ValueError(f"object {position} ({label}) has a polygon of fewer than two points")
+            raise ValueError(
+                f"the polygon of objects[{position}] ({label}) has {len(item['polygon'])} points; "
+                "expected at least 2"
+            )
         draw.polygon([tuple(point) for point in item["polygon"]], fill=number)
     return np.array(image)

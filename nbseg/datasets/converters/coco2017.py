@@ -44,34 +44,36 @@ def convert_coco(
     workers: int = 1,
     force: bool = False,
 ) -> list[Prepared]:
-    """Check COCO 2017, and write the jsons of val35k and of the unlabeled images.
+    """Check COCO 2017, and write jsons of val35k, train2014 and unlabeled2017.
 
-    train2017 consists of two parts: train2014, and the 35k images of val2014 that are not in
-    val2017 (minival). The parts can be told apart only by the image ids in instances_val2014.json,
-    not by file names or ``coco_url``. ``instances_train2017-val35k.json`` has the 35k images.
-    ``instances_train2017-val35k-unlabeled.json`` has the images of train2014. It keeps their true
-    annotations as hidden truth: only the stage ``oracle`` trains on these annotations.
+    train2017 consists of two parts: train2014, and val35k, which are the 35k images of val2014 that
+    are not in val2017 (minival). Only the image ids in instances_val2014.json tell the parts apart;
+    file names and ``coco_url`` do not. ``instances_train2017-val35k.json`` has the images of
+    val35k. ``instances_train2017-val35k-unlabeled.json`` has the images of train2014, which serve
+    as unlabeled images. The json keeps their true annotations, but training reads these annotations
+    only for the oracle, a model that shows which AP perfect pseudo-labels could reach.
 
-    ``instances_unlabeled2017.json`` has the images of image_info_unlabeled2017.json and the
-    categories of train2017, which MMDetection needs. If image_info_unlabeled2017.json is missing,
-    the json lists the images in unlabeled2017/. If unlabeled2017/ is missing, the json is not
-    written.
+    ``instances_unlabeled2017.json`` has the images of image_info_unlabeled2017.json. It also has
+    the categories of train2017, because MMDetection needs categories. If
+    image_info_unlabeled2017.json is missing, ``instances_unlabeled2017.json`` lists the images in
+    unlabeled2017/. If unlabeled2017/ is missing, ``instances_unlabeled2017.json`` is not written.
 
     Args:
         root: folder with train2017/, val2017/ and annotations/.
         out: folder of the jsons.
         val2014: path of instances_val2014.json; None means the file in annotations/. Without this
-            file, the jsons of val35k are not written.
+            file, the jsons of val35k and train2014 are not written.
         workers: number of processes.
         force: write all jsons again, even if they exist.
 
     Returns:
-        One entry for each downloaded json and for each json in ``out``. If all jsons in ``out``
-        existed before, the downloaded jsons are not checked and have no entry.
+        Path, counts and notes of each downloaded json and of each json in ``out``. If all jsons in
+        ``out`` existed before, the downloaded jsons are not checked and have no entry.
 
     Raises:
         FileNotFoundError: a required file or folder is missing, or an image of a json is missing.
-        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        FileExistsError: a json exists that was made from other files or options, and ``force`` is
+            False.
         ValueError: a json is not a COCO json, ``val2014`` is not instances_val2014.json, or an
             unlabeled image cannot be read.
     """
@@ -99,8 +101,9 @@ def convert_coco(
         results.append(_checked(root, name, labeled))
     if val2014 is None:
         results[-1].notes.append(
-            f"{VAL35K}.json was not written, because annotations/instances_val2014.json is missing "
-            "(from annotations_trainval2014.zip)"
+            f"{VAL35K}.json was not written, because annotations/instances_val2014.json is "
+            f"missing; if you need {VAL35K}.json, unpack annotations_trainval2014.zip, and run the "
+            "command again"
         )
     parts = _parts_of_2014(content["images"], val2014) if val2014 else {}
     categories = content["categories"]
@@ -154,7 +157,7 @@ def _labeled(content: dict[str, Any], images: list[dict[str, Any]]) -> Iterator[
 
 
 def _checked(root: Path, name: str, content: dict[str, Any]) -> Prepared:
-    """Count the annotations of a downloaded json, and check that its images exist."""
+    """Return the counts of a downloaded json, after a check that all its images exist."""
     path = root / "annotations" / f"instances_{name}.json"
     require_all(
         root / name, [image["file_name"] for image in content["images"]], f"listed in {path}"

@@ -71,9 +71,9 @@ class Prepared:
         image_folder: folder that the json's file names are relative to.
         categories: COCO categories.
         summary: counts of the json; None if the json already existed.
-        documented_images: documented number of images of the full set, if known.
-        documented_instances: documented number of instances of each class, as text such as "17.9k",
-            if known.
+        documented_images: documented number of images of the full set; None if unknown.
+        documented_instances: documented number of instances of each class, as text such as "17.9k";
+            empty if unknown.
         notes: lines to print below the counts.
         image_options: options with which the images are read.
     """
@@ -91,12 +91,18 @@ class Prepared:
 def source_record(
     description: str, root: Path, sources: Iterable[Path], read: Iterable[Path] = ()
 ) -> dict[str, Any]:
-    """Return the ``info`` of a json that is made from the files ``sources`` below ``root``.
+    """Return the ``info`` of a json, which records its source files and options.
 
-    The ``info`` holds the description and a hash. The hash covers the converters' version, the
-    description, and the names and sizes of the files. It covers the contents of the files ``read``,
-    which a user may have changed. It does not cover the contents of the other files, because
-    hashing many files would be slow.
+    Args:
+        description: text that identifies the data set and the options.
+        root: folder of the data set; the hash uses file names relative to this folder.
+        sources: files that the json is made from. Their names and sizes are part of the hash. Their
+            contents are not, because hashing many files would be slow.
+        read: files whose contents are part of the hash, because a user may have changed them.
+
+    Returns:
+        A dictionary with the keys ``description`` and ``source``. ``source`` is the hash (SHA-256)
+        of the description, the files and the version of the converters.
     """
     digest = hashlib.sha256(f"{VERSION} {description}\n".encode())
     for path in sources:
@@ -108,9 +114,9 @@ def source_record(
 
 
 def is_prepared(path: Path, record: dict[str, Any], force: bool) -> bool:
-    """Return whether ``path`` can be kept: it exists and its ``info`` equals ``record``.
+    """Return whether the json ``path`` can be kept: it exists and its ``info`` equals ``record``.
 
-    With ``force``, the result is always False.
+    ``record`` is the result of :func:`source_record`. With ``force``, the result is always False.
 
     Raises:
         FileExistsError: ``path`` exists, its ``info`` differs, and ``force`` is False.
@@ -153,7 +159,7 @@ def write_coco_json(
         categories: COCO categories.
         content: images and their annotations.
         total: number of images in ``content``.
-        head: other keys of the json.
+        head: other top-level keys of the json, such as ``licenses``, and their values.
 
     Returns:
         Counts and samples of the content.

@@ -21,14 +21,14 @@ SHAPES = ("polygon", "box", "ellipse", "mask")
 
 
 def read_cvat(path: Path, finder: ImageFinder, keep_empty: bool = False) -> Drawings:
-    """Read the polygons, boxes, ellipses and masks of each image.
+    """Return the polygons, boxes, ellipses and masks of each image in a CVAT file.
 
     Shapes with the same label and the same ``group_id`` are parts of one object. Lines, points and
     other shapes are left out and counted.
 
     Args:
         path: the file.
-        finder: finds the images.
+        finder: finds images by the names in the file.
         keep_empty: whether to keep images without shapes, as labeled images without objects. If
             False, these images are left out and counted, because CVAT also exports images that
             nobody has labeled yet.
@@ -91,7 +91,7 @@ def _shape(element: ElementTree.Element, size: tuple[int, int] | None) -> Shape:
     def numbers(*keys: str) -> list[float]:
         values = [float(element.attrib[key]) for key in keys]
         if not np.isfinite(values).all():
-            raise ValueError(f"{', '.join(keys)} must be finite numbers")
+            raise ValueError(f"{', '.join(keys)} must be finite numbers, found {values}")
         return values
 
     angle = float(element.get("rotation", 0))
@@ -106,11 +106,17 @@ def _shape(element: ElementTree.Element, size: tuple[int, int] | None) -> Shape:
         return Ellipse((x, y), (a, b), angle)
     left, top, width, height = map(int, numbers("left", "top", "width", "height"))
     if size and not (0 <= top <= size[0] - height and 0 <= left <= size[1] - width):
-        raise ValueError("the mask extends beyond the image")
+        raise ValueError(
+            f"the mask of {width} x {height} pixels at column {left} and row {top} extends beyond "
+            f"the image of {size[1]} x {size[0]} pixels"
+        )
     # Lengths of runs row by row; the first run is background.
     runs = np.array(element.attrib["rle"].split(","), np.int64)
     if runs.min() < 0 or runs.sum() != width * height:
-        raise ValueError(f"its runs add up to {runs.sum()} pixels; expected {width} x {height}")
+        raise ValueError(
+            f"the mask's runs add up to {runs.sum()} pixels; expected {width} x {height} pixels "
+            "and no negative run"
+        )
     return Bitmap(
         np.repeat(np.arange(len(runs)) % 2 > 0, runs).reshape(height, width), int(top), int(left)
     )

@@ -20,14 +20,14 @@ UNNAMED = "shapes without a class (--class NAME gives them a class)"
 
 @dataclass(frozen=True)
 class Drawn:
-    """A shape in an image.
+    """Holds a shape that a person drew in an image.
 
     Attributes:
         label: name of the class; None if the file names no class.
         shape: the shape.
-        where: place of the shape in its file, for error messages.
+        where: place of the shape in its file, such as "shapes[3]", for error messages.
         group: shapes of an image with the same label and the same group are parts of one object.
-            A shape without a group is an object by itself.
+            None makes the shape an object by itself.
     """
 
     label: str | None
@@ -38,7 +38,7 @@ class Drawn:
 
 @dataclass
 class Drawing:
-    """The shapes in one image.
+    """Holds the shapes that a person drew in one image.
 
     Attributes:
         image: path of the image, relative to the image folder.
@@ -89,7 +89,8 @@ def convert_drawings(
     """Write a COCO json with the masks of the shapes as run lengths (RLE).
 
     Shapes without a class and objects without a pixel in the image are left out and counted. An
-    image with a drawing but without shapes has no objects. An image without a drawing is left out.
+    image without a :class:`Drawing` is left out. An image whose ``Drawing`` has no shapes is an
+    image without objects.
 
     Args:
         found: the shapes of all images.
@@ -97,14 +98,21 @@ def convert_drawings(
         all_names: paths of all images in this folder.
         out: path of the COCO json.
         class_name: class of the shapes without a class; None leaves these shapes out.
-        pixel_centers: see :meth:`nbseg.datasets.converters.drawn_shapes.Polygon.encode`.
+        pixel_centers: whether the outlines of polygons run through the centers of the border
+            pixels. If False, the outlines run along the edges of pixels.
         workers: number of processes.
         force: write the json again, even if it exists.
 
+    Returns:
+        Path, counts and notes of the json. The counts (``summary``) are None if the json existed
+        and was kept.
+
     Raises:
-        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
-        ValueError: there is no drawing; an image has two drawings, or another size than its drawing
-            states; a shape cannot be encoded; or most objects of an image lie outside the image.
+        FileExistsError: a json exists that was made from other files or options, and ``force`` is
+            False.
+        ValueError: no image has a ``Drawing``; an image has more than one; an image has another
+            size than its ``Drawing`` states; a shape is malformed; or most objects of an image lie
+            outside the image.
     """
     if not found.drawings:
         raise ValueError(
@@ -159,12 +167,21 @@ def convert_drawings(
 
 
 def reason(error: Exception) -> str:
-    """Return what is wrong with a shape, for an error message."""
+    """Return what is wrong with a shape as a phrase, such as "the key 'x' is missing".
+
+    Args:
+        error: the exception that reading the shape raised. A KeyError stands for a missing key; the
+            message of any other exception is the phrase.
+    """
     return f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def whole_size(height: Any, width: Any, source: Path) -> tuple[int, int] | None:
-    """Return an image's (height, width) from a tool's file as integers; None if it is not given.
+    """Return an image's (height, width) as integers; None if a side is not given or is 0.
+
+    Args:
+        height, width: sides in pixels, as numbers or text, or None.
+        source: file of the labeling tool that states the sides, for the message.
 
     Raises:
         ValueError: a side is not a whole number.
@@ -185,7 +202,11 @@ def _few(paths: Iterable[Path]) -> str:
 
 
 def _objects(shapes: Sequence[Drawn]) -> dict[tuple[str | None, Any], list[Drawn]]:
-    """Return the shapes of each object, by the object's label and group."""
+    """Return the shapes of each object.
+
+    The key of an object is (label, group). If its shape has no group, the key is (label, position
+    of the shape).
+    """
     found: dict[tuple[str | None, Any], list[Drawn]] = {}
     for position, drawn in enumerate(shapes):
         key = position if drawn.group is None else drawn.group
@@ -199,7 +220,7 @@ def _load(images: Path, numbers: dict[str, int], pixel_centers: bool, drawing: D
     height, width = header.height, header.width
     if drawing.size and drawing.size != (height, width):
         swapped = drawing.size == (width, height)
-        exif = "if the photo's Exif data turn it, label the turned photo; otherwise "
+        exif = "if the photo's Exif data rotate the photo, label the rotated photo; otherwise "
         raise ValueError(
             f"{drawing.source} has labels for an image of {drawing.size[1]} x {drawing.size[0]} "
             f"pixels, but {path} has {width} x {height}; {exif if swapped else ''}give the folder "

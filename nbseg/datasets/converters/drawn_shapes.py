@@ -1,7 +1,8 @@
-"""Encode shapes that people drew in labeling tools as masks in run-length encoding (RLE).
+"""Convert shapes that people drew in labeling tools to masks in run-length encoding (RLE).
 
 Coordinates are (x, y) in pixels. (0, 0) is the upper left corner of the first pixel, so the center
-of this pixel is (0.5, 0.5). Only for polygons with ``pixel_centers``, this center is (0, 0).
+of this pixel is (0.5, 0.5). There is one exception: if a polygon is encoded with ``pixel_centers``,
+(0, 0) is the center of the first pixel.
 """
 
 from dataclasses import dataclass
@@ -20,11 +21,12 @@ Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Polygon:
-    """A polygon with holes.
+    """Holds a polygon, which may have holes.
 
     Attributes:
         rings: the outline and the outlines of the holes, each of shape (N, 2) with N >= 3.
-        relative: whether the coordinates are fractions of the image's width and height.
+        relative: whether the coordinates are fractions of the image's width and height. If False,
+            the coordinates are in pixels.
     """
 
     rings: tuple[Points, ...]
@@ -61,11 +63,11 @@ class Polygon:
 
 @dataclass(frozen=True)
 class Ellipse:
-    """An ellipse.
+    """Holds an ellipse, which may be turned.
 
     Attributes:
-        center: (x, y).
-        radii: half axes along x and along y, before the ellipse is turned.
+        center: (x, y) in pixels.
+        radii: half axes along x and along y in pixels, before the ellipse is turned.
         angle: angle by which the ellipse is turned clockwise, in degrees.
     """
 
@@ -76,7 +78,8 @@ class Ellipse:
     def encode(self, height: int, width: int, pixel_centers: bool = False) -> dict[str, Any]:
         """Return the compressed RLE of the pixels whose centers lie in the ellipse.
 
-        ``height`` and ``width`` are the size of the image. ``pixel_centers`` has no effect.
+        ``height`` and ``width`` are the size of the image in pixels. ``pixel_centers`` has no
+        effect. A radius of 0 or less gives an empty mask.
         """
         if min(self.radii) <= 0:
             return to_rle(None, height, width)
@@ -101,11 +104,11 @@ class Ellipse:
 
 @dataclass(frozen=True)
 class Bitmap:
-    """A painted mask.
+    """Holds a painted mask, or a crop of this mask.
 
     Attributes:
         mask: shape (H, W), bool.
-        top, left: row and column of the mask's first pixel in the image.
+        top, left: row and column in the image at which the mask's first pixel lies.
     """
 
     mask: Mask
@@ -122,7 +125,10 @@ class Bitmap:
         """
         rows, columns = self.mask.shape
         if min(self.top, self.left) < 0 or self.top + rows > height or self.left + columns > width:
-            raise ValueError("the mask extends beyond the image")
+            raise ValueError(
+                f"the mask of {columns} x {rows} pixels at column {self.left} and row {self.top} "
+                f"extends beyond the image of {width} x {height} pixels"
+            )
         return encode_crop(self.mask, self.top, self.left, height, width)
 
 
@@ -130,14 +136,16 @@ Shape = Polygon | Ellipse | Bitmap
 
 
 def ring_of(points: Any) -> Points:
-    """Return the corners of an outline as an array (N, 2).
+    """Return the corners of an outline as an array of shape (N, 2), float64.
 
     Raises:
         ValueError: there are fewer than three points, or they are not pairs of finite numbers.
     """
     ring = np.asarray(points, np.float64)
     if len(ring) < 3 or ring.shape[1:] != (2,) or not np.isfinite(ring).all():
-        raise ValueError("expected at least 3 points with finite coordinates")
+        raise ValueError(
+            f"found {len(ring)} points; expected at least 3 points with finite x and y"
+        )
     return ring
 
 
@@ -147,7 +155,7 @@ def rectangle(
     """Return a rectangle that is turned clockwise by an angle in degrees.
 
     Args:
-        x, y: upper left corner before the turn.
+        x, y: upper left corner before the turn, in pixels.
         width, height: sides in pixels.
         angle: angle of the clockwise turn in degrees.
         pivot: ``"corner"`` turns the rectangle around its upper left corner, ``"center"`` around

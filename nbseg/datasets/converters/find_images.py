@@ -17,6 +17,9 @@ class ImageFinder:
     Attributes:
         names: sorted paths of all images, relative to ``folder``.
         file_names: the images' names without their folders.
+
+    Raises:
+        FileNotFoundError: ``folder`` does not exist.
     """
 
     def __init__(self, folder: Path):
@@ -41,20 +44,23 @@ class ImageFinder:
         """Find the image with a given name or path; return its path relative to ``folder``.
 
         An image fits if it has the given file name, and if its path ends with the given path or the
-        given path ends with its path: ``set/sub/x.png`` fits the images ``sub/x.png`` and
-        ``x.png``, but not ``other/x.png``. If ``given`` has folders and several images fit, the
-        image with exactly this path is chosen, or else the image in the most folders. If no image
-        has the file name, an image with another suffix fits, too, because some tools do not store
-        the suffix.
+        given path ends with its path. For example, ``set/sub/x.png`` fits the images ``sub/x.png``
+        and ``x.png``, but not ``other/x.png``. If no image has the file name, an image that differs
+        only in its suffix fits, because some tools do not store the suffix.
+
+        If several images fit, the choice depends on ``given``:
+
+        - If ``given`` has folders, the image with exactly this path is chosen. If no image has this
+          path, the image in the deepest folder is chosen.
+        - If ``given`` has no folder, the image in one of the folders ``near`` is chosen.
 
         Args:
             given: path or file name of an image.
             source: file that names the image, for error messages.
-            near: sub-folders, relative to ``folder``, whose images are preferred if ``given`` has
-                no folder.
+            near: sub-folders, relative to ``folder``; only used if ``given`` has no folder.
 
         Raises:
-            FileNotFoundError: no image fits, or several do.
+            FileNotFoundError: no image fits, or several images fit equally well.
         """
         path = _path(given)
         same = self._by_name.get(path.name) or self._by_stem.get(path.name, [])
@@ -86,7 +92,10 @@ def _path(name: str) -> PurePosixPath:
 
 
 def _ends_alike(a: PurePosixPath, b: PurePosixPath) -> bool:
-    """Return whether the shorter one of two lists of folders is the end of the longer one."""
+    """Return whether the folders of two paths agree, compared from the end.
+
+    For example, the folders of "a/b/x" agree with those of "b/x" and "x", but not with "a/x".
+    """
     short, long = sorted((a.parent.parts, b.parent.parts), key=len)
     return long[len(long) - len(short) :] == short
 

@@ -28,15 +28,20 @@ def convert_folder(
     """Write a COCO json that lists the images of a folder and its sub-folders.
 
     Args:
-        folder: folder of the images; the json's file names are relative to it.
+        folder: folder of the images; the json's file names are relative to this folder.
         out: path of the json.
         classes: names of the categories, whose ids are 1, 2, ...
         workers: number of processes.
         force: write the json again, even if it exists.
 
+    Returns:
+        Path, counts and notes of the json. The counts (``summary``) are None if the json existed
+        and was kept.
+
     Raises:
         FileNotFoundError: ``folder`` does not exist, is not a folder or has no image.
-        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        FileExistsError: a json exists that was made from other files or options, and ``force`` is
+            False.
         ValueError: an image cannot be read.
     """
     if not folder.is_dir():

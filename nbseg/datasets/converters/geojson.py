@@ -17,27 +17,28 @@ CLASS_KEYS = ("classification", "class", "label", "category")
 
 
 def read_geojson(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Drawings:
-    """Read polygons with holes. The parts of a MultiPolygon are one object.
+    """Return the polygons, which may have holes, of each GeoJSON file.
 
-    The class of a feature is the first of the properties in ``CLASS_KEYS`` that the feature has.
-    The property is the name of the class, or a dictionary with the ``name``, as QuPath's
-    ``classification`` is. Points, lines and features without a geometry are left out and counted.
+    The parts of a MultiPolygon are one object. The class of a feature is in the first of these
+    properties that the feature has: ``classification``, ``class``, ``label`` and ``category``. The
+    property is either the name of the class, or a dictionary with the key ``name`` (QuPath's
+    ``classification``). Points, lines and features without a geometry are left out and counted.
 
     Args:
         paths: the files. The image of ``a.geojson`` is ``a.tif``, or has another image suffix.
         folder: folder that contains the files.
-        finder: finds the images.
+        finder: finds images by the names of the files.
 
     Raises:
         FileNotFoundError: an image is missing.
-        ValueError: a file is no GeoJSON, or a polygon is malformed.
+        ValueError: a file is not GeoJSON, or a feature is malformed.
     """
     drawings, left_out = [], Counter[str]()
     for path in paths:
         drawn: list[Drawn] = []
         for position, feature in enumerate(features(read_json(path), path)):
             geometry, properties = (feature.get(key) or {} for key in ("geometry", "properties"))
-            where = f"feature {position}"
+            where = f"features[{position}]"
             if not isinstance(geometry, dict) or not isinstance(properties, dict):
                 raise ValueError(
                     f"{path}: the geometry or the properties of {where} are not a json object; "
@@ -109,5 +110,5 @@ def _name(classification: dict[str, Any]) -> str:
 
 
 def _ring(points: Any) -> Points:
-    """Return the corners of a ring, whose points may have a height."""
+    """Return x and y of a ring's points, shape (N, 2); a third coordinate is dropped."""
     return ring_of([point[:2] for point in points])

@@ -20,18 +20,20 @@ from nbseg.files import read_json
 
 @dataclass(frozen=True)
 class LabelSource:
-    """Labels to import.
+    """Describes labels to import.
 
     Attributes:
         path: file or folder that a labeling tool wrote.
         images: folder of the images that the labels were drawn on. None means ``path`` if this is
             a folder, otherwise the folder that contains ``path``.
-        format: one of ``FORMATS``; None to recognize the format.
+        format: one of ``nbseg.datasets.label_suffixes.FORMATS``; None to recognize the format.
         class_name: class of all objects in label images, or of all shapes that have no class.
-        parts: see :class:`nbseg.datasets.converters.label_images.LabelImages`.
-        keep_empty: see :func:`nbseg.datasets.converters.cvat_xml.read_cvat`.
-        repairs: see :class:`nbseg.datasets.converters.repair.Repairs`. ``pixel_centers`` also
-            applies to polygons in other formats than COCO.
+        parts: whether each connected part in a label image becomes an object, see
+            :class:`nbseg.datasets.converters.label_images.LabelImages`.
+        keep_empty: whether to keep images without shapes in a file of CVAT, as labeled images
+            without objects.
+        repairs: repairs of a COCO json. ``pixel_centers`` also applies to polygons in other
+            formats.
     """
 
     path: Path
@@ -54,9 +56,14 @@ def import_labels(
         workers: number of processes.
         force: write the json again, even if it exists.
 
+    Returns:
+        Path, counts and notes of the json. The counts (``summary``) are None if the json existed
+        and was kept.
+
     Raises:
         FileNotFoundError: a file, a folder or an image is missing.
-        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        FileExistsError: a json exists that was made from other files or options, and ``force`` is
+            False.
         ValueError: the format is not recognized, an option does not fit the format, a file is
             malformed, or ``out`` is one of the files to import.
     """
@@ -114,7 +121,7 @@ def _read(source: LabelSource, kind: str, files: list[Path], finder: ImageFinder
 
 
 def _check_options(source: LabelSource, kind: str) -> None:
-    """Refuse options that have no effect on labels of this format."""
+    """Raise a ValueError if an option has no effect on labels of the format ``kind``."""
     drawn = tuple(name for name in FORMATS if name not in ("coco", "label-images"))
     fitting = {
         "--class": (source.class_name, ("label-images", *drawn)),

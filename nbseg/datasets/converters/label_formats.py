@@ -18,14 +18,14 @@ def find_labels(path: Path, out: Path, kind: str | None = None) -> tuple[str, li
 
     Args:
         path: the file or folder.
-        out: the json to write. If the folder ``path`` contains this file, the file is left out,
-            because an earlier import may have written it.
+        out: the json to write. If the folder ``path`` contains a COCO json of this path, the file
+            is left out, because an earlier import may have written it.
         kind: one of ``nbseg.datasets.label_suffixes.FORMATS``; None to recognize the format.
 
     Raises:
         FileNotFoundError: the path does not exist.
-        ValueError: the format is unknown, the folder has no file of the format, or ``out`` is a
-            file of labels.
+        ValueError: the format is unknown, the folder has no file of the format, or ``out`` is one
+            of the files to import.
     """
     if path.is_file():
         if out.exists() and out.samefile(path):
@@ -40,7 +40,10 @@ def find_labels(path: Path, out: Path, kind: str | None = None) -> tuple[str, li
     files = [path / name for name in files_below(path)]
     written = [file for file in files if out.exists() and file.samefile(out)]
     if written and _json_format(written[0]) in ("labelme", "label-studio", "geojson"):
-        raise ValueError(f"{out} is a file to import; give another path for the new json (--out)")
+        raise ValueError(
+            f"{out} is a file to import, because {path} contains it; give another path for the new "
+            "json (--out)"
+        )
     files = [file for file in files if file not in written and file.name not in NAMES_FILES]
     kind = kind or _format_of_folder(files) or _unknown(path)
     suffixes = SUFFIXES[kind]

@@ -38,13 +38,15 @@ class LabelImages:
 
     Attributes:
         folder: folder of the label images; its sub-folders are read, too.
-        images: folder of the images. The path of a label image below ``folder`` (without
-            ``class_name``: below ``folder``/CLASS) equals the path of its image below ``images``,
-            except for the suffix and the endings in ``nbseg.datasets.label_names``.
+        images: folder of the images. The label image of the image ``a/b.jpg`` has the path
+            ``a/b.png`` in ``folder`` or, if ``class_name`` is None, in ``folder``/CLASS. Any image
+            suffix except that of a JPEG is allowed, and an ending such as ``_masks`` may precede
+            the suffix (see ``nbseg.datasets.label_names``).
         class_name: class of all objects. If None, each folder in ``folder`` is a class: the folder
             has the name of the class, and holds the label images with the class's objects.
-        parts: whether to make each connected part an object, in classes whose label images do not
-            number objects. Parts that touch at a corner are connected.
+        parts: whether connected pixels of the same value become an object. This applies only to
+            classes whose label images do not number the objects. Pixels that touch at a corner are
+            connected.
     """
 
     folder: Path
@@ -68,12 +70,18 @@ def convert_label_images(
         workers: number of processes.
         force: write the json again, even if it exists.
 
+    Returns:
+        Path, counts and notes of the json. The counts (``summary``) are None if the json existed
+        and was kept.
+
     Raises:
         FileNotFoundError: a folder is missing or has no image, or no label image has an image.
-        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        FileExistsError: a json exists that was made from other files or options, and ``force`` is
+            False.
         ValueError: a label image fits several images, or an image has several label images of a
-            class; a label image is lossy, is no label image, or has another size than its image; or
-            the numbers in the label images do not stand for objects.
+            class; a label image is a JPEG, has values that are not object numbers, or has another
+            size than its image; or the numbers do not stand for single objects, and
+            ``labels.parts`` is False.
     """
     for folder in (labels.folder, labels.images):
         if not folder.is_dir():
@@ -137,7 +145,10 @@ def _files(labels: LabelImages) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _pairs(labels: LabelImages) -> tuple[list[Pair], list[str]]:
-    """Return the images that have label images, and notes for the user."""
+    """Return two lists: the images with their label images, and notes for the user.
+
+    An entry of the first list is (image, {category id: label image}).
+    """
     images, folders = _files(labels)
     by_stem = images_by_stem(images)
     found: dict[str, dict[int, Path]] = defaultdict(dict)
@@ -157,19 +168,20 @@ def _pairs(labels: LabelImages) -> tuple[list[Pair], list[str]]:
             if len(own) > 1:
                 raise ValueError(
                     f"{labels.images} has {own[0]} and {own[1]}, so it is unclear which of them "
-                    f"the label image {path} belongs to; rename one of them"
+                    f"the label image {path} belongs to; rename one of the two images"
                 )
             if (other := found[own[0]].setdefault(category, path)) != path:
                 raise ValueError(
-                    f"{own[0]} has two label images, {other} and {path}; remove one of them"
+                    f"{own[0]} has two label images, {other} and {path}; expected one for each "
+                    "class. Remove one of the two label images"
                 )
     if not found:
         raise FileNotFoundError(
             f"none of the {len(images)} images in {labels.images} has a label image in "
-            f"{labels.folder}. The label image of a/b.jpg is a/b.png or a/b.tif, or has one of "
-            f"{', '.join(ENDINGS)} before its suffix"
+            f"{labels.folder}. The label image of a/b.jpg must be a/b.png or a/b.tif; one of the "
+            f"endings {', '.join(ENDINGS)} may precede its suffix"
             + ("" if labels.class_name else "; without --class, it is in the folder of its class")
-            + f". Images: {', '.join(images[:2])}; label images: "
+            + f". First images: {', '.join(images[:2])}; first label images: "
             + (", ".join(map(str, alone[:2])) or "none")
         )
     notes = []
@@ -191,17 +203,18 @@ def _pairs(labels: LabelImages) -> tuple[list[Pair], list[str]]:
     inside = labels.folder.resolve().is_relative_to(labels.images.resolve())
     if inside and labels.folder.resolve() != labels.images.resolve():
         notes.append(
-            f"the folder of the label images, {labels.folder}, is inside {labels.images}; move it "
-            "out of there, because `init` would use the label images as unlabeled images"
+            f"the folder of the label images, {labels.folder}, is inside the image folder "
+            f"{labels.images}; move the label images elsewhere, because `tools/prepare_data.py "
+            "init` would use them as unlabeled images"
         )
     return [(labels.images / name, found[name]) for name in sorted(found)], notes
 
 
 def _numbered_by_class(labels: LabelImages, name: str, paths: list[Path]) -> bool:
-    """Return whether the numbers in a class's label images stand for classes instead of objects.
+    """Return whether the numbers in a class's label images do not stand for single objects.
 
-    The result is True if a number has at least three connected parts on average: a single object
-    rarely has so many parts.
+    The result is True if a number has at least three connected parts on average, because a single
+    object rarely has so many parts.
 
     Raises:
         ValueError: the numbers do not stand for objects, and either ``labels.parts`` is False or
@@ -217,7 +230,7 @@ def _numbered_by_class(labels: LabelImages, name: str, paths: list[Path]) -> boo
         return False
     found = (
         f"the label images of the class {name}, such as {paths[0]}, have {parts / numbers:.1f} "
-        "connected parts per number"
+        f"connected parts per number on average (expected fewer than {PARTS})"
     )
     if most > GRAY_LEVELS:
         raise ValueError(

@@ -13,7 +13,7 @@ Objects = npt.NDArray[np.int32]
 
 
 def read_labels(path: Path) -> Labels:
-    """Read a label image, and return the number of each pixel's object, shape (H, W), int64.
+    """Return the object number of each pixel in a label image, shape (H, W), int64.
 
     Whole numbers of any dtype are read without loss. This includes int64 TIFFs and the color
     indices of palette images, which OpenCV cannot read.
@@ -34,8 +34,9 @@ def read_labels(path: Path) -> Labels:
     numbers = values.astype(np.int64)
     if (numbers != values).any() or (numbers < 0).any():
         raise ValueError(
-            f"{path} has values from {values.min()} to {values.max()}; expected 0 for the "
-            "background and whole numbers above 0 for the objects"
+            f"{path} has a negative value or a fraction among its values, which range from "
+            f"{values.min()} to {values.max()}; expected 0 for the background and whole numbers "
+            "above 0 for the objects. Export a label image with such values"
         )
     return numbers
 
@@ -49,7 +50,7 @@ def _read_tiff(path: Path) -> npt.NDArray[Any] | None:
     except Exception as error:  # the parser and the decompressors raise errors of any kind
         if "imagecodecs" in str(error):
             return None
-        raise ValueError(f"{path} cannot be read as a TIFF ({error}); replace it") from error
+        raise ValueError(f"{path} cannot be read as a TIFF ({error}); replace the file") from error
     return np.squeeze(values)
 
 
@@ -63,18 +64,26 @@ def _read_with_pillow(path: Path) -> npt.NDArray[Any]:
                 return np.empty((image.n_frames, image.height, image.width))
             return np.asarray(image)
     except Exception as error:  # Pillow's parsers raise errors of any kind
-        raise ValueError(f"{path} cannot be read as an image ({error}); replace it") from error
+        raise ValueError(
+            f"{path} cannot be read as an image ({error}); replace the file"
+        ) from error
 
 
 def renumber(ids: Labels) -> Objects:
-    """Replace the object numbers by 1, 2, ... in ascending order; the background stays 0."""
+    """Return a copy, int32, in which the objects have the numbers 1, 2, ...
+
+    The objects keep their order, and the background stays 0.
+    """
     numbers, places = np.unique(ids, return_inverse=True)
     result: Objects = places.reshape(ids.shape).astype(np.int32)
     return result + np.int32(numbers[0] > 0)
 
 
 def number_parts(ids: Labels | Objects) -> Objects:
-    """Number the connected parts of all objects 1, 2, ...; the background stays 0."""
+    """Return a copy, int32, in which the connected parts of all objects have the numbers 1, 2, ...
+
+    The background stays 0. Pixels of an object that touch at a corner are connected.
+    """
     result = np.zeros(ids.shape, np.int32)
     for number in np.unique(ids[ids > 0]):
         _, parts = cv2.connectedComponents((ids == number).astype(np.uint8))

@@ -38,16 +38,16 @@ PREFIX = 9
 
 
 def read_label_studio(tasks: list[Any], path: Path, finder: ImageFinder) -> Drawings:
-    """Read brush strokes, bit masks, polygons, rectangles and ellipses.
+    """Return the brush strokes, bit masks, polygons, rectangles and ellipses of each image.
 
-    For each image, the newest annotation that nobody canceled counts. An image without such an
-    annotation is left out. Regions of other types and regions without a pixel are left out and
-    counted.
+    In Label Studio, an annotation holds all regions that a person drew in an image. For each image,
+    the newest annotation that nobody canceled counts. An image without such an annotation is left
+    out. Regions of other types and regions without a pixel are left out and counted.
 
     Args:
         tasks: content of the json.
-        path: path of the json.
-        finder: finds the images.
+        path: path of the json, for messages.
+        finder: finds images by the names in the json.
 
     Raises:
         FileNotFoundError: an image is missing.
@@ -84,7 +84,7 @@ def read_label_studio(tasks: list[Any], path: Path, finder: ImageFinder) -> Draw
 
 
 def _image_of(data: dict[str, Any], path: Path, finder: ImageFinder) -> str:
-    """Return the image of a task, relative to the image folder."""
+    """Return the path of a task's image, relative to the image folder."""
     if isinstance(given := data.get(FILE_KEY), str):
         return finder.find(given, path)
     for value in data.values():
@@ -124,7 +124,8 @@ def _drawing(
     images = {region.get("to_name") for region in regions if "original_width" in region}
     if len(images) > 1:
         raise ValueError(
-            f"{path}: the task of {image} has several images; import tasks with one image each"
+            f"{path}: the task of {image} has several images; expected one image in each task. "
+            "Remove this task from the json"
         )
     # With separate tools for shape and class, a second region with the same id has the class.
     labels = {region.get("id"): _class_of(region) for region in regions if _class_of(region)}
@@ -142,7 +143,7 @@ def _drawing(
         where = f"region {region.get('id')} of {image}"
         try:
             if region.get("image_rotation"):
-                raise ValueError("the image was rotated in the editor; rotate it back")
+                raise ValueError("the image was rotated in the editor; rotate the image back")
             width, height = int(region["original_width"]), int(region["original_height"])
             shape = _shape(region["value"], kind, height, width)
         except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
@@ -195,14 +196,14 @@ def _shape(value: dict[str, Any], kind: str, height: int, width: int) -> Shape |
 
 
 def _class_of(region: dict[str, Any]) -> str | None:
-    """Return the class that a region names, for example under ``brushlabels``; None without one."""
+    """Return the class that a region names under a key such as ``brushlabels``, or None."""
     kind, value = str(region.get("type")), region.get("value")
     names = value.get(kind) if isinstance(value, dict) and kind.endswith("labels") else None
     return str(names[0]) if names else None
 
 
 def _cropped(mask: npt.NDArray[np.bool_]) -> Bitmap | None:
-    """Return a mask without the empty rows and columns around it; None if it is empty."""
+    """Return the crop of a mask to its foreground, or None if the mask is empty."""
     left, top, right, bottom = tight_box(mask)
     return Bitmap(mask[top:bottom, left:right].copy(), top, left) if right else None
 
@@ -217,5 +218,5 @@ def _decode_png(url: str) -> npt.NDArray[np.bool_]:
         return opaque
     mask: npt.NDArray[np.bool_] = pixels[..., :3].max(axis=2) > 127
     if not mask.any():
-        raise ValueError("all its pixels are black and opaque, so its mask is lost")
+        raise ValueError("all pixels of its PNG are black and opaque, so its mask is lost")
     return mask

@@ -23,7 +23,7 @@ IGNORED = "__ignore__"
 
 
 def read_labelme(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Drawings:
-    """Read the polygons, rectangles (also oriented ones), circles and masks of labelme's jsons.
+    """Return the polygons, rectangles, oriented rectangles, circles and masks of labelme's jsons.
 
     Shapes with the same label and the same ``group_id`` are parts of one object. Lines, points and
     other shapes are left out and counted, as are shapes with the label ``__ignore__``.
@@ -74,7 +74,7 @@ def read_labelme(paths: Sequence[Path], folder: Path, finder: ImageFinder) -> Dr
 
 
 def _image_of(content: dict[str, Any], path: Path, folder: Path, finder: ImageFinder) -> str:
-    """Return the name of a json's image, relative to the image folder."""
+    """Return the path of a json's image, relative to the image folder."""
     given = str(content.get("imagePath") or "").replace("\\", "/")
     stored, images = (Path(os.path.abspath(p)) for p in (path.parent / given, finder.folder))
     if stored.is_file():
@@ -119,7 +119,9 @@ def _shape(shape: dict[str, Any], kind: str) -> Shape:
         return Bitmap(_decode(shape["mask"]), top, left)
     if kind == "circle":
         if len(points) != 2:
-            raise ValueError(f"found {len(points)} points; expected the center and a border point")
+            raise ValueError(
+                f"found {len(points)} points; expected two points, the center and a border point"
+            )
         radius = float(np.hypot(*(points[1] - points[0])))
         return Ellipse((points[0, 0], points[0, 1]), (radius, radius))
     if kind == "rectangle" and len(points) == 2:

@@ -28,9 +28,10 @@ class Plan:
         sources: source files; their names and sizes are part of the hash in the json's ``info``.
         items: one item per image, in the order of the json. The argument ``load`` of
             :func:`carry_out` is a function that turns an item into COCO entries.
-        documented_images: see :class:`Prepared`.
-        documented_instances: see :class:`Prepared`.
-        notes: see :class:`Prepared`.
+        documented_images: documented number of images of the full set; None if unknown.
+        documented_instances: documented number of instances of each class, as text such as "17.9k";
+            empty if unknown.
+        notes: lines to print below the counts of the json.
         read: source files whose contents are also part of the hash in the json's ``info``.
     """
 
@@ -64,11 +65,12 @@ def carry_out(
         force: write all jsons again, even if they exist.
 
     Returns:
-        One entry per plan, in the same order. Its ``summary`` is None if the json was kept.
+        Path, counts and notes of each json, in the order of the plans. The counts (``summary``) of
+        a json are None if the json existed and was kept.
 
     Raises:
-        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`; nothing was
-            written.
+        FileExistsError: a json exists that was made from other files or options, and ``force`` is
+            False; nothing was written.
     """
     records = [source_record(plan.description, root, plan.sources, plan.read) for plan in plans]
     done = [

@@ -12,25 +12,25 @@ Points = npt.NDArray[np.float64]
 
 
 def draw_edges(points: Points, height: int, width: int) -> tuple[Mask, Mask]:
-    """Return the mask of a polygon whose outline runs along pixel edges.
+    """Return two equal masks of a polygon whose outline runs along pixel edges.
 
     Args:
         points: x and y of each point in pixels, shape (N, 2).
         height, width: size of the masks in pixels.
 
     Returns:
-        Two equal masks (H, W), bool. The second one is the mask without border pixels, as in
-        :func:`draw_centers`; but here, no pixel lies on the outline.
+        Two masks (H, W), bool: one with and one without the border pixels, as from
+        :func:`draw_centers`. They are equal, because no pixel lies on an outline along pixel edges.
     """
     mask = coco_mask.decode(to_rle([points.ravel().tolist()], height, width)).astype(bool)
     return mask, mask.copy()
 
 
 def draw_centers(points: Points, height: int, width: int) -> tuple[Mask, Mask]:
-    """Return the mask of a polygon whose outline runs through the centers of its border pixels.
+    """Return two masks of a polygon whose outline runs through the centers of its border pixels.
 
     Args:
-        points: x and y of each point, shape (N, 2); they are rounded to whole pixels.
+        points: x and y of each point in pixels, shape (N, 2). They are rounded to whole numbers.
         height, width: size of the masks in pixels.
 
     Returns:

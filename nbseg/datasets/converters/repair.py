@@ -49,7 +49,8 @@ def repair_coco(source: Path, out: Path, repairs: Repairs, force: bool = False) 
 
     The masks become run lengths. Boxes and areas are computed from the masks, and annotations are
     numbered from 1. Annotations without a mask, with an empty mask, or of an unknown image or
-    category are left out. The flag ``ignore`` is kept. The notes of the result count all changes.
+    category are left out. Other keys of an annotation, such as ``ignore``, are kept. The notes of
+    the result count all changes.
 
     Args:
         source: the json to repair. Its annotations need ``image_id`` and ``category_id`` only.
@@ -57,15 +58,20 @@ def repair_coco(source: Path, out: Path, repairs: Repairs, force: bool = False) 
         repairs: repairs to make in addition to the repairs above.
         force: write the new json again, even if it exists.
 
+    Returns:
+        Path, counts and notes of the json. The counts (``summary``) are None if the json existed
+        and was kept.
+
     Raises:
         FileNotFoundError: ``source`` does not exist.
-        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        FileExistsError: a json exists that was made from other files or options, and ``force`` is
+            False.
         ValueError: ``source`` is not a COCO json, is the same file as ``out``, or has a repeated id
             of an image or category, a segmentation that is neither polygons nor run lengths, or a
             mask of another size than its image.
     """
     if source.resolve() == out.resolve():
-        raise ValueError(f"{out} is the json to repair; give another path for the new json")
+        raise ValueError(f"{out} is the json to repair; give another path for the new json (--out)")
     tables = ("images", "categories")
     content = read_coco(source, tables)
     annotations = content.get("annotations") or []

@@ -17,12 +17,12 @@ TILE = (480, 320)  # largest width and height of a drawn image
 
 
 def write_samples(prepared: Prepared, path: Path) -> None:
-    """Draw the samples of ``prepared.summary`` with their annotations, in one picture.
+    """Draw the sample images of a json (up to six) with their annotations, in one picture.
 
     An annotation without a mask is drawn as its box.
 
     Args:
-        prepared: a json with a ``summary``.
+        prepared: a json whose ``summary``, which holds the sample images, is not None.
         path: path of the picture; the suffix determines the format.
 
     Raises:

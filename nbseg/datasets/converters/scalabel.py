@@ -27,7 +27,9 @@ _IGNORED = {"other person": "pedestrian", "other vehicle": "car", "trailer": "tr
 
 
 def load_frames(path: Path) -> list[dict[str, Any]]:
-    """Read the frames of a Scalabel json: a list, or a dict with ``frames``.
+    """Return the frames of a Scalabel json; a frame is the dictionary of an image and its labels.
+
+    The json must be a list of frames, or a dictionary with this list under the key ``frames``.
 
     Raises:
         ValueError: the json has another structure.
@@ -45,7 +47,7 @@ def load_frames(path: Path) -> list[dict[str, Any]]:
 
 
 def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """Return the labels of a frame that have the given geometry and one of the eight classes.
+    """Return the labels of a frame that have the given geometry and one of the ``CLASSES``.
 
     Args:
         frame: frame from :func:`load_frames`.
@@ -53,7 +55,7 @@ def labels_of(frame: dict[str, Any], geometry: str) -> tuple[list[dict[str, Any]
 
     Returns:
         ``(labels, others)``. ``labels`` has one dict per label. Its keys are ``category_id``,
-        ``iscrowd`` and the geometry. ``iscrowd`` is 1 for crowds, and for labels that the official
+        ``iscrowd`` and the geometry. ``iscrowd`` is 1 for crowds, and for labels that BDD100K's own
         tools ignore. ``others`` counts the labels of each other class that have the geometry.
     """
     found: list[dict[str, Any]] = []
@@ -79,9 +81,9 @@ def rasterize(objects: list[list[dict[str, Any]]], height: int, width: int) -> n
     """Draw objects that are given by ``poly2d`` outlines.
 
     Outlines consist of lines and cubic Bézier curves. Later objects cover earlier objects.
-    matplotlib draws without anti-aliasing, as in the official ``to_mask``. The masks equal those
-    that the official tools draw with the same version of matplotlib. They differ from the released
-    bitmasks along the outlines.
+    matplotlib draws without anti-aliasing, as in BDD100K's own script ``to_mask``. With the same
+    version of matplotlib, this script draws equal masks. The released bitmasks differ from these
+    masks along the outlines.
 
     Args:
         objects: outlines of each object. An outline has ``vertices`` (x, y), ``types`` and

@@ -62,9 +62,14 @@ def cut_tiles(
             existing json lists are deleted first.
         options: channels, plane and range of values to read. The tiles have 8 bits per channel.
 
+    Returns:
+        Path, counts and notes of the json. The counts (``summary``) are None if the json existed
+        and was kept.
+
     Raises:
         FileNotFoundError: the folder, the json or an image is missing.
-        FileExistsError: see :func:`nbseg.datasets.converters.coco_json.is_prepared`.
+        FileExistsError: a json exists that was made from other files or options, and ``force`` is
+            False.
         ValueError: ``size`` or ``overlap`` is out of range, ``out``/images lies in ``images``, the
             json is malformed, or an image cannot be read.
     """

@@ -46,7 +46,10 @@ def require_all(folder: Path, names: Sequence[str], what: str) -> None:
 
 @contextmanager
 def in_documented_format(path: Path) -> Iterator[None]:
-    """Add the file's path to the errors of a ``with`` block that reads values from the file.
+    """Turn an error in a ``with`` block that reads a file into a ValueError with the file's path.
+
+    Args:
+        path: path of the file.
 
     Raises:
         ValueError: a value is missing, has a wrong type or is invalid.

@@ -18,17 +18,18 @@ NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.name
 def read_yolo(
     paths: Sequence[Path], folder: Path, finder: ImageFinder, class_name: str | None = None
 ) -> Drawings:
-    """Read rows "class x0 y0 x1 y1 ..." with coordinates as fractions of the image's sides.
+    """Return the polygons of the rows "class x0 y0 x1 y1 ..." in YOLO's text files.
 
+    The class is a number from 0, and the coordinates are fractions of the image's width and height.
     Rows with a box, which have four numbers after the class, are left out and counted. An empty
     file stands for an image without objects. Text files without labels, such as a license, are left
     out: they do not begin with a row of numbers, and no image has the same name.
 
     Args:
         paths: the text files. The image of ``a.txt`` is ``a.jpg``, or has another image suffix.
-        folder: folder that contains the files. The names of the classes are in ``data.yaml`` or
-            ``classes.txt``, in this folder or in one of the two folders above it.
-        finder: finds the images.
+        folder: folder that contains the files. The names of the classes are in a file such as
+            ``data.yaml`` or ``classes.txt``, in this folder or in one of the two folders above it.
+        finder: finds images by the names of the files.
         class_name: class of all objects if there is no file with the names of the classes.
 
     Raises:
@@ -54,11 +55,12 @@ def read_yolo(
                 if len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
                     raise ValueError(
                         f"found {len(points)} coordinates; expected finite x and y of at least 3 "
-                        "points"
+                        "points, or the four numbers of a box"
                     )
                 if np.abs(points).max() > 2:
                     raise ValueError(
-                        "the coordinates are not fractions of the image's sides, from 0 to 1"
+                        "the coordinates are not fractions of the image's sides, from 0 to 1, but "
+                        f"reach {np.abs(points).max():g}"
                     )
             except (ValueError, KeyError) as error:
                 reason = (
@@ -97,7 +99,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
+        raise ValueError(f"{path} is not UTF-8 text ({error}); save the file as UTF-8") from error
 
 
 def _classes(folder: Path, class_name: str | None) -> tuple[Path | None, dict[int, str]]:

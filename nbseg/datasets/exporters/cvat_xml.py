@@ -14,10 +14,10 @@ from nbseg.files import replacing
 def write_cvat(
     images: Iterable[tuple[dict[str, Any], Iterable[Object]]], classes: Iterable[str], path: Path
 ) -> None:
-    """Write the masks of all images.
+    """Write the masks of all images to an XML file for CVAT.
 
     Args:
-        images: for each image, the entry of the image in a COCO json, and the image's objects.
+        images: for each image, its entry in a COCO json and its objects.
         classes: names of the classes.
         path: file to write.
     """

@@ -31,13 +31,14 @@ def export_labels(
     Args:
         annotations: a COCO json, such as ``pseudo_labels.json``. Crowds are left out.
         images: folder of the images.
-        tool: one of ``TOOLS``.
+        tool: ``"label-studio"``, ``"labelme"`` or ``"cvat"``.
         out: folder to write to.
-        listed: text file or csv with the images, see
-            :func:`nbseg.datasets.exporters.objects.read_names`. If None, images with a low mean
-            score come first.
-        count: largest number of images; None for all.
-        url: see :func:`nbseg.datasets.exporters.label_studio.task_of`.
+        listed: text file or csv file that lists the images to export, see
+            :func:`nbseg.datasets.exporters.objects.read_names`. None exports all images; those
+            whose objects have the lowest mean score come first.
+        count: largest number of images to export; None exports all of the images above.
+        url: for Label Studio, the text before the file name in the address of an image. If None,
+            the tasks contain the images.
         force: replace files that exist, although they may hold corrections.
 
     Returns:

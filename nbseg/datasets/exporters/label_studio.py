@@ -23,10 +23,10 @@ SHOWN = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 def task_of(
     entry: dict[str, Any], objects: Iterable[Object], images: Path, url: str | None
 ) -> dict[str, Any]:
-    """Return a task whose prediction has a brush stroke for each object.
+    """Return a Label Studio task whose prediction has a brush stroke for each object.
 
     The task's ``data`` holds the file name of the image and the ids of the regions, because Label
-    Studio renames images and drops unknown keys of regions. With them,
+    Studio renames images and drops unknown keys of regions. By this name and these ids,
     :func:`nbseg.datasets.converters.label_studio.read_label_studio` finds the image and counts
     deleted objects.
 
@@ -72,7 +72,11 @@ def task_of(
 
 
 def labeling_config(classes: Iterable[str]) -> str:
-    """Return the labeling configuration (XML) of a Label Studio project for these tasks."""
+    """Return the labeling configuration (XML) of a Label Studio project.
+
+    Args:
+        classes: names of the classes that a person can choose from.
+    """
     labels = "\n".join(f"    <Label value={quoteattr(name)}/>" for name in classes)
     return (
         '<View>\n  <Image name="image" value="$image" zoom="true"/>\n'

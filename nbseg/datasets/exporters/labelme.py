@@ -17,7 +17,7 @@ from nbseg.files import write_json
 def write_labelme(
     entry: dict[str, Any], objects: Iterable[Object], images: Path, path: Path
 ) -> None:
-    """Write the json of an image.
+    """Write the json that labelme opens for an image.
 
     labelme 6 refuses a json if it has no key ``imageData``, or if ``group_id`` is a string.
 

@@ -1,4 +1,4 @@
-"""Choose the images of a COCO json that a person will correct, and decode their objects."""
+"""Choose the images of a COCO json that a person will correct, and decode the objects in them."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Object:
-    """An object in an image.
+    """Holds an object in an image: its mask, class and score.
 
     Attributes:
         number: id of the annotation.
@@ -47,7 +47,7 @@ def choose_images(coco: "COCO", names: Sequence[str] | None, count: int | None) 
         count: largest number of images; None for all.
 
     Raises:
-        ValueError: the json does not list a file name.
+        ValueError: the json does not list one of the file names.
     """
     if names is None:
         images = sorted(coco.imgs, key=lambda image: _mean_score(coco.imgToAnns[image]))
@@ -69,7 +69,7 @@ def _mean_score(annotations: list[dict[str, Any]]) -> float:
 
 
 def read_names(path: Path, images: Path) -> list[str]:
-    """Return the file names in a text file, or in the table of `tools/analyze.py rank`.
+    """Return the file names in a text file, or in the csv file that `tools/analyze.py rank` writes.
 
     Args:
         path: a text file with one name per line, or a csv file whose column ``file`` holds paths of
@@ -78,7 +78,7 @@ def read_names(path: Path, images: Path) -> list[str]:
             from a text file are returned unchanged.
 
     Raises:
-        ValueError: the csv file has no such column, or a row has no path.
+        ValueError: the csv file has no column ``file``, or this column is empty in a row.
     """
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix.lower() != ".csv":
@@ -86,8 +86,9 @@ def read_names(path: Path, images: Path) -> list[str]:
     rows = [row for row in csv.DictReader(text.splitlines()) if any(row.values())]
     if rows and "file" not in rows[0]:
         raise ValueError(
-            f"{path} has no column 'file', but the columns {', '.join(rows[0])}; give rank.csv, or "
-            "a text file with one file name per line and another suffix than .csv"
+            f"{path} has no column 'file', but the columns {', '.join(rows[0])}; give the rank.csv "
+            "that `tools/analyze.py rank` writes, or a text file (suffix .txt) with one file name "
+            "per line"
         )
     if not all(row["file"] for row in rows):
         raise ValueError(f"{path} has a row with an empty column 'file'; correct or delete the row")
@@ -95,7 +96,7 @@ def read_names(path: Path, images: Path) -> list[str]:
 
 
 def objects_of(coco: "COCO", image: int) -> Iterator[Object]:
-    """Yield the objects of an image that have a pixel; crowds are left out.
+    """Yield the objects of an image; crowds and objects with an empty mask are left out.
 
     Raises:
         ValueError: a mask has another size than the image.
