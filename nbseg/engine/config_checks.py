@@ -48,10 +48,15 @@ def check_config(config: Config, settings: Config) -> None:
     content = config.to_dict()
     classes = content.get("classes", [])
     if isinstance(classes, str):
-        raise ValueError(f"classes must be a list of names, found the string {classes!r}")
+        raise ValueError(
+            f"classes must be a list of names, found the string {classes!r}; for a single class, "
+            f"write classes=[{classes!r}]"
+        )
     for name, count in Counter(map(str, classes)).items():
         if count > 1:
-            raise ValueError(f"classes must be distinct names, but {name!r} occurs {count} times")
+            raise ValueError(
+                f"classes must be distinct names, but {name!r} occurs {count} times; keep it once"
+            )
     for section, allowed in SETTINGS.items():
         unknown = sorted(set(content.get(section) or {}) - allowed)
         if unknown:
@@ -130,7 +135,8 @@ def check_batches(stage: str, plain: Config) -> None:
 
     Raises:
         ValueError: the batch size is too small for the sampler's ``source_ratio``; this ratio is
-            not a list with a positive number for each data set; or an online training has no ratio.
+            not a list with a positive number for each data set; or the sampler has no
+            ``source_ratio``, but the model needs labeled and unlabeled images in each batch.
     """
     sampler = (plain.get("train_dataloader") or {}).get("sampler") or {}
     ratio = sampler.get("source_ratio")

@@ -1,4 +1,4 @@
-"""Move corrected images from the json of the unlabeled images to that of the labeled images."""
+"""Make the content of jsons in which corrected images count as labeled, no longer as unlabeled."""
 
 import os
 from pathlib import Path
@@ -15,18 +15,42 @@ from nbseg.image_options import ImageOptions
 
 
 def only_set(dataset: dict[str, Any], kind: str) -> tuple[Path | None, Path]:
-    """Return the json and the image folder of the only data set; the json may be None."""
+    """Return the json and the image folder of the only data set in a config.
+
+    Args:
+        dataset: config of a data set, or of a wrapper around it.
+        kind: ``"labeled"`` or ``"unlabeled"``, for messages.
+
+    Returns:
+        ``(json, image folder)``. The json is None if the data set has no json.
+
+    Raises:
+        StageError: there are several data sets.
+    """
     sets = list(leaves(dataset))
     if len(sets) != 1:
         raise StageError(
-            f"the config has {len(sets)} {kind} data sets; expected 1. Join the data sets into one"
+            f"the config has {len(sets)} {kind} data sets, but the next round needs exactly 1; "
+            "join the data sets into one"
         )
     files = annotation_files(sets[0])
     return (files[0] if files else None), image_folder(sets[0])
 
 
 def check_unlabeled(paths: list[Path], unlabeled: list[Path], corrected: Path) -> set[str]:
-    """Return the absolute paths of the corrected images, all of which must be unlabeled."""
+    """Check that all corrected images are unlabeled images of the last round.
+
+    Args:
+        paths: paths of the corrected images.
+        unlabeled: paths of the unlabeled images.
+        corrected: json of the corrected images, for the message.
+
+    Returns:
+        The absolute paths of the corrected images.
+
+    Raises:
+        StageError: a corrected image is not an unlabeled image.
+    """
     known = {os.path.abspath(path) for path in unlabeled}
     moved = {os.path.abspath(path) for path in paths}
     if unknown := sorted(moved - known):
@@ -41,7 +65,22 @@ def check_unlabeled(paths: list[Path], unlabeled: list[Path], corrected: Path) -
 def joined_labels(
     content: dict[str, Any], new: COCO, labeled: Path, unlabeled: Path, corrected: Path
 ) -> dict[str, Any]:
-    """Return a COCO json with the labeled and the corrected images."""
+    """Return the content of a COCO json with the labeled and the corrected images.
+
+    The corrected images and their annotations get new ids. Their category ids become the ids of the
+    categories with the same names in ``content``.
+
+    Args:
+        content: the COCO json of the labeled images.
+        new: the corrected images and their annotations.
+        labeled: folder of the labeled images. In the result, all file names are relative to this
+            folder.
+        unlabeled: folder of the corrected images.
+        corrected: path of the json of the corrected images, for the message.
+
+    Raises:
+        StageError: a corrected object has a class that is not a category of ``content``.
+    """
     ids = {category["name"]: category["id"] for category in content["categories"]}
     used = {new.cats[annotation["category_id"]]["name"] for annotation in new.anns.values()}
     if unknown := sorted(used - set(ids)):
@@ -71,10 +110,14 @@ def joined_labels(
 def listed_images(
     paths: list[Path], folder: Path, source: Path | None, options: ImageOptions
 ) -> list[dict[str, Any]]:
-    """Return the COCO entries of unlabeled images.
+    """Return entries of unlabeled images for the table ``images`` of a COCO json.
 
-    The entries are copied from the json ``source``. If it is None, they are made from the image
-    files with the given options, and images that cannot be read are left out.
+    Args:
+        paths: paths of the images.
+        folder: folder of the images; the file names in the entries are relative to this folder.
+        source: a json that lists the images; the entries are copied from this json. If None, the
+            entries are made from the image files, and images that cannot be read are left out.
+        options: the options with which image files are read.
     """
     if source:
         entries = {os.path.abspath(folder / i["file_name"]): i for i in read_coco(source)["images"]}

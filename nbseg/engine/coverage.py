@@ -1,4 +1,7 @@
-"""Examine whether every kind of unlabeled image in a run also occurs among the labeled images."""
+"""Examine whether every kind of unlabeled image in a run also occurs among the labeled images.
+
+A kind is a group of images with similar backbone features, such as images of the same tissue.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +24,7 @@ UNLABELED = 200
 # a kind of image.
 LABELED = 100
 CANNOT_TELL = (
-    "coverage was not examined: nbseg compares the unlabeled images with the labeled images by "
+    "coverage was not examined: to find kinds of image that no labeled image shows, nbseg compares "
     "the features of a pretrained backbone, but the config names no pretrained weights "
     "(backbone.init_cfg or load_from); set backbone_weights=FILE"
 )
@@ -38,7 +41,8 @@ def examine_coverage(teacher: Config, predict: Config, most: int | None) -> Imag
             all unlabeled images. None examines all unlabeled images.
 
     Returns:
-        The coverage of the unlabeled images; None if the backbone has no pretrained weights.
+        The examined images, and the kinds of unlabeled images that no labeled image shows. None if
+        the backbone has no pretrained weights.
 
     Raises:
         StageError: no labeled or no unlabeled image can be read, or the weights do not fit the
@@ -67,20 +71,20 @@ def examine_coverage(teacher: Config, predict: Config, most: int | None) -> Imag
 
 
 def coverage_lines(config: Config, tasks: Sequence[StageTask]) -> list[str]:
-    """Examine the coverage of a run that will train a teacher and predict with this teacher.
+    """Report whether unlabeled images of a run are of a kind that no labeled image shows.
 
-    Runs with more than 100 labeled images, or with ``check_coverage=False``, are not examined. In
-    all other runs, at most 200 unlabeled images are examined.
+    A run is examined only if it will train a teacher and predict with this teacher. Runs with more
+    than 100 labeled images, or with ``check_coverage=False`` in the config, are not examined. At
+    most 200 unlabeled images are examined.
 
     Args:
         config: the user's config.
         tasks: the stages that will run.
 
     Returns:
-        A list with one line. The line starts with "warning" if unlabeled images are of a kind
-        that no labeled image shows, or if the examination fails. The list is empty if the run is
-        not examined, if the stages teacher and predict will not both run, and in processes other
-        than the main process.
+        A list with one line, which states the result. The line starts with "warning" if unlabeled
+        images are of a kind that no labeled image shows, or if the examination fails. The list is
+        empty if the run is not examined, and in processes other than the main process.
     """
     # Every process must examine the images: when MMEngine loads weights from a URL, each process
     # waits for all others.
@@ -98,14 +102,19 @@ def _lines(config: Config, tasks: Sequence[StageTask]) -> list[str]:
         found = examine_coverage(stages["teacher"], stages["predict"], UNLABELED)
     except Exception as error:  # a user's backbone or data set may raise any error
         return [
-            f"warning: coverage was not examined ({type(error).__name__}: {error}); the run "
-            "continues. To skip this examination, set check_coverage=False"
+            f"warning: coverage was not examined ({type(error).__name__}: {error}), so the run "
+            "continues without a search for kinds of image that no labeled image shows. To skip "
+            "this search, set check_coverage=False"
         ]
     if found is None:
         return [CANNOT_TELL]
     if not found.result.kinds:
         return [f"coverage: {found.sentence}"]
-    bridge = ", or train with bridge_prob=0.8" if config.get("bridge_prob") == 0 else ""
+    bridge = (
+        ", or train with bridge_prob=0.8 (this augmentation makes kinds of image more alike)"
+        if config.get("bridge_prob") == 0
+        else ""
+    )
     return [
         f"warning: coverage: {found.sentence}{bridge}. To see these images, run "
         "tools/analyze.py coverage CONFIG --out DIR"

@@ -21,7 +21,10 @@ def leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def wrappers(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the configs of wrappers such as ``ConcatDataset``, the outermost first."""
+    """Yield the configs of all wrappers, such as ``ConcatDataset``, in a data set config.
+
+    The outermost wrapper comes first. If ``dataset`` is not a wrapper, nothing is yielded.
+    """
     inner = _inside(dataset)
     if inner:
         yield dataset
@@ -63,7 +66,8 @@ def image_folder(leaf: dict[str, Any]) -> Path:
 def image_options(leaf: dict[str, Any]) -> ImageOptions:
     """Return the options with which the pipeline of a data set config reads images.
 
-    The config must not be a wrapper (see :func:`leaves`).
+    The options say which channels and planes are read, and which values become black and white. The
+    config must not be a wrapper (see :func:`leaves`).
 
     Raises:
         ValueError: an option has a value that is not allowed.

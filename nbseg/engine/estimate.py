@@ -35,32 +35,40 @@ class TimesHook(Hook):
         self.ends: list[float] = []
 
     def after_train_iter(self, *args: Any, **options: Any) -> None:
-        """Note the time."""
+        """Record the time at which this iteration ends."""
         self.ends.append(time.perf_counter())
 
     after_test_iter = after_train_iter
 
     @property
     def seconds(self) -> float:
-        """Return the mean time of an iteration, without the first one."""
+        """Return the mean time of an iteration in seconds; the first iteration does not count.
+
+        Raises:
+            ValueError: there were fewer than two iterations.
+        """
         if len(self.ends) < 2:
-            raise ValueError("there is only one image or iteration, so no time can be measured")
+            raise ValueError(
+                "measuring the time needs at least two images or iterations, found "
+                f"{len(self.ends)}; add images"
+            )
         return (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
 
 
 def estimate(tasks: Sequence[StageTask]) -> list[str]:
-    """Run a few iterations of each stage without checkpoints, and estimate time and memory.
+    """Run a few iterations of each stage, and estimate the time and the memory of the whole stage.
 
-    The time does not include tests and validations. The memory does not include the data loaders'
+    No checkpoint of the run is read or written, and nothing is written to the work directory. The
+    time does not include tests and validations. The memory does not include the data loaders'
     worker processes. If the pseudo-labels of a training do not exist yet, the training is measured
-    with labeled images instead. Nothing is written to the work directory.
+    with labeled images instead.
 
     Args:
         tasks: the stages that will run.
 
     Returns:
-        A line for each stage that trains or predicts, and a line with the sum. If a stage cannot be
-        measured, its line says why.
+        A line for each stage that trains or predicts. If a stage cannot be measured, its line says
+        why. The last line gives the total time of the measured stages and the peak memory.
     """
     lines, total = [], 0.0
     for task in tasks:
@@ -101,7 +109,7 @@ def estimate(tasks: Sequence[StageTask]) -> list[str]:
 
 
 def _train(config: Config) -> float:
-    """Return the seconds of a training iteration."""
+    """Run a few training iterations, and return the mean time of an iteration in seconds."""
     config.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": ITERATIONS}
     for mode in ("val", "test"):
         for part in ("cfg", "dataloader", "evaluator"):
@@ -114,7 +122,9 @@ def _train(config: Config) -> float:
     sets = list(leaves(config.train_dataloader.dataset))
     there = [s for s in sets if all(file.exists() for file in annotation_files(s))]
     if not there:
-        raise ValueError("no json of training images exists yet")
+        raise ValueError(
+            "no json of the training images exists yet; first run the stages that write such a json"
+        )
     made = there[0]
     for leaf in sets:
         if not all(file.exists() for file in annotation_files(leaf)):
@@ -123,7 +133,7 @@ def _train(config: Config) -> float:
 
 
 def _predict(config: Config) -> float:
-    """Return the seconds that the prediction of an unlabeled image takes."""
+    """Predict a few unlabeled images, and return the mean time of an image in seconds."""
     config.load_from = None
     config.test_dataloader.batch_size = 1
     for leaf in leaves(config.test_dataloader.dataset):

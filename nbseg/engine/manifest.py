@@ -63,7 +63,14 @@ class Manifest:
         return bool(self.content)
 
     def changes(self, keys: dict[str, Any]) -> list[str]:
-        """Return a line for each key whose value differs from the recorded value."""
+        """Return a line for each key whose value differs from the recorded value.
+
+        Args:
+            keys: current settings, {dotted config key: value}.
+
+        Returns:
+            Lines such as "train_cfg.max_iters: was 100, is 200".
+        """
         recorded = self.content.get("keys", {})
         keys = json.loads(json.dumps(keys, default=str))
         return [
@@ -73,7 +80,11 @@ class Manifest:
         ]
 
     def changed_inputs(self, inputs: dict[str, Path]) -> list[str]:
-        """Return the names and paths of the inputs that have changed since the stage started."""
+        """Return the inputs that have changed since the stage started, each as "name (path)".
+
+        Args:
+            inputs: current input files or folders, by name.
+        """
         recorded = self.content.get("inputs", {})
         return [
             f"{name} ({path})"
@@ -145,7 +156,7 @@ def _shown(key: str, values: dict[str, Any]) -> str:
 
 
 def _fingerprint(path: Path) -> str:
-    """Return the hash of a file's content, or of the image names in a folder."""
+    """Return the SHA-256 hash of a file's content, or of the names of all images in a folder."""
     if path.is_dir():
         return hashlib.sha256("\n".join(image_names(path)).encode()).hexdigest()
     return file_hash(path)
@@ -154,11 +165,16 @@ def _fingerprint(path: Path) -> str:
 def relevant_keys(
     content: Config | dict[str, Any], keys: Sequence[str], work_dir: Path
 ) -> dict[str, Any]:
-    """Return all values of a config that lie below ``keys``, by dotted path.
+    """Return {dotted path: value} of all values of a config that lie below ``keys``.
 
-    Keys that do not change a stage's result are left out. In values that are paths, ``{work_dir}``
-    replaces the work directory, so that the values still match after the run's folder is moved;
-    lists of strings are stored as they are.
+    Keys that do not change a stage's result, such as ``num_workers``, are left out. If a string
+    begins with the path of the work directory, ``{work_dir}`` replaces this path. Thus the values
+    still match after the work directory is moved. Strings in lists of strings are not changed.
+
+    Args:
+        content: the config.
+        keys: top-level keys of the config.
+        work_dir: the work directory.
     """
     flat: dict[str, Any] = {}
     inside_work_dir = re.compile(rf"^{re.escape(str(work_dir))}(?=/|$)")

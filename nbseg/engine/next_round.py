@@ -27,13 +27,14 @@ from nbseg.files import read_json, refuse_existing, replacing, write_json
 
 @dataclass(frozen=True)
 class NextRound:
-    """Describes the next round.
+    """Describes the data of the next round, and the files that were written for this round.
 
     Attributes:
-        labeled: number of labeled images.
-        unlabeled: number of unlabeled images.
-        changes: numbers of objects that a person kept, changed, added and deleted.
-        files: the files that were written; the config is the last one.
+        labeled: number of labeled images in the next round.
+        unlabeled: number of unlabeled images in the next round.
+        changes: numbers of objects that a person kept, changed, added and deleted in the last
+            round's pseudo-labels.
+        files: paths of the files that were written; the last path is the new config.
     """
 
     labeled: int
@@ -62,6 +63,9 @@ def write_next_round(
         out: path of the new config, which ends in ``.py``.
         force: whether to replace files that exist.
 
+    Returns:
+        The numbers of images in both sets, what a person changed, and the written files.
+
     Raises:
         FileNotFoundError: the last round has no student or no pseudo-labels, or a json is missing.
         FileExistsError: a file to write exists, and ``force`` is False.
@@ -78,8 +82,8 @@ def write_next_round(
     for path in (work_dir.checkpoint("student"), work_dir.pseudo_labels):
         if not path.is_file():
             raise FileNotFoundError(
-                f"the last round has not written {path}; finish it (tools/train.py CONFIG), or "
-                "correct --work-dir"
+                f"the last round has not written {path}; finish this round (tools/train.py "
+                "CONFIG), or correct --work-dir"
             )
     config = read_config(config_path)
     stages = [stage_config(config, stage, work_dir) for stage in ("teacher", "predict")]
@@ -124,15 +128,19 @@ def write_next_round(
 
 
 def _check_config(text: str, work_dir: WorkDir, paths: list[Path]) -> None:
-    """Refuse a new config whose stages would not read the new jsons or start from the student.
+    """Refuse a new config if its stages would read other jsons or start from other weights.
 
-    This happens if the last config sets data sets or weights in places that the new config does not
-    override.
+    The stages must read the new jsons, and start from the student of the last round. A stage fails
+    to do so if the config of the last round names data sets or weights in keys that the new config
+    does not override.
 
     Args:
         text: content of the new config.
         work_dir: work directory of the last round, with the student.
         paths: the new jsons: the first lists the labeled, the second the unlabeled images.
+
+    Raises:
+        StageError: a stage would read another json or start from other weights.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.py"
@@ -161,8 +169,8 @@ def _check_config(text: str, work_dir: WorkDir, paths: list[Path]) -> None:
         if os.path.abspath(stages[name].load_from or "") != os.path.abspath(student):
             raise StageError(
                 f"the {name} of the next round would start from {stages[name].load_from} instead "
-                f"of {student}; the config of the last round also sets load_from in another place, "
-                "so delete it there"
+                f"of {student}, because the config of the last round sets load_from in a place "
+                "that the new config does not override; delete load_from in that place"
             )
 
 
@@ -183,10 +191,18 @@ def _changes(before: COCO, new: COCO, folder: Path) -> list[Corrected]:
 
 
 def _rounds(config_path: Path, work_dir: WorkDir, labeled: int) -> list[dict[str, Any]]:
-    """Return a dictionary for each round so far; the last round is the last entry.
+    """Return a dictionary for each round so far, the last round at the end.
 
-    The keys are ``work_dir``, ``labeled`` (the number of labeled images) and ``student`` (the
-    student's metrics). ``labeled`` is also the argument with this number for the last round.
+    The dictionaries of earlier rounds are read from a json next to the config.
+
+    Args:
+        config_path: config of the last round.
+        work_dir: work directory of the last round.
+        labeled: number of labeled images in the last round.
+
+    Returns:
+        Dictionaries with the keys ``work_dir`` (a path), ``labeled`` (the number of labeled images)
+        and ``student`` (the student's metrics; empty if they are unknown).
     """
     before = config_path.with_name(f"{config_path.stem}-rounds.json")
     rounds = list(read_json(before)) if before.is_file() else []

@@ -32,8 +32,8 @@ class Iteration:
     Attributes:
         number: number of the iteration, from 1.
         losses: names of the losses.
-        values: mean of each loss, float32 on the CPU, shape (len(losses),). The values may only be
-            read after ``copied``.
+        values: mean of each loss, float32 on the CPU, shape (len(losses),). The values are valid
+            only when the event ``copied`` has occurred.
         copied: CUDA event at the end of the copy; None if the losses were on the CPU.
         batch: the batch from the data loader.
     """
@@ -131,7 +131,8 @@ def _copy_to_host(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
 def as_data(value: Any) -> Any:
     """Convert a batch to plain data, which ``torch.load(..., weights_only=True)`` can read.
 
-    Plain data are tensors, numbers, strings and None, in lists and dictionaries.
+    Plain data are tensors, numbers, strings and None, in lists and dictionaries. NumPy arrays and
+    masks become tensors. A value of any other type becomes a string.
     """
     if isinstance(value, BaseDataElement):
         return {key: as_data(part) for key, part in value.all_items()}

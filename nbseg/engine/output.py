@@ -24,10 +24,18 @@ def redirect_output(log: Path) -> None:
 
 
 def cause_of_failure(log: Path, start: int) -> str:
-    """Return the log line that states the cause of a failure, or else the last line.
+    """Return the log line that states the cause of a failure.
 
-    The first ``start`` bytes of the log are skipped. If several processes failed, only the lines of
-    the first failed process count, because its failure made the other processes fail.
+    If several processes failed, only the lines of the first failed process count, because its
+    failure made the other processes fail.
+
+    Args:
+        log: the log, which need not exist.
+        start: number of bytes at the beginning of the log to skip.
+
+    Returns:
+        The line. If no line states a cause, the last line of the log; if there is no line at all,
+        "no output".
     """
     content = log.read_bytes()[start:] if log.exists() else b""
     # Cut off what the interpreter prints while it shuts down.

@@ -1,4 +1,8 @@
-"""Run the stages in order: keep finished stages, refuse changed ones, resume interrupted ones."""
+"""Run the stages of a run, such as the training of the teacher, in order.
+
+Finished stages are kept. Interrupted stages continue, if this is requested by ``resume``. An error
+is raised if a stage that would be kept or continued was run with other settings or input files.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,10 +44,13 @@ class Pipeline:
             except that the first training stage continues from this checkpoint. None restarts
             interrupted stages.
         redo: finished stages to run again, together with all stages that depend on them.
-        launcher: ``"none"``, ``"pytorch"`` or ``"slurm"``.
-        amp: whether to train with mixed precision.
-        auto_scale_lr: whether to scale the learning rate with the batch size.
-        jobs: 2 runs the stage ``control`` in a second process, beside the other stages.
+        launcher: the launcher that started the processes of the run: ``"none"`` for a single
+            process, ``"pytorch"`` or ``"slurm"``.
+        amp: whether to turn on mixed precision; False keeps the choice in the config.
+        auto_scale_lr: whether to scale the learning rate with the batch size; False keeps the
+            choice in the config.
+        jobs: 2 runs the stage ``control`` in a second process, at the same time as the other
+            stages; 1 runs all stages one after the other.
 
     Raises:
         ValueError: the config or an option is invalid, a stage is unknown, an earlier version of
@@ -116,7 +123,11 @@ class Pipeline:
 
     @property
     def waiting(self) -> list[StageTask]:
-        """Return the stages that would run now: all that are not both finished and kept."""
+        """Return the stages that would run now.
+
+        A finished stage is left out, with two exceptions: a stage that ``redo`` makes run again,
+        and the stage ``predict`` if the json or folder of the unlabeled images has changed.
+        """
         return [self._task(name) for name in self.stages if not self._up_to_date(name)]
 
     def run(self) -> dict[str, dict[str, float]]:
@@ -167,7 +178,7 @@ class Pipeline:
         return self._task(name).manifest.finished and name not in self.redo
 
     def _continues(self, name: str) -> bool:
-        """Return whether the stage would continue from the files of an earlier start."""
+        """Return whether the stage would use checkpoints or predictions from an earlier start."""
         manifest = self._task(name).manifest
         interrupted = manifest.started and (self.resume or manifest.finished)
         return bool(interrupted and STAGES[name].resumes and name not in self.redo)

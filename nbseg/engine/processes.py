@@ -108,12 +108,15 @@ def distribute(plain: Config, launcher: str) -> None:
 
 @contextmanager
 def failing_as_one(launcher: str) -> Iterator[None]:
-    """Print an error only once, from the main process, if all processes raise it.
+    """Print an error only once, although all processes raise the error in a ``with`` block.
 
     All processes except the main one wait for ten seconds before they raise the error. If the main
     process fails, too, the launcher ends the waiting processes, so that only the main process
     prints the error. If the main process does not fail, a waiting process prints its error after
     the ten seconds.
+
+    Args:
+        launcher: ``"pytorch"`` or ``"slurm"``; with ``"none"``, no process waits.
     """
     try:
         yield

@@ -29,6 +29,9 @@ from nbseg.registry import DATASETS, LOOPS
 class PseudoLabelLoop(BaseLoop):
     """Predicts unlabeled images with a ``MaskTTAModel`` and stores the predictions.
 
+    ``MaskTTAModel`` merges the predictions from several views (scales and flips) of an image. The
+    store is a folder with files of predictions (``nbseg.pseudo.predictions``).
+
     Use this loop as the ``test_cfg`` of a runner. A batch is skipped if the store has predictions
     for all images of the batch. Thus a killed run continues where it stopped, even with another
     number of processes. If the data set grows, only batches with new images are predicted.
@@ -41,9 +44,10 @@ class PseudoLabelLoop(BaseLoop):
 
     Args:
         runner: the runner.
-        dataloader: config of the unlabeled images' loader, without ``sampler`` and ``collate_fn``.
+        dataloader: config of the data loader of the unlabeled images, without ``sampler`` and
+            ``collate_fn``.
         evaluator: ignored; a runner passes an evaluator to every test loop.
-        store: folder of the prediction store; None means ``{runner.work_dir}/predictions``.
+        store: folder of the store; None means ``{runner.work_dir}/predictions``.
         images_per_part: number of images that a process predicts between two writes to the store.
     """
 
@@ -112,7 +116,9 @@ class PseudoLabelLoop(BaseLoop):
                         f"an unlabeled image has disappeared: {error}; put the image back, or "
                         "remove the image's entry from the json, and continue with --resume"
                     )
-                runner.logger.warning(f"an image is left out of the pseudo-labels: {error}")
+                runner.logger.warning(
+                    f"an image cannot be read and gets no pseudo-labels: {error}; the run continues"
+                )
             if batch is None:
                 continue
             runner.call_hook("before_test_iter", batch_idx=index, data_batch=batch)
@@ -126,7 +132,14 @@ class PseudoLabelLoop(BaseLoop):
         return self._finish()
 
     def _finish(self) -> dict[str, Any]:
-        """Write the store's index, and log the names of the images that were left out."""
+        """Write the store's index, and warn of the images that cannot be read.
+
+        Returns:
+            The dict that :meth:`run` returns.
+
+        Raises:
+            StageError: no image can be read.
+        """
         predicted = PredictionStore(self.store).predicted()
         images = {number: name for number, name in self.images.items() if name in predicted}
         unread = {name for name in self.images.values() if name not in predicted}
@@ -182,7 +195,8 @@ def collate_readable(items: Sequence[Any]) -> tuple[Any, list[Exception]]:
     """Separate the items of :class:`ReadableImages` into a batch of images and a list of errors.
 
     Returns:
-        ``(batch, errors)``. The batch is None if all items are errors.
+        ``(batch, errors)``. ``batch`` is MMEngine's ``pseudo_collate`` of the images, or None if
+        all items are errors.
     """
     errors = [item for item in items if isinstance(item, Exception)]
     readable = [item for item in items if not isinstance(item, Exception)]
@@ -200,8 +214,13 @@ def image_predictions(sample: DetDataSample, image_folder: str) -> ImagePredicti
     """Convert the predictions of ``MaskTTAModel`` on one image to the format of the store.
 
     Args:
-        sample: the sample of the image; its ``pred_instances`` have ``soft_masks`` from 0 to 1.
+        sample: the sample of the image; its ``pred_instances`` have ``soft_masks``, which are grids
+            of mask probabilities from 0 to 1.
         image_folder: folder of the images; the stored file name is relative to this folder.
+
+    Returns:
+        The predictions as NumPy arrays. The ``soft_masks`` are uint8; a value divided by 255 is the
+        mask probability.
     """
     instances = sample.pred_instances
     height, width = sample.ori_shape[:2]

@@ -38,7 +38,7 @@ def predict(task: StageTask, resume: str | None) -> dict[str, Any]:
 
 
 def prediction_inputs(task: StageTask) -> dict[str, Path]:
-    """Return the files that the predict stage reads, by name.
+    """Return {name: path} of the files that the predict stage reads.
 
     These are the teacher's checkpoint, and the jsons of the unlabeled images. If the unlabeled
     images have no json, the path of their folder is returned instead.
@@ -53,12 +53,13 @@ def label(task: StageTask, resume: str | None) -> dict[str, Any]:
     """Make pseudo-labels from the predictions, and write a report; only the main process does this.
 
     Args:
-        task: the stage; ``config.label`` holds the arguments of ``make_pseudo_labels``.
+        task: config and paths of the label stage; ``task.config.label`` holds the arguments of
+            ``make_pseudo_labels``.
         resume: unused; labels are always made from scratch.
 
     Returns:
-        In the main process, a dict with the ``info`` of the pseudo-labels' json; in the other
-        processes, an empty dict.
+        In the main process, a dict whose key ``info`` holds the dictionary ``info`` of the json
+        with the pseudo-labels. In the other processes, an empty dict.
 
     Raises:
         StageError: the predict stage has not finished, or no pseudo-label can be made with these
@@ -85,7 +86,10 @@ def label(task: StageTask, resume: str | None) -> dict[str, Any]:
 
 
 def label_inputs(task: StageTask) -> dict[str, Path]:
-    """Return the files that the label stage reads, by name."""
+    """Return {name: path} of the files that the label stage reads.
+
+    These are the COCO json of the labeled images, and the record of the finished predict stage.
+    """
     return {
         "labeled annotations": Path(task.config.label.labeled_json),
         "predict stage": task.work_dir.manifest("predict"),

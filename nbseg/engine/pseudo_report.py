@@ -31,7 +31,7 @@ def write_pseudo_report(config: Config, work_dir: WorkDir) -> None:
     If the report cannot be made, for example because images are missing, a warning is logged.
 
     Args:
-        config: the resolved config of the stage ``label``.
+        config: the settings of the stage ``label``, as ``stage_config`` returns them.
         work_dir: the run's paths.
 
     Raises:

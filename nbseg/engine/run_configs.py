@@ -20,15 +20,20 @@ def run_configs(
     amp: bool,
     auto_scale_lr: bool,
 ) -> dict[str, Config]:
-    """Return the config of each stage, by name, with the command's options.
+    """Return {stage: config}, with the options of the command line set in the configs.
+
+    The config of the stage ``label`` holds the settings of this stage. All other configs are plain
+    MMDetection configs.
 
     Args:
         config: the user's config, with sections.
         stages: names of the stages.
         work_dir: paths of the run.
-        launcher: ``"none"``, ``"pytorch"`` or ``"slurm"``.
-        amp: whether to train with mixed precision.
-        auto_scale_lr: whether to scale the learning rate with the batch size.
+        launcher: the launcher that started the processes of the run: ``"none"`` for a single
+            process, ``"pytorch"`` or ``"slurm"``.
+        amp: whether to turn on mixed precision; False keeps the choice in the config.
+        auto_scale_lr: whether to scale the learning rate with the batch size; False keeps the
+            choice in the config.
 
     Raises:
         ValueError: a config or an option is invalid.

@@ -85,11 +85,11 @@ def write_pictures(
     """Draw the pseudo-labels and each trained stage's predictions next to the ground truth.
 
     Args:
-        settings: the resolved config of the stage ``label``. Pseudo-labels are drawn only if the
-            file ``report.hidden_truth`` exists, a COCO json with the true labels of the unlabeled
-            images.
+        settings: the settings of the stage ``label``, as ``stage_config`` returns them.
+            ``report.hidden_truth`` is the path of a COCO json with the true labels of the unlabeled
+            images. Pseudo-labels are drawn only if this json exists.
         configs: plain MMDetection config of each stage; stages without a config are skipped.
-        work_dir: the run's paths.
+        work_dir: the run's paths; the pictures are written to its folder ``report``.
         limit: largest number of pictures in each folder.
     """
     report = settings.get("report") or Config()

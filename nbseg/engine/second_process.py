@@ -46,20 +46,22 @@ def in_two_processes(
     config: Config,
     work_dir: WorkDir,
 ) -> None:
-    """Run ``control`` in a second process, and meanwhile the other stages in order in this process.
+    """Run the stage ``control`` in a second process, and the other stages in this process.
 
-    Each process uses half of the CPU threads. If there are several GPUs, the second process uses
-    the second GPU. The second process ends if another stage fails or the first process is killed.
+    Both processes work at the same time. Each process uses half of the CPU threads. If there are
+    several GPUs, the second process uses the second GPU. The second process ends if another stage
+    fails or the first process is killed.
 
     Args:
         run: function that runs the stage with a given name. The second process gets a pickled copy
             of this function.
         stages: names of all stages of the run, in order.
         beside: whether to start the second process; False if ``control`` is finished or not among
-            the stages. If False, this process runs all stages, but also with half of the threads,
-            because the number of threads changes rounding errors, and a resumed run must give the
-            same results as an uninterrupted run.
-        config: config of the run; the second process first imports its ``custom_imports``.
+            the stages. If False, this process runs all stages, and also uses only half of the
+            threads. With another number of threads, rounding errors would differ, but a resumed run
+            must give the same results as an uninterrupted run.
+        config: config of the run; the second process first imports the modules in its
+            ``custom_imports``.
         work_dir: the run's paths; the second process writes its output to the log of ``control``.
 
     Raises:
@@ -99,7 +101,7 @@ def _run_beside(
             _refuse_failure(process, log, size)
             run(name)
         if process.is_alive():
-            print(f"[{BESIDE}] is still running ({log})", flush=True)
+            print(f"[{BESIDE}] is still running; its output is in {log}", flush=True)
         process.join()
         _refuse_failure(process, log, size)
     finally:
@@ -108,7 +110,7 @@ def _run_beside(
 
 
 def _start(process: BaseProcess) -> None:
-    """Start a process, which sees only the second GPU if there are several GPUs."""
+    """Start a process. If there are several GPUs, the process sees only the second GPU."""
     visible = os.environ.get(GPUS)
     if torch.cuda.device_count() > 1:
         os.environ[GPUS] = visible.split(",")[1] if visible else "1"
@@ -128,8 +130,8 @@ def _refuse_failure(process: BaseProcess, log: Path, size: int) -> None:
     code = process.exitcode
     reason = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
     raise StageError(
-        f"stage {BESIDE} failed with {reason}: {cause_of_failure(log, size)} ({log}); remove the "
-        "cause, then continue with --resume"
+        f"stage {BESIDE} failed with {reason}: {cause_of_failure(log, size)} (see {log}); remove "
+        "the cause, then continue with --resume"
     )
 
 

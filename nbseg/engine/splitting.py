@@ -1,4 +1,4 @@
-"""Split a run's annotations into those of labeled and unlabeled images."""
+"""Split the COCO json of a run into a json of labeled and a json of unlabeled images."""
 
 from mmengine.config import Config
 
@@ -13,8 +13,8 @@ def split_annotations(settings: Config, work_dir: WorkDir) -> None:
     The two jsons are written to ``work_dir.splits``.
 
     Args:
-        settings: the resolved config of the stage ``label``. Its section ``split`` holds the
-            arguments of ``write_split``.
+        settings: the settings of the stage ``label``, as ``stage_config`` returns them. The
+            dictionary ``split`` in them holds the arguments of ``write_split``.
         work_dir: the run's paths.
 
     Raises:

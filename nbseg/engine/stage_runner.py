@@ -1,4 +1,8 @@
-"""Extend MMEngine's runner to treat accumulated gradients correctly and to end workers at once."""
+"""Extend MMEngine's runner to treat accumulated gradients correctly.
+
+The extended runner also ends the worker processes of data loaders as soon as a training or a test
+has ended.
+"""
 
 from typing import Any
 
@@ -70,6 +74,8 @@ class StageRunner(Runner):
     def save_checkpoint(self, *args: Any, **options: Any) -> None:
         """Save a checkpoint in the main process; call this method in all processes.
 
+        The arguments are those of MMEngine's ``Runner.save_checkpoint``.
+
         Gradients that no step of the optimizer has used yet are replaced by their mean over the
         processes, both in the checkpoint and in the running training. This does not change the next
         step, which uses the mean over the processes in any case.
@@ -114,6 +120,6 @@ class MainProcessBuffersHook(Hook):
     priority = "LOWEST"
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Broadcast the buffers of the model."""
+        """Copy the buffers of the main process's model to the models of all other processes."""
         for buffer in runner.model.buffers():
             broadcast(buffer)

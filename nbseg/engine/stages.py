@@ -1,4 +1,4 @@
-"""Define the stages of a run in the dictionary ``STAGES``."""
+"""Define the stages of a run, such as the training of the teacher, in the dictionary ``STAGES``."""
 
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
@@ -36,8 +36,9 @@ class Stage:
         needs: stages whose output this stage reads. ``--redo`` of such a stage also reruns this
             stage.
         sections: config sections that override the top level; later sections override earlier ones.
-        keys: keys of the resolved config that determine the stage's result.
-        inputs: function that returns the files that the stage reads, by name.
+        keys: keys of the stage's own config (see :func:`stage_config`) that determine the stage's
+            result.
+        inputs: function that returns {name: path} of the files that the stage reads.
         run: function that runs the stage. The arguments are a ``StageTask`` and the ``resume`` of
             ``Pipeline``. The function returns results, which are recorded in the manifest.
         trains: whether the stage trains a model.
@@ -57,7 +58,7 @@ class Stage:
     labels_from: str = "label"
 
     def settings(self, task: StageTask) -> dict[str, Any]:
-        """Return the values of the keys that determine the stage's result, by dotted path."""
+        """Return the values that determine the stage's result, as {dotted config key: value}."""
         return relevant_keys(task.config, self.keys, task.work_dir.path)
 
 
@@ -103,10 +104,11 @@ TRAINING_STAGES = tuple(stage.name for stage in STAGES.values() if stage.trains)
 
 
 def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> Config:
-    """Return the resolved config of a stage: sections merged, and names in braces replaced.
+    """Return the config of a stage: sections merged, and names in braces replaced.
 
     Args:
-        config: the user's config, with sections.
+        config: the user's config, with sections. A section is a dictionary with the settings of
+            certain stages, such as ``teacher``.
         name: name of the stage.
         work_dir: folder of the whole run.
 
@@ -123,7 +125,7 @@ def stage_config(config: Config, name: str, work_dir: WorkDir | str | Path) -> C
         return _resolved(config, name, work_dir)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"the config of stage {name} cannot be made from the sections "
+            f"the settings of stage {name} cannot be derived from the config "
             f"({type(error).__name__}: {error}): a key is missing, or a value is a string or a "
             "number where a dictionary is expected; correct the config"
         ) from error
@@ -168,16 +170,21 @@ def _resolved(config: Config, name: str, work_dir: WorkDir | str | Path) -> Conf
 
 
 def teacher_checkpoint(config: Config, work_dir: WorkDir) -> Path:
-    """Return ``teacher.checkpoint`` if it is set, else the file that the teacher stage writes."""
+    """Return the path of the teacher's weights.
+
+    This path is the value of the config key ``teacher.checkpoint``. If the key is not set, this
+    path is the file that the stage ``teacher`` writes.
+    """
     return Path(user_file(config, "teacher", "checkpoint") or work_dir.checkpoint("teacher"))
 
 
 def left_out(config: Config, name: str) -> bool:
-    """Return whether a run leaves out a stage because its output is not needed.
+    """Return whether a run leaves out a stage because the stage's output is not needed.
 
-    The stage ``teacher`` is left out if the user gives the teacher's checkpoint. The stages
-    ``predict`` and ``label`` are left out if the user gives the pseudo-labels, or if the student is
-    trained by a method that needs no stored pseudo-labels (:func:`trains_online`).
+    The stage ``teacher`` is left out if the config names a checkpoint of the teacher. The stages
+    ``predict`` and ``label`` are left out in two cases: the config names a file with pseudo-labels,
+    or the student is trained by a method that needs no such file (:func:`trains_online`). No other
+    stage is left out.
     """
     if name == "teacher":
         return user_file(config, "teacher", "checkpoint") is not None
@@ -186,12 +193,18 @@ def left_out(config: Config, name: str) -> bool:
 
 
 def trains_online(config: Config) -> bool:
-    """Return whether the student needs no pseudo-labels, because ``online`` has a method."""
+    """Return whether the config's section ``online`` names a method that trains the student.
+
+    With such a method, the student does not need the pseudo-labels of the stage ``label``.
+    """
     return bool((config.get("online") or {}).get("method"))
 
 
 def with_dependents(names: Sequence[str]) -> set[str]:
-    """Return the given names of stages, and the names of all stages that depend on these."""
+    """Return the given names of stages, and the names of all stages that need their output.
+
+    Stages that need this output only indirectly, through another stage, are included.
+    """
     found = set(names)
     for stage in STAGES.values():
         if found & set(stage.needs):
@@ -200,7 +213,7 @@ def with_dependents(names: Sequence[str]) -> set[str]:
 
 
 def refuse_outdated(stages: Sequence[str], starting: Set[str]) -> None:
-    """Refuse to keep a finished stage if a stage that makes its input will run.
+    """Refuse to keep a finished stage that needs the output of a stage that will run now.
 
     Args:
         stages: the requested stages.

@@ -15,8 +15,7 @@ class StageTask:
 
     Attributes:
         stage: name of the stage.
-        config: the stage's resolved config: a plain MMDetection config, or the settings of the
-            label stage.
+        config: a plain MMDetection config; for the stage ``label``, the settings of this stage.
         work_dir: the run's paths.
         teacher_checkpoint: path of the weights that the predict stage loads.
     """
@@ -28,5 +27,8 @@ class StageTask:
 
     @property
     def manifest(self) -> Manifest:
-        """Return the record of the stage, as the record's file is now."""
+        """Read the stage's record from its file, and return the record.
+
+        The record holds the stage's settings and input files, and whether the stage finished.
+        """
         return Manifest(self.work_dir.manifest(self.stage))

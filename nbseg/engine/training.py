@@ -1,4 +1,7 @@
-"""Run a training stage: train, publish the checkpoint, and test the published checkpoint."""
+"""Run a training stage: train, publish the checkpoint, and test the published checkpoint.
+
+To publish a checkpoint means to write its weights, but not its optimizer state, to another file.
+"""
 
 import copy
 import math
@@ -25,9 +28,9 @@ def train(task: StageTask, resume: str | None) -> dict[str, Any]:
 
     Args:
         task: config and paths of the stage.
-        resume: ``"auto"`` continues from the last checkpoint in the stage's folder, or starts from
-            zero if there is none. A path continues from the checkpoint with this path. None starts
-            from zero.
+        resume: ``"auto"`` continues from the last checkpoint in the stage's folder; without such a
+            checkpoint, the training starts from zero. A path continues from the checkpoint with
+            this path. None starts from zero.
 
     Returns:
         A dict whose key ``metrics`` holds the metrics of the published checkpoint, without the
@@ -87,10 +90,10 @@ def _save_best(plain: Config) -> list[str]:
 
 
 def training_inputs(task: StageTask) -> dict[str, Path]:
-    """Return the files that a training stage reads, by name.
+    """Return {name: path} of the files that a training stage reads.
 
-    These are the annotation files, the folders of unlabeled images without an annotation file,
-    and the teacher's checkpoint if the training starts with it.
+    These files are the annotation files, and the teacher's checkpoint if the training starts with
+    this checkpoint. For unlabeled images without an annotation file, the path is their folder.
     """
     plain = task.config
     dataset = plain.train_dataloader.dataset

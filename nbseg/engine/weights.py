@@ -82,7 +82,10 @@ class MatchingWeightsHook(Hook):
     priority = "VERY_HIGH"  # before EMAHook reads the weights
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint that does not fit; otherwise rename its weights in place.
+        """Refuse a checkpoint that does not fit the model.
+
+        If the checkpoint is ``load_from``, also remove a prefix of its weights' names, in place. If
+        a training is resumed from the checkpoint, the names stay as they are.
 
         Raises:
             StageError: too few tensors of ``load_from`` fit, or the checkpoint from which to resume

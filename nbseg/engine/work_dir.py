@@ -41,15 +41,18 @@ class WorkDir:
         return self.folder(stage) / "config.py"
 
     def checkpoint(self, stage: str) -> Path:
-        """Return the path of the weights that a training stage publishes."""
+        """Return the path of the weights that a training stage writes when it finishes."""
         return self.folder(stage) / f"{stage}.pth"
 
     def test_results(self, stage: str) -> Path:
-        """Return the path prefix of the COCO results that a stage's test writes."""
+        """Return the prefix of the paths of the COCO result files that a stage's test writes.
+
+        MMDetection appends an ending such as ".segm.json" to this prefix.
+        """
         return self.folder(stage) / "predictions"
 
     def log(self, stage: str) -> Path:
-        """Return the path of the output of a stage that runs in a second process."""
+        """Return the path of the log to which a stage in a second process writes its output."""
         return self.folder(stage) / "log.txt"
 
     @property
@@ -64,7 +67,10 @@ class WorkDir:
 
     @property
     def splits(self) -> Path:
-        """Return the folder of the labeled and unlabeled annotation files."""
+        """Return the folder of the two COCO jsons into which a run splits its images.
+
+        One json lists the labeled images, the other the unlabeled images.
+        """
         return self.path / "splits"
 
     @property
@@ -78,7 +84,10 @@ class WorkDir:
         return self.path / "report"
 
     def clear(self, stage: str) -> None:
-        """Delete a stage's checkpoints or predictions, so that the stage starts from scratch."""
+        """Delete a stage's checkpoints or predictions, so that the stage starts from scratch.
+
+        The stage ``label`` continues from no files, so nothing is deleted for this stage.
+        """
         patterns = [
             "iter_*.pth",
             "epoch_*.pth",
@@ -94,9 +103,10 @@ class WorkDir:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep other runs out of this folder, and delete the temporary files of killed runs.
+        """Keep other runs out of this folder during a ``with`` block.
 
-        In the processes other than the main process, this method does nothing.
+        Before the block, the temporary files of killed runs are deleted. In processes other than
+        the main process, this method does nothing.
 
         Raises:
             StageError: another process works in this folder.

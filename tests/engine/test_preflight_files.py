@@ -95,7 +95,7 @@ def test_one_broken_image_among_many_is_found(tmp_path, position):
     assert lines == [
         "unlabeled set: 150 images",
         f"warning: unlabeled set: 1 images that cannot be decoded in {tmp_path}, the first: "
-        f"{broken.name}",
+        f"{broken.name}. The run continues; to avoid this warning, replace these images",
     ]
 
 

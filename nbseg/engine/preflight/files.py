@@ -16,7 +16,7 @@ def check_files(tasks: Sequence[StageTask]) -> None:
         tasks: the stages that will run, in order. Files that earlier stages write may be missing.
 
     Raises:
-        FileNotFoundError: files or folders are missing; the message names the first three.
+        FileNotFoundError: files or folders are missing; the message names some of them.
     """
     absent = [
         f"{path} ({key} of stage {task.stage})"

@@ -101,9 +101,11 @@ def check_folder(folder: Path, what: str, options: ImageOptions = DEFAULTS) -> l
 
 
 def _answer(broken: list[Problem], count: int, folder: Path, what: str, lenient: bool) -> str:
-    """Return a warning about broken images, or raise a StageError.
+    """Return a warning about broken images, or an empty string if no image is broken.
 
-    If ``lenient``, the error is raised only if all ``count`` checked images are broken.
+    Raises:
+        StageError: at least one image is broken. If ``lenient`` is True, the error is raised only
+            if all ``count`` checked images are broken.
     """
     if not broken:
         return ""
@@ -113,7 +115,7 @@ def _answer(broken: list[Problem], count: int, folder: Path, what: str, lenient:
     place = "" if str(folder / "") in which else f" in {folder}"
     text = f"{what}: {found}{place}, the first: {which}"
     if lenient and len(broken) < count:
-        return f"warning: {text}"
+        return f"warning: {text}. The run continues; to avoid this warning, replace these images"
     advice = (
         "name another set or folder of images"
         if lenient
@@ -123,7 +125,10 @@ def _answer(broken: list[Problem], count: int, folder: Path, what: str, lenient:
 
 
 def _missing(folder: Path, names: Sequence[str]) -> list[str]:
-    """Return the names of the files that do not exist; use threads, as network drives are slow."""
+    """Return the names of the files that do not exist in a folder.
+
+    Threads look for the files in parallel, because network drives are slow.
+    """
     parts = [names[start : start + 1000] for start in range(0, len(names), 1000)]
 
     def missing(part: Sequence[str]) -> list[str]:

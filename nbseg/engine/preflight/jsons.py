@@ -32,6 +32,9 @@ def read_checked(path: Path, what: str) -> dict[str, Any]:
         path: the json.
         what: name of the data set, for messages.
 
+    Returns:
+        The content of the json.
+
     Raises:
         StageError: the file is not a COCO json, has no image, repeats an id or a name, or refers
             to an unknown id.
@@ -54,11 +57,12 @@ def check_annotations(content: dict[str, Any], what: str) -> list[str]:
         what: name of the data set, for messages.
 
     Returns:
-        Warnings about boxes and masks.
+        A warning for each kind of problem with boxes or masks.
 
     Raises:
-        StageError: a box is not four numbers; a mask is invalid; or, in most of the annotations
-            that are checked in full, the box is given by two corners or lies apart from the mask.
+        StageError: a box is not four numbers, or a mask is invalid. The error is also raised if
+            more than half of the fully checked annotations have a box that is given by two corners,
+            or more than half have a box that lies apart from its mask.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     annotations = content["annotations"]
@@ -87,7 +91,7 @@ def check_annotations(content: dict[str, Any], what: str) -> list[str]:
 def check_objects(
     content: dict[str, Any], classes: Sequence[str], what: str
 ) -> tuple[int, list[str]]:
-    """Count the objects to train on.
+    """Count the objects to train on, and refuse a json without such objects.
 
     Args:
         content: a COCO json.
@@ -95,12 +99,12 @@ def check_objects(
         what: name of the data set, for messages.
 
     Returns:
-        The number of objects, and warnings. Warnings are about objects that training leaves out,
-        and about classes without objects.
+        ``(number of objects, warnings)``. Warnings are about objects that training leaves out, and
+        about classes without objects.
 
     Raises:
-        StageError: there is no object to train on, or the categories of the json and the classes
-            have different names.
+        StageError: there is no object to train on; or a category with objects is not among the
+            classes, while a class is not among the categories.
     """
     names = {category["id"]: category["name"] for category in content["categories"]}
     annotations = content["annotations"]

@@ -47,8 +47,8 @@ def image_paths(dataset: dict[str, Any]) -> Iterator[str]:
         dataset: config of the data set, or of a wrapper around several data sets.
 
     Raises:
-        StageError: one of the data sets cannot be read.
-        OSError: a file of a data set cannot be read.
+        StageError: the content of a data set is invalid.
+        OSError: a file of a data set cannot be opened or read.
     """
     for leaf in leaves(dataset):
         files = annotation_files(leaf)

@@ -33,7 +33,7 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
 
     Args:
         config: the user's config.
-        settings: the resolved config of the stage ``label``.
+        settings: the settings of the stage ``label``, as ``stage_config`` returns them.
         tasks: the stages that will run, in order.
 
     Returns:
@@ -93,7 +93,7 @@ def preflight(config: Config, settings: Config, tasks: Sequence[StageTask]) -> l
 
 
 class _DataSet(NamedTuple):
-    """Identifies a data set.
+    """Identifies a data set by its files and its role in the run.
 
     Attributes:
         role: ``"training"``, ``"test"`` or ``"unlabeled"``.
@@ -107,7 +107,7 @@ class _DataSet(NamedTuple):
 
     @property
     def what(self) -> str:
-        """Return the beginning of messages on the data set."""
+        """Return the name of the data set in messages, such as "training set a/labeled.json"."""
         return f"{self.role} set {self.path}"
 
 
@@ -120,7 +120,13 @@ def _check(
 ) -> list[str]:
     """Check one data set; return a line with the number of its images, and lines with warnings.
 
-    The function adds the categories of the data set's json to ``categories``, by path.
+    If the data set has a json, the function adds the json's categories to the dictionary
+    ``categories``, under the path of the json. If the format of the data set is unknown, nothing is
+    checked, and the returned list is empty.
+
+    Raises:
+        StageError: a training or test with this data set would fail or give wrong results.
+        FileNotFoundError: the json is missing, or the image folder has no image.
     """
     what = data.what
     options = image_options(leaf)
