@@ -1,4 +1,4 @@
-"""Analyze pseudo-labels and predictions: HTML pages, figures and numbers."""
+"""Analyze pseudo-labels, predictions and data sets, and export labels to labeling tools."""
 
 import argparse
 import sys
@@ -75,11 +75,12 @@ examples:
 """
 
 COVERAGE_EXAMPLES = """\
-This command compares the unlabeled images of CONFIG with the labeled ones, by the features of the
-pretrained backbone. It trains nothing, so you can use it before the first run. A kind of image is
-missing if only unlabeled images show it. The command prints one line and writes two files into DIR:
+This command compares the unlabeled images of CONFIG with the labeled images, by the features of the
+pretrained backbone. The command trains nothing, so you can use it before the first run. A kind of
+image is missing if unlabeled images show this kind, but no labeled image does. The command prints
+one line and writes two files into DIR:
   uncovered.txt  paths of the images of missing kinds, one per line
-  index.html     page of the images of missing kinds beside the nearest labeled images
+  index.html     page of the images of missing kinds, each beside the most similar labeled image
 
 examples:
   python tools/analyze.py coverage CONFIG --out coverage --cfg-options data_root=data/nuclei
@@ -88,10 +89,11 @@ examples:
 
 RANK_EXAMPLES = """\
 This command chooses the unlabeled images whose labels would help the most, by the features of the
-pretrained backbone: first an image of each kind that no labeled image shows. With --predictions, it
-also prefers images on which a model is unsure. It writes DIR/rank.csv and DIR/index.html. If the
-json of the unlabeled images has annotations, it also writes DIR/labeled.json (with the chosen
-images) and DIR/unlabeled.json (without the chosen images). It does not train.
+pretrained backbone. First it chooses an image of each kind that no labeled image shows, then images
+that resemble many other unlabeled images. With --predictions, it also prefers images on which a
+model is unsure. The command trains nothing. It writes DIR/rank.csv and DIR/index.html. If the json
+of the unlabeled images has annotations, the command also writes DIR/labeled.json (with the chosen
+images) and DIR/unlabeled.json (without the chosen images).
 
 examples:
   python tools/analyze.py rank CONFIG --count 10 --out rank --cfg-options data_root=data/nuclei
@@ -157,9 +159,9 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def plain_configs(args: argparse.Namespace) -> list[Config]:
-    """Return the configs of the stages label, teacher and predict, as ``stage_config`` does.
+    """Return the plain MMDetection configs of the stages label, teacher and predict, in this order.
 
-    The folder of --out takes the place of the run's work directory.
+    Files that a run would write to its work directory are written to the folder of --out.
     """
     from nbseg.config.reading import read_config
     from nbseg.engine.stages import stage_config
@@ -214,7 +216,7 @@ def rank(args: argparse.Namespace) -> None:
     except StageError as error:
         print(f"labeled.json and unlabeled.json were not written: {error}")
         return
-    print("jsons of the labeled images, with the chosen ones, and of the others:", *splits)
+    print("new jsons: the labeled and the chosen images, and all other images:", *splits)
     if bare:
         print(
             f"warning: the new labeled json contains images without annotations: "
@@ -240,7 +242,11 @@ def export_labels(args: argparse.Namespace) -> None:
 
 
 def named_path(text: str) -> tuple[str, Path]:
-    """Split NAME=FILE into the name and the path; argparse reports any other string."""
+    """Split NAME=FILE into the name and the path.
+
+    Raises:
+        ArgumentTypeError: the text does not have this form; argparse prints the message.
+    """
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"expected NAME=FILE, found {text!r}")
@@ -248,14 +254,21 @@ def named_path(text: str) -> tuple[str, Path]:
 
 
 def positive(text: str) -> int:
-    """Read a whole number of at least 1; argparse reports any other string."""
+    """Convert a text to a whole number of at least 1.
+
+    Raises:
+        ArgumentTypeError: the text is no such number; argparse prints the message.
+    """
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
     return int(text)
 
 
 def maybe_named(text: str) -> str | tuple[str, str]:
-    """Split NAME=SOURCE into name and source; return a path that contains "=" unchanged."""
+    """Split NAME=SOURCE into name and source; return any other text, such as a path, unchanged.
+
+    A text is a path, although it contains "=", if the file exists or the part before "=" has a "/".
+    """
     name, equals, source = text.partition("=")
     if equals and name and source and "/" not in name and not Path(text).exists():
         return name, source
@@ -275,8 +288,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             type=positive,
             default=2000,
             metavar="N",
-            help="largest number of unlabeled images to examine, evenly chosen; memory grows with "
-            "the square of N (default: %(default)s)",
+            help="largest number of unlabeled images to examine, evenly spread over all unlabeled "
+            "images; memory grows with the square of N (default: %(default)s)",
         )
         add_config_options(command)
 
@@ -384,7 +397,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder that the images' file names are relative to",
+        help="folder of the images; the file names in a json are relative to this folder",
     )
     command.add_argument(
         "--truth", type=Path, metavar="JSON", help="COCO json with the true annotations"

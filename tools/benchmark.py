@@ -3,10 +3,11 @@
 A benchmark is a module in tools/benchmarks. Its function `cases(threads, device)` yields cases. A
 case is one input for several contenders: nbseg, and the code that nbseg replaces (its peers).
 
-For each case, this program checks that the results of all contenders agree, and times them in
-turns. It prints the median time of each contender, and each peer's time divided by nbseg's time. On
-a GPU, it also times a CUDA graph of each contender. The time of a graph's replay does not include
-the kernel launches. A contender that waits for the GPU during its call has no graph.
+For each case, this program checks that the results of all contenders agree, and times the
+contenders in turns. It prints the median time of each contender, and each peer's time divided by
+nbseg's time. On a GPU, it also times a CUDA graph of each contender. The time of a graph's replay
+does not include the kernel launches. A contender that waits for the GPU during its call has no
+graph.
 
 The share of the copy bandwidth is the number of bytes that a call must move, divided by the number
 of bytes that copying a large tensor moves in the same time.
@@ -62,7 +63,10 @@ LOAD_OF_AN_IDLE_MACHINE = 0.3
 
 
 def cases_of(benchmark: str, threads: int, device: str) -> Iterator[Case]:
-    """Yield the cases of a benchmark."""
+    """Yield the cases of a benchmark, which is the name of a module in tools/benchmarks.
+
+    torch then uses ``threads`` CPU threads.
+    """
     torch.set_num_threads(threads)
     module = importlib.import_module(f"benchmarks.{benchmark}")
     yield from module.cases(threads, device)
@@ -78,7 +82,11 @@ def peak_memory_of(benchmark: str, name: str, contender: str, threads: int) -> i
 def time_contenders(
     case: Case, args: argparse.Namespace
 ) -> tuple[dict[str, Timing], dict[str, float]]:
-    """Return the timings of all contenders, and each peer's time divided by nbseg's."""
+    """Return the timing of each contender, and the ratio of each peer's time to nbseg's time.
+
+    Both dictionaries have the names of the contenders as keys. On a GPU, they also have entries for
+    the CUDA graphs of the contenders, such as "nbseg (graph)".
+    """
     contenders = {"nbseg": case.nbseg, **case.peers}
     if case.rounds:
         turns = measure_in_turns(contenders, args.device, case.rounds)
@@ -106,7 +114,7 @@ def time_contenders(
 def report(
     case: Case, benchmark: str, bandwidth: float, args: argparse.Namespace
 ) -> dict[str, Any]:
-    """Measure a case, print the results and return them for the json."""
+    """Measure a case, print the results, and return the entry of the case in the json."""
     expected = case.nbseg()
     for peer, function in case.peers.items():
         if not case.agree(expected, function()):
@@ -133,7 +141,7 @@ def report(
             where = (benchmark, case.name, name, args.threads)
             memory[name] = in_fresh_processes(peak_memory_of, where)
         sizes = (f"{name} {size / 1e6:.2f}" for name, size in memory.items())
-        facts["MB beyond the result"] = ", ".join(sizes)
+        facts["peak memory beyond the result, in MB"] = ", ".join(sizes)
     print(f"{benchmark} {case.name:28} " + " | ".join(texts), flush=True)
     for name, fact in facts.items():
         print(f"  {name}: {fact}", flush=True)
@@ -155,7 +163,7 @@ def report(
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Describe the machine, its load and the versions of the software."""
+    """Return a dictionary that describes the machine, its load and the versions of the software."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     models = [

@@ -95,7 +95,13 @@ def parse_arguments() -> argparse.Namespace:
 def compare(
     plain: Config, checkpoint: str, model: str, images: list[Path], tolerance: Tolerance
 ) -> Parity:
-    """Predict with the checkpoint and the exported model; print matching detections and times."""
+    """Predict images with the checkpoint and the exported model, and print how well they agree.
+
+    The function prints how many detections match, and the mean time per image of both models.
+
+    Returns:
+        The number of detections that match, and the number of all detections.
+    """
     from nbseg.deploy.runtime import Segmenter  # needs ONNX Runtime
 
     segmenters: tuple[CheckpointSegmenter | Segmenter, ...] = (

@@ -1,4 +1,6 @@
-"""Print the packages of pyproject.toml's extras, one per line, to install them without nbseg.
+"""Print the packages that the given extras in pyproject.toml need, one per line.
+
+The list serves to install these packages without nbseg:
 
 python tools/extras.py train export deploy test dev | pip install --no-build-isolation -r /dev/stdin
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the ops on a machine with a GPU, tests them (also under compute-sanitizer) and measures them.
+# Builds nbseg's ops on a machine with a GPU, tests them (also under compute-sanitizer) and times them.
 #
 #   tools/gpu_check.sh [DIR]
 #
@@ -22,7 +22,7 @@ for package in torch torchvision numpy pytest; do
 done
 if ((${#missing[@]})); then
   printf 'gpu_check: %s is missing\n' "${missing[@]}" >&2
-  echo "gpu_check: install them (nvcc and compute-sanitizer come with the CUDA toolkit)" >&2
+  echo "gpu_check: install what is missing (nvcc and compute-sanitizer: the CUDA toolkit)" >&2
   exit 1
 fi
 if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then

@@ -121,14 +121,19 @@ def predict_file(
     pictures: PictureFolder | None,
     score: float,
 ) -> None:
-    """Predict an image, or all frames of a video."""
+    """Find the objects in an image or in all frames of a video, and store them.
+
+    The detections are added to ``predictions`` and, unless it is None, to ``pictures``. Only
+    detections with at least the given ``score`` are added to ``predictions``.
+    """
     video = is_video(path)
     for number, image in enumerate(read_frames(path) if video else [segmenter.read(path)]):
         detections = segmenter(image)
         frame = {"frame": number} if video else {}
         predictions.add(image, detections, score, file_name=str(path), **frame)
         if isinstance(image, LargeImage):
-            warnings.warn(f"{path} is large, so no picture of it is drawn", stacklevel=1)
+            text = f"no picture is drawn of {path}, because the image is too large"
+            warnings.warn(text, stacklevel=1)
             image.close()
         elif pictures:
             pictures.add(path, image, detections)

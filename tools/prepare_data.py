@@ -97,10 +97,10 @@ examples:
 """
 TILE_EXAMPLES = """\
 The tiles are written to OUT/images, and a COCO json of the tiles to OUT/tiles.json. The part of an
-object inside a tile becomes an object of this tile. The part is a crowd, which training ignores, if
-it has less than a quarter of the object and covers less than a quarter of the tile. Cut the
-unlabeled images, too, so that the model sees objects of the same size in both sets. To predict
-large images, use `tools/infer.py --tile`.
+object inside a tile becomes an object of this tile. If this part has less than a quarter of the
+object's pixels, and covers less than a quarter of the tile, it becomes a crowd (iscrowd 1), which
+training ignores. Cut the unlabeled images, too, so that objects have the same size in labeled and
+unlabeled images. To predict large images, use `tools/infer.py --tile`.
 
 examples:
   python tools/prepare_data.py tile slides --annotations labeled.json --out labeled_tiles
@@ -108,19 +108,19 @@ examples:
 """
 NEXT_EXAMPLES = """\
 A round is a whole run of tools/train.py. After the round, a person corrects some pseudo-labels.
-Convert the corrected labels with `import` first; give it the folder of the unlabeled images
-(--images). The new config derives from CONFIG: the corrected images become labeled images, and the
-teacher and the control start from the student of the last round. If --out is NAME.py, this command
-also writes NAME-corrections.html, which shows what was changed and the AP of the rounds so far.
+First convert the corrected labels with `import`, where --images is the folder of the unlabeled
+images. The new config derives from CONFIG: the corrected images become labeled images, and the
+teacher and the control arm start from the student of the last round. If --out is NAME.py, this
+command also writes NAME-corrections.html, which shows the corrections and the AP of all rounds.
 
 examples:
   python tools/prepare_data.py next-round my/config.py --corrected corrected.json \\
       --out my/config-2.py
 """
 INIT_EXAMPLES = """\
-This command checks the labeled images, measures them, and writes a config with comments. By
-default, all other images in --images are unlabeled, and a fifth of the labeled images is set aside
-for validation if there are at least ten.
+This command checks and measures the labeled images, and writes a config with comments. By default,
+all other images in --images are unlabeled. If there are at least ten labeled images, a fifth of
+them is set aside for validation; otherwise none.
 
 examples:
   python tools/prepare_data.py init labeled.json --images images/ --out my_config.py
@@ -156,8 +156,9 @@ def split(args: argparse.Namespace) -> None:
         for path in paths:
             if path.exists() and not args.force:
                 raise FileExistsError(
-                    f"{path} exists, named after {args.labeled.name}; rename the list, or use "
-                    "another --out or --force"
+                    f"{path} already exists, and its name follows from the name of the list "
+                    f"{args.labeled.name}; rename the list, choose another --out, or replace the "
+                    "file with --force"
                 )
         write_chosen_split([args.annotations], filter(None, map(str.strip, names)), paths)
         print(*paths, sep="\n")
@@ -343,15 +344,17 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             "--bands",
             nargs="+",
             metavar="BAND",
-            help="one or three channels of TIFFs: numbers from 0, or names of OME channels "
-            "(default: the first three)",
+            help="channels to read: numbers from 0, or names that the files store. One channel "
+            "becomes gray, three become red, green and blue, and other numbers of channels stay as "
+            "they are (default: the first three, or the first of fewer than three)",
         )
         command.add_argument(
             "--plane",
             type=lambda text: text if text in PROJECTIONS else int(text),
             default=0,
             metavar="N|max|mean",
-            help="plane of TIFFs with several pages, focal planes or times (default: 0)",
+            help="plane to read from files with several pages, focal planes or times: a number "
+            "from 0, or the max or mean of all planes (default: 0)",
         )
 
     command = add(shapes, "generate images of shapes with COCO annotations", SHAPES_EXAMPLES)
@@ -532,7 +535,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             "unlabeled images (default: the other images in --images)",
         ),
         ("unlabeled-images", "DIR", "folder of the images in --unlabeled JSON (default: --images)"),
-        ("val", "JSON", "COCO json of validation images (default: labeled images, see below)"),
+        ("val", "JSON", "COCO json of validation images (default: see --hold-out)"),
         ("val-images", "DIR", "folder of the images in --val (default: --images)"),
         ("backbone-weights", "FILE", "ImageNet weights of a MobileNetV2 (default: downloaded)"),
     ]:
@@ -547,8 +550,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--hold-out",
         type=int,
         metavar="N",
-        help="number of labeled images to set aside for validation, if there is no --val (default: "
-        "a fifth of the labeled images if there are at least ten, otherwise none)",
+        help="largest number of labeled images to set aside for validation, if there is no --val "
+        "(default: a fifth of the labeled images if there are at least ten, otherwise 0; with 0, "
+        "the models are validated on the labeled images)",
     )
     command.add_argument(
         "--no-upright",

@@ -1,6 +1,6 @@
-"""Process the boxes of a batch of images in tensors with the same number of slots per image.
+"""Process the boxes of a batch of images in tensors of fixed size.
 
-A slot holds a box or is empty.
+Each image has the same number of slots in a tensor. A slot holds a box or is empty.
 """
 
 from typing import Any
@@ -17,7 +17,13 @@ NO_SCORE = -1.0
 
 
 def clip(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Return the boxes (..., 4) with corners clipped to an image of ``height`` x ``width``."""
+    """Return boxes (x0, y0, x1, y1) that are clipped to the borders of the image.
+
+    Args:
+        boxes: shape (..., 4), in pixels.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+    """
     x0, y0, x1, y1 = boxes.unbind(-1)
     return torch.stack(
         [x0.clamp(0, width), y0.clamp(0, height), x1.clamp(0, width), y1.clamp(0, height)], -1
@@ -25,7 +31,10 @@ def clip(boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 def as_rois(boxes: Tensor) -> Tensor:
-    """Convert boxes (B, N, 4) to RoIs (B * N, 5): image index, x0, y0, x1, y1."""
+    """Convert N boxes of each of B images, shape (B, N, 4), to RoIs, shape (B * N, 5).
+
+    A RoI consists of the index of its image in the batch, x0, y0, x1 and y1.
+    """
     images = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)
     images = images[:, None, None].expand(-1, boxes.shape[1], -1)
     return torch.cat([images, boxes], -1).flatten(0, 1)
@@ -91,7 +100,7 @@ def suppress(
 
     Args:
         boxes: (B, N, 4) float32, x0, y0, x1, y1.
-        scores: (B, N) float32; slots without a box have ``NO_SCORE``.
+        scores: (B, N) float32; empty slots have the score ``NO_SCORE`` (-1).
         groups: (N,) int64, the group of each slot, the same in every image. A box suppresses only
             boxes of the same group.
         nms_cfg: MMDetection's NMS config, with ``iou_threshold``. With ``class_agnostic=True``, a
@@ -102,10 +111,11 @@ def suppress(
     Returns:
         Three tensors of shape (B, K) with K = min(``max_output``, N).
 
-        - The scores of the kept boxes in descending order; empty slots have ``NO_SCORE``.
+        - The scores of the kept boxes in descending order, float32. Empty slots come last and have
+          the score ``NO_SCORE``.
         - A bool for each slot: True if the slot holds a box.
-        - The index in ``boxes`` of the box in each slot, int64; in an empty slot, the index of a
-          box that was not kept.
+        - The index in ``boxes`` of the box in each slot, int64. In an empty slot, this is the index
+          of a box that was not kept.
     """
     candidates = scores > score_threshold
     if not nms_cfg.get("class_agnostic", False):

@@ -1,4 +1,7 @@
-"""Predict with a checkpoint through the interface of ``nbseg.deploy.runtime.Segmenter``."""
+"""Find objects in images with a checkpoint.
+
+The methods are those of ``nbseg.deploy.runtime.Segmenter``, which runs exported models.
+"""
 
 import copy
 from collections.abc import Sequence
@@ -19,7 +22,7 @@ from nbseg.images import read_image
 
 
 class CheckpointSegmenter:
-    """Predicts with a checkpoint and the test pipeline of its config.
+    """Finds objects in images with a checkpoint and the test pipeline of its config.
 
     The model runs on a GPU if PyTorch finds one, otherwise on the CPU.
 
@@ -30,7 +33,8 @@ class CheckpointSegmenter:
 
     Attributes:
         classes: class names in the order of the labels.
-        image_options: options with which the training read image files.
+        image_options: the channels, the plane and the range of values that the training read from
+            image files.
         providers: a tuple of one string with the device in use, such as ``PyTorch on cuda``.
 
     Raises:
@@ -52,11 +56,29 @@ class CheckpointSegmenter:
         self._pipeline = Compose(pipeline)
 
     def __call__(self, image: Image) -> Detections:
-        """Return the detections in one image, (H, W, 3) uint8 in BGR order."""
+        """Return the detections in one image.
+
+        The method raises the same errors as :meth:`predict`.
+
+        Args:
+            image: (H, W, 3) uint8 in BGR order.
+        """
         return self.predict([image])[0]
 
     def read(self, path: str | Path) -> Image:
-        """Read an image file as :meth:`nbseg.deploy.runtime.Segmenter.read` does."""
+        """Read an image file with the channels and the range of values that the training used.
+
+        Args:
+            path: an image file; TIFFs need the packages tifffile and imagecodecs.
+
+        Returns:
+            (H, W, 3) uint8 in BGR order; if ``image_options.bands`` names two channels or more than
+            three, (H, W, C).
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file cannot be decoded, or lacks a channel that the training used.
+        """
         return read_image(path, options=self.image_options)
 
     def predict(self, images: Sequence[Image]) -> list[Detections]:
@@ -83,8 +105,8 @@ def as_detections(instances: InstanceData) -> Detections:
     """Convert MMDetection's predictions for one image to ``Detections``.
 
     Args:
-        instances: predictions on the CPU. The masks are a list of COCO RLEs, or full-size bitmaps
-            of shape (N, H, W).
+        instances: predictions, whose tensors are on the CPU. The masks are a list of COCO RLEs, or
+            bitmaps of the image's size, shape (N, H, W).
     """
     masks = instances.masks
     if not isinstance(masks, list):

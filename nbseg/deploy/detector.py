@@ -32,7 +32,7 @@ def load_detector(config: Config, checkpoint: str | Path) -> Any:
 
 
 def build_detector(config: Config) -> Any:
-    """Build the detector of an MMDetection config with random weights."""
+    """Return the detector that an MMDetection config describes, with random weights."""
     import_custom_modules(config)
     init_default_scope(config.get("default_scope", "mmdet"))
     model = copy.deepcopy(config.model)

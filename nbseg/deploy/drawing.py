@@ -20,13 +20,16 @@ from nbseg.visualization.drawing import draw_mask, draw_text
 def draw_detections(
     image: Image, detections: Detections, classes: Sequence[str], min_score: float
 ) -> Image:
-    """Return a copy of the image with the mask, class name and score of each detection.
+    """Return a copy of the image on which each detection's mask, class and score are drawn.
 
     Args:
-        image: (H, W, C) uint8; the first three channels are shown.
+        image: (H, W, C) uint8; :func:`as_picture` says which channels are shown.
         detections: detections of this image.
         classes: class names in the order of the labels.
         min_score: detections with a lower score are not drawn.
+
+    Returns:
+        (H, W, 3) uint8 in BGR order.
     """
     canvas = as_picture(image)
     # Draw in ascending order of score, so that detections with higher scores are on top.
@@ -43,7 +46,11 @@ def draw_detections(
 
 
 def as_picture(image: Image) -> Image:
-    """Return a copy of an image (H, W, C) as a picture (H, W, 3) in BGR order."""
+    """Return a copy of an image (H, W, C) as a picture (H, W, 3) in BGR order.
+
+    If C is 3, the image already is in BGR order. If C is greater than 3, the first three channels
+    become red, green and blue. If C is 1 or 2, the first channel becomes gray.
+    """
     if image.shape[2] == 3:
         return image.copy()
     rgb = image[..., :3] if image.shape[2] > 3 else image[..., :1]
@@ -56,9 +63,10 @@ class PictureFolder:
     Call ``close`` after the last frame of the last video.
 
     Args:
-        folder: folder to write to; it is created if it is missing. An output file has the name of
-            the input file, with the suffix ``.jpg`` or ``.mp4``. If an earlier output file has
-            this name, a number is appended, as in ``cat-2.jpg``.
+        folder: folder to write to; created if missing. An output file has the name of the input
+            file, with the suffix ``.jpg`` or ``.mp4``. If two input files would get the same output
+            file, a number is appended to the second name, as in ``cat-2.jpg``. Output files of
+            earlier runs are replaced.
         classes: class names in the order of the labels.
         min_score: detections with a lower score are not drawn.
     """
@@ -81,8 +89,8 @@ class PictureFolder:
             detections: detections of this image or frame.
 
         Raises:
-            OSError: the picture of an image cannot be written, or a video cannot be started. Later,
-                OpenCV reports no error for a video.
+            OSError: the picture of an image cannot be written, or OpenCV cannot create a video
+                file. An error while OpenCV writes a later frame of the video is not reported.
             ValueError: the path of a video is not UTF-8.
         """
         picture = draw_detections(image, detections, self._classes, self._min_score)
@@ -98,7 +106,9 @@ class PictureFolder:
                 opencv_path(path), code, frame_rate(source), (width, height)
             )
             if not self._video.isOpened():
-                raise OSError(f"OpenCV cannot write the video {path}; choose another folder")
+                raise OSError(
+                    f"OpenCV cannot create the video {path}; choose another output folder"
+                )
             self._video_source = source
         self._video.write(picture)
 

@@ -46,8 +46,8 @@ def export_checkpoint(
             quantized. Calibration needs ONNX Runtime, and cannot be combined with ``half``.
         max_detections: largest number of detections per image; default:
             ``model.test_cfg.rcnn.max_per_img`` of the config.
-        score_threshold: the model returns only detections with a score above this; default:
-            ``model.test_cfg.rcnn.score_thr`` of the config.
+        score_threshold: the model returns only detections with a score above this threshold;
+            default: ``model.test_cfg.rcnn.score_thr`` of the config.
 
     Returns:
         The metadata of the exported model.
@@ -98,12 +98,12 @@ def trace(traced: TracedDetector, half: bool, channels: int = 3) -> onnx.ModelPr
     """Trace a detector and return its ONNX model.
 
     The graph stores the shapes of its tensors. If a node belongs to a part of the detector, such as
-    the backbone, the node's metadata contain the part's name under the key ``MODULE``.
+    the backbone, the node's metadata contain the part's name under the key ``MODULE`` ("module").
 
     Args:
         traced: the detector.
         half: whether to convert the detector's weights to float16, in place.
-        channels: number of channels of an image.
+        channels: number of channels of an input image.
     """
     traced.eval()
     if half:
@@ -143,7 +143,7 @@ def save_onnx(model: onnx.ModelProto, info: ModelInfo, out: str | Path) -> None:
     """Check an ONNX model, add ``info`` to its metadata, and write the model to the file ``out``.
 
     Raises:
-        RuntimeError: the model contains a non-standard operator or a function.
+        RuntimeError: the model contains a non-standard operator or a model-local function.
     """
     model = _with_shapes(model)
     check_standard(model)
@@ -185,8 +185,8 @@ def check_standard(model: onnx.ModelProto) -> None:
     if foreign or model.functions:
         raise RuntimeError(
             "an exported model must contain only standard ONNX operators and no functions, found "
-            f"the operators {sorted(foreign)} and {len(model.functions)} functions; please report "
-            "this bug of nbseg"
+            f"the non-standard operators {sorted(foreign)} and {len(model.functions)} functions; "
+            "please report this bug of nbseg"
         )
 
 

@@ -1,4 +1,4 @@
-"""Check whether a detector and its test pipeline can be exported."""
+"""Check whether a detector and its test pipeline can be exported to ONNX."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -42,7 +42,7 @@ def check_exportable(detector: nn.Module) -> None:
 
 
 def _mismatches(detector: Any) -> Iterator[tuple[str, str, str]]:
-    """For each unsupported part, yield the part's name, the supported kinds and the kind found.
+    """Yield the name, the supported kinds and the found kind of each part that is not supported.
 
     Use only the first result: later checks assume that the earlier checks yielded nothing.
     """
@@ -110,7 +110,7 @@ def resize_rule(config: Config) -> ResizeRule:
 
     Raises:
         ValueError: the config has no test pipeline, or the pipeline has a step that
-            ``nbseg.deploy.runtime`` cannot reproduce.
+            ``nbseg.deploy.runtime``, which runs exported models, cannot reproduce.
     """
     pipeline = config.test_dataloader.dataset.get("pipeline")
     if pipeline is None:
@@ -141,7 +141,7 @@ def _resize(transform: ConfigDict) -> ResizeRule:
     if interpolation not in INTERPOLATIONS:
         raise ValueError(
             f"cannot export: interpolation of Resize must be one of {', '.join(INTERPOLATIONS)}, "
-            f"found {interpolation!r}"
+            f"found {interpolation!r}; change this value in the test pipeline"
         )
     return ResizeRule(
         scale=None if scale is None else _pair(scale),
@@ -156,7 +156,7 @@ def _check_values(transform: ConfigDict, **wanted: str) -> None:
         if transform.get(key, value) != value:
             raise ValueError(
                 f"cannot export: {key} of {transform['type']} must be {value!r}, found "
-                f"{transform[key]!r}"
+                f"{transform[key]!r}; change this value in the test pipeline"
             )
 
 

@@ -18,7 +18,7 @@ class ExportedDetector(BaseModel):
     """Wraps an exported model as a detector for MMEngine's test loop.
 
     :class:`nbseg.deploy.runtime.Segmenter` runs the model. The segmenter resizes the images, so the
-    test pipeline must only load and pack them. Predicted masks are COCO RLEs.
+    test pipeline must only load and pack the images. Predicted masks are COCO RLEs.
 
     Args:
         model: ONNX file that ``tools/export_onnx.py`` wrote.
@@ -61,24 +61,24 @@ class ExportedDetector(BaseModel):
 
 
 def predict_with_onnx(plain: Config, model: str | Path) -> None:
-    """Change an MMDetection config in place, so that a test with this config runs a given model.
+    """Change an MMDetection config in place, so that a test with this config runs an ONNX model.
 
     Args:
         plain: the config. Its model is replaced, and the test pipeline loses the step ``Resize``,
-            because the exported model's ``Segmenter`` resizes the images.
+            because ``Segmenter``, which runs the exported model, resizes the images.
         model: ONNX file of the exported model.
 
     Raises:
         FileNotFoundError: the ONNX file is missing.
-        ValueError: the ONNX file cannot be loaded, or the model's classes are not the classes in
-            the config.
+        ValueError: the ONNX file cannot be loaded, nbseg did not export the model, or the model's
+            classes are not the classes in the config.
     """
     classes = tuple((plain.test_dataloader.dataset.get("metainfo") or {}).get("classes") or ())
     exported = Segmenter(model).classes
     if classes and classes != exported:
         raise ValueError(
             f"{model} has the classes {', '.join(exported)}, but the config has "
-            f"{', '.join(classes)}; test the model with the config that it was exported with"
+            f"{', '.join(classes)}; give the config with which the model was exported"
         )
     plain.model = {"type": "ExportedDetector", "model": str(model)}
     pipeline = plain.test_dataloader.dataset.pipeline

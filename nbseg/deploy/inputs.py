@@ -1,4 +1,4 @@
-"""Find and read the inputs named on a command line: images, folders, patterns and videos."""
+"""Find and read the inputs that a command line names: images, folders, patterns and videos."""
 
 import glob
 from collections.abc import Iterator, Sequence
@@ -71,7 +71,7 @@ def is_video(path: Path) -> bool:
 
 
 def read_frames(path: Path) -> Iterator[Image]:
-    """Yield the frames of a video, (H, W, 3) uint8 BGR.
+    """Yield the frames of a video, each (H, W, 3) uint8 in BGR order.
 
     Raises:
         FileNotFoundError: the file is missing.

@@ -29,7 +29,7 @@ class Quantization:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Holds the properties of an exported model that its graph does not contain.
+    """Holds the properties of an exported model that its ONNX graph does not state.
 
     Attributes:
         classes: class names in the order of the labels.
@@ -38,8 +38,9 @@ class ModelInfo:
         score_threshold: the graph returns only detections with a score above this threshold.
         max_detections: largest number of detections per image.
         nbseg_version: version of nbseg that exported the model.
-        config: text of the training config.
-        image_options: options with which the training read image files.
+        config: text of the config with which the model was exported.
+        image_options: the channels, the plane and the range of values that the training read from
+            image files.
         quantization: quantization of backbone and neck; None in a floating-point model.
     """
 
@@ -54,7 +55,10 @@ class ModelInfo:
     quantization: Quantization | None = None
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the fields as ONNX metadata: strings unchanged, other values as json."""
+        """Return a dictionary for the ONNX metadata: each field's name, and its value as text.
+
+        Strings stay unchanged, and other values become json.
+        """
         return {
             name: value if isinstance(value, str) else json.dumps(value)
             for name, value in asdict(self).items()
@@ -86,6 +90,12 @@ class ModelInfo:
                 quantization=quantization and Quantization(**quantization),
             )
         except KeyError as error:
-            raise ValueError(f"the model's metadata lack the entry {error}") from error
+            raise ValueError(
+                f"the model's metadata lack the entry {error}; export the checkpoint again with "
+                "tools/export_onnx.py"
+            ) from error
         except (TypeError, ValueError) as error:
-            raise ValueError(f"the model's metadata are malformed: {error}") from error
+            raise ValueError(
+                f"the model's metadata are malformed ({error}); export the checkpoint again with "
+                "tools/export_onnx.py"
+            ) from error

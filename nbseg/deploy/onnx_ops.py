@@ -91,7 +91,7 @@ def multilevel_roi_align(
 
     Args:
         features: L maps of shape (B, C, H_l, W_l), float32.
-        rois: (R, 5) float32: index of the image, x0, y0, x1, y1 in pixels.
+        rois: (R, 5) float32: index of the image in the batch, then x0, y0, x1, y1 in pixels.
         levels: (R,) int64; the level of each RoI, from 0 to L - 1.
         output_size: height and width of a RoI's features in bins.
         spatial_scales: L factors; each converts image pixels to cells of one map.

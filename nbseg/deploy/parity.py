@@ -71,6 +71,9 @@ def parity(
         found: detections of the other model.
         min_score: detections count only if their score exceeds this.
         tolerance: how much matching detections may differ.
+
+    Returns:
+        The number of detections that match, and the number of all detections that count.
     """
     overlaps = _box_ious(expected.boxes, found.boxes)
     overlaps *= expected.labels[:, None] == found.labels

@@ -37,7 +37,7 @@ class ResizeRule:
     interpolation: str = "bilinear"
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the height and width of an image after resizing."""
+        """Return the height and width in pixels to which an image of the given size is resized."""
         scale = self.scale
         if scale is None:
             scale = _round(width * self.scale_factor[0]), _round(height * self.scale_factor[1])
@@ -102,9 +102,13 @@ def check_image(image: object, channels: int = 3) -> Image:
             if channels == 3
             else None
         )
-        hint = f"; convert it with cv2.cvtColor(image, {conversion})" if conversion else ""
+        hint = (
+            f"convert the image with cv2.cvtColor(image, {conversion})"
+            if conversion
+            else "pass an array of this shape"
+        )
         raise ValueError(
             f"an image must have shape (H, W, {channels}) and at least one pixel, found "
-            f"{image.shape}{hint}"
+            f"{image.shape}; {hint}"
         )
     return image

@@ -36,7 +36,8 @@ class Segmenter:
     Attributes:
         classes: class names in the order of the labels.
         providers: names of the execution providers in use.
-        image_options: options with which the training read image files.
+        image_options: the channels, the plane and the range of values that the training read from
+            image files.
         info: class names, thresholds and other properties that the ONNX file stores.
 
     Raises:
@@ -75,9 +76,9 @@ class Segmenter:
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         if providers is not None and (missing := [n for n in names if n not in self.providers]):
             raise RuntimeError(
-                f"ONNX Runtime could not start {missing[0]}, and would use only "
-                f"{', '.join(self.providers)}; install the library that ONNX Runtime's message "
-                "above names"
+                f"ONNX Runtime could not start the execution provider {missing[0]}, and would use "
+                f"only {', '.join(self.providers)}; install the library that ONNX Runtime's "
+                "message above names"
             )
         inputs = tuple(value.name for value in self._session.get_inputs())
         outputs = tuple(value.name for value in self._session.get_outputs())
@@ -90,10 +91,7 @@ class Segmenter:
         try:
             self.info = ModelInfo.from_metadata(self._session.get_modelmeta().custom_metadata_map)
         except ValueError as error:
-            raise ValueError(
-                f"{model} was not exported by nbseg: {error}; export a checkpoint with "
-                "tools/export_onnx.py"
-            ) from error
+            raise ValueError(f"{model} was not exported by nbseg: {error}") from error
         self.classes = self.info.classes
         self.image_options = self.info.image_options
         self._threads = threads or 0
@@ -186,7 +184,7 @@ class Segmenter:
 
 
 def _usable_providers() -> list[str]:
-    """Return the usable execution providers: CUDA if its driver is installed, and the CPU."""
+    """Return ONNX Runtime's usable providers: CUDA if its driver is installed, then the CPU."""
     providers = ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         try:

@@ -41,7 +41,7 @@ class Part:
             bottom and right are exclusive.
         mask: the mask, cropped to its foreground; bool, shape (bottom - top, right - left).
         room: distance in pixels between the mask and the nearest border of the tile, at most
-            ``ROOM``. Borders of the tile that lie on the image's border do not count.
+            ``ROOM`` (16). Borders of the tile that lie on the image's border do not count.
     """
 
     tile: int
@@ -54,18 +54,20 @@ class Part:
 
 
 class TiledSegmenter:
-    """Applies a segmenter to overlapping tiles of an image.
+    """Finds objects in overlapping tiles of a large image, and joins the results of the tiles.
 
     An object that is not longer than the overlap lies completely in at least one tile. If several
     tiles contain the complete object, the detection that is farthest from the border of its tile is
     kept. Distances of 16 pixels or more count as equal; then the detection with the higher score is
     kept. A detection that is cut off at the border of its tile is dropped if a complete object of
-    the same class covers at least half of it. An object that every tile cuts off is joined from
-    its parts. If two such objects of the same class overlap, they may become one object.
+    the same class covers at least half of the detection. An object that every tile cuts off is
+    joined from its parts. If two such objects of the same class overlap, they may become one
+    object.
 
     Args:
         segmenter: a ``Segmenter`` or a ``CheckpointSegmenter``.
-        tile: side of a tile in pixels of the image. Smaller images are predicted as a whole.
+        tile: side of a tile in pixels of the image. An image that is smaller than a tile is
+            predicted as a whole.
         overlap: smallest number of pixels that neighboring tiles share; None for a quarter of
             ``tile``. Without an overlap, the parts of an object could not be matched.
 
@@ -85,19 +87,37 @@ class TiledSegmenter:
         self.providers: Sequence[str] = segmenter.providers
 
     def read(self, path: str | Path) -> Image | LargeImage:
-        """Read an image as ``Segmenter.read`` does; a large TIFF is opened, and read by tiles."""
+        """Return an image that is ready for prediction.
+
+        The method raises the same errors as ``Segmenter.read``.
+
+        Returns:
+            The array that ``Segmenter.read`` would return; or, for a TIFF of at least 2**26 pixels
+            that can be read in parts, a ``LargeImage``. A ``LargeImage`` is an opened file that the
+            prediction reads tile by tile.
+        """
         image: Image | LargeImage = open_image(path, self._segmenter.image_options)
         return image
 
     def __call__(self, image: Image | LargeImage) -> Detections:
-        """Return the detections in one image, as ``Segmenter.__call__`` does."""
+        """Return the detections in one image.
+
+        Args:
+            image: (H, W, 3) uint8 in BGR order, or an opened large TIFF.
+
+        Raises:
+            TypeError: the image is not an array of uint8.
+            ValueError: the image has another shape or at least 2**32 pixels, or a part of a TIFF
+                cannot be decoded.
+        """
         if not isinstance(image, LargeImage):
             check_image(image, self._segmenter.image_options.channels)
         height, width = image.shape[:2]
         if height * width >= MOST_PIXELS:
             raise ValueError(
                 f"an image of {width} x {height} pixels has too many pixels for COCO's run lengths "
-                f"(at most {MOST_PIXELS - 1}); cut it, or choose image_options.level=1"
+                f"(at most {MOST_PIXELS - 1}); cut the image into parts, or read a TIFF at a lower "
+                "resolution with image_options.level=1"
             )
         windows = list(tile_windows(height, width, self._tile, self._overlap))
         if len(windows) == 1:
@@ -118,7 +138,13 @@ class TiledSegmenter:
         )
 
     def _predict(self, image: Image | LargeImage, number: int, window: Window) -> Iterator[Part]:
-        """Yield the detections in a tile whose masks are not empty."""
+        """Yield those detections in a tile that have a mask of at least one pixel.
+
+        Args:
+            image: the whole image.
+            number: index of the tile.
+            window: place of the tile in the image.
+        """
         top, bottom, left, right = window
         height, width = image.shape[:2]
         tile = np.ascontiguousarray(image[top:bottom, left:right])
@@ -147,7 +173,12 @@ class TiledSegmenter:
 
 
 def _objects(parts: Sequence[Part], windows: Sequence[Window]) -> list[Part]:
-    """Return one detection for each object."""
+    """Return one detection for each object, from the detections in all tiles.
+
+    Args:
+        parts: the detections; several of them may show the same object.
+        windows: the places of the tiles in the image.
+    """
     tiles = np.array([part.tile for part in parts])
     labels = np.array([part.label for part in parts])
     places = np.array([part.window for part in parts]).reshape(-1, 4)
@@ -155,8 +186,9 @@ def _objects(parts: Sequence[Part], windows: Sequence[Window]) -> list[Part]:
     def near(number: int, among: npt.NDArray[np.bool_]) -> Iterator[tuple[int, Window]]:
         """Yield the indices of parts that may show the same object as the part ``number``.
 
-        Such a part is in ``among``, comes from another tile and has the same label, and its window
-        overlaps. With each index, yield the window that both tiles have in common.
+        Such a part is True in ``among``, comes from another tile, has the same label, and has a
+        window that overlaps the window of ``number``. With each index, yield the window that the
+        two tiles have in common.
         """
         part = parts[number]
         top, bottom, left, right = part.window

@@ -69,7 +69,7 @@ class TracedDetector(nn.Module):
             ``nbseg.deploy.export_checks.check_exportable`` accepts.
         max_detections: largest number of detections per image; default: ``max_per_img`` of the RoI
             head's ``test_cfg``.
-        score_threshold: only detections with a score above this are returned; default:
+        score_threshold: only detections with a score above this threshold are returned; default:
             ``score_thr`` of the RoI head's ``test_cfg``.
 
     Raises:
@@ -154,7 +154,12 @@ class TracedDetector(nn.Module):
     def _propose(
         self, features: tuple[Tensor, ...], height: int, width: int
     ) -> tuple[Tensor, Tensor]:
-        """Return proposals (B, P, 4) by descending score, and a bool (B, P), True in used slots."""
+        """Return proposals and which slots hold one, in descending order of score.
+
+        Returns:
+            - boxes (x0, y0, x1, y1), shape (B, P, 4), float32; zero in empty slots
+            - a bool tensor, shape (B, P); True if the slot holds a proposal
+        """
         head = self.detector.rpn_head
         cfg = head.test_cfg
         scores_of_levels, priors_of_levels, deltas_of_levels = [], [], []
@@ -199,7 +204,7 @@ class TracedDetector(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return boxes (B, K, 4), scores (B, K) and labels (B, K) in descending order of score.
 
-        An empty slot has the score ``NO_SCORE``.
+        An empty slot has the score ``NO_SCORE`` (-1).
 
         Args:
             features: feature maps (B, C, H_l, W_l), one per level.

@@ -41,7 +41,8 @@ def coarse_polygon(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32] | None:
 def write_coarse_labels(annotations: str | Path, out: str | Path) -> None:
     """Write a copy of a COCO json in which coarse polygons replace the masks.
 
-    The copy leaves out objects that are too small for a polygon (:func:`coarse_polygon`).
+    Boxes and areas in the copy are those of the polygons. The copy leaves out objects for which
+    :func:`coarse_polygon` returns None.
 
     Args:
         annotations: COCO json whose masks are compressed RLEs.

@@ -1,6 +1,7 @@
-"""Updates the commands in the README files below configs/, which train the paper's table rows.
+"""Updates the training commands in the README files below configs/.
 
-The README files have marker comments, for example ``<!-- commands: table 3, 20% -->``.
+The commands train the rows of the tables of the Noisy Boundaries paper. The README files have
+marker comments, for example ``<!-- commands: table 3, 20% -->`` for 20% labeled images.
 ``tools/reproduce.py --write-pages`` replaces the text between a marker and the next
 ``<!-- end of commands -->`` with the commands for the rows in ``nbseg.experiments.tables``.
 """
@@ -33,12 +34,12 @@ LABELS = (
 
 @dataclass(frozen=True)
 class Page:
-    """Describes a README file with commands.
+    """Describes the training commands of one README file.
 
     Attributes:
         data: folder of the data set.
-        shared: for each table number, the work directory of the teacher and its pseudo-labels. The
-            path may contain ``{percent}``, the percentage of labeled images.
+        shared: for each table number, the work directory of the teacher and its pseudo-labels. In
+            this path, ``{percent}`` stands for the percentage of labeled images.
         seed: the seed of all commands.
         gpus: number of GPUs of each training.
     """
@@ -60,7 +61,11 @@ PAGES = {
 
 
 def write_pages(repository: Path) -> None:
-    """Replace the commands in every page of ``PAGES``; ``repository`` is nbseg's source folder."""
+    """Replace the commands in all README files that ``PAGES`` lists.
+
+    Args:
+        repository: root folder of nbseg's repository.
+    """
     for name, page in PAGES.items():
         text = (repository / name).read_text(encoding="utf-8")
         with replacing(repository / name) as temporary:
@@ -68,9 +73,13 @@ def write_pages(repository: Path) -> None:
 
 
 def with_commands(text: str, page: Page) -> str:
-    """Return a page's text with new commands between its markers.
+    """Return the text of a README file with new commands between the marker comments.
 
-    If two tables share a command, it is written only below the first table's marker.
+    If two tables share a command, the command is written only below the first table's marker.
+
+    Args:
+        text: the present text of the file.
+        page: the settings of the commands.
     """
     last_header = ""
     written: set[tuple[str, str]] = set()
@@ -97,13 +106,13 @@ def _train_function(gpus: int) -> str:
 
 
 def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, str]]:
-    """Return the bash code for the rows of a table that have the given percentage of labels.
+    """Return the bash code for the table rows with ``percent`` percent labeled images.
 
     Returns:
-        The lines that set bash variables, and a dictionary from each training command to its title.
-        The title is the title of the table row that the command trains. If the command only trains
-        a model from which the training of a row starts, the title is "for the row" and the title
-        of this row.
+        - The lines that set bash variables.
+        - A dictionary from each training command to the title of the table row that the command
+          trains. If the command only trains a model from which the training of a row starts, the
+          title is "for the row" and the title of this row.
     """
     shared: dict[str, str] = {}  # row titles by stages, for the shared work directory
     others: dict[str, str] = {}
@@ -140,7 +149,7 @@ def _commands(page: Page, table: Table, percent: int) -> tuple[str, dict[str, st
 
 
 def _further_options(run: Run, setup: Setup) -> dict[str, Any]:
-    """Return a run's options beyond those of its setup, without the seed."""
+    """Return the options of a run that its setup lacks or sets differently, except the seed."""
     return {k: v for k, v in run.options.items() if k != "seed" and setup.options.get(k) != v}
 
 
@@ -167,7 +176,7 @@ def _command(run: Run, setup: Setup, percent: int) -> str:
 
 
 def _folder(run: Run, percent: int) -> str:
-    """Return the work directory of a run as a bash expression."""
+    """Return the work directory of a run as a bash expression, such as ``$shared-baseline``."""
     if run.folder.startswith("shared/"):
         return "$shared"
     name = run.folder.split("/", 2)[2].replace(f"-{percent}", "").replace("/", "-")

@@ -10,7 +10,10 @@ import nbseg
 
 
 def describe_machine() -> str:
-    """Name the GPUs, or the CPU cores if there are no GPUs, and the versions of torch and nbseg."""
+    """Return a text that names the GPUs or CPU cores, and the versions of torch and nbseg.
+
+    The CPU cores are named only if there is no GPU.
+    """
     if torch.version.cuda and torch.cuda.is_available():
         device = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
     else:
@@ -26,9 +29,9 @@ def describe_machine() -> str:
 
 
 def gpus_of_jobs(jobs: int, gpus: int) -> list[str | None]:
-    """Return the value of ``CUDA_VISIBLE_DEVICES`` for each parallel job.
+    """Return the value of the variable ``CUDA_VISIBLE_DEVICES`` for each parallel job.
 
-    The values are None on a machine without GPUs.
+    On a machine without GPUs, each value is None.
 
     Args:
         jobs: number of parallel jobs.

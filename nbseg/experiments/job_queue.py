@@ -1,4 +1,7 @@
-"""Executes unfinished runs, several in parallel, each after the runs that it needs."""
+"""Executes unfinished runs, several in parallel, each after the runs that it needs.
+
+A run is one call of tools/train.py.
+"""
 
 import contextlib
 import fcntl
@@ -30,13 +33,18 @@ LOG = "log.txt"
 
 
 class RunningProcess(NamedTuple):
-    """Holds a running process, its start time and its job slot.
+    """Holds the process of a run, and facts about this process.
 
-    ``alive`` is the reading end of a pipe. The process keeps the writing end open until it exits.
-    ``process.sentinel`` would report the exit too early: its own pipe is closed as soon as the
-    process replaces itself with another program (``os.execvp``).
-    ``log_size`` is the size of the log in bytes when the process started. The size is not 0 if an
-    earlier attempt wrote to the log.
+    Attributes:
+        process: the process.
+        alive: reading end of a pipe. The process keeps the writing end open until it exits.
+            ``process.sentinel`` would report the exit too early: the pipe of ``sentinel`` is closed
+            as soon as the process replaces itself with another program (``os.execvp``).
+        start: time of the start in seconds, as ``time.monotonic`` returned it.
+        slot: number of the process among the parallel processes, from 0. The slot determines which
+            GPUs the process uses.
+        log_size: size of the log in bytes when the process started. The size is not 0 if an
+            earlier attempt wrote to the log.
     """
 
     process: BaseProcess
@@ -70,7 +78,7 @@ def in_order(runs: Iterable[Run]) -> list[Run]:
 
 
 class JobQueue:
-    """Executes runs in one work directory.
+    """Executes runs (calls of tools/train.py) in one work directory, several in parallel.
 
     Args:
         work_dir: work directory of all runs; only one queue at a time may use it.
@@ -174,7 +182,7 @@ class JobQueue:
             missing = [earlier.name for earlier in run.before() if earlier.name in failed]
             if missing:
                 waiting.remove(run)
-                failed[run.name] = f"not started, because it needs {missing[0]}, which failed"
+                failed[run.name] = f"not started, because the run needs {missing[0]}, which failed"
 
     def _start_some(self, waiting: list[Run], running: dict[Run, RunningProcess]) -> None:
         """Start waiting runs whose needed runs have finished, until all job slots are taken."""
@@ -232,9 +240,9 @@ class JobQueue:
         runpy.run_path(command[1], run_name="__main__")
 
     def _reason(self, run: Run, exit_code: int | None, log_size: int) -> str:
-        """Return the exit code and the log line that states the cause of a failure.
+        """Return a text with the exit code, the log line that states the cause, and the log's path.
 
-        The first ``log_size`` bytes of the log are skipped.
+        The first ``log_size`` bytes of the log are skipped, because an earlier attempt wrote them.
         """
         log = self.work_dir / run.folder / LOG
         return f"exit code {exit_code}, {cause_of_failure(log, log_size)} ({log})"

@@ -1,8 +1,9 @@
-"""Sets up the paper's table 1 on microscope images of nuclei, for training on two CPU cores.
+"""Sets up table 1 of the Noisy Boundaries paper on microscope images of nuclei.
 
-A student starts from its teacher's weights. Teacher and student train for the same number of
-iterations; in the config for nuclei, the teacher trains twice as long as the student. Supervised
-rows train for as many iterations as teacher and student together.
+The models are trained on two CPU cores. A student starts from its teacher's weights. Teacher and
+student train for the same number of iterations, unlike in the config itself, where the teacher
+trains twice as long as the student. Supervised rows train for as many iterations as teacher and
+student together.
 """
 
 from pathlib import Path
@@ -16,14 +17,16 @@ CONFIG = "configs/nuclei/noisy-boundaries_mask-rcnn_mobilenet-v2_fpn_nuclei.py"
 
 
 def nuclei_setup(row: Row, data: Path, weights: str, iterations: int) -> Setup:
-    """Return the training setup of a row of table 1.
+    """Return the training setup (config and options) of a row of table 1.
 
-    The labeled percentage is a quarter of the paper's: 20% become 5%, nine of 193 images.
+    The percentage of labeled images is a quarter of the paper's percentage. For example, the
+    paper's 20% become 5%, which is nine of 193 images.
 
     Args:
         row: the row.
         data: folder of the data set, with ``annotations/`` and ``images/``.
-        weights: file or name of the backbone's weights.
+        weights: file with the backbone's weights, or a name that MMEngine knows, such as
+            ``open-mmlab://mmdet/mobilenet_v2``.
         iterations: number of training iterations of the teacher, and also of the student.
     """
     options: dict[str, Any] = {

@@ -1,4 +1,7 @@
-"""Sets up the tables at the paper's scale, on data sets that tools/prepare_data.py converts."""
+"""Sets up the tables of the Noisy Boundaries paper at the paper's scale, on the paper's data sets.
+
+``tools/prepare_data.py`` converts the data sets.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -16,15 +19,16 @@ BATCHES = {CITYSCAPES: (8, 8), COARSE: (8, 8), COCO: (32, 16), BDD100K: (16, 16)
 
 
 def paper_setup(table: Table, row: Row, data: Path, gpus: int | None) -> Setup:
-    """Return the training setup of a row.
+    """Return the training setup (config and options) of a row of a table.
 
     Args:
         table: the row's table.
         row: a row.
         data: folder of the data set.
-        gpus: number of GPUs of each run; the paper's batch is divided among them. With None, as in
-            the commands of the README files, the setup keeps the config's batch sizes, and a run
-            refuses unlabeled images that are also labeled.
+        gpus: number of GPUs of each run. The paper's batch is divided among the GPUs, and unlabeled
+            images may be copies of labeled images, as in the paper. If None, the setup keeps the
+            config's batch sizes, and a run refuses such copies. The commands in the README files
+            use None.
 
     Raises:
         ValueError: a batch cannot be divided evenly among the GPUs.
@@ -61,10 +65,11 @@ def _batches(config: str, gpus: int) -> dict[str, int]:
 
 
 def _coco_labels(percent: float) -> dict[str, Any]:
-    """Return the options that choose the labeled images.
+    """Return the config options that choose the labeled and the unlabeled images of COCO.
 
-    At 30%, the labeled images are the 35k images of train2017 that were in val2014. At 100%, the
-    labeled images are all images of train2017.
+    Below 30%, the labeled images are drawn at random from train2017. At 30%, they are the 35k
+    images of train2017 that were in val2014. In both cases, the other images of train2017 are
+    unlabeled. At 100%, all images of train2017 are labeled, and unlabeled2017 is unlabeled.
     """
     if percent < 30:
         return {"percent": percent}

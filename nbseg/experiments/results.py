@@ -15,16 +15,16 @@ from nbseg.files import replacing
 
 @dataclass(frozen=True)
 class RowResult:
-    """Holds one metric of one row.
+    """Holds the values of one metric in one row of a table.
 
     Attributes:
         row: the row.
-        metric: key of the metric in metrics.json.
+        metric: key of the metric in metrics.json, for example ``segm_mAP``.
         values: the metric's value in percent, by seed; empty if no run has finished.
         iterations: training lengths of the finished runs in iterations, without duplicates,
             ascending.
         seconds: time of a training iteration in seconds, mean over the seeds; None if unknown.
-        trained: whether the row has runs; other rows only quote the paper's values.
+        trained: whether the row has runs. A row without runs only quotes the paper's values.
     """
 
     row: Row
@@ -79,7 +79,7 @@ def collect(
 
 
 def run_records(row_runs: Iterable[RowRun], work_dir: Path) -> list[dict[str, str]]:
-    """Return the ``command``, ``date`` and ``machine`` of each finished run."""
+    """Return a dictionary with the keys command, date and machine for each finished run."""
     finished = [row_run.run for row_run in row_runs if row_run.run.finished(work_dir)]
     paths = [work_dir / run.folder / RECORD for run in finished]
     return [json.loads(path.read_text()) for path in paths if path.exists()]
@@ -88,7 +88,8 @@ def run_records(row_runs: Iterable[RowRun], work_dir: Path) -> list[dict[str, st
 def write_csv(results: Iterable[RowResult], seeds: Sequence[int], out: Path) -> None:
     """Write a CSV with one line for each metric of each table row.
 
-    Values are in percent; unknown values are empty.
+    The metrics are in percent, and the time of an iteration is in seconds. Unknown values are
+    empty.
     """
     with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

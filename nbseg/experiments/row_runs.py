@@ -1,8 +1,9 @@
 """Turns a row of a table of the Noisy Boundaries paper into the runs that measure the row.
 
-The options that switch parts of the method on or off have the same names at small scale and at the
-paper's scale; ``configs/_base_/models/`` defines them. Students with the same data set, percentage
-and seed share one teacher and its pseudo-labels, even across tables.
+A run is one call of tools/train.py. The options that switch parts of the method on or off have the
+same names at every scale; ``configs/_base_/models/`` defines these options. Students with the same
+data set, percentage of labeled images and seed share one teacher and its pseudo-labels, even across
+tables.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +24,7 @@ IN_RUN = WorkDir(Path())  # the files of a run, relative to its work directory
 
 @dataclass(frozen=True)
 class Setup:
-    """Describes the training of all rows of one table and percentage.
+    """Describes the training of those rows of a table that have the same share of labeled images.
 
     Attributes:
         name: name of the shared teacher's folder.
@@ -32,13 +33,15 @@ class Setup:
         student: additional options of the student.
         supervised_stage: the stage that measures the supervised rows. ``control`` trains for as
             many iterations as teacher and student together; ``teacher`` is the teacher itself.
-        joint: options that make the stage ``oracle`` train on fine and coarse labels together.
-        coarse: options that replace the fine labels with the coarse ones.
+        joint: options that make the stage ``oracle``, which trains the student's model without
+            pseudo-labels, use fine and coarse labels together.
+        coarse: options that replace the fine labels with coarse labels.
         whole: options for a supervised run that continues an earlier run for as many iterations as
             the student trains.
         half: options for a supervised run that continues an earlier run for half as many iterations
             as the student trains.
-        other_gain: value of ``mask_gain`` for the rows with ``other_gain=True``.
+        other_gain: value of ``mask_gain``, the mean weight of a pixel in the mask loss, for the
+            rows with ``other_gain=True``.
         methods: paths of the configs of comparison methods, by the name of the method. Only the
             methods in this dictionary can be trained.
     """
@@ -56,7 +59,7 @@ class Setup:
     methods: Mapping[str, str] = field(default_factory=dict)
 
     def trains(self, row: Row) -> bool:
-        """Return whether the row is trained; for other rows, only the paper's values are shown."""
+        """Return whether nbseg trains the row; if not, the row only quotes the paper's values."""
         if row.recipe == "method":
             return row.method in self.methods
         return row.recipe != "quoted"
@@ -94,7 +97,9 @@ def runs_of_rows(
 
 
 def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
-    """Return a row's run and the stage that has its result; the run names the runs it needs.
+    """Return the run that measures a row, and the stage whose metrics are the row's result.
+
+    The attributes ``needs`` and ``inputs`` of the run name the runs that must finish before.
 
     Args:
         table: the row's table.
@@ -103,7 +108,8 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
         setup: the training setup of the row's table and percentage.
 
     Raises:
-        ValueError: the row's ``recipe`` is unknown, or :meth:`Setup.trains` returns False for it.
+        ValueError: the row's ``recipe`` is unknown, or :meth:`Setup.trains` returns False for the
+            row.
     """
     folder = f"table-{table.number}/seed-{seed}/{row.name}"
     options = {**setup.options, "seed": seed}
@@ -156,13 +162,13 @@ def run_of_row(table: Table, row: Row, seed: int, setup: Setup) -> RowRun:
         run = Run(folder, setup.config, (stage,), {**options, **setup.half}, chain)
         return RowRun(row, seed, run, stage)
     raise ValueError(
-        f"row {row.name}: nbseg has no config for the recipe {row.recipe!r} on the data set "
-        f"of {setup.config}; leave this row out"
+        f"the row {row.name} cannot be trained: nbseg has no config for the training recipe "
+        f"{row.recipe!r} on the data set of {setup.config}; leave this row out"
     )
 
 
 def _student_switches(row: Row, setup: Setup) -> dict[str, Any]:
-    """Return the options by which a row's student differs from the student of its config."""
+    """Return the options by which a row's student differs from the student in the config."""
     options: dict[str, Any] = {}
     if row.recipe == "method":
         return options

@@ -28,7 +28,8 @@ class Run:
         options: values for ``--cfg-options`` by key.
         inputs: further options whose values are files of other runs; for each key, the other run
             and the file's path in that run's folder.
-        needs: other runs that must finish before this run starts, besides those of ``inputs``.
+        needs: further runs that must finish before this run starts, in addition to the runs in
+            ``inputs``.
     """
 
     folder: str
@@ -40,7 +41,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Return the unique name of the run."""
+        """Return the unique name of the run: its folder and its stages."""
         return f"{self.folder} ({', '.join(self.stages)})"
 
     def before(self) -> list["Run"]:
@@ -48,7 +49,11 @@ class Run:
         return [*self.needs, *(run for run, _ in self.inputs.values())]
 
     def all_options(self, work_dir: Path) -> dict[str, Any]:
-        """Return ``options`` and ``inputs``, with the inputs turned into paths in ``work_dir``."""
+        """Return ``options`` and, by the keys of ``inputs``, the paths of these files as strings.
+
+        Args:
+            work_dir: work directory of all runs.
+        """
         files = {key: str(work_dir / run.folder / file) for key, (run, file) in self.inputs.items()}
         return {**self.options, **files}
 
@@ -95,13 +100,13 @@ class Run:
         The arguments are those of :meth:`parsed`.
 
         Raises:
-            ValueError: the config is bad, or a finished stage was made with other options or from
-                other files. The message names the key or file, and says what to do.
+            ValueError: the config is invalid, or a finished stage was made with other options or
+                from other files. The message names the key or file, and says what to do.
         """
         Pipeline(self.parsed(work_dir, configs), work_dir / self.folder, self.stages).check_inputs()
 
     def manifest(self, work_dir: Path, stage: str) -> Manifest:
-        """Return the manifest of one stage of this run."""
+        """Return the record of a stage: its config keys and inputs, and whether it finished."""
         return Manifest(WorkDir(work_dir / self.folder).manifest(stage))
 
     def finished(self, work_dir: Path) -> bool:
@@ -124,7 +129,7 @@ class Run:
     def seconds(self, work_dir: Path, stage: str) -> float | None:
         """Return the median time of a stage's training iterations in seconds.
 
-        The times are those of MMEngine's logs, which are means over several iterations. Without any
+        Each time comes from MMEngine's logs, and is a mean over several iterations. If there is no
         log of a training, return None.
         """
         logs = WorkDir(work_dir / self.folder).folder(stage).glob("*/vis_data/scalars.json")

@@ -1,4 +1,6 @@
-"""Sets up the tables at small scale: the same rows on generated images, for two CPU cores.
+"""Sets up the tables of the Noisy Boundaries paper at small scale, for two CPU cores.
+
+The rows are those of the paper, but the images are generated.
 
 A student starts from its teacher's weights. The teacher trains three times as long as the student.
 Supervised rows train for as many iterations as teacher and student together.
@@ -24,7 +26,14 @@ from nbseg.experiments.tables import Row, Table
 
 
 def configs_of_methods(config: str) -> dict[str, str]:
-    """Return the config of each comparison method that has the same data and model as a config."""
+    """Return the config of each comparison method on the data set and model of a given config.
+
+    Args:
+        config: path of the config of Noisy Boundaries on this data set and model.
+
+    Returns:
+        A dictionary from the name of the method to the path of its config.
+    """
     ours = "noisy-boundaries_"
     return {row.method: config.replace(ours, f"{row.method}_") for row in METHOD_ROWS}
 
@@ -67,7 +76,7 @@ def prepare_small_data(folder: Path) -> None:
 
 
 def small_setup(table: Table, row: Row, data: Path, iterations: int) -> Setup:
-    """Return the training setup of a row.
+    """Return the training setup (config and options) of a row of a table.
 
     Args:
         table: the row's table.

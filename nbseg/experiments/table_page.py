@@ -1,4 +1,4 @@
-"""Writes a table as Markdown and as a plot, with the paper's numbers next to the measured ones."""
+"""Writes a table of measured values as Markdown and as a plot, next to the paper's values."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,7 +72,8 @@ def markdown(
             "deviation. The time of an iteration is the median over a training, and the mean over "
             "the seeds; parallel trainings slow each other down. Rows without a measured value "
             f"were not run. The paper's values are quoted from {PAPER}; rows without such a value "
-            "are not in the paper.",
+            "are not in the paper. DA means strong augmentation, NTM the noise-tolerant mask head, "
+            "BPM the boundary-preserving map, and § softmax focal loss.",
             "",
             f"![{title}]({plot})",
             "",
@@ -91,9 +92,10 @@ def describe_runs(scale: str, records: Sequence[dict[str, str]]) -> list[str]:
         lines = [
             "Small scale: generated images and a small network, trained from scratch. If the "
             "paper labels a part of the images, a tenth of that part is labeled (in table 3, a "
-            "fifteenth): 20% means 20 of 1000 images. The rows have the paper's switches, but "
-            "their values cannot be compared with the paper's values. Students start from the "
-            "teacher's weights; supervised rows train as long as teacher and student together."
+            "fifteenth): 20% means 20 of 1000 images. Each row uses the same parts of the method "
+            "as in the paper, but the values cannot be compared with the paper's values. Students "
+            "start from the teacher's weights; supervised rows train as long as teacher and "
+            "student together."
         ]
     elif scale == "nuclei":
         lines = [
@@ -138,7 +140,9 @@ def _spread(result: RowResult) -> tuple[str, str]:
 
 
 def write_plot(title: str, table: Table, results: Sequence[RowResult], out: Path) -> None:
-    """Plot one panel per metric: each row's values by seed, mean and range, and the paper's value.
+    """Write a plot with one panel per metric.
+
+    A panel shows each row's value for each seed, their mean and range, and the paper's value.
 
     Args:
         title: the return value of ``heading``.

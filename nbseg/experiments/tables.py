@@ -27,7 +27,8 @@ class Row:
         title: the row's title in the paper.
         recipe: how the row is trained. ``supervised``: on labeled images alone. ``student``: on
             labels and pseudo-labels. ``coarse``: on fine and coarse labels together.
-            ``coarse-fine`` and ``fine-coarse-fine``: on one kind of labels after the other.
+            ``coarse-fine`` and ``fine-coarse-fine``: on one kind of labels after the other, in the
+            order of the name.
             ``method``: by a method that nbseg is compared with. ``quoted``: not at all, because
             the method is not part of nbseg.
         percent: percentage of the training images that are labeled. At 100, the unlabeled images
@@ -38,11 +39,12 @@ class Row:
             ``zeros``: by the boundary-preserving map with this border. ``distance``: by the
             distance to the predicted boundary. ``released``: all pixels by the same factor, the
             config's ``mask_gain``, as the paper's released code does.
-        other_gain: whether ``mask_gain`` is the setup's ``other_gain``.
+        other_gain: whether ``mask_gain``, the mean weight of a pixel in the mask loss, has the
+            value ``Setup.other_gain`` instead of the value in the config.
         focal: whether the box classifier has softmax focal loss.
         published: the paper's values in percent by metric.
-        method: with the recipe ``method``, the name of the method, with which the file names of the
-            method's configs start; otherwise empty.
+        method: if the recipe is ``method``, the name of the method; otherwise empty. The file names
+            of the method's configs start with this name.
     """
 
     name: str
@@ -110,7 +112,7 @@ def _with_figures(
 ) -> tuple[Row, ...]:
     """Return copies of the rows with the values that the paper prints for the metrics.
 
-    ``published`` holds these values by row name. Rows that the paper does not have get no values.
+    ``published`` holds these values by row name. A row that the paper does not have gets no values.
     """
     return tuple(
         replace(row, published=dict(zip(metrics, published.get(row.name, ()), strict=False)))

@@ -158,7 +158,7 @@ def test_names_of_images_and_label_images(tmp_path):
     content, prepared = convert((images, masks))
     assert [image["file_name"] for image in content["images"]] == ["x.png"]
     assert f"label images without an image: 1, the first: {masks / 'sub/w.png'}" in prepared.notes
-    assert any("move it out" in note for note in prepared.notes)
+    assert any("move the label images elsewhere" in note for note in prepared.notes)
 
 
 def test_label_images_without_objects(folders):

@@ -133,7 +133,7 @@ def test_files_that_are_no_images(tmp_path):
         (
             np.zeros((3, 8, 9), np.uint8),
             ValueError,
-            r"one pixel, found \(3, 8, 9\)$",
+            r"one pixel, found \(3, 8, 9\); pass an array of this shape$",
         ),
         (np.zeros((0, 9, 3), np.uint8), ValueError, r"found \(0, 9, 3\)"),
         (np.zeros((8, 9, 3), np.uint16), TypeError, "uint8 .* found an array of uint16"),

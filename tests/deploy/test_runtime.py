@@ -86,7 +86,7 @@ def test_a_provider_that_cannot_be_used_is_an_error(mask_rcnn):
         pytest.skip("this build of ONNX Runtime knows no CUDA")
     if "CUDAExecutionProvider" in Segmenter(mask_rcnn.onnx).providers:
         pytest.skip("CUDA can be used here")
-    with pytest.raises(RuntimeError, match="could not start CUDAExecutionProvider"):
+    with pytest.raises(RuntimeError, match="could not start the execution provider CUDAExecution"):
         Segmenter(mask_rcnn.onnx, providers=["CUDAExecutionProvider", *CPU])
 
 

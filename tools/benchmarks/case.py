@@ -21,7 +21,7 @@ class CaseTimes:
 
 @dataclass
 class Case:
-    """Describes one input for nbseg and its peers, which are the code that nbseg replaces.
+    """Describes one input for nbseg and its peers. The peers are the code that nbseg replaces.
 
     Attributes:
         name: name of the input, unique in its benchmark.
@@ -30,10 +30,11 @@ class Case:
         agree: returns whether the results of nbseg and of a peer are the same.
         bytes_moved: smallest number of bytes that a call must read and write. With 0, the share of
             the copy bandwidth is not reported.
-        kernels: the part of `nbseg` that a CUDA graph captures; None captures all. Leave out copies
-            from pinned memory: a replay would read memory that has been reused since.
-        facts: further results to print. For each name, a function that turns the measured times
-            into the text.
+        kernels: a function with the part of `nbseg` that a CUDA graph captures; None captures the
+            whole call. Leave out copies from pinned memory, because a replay would read memory that
+            has been reused since the capture.
+        facts: further results to print. For each name of a result, a function that turns the
+            measured times into the text of the result.
         rounds: number of rounds for calls that take seconds. In each round, every contender runs
             once; a ratio is the median of the rounds' ratios. 0 is for short calls, which are
             repeated for a fixed time.

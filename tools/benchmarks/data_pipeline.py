@@ -1,4 +1,7 @@
-"""Benchmark one worker's training pipeline: cropped masks against MMDetection's bitmaps."""
+"""Benchmark the training pipeline of one data-loading worker.
+
+nbseg crops each mask to its object; MMDetection's bitmaps have the size of the image.
+"""
 
 import pickle
 import tempfile
@@ -21,7 +24,13 @@ OURS, THEIRS = "LoadCroppedAnnotations", "LoadAnnotations"
 
 
 def pipeline(load: str, with_image: bool) -> Compose:
-    """Build the weak augmentation of Noisy Boundaries with a fixed scale and flip."""
+    """Return the weak augmentation of Noisy Boundaries, with a fixed scale and flip.
+
+    Args:
+        load: type of the transform that loads annotations.
+        with_image: whether to load and resize the image, too. If False, only the masks are loaded
+            and resized.
+    """
     steps: list[dict[str, Any]] = [{"type": "LoadImageFromFile"}] if with_image else []
     steps.append({"type": load, "with_bbox": True, "with_mask": True})
     if with_image:

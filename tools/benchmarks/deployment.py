@@ -81,7 +81,7 @@ segmenter(read_image(image))
 
 
 def picture(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Draw thirty plain objects with noise, (H, W, 3) uint8."""
+    """Return an image of thirty plain objects with noise, (H, W, 3) uint8."""
     rng = np.random.default_rng(seed)
     image = np.full((height, width, 3), 128, np.uint8)
     for bitmap in bitmaps_of(outlines(rng, 30, height, width), height, width):
@@ -115,7 +115,7 @@ def random_detector(plain: Config, image: npt.NDArray[np.uint8]) -> Any:
 
 
 def agree(ours: Detections, theirs: Detections) -> bool:
-    """Return whether 19 of 20 detections match; with trained models, all would match."""
+    """Return whether at least 95% of the detections match; with trained models, all would match."""
     matches = parity(theirs, ours)
     return matches.matched >= 0.95 * matches.total
 

@@ -1,4 +1,4 @@
-"""Build Mask R-CNN for training: the method's student and MMDetection's plain model."""
+"""Build Mask R-CNN for training: the student of Noisy Boundaries and MMDetection's plain model."""
 
 from typing import Any
 
@@ -39,7 +39,16 @@ def mask_rcnn_r50(head: dict[str, Any], loss: dict[str, Any]) -> Any:
 
 
 def scene(height: int, width: int, cropped: bool) -> tuple[DetDataSample, torch.Tensor]:
-    """Return an image's annotations and 128 positive proposals, the most among 512 sampled RoIs."""
+    """Return the annotations of an image and 128 positive proposals, shape (128, 4).
+
+    If MMDetection samples 512 RoIs in an image, at most 128 of them are positive.
+
+    Args:
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        cropped: whether each mask is cropped to its object, as in nbseg. If False, the masks are
+            MMDetection's ``BitmapMasks``.
+    """
     rng = np.random.default_rng(0)
     polygons = outlines(rng, INSTANCES, height, width)
     boxes = boxes_of(polygons)

@@ -1,4 +1,4 @@
-"""Benchmark the mask branch of the method's RoI head: targets, head and loss with gradients.
+"""Benchmark the mask branch of a Noisy Boundaries student: targets, head and loss with gradients.
 
 The peer is the same head with the same weights, but its targets are those of MMDetection, and its
 loss consists of PyTorch operations.

@@ -1,8 +1,9 @@
-"""Benchmark multires_mask_targets against MMDetection's two mask_target calls.
+"""Benchmark multires_mask_targets, which makes mask targets of two sizes in one call.
 
-The peers get finished bitmaps. On a CPU, nbseg makes its crops from run lengths in each call. On a
-GPU, each call copies the masks to the GPU, and the peer runs MMDetection's steps with torchvision's
-roi_align, because MMCV is seldom built for GPUs.
+MMDetection, the peer, needs a call of ``mask_target`` for each size. The peer gets finished
+bitmaps. On a CPU, nbseg makes its cropped masks from run lengths in each call. On a GPU, each call
+copies the masks to the GPU, and the peer runs MMDetection's steps with torchvision's roi_align,
+because MMCV is seldom built for GPUs.
 """
 
 from collections.abc import Callable, Iterator

@@ -18,22 +18,33 @@ SLICES = 5
 
 @dataclass
 class Timing:
-    """Holds the times of repeated calls in seconds."""
+    """Summarizes the times of repeated calls.
+
+    Attributes:
+        median: median time of a call in seconds.
+        fastest: shortest time of a call in seconds.
+        spread: difference of the quartiles divided by the median.
+        repeats: number of calls.
+    """
 
     median: float
     fastest: float
-    spread: float  # difference of the quartiles divided by the median
+    spread: float
     repeats: int
 
     @classmethod
     def of(cls, times: list[float]) -> "Timing":
-        """Summarize the seconds of each call."""
+        """Return the summary of the times of calls, in seconds; at least two times are needed."""
         low, median, high = statistics.quantiles(times, n=4)
         return cls(median, min(times), (high - low) / median, len(times))
 
 
 def seconds_of(function: Callable[[], Any], device: str) -> float:
-    """Return the seconds of one call; on a GPU, between two events on the current stream."""
+    """Call the function once, and return the time of the call in seconds.
+
+    On a GPU, this is the time between two CUDA events on the current stream, before and after the
+    call.
+    """
     if device == "cpu":
         start = time.perf_counter()
         function()
@@ -50,17 +61,20 @@ def seconds_of(function: Callable[[], Any], device: str) -> float:
 
 
 def measure(function: Callable[[], Any], device: str, seconds: float) -> Timing:
-    """Time the calls of a function for the given number of seconds, at least five calls."""
+    """Call a function for the given number of seconds, at least five times; return the timing."""
     return measure_in_slices({"": function}, device, seconds)[""]
 
 
 def measure_in_slices(
     functions: dict[str, Callable[[], Any]], device: str, seconds: float
 ) -> dict[str, Timing]:
-    """Time the calls of each function for the given number of seconds, at least five calls.
+    """Call each function for the given number of seconds, at least five times.
 
     The functions take turns. A turn lasts a fifth of the seconds, so that a temporary slowdown of
     the machine affects all functions.
+
+    Returns:
+        The timing of each function, by the function's name in ``functions``.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(SLICES):
@@ -76,7 +90,13 @@ def measure_in_slices(
 def measure_in_turns(
     functions: dict[str, Callable[[], Any]], device: str, rounds: int
 ) -> dict[str, list[float]]:
-    """Return the seconds of each function in each round; an additional first round warms up."""
+    """Call each function once per round, and return the functions' times by name.
+
+    An additional first round, which is not timed, warms up.
+
+    Returns:
+        For each function, its time in each round, in seconds.
+    """
     for function in functions.values():
         function()
     turns = [
@@ -87,7 +107,10 @@ def measure_in_turns(
 
 
 def graph_replay(function: Callable[[], Any]) -> Callable[[], None] | None:
-    """Capture the call's kernels as a CUDA graph; return None if the call waits for the GPU."""
+    """Capture the kernels of a call as a CUDA graph, and return a function that replays the graph.
+
+    If the call makes the CPU wait for the GPU, it cannot be captured, and None is returned.
+    """
     if synchronizes(function):
         return None  # the capture would fail and leave torch on its stream
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -117,7 +140,7 @@ def synchronizes(function: Callable[[], Any]) -> bool:
 
 
 def copy_bandwidth(device: str) -> float:
-    """Return the bytes read and written per second by copying a large tensor."""
+    """Return how many bytes per second are read and written while a large tensor is copied."""
     source = torch.ones(2**28 if device == "cuda" else 2**26, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     timing = measure(lambda: target.copy_(source), device, seconds=0.5)
@@ -133,7 +156,11 @@ def resident_bytes(field: str) -> int:
 
 
 def peak_memory(call: Callable[[], Any]) -> int:
-    """Return the bytes that a call takes beyond its result; measure only in a fresh process."""
+    """Return the peak memory of a call in bytes, without the memory of the call's result.
+
+    Use this function only in a fresh process, because memory that earlier calls have left would be
+    reused.
+    """
     call()  # import and compile before the measurement
     give_back = ctypes.CDLL(None).malloc_trim
     give_back(0)

@@ -3,8 +3,8 @@
 Both steps see one labeled and three unlabeled images, with the same objects. In the online step,
 the teacher first labels the unlabeled images, and is updated after the student's step. The networks
 are those of the config for nuclei. They have random weights, which do not change because the
-learning rate is 0. The thresholds are set so that the teacher finds as many labels and ignored
-boxes as a trained teacher.
+learning rate is 0. Two score thresholds are set so that the teacher finds as many labels and
+ignored boxes as a trained teacher. A box is ignored if its score lies between these thresholds.
 """
 
 from collections.abc import Iterator
@@ -117,7 +117,10 @@ class Steps:
 
 
 def random_online_teacher() -> Any:
-    """Return the config's model with random weights and widely spread scores."""
+    """Return the online teacher of the config, with its student.
+
+    Both have the same random weights, with which the scores of the detections are widely spread.
+    """
     config = Config.fromfile(CONFIG)
     plain = stage_config(config, "student", "run")
     plain_detector(plain.model).backbone.init_cfg = None

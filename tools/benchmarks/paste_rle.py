@@ -1,4 +1,7 @@
-"""Benchmark paste_rle against MMDetection's mask paste and encoding on the CPU."""
+"""Benchmark paste_rle, which pastes predicted masks into images and encodes them as COCO RLEs.
+
+The peer is MMDetection's code for both steps on the CPU.
+"""
 
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +18,10 @@ INSTANCES, SIDE, THRESHOLD = 100, 28, 0.5
 
 
 def typical_boxes(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.float32]:
-    """Draw boxes (N, 4) inside the image; sides log-uniform from 5% to 50% of the image's side."""
+    """Return random boxes inside the image, x0, y0, x1, y1, shape (N, 4), float32.
+
+    The sides of a box are log-uniform, from 5% to 50% of the image's width or height.
+    """
     image = np.array([width, height])
     sizes = np.exp(rng.uniform(np.log(0.05), np.log(0.5), (INSTANCES, 2))) * image
     corners = rng.random((INSTANCES, 2)) * (image - sizes)
@@ -23,7 +29,10 @@ def typical_boxes(rng: np.random.Generator, height: int, width: int) -> npt.NDAr
 
 
 def smooth_masks(rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Draw blobs as a trained head predicts them: soft in about three cells at the edge."""
+    """Return probabilities of round objects, (N, 28, 28) float32.
+
+    As in the predictions of a trained mask head, the edges are about three cells wide.
+    """
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2
     angle = np.arctan2(y, x)
     radius = np.full((INSTANCES, SIDE, SIDE), 0.38 * SIDE)
@@ -38,7 +47,11 @@ def noise_masks(rng: np.random.Generator) -> npt.NDArray[np.float32]:
 
 
 def mmdetection(probs: torch.Tensor, boxes: torch.Tensor, height: int, width: int) -> list[Any]:
-    """Run FCNMaskHead's paste for CPUs, then the encoding of MMDetection's metrics."""
+    """Return COCO RLEs that MMDetection's code makes.
+
+    ``FCNMaskHead``'s function for CPUs pastes the masks. Then the function that MMDetection's
+    metrics use encodes the masks.
+    """
     from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
     from mmdet.structures.mask import encode_mask_results
 

@@ -25,7 +25,7 @@ TIFFS: dict[str, dict[str, Any]] = {
 
 
 def scene(top: int) -> npt.NDArray[np.int64]:
-    """Return a smooth picture with a little noise, with values up to ``top``."""
+    """Return a smooth gray image with a little noise, (H, W), with values from 0 to ``top``."""
     y, x = np.mgrid[:SIDE, :SIDE]
     wave = (np.sin(x / 50) + np.cos(y / 70) + 2) / 4
     noise = np.random.default_rng(0).normal(0, 0.004, wave.shape)

@@ -11,7 +11,11 @@ Polygon = list[float]
 
 
 def outlines(rng: np.random.Generator, count: int, height: int, width: int) -> list[list[Polygon]]:
-    """Draw star-shaped polygons of 30 corners, log-uniform in size from 5% to 50% of a side."""
+    """Return random star-shaped objects with 30 corners, each as a list of one polygon.
+
+    A polygon is a flat list x0, y0, x1, y1, … in pixels, as in COCO. Its width and height are
+    log-uniform, from 5% to 50% of the width and height of the image.
+    """
     image = np.array([width, height])
     polygons = []
     for _ in range(count):
@@ -44,7 +48,7 @@ def bitmaps_of(polygons: list[list[Polygon]], height: int, width: int) -> npt.ND
 
 
 def boxes_of(polygons: list[list[Polygon]]) -> npt.NDArray[np.float32]:
-    """Return the polygons' bounding boxes, (G, 4) float32."""
+    """Return the bounding boxes of G polygons, x0, y0, x1, y1, shape (G, 4), float32."""
     corners = np.array(polygons).reshape(len(polygons), -1, 2)
     return np.asarray(np.hstack([corners.min(axis=1), corners.max(axis=1)]), np.float32)
 
@@ -52,7 +56,15 @@ def boxes_of(polygons: list[list[Polygon]]) -> npt.NDArray[np.float32]:
 def positive_proposals(
     rng: np.random.Generator, boxes: npt.NDArray[np.float32], count: int, height: int, width: int
 ) -> tuple[Tensor, Tensor]:
-    """Return R boxes near objects, shape (R, 4), and the indices of these objects, shape (R,)."""
+    """Return R random boxes near objects, shape (R, 4), and the objects' indices, shape (R,).
+
+    Args:
+        rng: source of the random numbers.
+        boxes: boxes of the objects, x0, y0, x1, y1, shape (G, 4).
+        count: the number of boxes R.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+    """
     gt_inds = rng.integers(len(boxes), size=count)
     sizes = np.tile(boxes[gt_inds, 2:] - boxes[gt_inds, :2], 2)
     moved = boxes[gt_inds] + rng.uniform(-0.05, 0.05, (count, 4)) * sizes

@@ -1,4 +1,4 @@
-"""Benchmark a student's training iteration against that of MMDetection's plain Mask R-CNN.
+"""Benchmark a student's training iteration against an iteration of MMDetection's Mask R-CNN.
 
 The student computes more than the plain model, because the noise-tolerant mask head has additional
 convolutions. Therefore the benchmark also reports the ratio of the floating-point operations, and
@@ -33,7 +33,12 @@ HEIGHT, WIDTH = 512, 1024
 
 
 class Training:
-    """Holds a detector, its optimizer and an image whose proposals do not depend on the weights."""
+    """Trains a detector on one image, with proposals that do not depend on the detector's weights.
+
+    Args:
+        detector: the detector, in training mode.
+        cropped: whether each mask is cropped to its object, as in nbseg.
+    """
 
     def __init__(self, detector: Any, cropped: bool) -> None:
         self.detector = detector
