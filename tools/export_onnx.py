@@ -31,6 +31,7 @@ from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 from nbseg.deploy.export import export_checkpoint
 from nbseg.deploy.inputs import pick_images
 from nbseg.deploy.parity import REDUCED_PRECISION, ROUNDING, Parity, Tolerance, parity
+from nbseg.deploy.runtime import Segmenter
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -53,7 +54,7 @@ def parse_arguments() -> argparse.Namespace:
         "--int8",
         nargs="+",
         metavar="CALIBRATION",
-        help="quantize the backbone and the neck to int8; meant for CPUs, and needs ONNX Runtime; "
+        help="quantize the backbone and the neck to int8; meant for CPUs; "
         "CALIBRATION is an image, folder or pattern to calibrate on; choose images like those that "
         "the model will see, such as the training images",
     )
@@ -102,8 +103,6 @@ def compare(
     Returns:
         The number of detections that match, and the number of all detections.
     """
-    from nbseg.deploy.runtime import Segmenter  # needs ONNX Runtime
-
     segmenters: tuple[CheckpointSegmenter | Segmenter, ...] = (
         CheckpointSegmenter(plain, checkpoint),
         Segmenter(model),

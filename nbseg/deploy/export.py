@@ -1,26 +1,22 @@
 """Export a trained detector to ONNX with standard operators only."""
 
-import ast
-import logging
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import onnx
-import torch
 from mmengine.config import Config
 
 import nbseg
 from nbseg.deploy.detector import class_names, load_detector
 from nbseg.deploy.export_checks import check_exportable, resize_rule
-from nbseg.deploy.model_info import INPUT, MODULE, OUTPUTS, ModelInfo
-from nbseg.deploy.onnx_ops import TRANSLATIONS
+from nbseg.deploy.features import check_features
+from nbseg.deploy.model_info import ModelInfo
+from nbseg.deploy.quantization import quantize_backbone_and_neck
+from nbseg.deploy.trace import infer_shapes, trace
 from nbseg.deploy.traced_detector import TracedDetector
 from nbseg.files import replacing
 from nbseg.image_options import options_in
-
-OPSET = 18
 
 
 def export_checkpoint(
@@ -43,7 +39,7 @@ def export_checkpoint(
         half: whether to use float16 for weights and features; boxes, scores and masks stay float32.
         calibration: image files, at least one. Backbone and neck are quantized to int8, and the
             ranges of the activations are measured on these images. With None, the model is not
-            quantized. Calibration needs ONNX Runtime, and cannot be combined with ``half``.
+            quantized. Calibration cannot be combined with ``half``.
         max_detections: largest number of detections per image; default:
             ``model.test_cfg.rcnn.max_per_img`` of the config.
         score_threshold: the model returns only detections with a score above this threshold;
@@ -83,9 +79,8 @@ def export_checkpoint(
         image_options=options_in(config.test_dataloader.dataset.pipeline),
     )
     model = trace(traced, half, info.image_options.channels)
+    check_features(model, traced, info.image_options.channels)
     if calibration is not None:
-        from nbseg.deploy.quantization import quantize_backbone_and_neck  # needs ONNX Runtime
-
         model, quantization = quantize_backbone_and_neck(
             model, calibration, resize, info.image_options
         )
@@ -94,83 +89,19 @@ def export_checkpoint(
     return info
 
 
-def trace(traced: TracedDetector, half: bool, channels: int = 3) -> onnx.ModelProto:
-    """Trace a detector and return its ONNX model.
-
-    The graph stores the shapes of its tensors. If a node belongs to a part of the detector, such as
-    the backbone, the node's metadata contain the part's name under the key ``MODULE`` ("module").
-
-    Args:
-        traced: the detector.
-        half: whether to convert the detector's weights to float16, in place.
-        channels: number of channels of an input image.
-    """
-    traced.eval()
-    if half:
-        for part in ("backbone", "neck", "rpn_head", "roi_head"):
-            getattr(traced.detector, part).half()
-    height_and_width = {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # Silence torch's warning that torchvision is missing: the export does not use torchvision.
-        logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            traced,
-            # Trace with two images: torch.export would treat a batch size of one as a constant.
-            (torch.zeros(2, channels, 224, 320, dtype=torch.uint8),),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=list(OUTPUTS),
-            dynamic_shapes=({0: torch.export.Dim("batch"), **height_and_width},),
-            custom_translation_table=TRANSLATIONS,
-            verbose=False,
-        )
-    assert program is not None  # None is returned only if torch writes the file
-    model = _with_shapes(program.model_proto)
-    # Of each node's metadata, keep only the name of the detector's part. The other entries contain
-    # paths of source files on this machine.
-    del model.graph.metadata_props[:]
-    for node in model.graph.node:
-        module = _module(node)
-        del node.metadata_props[:]
-        if module is not None:
-            node.metadata_props.add(key=MODULE, value=module)
-    return model
-
-
 def save_onnx(model: onnx.ModelProto, info: ModelInfo, out: str | Path) -> None:
     """Check an ONNX model, add ``info`` to its metadata, and write the model to the file ``out``.
 
     Raises:
         RuntimeError: the model contains a non-standard operator or a model-local function.
     """
-    model = _with_shapes(model)
+    model = infer_shapes(model)
     check_standard(model)
     model.producer_name, model.producer_version = "nbseg", nbseg.__version__
     onnx.helper.set_model_props(model, info.to_metadata())
     onnx.checker.check_model(model, full_check=True)
     with replacing(out) as temporary:
         onnx.save(model, temporary)
-
-
-def _module(node: onnx.NodeProto) -> str | None:
-    """Return the name of the detector's part that a node belongs to, such as ``backbone``.
-
-    Return None if the node belongs to no part.
-    """
-    for entry in node.metadata_props:
-        if entry.key == "pkg.torch.onnx.name_scopes":
-            for scope in ast.literal_eval(entry.value):
-                if scope.startswith("detector."):
-                    return str(scope).split(".")[1]
-    return None
-
-
-def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    return onnx.shape_inference.infer_shapes(
-        model, check_type=True, strict_mode=True, data_prop=True
-    )
 
 
 def check_standard(model: onnx.ModelProto) -> None:

@@ -9,14 +9,13 @@ during calibration, and they stay unchanged.
 """
 
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
 from mmengine.utils import track_iter_progress
-from onnx import ModelProto, TensorProto
-from onnx.utils import Extractor
+from onnx import ModelProto
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -25,7 +24,8 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from nbseg.deploy.model_info import INPUT, MODULE, Quantization
+from nbseg.deploy.features import cut_features, feature_nodes
+from nbseg.deploy.model_info import INPUT, Quantization
 from nbseg.deploy.preprocessing import ResizeRule, as_batch
 from nbseg.image_options import DEFAULTS, ImageOptions
 from nbseg.images import read_image
@@ -34,7 +34,6 @@ from nbseg.images import read_image
 # missing in this list would stay in float32, so the tensors before and after this operator would
 # be converted to float32 and back.
 OPERATORS = ["Add", "Clip", "Conv", "MaxPool", "Relu", "Resize"]
-PARTS = ("backbone", "neck")
 
 
 def quantize_backbone_and_neck(
@@ -63,13 +62,8 @@ def quantize_backbone_and_neck(
         FileNotFoundError: an image file is missing.
         ValueError: an image cannot be decoded.
     """
-    nodes = {
-        node.name
-        for node in model.graph.node
-        if any(entry.key == MODULE and entry.value in PARTS for entry in node.metadata_props)
-    }
-    features = _float_outputs(model, nodes)
-    cut = Extractor(model).extract_model([INPUT], features)
+    nodes = feature_nodes(model)
+    cut = cut_features(model, nodes)
     # This entry tells the quantizer that the model was preprocessed, which silences a warning:
     # torch.onnx.export has already folded batch normalization and inferred shapes.
     onnx.helper.set_model_props(cut, {"onnx.quant.pre_process": "onnxruntime.quant"})
@@ -108,23 +102,6 @@ class _Reader(CalibrationDataReader):
             return None
         image = read_image(path, options=self._image_options)
         return {INPUT: as_batch([self._resize(image)])}
-
-
-def _float_outputs(model: ModelProto, nodes: Collection[str]) -> list[str]:
-    """Return the names of the float32 tensors that ``nodes`` produce and other nodes use."""
-    floats = {
-        value.name
-        for value in model.graph.value_info
-        if value.type.tensor_type.elem_type == TensorProto.FLOAT
-    }
-    made: dict[str, None] = {}
-    used: set[str] = set()
-    for node in model.graph.node:
-        if node.name in nodes:
-            made.update(dict.fromkeys(node.output))
-        else:
-            used.update(node.input)
-    return [name for name in made if name in used & floats]
 
 
 def _put_back(model: ModelProto, cut: ModelProto, quantized: ModelProto) -> ModelProto:

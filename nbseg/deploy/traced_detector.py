@@ -120,7 +120,7 @@ class TracedDetector(nn.Module):
             - counts: (B,) int64
         """
         height, width = images.shape[-2:]
-        features = self.detector.extract_feat(self._preprocess(images))
+        features = self.detector.extract_feat(self.preprocess(images))
         proposals, proposed = self._propose(features, height, width)
         boxes, scores, labels = self._detect(features, proposals, proposed, height, width)
         present = scores > NO_SCORE
@@ -133,7 +133,7 @@ class TracedDetector(nn.Module):
             present.sum(1),
         )
 
-    def _preprocess(self, images: Tensor) -> Tensor:
+    def preprocess(self, images: Tensor) -> Tensor:
         """Normalize and pad images as ``DetDataPreprocessor`` does."""
         preprocessor = self.detector.data_preprocessor
         pixels = images.float()

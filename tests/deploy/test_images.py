@@ -12,6 +12,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets.transforms import Resize
 from small_detectors import decided_detector, export, pictures, small_config
 
+import nbseg.models.wide_input  # noqa: F401  (registers WideInput and WideDataPreprocessor)
 from nbseg.datasets.loading import LoadImage
 from nbseg.deploy.checkpoint_segmenter import CheckpointSegmenter
 from nbseg.deploy.preprocessing import INTERPOLATIONS, ResizeRule, check_image
