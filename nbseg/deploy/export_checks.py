@@ -25,7 +25,7 @@ def check_exportable(detector: nn.Module) -> None:
     The exporter supports two-stage detectors that consist of these parts of MMDetection:
 
     - ``DetDataPreprocessor``, or a subclass with the same ``forward``
-    - any backbone and neck that ``torch.export`` can trace
+    - any backbone and neck that ``nbseg.deploy.trace`` can trace for every image size
     - ``RPNHead`` with anchors on a grid
     - ``StandardRoIHead`` or ``CascadeRoIHead``
     - ``SingleRoIExtractor`` with ``RoIAlign`` and average pooling

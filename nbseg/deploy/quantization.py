@@ -53,7 +53,7 @@ def quantize_backbone_and_neck(
     means without keeping the activations in memory.
 
     Args:
-        model: float32 model that ``nbseg.deploy.export.trace`` returned.
+        model: float32 model that ``nbseg.deploy.trace.trace`` returned.
         images: image files to calibrate on; they are read one by one.
         resize: rule for resizing an image before the image enters the model.
         image_options: options with which the images are read.

@@ -1,4 +1,4 @@
-"""Trace a detector and translate the trace to ONNX, for any batch size and any image size."""
+"""Trace a detector, and translate the trace to an ONNX model for all batch and image sizes."""
 
 import ast
 import logging
@@ -17,8 +17,9 @@ from nbseg.deploy.traced_detector import TracedDetector
 OPSET = 18
 # Trace with two images: torch.export would treat a batch size of one as a constant.
 TRACED_SIZE = (2, 224, 320)
-# The traced program must also run with this number of images, height and width.
-SECOND_SIZE = (3, 97, 161)
+# The traced program must also run with these numbers of images, heights and widths: one larger and
+# one smaller than the traced size.
+OTHER_SIZES = ((1, 352, 260), (3, 97, 161))
 
 
 def trace(traced: TracedDetector, half: bool, channels: int = 3) -> onnx.ModelProto:
@@ -33,8 +34,8 @@ def trace(traced: TracedDetector, half: bool, channels: int = 3) -> onnx.ModelPr
         channels: number of channels of an input image.
 
     Raises:
-        ValueError: a part of the detector cannot be traced or translated for any number of images
-            and any image size. The message names the part.
+        ValueError: a part of the detector cannot be translated to an ONNX model that works for
+            every number of images and every image size. The message names the part.
     """
     traced.eval()
     if half:
@@ -46,7 +47,7 @@ def trace(traced: TracedDetector, half: bool, channels: int = 3) -> onnx.ModelPr
         model = _to_onnx(_program(traced, channels), list(OUTPUTS))
     # torch.export and torch.onnx raise exceptions of many kinds, which have no common base class.
     except Exception as error:
-        raise _refusal(_failing_part(traced, channels), "any image size", error) from error
+        raise _refusal(_failing_part(traced, channels), "image size", error) from error
     model = infer_shapes(model)
     # Of each node's metadata, keep only the name of the detector's part. The other entries contain
     # paths of source files on this machine.
@@ -67,7 +68,7 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _program(module: nn.Module, channels: int) -> torch.export.ExportedProgram:
-    """Trace a module that takes images (B, C, H, W), and run the trace with another size.
+    """Trace a module that takes images (B, C, H, W), and run the trace with two other sizes.
 
     ``torch.onnx.export`` could trace the module, too. But it would accept a module that works for
     one batch size only, and would store this batch size as a constant (torch 2.13.0).
@@ -80,8 +81,8 @@ def _program(module: nn.Module, channels: int) -> torch.export.ExportedProgram:
             module, (example,), dynamic_shapes=({0: free, 2: free, 3: free},), strict=False
         )
         # The program raises an error if the trace relies on a property of the example's size.
-        batch, height, width = SECOND_SIZE
-        program.module()(torch.zeros(batch, channels, height, width, dtype=torch.uint8))
+        for batch, height, width in OTHER_SIZES:
+            program.module()(torch.zeros(batch, channels, height, width, dtype=torch.uint8))
     return program
 
 
@@ -145,7 +146,7 @@ def _check_any_batch(traced: TracedDetector, channels: int) -> None:
                 part, (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), strict=False
             )
     except Exception as error:
-        raise _refusal(_name(traced, "backbone"), "any number of images", error) from error
+        raise _refusal(_name(traced, "backbone"), "number of images", error) from error
 
 
 def _failing_part(traced: TracedDetector, channels: int) -> str:
@@ -174,10 +175,13 @@ def _name(traced: TracedDetector, part: str) -> str:
 
 
 def _refusal(part: str, sizes: str, error: Exception) -> ValueError:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause: BaseException = error
+    while cause.__cause__ is not None:  # torch.onnx wraps the cause in general advice
+        cause = cause.__cause__
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     return ValueError(
-        f"cannot export: {part} cannot be traced and translated to ONNX for {sizes}; choose "
-        f"another model; PyTorch reports {type(error).__name__}: {' '.join(lines[:2])}"
+        f"cannot export: an ONNX model with {part} would not work for every {sizes}; choose "
+        f"another model; PyTorch reports {type(cause).__name__}: {' '.join(lines[:2])}"
     )
 
 

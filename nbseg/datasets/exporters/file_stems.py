@@ -35,8 +35,8 @@ def file_stems(names: Sequence[str], images: Path) -> list[str]:
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
         raise ValueError(
-            f"the files of the images "
+            "cannot write one file per image: the files for the images "
             f"{' and '.join(n for n, p in zip(names, paths, strict=True) if p == twice[0])} would "
-            f"have the same name, {twice[0]}; rename one of these images"
+            f"both have the name {twice[0]}; rename one of these images"
         )
     return paths
