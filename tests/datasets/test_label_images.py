@@ -247,7 +247,7 @@ def test_a_changed_label_image_of_the_same_size_is_noticed(folders):
 BAD = {
     "a color image": (np.zeros((HEIGHT, WIDTH, 3), np.uint8), "(40, 56, 3); expected one page"),
     "a stack": (np.zeros((5, HEIGHT, WIDTH), np.uint16), "(5, 40, 56); expected one page"),
-    "a negative number": (labels() - 1, "values from -1 to 69999; expected 0"),
+    "a negative number": (labels() - 1, "which range from -1 to 69999; expected 0"),
     "a fraction": (labels() * 0.5, "whole numbers above 0"),
     "another size": (labels()[:, :50], "50 x 40 pixels, but"),
 }

@@ -58,7 +58,9 @@ def test_shapes_then_splits(tmp_path):
     before = (tmp_path / "instances_train.chosen.json").read_text()
     again = ("split", annotations, "--labeled", tmp_path / "chosen.txt", "--out", tmp_path)
     refused = _run(*again)
-    assert refused.returncode == 2 and "instances_train.chosen.json exists" in refused.stderr
+    assert (
+        refused.returncode == 2 and "instances_train.chosen.json already exists" in refused.stderr
+    )
     assert (tmp_path / "instances_train.chosen.json").read_text() == before
     assert _run(*again, "--force").returncode == 0
     labeled = json.loads((tmp_path / "instances_train.chosen.json").read_text())

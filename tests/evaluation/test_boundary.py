@@ -190,5 +190,5 @@ def test_polygons_and_masks_of_another_size():
     mask = coco_mask.decode(rle).astype(bool)
     expected = encode(published_boundary(mask, 0.02))
     assert boundary_rles([polygon, rle], 80, 100, 0.02) == [expected, expected]
-    with pytest.raises(ValueError, match=r"size \[100, 80\]"):
+    with pytest.raises(ValueError, match=r"size \[height, width\] = \[100, 80\]"):
         boundary_rles([rle], 100, 80, 0.02)

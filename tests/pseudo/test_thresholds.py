@@ -119,7 +119,7 @@ def test_fixed_box_thresholds():
             "per class name; found 'mtach'",
         ),
         (None, "found None"),
-        ({"cat": 0.5}, r"of \['cat', 'dog'\], but it has no score for \['dog'\]$"),
+        ({"cat": 0.5}, r"of the classes \['cat', 'dog'\], but it has no score for \['dog'\]$"),
         ({"cat": 0.5, "dog": 0.5, "cow": 0.5}, r"it has scores for the unknown classes \['cow'\]$"),
         ({"cat": 0.5, "dog": "match"}, "found 'match' for the class 'dog'"),
     ],

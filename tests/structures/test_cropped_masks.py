@@ -136,7 +136,9 @@ def test_wrong_input_is_named():
         CroppedMasks.from_bitmaps(np.zeros((4, 5), np.uint8))
     with pytest.raises(TypeError, match="bitmaps must be bool or integer, found float32"):
         CroppedMasks.from_bitmaps(np.zeros((1, 4, 5), np.float32))
-    with pytest.raises(ValueError, match=r"size \[2, 3\], found the size \[4, 5\]"):
+    with pytest.raises(
+        ValueError, match=r"size \[height, width\] = \[2, 3\], found the size \[4, 5\]"
+    ):
         CroppedMasks.from_segmentations([{"size": [4, 5], "counts": [20]}], 2, 3)
     with pytest.raises(ValueError, match=r"height and width must be .* found -4 and -3"):
         crops_from_rle(["1;"], -4, -3)
