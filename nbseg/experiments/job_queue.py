@@ -212,7 +212,8 @@ class JobQueue:
     def _execute(self, run: Run, devices: str | None, held: Connection) -> None:
         """Execute a run in this forked process; the output goes to the log in the run's folder.
 
-        The pipe's end ``held`` stays open until the process ends.
+        ``held`` is the writing end of the pipe that the parent process watches. It stays open until
+        this process exits, so that the parent notices the exit.
         """
         os.setpgid(0, 0)
         os.set_inheritable(held.fileno(), True)  # else a new program would close the pipe

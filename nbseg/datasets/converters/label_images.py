@@ -230,16 +230,16 @@ def _numbered_by_class(labels: LabelImages, name: str, paths: list[Path]) -> boo
         return False
     found = (
         f"the label images of the class {name}, such as {paths[0]}, have {parts / numbers:.1f} "
-        f"connected parts per number on average (expected fewer than {PARTS})"
+        f"connected parts per pixel value on average (expected fewer than {PARTS})"
     )
     if most > GRAY_LEVELS:
         raise ValueError(
-            f"{found}. Their values seem to be gray levels of smoothed masks, not numbers of "
-            "objects; save the masks without smoothing and without lossy compression"
+            f"{found}. The values seem to be gray levels of smoothed masks, not object ids "
+            "(1, 2, 3 and so on); save the masks without smoothing and without lossy compression"
         )
     if not labels.parts:
         raise ValueError(
-            f"{found}, so the numbers seem to mark the foreground or classes, not single objects. "
+            f"{found}, so the values seem to mark the foreground or classes, not single objects. "
             "If no objects touch, give --parts, which makes each connected part an object; "
             "otherwise, export label images that number the objects"
         )
